@@ -1,0 +1,152 @@
+//! The begin or end of a connection, as the socket program tells it.
+
+use crate::key::Endpoint;
+
+/// Which end of the connection a socket is.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The socket connected: it sent the SYN.
+    Connecting = 0,
+    /// The socket was accepted from a listener.
+    Accepting = 1,
+}
+
+/// [`EventRecord::kind`]: the socket became ESTABLISHED.
+pub const OPEN: u8 = 0;
+/// [`EventRecord::kind`]: the socket became CLOSED.
+pub const CLOSE: u8 = 1;
+
+/// One item of the event ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct EventRecord {
+    /// `CLOCK_BOOTTIME` in nanoseconds.
+    pub boot_ns: u64,
+    /// The socket's cookie: what `SO_COOKIE` and `ss -e` show.
+    pub cookie: u64,
+    /// Local address, network byte order, v4-mapped when IPv4.
+    pub local: [u32; 4],
+    /// Remote address, network byte order, v4-mapped when IPv4.
+    pub remote: [u32; 4],
+    /// Local port, in the order of this machine.
+    pub local_port: u16,
+    /// Remote port, in the order of this machine.
+    pub remote_port: u16,
+    /// [`OPEN`] or [`CLOSE`].
+    pub kind: u8,
+    /// A [`Role`]; only of an [`OPEN`].
+    pub role: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Bytes of an [`EventRecord`].
+pub const EVENT_RECORD: usize = size_of::<EventRecord>();
+
+const _: () = {
+    assert!(EVENT_RECORD == 56);
+    assert!(core::mem::offset_of!(EventRecord, local) == 16);
+    assert!(core::mem::offset_of!(EventRecord, local_port) == 48);
+    assert!(core::mem::offset_of!(EventRecord, role) == 53);
+};
+
+/// What happened to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketEvent {
+    /// It became ESTABLISHED.
+    Open(Role),
+    /// It became CLOSED.
+    Close,
+}
+
+/// An item of the event ring, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// `CLOCK_BOOTTIME` in nanoseconds.
+    pub boot_ns: u64,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// This host's end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// What happened.
+    pub what: SocketEvent,
+}
+
+impl Event {
+    /// Reads an item by offset; `None` when it is not an event of this build.
+    #[must_use]
+    pub fn parse(item: &[u8]) -> Option<Self> {
+        let (boot_ns, rest) = item.split_first_chunk()?;
+        let (cookie, rest) = rest.split_first_chunk()?;
+        let (local, rest) = address(rest)?;
+        let (remote, rest) = address(rest)?;
+        let (local_port, rest) = rest.split_first_chunk()?;
+        let (remote_port, rest) = rest.split_first_chunk()?;
+        let what = match rest {
+            [OPEN, 0, ..] => SocketEvent::Open(Role::Connecting),
+            [OPEN, 1, ..] => SocketEvent::Open(Role::Accepting),
+            [CLOSE, ..] => SocketEvent::Close,
+            _ => return None,
+        };
+        Some(Self {
+            boot_ns: u64::from_ne_bytes(*boot_ns),
+            cookie: u64::from_ne_bytes(*cookie),
+            local: Endpoint::v6(local, u16::from_ne_bytes(*local_port)),
+            remote: Endpoint::v6(remote, u16::from_ne_bytes(*remote_port)),
+            what,
+        })
+    }
+}
+
+/// An address in network byte order as the two numbers of an [`Endpoint`].
+fn address(bytes: &[u8]) -> Option<([u64; 2], &[u8])> {
+    let (high, rest) = bytes.split_first_chunk()?;
+    let (low, rest) = rest.split_first_chunk()?;
+    Some(([u64::from_be_bytes(*high), u64::from_be_bytes(*low)], rest))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(kind: u8, role: u8) -> Vec<u8> {
+        let mut item = Vec::new();
+        item.extend(9u64.to_ne_bytes());
+        item.extend(0x1002u64.to_ne_bytes());
+        for last in [1, 2] {
+            item.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, last]);
+        }
+        item.extend(443u16.to_ne_bytes());
+        item.extend(50_000u16.to_ne_bytes());
+        item.extend([kind, role, 0, 0]);
+        item
+    }
+
+    #[test]
+    fn every_field_is_read_from_its_place() {
+        let event = Event::parse(&item(OPEN, 1)).expect("a whole event");
+        assert_eq!((event.boot_ns, event.cookie), (9, 0x1002));
+        assert_eq!(event.local, Endpoint::v4([192, 0, 2, 1], 443));
+        assert_eq!(event.remote, Endpoint::v4([192, 0, 2, 2], 50_000));
+        assert_eq!(event.what, SocketEvent::Open(Role::Accepting));
+        let close = Event::parse(&item(CLOSE, 0)).expect("a whole event");
+        assert_eq!(close.what, SocketEvent::Close);
+        assert_eq!(Event::parse(&item(7, 0)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _event = Event::parse(&item);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The direction-free name of a connection: both ends, the lower one first.
+
+/// One end of a TCP connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// IPv6 address as two numbers, most significant first; IPv4 is v4-mapped (RFC 4291, 2.5.5.2).
+    address: [u64; 2],
+    /// Port number, in the order of this machine.
+    port: u16,
+}
+
+/// What precedes the 32 bits of an IPv4 address in its v4-mapped form.
+const V4_MAPPED_PREFIX: u64 = 0xffff_0000_0000;
+
+impl Endpoint {
+    /// An end whose IPv4 address is given in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v4(address: [u8; 4], port: u16) -> Self {
+        let low = V4_MAPPED_PREFIX | u32::from_be_bytes(address) as u64;
+        Self {
+            address: [0, low],
+            port,
+        }
+    }
+
+    /// An end whose IPv6 address is given as two numbers, most significant first.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v6(address: [u64; 2], port: u16) -> Self {
+        Self { address, port }
+    }
+
+    /// The address in network byte order, v4-mapped when it is IPv4.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 16] {
+        let address = ((self.address[0] as u128) << 64) | self.address[1] as u128;
+        address.to_be_bytes()
+    }
+
+    /// The port number.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Number that orders ends first by address, then by port.
+    #[inline(always)]
+    const fn is_above(&self, other: &Self) -> bool {
+        if self.address[0] != other.address[0] {
+            return self.address[0] > other.address[0];
+        }
+        if self.address[1] != other.address[1] {
+            return self.address[1] > other.address[1];
+        }
+        self.port > other.port
+    }
+}
+
+/// A four-tuple without direction: packets of both directions have the same key.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    low: [u64; 2],
+    high: [u64; 2],
+    low_port: u16,
+    high_port: u16,
+    /// Explicit, because a hash map of the kernel compares padding too.
+    zero: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 40);
+
+impl FlowKey {
+    /// The key of the connection between two ends, in whichever order they are given.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(one: Endpoint, other: Endpoint) -> Self {
+        let (low, high) = if one.is_above(&other) {
+            (other, one)
+        } else {
+            (one, other)
+        };
+        Self {
+            low: low.address,
+            high: high.address,
+            low_port: low.port,
+            high_port: high.port,
+            zero: 0,
+        }
+    }
+
+    /// The two ends, the lower one first.
+    #[must_use]
+    pub const fn ends(&self) -> (Endpoint, Endpoint) {
+        (
+            Endpoint::v6(self.low, self.low_port),
+            Endpoint::v6(self.high, self.high_port),
+        )
+    }
+
+    /// The shard of `shards` that owns this connection: kernel and user space agree on it.
+    ///
+    /// Multiply-and-fold of every word of the key; `shards` must not be zero.
+    #[inline(always)]
+    #[must_use]
+    pub const fn shard(&self, shards: u32) -> u32 {
+        let ports = ((self.low_port as u64) << 16) | self.high_port as u64;
+        let mut hash = mix(0, self.low[0]);
+        hash = mix(hash, self.low[1]);
+        hash = mix(hash, self.high[0]);
+        hash = mix(hash, self.high[1]);
+        hash = mix(hash, ports);
+        // The high half picks the shard without a division: the kernel has none to spare.
+        (((hash >> 32) * shards as u64) >> 32) as u32
+    }
+}
+
+/// One step of the hash: an odd multiplier with well-spread bits (2^64 / golden ratio).
+#[inline(always)]
+const fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn endpoint() -> impl Strategy<Value = Endpoint> {
+        (any::<[u64; 2]>(), any::<u16>()).prop_map(|(address, port)| Endpoint::v6(address, port))
+    }
+
+    proptest! {
+        #[test]
+        fn both_directions_have_one_key_and_one_shard(a in endpoint(), b in endpoint(), n in 1u32..64) {
+            let (there, back) = (FlowKey::new(a, b), FlowKey::new(b, a));
+            prop_assert_eq!(there, back);
+            prop_assert_eq!(there.shard(n), back.shard(n));
+            prop_assert!(there.shard(n) < n);
+            let (low, high) = there.ends();
+            prop_assert!(low <= high);
+            prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
+        }
+    }
+
+    #[test]
+    fn an_ipv4_end_is_written_v4_mapped() {
+        let end = Endpoint::v4([192, 0, 2, 7], 443);
+        assert_eq!(
+            end.octets(),
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7]
+        );
+        assert_eq!(end.port(), 443);
+    }
+
+    #[test]
+    fn shards_are_used_evenly_by_neighbouring_ports() {
+        let mut used = [0u32; 8];
+        for port in 40_000..48_000 {
+            let key = FlowKey::new(
+                Endpoint::v4([10, 0, 0, 1], port),
+                Endpoint::v4([10, 0, 0, 2], 443),
+            );
+            used[key.shard(8) as usize] += 1;
+        }
+        assert!(used.iter().all(|&n| (700..1300).contains(&n)), "{used:?}");
+    }
+}

@@ -1,0 +1,309 @@
+//! One captured packet: a fixed header, then the packet's own header bytes.
+
+use crate::key::{Endpoint, FlowKey};
+
+/// The most header bytes that a record can hold, and the size of its largest class.
+pub const MAX_HEADERS: usize = 1024;
+
+/// How many header bytes each class of record has room for, smallest first.
+///
+/// Ring memory is reserved by constant sizes. 72 holds Ethernet + IPv4 + TCP with timestamps (66),
+/// 96 the same over IPv6 (86), 144 both with every TCP option and a tag or two; what is longer has
+/// IP options or extension headers, which are rare.
+pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS];
+
+/// Which way the packet passed the interface.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Received by the interface.
+    Ingress = 0,
+    /// Sent by the interface.
+    Egress = 1,
+}
+
+/// What a packet of the interface begins with.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkType {
+    /// An Ethernet header.
+    Ethernet = 0,
+    /// An IP header: the interface has no link layer.
+    RawIp = 1,
+}
+
+/// The fixed part of a record, as the classifier lays it into the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHeader {
+    /// `CLOCK_BOOTTIME` in nanoseconds, read in the classifier.
+    pub boot_ns: u64,
+    /// Bytes that the packet had on the wire, without a tag that was stripped.
+    pub wire_len: u32,
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// How many header bytes follow this header; the record may be longer.
+    pub header_len: u16,
+    /// Where in the header bytes the IP header begins.
+    pub l3_offset: u16,
+    /// Where in the header bytes the TCP header begins.
+    pub l4_offset: u16,
+    /// VLAN tag control information that the NIC stripped; valid when `vlan_protocol` is not 0.
+    pub vlan_tci: u16,
+    /// EtherType of the stripped tag, in host order: 0x8100, 0x88a8 or 0 for none.
+    pub vlan_protocol: u16,
+    /// A [`Direction`].
+    pub direction: u8,
+    /// A [`LinkType`].
+    pub link_type: u8,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Bytes of a [`RecordHeader`].
+pub const RECORD_HEADER: usize = size_of::<RecordHeader>();
+
+// The two sides are compiled by different rustcs: a layout that drifts must fail the build.
+const _: () = {
+    assert!(RECORD_HEADER == 32);
+    assert!(core::mem::offset_of!(RecordHeader, wire_len) == 8);
+    assert!(core::mem::offset_of!(RecordHeader, header_len) == 16);
+    assert!(core::mem::offset_of!(RecordHeader, vlan_protocol) == 24);
+    assert!(core::mem::offset_of!(RecordHeader, link_type) == 27);
+};
+
+/// One record of the ring: the classifier writes a `Record<N>` for one `N` of [`CLASSES`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Record<const N: usize> {
+    /// The fixed part.
+    pub header: RecordHeader,
+    /// The packet's header bytes; what lies past `header.header_len` is unspecified.
+    pub bytes: [u8; N],
+}
+
+/// A ring item that this build does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRecord {
+    /// Shorter than a record's fixed part.
+    Short,
+    /// The header bytes reach past the record.
+    HeaderLength,
+    /// The offsets do not leave room for an IP and a TCP header within the header bytes.
+    Offsets,
+    /// A direction or link type that does not exist.
+    Kind,
+}
+
+/// A record borrowed from the ring; it must not outlive the ring item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'ring> {
+    /// `CLOCK_BOOTTIME` in nanoseconds.
+    pub boot_ns: u64,
+    /// Bytes that the packet had on the wire, without a tag that was stripped.
+    pub wire_len: u32,
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Which way it passed the interface.
+    pub direction: Direction,
+    /// What the header bytes begin with.
+    pub link_type: LinkType,
+    /// EtherType and control information of a VLAN tag that the NIC stripped.
+    pub vlan: Option<(u16, u16)>,
+    /// Source end.
+    pub source: Endpoint,
+    /// Destination end.
+    pub destination: Endpoint,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP flags, the low eight.
+    pub tcp_flags: u8,
+    /// Link, IP and TCP header, to the byte.
+    pub headers: &'ring [u8],
+}
+
+/// TCP flag: synchronize sequence numbers (RFC 9293, 3.1).
+pub const TCP_SYN: u8 = 0x02;
+/// TCP flag: the acknowledgment field is significant (RFC 9293, 3.1).
+pub const TCP_ACK: u8 = 0x10;
+
+impl<'ring> Packet<'ring> {
+    /// Reads a ring item by offset: no cast, and no alignment to argue about.
+    ///
+    /// # Errors
+    /// A [`BadRecord`] that says what does not fit.
+    #[inline]
+    pub fn parse(item: &'ring [u8]) -> Result<Self, BadRecord> {
+        let (header, bytes) = item
+            .split_first_chunk::<RECORD_HEADER>()
+            .ok_or(BadRecord::Short)?;
+        let header_len = usize::from(u16_at(header, 16));
+        let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
+        let l3 = usize::from(u16_at(header, 18));
+        let l4 = usize::from(u16_at(header, 20));
+        let (ip, tcp) = ip_and_tcp(headers, l3, l4).ok_or(BadRecord::Offsets)?;
+        let (source, destination) = ends(ip, tcp).ok_or(BadRecord::Offsets)?;
+        let vlan_protocol = u16_at(header, 24);
+        Ok(Self {
+            boot_ns: u64::from_ne_bytes(chunk(header, 0)),
+            wire_len: u32::from_ne_bytes(chunk(header, 8)),
+            ifindex: u32::from_ne_bytes(chunk(header, 12)),
+            direction: match header[26] {
+                0 => Direction::Ingress,
+                1 => Direction::Egress,
+                _ => return Err(BadRecord::Kind),
+            },
+            link_type: match header[27] {
+                0 => LinkType::Ethernet,
+                1 => LinkType::RawIp,
+                _ => return Err(BadRecord::Kind),
+            },
+            vlan: (vlan_protocol != 0).then(|| (vlan_protocol, u16_at(header, 22))),
+            source,
+            destination,
+            sequence: u32::from_be_bytes(chunk(tcp, 4)),
+            tcp_flags: tcp[13],
+            headers,
+        })
+    }
+
+    /// The connection that the packet belongs to.
+    #[inline]
+    #[must_use]
+    pub const fn key(&self) -> FlowKey {
+        FlowKey::new(self.source, self.destination)
+    }
+
+    /// Whether the packet asks for a new connection: SYN without ACK.
+    #[inline]
+    #[must_use]
+    pub const fn is_first_syn(&self) -> bool {
+        self.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    }
+}
+
+/// The IP header's bytes up to the TCP header, and the fixed part of the TCP header.
+#[inline]
+fn ip_and_tcp(headers: &[u8], l3: usize, l4: usize) -> Option<(&[u8], &[u8; 20])> {
+    let ip = headers.get(l3..l4)?;
+    let tcp = headers.get(l4..)?.first_chunk()?;
+    Some((ip, tcp))
+}
+
+/// Source and destination, from the IP version's own place.
+#[inline]
+fn ends(ip: &[u8], tcp: &[u8; 20]) -> Option<(Endpoint, Endpoint)> {
+    let source = u16::from_be_bytes(chunk(tcp, 0));
+    let destination = u16::from_be_bytes(chunk(tcp, 2));
+    match ip.first()? >> 4 {
+        4 => {
+            let ip = ip.first_chunk::<20>()?;
+            let source = Endpoint::v4(chunk(ip, 12), source);
+            Some((source, Endpoint::v4(chunk(ip, 16), destination)))
+        }
+        6 => {
+            let ip = ip.first_chunk::<40>()?;
+            let half = |at| u64::from_be_bytes(chunk(ip, at));
+            let source = Endpoint::v6([half(8), half(16)], source);
+            let destination = Endpoint::v6([half(24), half(32)], destination);
+            Some((source, destination))
+        }
+        _ => None,
+    }
+}
+
+/// `N` bytes at a constant offset of an array; both are constants, so the check costs nothing.
+#[inline(always)]
+fn chunk<const N: usize, const M: usize>(bytes: &[u8; M], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[inline(always)]
+fn u16_at<const M: usize>(bytes: &[u8; M], at: usize) -> u16 {
+    u16::from_ne_bytes(chunk(bytes, at))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A record as the classifier would lay it, with the given header bytes.
+    fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
+        let mut item = Vec::new();
+        item.extend(77u64.to_ne_bytes());
+        item.extend(1514u32.to_ne_bytes());
+        item.extend(3u32.to_ne_bytes());
+        for field in [headers.len() as u16, l3, l4, 0x0064, 0x8100] {
+            item.extend(field.to_ne_bytes());
+        }
+        item.extend([1, 0, 0, 0, 0, 0]);
+        item.extend(headers);
+        item.resize(RECORD_HEADER + CLASSES[0], 0xee);
+        item
+    }
+
+    fn ipv4_syn() -> Vec<u8> {
+        let mut headers = std::vec![0u8; 54];
+        headers[14] = 0x45;
+        headers[26..30].copy_from_slice(&[192, 0, 2, 1]);
+        headers[30..34].copy_from_slice(&[192, 0, 2, 2]);
+        headers[34..36].copy_from_slice(&50_000u16.to_be_bytes());
+        headers[36..38].copy_from_slice(&443u16.to_be_bytes());
+        headers[38..42].copy_from_slice(&0xdead_beefu32.to_be_bytes());
+        headers[47] = TCP_SYN;
+        headers
+    }
+
+    #[test]
+    fn every_field_is_read_from_its_place() {
+        let headers = ipv4_syn();
+        let item = item(&headers, 14, 34);
+        let packet = Packet::parse(&item).expect("a whole record");
+        assert_eq!(
+            (packet.boot_ns, packet.wire_len, packet.ifindex),
+            (77, 1514, 3)
+        );
+        assert_eq!(packet.direction, Direction::Egress);
+        assert_eq!(packet.link_type, LinkType::Ethernet);
+        assert_eq!(packet.vlan, Some((0x8100, 0x0064)));
+        assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
+        assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
+        assert_eq!(packet.sequence, 0xdead_beef);
+        assert!(packet.is_first_syn());
+        assert_eq!(packet.headers, headers);
+    }
+
+    #[test]
+    fn a_record_that_lies_about_its_lengths_is_refused() {
+        let headers = ipv4_syn();
+        let good = item(&headers, 14, 34);
+        assert_eq!(Packet::parse(&good[..31]), Err(BadRecord::Short));
+        assert_eq!(Packet::parse(&good[..85]), Err(BadRecord::HeaderLength));
+        assert_eq!(
+            Packet::parse(&item(&headers, 34, 14)),
+            Err(BadRecord::Offsets)
+        );
+        assert_eq!(
+            Packet::parse(&item(&headers, 14, 50)),
+            Err(BadRecord::Offsets)
+        );
+        let mut kind = good;
+        kind[26] = 2;
+        assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
+            drop(Packet::parse(&item));
+        }
+    }
+}
