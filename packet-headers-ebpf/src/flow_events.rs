@@ -1,0 +1,124 @@
+//! Tells the daemon when a TCP socket of this host becomes ESTABLISHED and when it is CLOSED.
+
+use core::ptr;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock_ops,
+};
+use aya_ebpf::helpers::generated::{
+    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns,
+};
+use aya_ebpf::programs::SockOpsContext;
+use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
+use packet_headers_common::{Counter, Role};
+
+use crate::maps::{EVENT_COUNTERS, EVENTS, NETNS_COOKIE};
+
+const AF_INET: u32 = 2;
+
+/// The second half of the first 96 bits of a v4-mapped address, as the field's bytes lie in memory.
+const V4_MAPPED: u32 = 0xffff_u32.to_be();
+
+/// Looks at one socket operation; counts what becomes of it.
+#[inline(always)]
+pub(crate) fn observe(ctx: &SockOpsContext) {
+    let (kind, role) = match ctx.op() {
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => (OPEN, Role::Connecting),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => (OPEN, Role::Accepting),
+        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => (CLOSE, Role::Connecting),
+        _ => return,
+    };
+    if kind == OPEN {
+        if !is_ours(ctx) {
+            return count(Counter::EventOtherNetns);
+        }
+        // The flags of other programs stay. On failure there is no Close, and the flow ends by
+        // its own timeouts.
+        let flags = ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
+        let _unchanged = ctx.set_cb_flags(flags as i32);
+    } else if !is_ours(ctx) {
+        // Another program asked for this socket's state changes.
+        return;
+    }
+    count(tell(ctx, kind, role));
+}
+
+/// Whether the socket is in the network namespace that the daemon was told to watch.
+#[inline(always)]
+fn is_ours(ctx: &SockOpsContext) -> bool {
+    let wanted = NETNS_COOKIE.load();
+    // The verifier drops the call where the kernel lacks the helper: `wanted` is 0 there.
+    // SAFETY: the context is valid while the program runs.
+    wanted == 0 || unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } == wanted
+}
+
+#[inline(always)]
+fn tell(ctx: &SockOpsContext, kind: u8, role: Role) -> Counter {
+    let (local, remote) = addresses(ctx.ops);
+    let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
+        return Counter::EventRingFull;
+    };
+    entry.write(EventRecord {
+        // SAFETY: takes no argument, exists since 5.8.
+        boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        // SAFETY: the context is valid while the program runs.
+        cookie: unsafe { bpf_get_socket_cookie(ctx.as_ptr()) },
+        local,
+        remote,
+        local_port: ctx.local_port() as u16,
+        // The field is the port in network order, in 32 bits.
+        remote_port: u32::from_be(ctx.remote_port()) as u16,
+        kind,
+        role: role as u8,
+        reserved: 0,
+    });
+    entry.submit(0);
+    Counter::EventSubmitted
+}
+
+/// Local and remote address in network byte order, IPv4 as v4-mapped.
+///
+/// Word by word and volatile: the verifier refuses a copy of the array, which is what the compiler
+/// would make of it. A v4-mapped socket has family AF_INET6 and v4-mapped words.
+#[inline(always)]
+fn addresses(ops: *const bpf_sock_ops) -> ([u32; 4], [u32; 4]) {
+    /// Reads one word of the context.
+    macro_rules! word {
+        ($($field:tt)+) => {
+            // SAFETY: the context is valid while the program runs; the verifier checks the field.
+            unsafe { ptr::read_volatile(&raw const (*ops).$($field)+) }
+        };
+    }
+    // Read in one go and chosen from afterwards: two branches that end in alike reads become one
+    // read at a computed offset of the context, which the verifier refuses too.
+    let (local4, remote4) = (word!(local_ip4), word!(remote_ip4));
+    let local6 = [
+        word!(local_ip6[0]),
+        word!(local_ip6[1]),
+        word!(local_ip6[2]),
+        word!(local_ip6[3]),
+    ];
+    let remote6 = [
+        word!(remote_ip6[0]),
+        word!(remote_ip6[1]),
+        word!(remote_ip6[2]),
+        word!(remote_ip6[3]),
+    ];
+    if word!(family) == AF_INET {
+        ([0, 0, V4_MAPPED, local4], [0, 0, V4_MAPPED, remote4])
+    } else {
+        (local6, remote6)
+    }
+}
+
+#[inline(always)]
+fn count(counter: Counter) {
+    let Some(counters) = EVENT_COUNTERS.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the slot of this CPU, aligned to 8 bytes.
+    let counters = unsafe { &mut *counters };
+    counters[counter.slot()] += 1;
+}

@@ -1,0 +1,130 @@
+//! The programs: classifiers that copy packet headers, and one that watches sockets.
+//!
+//! A classifier never changes a packet or a verdict: it returns `TC_ACT_UNSPEC`, which lets the next
+//! program decide.
+#![no_std]
+#![no_main]
+#![allow(
+    unsafe_code,
+    reason = "kernel helpers, and the contexts and maps that the verifier checks, are raw pointers"
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "the macros make an entry point beside each documented function, public and bare"
+)]
+
+mod emit;
+mod flow_events;
+mod maps;
+mod skb;
+
+use aya_ebpf::bindings::TC_ACT_UNSPEC;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::{classifier, sock_ops};
+use aya_ebpf::programs::{SockOpsContext, TcContext};
+use aya_log_ebpf::warn;
+use packet_headers_common::{Counter, Direction, LinkType};
+use packet_headers_ebpf::parse::parse;
+
+use crate::maps::{LAST_LOG, PACKET_COUNTERS};
+use crate::skb::Skb;
+
+/// Packets received by an interface whose packets begin with an Ethernet header.
+#[classifier]
+pub fn ph_eth_ingress(ctx: TcContext) -> i32 {
+    capture(&ctx, Direction::Ingress, LinkType::Ethernet)
+}
+
+/// Packets sent by an interface whose packets begin with an Ethernet header.
+#[classifier]
+pub fn ph_eth_egress(ctx: TcContext) -> i32 {
+    capture(&ctx, Direction::Egress, LinkType::Ethernet)
+}
+
+/// Packets received by an interface without a link layer.
+#[classifier]
+pub fn ph_raw_ingress(ctx: TcContext) -> i32 {
+    capture(&ctx, Direction::Ingress, LinkType::RawIp)
+}
+
+/// Packets sent by an interface without a link layer.
+#[classifier]
+pub fn ph_raw_egress(ctx: TcContext) -> i32 {
+    capture(&ctx, Direction::Egress, LinkType::RawIp)
+}
+
+/// Begins and ends of connections.
+#[sock_ops]
+pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
+    flow_events::observe(&ctx);
+    1
+}
+
+/// Each packet is counted twice: once as seen, once by what became of it.
+#[inline(always)]
+fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
+    let Some(counters) = PACKET_COUNTERS.get_ptr_mut(0) else {
+        return TC_ACT_UNSPEC;
+    };
+    // SAFETY: the slot of this CPU, which no other classifier touches while this one runs.
+    let counters = unsafe { &mut *counters };
+    counters[Counter::Seen.slot()] += 1;
+    let outcome = match parse(&Skb(ctx), link) {
+        Ok(headers) => match emit::emit(ctx, &headers, direction, link) {
+            Ok(()) => Counter::Submitted,
+            Err(counter) => counter,
+        },
+        Err(counter) => counter,
+    };
+    counters[outcome.slot()] += 1;
+    if matches!(outcome, Counter::Malformed | Counter::HeadersTooLong) {
+        log_odd_header(ctx, outcome);
+    }
+    TC_ACT_UNSPEC
+}
+
+/// How often an odd header is worth a line, in nanoseconds.
+const LOG_EVERY: u64 = 1_000_000_000;
+
+/// Says that a packet's headers were odd, once a second at most; the counters know how many.
+#[cold]
+#[inline(never)]
+fn log_odd_header(ctx: &TcContext, outcome: Counter) {
+    let Some(last) = LAST_LOG.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: takes no argument, exists since 5.8.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    // SAFETY: the map's one element; two CPUs that race write two lines.
+    let last = unsafe { &mut *last };
+    if now.wrapping_sub(*last) < LOG_EVERY && *last != 0 {
+        return;
+    }
+    *last = now;
+    // SAFETY: the context of a classifier is valid while it runs.
+    let interface = unsafe { (*ctx.skb.skb).ifindex };
+    let length = ctx.len();
+    // Two lines and no text argument: that would be a copy of unknown length.
+    if outcome as u32 == Counter::Malformed as u32 {
+        warn!(
+            ctx,
+            "interface {}: malformed headers in a packet of {} bytes", interface, length
+        );
+    } else {
+        warn!(
+            ctx,
+            "interface {}: too many header bytes in a packet of {}", interface, length
+        );
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

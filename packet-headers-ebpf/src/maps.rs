@@ -1,0 +1,45 @@
+//! What the programs share with the daemon.
+
+use aya_ebpf::Global;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use packet_headers_common::event::EventRecord;
+use packet_headers_common::settings::MAX_SHARDS;
+use packet_headers_common::{Counter, RecordHeader};
+
+/// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
+const TEMPLATE_RING: usize = 4096;
+
+/// Begins and ends of connections are few and small: 256 KiB hold 4096 of them.
+const EVENT_RING: usize = 256 * 1024;
+
+#[unsafe(no_mangle)]
+pub(crate) static SHARDS: Global<u32> = Global::new(1);
+
+#[unsafe(no_mangle)]
+pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static WAKEUP_BYTES: Global<u32> = Global::new(64 * 1024);
+
+#[btf_map]
+pub(crate) static PACKET_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+
+/// Apart from the classifiers' counters, which are exact: a socket program in process context can be
+/// interrupted by another on its CPU between load and store, and Rust has no atomic addition for
+/// this target. These counters may miss one in such a moment; no packet's account rests on them.
+#[btf_map]
+pub(crate) static EVENT_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+
+pub(crate) type PacketRing = RingBuf<RecordHeader, TEMPLATE_RING>;
+
+#[btf_map]
+pub(crate) static PACKET_RINGS: ArrayOfMaps<PacketRing, { MAX_SHARDS as usize }> =
+    ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<EventRecord, EVENT_RING> = RingBuf::new();
+
+/// When the classifiers last wrote a log line, in boot nanoseconds.
+#[btf_map]
+pub(crate) static LAST_LOG: Array<u64, 1> = Array::new();
