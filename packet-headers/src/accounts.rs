@@ -1,0 +1,145 @@
+//! Where every packet went: the user-space half of `seen = written + Σ discarded`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters that are named by an enum, one slot for each of its values.
+macro_rules! tally {
+    ($(#[doc = $head:literal])+ $table:ident by $name:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+
+    }) => {
+        $(#[doc = $head])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name as operators see it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        #[doc = concat!("One counter for each [`", stringify!($name), "`].")]
+        #[derive(Debug, Default)]
+        pub struct $table([AtomicU64; $name::ALL.len()]);
+
+        impl $table {
+            /// Counts `n` of them.
+            pub fn add(&self, which: $name, n: u64) {
+                self.0[which as usize].fetch_add(n, Ordering::Relaxed);
+            }
+
+            /// How many there were.
+            #[must_use]
+            pub fn get(&self, which: $name) -> u64 {
+                self.0[which as usize].load(Ordering::Relaxed)
+            }
+
+            /// Names and values of those that are not zero.
+            pub fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                let value = |&which: &$name| (which.name(), self.get(which));
+                $name::ALL.iter().map(value).filter(|&(_, n)| n > 0)
+            }
+        }
+    };
+}
+
+tally! {
+    /// Why a packet that user space received is in no file.
+    Discards by Discard {
+        /// Nobody named its connection within `--uuidwaitduration`, or before the end.
+        Unnamed = "unnamed",
+        /// It waited for a name, and was the oldest when candidate memory ran out.
+        CandidateMemory = "candidate_memory",
+        /// It came after its flow's `--captureduration`.
+        AfterCapture = "after_captureduration",
+        /// It came after its flow's file had been finished: `--flowtimeout`.
+        AfterTimeout = "after_flowtimeout",
+        /// Its interface has another link type than the flow's file.
+        LinkType = "link_type_changed",
+        /// The flow's file could not be written.
+        WriteFailed = "write_failed",
+        /// The disk was too slow: the blocks that wait for the writer reached their bound.
+        WriterBehind = "writer_behind",
+        /// A ring item that this build does not understand.
+        BadRecord = "bad_record",
+    }
+}
+
+tally! {
+    /// What was refused, or lost, of the events that begin and end flows.
+    Events by EventIssue {
+        /// A line of over 64 KiB.
+        TooLong = "too_long",
+        /// A line that is not the JSON of an event.
+        BadJson = "bad_json",
+        /// An event number that is neither Open nor Close.
+        UnknownEvent = "unknown_event",
+        /// An Open without an ID.
+        NilId = "nil_id",
+        /// An Open with an address that is none.
+        BadAddress = "bad_address",
+        /// A UUID that is no file name.
+        BadUuid = "bad_uuid",
+        /// A timestamp that is none.
+        BadTimestamp = "bad_timestamp",
+        /// An item of the kernel's event ring that this build does not understand.
+        BadRecord = "bad_record",
+        /// Another socket of a connection that already has a name: both ends are on this host.
+        SecondSocket = "second_socket",
+        /// An Open for a connection that already has that name.
+        Repeated = "repeated",
+        /// A Close of a flow that is not known.
+        UnknownClose = "unknown_close",
+        /// The event socket was connected again.
+        Reconnects = "reconnects",
+    }
+}
+
+/// All that user space counts; the kernel's half is in its maps.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    /// Records taken from the rings.
+    pub received: AtomicU64,
+    /// Packets in published files.
+    pub written: AtomicU64,
+    /// Packets in memory or in a partial file.
+    pub held: AtomicU64,
+    /// Packets that are in no file, by reason.
+    pub discards: Discards,
+    /// Refused and lost events, by reason.
+    pub events: Events,
+    /// Connections that got a name.
+    pub opened: AtomicU64,
+    /// Named connections whose Close came.
+    pub closed: AtomicU64,
+    /// Files that have their final name.
+    pub published: AtomicU64,
+    /// Bytes of those files.
+    pub published_bytes: AtomicU64,
+    /// Named flows that ended without a packet, and so without a file.
+    pub empty: AtomicU64,
+    /// Flows whose file could not be written or published.
+    pub failed: AtomicU64,
+}
+
+impl Accounts {
+    /// Moves `packets` that were held to a discard reason.
+    pub fn discard_held(&self, reason: Discard, packets: u64) {
+        self.held.fetch_sub(packets, Ordering::Relaxed);
+        self.discards.add(reason, packets);
+    }
+
+    /// Moves `packets` that were held to written.
+    pub fn write_held(&self, packets: u64) {
+        self.held.fetch_sub(packets, Ordering::Relaxed);
+        self.written.fetch_add(packets, Ordering::Relaxed);
+    }
+}

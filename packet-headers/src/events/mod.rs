@@ -1,0 +1,137 @@
+//! When flows begin and end, and what they are called: the sources, and the way to the shards.
+
+pub mod kernel;
+pub mod tcpinfo;
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use packet_headers_common::{Endpoint, FlowKey, Role};
+
+use crate::clock::{BootNanos, WallNanos};
+use crate::flow::uuid::FlowUuid;
+
+/// The begin or end of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowEvent {
+    /// A connection was established; its packets get a name.
+    Open(Open),
+    /// A connection was closed; its file can be finished soon.
+    Close(Close),
+}
+
+/// A connection was established.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// When, by the clock that stamps packets.
+    pub at: BootNanos,
+    /// When, by the wall clock: the date of its file.
+    pub opened: WallNanos,
+    /// Its name.
+    pub uuid: FlowUuid,
+    /// This host's end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// Which end this host's socket is; tcp-info does not tell.
+    pub role: Option<Role>,
+}
+
+/// A connection was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// When, by the clock that stamps packets.
+    pub at: BootNanos,
+    /// Its name.
+    pub uuid: FlowUuid,
+    /// Its ends; tcp-info does not tell.
+    pub key: Option<FlowKey>,
+}
+
+impl FlowEvent {
+    /// When it happened.
+    #[must_use]
+    pub const fn at(&self) -> BootNanos {
+        match self {
+            Self::Open(open) => open.at,
+            Self::Close(close) => close.at,
+        }
+    }
+
+    /// The connection, when the event tells.
+    #[must_use]
+    pub const fn key(&self) -> Option<FlowKey> {
+        match self {
+            Self::Open(open) => Some(FlowKey::new(open.local, open.remote)),
+            Self::Close(close) => close.key,
+        }
+    }
+}
+
+/// How many events may wait for one shard. When it is full the source waits, and what it cannot
+/// take meanwhile is counted where it is lost: in the kernel's event ring.
+const QUEUE: usize = 16 * 1024;
+
+/// How long a source waits before it tries a full queue again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// Sends each event to the shard that owns its connection; to all, when it does not say which.
+#[derive(Debug, Clone)]
+pub struct EventSink {
+    shards: Vec<SyncSender<FlowEvent>>,
+}
+
+/// The shards are gone: the daemon is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody takes events any more")]
+pub struct Stopped;
+
+/// A sink and, for each shard, the end that the shard reads.
+#[must_use]
+pub fn queues(shards: u32) -> (EventSink, Vec<Receiver<FlowEvent>>) {
+    let (senders, receivers) = (0..shards).map(|_| sync_channel(QUEUE)).unzip();
+    (EventSink { shards: senders }, receivers)
+}
+
+impl EventSink {
+    /// Delivers an event from a thread of its own, waiting while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the shard is gone.
+    pub fn deliver_blocking(&self, event: &FlowEvent) -> Result<(), Stopped> {
+        for shard in self.targets(event) {
+            shard.send(event.clone()).map_err(|_closed| Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers an event from a task, waiting while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the shard is gone.
+    pub async fn deliver(&self, event: FlowEvent) -> Result<(), Stopped> {
+        for shard in self.targets(&event) {
+            let mut event = event.clone();
+            while let Err(refused) = shard.try_send(event) {
+                match refused {
+                    TrySendError::Full(back) => event = back,
+                    TrySendError::Disconnected(_) => return Err(Stopped),
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The queues that an event belongs into.
+    fn targets(&self, event: &FlowEvent) -> &[SyncSender<FlowEvent>] {
+        let shards = u32::try_from(self.shards.len()).unwrap_or(1);
+        match event.key() {
+            Some(key) => {
+                let shard = key.shard(shards) as usize;
+                self.shards.get(shard..=shard).unwrap_or_default()
+            }
+            None => &self.shards,
+        }
+    }
+}

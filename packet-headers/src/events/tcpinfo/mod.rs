@@ -1,0 +1,238 @@
+//! The flow source that listens to tcp-info: its event socket, connected again whenever it is lost.
+
+mod line;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use self::line::{Lines, Message};
+use super::{Close, EventSink, FlowEvent, Open, Stopped};
+use crate::accounts::{Accounts, EventIssue};
+use crate::clock::{BootNanos, WallClock};
+
+/// Where tcp-info serves its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSocket {
+    /// A unix stream socket.
+    Unix(PathBuf),
+    /// A TCP socket.
+    Tcp(SocketAddr),
+}
+
+/// A text that does not say where an event socket is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no event socket: give the path of a unix socket (at most 107 bytes), or \
+     tcp://ADDRESS:PORT with the address in numbers, like tcp://127.0.0.1:9000"
+)]
+pub struct BadEventSocket(String);
+
+impl FromStr for EventSocket {
+    type Err = BadEventSocket;
+
+    fn from_str(text: &str) -> Result<Self, BadEventSocket> {
+        let bad = || BadEventSocket(text.to_owned());
+        if let Some(address) = text.strip_prefix("tcp://") {
+            let address: SocketAddr = address.parse().map_err(|_not_in_numbers| bad())?;
+            return (address.port() != 0)
+                .then_some(Self::Tcp(address))
+                .ok_or_else(bad);
+        }
+        // A path that no socket can have would be retried for ever.
+        let possible = UnixAddr::from_pathname(text).is_ok();
+        (possible && !text.is_empty() && !text.contains("://"))
+            .then(|| Self::Unix(text.into()))
+            .ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for EventSocket {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(out),
+            Self::Tcp(address) => write!(out, "tcp://{address}"),
+        }
+    }
+}
+
+/// The reading side of a connection, of either kind.
+type Stream = Box<dyn AsyncRead + Send + Unpin>;
+
+/// How long to wait for a connection. A local socket answers at once; an address that swallows
+/// packets would hold the next attempt back for minutes.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl EventSocket {
+    async fn connect(&self) -> io::Result<Stream> {
+        let connecting = async {
+            Ok(match self {
+                Self::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,
+                Self::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+            })
+        };
+        timeout(CONNECT, connecting).await?
+    }
+}
+
+/// The pause before the next attempt to connect: doubling, so that a socket that stays away costs
+/// nothing, and spread, so that the daemons of one host do not all knock at once.
+#[derive(Debug)]
+struct Backoff(Duration);
+
+impl Backoff {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// How long a connection lasts that counts as good: the next loss starts from the shortest pause.
+    const LASTED: Duration = Duration::from_secs(1);
+
+    /// The next pause, before it is spread.
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        pause
+    }
+
+    /// A connection ended that had lasted this long.
+    fn after_connection(&mut self, lasted: Duration) {
+        if lasted >= Self::LASTED {
+            self.0 = Self::SHORTEST;
+        }
+    }
+
+    /// Half to one and a half times the pause.
+    fn spread(pause: Duration) -> Duration {
+        pause * fastrand::u32(50..=150) / 100
+    }
+}
+
+/// Sends what tcp-info says to the shards, until they are gone.
+///
+/// A socket that is missing, now or later, is said once and tried again until it is there. While no
+/// event comes nothing tells that the shards are gone: drop the future to stop it at any time.
+pub async fn follow(socket: EventSocket, sink: EventSink, accounts: Arc<Accounts>) {
+    let clock = WallClock::sample();
+    let mut listener = Listener {
+        sink,
+        accounts,
+        clock,
+    };
+    let mut backoff = Backoff(Backoff::SHORTEST);
+    let mut was_connected = false;
+    let mut said = false;
+    loop {
+        match socket.connect().await {
+            Ok(stream) => {
+                info!("connected to tcp-info at {socket}");
+                let reconnects = u64::from(was_connected);
+                let events = &listener.accounts.events;
+                events.add(EventIssue::Reconnects, reconnects);
+                let since = Instant::now();
+                let Ok(reason) = listener.listen(stream).await else {
+                    return;
+                };
+                warn!("lost tcp-info at {socket}: {reason}; trying again until it is back");
+                backoff.after_connection(since.elapsed());
+                (was_connected, said) = (true, true);
+            }
+            Err(error) if said => debug!("still no tcp-info at {socket}: {error}"),
+            Err(error) => {
+                warn!("no tcp-info at {socket}: {error}; trying again until it is there");
+                said = true;
+            }
+        }
+        sleep(Backoff::spread(backoff.next())).await;
+    }
+}
+
+/// How much is read at once, in bytes: some thirty events.
+const PORTION: usize = 8 * 1024;
+
+/// What turns a connection's bytes into the shards' events.
+struct Listener {
+    sink: EventSink,
+    accounts: Arc<Accounts>,
+    clock: WallClock,
+}
+
+impl Listener {
+    /// Delivers the events of one connection; gives why it ended.
+    async fn listen(&mut self, mut stream: Stream) -> Result<io::Error, Stopped> {
+        let mut lines = Lines::default();
+        let mut portion = vec![0; PORTION];
+        loop {
+            let ended = match stream.read(&mut portion).await {
+                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"),
+                Ok(length) => {
+                    for said in lines.feed(portion.get(..length).unwrap_or_default()) {
+                        self.hear(said).await?;
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if let Some(said) = lines.finish() {
+                self.hear(said).await?;
+            }
+            return Ok(ended);
+        }
+    }
+
+    /// Delivers the event of one line, or counts why there is none.
+    async fn hear(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
+        match said {
+            Ok(message) => {
+                let event = self.event(message);
+                self.sink.deliver(event).await
+            }
+            Err(issue) => {
+                debug!("skipped a line of tcp-info: {}", issue.name());
+                self.accounts.events.add(issue, 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// The event that a message, which came just now, stands for.
+    fn event(&mut self, message: Message) -> FlowEvent {
+        self.clock.resample();
+        let now = BootNanos::now();
+        match message {
+            Message::Open {
+                opened,
+                uuid,
+                local,
+                remote,
+            } => FlowEvent::Open(Open {
+                // Never later than now: the wall clock may have been set back since tcp-info read it.
+                at: self.clock.boot(opened).min(now),
+                opened,
+                uuid,
+                local,
+                remote,
+                role: None,
+            }),
+            // Now, not tcp-info's time: that may be earlier than packets that still wait in the ring,
+            // and the flow's last ones belong into its file.
+            Message::Close(uuid) => FlowEvent::Close(Close {
+                at: now,
+                uuid,
+                key: None,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! The client against real sockets.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use packet_headers_common::Endpoint;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
+
+use super::*;
+use crate::clock::WallNanos;
+use crate::events::queues;
+
+/// How long a test waits for what it was promised.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `seen` gives something.
+async fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = seen() {
+            return value;
+        }
+        assert!(Instant::now() < end, "never seen: {what}");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits for a future that must not take for ever.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = timeout(DEADLINE, future).await;
+    outcome.unwrap_or_else(|_late| panic!("never done: {what}"))
+}
+
+/// The client under test, and the shard it delivers to.
+struct Client {
+    task: JoinHandle<()>,
+    shard: Receiver<FlowEvent>,
+    accounts: Arc<Accounts>,
+}
+
+impl Client {
+    fn start(socket: EventSocket) -> Self {
+        LazyLock::force(&LOGS_STAY_ON);
+        let (sink, mut shards) = queues(1);
+        let accounts = Arc::new(Accounts::default());
+        Self {
+            task: tokio::spawn(follow(socket, sink, Arc::clone(&accounts))),
+            shard: shards.remove(0),
+            accounts,
+        }
+    }
+
+    /// The name in the next event.
+    async fn heard(&self) -> String {
+        match self.event().await {
+            FlowEvent::Open(open) => open.uuid.to_string(),
+            FlowEvent::Close(close) => close.uuid.to_string(),
+        }
+    }
+
+    async fn event(&self) -> FlowEvent {
+        until("an event", || match self.shard.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => panic!("the client has ended"),
+        })
+        .await
+    }
+
+    fn count(&self, issue: EventIssue) -> u64 {
+        self.accounts.events.get(issue)
+    }
+
+    async fn counted(&self, issue: EventIssue, n: u64) {
+        let what = format!("{} = {n}", issue.name());
+        until(&what, || (self.count(issue) == n).then_some(())).await;
+    }
+}
+
+fn unix(path: &Path) -> EventSocket {
+    path.to_str().unwrap().parse().unwrap()
+}
+
+fn open_line(uuid: &str) -> String {
+    format!(
+        r#"{{"Event":0,"Timestamp":"2026-11-23T06:31:50.5Z","UUID":"{uuid}","ID":{{"SPort":1,"DPort":2,"SrcIP":"10.0.0.2","DstIP":"2001:db8::1","Interface":0,"Cookie":-5}}}}"#
+    )
+}
+
+fn close_line(uuid: &str) -> String {
+    format!(
+        r#"{{"Event":1,"Timestamp":"2026-11-23T01:31:55.628390818-05:00","UUID":"{uuid}","ID":null}}"#
+    )
+}
+
+/// Takes the client's connection.
+async fn accept(listener: &UnixListener) -> UnixStream {
+    soon("a connection", listener.accept()).await.unwrap().0
+}
+
+async fn write(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
+    soon("a write", stream.write_all(text.as_bytes()))
+        .await
+        .unwrap();
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Two subscribers that want all logs, for as long as the tests run.
+///
+/// While there is only one, tracing asks the thread that comes by a log statement first, and a test
+/// without a log would switch that statement off for the others.
+static LOGS_STAY_ON: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        LazyLock::force(&LOGS_STAY_ON);
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// How many lines hold this text.
+    fn lines(&self, text: &str) -> usize {
+        let log = self.0.lock().unwrap();
+        let log = String::from_utf8_lossy(&log);
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+#[test]
+fn an_event_socket_is_a_path_or_a_tcp_address() {
+    let path = "/var/local/tcpinfoeventsocket/tcpevents.sock";
+    assert_eq!(path.parse(), Ok(EventSocket::Unix(path.into())));
+    let tcp = SocketAddr::from(([127, 0, 0, 1], 9000));
+    assert_eq!("tcp://127.0.0.1:9000".parse(), Ok(EventSocket::Tcp(tcp)));
+    let tcp = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9000));
+    assert_eq!("tcp://[::1]:9000".parse(), Ok(EventSocket::Tcp(tcp)));
+    for text in [path, "events.sock", "tcp://127.0.0.1:9000", "tcp://[::1]:1"] {
+        let socket: EventSocket = text.parse().unwrap();
+        assert_eq!(socket.to_string(), text);
+    }
+}
+
+#[test]
+fn what_can_never_be_connected_is_refused_at_the_start() {
+    let long = format!("/{}", "x".repeat(108));
+    for text in [
+        "",
+        "tcp://",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:65536",
+        "tcp://localhost:9000",
+        "udp://127.0.0.1:9000",
+        "a\0b",
+        &long,
+    ] {
+        let error = text.parse::<EventSocket>().unwrap_err().to_string();
+        assert!(error.contains("tcp://127.0.0.1:9000"), "{error}");
+        assert!(error.starts_with(&format!("{text:?}")), "{error}");
+    }
+}
+
+#[test]
+fn pauses_double_up_to_their_bound_and_start_again_after_a_good_connection() {
+    let mut backoff = Backoff(Backoff::SHORTEST);
+    let pauses: Vec<_> = (0..8).map(|_| backoff.next().as_millis()).collect();
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    backoff.after_connection(Duration::from_millis(1));
+    assert_eq!(backoff.next(), Backoff::LONGEST);
+    backoff.after_connection(Backoff::LASTED);
+    assert_eq!(backoff.next(), Backoff::SHORTEST);
+}
+
+#[test]
+fn pauses_are_spread_by_half() {
+    let spread = || Backoff::spread(Duration::from_secs(1)).as_millis();
+    let spread: Vec<_> = (0..1000).map(|_| spread()).collect();
+    assert!(spread.iter().all(|pause| (500..=1500).contains(pause)));
+    assert!(spread.iter().any(|&pause| pause < 700));
+    assert!(spread.iter().any(|&pause| pause > 1300));
+}
+
+#[tokio::test]
+async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let (log, _guard) = Log::start();
+    let client = Client::start(unix(&path));
+    let tried = || (log.lines("still no tcp-info") >= 2).then_some(());
+    until("two more attempts", tried).await;
+    assert_eq!(log.lines(" WARN "), 1);
+    assert_eq!(log.lines("no tcp-info at /"), 1 + log.lines("still no"));
+
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut server = accept(&listener).await;
+    write(&mut server, &(open_line("first") + "\n")).await;
+    assert_eq!(client.heard().await, "first");
+    assert_eq!(log.lines("connected to tcp-info"), 1);
+    assert_eq!(log.lines(" WARN "), 1);
+    assert_eq!(client.count(EventIssue::Reconnects), 0);
+}
+
+#[tokio::test]
+async fn a_restarted_server_is_connected_again_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let (log, _guard) = Log::start();
+    let mut listener = UnixListener::bind(&path).unwrap();
+    let client = Client::start(unix(&path));
+    for round in 0..3 {
+        let mut server = accept(&listener).await;
+        write(&mut server, &(open_line("flow") + "\n")).await;
+        assert_eq!(client.heard().await, "flow");
+        assert_eq!(client.count(EventIssue::Reconnects), round);
+        // The server is killed in the middle of a line, and leaves its socket behind.
+        write(&mut server, r#"{"Event":0,"Ti"#).await;
+        drop(listener);
+        drop(server);
+        client.counted(EventIssue::BadJson, round + 1).await;
+        std::fs::remove_file(&path).unwrap();
+        listener = UnixListener::bind(&path).unwrap();
+    }
+    let mut server = accept(&listener).await;
+    write(&mut server, &(close_line("flow") + "\n")).await;
+    assert_eq!(client.heard().await, "flow");
+    assert_eq!(client.count(EventIssue::Reconnects), 3);
+    assert_eq!(log.lines("lost tcp-info"), 3);
+    assert_eq!(log.lines("connected to tcp-info"), 4);
+    assert_eq!(log.lines(" WARN "), 3);
+}
+
+#[tokio::test]
+async fn an_endless_line_and_broken_lines_do_not_end_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = Client::start(unix(&path));
+    let mut server = accept(&listener).await;
+    write(&mut server, &"x".repeat(1024 * 1024)).await;
+    client.counted(EventIssue::TooLong, 1).await;
+    write(&mut server, "\n").await;
+    for line in [
+        open_line("first").as_str(),
+        "broken",
+        "",
+        r#"{"Event":9}"#,
+        &open_line("../first"),
+        &open_line("second"),
+        &open_line("no-id").replace("ID\":{", "Id\":{"),
+        &open_line("address").replace("10.0.0.2", "10.0.0"),
+        &open_line("time").replace("T06", "T66"),
+        &close_line("third"),
+    ] {
+        write(&mut server, &format!("{line}\n")).await;
+    }
+    for uuid in ["first", "second", "third"] {
+        assert_eq!(client.heard().await, uuid);
+    }
+    let refused: Vec<_> = client.accounts.events.nonzero().collect();
+    let expected = [
+        ("too_long", 1),
+        ("bad_json", 1),
+        ("unknown_event", 1),
+        ("nil_id", 1),
+        ("bad_address", 1),
+        ("bad_uuid", 1),
+        ("bad_timestamp", 1),
+    ];
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn events_over_tcp_carry_both_clocks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let before = BootNanos::now();
+    let clock = WallClock::sample();
+    let client = Client::start(EventSocket::Tcp(address));
+    let accepted = soon("a connection", listener.accept()).await;
+    let mut server = accepted.unwrap().0;
+
+    let past = clock.wall(before).0 - 30_000_000;
+    let stamp = |nanos: u64| jiff::Timestamp::from_nanosecond(nanos.into()).unwrap();
+    let line =
+        |nanos| open_line("flow").replace("2026-11-23T06:31:50.5Z", &stamp(nanos).to_string());
+    let future = past + 3_600_000_000_000;
+    let text = format!("{}\n{}\n{}\n", line(past), line(future), close_line("flow"));
+    write(&mut server, &text).await;
+
+    let FlowEvent::Open(open) = client.event().await else {
+        panic!("not an Open");
+    };
+    assert_eq!(open.opened, WallNanos(past));
+    // Two samples of the clocks' distance may differ by what reading them takes.
+    let distance = open.at.0.abs_diff(before.0 - 30_000_000);
+    assert!(distance < 20_000_000, "{distance} ns");
+    assert_eq!(open.local, Endpoint::v4([10, 0, 0, 2], 1));
+    assert_eq!(open.remote, Endpoint::v6([0x2001_0db8_0000_0000, 1], 2));
+    assert_eq!(open.role, None);
+
+    let FlowEvent::Open(open) = client.event().await else {
+        panic!("not an Open");
+    };
+    assert_eq!(open.opened, WallNanos(future));
+    assert!(before <= open.at && open.at <= BootNanos::now());
+
+    let FlowEvent::Close(close) = client.event().await else {
+        panic!("not a Close");
+    };
+    assert!(before <= close.at && close.at <= BootNanos::now());
+    assert_eq!(close.key, None);
+}
+
+#[tokio::test]
+async fn a_last_line_without_lf_counts_when_it_is_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = Client::start(EventSocket::Tcp(address));
+    let accepted = soon("a connection", listener.accept()).await;
+    let mut server = accepted.unwrap().0;
+    write(&mut server, &open_line("last")).await;
+    drop(server);
+    assert_eq!(client.heard().await, "last");
+    assert_eq!(client.count(EventIssue::BadJson), 0);
+}
+
+#[tokio::test]
+async fn it_ends_when_the_shards_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let Client { task, shard, .. } = Client::start(unix(&path));
+    let mut server = accept(&listener).await;
+    drop(shard);
+    write(&mut server, &(open_line("late") + "\n")).await;
+    soon("the end", task).await.unwrap();
+}

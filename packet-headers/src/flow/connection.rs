@@ -1,0 +1,195 @@
+//! One connection, from its first packet to the end of its file.
+
+use std::time::Duration;
+
+use packet_headers_common::{Endpoint, LinkType, Packet, Role};
+use smallvec::SmallVec;
+
+use super::uuid::FlowUuid;
+use crate::accounts::Discard;
+use crate::clock::{BootNanos, WallNanos};
+use crate::events::Open;
+use crate::store::block::Block;
+use crate::store::layout::FlowFile;
+
+/// How long things last.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long packets wait for their connection's name.
+    pub uuid_wait: Duration,
+    /// How long a connection is captured, from its first packet on.
+    pub capture: Duration,
+    /// How long a connection may be silent before its file is finished.
+    pub idle: Duration,
+    /// How long a closed connection may be silent before its file is finished.
+    pub linger: Duration,
+}
+
+/// How long we remember a connection whose file is finished but whose Close has not come, after its
+/// last packet. Afterwards its packets would be candidates again, and find no name.
+const DONE_MEMORY: Duration = Duration::from_secs(300);
+
+/// Identifies a connection within one table; never used again.
+pub(super) type Serial = u64;
+
+/// One connection of a four-tuple. The same four-tuple can be used again and again: each use is an
+/// incarnation of it (RFC 9293, 3.4.1), and each has its own name and file.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) serial: Serial,
+    /// When its first packet passed, or when it was opened if that was first.
+    pub(super) start: BootNanos,
+    /// When its last packet passed.
+    pub(super) last: BootNanos,
+    /// Who sent the SYN, and its sequence number, when we saw it.
+    first_syn: Option<(Endpoint, u32)>,
+    /// Packets that came so far, kept or not.
+    seen: u64,
+    pub(super) block: Block,
+    link_type: Option<LinkType>,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nobody has named it yet.
+    Candidate,
+    /// It is being captured.
+    Named(Named),
+    /// Its file is finished, but the connection is not known to be closed.
+    Done(Done),
+}
+
+/// What a name brings.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) uuid: FlowUuid,
+    pub(super) opened: WallNanos,
+    pub(super) opened_at: BootNanos,
+    pub(super) role: Option<Role>,
+    pub(super) closed: Option<BootNanos>,
+    /// Whether some of its records are in a file already.
+    pub(super) spilled: bool,
+    /// For when the table's timer is set.
+    pub(super) armed: BootNanos,
+}
+
+/// What is left of a connection whose file is finished.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) uuid: FlowUuid,
+    /// What its further packets are discarded for.
+    pub(super) reason: Discard,
+    pub(super) closed: Option<BootNanos>,
+    pub(super) armed: BootNanos,
+}
+
+impl Connection {
+    pub(super) fn new(serial: Serial, start: BootNanos) -> Self {
+        Self {
+            serial,
+            start,
+            last: start,
+            first_syn: None,
+            seen: 0,
+            block: Block::default(),
+            link_type: None,
+            state: State::Candidate,
+        }
+    }
+
+    /// Whether this packet begins another connection of the same four-tuple: a SYN that is not a
+    /// repetition of this one's own.
+    pub(super) fn is_succeeded_by(&self, packet: &Packet<'_>) -> bool {
+        packet.is_first_syn()
+            && match self.first_syn {
+                Some(own) => own != (packet.source, packet.sequence),
+                // Opened before its first packet came out of the ring: the SYN may be its own.
+                None => self.seen > 0,
+            }
+    }
+
+    /// Takes note of a packet; whether it can be kept in this connection's file.
+    pub(super) fn note(&mut self, packet: &Packet<'_>) -> Result<(), Discard> {
+        if packet.is_first_syn() && self.first_syn.is_none() {
+            self.first_syn = Some((packet.source, packet.sequence));
+        }
+        self.seen += 1;
+        self.last = self.last.max(BootNanos(packet.boot_ns));
+        let link_type = *self.link_type.get_or_insert(packet.link_type);
+        if link_type == packet.link_type {
+            Ok(())
+        } else {
+            Err(Discard::LinkType)
+        }
+    }
+
+    /// Whether an Open of this time can be this candidate's: it began before that, or we never saw
+    /// how it began.
+    pub(super) fn can_be_opened_at(&self, at: BootNanos) -> bool {
+        matches!(self.state, State::Candidate) && (self.start <= at || self.first_syn.is_none())
+    }
+
+    /// Whether there is anything to write.
+    pub(super) fn has_packets(&self) -> bool {
+        !self.block.is_empty() || matches!(&self.state, State::Named(named) if named.spilled)
+    }
+
+    /// Where its packets belong.
+    pub(super) fn file(&self, named: &Named) -> FlowFile {
+        FlowFile {
+            uuid: named.uuid.clone(),
+            opened: named.opened,
+            link_type: self.link_type.unwrap_or(LinkType::Ethernet),
+        }
+    }
+
+    /// Its name, once it has one.
+    pub(super) fn uuid(&self) -> Option<&FlowUuid> {
+        match &self.state {
+            State::Candidate => None,
+            State::Named(Named { uuid, .. }) | State::Done(Done { uuid, .. }) => Some(uuid),
+        }
+    }
+
+    /// Whether an Open speaks of the other socket of this connection, rather than of a later one.
+    pub(super) fn has_other_end(&self, open: &Open, within: Duration) -> bool {
+        match &self.state {
+            State::Named(named) => {
+                named.closed.is_none() && open.at <= named.opened_at.after(within)
+            }
+            State::Candidate | State::Done(_) => false,
+        }
+    }
+
+    /// When to look at it again.
+    pub(super) fn deadline(&self, timing: &Timing) -> BootNanos {
+        let quiet_since = |closed: &BootNanos| self.last.max(*closed).after(timing.linger);
+        match &self.state {
+            State::Candidate => self.start.after(timing.uuid_wait),
+            State::Named(named) => {
+                let capture = self.start.after(timing.capture);
+                let silence = match &named.closed {
+                    Some(closed) => quiet_since(closed),
+                    None => self.last.after(timing.idle),
+                };
+                capture.min(silence)
+            }
+            State::Done(done) => match &done.closed {
+                Some(closed) => quiet_since(closed),
+                None => self.last.after(DONE_MEMORY),
+            },
+        }
+    }
+
+    /// When the socket was closed, if it was.
+    pub(super) fn closed(&self) -> Option<BootNanos> {
+        match &self.state {
+            State::Candidate => None,
+            State::Named(Named { closed, .. }) | State::Done(Done { closed, .. }) => *closed,
+        }
+    }
+}
+
+/// All connections of one four-tuple, in the order in which they began: nearly always one.
+pub(super) type Incarnations = SmallVec<[Box<Connection>; 1]>;

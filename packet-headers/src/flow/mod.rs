@@ -1,0 +1,9 @@
+//! Which flow gets which packet.
+
+mod connection;
+mod naming;
+pub mod shard;
+pub mod table;
+pub mod uuid;
+
+pub use connection::Timing;

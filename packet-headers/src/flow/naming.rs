@@ -1,0 +1,117 @@
+//! The rules of names: which connection an Open or Close means.
+
+use packet_headers_common::{FlowKey, Role};
+
+use super::connection::{Connection, Done, Named, Serial, State};
+use super::table::{Action, CANDIDATE_OVERHEAD, FlowTable, find};
+use crate::accounts::EventIssue;
+use crate::clock::BootNanos;
+use crate::events::{Close, Open};
+
+impl FlowTable {
+    pub(super) fn on_open(&mut self, open: Open) {
+        if self.names.contains_key(&open.uuid) {
+            return self.issue(EventIssue::Repeated);
+        }
+        let key = FlowKey::new(open.local, open.remote);
+        let incarnations = self.flows.entry(key).or_default();
+        // The youngest that can be meant: an older one's Open was missed, if it is not on its way.
+        let candidate = incarnations
+            .iter()
+            .rposition(|connection| connection.can_be_opened_at(open.at));
+        if let Some(at) = candidate {
+            let connection = &incarnations[at];
+            let (serial, cost) = (connection.serial, connection.block.capacity());
+            self.candidate_bytes -= cost + CANDIDATE_OVERHEAD;
+            self.buffered_bytes += cost;
+            return self.name(key, serial, open);
+        }
+        let second_socket = incarnations
+            .iter()
+            .any(|connection| connection.has_other_end(&open, self.timing.uuid_wait));
+        if second_socket {
+            return self.rename(key, open);
+        }
+        // Opened before its first packet: it goes before any candidate, which began later.
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let place = incarnations
+            .iter()
+            .position(|connection| connection.start > open.at)
+            .unwrap_or(incarnations.len());
+        incarnations.insert(place, Box::new(Connection::new(serial, open.at)));
+        self.name(key, serial, open);
+    }
+
+    /// Gives a connection its name.
+    fn name(&mut self, key: FlowKey, serial: Serial, open: Open) {
+        let timing = self.timing;
+        let Some(connection) = find(&mut self.flows, key, serial) else {
+            return;
+        };
+        self.names.insert(open.uuid.clone(), key);
+        let named = Named {
+            uuid: open.uuid,
+            opened: open.opened,
+            opened_at: open.at,
+            role: open.role,
+            closed: None,
+            spilled: false,
+            armed: BootNanos(0),
+        };
+        connection.state = State::Named(named);
+        self.actions.push(Action::Opened);
+        let at = connection.deadline(&timing);
+        self.arm(key, serial, at);
+    }
+
+    /// The other socket of a connection that has a name: both ends are on this host. The accepting
+    /// one's name wins, as its owner is who was called.
+    fn rename(&mut self, key: FlowKey, open: Open) {
+        self.issue(EventIssue::SecondSocket);
+        let wait = self.timing.uuid_wait;
+        let incarnations = self.flows.entry(key).or_default();
+        for connection in incarnations.iter_mut() {
+            if !connection.has_other_end(&open, wait) {
+                continue;
+            }
+            let State::Named(named) = &mut connection.state else {
+                continue;
+            };
+            if open.role == Some(Role::Accepting) && named.role == Some(Role::Connecting) {
+                self.names.remove(&named.uuid);
+                self.names.insert(open.uuid.clone(), key);
+                named.uuid = open.uuid;
+                named.role = open.role;
+            }
+            return;
+        }
+    }
+
+    pub(super) fn on_close(&mut self, close: &Close) {
+        let Some(&key) = self.names.get(&close.uuid) else {
+            // Without a key it went to every shard, and is at home in one of them.
+            if close.key.is_some() {
+                self.issue(EventIssue::UnknownClose);
+            }
+            return;
+        };
+        let timing = self.timing;
+        let incarnations = self.flows.entry(key).or_default();
+        let closed = incarnations
+            .iter_mut()
+            .find(|connection| connection.uuid() == Some(&close.uuid));
+        let Some(connection) = closed else {
+            return;
+        };
+        match &mut connection.state {
+            State::Named(Named { closed, .. }) | State::Done(Done { closed, .. }) => {
+                closed.get_or_insert(close.at);
+            }
+            State::Candidate => return,
+        }
+        self.actions.push(Action::Closed);
+        let (serial, at) = (connection.serial, connection.deadline(&timing));
+        self.arm(key, serial, at);
+    }
+}

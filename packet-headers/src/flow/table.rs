@@ -1,0 +1,362 @@
+//! The rules: which flow gets which packet, and when a flow's file is finished.
+//!
+//! Pure: time is an argument, and what is to be done comes out as [`Action`]s. One table belongs to
+//! one shard; nothing in it is shared.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::HashMap;
+use packet_headers_common::{FlowKey, Packet};
+
+use super::connection::{Connection, Done, Incarnations, Named, Serial, State, Timing};
+use super::uuid::FlowUuid;
+use crate::accounts::{Discard, EventIssue};
+use crate::clock::{BootNanos, WallNanos};
+use crate::events::FlowEvent;
+use crate::store::block::Chunk;
+use crate::store::layout::FlowFile;
+
+/// How much memory packets may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all packets that wait for a name.
+    pub candidates: usize,
+    /// Bytes of all packets of named flows that wait to be spilled.
+    pub buffers: usize,
+}
+
+/// What the table wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write these records into the flow's file.
+    Spill(Serial, FlowFile, Chunk),
+    /// Write these records, and publish the flow's file.
+    Publish(Serial, FlowFile, Chunk),
+    /// So many packets that were held will be in no file.
+    Discard(Discard, u64),
+    /// A connection got its name.
+    Opened,
+    /// A named connection was closed.
+    Closed,
+    /// A named connection ended without a packet: it has no file.
+    Empty,
+    /// An event was not what it should be.
+    Issue(EventIssue),
+}
+
+/// A buffer is spilled when it is this long, in bytes…
+const LONGEST_BLOCK: usize = 64 * 1024;
+
+/// …or earlier when there are many flows; but not for less than this.
+const SHORTEST_BLOCK: usize = 2 * 1024;
+
+/// Bytes of memory that a candidate takes beside its packets.
+pub(super) const CANDIDATE_OVERHEAD: usize = 384;
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct FlowTable {
+    pub(super) timing: Timing,
+    limits: Limits,
+    pub(super) flows: HashMap<FlowKey, Incarnations>,
+    pub(super) names: HashMap<FlowUuid, FlowKey>,
+    /// Candidates in the order in which they began. One that has been named since stays until its
+    /// turn comes.
+    waiting: VecDeque<(FlowKey, Serial)>,
+    /// When to look at which named connection.
+    timers: BTreeSet<(BootNanos, FlowKey, Serial)>,
+    pub(super) next_serial: Serial,
+    pub(super) candidate_bytes: usize,
+    pub(super) buffered_bytes: usize,
+    /// How long a block may get now, so that the blocks of all flows fit.
+    block_size: usize,
+    pub(super) actions: Vec<Action>,
+}
+
+impl FlowTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(timing: Timing, limits: Limits) -> Self {
+        Self {
+            timing,
+            limits,
+            flows: HashMap::new(),
+            names: HashMap::new(),
+            waiting: VecDeque::new(),
+            timers: BTreeSet::new(),
+            next_serial: 0,
+            candidate_bytes: 0,
+            buffered_bytes: 0,
+            block_size: LONGEST_BLOCK,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What is to be done since it was asked last, in order.
+    pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
+        self.actions.drain(..)
+    }
+
+    /// Bytes of memory that packets take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.candidate_bytes + self.buffered_bytes
+    }
+
+    /// A packet passed. `Ok` when it is held: it comes out again in a chunk or a discard.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), Discard> {
+        let now = BootNanos(packet.boot_ns);
+        let key = packet.key();
+        let incarnations = self.flows.entry(key).or_default();
+        let begins = incarnations
+            .last()
+            .is_none_or(|latest| latest.is_succeeded_by(packet));
+        if begins {
+            let serial = self.next_serial;
+            self.next_serial += 1;
+            incarnations.push(Box::new(Connection::new(serial, now)));
+            self.waiting.push_back((key, serial));
+            self.candidate_bytes += CANDIDATE_OVERHEAD;
+        }
+        let Some(connection) = incarnations.last_mut() else {
+            return Err(Discard::Unnamed);
+        };
+        connection.note(packet)?;
+        let before = connection.block.capacity();
+        match &connection.state {
+            State::Done(done) => return Err(done.reason),
+            State::Named(_) if now >= connection.start.after(self.timing.capture) => {
+                let serial = connection.serial;
+                self.finish(key, serial, Some(Discard::AfterCapture));
+                return Err(Discard::AfterCapture);
+            }
+            State::Named(_) => {
+                connection.block.push(packet, wall);
+                self.buffered_bytes += connection.block.capacity() - before;
+                if connection.block.len() >= self.block_size {
+                    let serial = connection.serial;
+                    self.spill(key, serial);
+                }
+            }
+            State::Candidate => {
+                connection.block.push(packet, wall);
+                self.candidate_bytes += connection.block.capacity() - before;
+                if self.candidate_bytes > self.limits.candidates {
+                    self.make_room();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A flow began or ended.
+    pub fn on_event(&mut self, event: FlowEvent) {
+        match event {
+            FlowEvent::Open(open) => self.on_open(open),
+            FlowEvent::Close(close) => self.on_close(&close),
+        }
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: BootNanos) {
+        let share = self.limits.buffers / self.timers.len().max(1);
+        self.block_size = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        while let Some(&(key, serial)) = self.waiting.front() {
+            if let Some(candidate) = self.candidate(key, serial) {
+                if candidate.start.after(self.timing.uuid_wait) > now {
+                    break;
+                }
+                self.give_up(key, serial, Discard::Unnamed);
+            }
+            self.waiting.pop_front();
+        }
+        while let Some(&(at, key, serial)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            self.on_timer(key, serial, now);
+        }
+    }
+
+    /// No more packets will come: finishes every named flow, and gives up every candidate.
+    pub fn shut_down(&mut self) {
+        while let Some((key, serial)) = self.waiting.pop_front() {
+            if self.candidate(key, serial).is_some() {
+                self.give_up(key, serial, Discard::Unnamed);
+            }
+        }
+        let named: Vec<_> = self.timers.iter().map(|&(_, k, s)| (k, s)).collect();
+        for (key, serial) in named {
+            self.finish(key, serial, None);
+        }
+    }
+
+    /// Sets the timer of a named connection, in place of the one that was set before.
+    pub(super) fn arm(&mut self, key: FlowKey, serial: Serial, at: BootNanos) {
+        let Some(connection) = find(&mut self.flows, key, serial) else {
+            return;
+        };
+        let (State::Named(Named { armed, .. }) | State::Done(Done { armed, .. })) =
+            &mut connection.state
+        else {
+            return;
+        };
+        let before = std::mem::replace(armed, at);
+        self.timers.remove(&(before, key, serial));
+        self.timers.insert((at, key, serial));
+    }
+
+    /// A timer went off: the packets since may have moved the time that it was set for.
+    fn on_timer(&mut self, key: FlowKey, serial: Serial, now: BootNanos) {
+        let timing = self.timing;
+        let Some(connection) = find(&mut self.flows, key, serial) else {
+            return;
+        };
+        let at = connection.deadline(&timing);
+        if at > now {
+            return self.arm(key, serial, at);
+        }
+        let closed = connection.closed().is_some();
+        match &connection.state {
+            State::Done(_) => self.forget(key, serial),
+            State::Named(_) if closed => self.finish(key, serial, None),
+            State::Named(_) if connection.start.after(timing.capture) <= now => {
+                self.finish(key, serial, Some(Discard::AfterCapture));
+            }
+            State::Named(_) => self.finish(key, serial, Some(Discard::AfterTimeout)),
+            State::Candidate => {}
+        }
+    }
+
+    /// Finishes a named connection's file. `then` says what becomes of its further packets while
+    /// its socket is open; without it, the connection is over.
+    pub(super) fn finish(&mut self, key: FlowKey, serial: Serial, then: Option<Discard>) {
+        let Some(connection) = find(&mut self.flows, key, serial) else {
+            return;
+        };
+        let State::Named(named) = &connection.state else {
+            return;
+        };
+        let armed = (named.armed, key, serial);
+        let action = if connection.has_packets() {
+            let file = connection.file(named);
+            self.buffered_bytes -= connection.block.capacity();
+            Action::Publish(serial, file, connection.block.take())
+        } else {
+            Action::Empty
+        };
+        self.actions.push(action);
+        self.timers.remove(&armed);
+        let Some(reason) = then else {
+            return self.forget(key, serial);
+        };
+        let done = Done {
+            uuid: named.uuid.clone(),
+            reason,
+            closed: named.closed,
+            armed: BootNanos(0),
+        };
+        connection.state = State::Done(done);
+        let at = connection.deadline(&self.timing);
+        self.arm(key, serial, at);
+    }
+
+    /// Writes what a named connection has, to have the memory back.
+    fn spill(&mut self, key: FlowKey, serial: Serial) {
+        let Some(connection) = find(&mut self.flows, key, serial) else {
+            return;
+        };
+        let before = connection.block.capacity();
+        let chunk = connection.block.spill();
+        let after = connection.block.capacity();
+        self.buffered_bytes = self.buffered_bytes + after - before;
+        let State::Named(named) = &mut connection.state else {
+            return;
+        };
+        named.spilled = true;
+        let State::Named(named) = &connection.state else {
+            return;
+        };
+        let file = connection.file(named);
+        self.actions.push(Action::Spill(serial, file, chunk));
+    }
+
+    /// Discards the oldest candidates until the others fit.
+    fn make_room(&mut self) {
+        while self.candidate_bytes > self.limits.candidates {
+            let Some((key, serial)) = self.waiting.pop_front() else {
+                return;
+            };
+            if self.candidate(key, serial).is_some() {
+                self.give_up(key, serial, Discard::CandidateMemory);
+            }
+        }
+    }
+
+    /// Nobody named a candidate. If its SYN came while an earlier connection of the four-tuple was
+    /// being captured, it did not begin another one after all: its packets are that one's.
+    fn give_up(&mut self, key: FlowKey, serial: Serial, reason: Discard) {
+        let Some(incarnations) = self.flows.get_mut(&key) else {
+            return;
+        };
+        let Some(at) = incarnations.iter().position(|c| c.serial == serial) else {
+            return;
+        };
+        let candidate = incarnations.remove(at);
+        self.candidate_bytes -= candidate.block.capacity() + CANDIDATE_OVERHEAD;
+        let packets = candidate.block.packets();
+        let before = at.checked_sub(1).and_then(|at| incarnations.get_mut(at));
+        match before {
+            Some(earlier) if matches!(earlier.state, State::Named(_)) => {
+                let capacity = earlier.block.capacity();
+                earlier.block.absorb(&candidate.block);
+                earlier.last = earlier.last.max(candidate.last);
+                self.buffered_bytes += earlier.block.capacity() - capacity;
+            }
+            _ if packets > 0 => self.actions.push(Action::Discard(reason, packets)),
+            _ => {}
+        }
+        if incarnations.is_empty() {
+            self.flows.remove(&key);
+        }
+    }
+
+    /// Removes a connection that is over.
+    fn forget(&mut self, key: FlowKey, serial: Serial) {
+        let Some(incarnations) = self.flows.get_mut(&key) else {
+            return;
+        };
+        if let Some(at) = incarnations.iter().position(|c| c.serial == serial) {
+            let connection = incarnations.remove(at);
+            if let Some(uuid) = connection.uuid() {
+                self.names.remove(uuid);
+            }
+        }
+        if incarnations.is_empty() {
+            self.flows.remove(&key);
+        }
+    }
+
+    fn candidate(&mut self, key: FlowKey, serial: Serial) -> Option<&Connection> {
+        let connection = find(&mut self.flows, key, serial)?;
+        matches!(connection.state, State::Candidate).then_some(connection)
+    }
+
+    pub(super) fn issue(&mut self, issue: EventIssue) {
+        self.actions.push(Action::Issue(issue));
+    }
+}
+
+pub(super) fn find(
+    flows: &mut HashMap<FlowKey, Incarnations>,
+    key: FlowKey,
+    serial: Serial,
+) -> Option<&mut Connection> {
+    let incarnations = flows.get_mut(&key)?;
+    let connection = incarnations.iter_mut().find(|c| c.serial == serial);
+    connection.map(|connection| &mut **connection)
+}

@@ -1,0 +1,13 @@
+//! Everything that lives in the kernel, and the only place that knows aya. Dropping a value of
+//! these modules removes what it put there.
+
+pub mod attach;
+pub mod counters;
+pub mod load;
+pub mod netns;
+pub mod requirements;
+pub mod ring;
+
+pub use attach::{CaptureLinks, SocketLink};
+pub use counters::KernelCounters;
+pub use load::{LoadOptions, Programs};

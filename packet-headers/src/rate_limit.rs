@@ -1,0 +1,65 @@
+//! Keeps traffic from filling the log: one line a second of each kind, which says how many it
+//! stands for.
+
+use std::cell::Cell;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How often one kind of line is written.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// One kind of log line.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimit {
+    last: Cell<Option<Instant>>,
+    withheld: Cell<u64>,
+}
+
+/// How many lines were withheld since the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Withheld(u64);
+
+impl RateLimit {
+    /// What to say beside the line, when it may be written now.
+    pub(crate) fn pass(&self) -> Option<Withheld> {
+        let now = Instant::now();
+        let quiet = self.last.get().is_none_or(|last| now - last >= EVERY);
+        if quiet {
+            self.last.set(Some(now));
+            Some(Withheld(self.withheld.take()))
+        } else {
+            self.withheld.set(self.withheld.get() + 1);
+            None
+        }
+    }
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(out, " (and {n} more like it)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_one_line() {
+        let limit = RateLimit::default();
+        assert_eq!(
+            limit.pass().map(|more| more.to_string()),
+            Some(String::new())
+        );
+        assert_eq!(limit.pass(), None);
+        assert_eq!(limit.pass(), None);
+        limit.last.set(Instant::now().checked_sub(EVERY));
+        assert_eq!(
+            limit.pass().map(|m| m.to_string()).unwrap(),
+            " (and 2 more like it)"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! The accounts as a few lines of text: at exit, and whenever SIGUSR1 asks.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use packet_headers_common::Counter;
+
+use crate::accounts::Accounts;
+use crate::kernel::counters::Counts;
+
+/// Kernel and user-space counters of one moment, added up.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    kernel: Counts,
+    accounts: &'a Accounts,
+
+    written: u64,
+    held: u64,
+}
+
+impl<'a> Summary<'a> {
+    /// The accounts, beside what the kernel counted.
+    #[must_use]
+    pub fn new(kernel: Counts, accounts: &'a Accounts) -> Self {
+        let received = accounts.received.load(Ordering::Relaxed);
+        let in_rings = kernel.get(Counter::Submitted).saturating_sub(received);
+        Self {
+            kernel,
+            accounts,
+
+            written: accounts.written.load(Ordering::Relaxed),
+            held: accounts.held.load(Ordering::Relaxed) + in_rings,
+        }
+    }
+
+    /// Names and numbers of the packets that are in no file, kernel first.
+    fn discards(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let kernel = Counter::DISCARDED
+            .iter()
+            .map(|&counter| (counter.name(), self.kernel.get(counter)))
+            .filter(|&(_, packets)| packets > 0);
+        kernel.chain(self.accounts.discards.nonzero())
+    }
+
+    /// How many packets are in no account, or in two when it is negative.
+    #[must_use]
+    pub fn imbalance(&self) -> i128 {
+        let discarded: u64 = self.discards().map(|(_, packets)| packets).sum();
+        let accounted = i128::from(self.written) + i128::from(discarded) + i128::from(self.held);
+        i128::from(self.kernel.get(Counter::Seen)) - accounted
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let discarded: u64 = self.discards().map(|(_, packets)| packets).sum();
+        writeln!(
+            out,
+            "packets: seen={} written={} discarded={discarded} held={}",
+            self.kernel.get(Counter::Seen),
+            self.written,
+            self.held
+        )?;
+        line(out, "discarded", self.discards())?;
+        let accounts = self.accounts;
+        let connections = [
+            ("opened", accounts.opened.load(Ordering::Relaxed)),
+            ("closed", accounts.closed.load(Ordering::Relaxed)),
+            ("empty", accounts.empty.load(Ordering::Relaxed)),
+        ];
+        line(out, "connections", connections)?;
+        let files = [
+            ("published", accounts.published.load(Ordering::Relaxed)),
+            ("failed", accounts.failed.load(Ordering::Relaxed)),
+            ("bytes", accounts.published_bytes.load(Ordering::Relaxed)),
+        ];
+        line(out, "files", files)?;
+        let lost = self.kernel.get(Counter::EventRingFull);
+        let lost = (lost > 0).then_some((Counter::EventRingFull.name(), lost));
+        line(out, "events", accounts.events.nonzero().chain(lost))?;
+        match self.imbalance() {
+            0 => write!(out, "balance: exact"),
+            off => write!(out, "balance: off by {off}"),
+        }
+    }
+}
+
+fn line(
+    out: &mut fmt::Formatter<'_>,
+    title: &str,
+    values: impl IntoIterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    write!(out, "{title}:")?;
+    for (name, value) in values {
+        write!(out, " {name}={value}")?;
+    }
+    writeln!(out)
+}
