@@ -41,6 +41,8 @@ fn build_in_environment() -> Result<()> {
     let this = env::current_exe().context("finding this build script")?;
     let mut build = Command::new(this);
     build.env(BUILD_WITH, &toolchain.name).env("PATH", path);
+    // aya-build shows all that cargo says as warnings: let that be warnings and errors.
+    build.env("CARGO_TERM_QUIET", "true");
     if toolchain.bootstrap {
         build.env("RUSTC_BOOTSTRAP", "1");
     }

@@ -239,3 +239,6 @@ impl<T: Bytes + ?Sized> Bytes for &T {
         (**self).read(offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

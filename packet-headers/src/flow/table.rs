@@ -360,3 +360,6 @@ pub(super) fn find(
     let connection = incarnations.iter_mut().find(|c| c.serial == serial);
     connection.map(|connection| &mut **connection)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Drives a table by hand and gathers what comes out of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use packet_headers_common::record::{TCP_ACK, TCP_SYN};
+use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
+
+use crate::accounts::EventIssue;
+use crate::clock::{BootNanos, WallNanos};
+use crate::events::{Close, FlowEvent, Open};
+use crate::flow::Timing;
+use crate::flow::table::{Action, FlowTable, Limits};
+use crate::flow::uuid::FlowUuid;
+use crate::store::block::Chunk;
+
+pub(super) const TIMING: Timing = Timing {
+    uuid_wait: Duration::from_secs(5),
+    capture: Duration::from_secs(30),
+    idle: Duration::from_secs(10),
+    linger: Duration::from_secs(1),
+};
+
+pub(super) const ROOMY: Limits = Limits {
+    candidates: 1 << 20,
+    buffers: 1 << 20,
+};
+
+/// Bytes of every test packet: its number, again and again.
+const LENGTH: usize = 64;
+
+fn at(ms: u64) -> BootNanos {
+    BootNanos(ms * 1_000_000)
+}
+
+/// A table, and what came out of it.
+pub(super) struct Bench {
+    pub(super) table: FlowTable,
+    pub(super) now: u64,
+    pub(super) held: u64,
+    pub(super) refused: BTreeMap<&'static str, u64>,
+    pub(super) discarded: BTreeMap<&'static str, u64>,
+    pub(super) issues: Vec<EventIssue>,
+    /// Numbers of the packets of each unpublished flow, by serial.
+    pub(super) growing: BTreeMap<u64, Vec<u32>>,
+    /// Name and packet numbers of each published file, in order.
+    pub(super) published: Vec<(String, Vec<u32>)>,
+    pub(super) opened: u32,
+    pub(super) closed: u32,
+    pub(super) empty: u32,
+}
+
+/// The four-tuple of client `n`.
+fn ends(n: u16) -> (Endpoint, Endpoint) {
+    let server = Endpoint::v4([10, 0, 0, 1], 443);
+    (server, Endpoint::v4([10, 0, 0, 2], 40_000 + n))
+}
+
+impl Bench {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            table: FlowTable::new(TIMING, limits),
+            now: 0,
+            held: 0,
+            refused: BTreeMap::new(),
+            discarded: BTreeMap::new(),
+            issues: Vec::new(),
+            growing: BTreeMap::new(),
+            published: Vec::new(),
+            opened: 0,
+            closed: 0,
+            empty: 0,
+        }
+    }
+
+    /// Packet `number` of client `n`, now; its sequence number tells SYNs apart.
+    fn send(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
+        let (server, client) = ends(n);
+        let headers = number.to_be_bytes().repeat(LENGTH / 4);
+        let packet = Packet {
+            boot_ns: at(self.now).0,
+            wire_len: 1500,
+            ifindex: 1,
+            direction: Direction::Ingress,
+            link_type: LinkType::Ethernet,
+            vlan: None,
+            source: client,
+            destination: server,
+            sequence,
+            tcp_flags,
+            headers: &headers,
+        };
+        match self.table.on_packet(&packet, WallNanos(at(self.now).0)) {
+            Ok(()) => self.held += 1,
+            Err(reason) => *self.refused.entry(reason.name()).or_default() += 1,
+        }
+        self.collect();
+    }
+
+    pub(super) fn data(&mut self, n: u16, number: u32) {
+        self.send(n, number, TCP_ACK, 0);
+    }
+
+    pub(super) fn syn(&mut self, n: u16, number: u32, sequence: u32) {
+        self.send(n, number, TCP_SYN, sequence);
+    }
+
+    pub(super) fn open_as(&mut self, n: u16, name: &str, ms: u64, role: Role) {
+        let (server, client) = ends(n);
+        let open = Open {
+            at: at(ms),
+            opened: WallNanos(at(ms).0),
+            uuid: FlowUuid::new(name).unwrap(),
+            local: server,
+            remote: client,
+            role: Some(role),
+        };
+        self.table.on_event(FlowEvent::Open(open));
+        self.collect();
+    }
+
+    pub(super) fn open(&mut self, n: u16, name: &str) {
+        self.open_as(n, name, self.now, Role::Accepting);
+    }
+
+    pub(super) fn close(&mut self, n: u16, name: &str) {
+        let (server, client) = ends(n);
+        let close = Close {
+            at: at(self.now),
+            uuid: FlowUuid::new(name).unwrap(),
+            key: Some(FlowKey::new(server, client)),
+        };
+        self.table.on_event(FlowEvent::Close(close));
+        self.collect();
+    }
+
+    /// Lets time pass up to `ms`, in the steps in which a shard does.
+    pub(super) fn until(&mut self, ms: u64) {
+        while self.now < ms {
+            self.now = (self.now + 20).min(ms);
+            self.table.tick(at(self.now));
+            self.collect();
+        }
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        self.table.shut_down();
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let actions: Vec<_> = self.table.actions().collect();
+        for action in actions {
+            match action {
+                Action::Spill(serial, _, chunk) => self.grow(serial, &chunk),
+                Action::Publish(serial, file, chunk) => {
+                    self.grow(serial, &chunk);
+                    let packets = self.growing.remove(&serial).unwrap_or_default();
+                    self.published.push((file.uuid.to_string(), packets));
+                }
+                Action::Discard(reason, n) => {
+                    *self.discarded.entry(reason.name()).or_default() += n;
+                }
+                Action::Opened => self.opened += 1,
+                Action::Closed => self.closed += 1,
+                Action::Empty => self.empty += 1,
+                Action::Issue(issue) => self.issues.push(issue),
+            }
+        }
+    }
+
+    fn grow(&mut self, serial: u64, chunk: &Chunk) {
+        let packets = self.growing.entry(serial).or_default();
+        let records = chunk.bytes.chunks(16 + LENGTH);
+        assert_eq!(records.len() as u64, chunk.packets);
+        for record in records {
+            let number = record[16..20].try_into().unwrap();
+            packets.push(u32::from_be_bytes(number));
+        }
+    }
+
+    /// Published files, by name.
+    pub(super) fn files(&self) -> Vec<(&str, &[u32])> {
+        self.published
+            .iter()
+            .map(|(name, packets)| (name.as_str(), packets.as_slice()))
+            .collect()
+    }
+
+    /// Nothing is left behind: no connection, no name, no timer, no byte.
+    pub(super) fn is_clean(&self) -> bool {
+        let table = &self.table;
+        table.flows.is_empty()
+            && table.names.is_empty()
+            && table.timers.is_empty()
+            && table.bytes() == 0
+    }
+}
