@@ -1,0 +1,61 @@
+//! `lint`: formatting, clippy and documentation without a warning, and what is tidy by our own rules.
+
+use anyhow::{Context as _, Result};
+use xshell::{Shell, cmd};
+
+use crate::{setup, tidy, workspace::Workspace};
+
+/// Checks everything that can be checked without running the program; stops at the first failure.
+pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    need_component(sh, "fmt", "rustfmt")?;
+    need_component(sh, "clippy", "clippy")?;
+
+    tidy::check(&workspace.root)?;
+    cmd!(sh, "cargo fmt --all -- --check")
+        .run()
+        .context("some files are not formatted: run `cargo fmt --all`")?;
+
+    // Clippy builds the daemon's build script, and that the eBPF programs.
+    setup::ensure(workspace)?;
+    cmd!(
+        sh,
+        "cargo clippy --workspace --exclude packet-headers-ebpf --all-targets -- -D warnings"
+    )
+    .run()?;
+    // The kernel programs are checked as if they were for the host: clippy of the compiler that builds
+    // them need not exist. They unwind nowhere, and a host's programs do unless told.
+    cmd!(
+        sh,
+        "cargo clippy --package packet-headers-ebpf --lib --bins -- -D warnings -C panic=abort"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo clippy --package packet-headers-ebpf --lib --tests -- -D warnings"
+    )
+    .run()?;
+
+    let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+    cmd!(
+        sh,
+        "cargo doc --workspace --exclude packet-headers-ebpf --no-deps"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo doc --package packet-headers-ebpf --lib --no-deps"
+    )
+    .run()?;
+    Ok(())
+}
+
+/// Fails when a component of the toolchain is missing, and names it.
+fn need_component(sh: &Shell, verb: &str, component: &str) -> Result<()> {
+    cmd!(sh, "cargo {verb} --version")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run()
+        .with_context(|| format!("run `rustup component add {component}`"))
+}

@@ -1,0 +1,80 @@
+//! Every verb that a developer of packet-headers types, as `cargo xtask VERB`.
+//!
+//! Each verb first makes sure that what it needs is there, so that any of them is one command on a
+//! fresh machine. What a verb does is in the module of its name.
+
+mod apt;
+mod lint;
+mod probe;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Build, run and check packet-headers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+enum Verb {
+    /// Make the toolchain that builds the eBPF programs exist; does nothing when it does
+    Setup {
+        /// Only report; exits 1 when something is missing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the daemon and run it here, as root
+    Run {
+        /// Arguments of the daemon
+        #[arg(last = true, value_name = "DAEMON ARGS")]
+        daemon: Vec<OsString>,
+    },
+    /// Run every test, those that need root and a network of their own included
+    Test {
+        /// Run only the tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Check formatting, clippy, documentation and tidiness
+    Lint,
+    /// Run lint, then test: what has to pass before a commit
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<()> {
+    let workspace = Workspace::open()?;
+    match verb {
+        Verb::Setup { check: true } => setup::check(&workspace),
+        Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Run { daemon } => run::run(&workspace, &daemon),
+        Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Verb::Lint => lint::lint(&workspace),
+        Verb::Ci => {
+            lint::lint(&workspace)?;
+            test::test(&workspace, None)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What this machine has of an eBPF toolchain: compilers, linkers and LLVMs. Changes nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::{toolchain::Toolchain, workspace::Workspace};
+
+/// The name that setup gives to a distribution's compiler in rustup.
+pub(crate) const LINKED: &str = "packet-headers-ebpf";
+
+/// Major and minor version of a Rust release.
+pub(crate) type Release = (u32, u32);
+
+/// What rustc says of itself with `-vV`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// The release as printed, such as `1.97.0-nightly`.
+    pub(crate) release: String,
+    /// The triple of the machine that it runs on.
+    pub(crate) host: String,
+    /// The major version of its LLVM.
+    pub(crate) llvm: u32,
+}
+
+impl Version {
+    /// Reads the output of `rustc -vV`; `None` when it is not that.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
+        Some(Self {
+            release: field("release: ")?.to_owned(),
+            host: field("host: ")?.to_owned(),
+            llvm: field("LLVM version: ")?.split('.').next()?.parse().ok()?,
+        })
+    }
+}
+
+/// The release that a version starts with: `1.96.0+dfsg1-1` is `(1, 96)`.
+pub(crate) fn release(version: &str) -> Option<Release> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The oldest compiler that builds this workspace.
+pub(crate) fn oldest_release() -> Release {
+    release(env!("CARGO_PKG_RUST_VERSION")).unwrap_or_default()
+}
+
+/// A compiler that can build for the kernel: it has the source of its own `core`.
+pub(crate) struct Compiler {
+    /// Its sysroot.
+    pub(crate) sysroot: PathBuf,
+    /// What it says of itself.
+    pub(crate) version: Version,
+}
+
+impl Compiler {
+    /// The compiler of a sysroot, when it is new enough and its source is there.
+    pub(crate) fn at(workspace: &Workspace, sysroot: &Path) -> Option<Self> {
+        let library = sysroot.join("lib/rustlib/src/rust/library");
+        if !library.join("core/Cargo.toml").exists() {
+            return None;
+        }
+        let rustc = sysroot.join("bin/rustc");
+        let text = cmd!(workspace.sh, "{rustc} -vV")
+            .quiet()
+            .ignore_stderr()
+            .read();
+        let version = Version::parse(&text.ok()?)?;
+        // Debian's source is in a package, and a directory, of its own: is it this compiler's?
+        let library = fs::canonicalize(library).ok()?;
+        let foreign = library
+            .iter()
+            .filter_map(|name| name.to_str()?.strip_prefix("rustc-"))
+            .any(|of| release(of) != release(&version.release));
+        (!foreign && release(&version.release)? >= oldest_release()).then(|| Self {
+            sysroot: sysroot.to_owned(),
+            version,
+        })
+    }
+
+    /// The compiler that rustup knows by `name`, under the same conditions.
+    pub(crate) fn named(workspace: &Workspace, name: &str) -> Option<Self> {
+        let rustc = cmd!(workspace.sh, "rustup which --toolchain {name} rustc")
+            // To look must not start a download.
+            .env("RUSTUP_AUTO_INSTALL", "0")
+            .quiet()
+            .ignore_stderr()
+            .read();
+        let rustc = PathBuf::from(rustc.ok()?);
+        Self::at(workspace, rustc.parent()?.parent()?)
+    }
+
+    /// The compiler of a distribution's package, the newest where there are several.
+    pub(crate) fn packaged(workspace: &Workspace) -> Option<Self> {
+        let versioned = entries("/usr/lib").filter(|path| name_after(path, "rust-").is_some());
+        [PathBuf::from("/usr")]
+            .into_iter()
+            .chain(versioned)
+            .filter_map(|sysroot| Self::at(workspace, &sysroot))
+            .max_by_key(|compiler| release(&compiler.version.release))
+    }
+}
+
+/// A `bpf-linker`.
+pub(crate) struct Linker {
+    /// The directory it is in.
+    dir: PathBuf,
+    /// The major version of its LLVM, known where that is a shared library. A prebuilt linker
+    /// carries its own LLVM, the newest that there was.
+    llvm: Option<u32>,
+}
+
+impl Linker {
+    /// A linker that reads what a compiler with LLVM `llvm` writes: one of setup's own, or from PATH.
+    pub(crate) fn fitting(workspace: &Workspace, llvm: u32) -> Option<Self> {
+        let own = workspace.tools().join("bin/bpf-linker");
+        let others = which::which_all("bpf-linker").ok().into_iter().flatten();
+        [own]
+            .into_iter()
+            .filter(|path| path.exists())
+            .chain(others)
+            .filter_map(|path| Self::at(workspace, &path))
+            .find(|linker| linker.llvm.is_none_or(|own| own >= llvm))
+    }
+
+    /// The linker at `path`, when it runs.
+    fn at(workspace: &Workspace, path: &Path) -> Option<Self> {
+        let runs = cmd!(workspace.sh, "{path} --version");
+        runs.quiet().ignore_stderr().read().ok()?;
+        let libraries = cmd!(workspace.sh, "ldd {path}").quiet().ignore_stderr();
+        // A static program is no error, but ldd's exit code says so.
+        let libraries = libraries.ignore_status().read().unwrap_or_default();
+        Some(Self {
+            dir: path.parent()?.to_owned(),
+            llvm: llvm_library(&libraries),
+        })
+    }
+}
+
+/// The LLVM major version among what `ldd` prints: `libLLVM.so.22.1`, or before 18 `libLLVM-17.so`.
+fn llvm_library(libraries: &str) -> Option<u32> {
+    let (_, name) = libraries.split_once("libLLVM")?;
+    name.split(|c: char| !c.is_ascii_digit())
+        .find(|number| !number.is_empty())?
+        .parse()
+        .ok()
+}
+
+/// The first compiler that has a linker to go with it, as a toolchain.
+pub(crate) fn toolchain(workspace: &Workspace) -> Option<Toolchain> {
+    ["nightly", LINKED].into_iter().find_map(|name| {
+        let Version { release, llvm, .. } = Compiler::named(workspace, name)?.version;
+        Some(Toolchain {
+            name: name.to_owned(),
+            linker_dir: Some(Linker::fitting(workspace, llvm)?.dir),
+            bootstrap: !release.contains("nightly"),
+        })
+    })
+}
+
+/// The LLVMs installed with what programs are linked with: major version and directory, oldest first.
+pub(crate) fn llvms() -> Vec<(u32, PathBuf)> {
+    let mut found: Vec<_> = entries("/usr/lib")
+        .filter(|path| path.join("bin/llvm-config").exists())
+        .filter(|path| path.join("include/llvm-c").exists())
+        .filter_map(|path| Some((name_after(&path, "llvm-")?.parse().ok()?, path)))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// The machine's triple, by the compiler that builds the rest.
+pub(crate) fn host(workspace: &Workspace) -> Result<String> {
+    let text = cmd!(workspace.sh, "rustc -vV").quiet().read()?;
+    let version = Version::parse(&text).context("`rustc -vV` prints no version")?;
+    Ok(version.host)
+}
+
+/// What a directory holds; nothing when it cannot be read.
+fn entries(dir: &str) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+/// The rest of a path's last name after `prefix`.
+fn name_after<'path>(path: &'path Path, prefix: &str) -> Option<&'path str> {
+    path.file_name()?.to_str()?.strip_prefix(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NIGHTLY: &str = "\
+rustc 1.97.0-nightly (e50aa6fba 2026-05-19)
+binary: rustc
+commit-hash: e50aa6fba4e63ab34c72bf9acfd2c307c1155d1a
+commit-date: 2026-05-19
+host: x86_64-unknown-linux-gnu
+release: 1.97.0-nightly
+LLVM version: 22.1.4
+";
+
+    #[test]
+    fn a_compiler_tells_its_release_host_and_llvm() {
+        let version = Version::parse(NIGHTLY).unwrap();
+        assert_eq!(version.release, "1.97.0-nightly");
+        assert_eq!(version.host, "x86_64-unknown-linux-gnu");
+        assert_eq!(version.llvm, 22);
+    }
+
+    #[test]
+    fn what_is_no_compiler_is_not_taken_for_one() {
+        assert_eq!(Version::parse(""), None);
+        assert_eq!(Version::parse("rustc 1.63.0\nLLVM version: \n"), None);
+    }
+
+    #[test]
+    fn releases_are_read_from_packages_and_compilers() {
+        assert_eq!(release("1.96.0+dfsg1-1~deb12u2"), Some((1, 96)));
+        assert_eq!(release("1.97.0-nightly"), Some((1, 97)));
+        assert_eq!(release("1.95"), Some((1, 95)));
+        assert_eq!(release("(none)"), None);
+        assert!(release("1.100.0") > release("1.95.0"));
+        assert!(oldest_release() >= (1, 95));
+    }
+
+    #[test]
+    fn a_linker_tells_its_llvm_by_its_libraries() {
+        let debian = "\tlibLLVM.so.22.1 => /usr/lib/llvm-22/lib/libLLVM.so.22.1 (0x00007f)\n";
+        assert_eq!(llvm_library(debian), Some(22));
+        assert_eq!(llvm_library("\tlibLLVM-17.so => not found"), Some(17));
+        assert_eq!(llvm_library("\tstatically linked\n"), None);
+    }
+}

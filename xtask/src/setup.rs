@@ -1,0 +1,252 @@
+//! `setup`: makes the toolchain exist that builds the eBPF programs, and the tools of the tests.
+//!
+//! The eBPF crate is compiled for a target without a prebuilt `core`, so it needs a rustc that takes
+//! unstable flags and has the source of its own `core`, and a `bpf-linker` whose LLVM is at least as
+//! new as that rustc's. rustup's nightly with a prebuilt linker is one such pair, a distribution's
+//! rustc with a linker built on the distribution's LLVM another. A pair that is there is used.
+
+use std::{
+    fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
+
+use crate::{
+    apt::{self, Apt},
+    probe::{self, Compiler, LINKED, Linker},
+    toolchain::Toolchain,
+    workspace::Workspace,
+};
+
+/// The bpf-linker that setup builds.
+const LINKER_VERSION: &str = "0.13.0";
+/// The LLVMs that this bpf-linker can be built with.
+const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
+/// Programs that the tests call, and the Debian packages that they are in.
+const TEST_TOOLS: [(&str, &str); 4] = [
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+    ("capinfos", "wireshark-common"),
+    ("ip", "iproute2"),
+];
+
+/// Makes the toolchain exist; prints nothing when it does.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
+    if let Some(toolchain) = probe::toolchain(workspace) {
+        return record(workspace, &toolchain);
+    }
+    need_rustup()?;
+    let mut failures = Vec::new();
+    for way in [by_rustup, by_packages] {
+        match way(workspace) {
+            Ok(()) => match probe::toolchain(workspace) {
+                Some(toolchain) => return record(workspace, &toolchain),
+                None => failures.push("what was installed does not fit together".to_owned()),
+            },
+            Err(error) => {
+                eprintln!("this way does not work here: {error:#}");
+                failures.push(format!("{error:#}"));
+            }
+        }
+    }
+    bail!(
+        "the eBPF toolchain could not be installed: {}",
+        failures.join("; ")
+    )
+}
+
+/// Says what of the toolchain is missing, as an error; installs nothing.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    need_rustup()?;
+    let file = Toolchain::file(&workspace.target);
+    let Some(toolchain) = probe::toolchain(workspace) else {
+        let compiler = ["nightly", LINKED]
+            .into_iter()
+            .find_map(|name| Compiler::named(workspace, name));
+        match compiler {
+            None => bail!("missing: a rustc with the source of its core; run `cargo xtask setup`"),
+            Some(compiler) => bail!(
+                "missing: a bpf-linker with LLVM {} or newer; run `cargo xtask setup`",
+                compiler.version.llvm
+            ),
+        }
+    };
+    if Toolchain::read(&file)?.as_ref() != Some(&toolchain) {
+        bail!(
+            "missing: an up-to-date {}; run `cargo xtask setup`",
+            file.display()
+        );
+    }
+    println!("the eBPF toolchain is complete: {}", toolchain.name);
+    Ok(())
+}
+
+/// Makes the programs exist that the tests call.
+pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
+    let missing = |(program, _): &&(&str, &str)| find_tool(program).is_none();
+    let packages: Vec<_> = TEST_TOOLS
+        .iter()
+        .filter(missing)
+        .map(|(_, package)| (*package).to_owned())
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt::install(workspace, &packages).context("the tests need more programs")?;
+    match TEST_TOOLS.iter().find(missing) {
+        Some((program, package)) => bail!("`{program}` is not in PATH though {package} is here"),
+        None => Ok(()),
+    }
+}
+
+/// Where a program is; system administration's own are not in every user's PATH.
+fn find_tool(program: &str) -> Option<PathBuf> {
+    which::which(program)
+        .or_else(|_| which::which_in(program, Some("/usr/sbin:/sbin"), "/"))
+        .ok()
+}
+
+fn need_rustup() -> Result<()> {
+    which::which("rustup")
+        .context("there is no rustup, which gives each crate its compiler: install it")?;
+    Ok(())
+}
+
+/// Where rustup can download: a nightly with its source, and a prebuilt linker.
+fn by_rustup(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    // First the linker: a nightly's LLVM is often newer than any distribution's.
+    let prebuilt = which::which("cargo-binstall").is_ok();
+    if !prebuilt && Linker::fitting(workspace, *LINKER_LLVMS.end()).is_none() {
+        bail!("there is no cargo-binstall to fetch a prebuilt bpf-linker");
+    }
+    if Compiler::named(workspace, "nightly").is_none() {
+        let known = cmd!(sh, "rustup which --toolchain nightly rustc")
+            .env("RUSTUP_AUTO_INSTALL", "0")
+            .quiet()
+            .ignore_stdout()
+            .ignore_stderr()
+            .run()
+            .is_ok();
+        if known {
+            // Not `toolchain install`, which would exchange the user's nightly for a newer one.
+            cmd!(sh, "rustup component add rust-src --toolchain nightly").run()?;
+        } else {
+            cmd!(
+                sh,
+                "rustup toolchain install nightly --profile minimal --component rust-src"
+            )
+            .run()?;
+        }
+    }
+    let compiler = Compiler::named(workspace, "nightly")
+        .context("the nightly toolchain is too old: `rustup update nightly`")?;
+    if Linker::fitting(workspace, compiler.version.llvm).is_none() {
+        let root = workspace.tools();
+        cmd!(
+            sh,
+            "cargo binstall --no-confirm --force --root {root} bpf-linker"
+        )
+        .run()?;
+    }
+    Ok(())
+}
+
+/// On Debian and Ubuntu: the packaged compiler, and a linker built on the packaged LLVM.
+fn by_packages(workspace: &Workspace) -> Result<()> {
+    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
+    let compiler = match Compiler::packaged(workspace) {
+        Some(compiler) => compiler,
+        None => {
+            let packages = apt.compiler()?;
+            apt.install(&packages)?;
+            Compiler::packaged(workspace)
+                .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))?
+        }
+    };
+    let linked = Compiler::named(workspace, LINKED);
+    if linked.is_none_or(|linked| linked.version != compiler.version) {
+        let sysroot = &compiler.sysroot;
+        cmd!(workspace.sh, "rustup toolchain link {LINKED} {sysroot}").run()?;
+    }
+    if Linker::fitting(workspace, compiler.version.llvm).is_none() {
+        build_linker(workspace, &mut apt, compiler.version.llvm)?;
+    }
+    Ok(())
+}
+
+/// Builds bpf-linker with a packaged LLVM, `oldest` or newer, into the tools' directory.
+fn build_linker(workspace: &Workspace, apt: &mut Apt<'_>, oldest: u32) -> Result<()> {
+    let installed: Vec<_> = probe::llvms().into_iter().map(|(major, _)| major).collect();
+    let major = match choose_llvm(&installed, oldest) {
+        Some(major) => major,
+        None => choose_llvm(&apt.llvms()?, oldest).with_context(|| {
+            let newest = LINKER_LLVMS.end();
+            format!("bpf-linker needs a package of LLVM {oldest} to {newest}, and there is none")
+        })?,
+    };
+    // g++ is there for the C++ library that LLVM needs; the rest is what LLVM links with.
+    let mut packages = vec![format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")];
+    packages.extend(["zlib1g-dev", "libzstd-dev", "libxml2-dev", "g++"].map(str::to_owned));
+    apt.install(&packages)?;
+
+    let (_, llvm) = probe::llvms()
+        .into_iter()
+        .find(|(found, _)| *found == major)
+        .with_context(|| format!("llvm-{major}-dev gave no llvm-config"))?;
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let directories = [llvm.join("bin")].into_iter();
+    let path = std::env::join_paths(directories.chain(std::env::split_paths(&inherited)))?;
+    let root = workspace.tools();
+    let feature = format!("llvm-{major}");
+    cmd!(workspace.sh, "cargo install bpf-linker --version {LINKER_VERSION} --locked --force --no-default-features --features {feature} --root {root}")
+        .env("PATH", path)
+        .run()
+        .context("building bpf-linker")
+}
+
+/// The oldest LLVM that reads what a compiler with LLVM `oldest` writes and that bpf-linker takes:
+/// the nearer the two are, the fewer surprises.
+fn choose_llvm(available: &[u32], oldest: u32) -> Option<u32> {
+    let fits = |major: &u32| *major >= oldest && LINKER_LLVMS.contains(major);
+    available.iter().copied().filter(fits).min()
+}
+
+/// Writes down which toolchain builds use, whole or not at all, and only when it has changed: the
+/// eBPF programs are rebuilt when this file is newer than they are.
+fn record(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let file = Toolchain::file(&workspace.target);
+    if Toolchain::read(&file).ok().flatten().as_ref() == Some(toolchain) {
+        return Ok(());
+    }
+    let write = |file: &Path| {
+        let partial = file.with_extension("partial");
+        fs::create_dir_all(&workspace.target)?;
+        fs::write(&partial, toolchain.to_string())?;
+        fs::rename(&partial, file)
+    };
+    write(&file).with_context(|| format!("writing {}", file.display()))?;
+    eprintln!("eBPF toolchain: {} ({})", toolchain.name, file.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_llvm_that_is_new_enough_is_chosen() {
+        assert_eq!(choose_llvm(&[14, 23, 22, 19], 22), Some(22));
+        assert_eq!(choose_llvm(&[14, 23], 22), Some(23));
+    }
+
+    #[test]
+    fn an_llvm_that_the_linker_does_not_know_is_not_chosen() {
+        assert_eq!(choose_llvm(&[14, 19], 22), None);
+        assert_eq!(choose_llvm(&[24], 22), None);
+        assert_eq!(choose_llvm(&[19], 19), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! `test`: every test there is, the cheap ones first.
+
+use anyhow::Result;
+use xshell::cmd;
+
+use crate::{
+    probe, setup,
+    workspace::{Privilege, Workspace},
+};
+
+/// Runs the tests whose name contains `filter`, all of them without one; stops at the first stage that
+/// fails.
+pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
+    let privilege = Privilege::find()?;
+    setup::ensure(workspace)?;
+    setup::test_tools(workspace)?;
+    let sh = &workspace.sh;
+    let filter = filter.as_slice();
+
+    // Without privileges. The daemon's integration tests need them, so it is not in the first command.
+    stage("unit, property and documentation tests");
+    cmd!(sh, "cargo test --workspace --exclude packet-headers --exclude packet-headers-ebpf --exclude end-to-end -- {filter...}").run()?;
+    cmd!(
+        sh,
+        "cargo test --package packet-headers --lib --bins -- {filter...}"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo test --package packet-headers --doc -- {filter...}"
+    )
+    .run()?;
+
+    stage("the kernel's packet parser, on this host");
+    cmd!(
+        sh,
+        "cargo test --package packet-headers-ebpf --lib -- {filter...}"
+    )
+    .run()?;
+
+    // As root: built by the user, run through cargo's runner. One at a time, because they load
+    // programs, and the end-to-end tests each want the machine to themselves.
+    if matches!(privilege, Privilege::Sudo) {
+        sh.set_var(runner_variable(&probe::host(workspace)?), "sudo -E");
+    }
+    sh.set_var("PACKET_HEADERS_BIN", workspace.daemon());
+
+    stage("the eBPF programs, under this machine's verifier");
+    cmd!(
+        sh,
+        "cargo test --package packet-headers --test * -- --test-threads=1 {filter...}"
+    )
+    .run()?;
+
+    stage("end to end, on real traffic");
+    cmd!(sh, "cargo build --release --package packet-headers").run()?;
+    cmd!(
+        sh,
+        "cargo test --package end-to-end --tests -- --test-threads=1 {filter...}"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn stage(what: &str) {
+    eprintln!("\n== {what}");
+}
+
+/// The environment variable that names the program through which cargo runs tests on `host`.
+fn runner_variable(host: &str) -> String {
+    let host = host.to_uppercase().replace(['-', '.'], "_");
+    format!("CARGO_TARGET_{host}_RUNNER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runner_is_named_as_cargo_names_it() {
+        assert_eq!(
+            runner_variable("x86_64-unknown-linux-gnu"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+        );
+    }
+}
