@@ -43,14 +43,28 @@ counters! {
     Malformed = "malformed",
     /// Outcome: more extension headers, or more header bytes, than a record holds.
     HeadersTooLong = "headers_too_long",
-    /// Outcome: the shard's ring buffer was full.
-    RingFull = "ring_full",
+    /// Outcome: the shard's ring of named connections was full.
+    AdmittedRingFull = "admitted_ring_full",
+    /// Outcome: the shard's ring of connections that nobody named yet was full.
+    CandidateRingFull = "candidate_ring_full",
+    /// Outcome: its connection was captured for as long as it is to be.
+    AfterCapture = "after_captureduration",
+    /// Outcome: nobody named its connection in time, or its connection is not wanted.
+    Ignored = "ignored",
+    /// Outcome: the same packet was taken at another interface.
+    Duplicate = "duplicate",
+    /// Outcome: the filters leave its connection out.
+    Filtered = "filtered",
     /// Outcome: the kernel would not copy bytes that the packet has.
     CopyFailed = "copy_failed",
     /// A connection's begin or end was put into the event ring.
     EventSubmitted = "event_submitted",
     /// A connection's begin or end was lost: the event ring was full.
     EventRingFull = "event_ring_full",
+    /// A connection found no room among the admitted ones: its packets go the candidates' way.
+    FlowsFull = "flows_full",
+    /// A connection that the filters leave out.
+    EventFiltered = "event_filtered",
     /// A connection of another network namespace was left alone.
     EventOtherNetns = "event_other_netns",
 }
@@ -63,7 +77,12 @@ impl Counter {
         Self::LaterFragment,
         Self::Malformed,
         Self::HeadersTooLong,
-        Self::RingFull,
+        Self::AdmittedRingFull,
+        Self::CandidateRingFull,
+        Self::AfterCapture,
+        Self::Ignored,
+        Self::Duplicate,
+        Self::Filtered,
         Self::CopyFailed,
     ];
 

@@ -70,7 +70,10 @@ pub struct FlowKey {
     zero: u32,
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 40);
+const _: () = {
+    assert!(size_of::<FlowKey>() == FlowKey::SIZE);
+    assert!(core::mem::offset_of!(FlowKey, low_port) == 32);
+};
 
 impl FlowKey {
     /// The key of the connection between two ends, in whichever order they are given.
@@ -89,6 +92,29 @@ impl FlowKey {
             high_port: high.port,
             zero: 0,
         }
+    }
+
+    /// Bytes of the key in a map.
+    pub const SIZE: usize = 40;
+
+    /// The key as a map holds it.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let words = [self.low[0], self.low[1], self.high[0], self.high[1]];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[32..34].copy_from_slice(&self.low_port.to_ne_bytes());
+        bytes[34..36].copy_from_slice(&self.high_port.to_ne_bytes());
+        bytes
+    }
+
+    /// Whether this end is the lower one: the direction of a packet that it sent.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_low(&self, end: &Endpoint) -> bool {
+        self.low[0] == end.address[0] && self.low[1] == end.address[1] && self.low_port == end.port
     }
 
     /// The two ends, the lower one first.

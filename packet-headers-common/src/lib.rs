@@ -4,12 +4,14 @@
 //! is asserted at compile time, and user space decodes by offset rather than by cast.
 #![no_std]
 
+pub mod admission;
 pub mod counter;
 pub mod event;
 pub mod key;
 pub mod record;
 pub mod settings;
 
+pub use admission::{FlowState, Home};
 pub use counter::Counter;
 pub use event::{EventRecord, Role, SocketEvent};
 pub use key::{Endpoint, FlowKey};

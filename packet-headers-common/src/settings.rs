@@ -3,7 +3,7 @@
 //! The globals are read-only to the programs, so the verifier knows their values and removes what
 //! they switch off: a helper that a kernel lacks is never looked at.
 
-/// Global `u32`: how many packet rings there are, 1 to [`MAX_SHARDS`].
+/// Global `u32`: how many shards there are, 1 to [`MAX_SHARDS`].
 pub const SHARDS: &str = "SHARDS";
 
 /// Global `u64`: the network namespace whose sockets count, as `SO_NETNS_COOKIE`; 0 for every one.
@@ -14,8 +14,66 @@ pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 /// Global `u32`: how many bytes of one ring may wait before its reader is woken early.
 pub const WAKEUP_BYTES: &str = "WAKEUP_BYTES";
 
-/// The most packet rings there can be.
+/// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
+pub const CAPTURE_NS: &str = "CAPTURE_NS";
+
+/// Global `u8`: which connections are wanted, by who sent the SYN: one of the `WANT_` values.
+pub const WANTED: &str = "WANTED";
+/// [`WANTED`]: every connection.
+pub const WANT_ALL: u8 = 0;
+/// [`WANTED`]: those that were accepted here.
+pub const WANT_INCOMING: u8 = 1;
+/// [`WANTED`]: those that were begun here.
+pub const WANT_OUTGOING: u8 = 2;
+
+/// Global `u8`: which filters are set: the `FILTER_` bits.
+pub const FILTERS: &str = "FILTERS";
+/// [`FILTERS`]: only connections with a port of [`PORTS`] that is marked [`INCLUDED`].
+pub const FILTER_PORT: u8 = 1;
+/// [`FILTERS`]: no connection with a port of [`PORTS`] that is marked [`EXCLUDED`].
+pub const FILTER_EXCLUDE_PORT: u8 = 2;
+/// [`FILTERS`]: only connections with an address in [`NETS`].
+pub const FILTER_NET: u8 = 4;
+/// [`FILTERS`]: no connection with an address in [`EXCLUDED_NETS`].
+pub const FILTER_EXCLUDE_NET: u8 = 8;
+
+/// Map: array of bytes, one for each port: [`INCLUDED`], [`EXCLUDED`], both or 0.
+pub const PORTS: &str = "PORTS";
+/// A port that `--port` names.
+pub const INCLUDED: u8 = 1;
+/// A port that `--exclude-port` names.
+pub const EXCLUDED: u8 = 2;
+
+/// Map: trie of the networks of `--net`, as prefixes of v4-mapped or IPv6 addresses.
+pub const NETS: &str = "NETS";
+
+/// Map: trie of the networks of `--exclude-net`.
+pub const EXCLUDED_NETS: &str = "EXCLUDED_NETS";
+
+/// The most networks in each trie.
+pub const MAX_NETS: u32 = 4096;
+
+/// Map: hash of the connections that are captured, or that were and are still open.
+pub const FLOWS: &str = "FLOWS";
+
+/// Map: LRU hash of connections whose packets are dropped: nobody named or wanted them.
+pub const IGNORED: &str = "IGNORED";
+
+/// The most shards there can be.
 pub const MAX_SHARDS: u32 = 16;
+
+/// Which of a shard's two rings a packet goes into. Ring number: shard times [`LANES`] plus lane.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Of a connection that has a name: nothing but such connections can fill this ring.
+    Admitted = 0,
+    /// Of one that has none yet: this ring may overflow.
+    Candidate = 1,
+}
+
+/// Rings of one shard.
+pub const LANES: u32 = 2;
 
 /// Map: per-CPU array with one element, the counters of the classifiers.
 pub const PACKET_COUNTERS: &str = "PACKET_COUNTERS";
@@ -23,7 +81,7 @@ pub const PACKET_COUNTERS: &str = "PACKET_COUNTERS";
 /// Map: array with one element, the counters of the socket program.
 pub const EVENT_COUNTERS: &str = "EVENT_COUNTERS";
 
-/// Map: array of the packet rings, one for each shard.
+/// Map: array of the packet rings, [`LANES`] for each shard.
 pub const PACKET_RINGS: &str = "PACKET_RINGS";
 
 /// Map: the ring of connection begins and ends.

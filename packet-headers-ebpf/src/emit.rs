@@ -6,12 +6,14 @@ use core::ptr;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_query, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
-use packet_headers_common::record::{CLASSES, Record};
-use packet_headers_common::{Counter, Direction, LinkType, RecordHeader};
+use packet_headers_common::record::{CLASSES, FLAG_AT_HOME, Record};
+use packet_headers_common::settings::{LANES, Lane};
+use packet_headers_common::{Counter, RecordHeader};
 use packet_headers_ebpf::parse::Headers;
 
+use crate::Place;
 use crate::maps::{PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 
 const SMALL: usize = CLASSES[0];
@@ -27,30 +29,39 @@ const LARGEST: usize = CLASSES[3];
 pub(crate) fn emit(
     ctx: &TcContext,
     headers: &Headers,
-    direction: Direction,
-    link: LinkType,
+    place: &Place,
+    lane: Lane,
 ) -> Result<(), Counter> {
-    let shard = headers.key.shard(SHARDS.load());
-    let ring = PACKET_RINGS.get(shard).ok_or(Counter::RingFull)?;
-    let header = fixed_part(ctx, headers, direction, link);
-    match headers.end {
+    let full = match lane {
+        Lane::Admitted => Counter::AdmittedRingFull,
+        Lane::Candidate => Counter::CandidateRingFull,
+    };
+    let number = headers.key.shard(SHARDS.load()) * LANES + lane as u32;
+    let ring = PACKET_RINGS.get(number).ok_or(full)?;
+    let header = fixed_part(ctx, headers, place, lane);
+    let outcome = match headers.end {
         ..=SMALL => record::<SMALL>(ctx, ring, &header),
         ..=MEDIUM => record::<MEDIUM>(ctx, ring, &header),
         ..=LARGE => record::<LARGE>(ctx, ring, &header),
         _ => record::<LARGEST>(ctx, ring, &header),
-    }
+    };
+    outcome.map_err(|refusal| match refusal {
+        Refusal::RingFull => full,
+        Refusal::CopyFailed => Counter::CopyFailed,
+    })
+}
+
+/// Why a ring took no record.
+enum Refusal {
+    RingFull,
+    CopyFailed,
 }
 
 #[inline(always)]
-fn fixed_part(
-    ctx: &TcContext,
-    headers: &Headers,
-    direction: Direction,
-    link: LinkType,
-) -> RecordHeader {
+fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> RecordHeader {
     let skb = ctx.skb.skb;
-    // SAFETY: the context of a classifier is valid while it runs; the verifier checks each field.
-    let (ifindex, tagged) = unsafe { ((*skb).ifindex, (*skb).vlan_present) };
+    // SAFETY: the context of a classifier is valid while it runs; the verifier checks the field.
+    let tagged = unsafe { (*skb).vlan_present };
     let (vlan_tci, vlan_protocol) = if tagged == 0 {
         (0, 0)
     } else {
@@ -63,18 +74,21 @@ fn fixed_part(
         }
     };
     RecordHeader {
-        // SAFETY: takes no argument, exists since 5.8.
-        boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        boot_ns: place.now_ns,
         wire_len: ctx.len(),
-        ifindex,
+        ifindex: place.ifindex,
         header_len: headers.end as u16,
         l3_offset: headers.l3 as u16,
         l4_offset: headers.l4 as u16,
         vlan_tci,
         vlan_protocol,
-        direction: direction as u8,
-        link_type: link as u8,
-        reserved: 0,
+        direction: place.direction as u8,
+        link_type: place.link as u8,
+        flags: match lane {
+            Lane::Admitted => FLAG_AT_HOME,
+            Lane::Candidate => 0,
+        },
+        reserved: [0; 3],
     }
 }
 
@@ -83,9 +97,9 @@ fn record<const N: usize>(
     ctx: &TcContext,
     ring: &PacketRing,
     header: &RecordHeader,
-) -> Result<(), Counter> {
+) -> Result<(), Refusal> {
     let Some(mut entry) = ring.reserve_untyped::<Record<N>>(0) else {
-        return Err(Counter::RingFull);
+        return Err(Refusal::RingFull);
     };
     let record: *mut Record<N> = MaybeUninit::as_mut_ptr(&mut entry);
     // SAFETY: the ring gave us room for a whole record, aligned to 8 bytes.
@@ -98,7 +112,7 @@ fn record<const N: usize>(
         unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, (&raw mut (*record).bytes).cast(), length) };
     if copied != 0 {
         entry.discard(BPF_RB_NO_WAKEUP.into());
-        return Err(Counter::CopyFailed);
+        return Err(Refusal::CopyFailed);
     }
     entry.submit(wakeup(ring));
     Ok(())

@@ -12,9 +12,11 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::SockOpsContext;
 use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
-use packet_headers_common::{Counter, Role};
+use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
+use packet_headers_common::{Counter, Endpoint, FlowKey, FlowState, Role};
 
-use crate::maps::{EVENT_COUNTERS, EVENTS, NETNS_COOKIE};
+use crate::filter;
+use crate::maps::{CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, NETNS_COOKIE, WANTED};
 
 const AF_INET: u32 = 2;
 
@@ -24,25 +26,59 @@ const V4_MAPPED: u32 = 0xffff_u32.to_be();
 /// Looks at one socket operation; counts what becomes of it.
 #[inline(always)]
 pub(crate) fn observe(ctx: &SockOpsContext) {
-    let (kind, role) = match ctx.op() {
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => (OPEN, Role::Connecting),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => (OPEN, Role::Accepting),
-        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => (CLOSE, Role::Connecting),
-        _ => return,
-    };
-    if kind == OPEN {
-        if !is_ours(ctx) {
-            return count(Counter::EventOtherNetns);
-        }
-        // The flags of other programs stay. On failure there is no Close, and the flow ends by
-        // its own timeouts.
-        let flags = ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
-        let _unchanged = ctx.set_cb_flags(flags as i32);
-    } else if !is_ours(ctx) {
-        // Another program asked for this socket's state changes.
-        return;
+    match ctx.op() {
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => opened(ctx, Role::Connecting),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => opened(ctx, Role::Accepting),
+        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => closed(ctx),
+        _ => {}
     }
-    count(tell(ctx, kind, role));
+}
+
+/// A connection was established: from now on its packets have a lane of their own.
+#[inline(always)]
+fn opened(ctx: &SockOpsContext, role: Role) {
+    if !is_ours(ctx) {
+        return count(Counter::EventOtherNetns);
+    }
+    let event = event(ctx, OPEN, role);
+    let key = FlowKey::new(
+        Endpoint::v6(address(&event.local), event.local_port),
+        Endpoint::v6(address(&event.remote), event.remote_port),
+    );
+    let wanted = match WANTED.load() {
+        WANT_INCOMING => matches!(role, Role::Accepting),
+        WANT_OUTGOING => matches!(role, Role::Connecting),
+        _ => true,
+    };
+    if !wanted {
+        // Not when its other end is on this host too, and wanted.
+        if FLOWS.get_ptr(&key).is_none() {
+            let _no_room = IGNORED.insert(&key, &1, 0);
+        }
+        return count(Counter::EventFiltered);
+    }
+    if !filter::passes(&key) {
+        return count(Counter::EventFiltered);
+    }
+    let flow = FlowState::new(event.boot_ns + CAPTURE_NS.load(), event.cookie);
+    if FLOWS.insert(&key, &flow, 0).is_err() {
+        count(Counter::FlowsFull);
+    }
+    // It was not ignored, more often than not.
+    let _removed = IGNORED.remove(&key);
+    // The flags of other programs stay. On failure there is no Close, and the flow ends by its own
+    // timeouts.
+    let flags = ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
+    let _unchanged = ctx.set_cb_flags(flags as i32);
+    tell(event);
+}
+
+/// A connection was closed; the daemon knows whether it was one of ours.
+#[inline(always)]
+fn closed(ctx: &SockOpsContext) {
+    if is_ours(ctx) {
+        tell(event(ctx, CLOSE, Role::Connecting));
+    }
 }
 
 /// Whether the socket is in the network namespace that the daemon was told to watch.
@@ -55,12 +91,9 @@ fn is_ours(ctx: &SockOpsContext) -> bool {
 }
 
 #[inline(always)]
-fn tell(ctx: &SockOpsContext, kind: u8, role: Role) -> Counter {
+fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
     let (local, remote) = addresses(ctx.ops);
-    let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
-        return Counter::EventRingFull;
-    };
-    entry.write(EventRecord {
+    EventRecord {
         // SAFETY: takes no argument, exists since 5.8.
         boot_ns: unsafe { bpf_ktime_get_boot_ns() },
         // SAFETY: the context is valid while the program runs.
@@ -73,9 +106,25 @@ fn tell(ctx: &SockOpsContext, kind: u8, role: Role) -> Counter {
         kind,
         role: role as u8,
         reserved: 0,
-    });
+    }
+}
+
+#[inline(always)]
+fn tell(event: EventRecord) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
+        return count(Counter::EventRingFull);
+    };
+    entry.write(event);
     entry.submit(0);
-    Counter::EventSubmitted
+    count(Counter::EventSubmitted);
+}
+
+/// An address in network byte order as the two numbers of an [`Endpoint`].
+#[inline(always)]
+fn address(words: &[u32; 4]) -> [u64; 2] {
+    let half =
+        |high: u32, low: u32| (u64::from(u32::from_be(high)) << 32) | u64::from(u32::from_be(low));
+    [half(words[0], words[1]), half(words[2], words[3])]
 }
 
 /// Local and remote address in network byte order, IPv4 as v4-mapped.

@@ -14,7 +14,9 @@
     reason = "the macros make an entry point beside each documented function, public and bare"
 )]
 
+mod admit;
 mod emit;
+mod filter;
 mod flow_events;
 mod maps;
 mod skb;
@@ -27,6 +29,8 @@ use aya_log_ebpf::warn;
 use packet_headers_common::{Counter, Direction, LinkType};
 use packet_headers_ebpf::parse::parse;
 
+use crate::admit::admit;
+use crate::emit::emit;
 use crate::maps::{LAST_LOG, PACKET_COUNTERS};
 use crate::skb::Skb;
 
@@ -61,6 +65,14 @@ pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
     1
 }
 
+/// Where and when a classifier sees a packet.
+struct Place {
+    now_ns: u64,
+    ifindex: u32,
+    direction: Direction,
+    link: LinkType,
+}
+
 /// Each packet is counted twice: once as seen, once by what became of it.
 #[inline(always)]
 fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
@@ -70,11 +82,8 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
     // SAFETY: the slot of this CPU, which no other classifier touches while this one runs.
     let counters = unsafe { &mut *counters };
     counters[Counter::Seen.slot()] += 1;
-    let outcome = match parse(&Skb(ctx), link) {
-        Ok(headers) => match emit::emit(ctx, &headers, direction, link) {
-            Ok(()) => Counter::Submitted,
-            Err(counter) => counter,
-        },
+    let outcome = match take(ctx, direction, link) {
+        Ok(()) => Counter::Submitted,
         Err(counter) => counter,
     };
     counters[outcome.slot()] += 1;
@@ -82,6 +91,22 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
         log_odd_header(ctx, outcome);
     }
     TC_ACT_UNSPEC
+}
+
+/// Parse, admit, emit; the error is the counter.
+#[inline(always)]
+fn take(ctx: &TcContext, direction: Direction, link: LinkType) -> Result<(), Counter> {
+    let headers = parse(&Skb(ctx), link)?;
+    let place = Place {
+        // SAFETY: takes no argument, exists since 5.8.
+        now_ns: unsafe { bpf_ktime_get_boot_ns() },
+        // SAFETY: the context of a classifier is valid while it runs.
+        ifindex: unsafe { (*ctx.skb.skb).ifindex },
+        direction,
+        link,
+    };
+    let lane = admit(&headers, &place)?;
+    emit(ctx, &headers, &place, lane)
 }
 
 /// How often an odd header is worth a line, in nanoseconds.

@@ -1,11 +1,12 @@
 //! What the programs share with the daemon.
 
 use aya_ebpf::Global;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
-use packet_headers_common::settings::MAX_SHARDS;
-use packet_headers_common::{Counter, RecordHeader};
+use packet_headers_common::settings::{LANES, MAX_NETS, MAX_SHARDS, WANT_ALL};
+use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
 
 /// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
 const TEMPLATE_RING: usize = 4096;
@@ -22,6 +23,33 @@ pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static WAKEUP_BYTES: Global<u32> = Global::new(64 * 1024);
 
+#[unsafe(no_mangle)]
+pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static WANTED: Global<u8> = Global::new(WANT_ALL);
+
+#[unsafe(no_mangle)]
+pub(crate) static FILTERS: Global<u8> = Global::new(0);
+
+/// Named connections; the daemon sets how many there may be. Memory is taken as they come.
+#[btf_map]
+pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// Connections whose packets are dropped; the kernel forgets those that are silent longest.
+#[btf_map]
+pub(crate) static IGNORED: LruHashMap<FlowKey, u8, 65_536> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static PORTS: Array<u8, 65_536> = Array::new();
+
+#[btf_map]
+pub(crate) static NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
+
+#[btf_map]
+pub(crate) static EXCLUDED_NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
+
 #[btf_map]
 pub(crate) static PACKET_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
 
@@ -34,7 +62,7 @@ pub(crate) static EVENT_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpu
 pub(crate) type PacketRing = RingBuf<RecordHeader, TEMPLATE_RING>;
 
 #[btf_map]
-pub(crate) static PACKET_RINGS: ArrayOfMaps<PacketRing, { MAX_SHARDS as usize }> =
+pub(crate) static PACKET_RINGS: ArrayOfMaps<PacketRing, { (MAX_SHARDS * LANES) as usize }> =
     ArrayOfMaps::new();
 
 #[btf_map]

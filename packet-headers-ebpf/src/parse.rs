@@ -1,6 +1,6 @@
 //! Finds where the headers of a packet end. Knows formats, and nothing of kernels.
 
-use packet_headers_common::record::MAX_HEADERS;
+use packet_headers_common::record::{MAX_HEADERS, TCP_ACK, TCP_SYN};
 use packet_headers_common::{Counter, Endpoint, FlowKey, LinkType};
 
 /// A packet whose bytes are read by offset.
@@ -23,6 +23,10 @@ pub struct Headers {
     pub end: usize,
     /// The connection.
     pub key: FlowKey,
+    /// Whether the lower end of the key sent it.
+    pub from_low: bool,
+    /// Whether it asks for a new connection: SYN without ACK.
+    pub first_syn: bool,
 }
 
 /// How many VLAN tags a packet may carry in its bytes (802.1ad stacks two; some networks three).
@@ -105,16 +109,9 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Headers, Counter> {
     let destination = [header[16], header[17], header[18], header[19]];
     let l4 = l3 + length;
     let tcp = tcp(packet, l4)?;
-    let key = FlowKey::new(
-        Endpoint::v4(source, tcp.source),
-        Endpoint::v4(destination, tcp.destination),
-    );
-    Ok(Headers {
-        l3,
-        l4,
-        end: tcp.end,
-        key,
-    })
+    let source = Endpoint::v4(source, tcp.source);
+    let destination = Endpoint::v4(destination, tcp.destination);
+    Ok(headers(l3, l4, &tcp, source, destination))
 }
 
 /// RFC 8200, with every extension header that can stand before TCP.
@@ -128,16 +125,9 @@ fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Headers, Counter> {
     let tcp = tcp(packet, l4)?;
     let source = [half(&header, 8), half(&header, 16)];
     let destination = [half(&header, 24), half(&header, 32)];
-    let key = FlowKey::new(
-        Endpoint::v6(source, tcp.source),
-        Endpoint::v6(destination, tcp.destination),
-    );
-    Ok(Headers {
-        l3,
-        l4,
-        end: tcp.end,
-        key,
-    })
+    let source = Endpoint::v6(source, tcp.source);
+    let destination = Endpoint::v6(destination, tcp.destination);
+    Ok(headers(l3, l4, &tcp, source, destination))
 }
 
 /// Half an address as a number.
@@ -195,7 +185,21 @@ fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<usize,
 struct Tcp {
     source: u16,
     destination: u16,
+    flags: u8,
     end: usize,
+}
+
+#[inline(always)]
+fn headers(l3: usize, l4: usize, tcp: &Tcp, source: Endpoint, destination: Endpoint) -> Headers {
+    let key = FlowKey::new(source, destination);
+    Headers {
+        l3,
+        l4,
+        end: tcp.end,
+        key,
+        from_low: key.is_low(&source),
+        first_syn: tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+    }
 }
 
 /// RFC 9293, 3.1.
@@ -216,6 +220,7 @@ fn tcp(packet: &impl Bytes, l4: usize) -> Result<Tcp, Counter> {
     Ok(Tcp {
         source: u16::from_be_bytes([header[0], header[1]]),
         destination: u16::from_be_bytes([header[2], header[3]]),
+        flags: header[13],
         end,
     })
 }

@@ -58,10 +58,18 @@ tally! {
         Unnamed = "unnamed",
         /// It waited for a name, and was the oldest when candidate memory ran out.
         CandidateMemory = "candidate_memory",
+        /// Its connection was refused: `--maxflows`, or the memory for flows ran out.
+        TooManyFlows = "too_many_flows",
+        /// Its connection is not of the `--direction` that is wanted.
+        Unwanted = "unwanted_direction",
+        /// The same packet was taken at another interface.
+        Duplicate = "duplicate_at_interface",
         /// It came after its flow's `--captureduration`.
         AfterCapture = "after_captureduration",
         /// It came after its flow's file had been finished: `--flowtimeout`.
         AfterTimeout = "after_flowtimeout",
+        /// It came after its connection had ended, and its flow's file with it.
+        AfterEnd = "after_end",
         /// Its interface has another link type than the flow's file.
         LinkType = "link_type_changed",
         /// The flow's file could not be written.
@@ -96,8 +104,12 @@ tally! {
         SecondSocket = "second_socket",
         /// An Open for a connection that already has that name.
         Repeated = "repeated",
+        /// An Open of a connection that is not captured: too many flows, or another direction.
+        Refused = "refused",
         /// A Close of a flow that is not known.
         UnknownClose = "unknown_close",
+        /// The kernel told of a connection while the prefix of its UUID was not known.
+        NoPrefix = "no_prefix",
         /// The event socket was connected again.
         Reconnects = "reconnects",
     }

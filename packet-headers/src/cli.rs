@@ -6,10 +6,15 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use bytesize::ByteSize;
+use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
+use ipnet::IpNet;
+use packet_headers_common::settings::MAX_SHARDS;
 
+use crate::config::{Config, Filters, FlowSource, Sizes};
 use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
+use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
 use crate::store::layout::partial_directory;
 
@@ -55,6 +60,52 @@ pub struct Arguments {
     /// come after its close
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     linger: Duration,
+
+    /// Whose connections are named: those of the daemon's own network namespace, or of all on this
+    /// host
+    #[arg(long, value_enum, default_value_t = Namespaces::Own)]
+    netns: Namespaces,
+
+    /// Whether connections that were open before the daemon are captured from its start on
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    existing: bool,
+
+    /// Which connections: all, those accepted here, or those begun here
+    #[arg(long, value_enum, default_value_t = Direction::All)]
+    direction: Direction,
+
+    /// Only connections with this port at either end; may be given again
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+
+    /// No connections with this port at either end; may be given again
+    #[arg(long, value_name = "PORT")]
+    exclude_port: Vec<u16>,
+
+    /// Only connections with an address in this network; may be given again
+    #[arg(long, value_name = "CIDR")]
+    net: Vec<IpNet>,
+
+    /// No connections with an address in this network; may be given again
+    #[arg(long, value_name = "CIDR")]
+    exclude_net: Vec<IpNet>,
+
+    /// Memory for everything that grows with traffic
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    maxheap: ByteSize,
+
+    /// How many connections are captured at once; 0 for as many as fit into --maxheap
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    maxflows: usize,
+
+    /// Size of each shard's ring of captured connections; rounded up to a power of two. The ring of
+    /// connections that have no name yet is a quarter of it
+    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    ring_size: ByteSize,
+
+    /// How many packet rings, and threads that read them [default: one for four CPUs, at most 8]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
+    shards: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,32 +116,26 @@ enum SourceKind {
     Tcpinfo,
     /// The kernel's own sockets: nothing else needs to run
     Kernel,
+    /// tcp-info, and the kernel for the connections that tcp-info misses
+    Hybrid,
 }
 
-/// What the daemon does.
-#[derive(Debug)]
-pub struct Config {
-    /// Where published files go.
-    pub datadir: PathBuf,
-    /// Where files grow.
-    pub partial: PathBuf,
-    /// Names of the interfaces to capture; none for every one that is up but loopback.
-    pub interfaces: Vec<String>,
-    /// Who names flows.
-    pub source: FlowSource,
-    /// How long things last.
-    pub timing: Timing,
-    /// How many packet rings, and threads that read them.
-    pub shards: u32,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Namespaces {
+    /// The daemon's own
+    Own,
+    /// Every one on this host
+    All,
 }
 
-/// Who says when flows begin and end, and what they are called.
-#[derive(Debug, Clone)]
-pub enum FlowSource {
-    /// The kernel's sockets, named with this prefix.
-    Kernel(UuidPrefix),
-    /// tcp-info.
-    TcpInfo(EventSocket),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Direction {
+    /// Every connection
+    All,
+    /// Connections that were accepted here
+    Incoming,
+    /// Connections that were begun here
+    Outgoing,
 }
 
 /// One reader is enough for so many CPUs: it takes a packet in a fraction of the time in which one
@@ -115,9 +160,19 @@ impl Arguments {
             );
             return refuse(clap::error::ErrorKind::ValueValidation, message);
         }
-        if self.flow_source == SourceKind::Tcpinfo && self.tcpinfo_eventsocket.is_none() {
-            let message = "--flow-source tcpinfo needs --tcpinfo.eventsocket".to_owned();
+        let needs_socket = matches!(self.flow_source, SourceKind::Tcpinfo | SourceKind::Hybrid);
+        if needs_socket && self.tcpinfo_eventsocket.is_none() {
+            let message = "this --flow-source needs --tcpinfo.eventsocket".to_owned();
             return refuse(clap::error::ErrorKind::MissingRequiredArgument, message);
+        }
+        let (heap, ring) = (self.maxheap, self.ring_size);
+        if heap < MIN_HEAP {
+            let message = format!("--maxheap ({heap}) must be at least {MIN_HEAP}");
+            return refuse(clap::error::ErrorKind::ValueValidation, message);
+        }
+        if !(MIN_RING..=MAX_RING).contains(&ring) {
+            let message = format!("--ring-size ({ring}) must be {MIN_RING} to {MAX_RING}");
+            return refuse(clap::error::ErrorKind::ValueValidation, message);
         }
         Ok(())
     }
@@ -129,27 +184,64 @@ impl Arguments {
     pub fn into_config(self) -> Result<Config> {
         let datadir = std::path::absolute(&self.datadir)
             .with_context(|| format!("finding {}", self.datadir.display()))?;
+        let given = self.uuid_prefix_file.as_deref();
+        let given = given.map(UuidPrefix::from_file).transpose()?;
         let source = match (self.flow_source, self.tcpinfo_eventsocket) {
-            (SourceKind::Auto | SourceKind::Tcpinfo, Some(socket)) => FlowSource::TcpInfo(socket),
-            _ => FlowSource::Kernel(match &self.uuid_prefix_file {
-                Some(file) => UuidPrefix::from_file(file)?,
-                None => UuidPrefix::of_this_host()?,
-            }),
+            (SourceKind::Hybrid, Some(socket)) => FlowSource::Hybrid(socket, given),
+            (SourceKind::Auto | SourceKind::Tcpinfo, Some(socket)) => {
+                FlowSource::TcpInfo(socket, given)
+            }
+            _ => FlowSource::Kernel(given.map_or_else(UuidPrefix::of_this_host, Ok)?),
         };
         Ok(Config {
             partial: partial_directory(&datadir),
             datadir,
             interfaces: self.interface,
             source,
+            every_netns: self.netns == Namespaces::All,
+            existing: self.existing,
             timing: Timing {
                 uuid_wait: self.uuidwaitduration,
                 capture: self.captureduration,
                 idle: self.flowtimeout,
                 linger: self.linger,
             },
-            shards: default_shards(),
+            sizes: Sizes {
+                shards: self.shards.unwrap_or_else(default_shards),
+                ring: ring_bytes(self.ring_size),
+                heap: usize::try_from(self.maxheap.as_u64()).unwrap_or(usize::MAX),
+                flows: match self.maxflows {
+                    0 => usize::MAX,
+                    flows => flows,
+                },
+            },
+            filters: Filters {
+                wanted: match self.direction {
+                    Direction::All => Wanted::All,
+                    Direction::Incoming => Wanted::Incoming,
+                    Direction::Outgoing => Wanted::Outgoing,
+                },
+                ports: self.port,
+                exclude_ports: self.exclude_port,
+                nets: self.net,
+                exclude_nets: self.exclude_net,
+            },
         })
     }
+}
+
+/// Less memory than this holds no useful number of flows.
+const MIN_HEAP: ByteSize = ByteSize::mib(16);
+
+/// The candidates' ring is a quarter of it, and must be whole pages of any size up to 64 KiB.
+const MIN_RING: ByteSize = ByteSize::kib(256);
+
+/// The kernel's bound of a ring buffer is 4 GiB, its users' that of the address space around it.
+const MAX_RING: ByteSize = ByteSize::gib(1);
+
+/// The next power of two, which is what a ring buffer's size has to be.
+fn ring_bytes(size: ByteSize) -> u32 {
+    u32::try_from(size.as_u64().next_power_of_two()).unwrap_or(1 << 30)
 }
 
 fn default_shards() -> u32 {
@@ -187,10 +279,23 @@ mod tests {
     fn an_event_socket_makes_tcpinfo_the_source_unless_told_otherwise() {
         let socket = "--tcpinfo.eventsocket=/run/tcpevents.sock";
         let config = parse(&[socket]).unwrap().into_config().unwrap();
-        assert!(matches!(config.source, FlowSource::TcpInfo(_)));
+        assert!(matches!(config.source, FlowSource::TcpInfo(..)));
         let kernel = parse(&[socket, "--flow-source", "kernel"]).unwrap();
         let config = kernel.into_config().unwrap();
         assert!(matches!(config.source, FlowSource::Kernel(_)));
+    }
+
+    #[test]
+    fn sizes_and_filters_are_taken_as_they_are_meant() {
+        let config = parse(&["--maxheap=256MB", "--ring-size=5MiB", "--existing=false"]).unwrap();
+        let config = config.into_config().unwrap();
+        assert_eq!(config.sizes.heap, 256_000_000);
+        assert_eq!(config.sizes.ring, 8 << 20);
+        assert!(!config.existing);
+        let config = parse(&["--net=10.0.0.0/8", "--net", "2001:db8::/32", "--port=443"]).unwrap();
+        let filters = config.into_config().unwrap().filters;
+        assert_eq!(filters.nets.len(), 2);
+        assert_eq!(filters.ports, [443]);
     }
 
     #[test]
@@ -199,6 +304,11 @@ mod tests {
         assert!(error.contains("--uuidwaitduration (40s) must not exceed --captureduration (30s)"));
         let error = parse(&["--flow-source=tcpinfo"]).unwrap_err().to_string();
         assert!(error.contains("needs --tcpinfo.eventsocket"));
+        assert!(parse(&["--flow-source=hybrid"]).is_err());
+        assert!(parse(&["--maxheap=1MB"]).is_err());
+        assert!(parse(&["--ring-size=1KiB"]).is_err());
+        assert!(parse(&["--shards=0"]).is_err());
+        assert!(parse(&["--net=10.0.0.0/33"]).is_err());
         assert!(parse(&["--linger=soon"]).is_err());
     }
 }

@@ -94,6 +94,10 @@ fn select(links: &[Link], wanted: &[String]) -> Result<Vec<Interface>> {
 }
 
 /// What a link's packets begin with, by its hardware type (ARPHRD of linux/if_arp.h).
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has dozens of hardware types, and we know a few"
+)]
 fn interface(link: &Link) -> Result<Interface> {
     let link_type = match link.layer {
         LinkLayerType::Ether | LinkLayerType::Loopback => LinkType::Ethernet,

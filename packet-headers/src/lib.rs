@@ -3,11 +3,16 @@
 pub mod accounts;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod events;
 pub mod flow;
 pub mod interfaces;
 pub mod kernel;
+mod pipeline;
 mod rate_limit;
 pub mod run;
+mod screen;
+mod signals;
 pub mod store;
 pub mod summary;
+mod threads;

@@ -2,12 +2,16 @@
 //!
 //! Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON.
 
+use std::time::Duration;
+
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::{Ipv6FlowLabel, PacketBuilder, TcpOptionElement};
-use packet_headers::kernel::load::{LoadOptions, Rings};
-use packet_headers::kernel::ring::RingReader;
-use packet_headers::kernel::{KernelCounters, Programs};
-use packet_headers_common::{Counter, Direction, LinkType, Packet};
+use packet_headers::clock::BootNanos;
+use packet_headers::config::Filters;
+use packet_headers::kernel::load::Rings;
+use packet_headers::kernel::ring::PacketReader;
+use packet_headers::kernel::{Admission, KernelCounters, LoadOptions, Programs, filters};
+use packet_headers_common::{Counter, Direction, Endpoint, FlowKey, LinkType, Packet};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -18,7 +22,8 @@ const PAYLOAD: &[u8] = &[0xa5; 700];
 struct Kernel {
     programs: Programs,
     counters: KernelCounters,
-    packets: RingReader,
+    admission: Admission,
+    packets: PacketReader,
 }
 
 /// What became of one frame.
@@ -31,19 +36,28 @@ struct Outcome {
 
 impl Kernel {
     fn new() -> Self {
+        Self::with(&Filters::default())
+    }
+
+    fn with(filters: &Filters) -> Self {
         let options = LoadOptions {
             shards: 1,
-            ring_size: 64 * 1024,
+            admitted_ring: 64 * 1024,
+            candidate_ring: 64 * 1024,
             netns_cookie: None,
+            capture: Duration::from_secs(30),
+            max_flows: 16,
+            wanted: filters::wanted(filters),
+            filters: filters::bits(filters),
         };
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
+        filters::set(&mut programs, filters).expect("setting the filters");
         let Rings { mut packets, .. } = rings;
-        let counters = programs.take_counters().expect("the counters");
-        let packets = RingReader::new(packets.remove(0)).expect("a reader");
         Self {
+            counters: programs.take_counters().expect("the counters"),
+            admission: programs.take_admission().expect("the maps of flows"),
+            packets: PacketReader::new(packets.remove(0)).expect("a reader"),
             programs,
-            counters,
-            packets,
         }
     }
 
@@ -70,7 +84,7 @@ impl Kernel {
         };
         assert_eq!(after.get(*counter), before.get(*counter) + 1);
         let mut record = None;
-        self.packets.next(|item| {
+        self.packets.drain(1, |item| {
             let packet = Packet::parse(item).expect("a record that can be read");
             record = Some((packet.headers.to_vec(), packet.wire_len));
         });
@@ -225,9 +239,7 @@ fn tags_in_the_packet_are_kept() {
     let mut frame = plain[..12].to_vec();
     frame.extend([0x88, 0xa8, 0x00, 0x64, 0x81, 0x00, 0x00, 0x0a]);
     frame.extend(&plain[12..]);
-    // The kernel takes the outer tag off on its way in, as a NIC would: what is left is one tag.
-    let outcome = kernel.run("ph_eth_ingress", &frame);
-    assert_eq!(outcome.counter, Counter::Submitted);
+    kernel.captures("ph_eth_ingress", &frame, 62);
 }
 
 #[test]
@@ -271,15 +283,15 @@ fn a_record_tells_where_when_and_which_way() {
         ("ph_eth_ingress", Direction::Ingress),
         ("ph_eth_egress", Direction::Egress),
     ] {
-        let before = packet_headers::clock::BootNanos::now().0;
+        let before = BootNanos::now().0;
         let options = TestRunOptions {
             data_in: Some(&frame),
             ..TestRunOptions::default()
         };
         let program = kernel.programs.classifier(program).expect("a classifier");
         program.test_run(options).expect("a test run");
-        let after = packet_headers::clock::BootNanos::now().0;
-        let there_was_one = kernel.packets.next(|item| {
+        let after = BootNanos::now().0;
+        let there_was_one = kernel.packets.drain(1, |item| {
             let packet = Packet::parse(item).expect("a record that can be read");
             assert!((before..=after).contains(&packet.boot_ns));
             assert_eq!(packet.direction, direction);
@@ -291,7 +303,7 @@ fn a_record_tells_where_when_and_which_way() {
             );
             assert_eq!(packet.sequence, 7);
         });
-        assert!(there_was_one);
+        assert_eq!(there_was_one, 1);
     }
 }
 
@@ -308,10 +320,204 @@ fn a_full_ring_is_counted_to_the_packet() {
     let program = kernel.programs.classifier("ph_eth_ingress").expect("one");
     program.test_run(options).expect("a test run");
     let mut records = 0;
-    while kernel.packets.next(|_| records += 1) {}
+    kernel.packets.drain(sent, |_| records += 1);
     let counts = kernel.counters.read().expect("counters");
     assert_eq!(counts.get(Counter::Seen), u64::from(sent));
     assert_eq!(counts.get(Counter::Submitted), records);
-    assert_eq!(counts.get(Counter::RingFull), u64::from(sent) - records);
-    assert!(counts.get(Counter::RingFull) > 0);
+    assert_eq!(
+        counts.get(Counter::CandidateRingFull),
+        u64::from(sent) - records
+    );
+    assert!(counts.get(Counter::CandidateRingFull) > 0);
+    // The other lane has all its room still.
+    kernel.admission.admit(&key(), in_a_minute(), 0);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+}
+
+/// The connection of `frame_v4`.
+fn key() -> FlowKey {
+    FlowKey::new(
+        Endpoint::v4([192, 0, 2, 1], 50_000),
+        Endpoint::v4([192, 0, 2, 2], 443),
+    )
+}
+
+fn in_a_minute() -> BootNanos {
+    BootNanos::now().after(Duration::from_secs(60))
+}
+
+/// The frame with SYN alone: what begins a connection.
+fn syn() -> Vec<u8> {
+    let mut frame = frame_v4(&[], &[]);
+    frame[47] = 0x02;
+    frame
+}
+
+#[test]
+fn past_its_deadline_a_connection_costs_no_ring() {
+    let mut kernel = Kernel::new();
+    let frame = frame_v4(&[], PAYLOAD);
+    kernel.admission.admit(&key(), in_a_minute(), 7);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+    kernel.admission.retire(&key(), 8);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+    kernel.admission.retire(&key(), 7);
+    kernel.refuses(&frame, Counter::AfterCapture);
+    // A new connection on the four-tuple starts over.
+    kernel.captures("ph_eth_ingress", &syn(), 54);
+    assert_eq!(kernel.admission.flows(), 0);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+    kernel.admission.admit(&key(), BootNanos::now(), 7);
+    kernel.refuses(&frame, Counter::AfterCapture);
+    kernel.admission.release(&key(), 7);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+}
+
+#[test]
+fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
+    let mut kernel = Kernel::new();
+    let frame = frame_v4(&[], PAYLOAD);
+    kernel.admission.ignore(&key());
+    kernel.refuses(&frame, Counter::Ignored);
+    kernel.captures("ph_eth_ingress", &syn(), 54);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+    kernel.admission.ignore(&key());
+    kernel.admission.admit(&key(), in_a_minute(), 0);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+}
+
+#[test]
+fn a_captured_connection_survives_a_forged_syn() {
+    let mut kernel = Kernel::new();
+    kernel.admission.admit(&key(), in_a_minute(), 0);
+    kernel.captures("ph_eth_ingress", &syn(), 54);
+    assert_eq!(kernel.admission.flows(), 1);
+}
+
+#[test]
+fn each_direction_of_a_connection_has_one_home() {
+    let mut kernel = Kernel::new();
+    let frame = frame_v4(&[], PAYLOAD);
+    kernel.admission.admit(&key(), in_a_minute(), 0);
+    kernel.captures("ph_eth_ingress", &frame, 54);
+    let duplicate = kernel.run("ph_eth_egress", &frame);
+    assert_eq!(duplicate.counter, Counter::Duplicate);
+    let mut back = frame;
+    for (one, other, length) in [(26, 30, 4), (34, 36, 2)] {
+        for at in 0..length {
+            back.swap(one + at, other + at);
+        }
+    }
+    kernel.captures("ph_eth_egress", &back, 54);
+}
+
+#[test]
+fn the_map_of_flows_has_a_bound() {
+    let kernel = Kernel::new();
+    for port in 0..100 {
+        let client = Endpoint::v4([192, 0, 2, 1], port);
+        let key = FlowKey::new(client, Endpoint::v4([192, 0, 2, 2], 443));
+        kernel.admission.admit(&key, in_a_minute(), 0);
+    }
+    let known = kernel.admission.flows();
+    assert_eq!(known as u64 + kernel.admission.refused(), 100);
+    assert!((1..100).contains(&known), "{known}");
+}
+
+#[test]
+fn filters_leave_connections_out() {
+    let frame = frame_v4(&[], PAYLOAD);
+    let net = |net: &str| vec![net.parse().expect("a network")];
+    let in_or_out = [
+        (
+            Filters {
+                ports: vec![443],
+                ..Filters::default()
+            },
+            true,
+        ),
+        (
+            Filters {
+                ports: vec![80],
+                ..Filters::default()
+            },
+            false,
+        ),
+        (
+            Filters {
+                exclude_ports: vec![443],
+                ..Filters::default()
+            },
+            false,
+        ),
+        (
+            Filters {
+                exclude_ports: vec![80],
+                ..Filters::default()
+            },
+            true,
+        ),
+        (
+            Filters {
+                nets: net("192.0.2.0/31"),
+                ..Filters::default()
+            },
+            true,
+        ),
+        (
+            Filters {
+                nets: net("10.0.0.0/8"),
+                ..Filters::default()
+            },
+            false,
+        ),
+        (
+            Filters {
+                nets: net("::/0"),
+                ..Filters::default()
+            },
+            true,
+        ),
+        (
+            Filters {
+                exclude_nets: net("192.0.2.2/32"),
+                ..Filters::default()
+            },
+            false,
+        ),
+        (
+            Filters {
+                exclude_nets: net("192.0.2.4/30"),
+                ..Filters::default()
+            },
+            true,
+        ),
+        (
+            Filters {
+                ports: vec![443],
+                exclude_nets: net("192.0.2.0/24"),
+                ..Filters::default()
+            },
+            false,
+        ),
+    ];
+    for (filters, passes) in in_or_out {
+        let mut kernel = Kernel::with(&filters);
+        if passes {
+            kernel.captures("ph_eth_ingress", &frame, 54);
+        } else {
+            kernel.refuses(&frame, Counter::Filtered);
+        }
+    }
+}
+
+#[test]
+fn an_interface_without_a_link_layer_is_read_from_the_ip_header_on() {
+    let mut kernel = Kernel::new();
+    for frame in [frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD)] {
+        let packet = &frame[14..];
+        let headers = if packet[0] == 0x45 { 40 } else { 60 };
+        kernel.captures("ph_raw_ingress", packet, headers);
+        kernel.captures("ph_raw_egress", packet, headers);
+    }
 }

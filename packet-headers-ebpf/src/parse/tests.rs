@@ -42,13 +42,15 @@ fn a_tagged_ipv4_frame_is_measured_to_the_byte() {
         l4: 42,
         end: 62,
         key,
+        from_low: true,
+        first_syn: false,
     };
     assert_eq!(parse(&&frame[..], LinkType::Ethernet), Ok(want));
     let raw = Headers {
         l3: 0,
         l4: 20,
         end: 40,
-        key,
+        ..want
     };
     assert_eq!(parse(&&frame[22..], LinkType::RawIp), Ok(raw));
 }

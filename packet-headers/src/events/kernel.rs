@@ -1,5 +1,6 @@
 //! Flow events from the kernel: the sockets of this host, as the socket program sees them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use anyhow::Result;
 use packet_headers_common::FlowKey;
 use packet_headers_common::event::{Event, SocketEvent};
 
-use super::{Close, EventSink, FlowEvent, Open};
+use super::prefix::LearnedPrefix;
+use super::{Close, EventSink, FlowEvent, Open, Stopped};
 use crate::accounts::{Accounts, EventIssue};
 use crate::clock::{BootNanos, WallClock};
 use crate::flow::uuid::UuidPrefix;
@@ -19,36 +21,113 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Turns what the socket program tells into flow events, until `stop` is set and the ring is empty.
 ///
+/// While the prefix is unknown the events wait, the latest 64 Ki of them; what had no prefix up to
+/// the end, or was pushed out by later ones, is counted as [`EventIssue::NoPrefix`].
+///
 /// # Errors
 /// When the ring cannot be waited for.
 pub fn follow(
     mut ring: RingReader,
-    prefix: &UuidPrefix,
+    prefix: &LearnedPrefix,
     sink: &EventSink,
     accounts: &Arc<Accounts>,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut clock = WallClock::sample();
+    let mut teller = Teller::new(prefix, sink, accounts);
     loop {
         let stopping = stop.load(Ordering::Acquire);
-        clock.resample();
+        let Ok(()) = teller.catch_up() else {
+            return Ok(());
+        };
         let mut event = None;
         while ring.next(|item| event = Event::parse(item)) {
             let Some(event) = event.take() else {
                 accounts.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
-            if sink
-                .deliver_blocking(&flow_event(&event, prefix, &clock))
-                .is_err()
-            {
+            let Ok(()) = teller.tell(event) else {
                 return Ok(());
-            }
+            };
         }
         if stopping {
+            teller.give_up();
             return Ok(());
         }
         ring.wait(TICK)?;
+    }
+}
+
+/// How many events wait for the prefix at most. They take 4.5 MiB then.
+const WAITING: usize = 64 * 1024;
+
+const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
+
+/// Names events and delivers them, in order, as soon as there is a prefix.
+struct Teller<'a> {
+    prefix: &'a LearnedPrefix,
+    sink: &'a EventSink,
+    accounts: &'a Accounts,
+    clock: WallClock,
+    /// What came while there was no prefix, the oldest first.
+    waiting: VecDeque<Event>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, accounts: &'a Accounts) -> Self {
+        Self {
+            prefix,
+            sink,
+            accounts,
+            clock: WallClock::sample(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Reads the clocks, and delivers what waits if the prefix is known by now.
+    fn catch_up(&mut self) -> Result<(), Stopped> {
+        self.clock.resample();
+        match self.prefix.get() {
+            Some(prefix) => self.deliver_waiting(prefix),
+            None => Ok(()),
+        }
+    }
+
+    /// Delivers an event after those that came before it, or lets it wait with them.
+    fn tell(&mut self, event: Event) -> Result<(), Stopped> {
+        let Some(prefix) = self.prefix.get() else {
+            self.wait(event);
+            return Ok(());
+        };
+        self.deliver_waiting(prefix)?;
+        self.deliver(&event, prefix)
+    }
+
+    fn wait(&mut self, event: Event) {
+        if self.waiting.len() == WAITING {
+            // The latest are the ones whose packets are still there to be named.
+            self.waiting.pop_front();
+            self.accounts.events.add(EventIssue::NoPrefix, 1);
+        }
+        self.waiting.push_back(event);
+    }
+
+    fn deliver_waiting(&mut self, prefix: &UuidPrefix) -> Result<(), Stopped> {
+        // Taken away whole: the memory is not needed again.
+        for event in std::mem::take(&mut self.waiting) {
+            self.deliver(&event, prefix)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, event: &Event, prefix: &UuidPrefix) -> Result<(), Stopped> {
+        let event = flow_event(event, prefix, &self.clock);
+        self.sink.deliver_blocking(&event)
+    }
+
+    /// Counts what waits: there will be no prefix any more.
+    fn give_up(self) {
+        let waiting = self.waiting.len() as u64;
+        self.accounts.events.add(EventIssue::NoPrefix, waiting);
     }
 }
 
@@ -63,11 +142,153 @@ fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEven
             local: event.local,
             remote: event.remote,
             role: Some(role),
+            cookie: event.cookie,
         }),
         SocketEvent::Close => FlowEvent::Close(Close {
             at,
             uuid,
             key: Some(FlowKey::new(event.local, event.remote)),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+
+    use packet_headers_common::{Endpoint, Role};
+
+    use super::*;
+    use crate::events::queues;
+
+    fn event(cookie: u64) -> Event {
+        Event {
+            boot_ns: cookie,
+            cookie,
+            local: Endpoint::v4([10, 0, 0, 1], 443),
+            remote: Endpoint::v4([10, 0, 0, 2], 50_000),
+            what: match cookie % 2 {
+                0 => SocketEvent::Open(Role::Accepting),
+                _ => SocketEvent::Close,
+            },
+        }
+    }
+
+    /// The cookies, and so the times, of the events that were delivered.
+    fn delivered(shard: &Receiver<FlowEvent>) -> Vec<u64> {
+        shard.try_iter().map(|event| event.at().0).collect()
+    }
+
+    fn prefix() -> UuidPrefix {
+        UuidPrefix::new("host_1").unwrap()
+    }
+
+    /// Makes the prefix known the way tcp-info does.
+    fn teach(unknown: &LearnedPrefix) {
+        assert!(unknown.learn(&prefix().uuid(7), 7));
+    }
+
+    #[test]
+    fn with_a_known_prefix_events_are_delivered_at_once() {
+        let (sink, shards) = queues(1);
+        let accounts = Accounts::default();
+        let known = LearnedPrefix::known(prefix());
+        let mut teller = Teller::new(&known, &sink, &accounts);
+        let clock = teller.clock;
+        for cookie in [2, 3] {
+            teller.tell(event(cookie)).unwrap();
+            let expected = flow_event(&event(cookie), &prefix(), &clock);
+            assert_eq!(shards[0].try_recv(), Ok(expected));
+        }
+        teller.give_up();
+        assert_eq!(accounts.events.nonzero().count(), 0);
+    }
+
+    #[test]
+    fn events_wait_for_the_prefix_and_keep_their_order() {
+        let (sink, shards) = queues(1);
+        let accounts = Accounts::default();
+        let unknown = LearnedPrefix::unknown();
+        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        for cookie in 0..100 {
+            teller.tell(event(cookie)).unwrap();
+        }
+        teller.catch_up().unwrap();
+        assert!(delivered(&shards[0]).is_empty());
+
+        teach(&unknown);
+        // Whether a tick comes first or an event: nothing is overtaken.
+        teller.tell(event(100)).unwrap();
+        teller.catch_up().unwrap();
+        teller.tell(event(101)).unwrap();
+        assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
+        teller.give_up();
+        assert_eq!(accounts.events.nonzero().count(), 0);
+    }
+
+    #[test]
+    fn a_tick_delivers_what_waits() {
+        let (sink, shards) = queues(1);
+        let accounts = Accounts::default();
+        let unknown = LearnedPrefix::unknown();
+        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        teller.tell(event(4)).unwrap();
+        teach(&unknown);
+        teller.catch_up().unwrap();
+        assert_eq!(delivered(&shards[0]), [4]);
+    }
+
+    #[test]
+    fn when_too_many_wait_the_oldest_are_dropped_and_counted() {
+        let (sink, mut shards) = queues(1);
+        let shard = shards.remove(0);
+        let accounts = Accounts::default();
+        let unknown = LearnedPrefix::unknown();
+        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        let (dropped, kept) = (1000, WAITING as u64);
+        for cookie in 0..dropped + kept {
+            teller.tell(event(cookie)).unwrap();
+        }
+        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+        teach(&unknown);
+        // More than the queue of a shard holds: it has to be read meanwhile.
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let events = shard.iter().take(WAITING);
+                events.map(|event| event.at().0).collect::<Vec<_>>()
+            });
+            teller.catch_up().unwrap();
+            let expected = Vec::from_iter(dropped..dropped + kept);
+            assert!(
+                reader.join().unwrap() == expected,
+                "not the latest in order"
+            );
+        });
+        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+    }
+
+    #[test]
+    fn what_never_had_a_prefix_is_counted_at_the_end() {
+        let (sink, shards) = queues(1);
+        let accounts = Accounts::default();
+        let unknown = LearnedPrefix::unknown();
+        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        for cookie in 0..5 {
+            teller.tell(event(cookie)).unwrap();
+        }
+        teller.catch_up().unwrap();
+        teller.give_up();
+        assert_eq!(accounts.events.get(EventIssue::NoPrefix), 5);
+        assert!(delivered(&shards[0]).is_empty());
+    }
+
+    #[test]
+    fn it_ends_when_the_shards_are_gone() {
+        let (sink, shards) = queues(1);
+        drop(shards);
+        let accounts = Accounts::default();
+        let known = LearnedPrefix::known(prefix());
+        let mut teller = Teller::new(&known, &sink, &accounts);
+        assert_eq!(teller.tell(event(1)), Err(Stopped));
     }
 }

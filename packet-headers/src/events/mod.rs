@@ -1,8 +1,12 @@
 //! When flows begin and end, and what they are called: the sources, and the way to the shards.
 
+pub mod existing;
 pub mod kernel;
+pub mod prefix;
+pub(crate) mod source;
 pub mod tcpinfo;
 
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -33,8 +37,11 @@ pub struct Open {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
-    /// Which end this host's socket is; tcp-info does not tell.
+    /// Which end this host's socket is; only the kernel source tells, and it has admitted the
+    /// connection before it does.
     pub role: Option<Role>,
+    /// The socket's cookie; 0 when it is not told.
+    pub cookie: u64,
 }
 
 /// A connection was closed.
@@ -64,6 +71,17 @@ impl FlowEvent {
         match self {
             Self::Open(open) => Some(FlowKey::new(open.local, open.remote)),
             Self::Close(close) => close.key,
+        }
+    }
+}
+
+/// The end of a connection at this address; a v4-mapped one is the same as its IPv4 address.
+fn endpoint(address: IpAddr, port: u16) -> Endpoint {
+    match address {
+        IpAddr::V4(address) => Endpoint::v4(address.octets(), port),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            Endpoint::v6([(bits >> 64) as u64, bits as u64], port)
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use packet_headers_common::{Endpoint, LinkType, Packet, Role};
+use packet_headers_common::admission::tap;
+use packet_headers_common::record::{TCP_FIN, TCP_RST};
+use packet_headers_common::{Endpoint, FlowKey, Home, LinkType, Packet, Role};
 use smallvec::SmallVec;
 
 use super::uuid::FlowUuid;
@@ -43,9 +45,17 @@ pub(super) struct Connection {
     pub(super) last: BootNanos,
     /// Who sent the SYN, and its sequence number, when we saw it.
     first_syn: Option<(Endpoint, u32)>,
+    /// Where its packets are taken, by direction: from the lower end, from the higher end.
+    home: [Home; 2],
+    /// Which ends sent their FIN: the lower one, the higher one.
+    fins: [bool; 2],
+    /// When both ends had sent their FIN, or one its RST.
+    ended: Option<BootNanos>,
     /// Packets that came so far, kept or not.
     seen: u64,
     pub(super) block: Block,
+    /// Whether some of its records are in a file already.
+    pub(super) spilled: bool,
     link_type: Option<LinkType>,
     pub(super) state: State,
 }
@@ -67,9 +77,9 @@ pub(super) struct Named {
     pub(super) opened: WallNanos,
     pub(super) opened_at: BootNanos,
     pub(super) role: Option<Role>,
+    /// The socket's cookie, or 0.
+    pub(super) cookie: u64,
     pub(super) closed: Option<BootNanos>,
-    /// Whether some of its records are in a file already.
-    pub(super) spilled: bool,
     /// For when the table's timer is set.
     pub(super) armed: BootNanos,
 }
@@ -78,6 +88,8 @@ pub(super) struct Named {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) uuid: FlowUuid,
+    /// The socket's cookie, or 0.
+    pub(super) cookie: u64,
     /// What its further packets are discarded for.
     pub(super) reason: Discard,
     pub(super) closed: Option<BootNanos>,
@@ -91,8 +103,12 @@ impl Connection {
             start,
             last: start,
             first_syn: None,
+            home: [Home::NOWHERE; 2],
+            fins: [false; 2],
+            ended: None,
             seen: 0,
             block: Block::default(),
+            spilled: false,
             link_type: None,
             state: State::Candidate,
         }
@@ -110,18 +126,36 @@ impl Connection {
     }
 
     /// Takes note of a packet; whether it can be kept in this connection's file.
-    pub(super) fn note(&mut self, packet: &Packet<'_>) -> Result<(), Discard> {
+    pub(super) fn note(&mut self, packet: &Packet<'_>, key: &FlowKey) -> Result<(), Discard> {
+        let now = BootNanos(packet.boot_ns);
+        let side = usize::from(!key.is_low(&packet.source));
+        let place = tap(packet.ifindex, packet.direction);
+        let home = &mut self.home[side];
+        if packet.at_home {
+            *home = Home::at(place, now.0);
+        } else if !home.takes(place, now.0) {
+            return Err(Discard::Duplicate);
+        }
         if packet.is_first_syn() && self.first_syn.is_none() {
             self.first_syn = Some((packet.source, packet.sequence));
         }
+        self.fins[side] |= packet.tcp_flags & TCP_FIN != 0;
+        if self.fins == [true; 2] || packet.tcp_flags & TCP_RST != 0 {
+            self.ended.get_or_insert(now);
+        }
         self.seen += 1;
-        self.last = self.last.max(BootNanos(packet.boot_ns));
+        self.last = self.last.max(now);
         let link_type = *self.link_type.get_or_insert(packet.link_type);
         if link_type == packet.link_type {
             Ok(())
         } else {
             Err(Discard::LinkType)
         }
+    }
+
+    /// Who sent the SYN, when we saw it.
+    pub(super) fn begun_by(&self) -> Option<Endpoint> {
+        self.first_syn.map(|(end, _)| end)
     }
 
     /// Whether an Open of this time can be this candidate's: it began before that, or we never saw
@@ -132,7 +166,7 @@ impl Connection {
 
     /// Whether there is anything to write.
     pub(super) fn has_packets(&self) -> bool {
-        !self.block.is_empty() || matches!(&self.state, State::Named(named) if named.spilled)
+        self.spilled || !self.block.is_empty()
     }
 
     /// Where its packets belong.
@@ -169,7 +203,7 @@ impl Connection {
             State::Candidate => self.start.after(timing.uuid_wait),
             State::Named(named) => {
                 let capture = self.start.after(timing.capture);
-                let silence = match &named.closed {
+                let silence = match &named.closed.or(self.ended) {
                     Some(closed) => quiet_since(closed),
                     None => self.last.after(timing.idle),
                 };
@@ -180,6 +214,11 @@ impl Connection {
                 None => self.last.after(DONE_MEMORY),
             },
         }
+    }
+
+    /// Whether its packets say that it has ended; the socket may be there still.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// When the socket was closed, if it was.

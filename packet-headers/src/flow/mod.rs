@@ -1,6 +1,7 @@
 //! Which flow gets which packet.
 
 mod connection;
+mod memory;
 mod naming;
 pub mod shard;
 pub mod table;

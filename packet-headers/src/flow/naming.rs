@@ -3,8 +3,9 @@
 use packet_headers_common::{FlowKey, Role};
 
 use super::connection::{Connection, Done, Named, Serial, State};
-use super::table::{Action, CANDIDATE_OVERHEAD, FlowTable, find};
-use crate::accounts::EventIssue;
+use super::memory::OVERHEAD;
+use super::table::{Action, FlowTable, Wanted, find};
+use crate::accounts::{Discard, EventIssue};
 use crate::clock::BootNanos;
 use crate::events::{Close, Open};
 
@@ -14,6 +15,12 @@ impl FlowTable {
             return self.issue(EventIssue::Repeated);
         }
         let key = FlowKey::new(open.local, open.remote);
+        if self.named >= self.limits.flows || !self.make_room(OVERHEAD) {
+            return self.refuse(key, &open, Discard::TooManyFlows);
+        }
+        if !self.wants(key, &open) {
+            return self.refuse(key, &open, Discard::Unwanted);
+        }
         let incarnations = self.flows.entry(key).or_default();
         // The youngest that can be meant: an older one's Open was missed, if it is not on its way.
         let candidate = incarnations
@@ -22,7 +29,7 @@ impl FlowTable {
         if let Some(at) = candidate {
             let connection = &incarnations[at];
             let (serial, cost) = (connection.serial, connection.block.capacity());
-            self.candidate_bytes -= cost + CANDIDATE_OVERHEAD;
+            self.candidate_bytes -= cost + OVERHEAD;
             self.buffered_bytes += cost;
             return self.name(key, serial, open);
         }
@@ -43,6 +50,36 @@ impl FlowTable {
         self.name(key, serial, open);
     }
 
+    /// Whether the operator wants a connection of this direction. One whose SYN we did not see is
+    /// wanted: nobody knows better.
+    fn wants(&self, key: FlowKey, open: &Open) -> bool {
+        let begun_here = match (self.wanted, open.role) {
+            (Wanted::All, _) => return true,
+            (_, Some(role)) => Some(role == Role::Connecting),
+            (_, None) => {
+                let incarnations = self.flows.get(&key);
+                let mut meant = incarnations.into_iter().flatten().rev();
+                let meant = meant.find(|connection| connection.can_be_opened_at(open.at));
+                let by = meant.and_then(|connection| connection.begun_by());
+                by.map(|end| end == open.local)
+            }
+        };
+        begun_here.is_none_or(|here| here == (self.wanted == Wanted::Outgoing))
+    }
+
+    /// Leaves a connection without a name: its packets are not wanted, here and in the kernel.
+    fn refuse(&mut self, key: FlowKey, open: &Open, reason: Discard) {
+        let incarnations = self.flows.get(&key);
+        let mut meant = incarnations.into_iter().flatten().rev();
+        let meant = meant.find(|connection| connection.can_be_opened_at(open.at));
+        if let Some(serial) = meant.map(|connection| connection.serial) {
+            self.give_up(key, serial, reason);
+        }
+        self.actions.push(Action::Release(key, open.cookie));
+        self.actions.push(Action::Ignore(key));
+        self.issue(EventIssue::Refused);
+    }
+
     /// Gives a connection its name.
     fn name(&mut self, key: FlowKey, serial: Serial, open: Open) {
         let timing = self.timing;
@@ -55,13 +92,19 @@ impl FlowTable {
             opened: open.opened,
             opened_at: open.at,
             role: open.role,
+            cookie: open.cookie,
             closed: None,
-            spilled: false,
             armed: BootNanos(0),
         };
+        let (until, cookie) = (connection.start.after(timing.capture), named.cookie);
+        let admitted_by_kernel = named.role.is_some();
         connection.state = State::Named(named);
-        self.actions.push(Action::Opened);
         let at = connection.deadline(&timing);
+        self.named += 1;
+        self.actions.push(Action::Opened);
+        if !admitted_by_kernel {
+            self.actions.push(Action::Admit(key, until, cookie));
+        }
         self.arm(key, serial, at);
     }
 
@@ -83,6 +126,7 @@ impl FlowTable {
                 self.names.insert(open.uuid.clone(), key);
                 named.uuid = open.uuid;
                 named.role = open.role;
+                named.cookie = open.cookie;
             }
             return;
         }

@@ -13,7 +13,8 @@ use super::table::{Action, FlowTable};
 use crate::accounts::{Accounts, Discard};
 use crate::clock::{BootNanos, WallClock};
 use crate::events::FlowEvent;
-use crate::kernel::ring::RingReader;
+use crate::kernel::Admission;
+use crate::kernel::ring::PacketReader;
 use crate::store::writer::Job;
 
 /// How long a shard sleeps when its ring does not fill: long enough to cost nothing on an idle
@@ -26,7 +27,9 @@ const BATCH: u32 = 16 * 1024;
 /// What a shard works with.
 pub struct Shard {
     /// Its packets.
-    pub ring: RingReader,
+    pub ring: PacketReader,
+    /// What the kernel knows of flows.
+    pub admission: Arc<Admission>,
     /// Begins and ends of its flows.
     pub events: Receiver<FlowEvent>,
     /// Its flows.
@@ -89,41 +92,32 @@ impl Shard {
     /// before and after it. Whether there may be more.
     fn drain(&mut self, clock: &WallClock, events: &mut VecDeque<FlowEvent>) -> bool {
         let Self { ring, table, .. } = self;
-        let (mut received, mut held, mut bad) = (0u64, 0u64, 0u64);
+        let (mut held, mut bad) = (0u64, 0u64);
         let mut refused = [0u64; Discard::ALL.len()];
-        let mut left = BATCH;
-        while left > 0 {
-            let there_was_one = ring.next(|item| {
-                let Ok(packet) = Packet::parse(item) else {
-                    bad += 1;
-                    return;
-                };
-                let at = BootNanos(packet.boot_ns);
-                while events.front().is_some_and(|event| event.at() < at) {
-                    events
-                        .pop_front()
-                        .into_iter()
-                        .for_each(|e| table.on_event(e));
-                }
-                match table.on_packet(&packet, clock.wall(at)) {
-                    Ok(()) => held += 1,
-                    Err(reason) => refused[reason as usize] += 1,
-                }
-            });
-            if !there_was_one {
-                break;
+        let received = ring.drain(BATCH, |item| {
+            let Ok(packet) = Packet::parse(item) else {
+                bad += 1;
+                return;
+            };
+            let at = BootNanos(packet.boot_ns);
+            while let Some(event) = events.pop_front_if(|event| event.at() < at) {
+                table.on_event(event);
             }
-            received += 1;
-            left -= 1;
-        }
+            match table.on_packet(&packet, clock.wall(at)) {
+                Ok(()) => held += 1,
+                Err(reason) => refused[reason as usize] += 1,
+            }
+        });
         let accounts = &self.accounts;
         accounts.held.fetch_add(held, Ordering::Relaxed);
         accounts.discards.add(Discard::BadRecord, bad);
         for (&reason, packets) in Discard::ALL.iter().zip(refused) {
             accounts.discards.add(reason, packets);
         }
-        accounts.received.fetch_add(received, Ordering::Relaxed);
-        left == 0
+        accounts
+            .received
+            .fetch_add(u64::from(received), Ordering::Relaxed);
+        received >= BATCH
     }
 
     /// Does what the table wants done.
@@ -143,6 +137,10 @@ impl Shard {
                     chunk,
                     last: true,
                 }),
+                Action::Admit(key, until, cookie) => self.admission.admit(&key, until, cookie),
+                Action::Retire(key, cookie) => self.admission.retire(&key, cookie),
+                Action::Release(key, cookie) => self.admission.release(&key, cookie),
+                Action::Ignore(key) => self.admission.ignore(&key),
                 Action::Discard(reason, packets) => accounts.discard_held(reason, packets),
                 Action::Opened => drop(accounts.opened.fetch_add(1, Ordering::Relaxed)),
                 Action::Closed => drop(accounts.closed.fetch_add(1, Ordering::Relaxed)),

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use packet_headers_common::{FlowKey, Packet};
 
 use super::connection::{Connection, Done, Incarnations, Named, Serial, State, Timing};
+use super::memory::{LONGEST_BLOCK, OVERHEAD};
 use super::uuid::FlowUuid;
 use crate::accounts::{Discard, EventIssue};
 use crate::clock::{BootNanos, WallNanos};
@@ -16,13 +17,25 @@ use crate::events::FlowEvent;
 use crate::store::block::Chunk;
 use crate::store::layout::FlowFile;
 
-/// How much memory packets may take.
+/// How much there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of all packets that wait for a name.
-    pub candidates: usize,
-    /// Bytes of all packets of named flows that wait to be spilled.
-    pub buffers: usize,
+    /// Bytes of memory for everything that the table holds.
+    pub memory: usize,
+    /// Named connections at once.
+    pub flows: usize,
+}
+
+/// Which connections are wanted, by who sent the SYN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wanted {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that were accepted here.
+    Incoming,
+    /// Those that were begun here.
+    Outgoing,
 }
 
 /// What the table wants done.
@@ -32,6 +45,14 @@ pub enum Action {
     Spill(Serial, FlowFile, Chunk),
     /// Write these records, and publish the flow's file.
     Publish(Serial, FlowFile, Chunk),
+    /// Let the kernel give the connection a lane of its own, until then; it belongs to this cookie.
+    Admit(FlowKey, BootNanos, u64),
+    /// Let the kernel drop the packets of this cookie's connection: its file is finished.
+    Retire(FlowKey, u64),
+    /// Let the kernel forget this cookie's connection.
+    Release(FlowKey, u64),
+    /// Let the kernel drop the connection's packets: nobody wants it.
+    Ignore(FlowKey),
     /// So many packets that were held will be in no file.
     Discard(Discard, u64),
     /// A connection got its name.
@@ -44,48 +65,52 @@ pub enum Action {
     Issue(EventIssue),
 }
 
-/// A buffer is spilled when it is this long, in bytes…
-const LONGEST_BLOCK: usize = 64 * 1024;
-
-/// …or earlier when there are many flows; but not for less than this.
-const SHORTEST_BLOCK: usize = 2 * 1024;
-
-/// Bytes of memory that a candidate takes beside its packets.
-pub(super) const CANDIDATE_OVERHEAD: usize = 384;
+/// A candidate of fewer packets is not worth the kernel's attention: a SYN flood makes many.
+const WORTH_IGNORING: u64 = 4;
 
 /// The connections of one shard.
 #[derive(Debug)]
 pub struct FlowTable {
     pub(super) timing: Timing,
-    limits: Limits,
+    pub(super) limits: Limits,
+    pub(super) wanted: Wanted,
     pub(super) flows: HashMap<FlowKey, Incarnations>,
     pub(super) names: HashMap<FlowUuid, FlowKey>,
     /// Candidates in the order in which they began. One that has been named since stays until its
     /// turn comes.
-    waiting: VecDeque<(FlowKey, Serial)>,
+    pub(super) waiting: VecDeque<(FlowKey, Serial)>,
     /// When to look at which named connection.
-    timers: BTreeSet<(BootNanos, FlowKey, Serial)>,
+    pub(super) timers: BTreeSet<(BootNanos, FlowKey, Serial)>,
     pub(super) next_serial: Serial,
+    /// Bytes of candidates and their packets.
     pub(super) candidate_bytes: usize,
+    /// Connections that are being captured.
+    pub(super) named: usize,
+    /// Connections whose file is finished.
+    pub(super) done: usize,
+    /// Bytes of packets of named connections.
     pub(super) buffered_bytes: usize,
     /// How long a block may get now, so that the blocks of all flows fit.
-    block_size: usize,
+    pub(super) block_size: usize,
     pub(super) actions: Vec<Action>,
 }
 
 impl FlowTable {
     /// An empty table.
     #[must_use]
-    pub fn new(timing: Timing, limits: Limits) -> Self {
+    pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
         Self {
             timing,
             limits,
+            wanted,
             flows: HashMap::new(),
             names: HashMap::new(),
             waiting: VecDeque::new(),
             timers: BTreeSet::new(),
             next_serial: 0,
             candidate_bytes: 0,
+            named: 0,
+            done: 0,
             buffered_bytes: 0,
             block_size: LONGEST_BLOCK,
             actions: Vec::new(),
@@ -95,12 +120,6 @@ impl FlowTable {
     /// What is to be done since it was asked last, in order.
     pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
         self.actions.drain(..)
-    }
-
-    /// Bytes of memory that packets take.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.candidate_bytes + self.buffered_bytes
     }
 
     /// A packet passed. `Ok` when it is held: it comes out again in a chunk or a discard.
@@ -119,12 +138,12 @@ impl FlowTable {
             self.next_serial += 1;
             incarnations.push(Box::new(Connection::new(serial, now)));
             self.waiting.push_back((key, serial));
-            self.candidate_bytes += CANDIDATE_OVERHEAD;
+            self.candidate_bytes += OVERHEAD;
         }
         let Some(connection) = incarnations.last_mut() else {
             return Err(Discard::Unnamed);
         };
-        connection.note(packet)?;
+        connection.note(packet, &key)?;
         let before = connection.block.capacity();
         match &connection.state {
             State::Done(done) => return Err(done.reason),
@@ -139,16 +158,15 @@ impl FlowTable {
                 if connection.block.len() >= self.block_size {
                     let serial = connection.serial;
                     self.spill(key, serial);
+                    return Ok(());
                 }
             }
             State::Candidate => {
                 connection.block.push(packet, wall);
                 self.candidate_bytes += connection.block.capacity() - before;
-                if self.candidate_bytes > self.limits.candidates {
-                    self.make_room();
-                }
             }
         }
+        self.make_room(0);
         Ok(())
     }
 
@@ -162,8 +180,7 @@ impl FlowTable {
 
     /// Time passed.
     pub fn tick(&mut self, now: BootNanos) {
-        let share = self.limits.buffers / self.timers.len().max(1);
-        self.block_size = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        self.size_blocks();
         while let Some(&(key, serial)) = self.waiting.front() {
             if let Some(candidate) = self.candidate(key, serial) {
                 if candidate.start.after(self.timing.uuid_wait) > now {
@@ -180,6 +197,8 @@ impl FlowTable {
             self.timers.pop_first();
             self.on_timer(key, serial, now);
         }
+        // What was given up may have become a named flow's.
+        self.make_room(0);
     }
 
     /// No more packets will come: finishes every named flow, and gives up every candidate.
@@ -224,6 +243,9 @@ impl FlowTable {
         match &connection.state {
             State::Done(_) => self.forget(key, serial),
             State::Named(_) if closed => self.finish(key, serial, None),
+            State::Named(_) if connection.has_ended() => {
+                self.finish(key, serial, Some(Discard::AfterEnd));
+            }
             State::Named(_) if connection.start.after(timing.capture) <= now => {
                 self.finish(key, serial, Some(Discard::AfterCapture));
             }
@@ -241,7 +263,7 @@ impl FlowTable {
         let State::Named(named) = &connection.state else {
             return;
         };
-        let armed = (named.armed, key, serial);
+        let (armed, cookie) = ((named.armed, key, serial), named.cookie);
         let action = if connection.has_packets() {
             let file = connection.file(named);
             self.buffered_bytes -= connection.block.capacity();
@@ -256,50 +278,22 @@ impl FlowTable {
         };
         let done = Done {
             uuid: named.uuid.clone(),
+            cookie,
             reason,
             closed: named.closed,
             armed: BootNanos(0),
         };
         connection.state = State::Done(done);
+        self.named -= 1;
+        self.done += 1;
+        self.actions.push(Action::Retire(key, cookie));
         let at = connection.deadline(&self.timing);
         self.arm(key, serial, at);
     }
 
-    /// Writes what a named connection has, to have the memory back.
-    fn spill(&mut self, key: FlowKey, serial: Serial) {
-        let Some(connection) = find(&mut self.flows, key, serial) else {
-            return;
-        };
-        let before = connection.block.capacity();
-        let chunk = connection.block.spill();
-        let after = connection.block.capacity();
-        self.buffered_bytes = self.buffered_bytes + after - before;
-        let State::Named(named) = &mut connection.state else {
-            return;
-        };
-        named.spilled = true;
-        let State::Named(named) = &connection.state else {
-            return;
-        };
-        let file = connection.file(named);
-        self.actions.push(Action::Spill(serial, file, chunk));
-    }
-
-    /// Discards the oldest candidates until the others fit.
-    fn make_room(&mut self) {
-        while self.candidate_bytes > self.limits.candidates {
-            let Some((key, serial)) = self.waiting.pop_front() else {
-                return;
-            };
-            if self.candidate(key, serial).is_some() {
-                self.give_up(key, serial, Discard::CandidateMemory);
-            }
-        }
-    }
-
     /// Nobody named a candidate. If its SYN came while an earlier connection of the four-tuple was
     /// being captured, it did not begin another one after all: its packets are that one's.
-    fn give_up(&mut self, key: FlowKey, serial: Serial, reason: Discard) {
+    pub(super) fn give_up(&mut self, key: FlowKey, serial: Serial, reason: Discard) {
         let Some(incarnations) = self.flows.get_mut(&key) else {
             return;
         };
@@ -307,7 +301,7 @@ impl FlowTable {
             return;
         };
         let candidate = incarnations.remove(at);
-        self.candidate_bytes -= candidate.block.capacity() + CANDIDATE_OVERHEAD;
+        self.candidate_bytes -= candidate.block.capacity() + OVERHEAD;
         let packets = candidate.block.packets();
         let before = at.checked_sub(1).and_then(|at| incarnations.get_mut(at));
         match before {
@@ -322,6 +316,9 @@ impl FlowTable {
         }
         if incarnations.is_empty() {
             self.flows.remove(&key);
+            if packets >= WORTH_IGNORING {
+                self.actions.push(Action::Ignore(key));
+            }
         }
     }
 
@@ -332,8 +329,18 @@ impl FlowTable {
         };
         if let Some(at) = incarnations.iter().position(|c| c.serial == serial) {
             let connection = incarnations.remove(at);
-            if let Some(uuid) = connection.uuid() {
-                self.names.remove(uuid);
+            match &connection.state {
+                State::Candidate => {}
+                State::Named(Named { uuid, cookie, .. }) => {
+                    self.named -= 1;
+                    self.names.remove(uuid);
+                    self.actions.push(Action::Release(key, *cookie));
+                }
+                State::Done(Done { uuid, cookie, .. }) => {
+                    self.done -= 1;
+                    self.names.remove(uuid);
+                    self.actions.push(Action::Release(key, *cookie));
+                }
             }
         }
         if incarnations.is_empty() {
@@ -341,7 +348,7 @@ impl FlowTable {
         }
     }
 
-    fn candidate(&mut self, key: FlowKey, serial: Serial) -> Option<&Connection> {
+    pub(super) fn candidate(&mut self, key: FlowKey, serial: Serial) -> Option<&Connection> {
         let connection = find(&mut self.flows, key, serial)?;
         matches!(connection.state, State::Candidate).then_some(connection)
     }

@@ -1,13 +1,16 @@
 //! Loads the programs with this run's settings.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
 use aya::programs::{SchedClassifier, SockOps};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
-use packet_headers_common::settings;
+use packet_headers_common::settings::{self, Lane};
 
+use super::admission::Admission;
 use super::counters::KernelCounters;
 
 /// The programs and maps, built with the daemon: one file to ship.
@@ -17,25 +20,43 @@ static OBJECT: &[u8] =
 /// What is decided before the programs are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
-    /// How many packet rings, 1 to [`settings::MAX_SHARDS`].
+    /// How many shards, 1 to [`settings::MAX_SHARDS`].
     pub shards: u32,
-    /// Bytes of one packet ring: a power of two and a multiple of the page size.
-    pub ring_size: u32,
+    /// Bytes of a shard's ring of named connections: a power of two, and whole pages.
+    pub admitted_ring: u32,
+    /// Bytes of a shard's ring of other connections: a power of two, and whole pages.
+    pub candidate_ring: u32,
     /// The network namespace whose sockets count, or `None` for every one.
     pub netns_cookie: Option<u64>,
+    /// How long a connection is captured.
+    pub capture: Duration,
+    /// How many connections can be named at once.
+    pub max_flows: u32,
+    /// One of the `WANT_` values of [`settings`].
+    pub wanted: u8,
+    /// Of the `FILTER_` bits of [`settings`].
+    pub filters: u8,
 }
 
 /// The loaded programs. Nothing is attached yet.
 pub struct Programs {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
 }
 
 /// The ends of the rings that user space reads.
 pub struct Rings {
-    /// One for each shard.
-    pub packets: Vec<RingBuf<MapData>>,
+    /// Packets, for each shard.
+    pub packets: Vec<PacketRings>,
     /// Begins and ends of connections.
     pub events: RingBuf<MapData>,
+}
+
+/// The two lanes of one shard.
+pub struct PacketRings {
+    /// Packets of connections that have a name.
+    pub admitted: RingBuf<MapData>,
+    /// Packets of those that have none yet.
+    pub candidate: RingBuf<MapData>,
 }
 
 impl Programs {
@@ -46,26 +67,38 @@ impl Programs {
     pub fn load(options: &LoadOptions) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
         // A quarter of a ring may wait before its reader is woken early.
-        let wakeup_bytes = options.ring_size / 4;
+        let wakeup_bytes = options.admitted_ring.min(options.candidate_ring) / 4;
+        let capture_ns = u64::try_from(options.capture.as_nanos()).unwrap_or(u64::MAX / 2);
         let mut ebpf = EbpfLoader::new()
             .override_global(settings::SHARDS, &options.shards, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
             .override_global(settings::WAKEUP_BYTES, &wakeup_bytes, true)
+            .override_global(settings::CAPTURE_NS, &capture_ns, true)
+            .override_global(settings::WANTED, &options.wanted, true)
+            .override_global(settings::FILTERS, &options.filters, true)
+            .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
             .context("loading the eBPF object into the kernel")?;
         let packets = packet_rings(&mut ebpf, options)?;
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
         let events = RingBuf::try_from(events).context("opening the event ring")?;
-        for (name, program) in ebpf.programs_mut() {
-            let loaded = match program {
-                aya::programs::Program::SchedClassifier(program) => program.load(),
-                aya::programs::Program::SockOps(program) => program.load(),
-                _other => continue,
+        let mut programs = Self { ebpf };
+        programs.verify()?;
+        Ok((programs, Rings { packets, events }))
+    }
+
+    /// Shows every program to the verifier.
+    fn verify(&mut self) -> Result<()> {
+        for (name, program) in self.ebpf.programs_mut() {
+            let loaded = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
+                program.load()
+            } else {
+                <&mut SockOps>::try_from(program).and_then(SockOps::load)
             };
             loaded.with_context(|| format!("loading the eBPF program {name}"))?;
         }
-        Ok((Self { ebpf }, Rings { packets, events }))
+        Ok(())
     }
 
     /// The classifier of this name.
@@ -105,6 +138,18 @@ impl Programs {
         )
     }
 
+    /// What the daemon may change of what the programs know; to be taken once.
+    ///
+    /// # Errors
+    /// When the object has no such maps.
+    pub fn take_admission(&mut self) -> Result<Admission> {
+        let mut take = |name: &str| {
+            let map = self.ebpf.take_map(name);
+            map.with_context(|| format!("the eBPF object has no map {name}"))
+        };
+        Admission::new(take(settings::FLOWS)?, take(settings::IGNORED)?)
+    }
+
     /// The log lines of the programs; to be taken once.
     ///
     /// # Errors
@@ -115,7 +160,7 @@ impl Programs {
 }
 
 /// Makes the packet rings and shows them to the programs.
-fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<RingBuf<MapData>>> {
+fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRings>> {
     ensure!(
         (1..=settings::MAX_SHARDS).contains(&options.shards),
         "{} shards: there can be 1 to {}",
@@ -124,20 +169,30 @@ fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<RingBuf<Ma
     );
     let map = ebpf.map_mut(settings::PACKET_RINGS);
     let map = map.context("the eBPF object has no packet rings")?;
-    let mut array: aya::maps::ArrayOfMaps<_, RingBuf<MapData>> = map
+    let mut array: ArrayOfMaps<_, RingBuf<MapData>> = map
         .try_into()
         .context("opening the array of packet rings")?;
-    let mut rings = Vec::new();
-    for shard in 0..options.shards {
-        let size = options.ring_size;
-        let ring = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
-        let ring = MapData::create(ring, "ph_packets", None)
-            .with_context(|| format!("making a packet ring of {size} bytes"))?;
-        let ring = RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")?;
-        array
-            .set(shard, &ring, 0)
-            .with_context(|| format!("showing ring {shard} to the programs"))?;
-        rings.push(ring);
-    }
-    Ok(rings)
+    let mut lane = |shard: u32, lane: Lane, size: u32| {
+        let ring = new_ring(size)?;
+        let number = shard * settings::LANES + lane as u32;
+        let shown = array.set(number, &ring, 0);
+        shown.with_context(|| format!("showing ring {number} to the programs"))?;
+        anyhow::Ok(ring)
+    };
+    (0..options.shards)
+        .map(|shard| {
+            Ok(PacketRings {
+                admitted: lane(shard, Lane::Admitted, options.admitted_ring)?,
+                candidate: lane(shard, Lane::Candidate, options.candidate_ring)?,
+            })
+        })
+        .collect()
+}
+
+fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
+    let ring = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
+    let ring = MapData::create(ring, "ph_packets", None).with_context(|| {
+        format!("making a packet ring of {size} bytes: try a smaller --ring-size")
+    })?;
+    RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
 }

@@ -1,13 +1,16 @@
 //! Everything that lives in the kernel, and the only place that knows aya. Dropping a value of
 //! these modules removes what it put there.
 
+pub mod admission;
 pub mod attach;
 pub mod counters;
+pub mod filters;
 pub mod load;
 pub mod netns;
 pub mod requirements;
 pub mod ring;
 
+pub use admission::Admission;
 pub use attach::{CaptureLinks, SocketLink};
 pub use counters::KernelCounters;
 pub use load::{LoadOptions, Programs};

@@ -1,16 +1,21 @@
 //! Waits on a ring buffer and takes its items.
 
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
+use packet_headers_common::record::{MAX_HEADERS, RECORD_HEADER};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+
+use super::load::PacketRings;
 
 /// One ring, and the wait for its writer's wakeups.
 pub struct RingReader {
     ring: RingBuf<MapData>,
-    epoll: std::os::fd::OwnedFd,
+    epoll: OwnedFd,
 }
 
 impl RingReader {
@@ -38,11 +43,18 @@ impl RingReader {
             tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(at_most.subsec_nanos()),
         };
-        let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
+        let mut events = [const { MaybeUninit::uninit() }; 2];
         match epoll::wait(&self.epoll, &mut events, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error).context("waiting on a ring buffer"),
         }
+    }
+
+    /// Lets a second ring's writer wake this reader too.
+    fn watch(&self, other: &RingBuf<MapData>) -> Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, other, epoll::EventData::new_u64(1), flags)
+            .context("watching a ring buffer")
     }
 
     /// Shows the next item to `look`; false when there is none.
@@ -56,4 +68,94 @@ impl RingReader {
             None => false,
         }
     }
+}
+
+/// The two lanes of one shard as one stream, in the order in which packets passed.
+pub struct PacketReader {
+    admitted: RingReader,
+    candidate: RingBuf<MapData>,
+    /// A candidate that was taken out, and is later than the next admitted packet.
+    waiting: Vec<u8>,
+}
+
+impl PacketReader {
+    /// Takes both lanes over.
+    ///
+    /// # Errors
+    /// When the kernel has no epoll instance to spare.
+    pub fn new(rings: PacketRings) -> Result<Self> {
+        let admitted = RingReader::new(rings.admitted)?;
+        admitted.watch(&rings.candidate)?;
+        Ok(Self {
+            admitted,
+            candidate: rings.candidate,
+            waiting: Vec::with_capacity(RECORD_HEADER + MAX_HEADERS),
+        })
+    }
+
+    /// Waits until a lane fills, `at_most` that long.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, at_most: Duration) -> Result<()> {
+        self.admitted.wait(at_most)
+    }
+
+    /// Shows up to `most` items to `look`, oldest first; says how many there were.
+    pub fn drain(&mut self, most: u32, mut look: impl FnMut(&[u8])) -> u32 {
+        let mut seen = 0;
+        while seen < most {
+            let Self {
+                admitted,
+                candidate,
+                waiting,
+            } = self;
+            let there_was_one = admitted.next(|item| {
+                seen += until(candidate, waiting, boot_ns(item), most - seen, &mut look) + 1;
+                look(item);
+            });
+            if !there_was_one {
+                seen += until(candidate, waiting, u64::MAX, most - seen, &mut look);
+                break;
+            }
+        }
+        seen
+    }
+}
+
+/// Shows the candidates that are no later than `end`.
+fn until(
+    ring: &mut RingBuf<MapData>,
+    waiting: &mut Vec<u8>,
+    end: u64,
+    most: u32,
+    look: &mut impl FnMut(&[u8]),
+) -> u32 {
+    let mut seen = 0;
+    if !waiting.is_empty() {
+        if boot_ns(waiting) > end {
+            return seen;
+        }
+        look(waiting);
+        waiting.clear();
+        seen += 1;
+    }
+    while seen < most {
+        let Some(item) = ring.next() else {
+            break;
+        };
+        if boot_ns(&item) > end {
+            // The ring has no way to put it back.
+            waiting.extend_from_slice(&item);
+            break;
+        }
+        look(&item);
+        seen += 1;
+    }
+    seen
+}
+
+/// When the packet of a record passed: the record's first field.
+fn boot_ns(item: &[u8]) -> u64 {
+    item.first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }

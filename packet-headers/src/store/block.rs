@@ -42,6 +42,8 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// How many.
     pub packets: u64,
+    /// Bytes of memory that they hold: a buffer grows by doubling.
+    pub memory: usize,
 }
 
 impl Block {
@@ -154,6 +156,7 @@ impl Block {
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;
         Chunk {
+            memory: self.bytes.capacity(),
             bytes: std::mem::take(&mut self.bytes).freeze(),
             packets: std::mem::take(&mut self.packets),
         }
@@ -175,6 +178,7 @@ impl Block {
             return self.take();
         }
         // A fresh buffer for the few that stay: the old one goes with the chunk.
+        let memory = self.bytes.capacity();
         let chunk = self.bytes.split_to(place).freeze();
         self.bytes = BytesMut::from(&self.bytes[..]);
         self.packets -= packets;
@@ -182,6 +186,7 @@ impl Block {
         Chunk {
             bytes: chunk,
             packets,
+            memory,
         }
     }
 }
@@ -232,6 +237,7 @@ mod tests {
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan,
+            at_home: true,
             source: Endpoint::v4([192, 0, 2, 1], 1),
             destination: Endpoint::v4([192, 0, 2, 2], 2),
             sequence: 0,

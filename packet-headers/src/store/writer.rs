@@ -31,7 +31,7 @@ impl Job {
     /// Bytes of memory that the job holds while it waits.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.chunk.bytes.len() + size_of::<Self>()
+        self.chunk.memory + size_of::<Self>()
     }
 }
 
@@ -206,6 +206,7 @@ mod tests {
             chunk: Chunk {
                 bytes: Bytes::from(vec![7; 100]),
                 packets,
+                memory: 100,
             },
             last,
         }

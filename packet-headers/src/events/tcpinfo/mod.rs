@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use self::line::{Lines, Message};
+use super::prefix::LearnedPrefix;
 use super::{Close, EventSink, FlowEvent, Open, Stopped};
 use crate::accounts::{Accounts, EventIssue};
 use crate::clock::{BootNanos, WallClock};
@@ -121,12 +122,20 @@ impl Backoff {
 ///
 /// A socket that is missing, now or later, is said once and tried again until it is there. While no
 /// event comes nothing tells that the shards are gone: drop the future to stop it at any time.
-pub async fn follow(socket: EventSocket, sink: EventSink, accounts: Arc<Accounts>) {
+///
+/// With a `prefix`, tcp-info's names teach it.
+pub async fn follow(
+    socket: EventSocket,
+    sink: EventSink,
+    accounts: Arc<Accounts>,
+    prefix: Option<LearnedPrefix>,
+) {
     let clock = WallClock::sample();
     let mut listener = Listener {
         sink,
         accounts,
         clock,
+        prefix,
     };
     let mut backoff = Backoff(Backoff::SHORTEST);
     let mut was_connected = false;
@@ -164,6 +173,8 @@ struct Listener {
     sink: EventSink,
     accounts: Arc<Accounts>,
     clock: WallClock,
+    /// What learns from the names, if somebody wants to know.
+    prefix: Option<LearnedPrefix>,
 }
 
 impl Listener {
@@ -214,15 +225,23 @@ impl Listener {
                 uuid,
                 local,
                 remote,
-            } => FlowEvent::Open(Open {
-                // Never later than now: the wall clock may have been set back since tcp-info read it.
-                at: self.clock.boot(opened).min(now),
-                opened,
-                uuid,
-                local,
-                remote,
-                role: None,
-            }),
+                cookie,
+            } => {
+                if let (Some(prefix), Some(cookie)) = (&self.prefix, cookie) {
+                    prefix.learn(&uuid, cookie);
+                }
+                FlowEvent::Open(Open {
+                    // Never later than now: the wall clock may have been set back since tcp-info
+                    // read it.
+                    at: self.clock.boot(opened).min(now),
+                    opened,
+                    uuid,
+                    local,
+                    remote,
+                    role: None,
+                    cookie: cookie.unwrap_or(0),
+                })
+            }
             // Now, not tcp-info's time: that may be earlier than packets that still wait in the ring,
             // and the flow's last ones belong into its file.
             Message::Close(uuid) => FlowEvent::Close(Close {

@@ -1,17 +1,17 @@
 //! The client against real sockets.
 
-use std::io::Write;
+mod log;
+
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{LazyLock, Mutex, PoisonError};
 
 use packet_headers_common::Endpoint;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
-use tracing::Dispatch;
-use tracing::subscriber::DefaultGuard;
 
+use self::log::{LOGS_STAY_ON, Log};
 use super::*;
 use crate::clock::WallNanos;
 use crate::events::queues;
@@ -46,11 +46,15 @@ struct Client {
 
 impl Client {
     fn start(socket: EventSocket) -> Self {
+        Self::teaching(socket, None)
+    }
+
+    fn teaching(socket: EventSocket, prefix: Option<LearnedPrefix>) -> Self {
         LazyLock::force(&LOGS_STAY_ON);
         let (sink, mut shards) = queues(1);
         let accounts = Arc::new(Accounts::default());
         Self {
-            task: tokio::spawn(follow(socket, sink, Arc::clone(&accounts))),
+            task: tokio::spawn(follow(socket, sink, Arc::clone(&accounts), prefix)),
             shard: shards.remove(0),
             accounts,
         }
@@ -108,50 +112,6 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
     soon("a write", stream.write_all(text.as_bytes()))
         .await
         .unwrap();
-}
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Two subscribers that want all logs, for as long as the tests run.
-///
-/// While there is only one, tracing asks the thread that comes by a log statement first, and a test
-/// without a log would switch that statement off for the others.
-static LOGS_STAY_ON: LazyLock<[Dispatch; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
-
-impl Log {
-    fn start() -> (Self, DefaultGuard) {
-        LazyLock::force(&LOGS_STAY_ON);
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// How many lines hold this text.
-    fn lines(&self, text: &str) -> usize {
-        let log = self.0.lock().unwrap();
-        let log = String::from_utf8_lossy(&log);
-        log.lines().filter(|line| line.contains(text)).count()
-    }
 }
 
 #[test]
@@ -325,6 +285,7 @@ async fn events_over_tcp_carry_both_clocks() {
     assert_eq!(open.local, Endpoint::v4([10, 0, 0, 2], 1));
     assert_eq!(open.remote, Endpoint::v6([0x2001_0db8_0000_0000, 1], 2));
     assert_eq!(open.role, None);
+    assert_eq!(open.cookie, (-5i64).cast_unsigned());
 
     let FlowEvent::Open(open) = client.event().await else {
         panic!("not an Open");
@@ -337,6 +298,45 @@ async fn events_over_tcp_carry_both_clocks() {
     };
     assert!(before <= close.at && close.at <= BootNanos::now());
     assert_eq!(close.key, None);
+}
+
+#[tokio::test]
+async fn names_teach_the_prefix_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (log, _guard) = Log::start();
+    let prefix = LearnedPrefix::unknown();
+    let client = Client::teaching(unix(&path), Some(prefix.clone()));
+    let mut server = accept(&listener).await;
+    let cookie = (-5i64).cast_unsigned();
+    let name = |begin: &str| format!("{begin}_{cookie:016X}");
+    let mut hear = async |line: String, uuid: &str| {
+        write(&mut server, &(line + "\n")).await;
+        assert_eq!(client.heard().await, uuid);
+        prefix.get().map(ToString::to_string)
+    };
+
+    // The cookie is absent, odd, or not the name's.
+    let line = open_line(&name("none")).replace(r#","Cookie":-5"#, "");
+    assert_eq!(hear(line, &name("none")).await, None);
+    let line = open_line(&name("odd")).replace("-5", "true");
+    assert_eq!(hear(line, &name("odd")).await, None);
+    let line = open_line(&name("other")).replace("-5", "5");
+    assert_eq!(hear(line, &name("other")).await, None);
+    assert_eq!(log.lines("no prefix can be learned"), 1);
+
+    let first = Some("first".to_owned());
+    assert_eq!(hear(open_line(&name("first")), &name("first")).await, first);
+    assert_eq!(hear(open_line(&name("first")), &name("first")).await, first);
+    assert_eq!(log.lines("UUIDs begin with first"), 1);
+    assert_eq!(log.lines("the kernel's events call it"), 0);
+    for _ in 0..2 {
+        let line = open_line(&name("second"));
+        assert_eq!(hear(line, &name("second")).await, first);
+    }
+    assert_eq!(log.lines("the kernel's events call it"), 1);
+    assert_eq!(client.accounts.events.nonzero().count(), 0);
 }
 
 #[tokio::test]

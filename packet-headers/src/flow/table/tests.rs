@@ -217,13 +217,13 @@ fn a_flow_without_a_packet_has_no_file() {
 #[test]
 fn the_oldest_candidates_go_first_when_memory_runs_out() {
     let limits = Limits {
-        candidates: 64 * 1024,
-        buffers: 1 << 20,
+        memory: 256 * 1024,
+        flows: usize::MAX,
     };
     let mut bench = Bench::new(limits);
     for n in 0..1000 {
         bench.syn(n, n.into(), 7);
-        assert!(bench.table.bytes() <= limits.candidates);
+        assert!(bench.table.bytes() <= limits.memory);
     }
     let lost = bench.discarded["candidate_memory"];
     assert!(lost > 0 && lost < 1000);
@@ -294,9 +294,10 @@ proptest! {
     #[test]
     fn no_packet_is_in_two_accounts_or_in_the_wrong_file(
         steps in proptest::collection::vec(step(), 1..200),
-        candidates in 500usize..20_000,
+        memory in 4_000usize..60_000,
+        flows in 1usize..5,
     ) {
-        let limits = Limits { candidates, buffers: 8 * 1024 };
+        let limits = Limits { memory, flows };
         let mut bench = Bench::new(limits);
         let mut owner = Vec::new();
         for step in steps {
@@ -318,7 +319,8 @@ proptest! {
                 Step::Close(n, name) => bench.close(n, &format!("{n}_{name}")),
                 Step::Wait(ms) => bench.until(bench.now + ms),
             }
-            prop_assert!(bench.table.candidate_bytes <= candidates);
+            prop_assert!(bench.table.candidate_bytes <= memory / 4);
+            prop_assert!(bench.table.bytes() <= memory);
         }
         bench.shut_down();
         prop_assert!(bench.growing.is_empty());

@@ -1,6 +1,6 @@
 //! Drives a table by hand and gathers what comes out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
@@ -10,7 +10,7 @@ use crate::accounts::EventIssue;
 use crate::clock::{BootNanos, WallNanos};
 use crate::events::{Close, FlowEvent, Open};
 use crate::flow::Timing;
-use crate::flow::table::{Action, FlowTable, Limits};
+use crate::flow::table::{Action, FlowTable, Limits, Wanted};
 use crate::flow::uuid::FlowUuid;
 use crate::store::block::Chunk;
 
@@ -22,8 +22,8 @@ pub(super) const TIMING: Timing = Timing {
 };
 
 pub(super) const ROOMY: Limits = Limits {
-    candidates: 1 << 20,
-    buffers: 1 << 20,
+    memory: 4 << 20,
+    flows: usize::MAX,
 };
 
 /// Bytes of every test packet: its number, again and again.
@@ -48,6 +48,9 @@ pub(super) struct Bench {
     pub(super) opened: u32,
     pub(super) closed: u32,
     pub(super) empty: u32,
+    /// What the kernel was told to give a lane of their own, or has given itself.
+    pub(super) admitted: BTreeSet<FlowKey>,
+    pub(super) ignored: u32,
 }
 
 /// The four-tuple of client `n`.
@@ -58,8 +61,12 @@ fn ends(n: u16) -> (Endpoint, Endpoint) {
 
 impl Bench {
     pub(super) fn new(limits: Limits) -> Self {
+        Self::wanting(limits, Wanted::All)
+    }
+
+    pub(super) fn wanting(limits: Limits, wanted: Wanted) -> Self {
         Self {
-            table: FlowTable::new(TIMING, limits),
+            table: FlowTable::new(TIMING, limits, wanted),
             now: 0,
             held: 0,
             refused: BTreeMap::new(),
@@ -70,6 +77,8 @@ impl Bench {
             opened: 0,
             closed: 0,
             empty: 0,
+            admitted: BTreeSet::new(),
+            ignored: 0,
         }
     }
 
@@ -84,6 +93,7 @@ impl Bench {
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan: None,
+            at_home: false,
             source: client,
             destination: server,
             sequence,
@@ -114,6 +124,7 @@ impl Bench {
             local: server,
             remote: client,
             role: Some(role),
+            cookie: 0,
         };
         self.table.on_event(FlowEvent::Open(open));
         self.collect();
@@ -161,6 +172,10 @@ impl Bench {
                 Action::Discard(reason, n) => {
                     *self.discarded.entry(reason.name()).or_default() += n;
                 }
+                Action::Admit(key, ..) => drop(self.admitted.insert(key)),
+                Action::Retire(..) => {}
+                Action::Release(key, _) => drop(self.admitted.remove(&key)),
+                Action::Ignore(_) => self.ignored += 1,
                 Action::Opened => self.opened += 1,
                 Action::Closed => self.closed += 1,
                 Action::Empty => self.empty += 1,

@@ -1,0 +1,61 @@
+//! Which packets go to user space, and on which lane.
+
+use core::hint::black_box;
+
+use packet_headers_common::Counter;
+use packet_headers_common::admission::tap;
+use packet_headers_common::settings::Lane;
+use packet_headers_ebpf::parse::Headers;
+
+use crate::Place;
+use crate::filter;
+use crate::maps::{FLOWS, IGNORED};
+
+/// Decides by what is known of the packet's connection.
+///
+/// A SYN that begins a new connection wipes out that the four-tuple was done with or ignored. It
+/// does not touch a connection that is being captured: anybody can forge one.
+///
+/// # Errors
+/// The [`Counter`] that says why the packet is dropped here.
+#[inline(always)]
+pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Lane, Counter> {
+    let Some(flow) = FLOWS.get_ptr_mut(&headers.key) else {
+        return candidate(headers);
+    };
+    // SAFETY: an entry's memory outlives the program's run. Another CPU may write a home at the same
+    // time: then one of the two is the home, and the other's packets are duplicates from then on.
+    let flow = unsafe { &mut *flow };
+    if place.now_ns < flow.deadline_ns {
+        // The compiler knows that it is 0 or 1; the verifier is shown.
+        let side = black_box(usize::from(!headers.from_low)) & 1;
+        let home = &mut flow.home[side];
+        return if home.takes(tap(place.ifindex, place.direction), place.now_ns) {
+            Ok(Lane::Admitted)
+        } else {
+            Err(Counter::Duplicate)
+        };
+    }
+    if !headers.first_syn {
+        return Err(Counter::AfterCapture);
+    }
+    // Gone already when another CPU was faster.
+    let _removed = FLOWS.remove(&headers.key);
+    Ok(Lane::Candidate)
+}
+
+/// A packet of a connection that nobody named yet.
+#[inline(always)]
+fn candidate(headers: &Headers) -> Result<Lane, Counter> {
+    if !filter::passes(&headers.key) {
+        return Err(Counter::Filtered);
+    }
+    if IGNORED.get_ptr(&headers.key).is_some() {
+        if !headers.first_syn {
+            return Err(Counter::Ignored);
+        }
+        // Gone already when another CPU was faster.
+        let _removed = IGNORED.remove(&headers.key);
+    }
+    Ok(Lane::Candidate)
+}

@@ -1,0 +1,80 @@
+//! What the daemon does: the command line's values, validated.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::events::tcpinfo::EventSocket;
+use crate::flow::Timing;
+use crate::flow::table::Wanted;
+use crate::flow::uuid::UuidPrefix;
+
+/// What the daemon does.
+#[derive(Debug)]
+pub struct Config {
+    /// Where published files go.
+    pub datadir: PathBuf,
+    /// Where files grow.
+    pub partial: PathBuf,
+    /// Names of the interfaces to capture; none for every one that is up but loopback.
+    pub interfaces: Vec<String>,
+    /// Who names flows.
+    pub source: FlowSource,
+    /// Whether sockets of every network namespace count, or only of the daemon's own.
+    pub every_netns: bool,
+    /// Whether connections that were open before the daemon are captured.
+    pub existing: bool,
+    /// How long things last.
+    pub timing: Timing,
+    /// How much there may be.
+    pub sizes: Sizes,
+    /// Which connections are wanted.
+    pub filters: Filters,
+}
+
+/// Who says when flows begin and end, and what they are called.
+#[derive(Debug, Clone)]
+pub enum FlowSource {
+    /// The kernel's sockets, named with this prefix.
+    Kernel(UuidPrefix),
+    /// tcp-info. The prefix is for connections that were open before us, when it was given.
+    TcpInfo(EventSocket, Option<UuidPrefix>),
+    /// tcp-info, and the kernel for what tcp-info misses, under the names that it would have given.
+    Hybrid(EventSocket, Option<UuidPrefix>),
+}
+
+impl FlowSource {
+    /// Whether the kernel's sockets are watched.
+    #[must_use]
+    pub const fn watches_sockets(&self) -> bool {
+        matches!(self, Self::Kernel(_) | Self::Hybrid(..))
+    }
+}
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Packet rings, and threads that read them.
+    pub shards: u32,
+    /// Bytes of one shard's ring of named connections; that of the others is a quarter of it.
+    pub ring: u32,
+    /// Bytes of memory for everything that grows with traffic.
+    pub heap: usize,
+    /// Named connections at once.
+    pub flows: usize,
+}
+
+/// Which connections are wanted; an empty list asks for nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    /// Who sent the SYN.
+    pub wanted: Wanted,
+    /// Only connections with one of these ports at either end.
+    pub ports: Vec<u16>,
+    /// No connections with one of these ports at either end.
+    pub exclude_ports: Vec<u16>,
+    /// Only connections with an address of either end in one of these.
+    pub nets: Vec<IpNet>,
+    /// No connections with an address of either end in one of these.
+    pub exclude_nets: Vec<IpNet>,
+}

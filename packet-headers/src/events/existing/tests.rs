@@ -1,0 +1,304 @@
+//! The list against real sockets, and the reader against answers that the kernel seldom gives.
+
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{DoneMessage, ErrorMessage, NLM_F_MULTIPART};
+use netlink_packet_sock_diag::inet::InetResponse;
+use proptest::prelude::*;
+use rustix::net::sockopt::socket_cookie;
+
+use super::*;
+
+/// A connection inside this process.
+struct Connection {
+    listener: TcpListener,
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Connection {
+    /// Connects to `address` where a listener is at `bind`.
+    fn new(bind: &str, address: &str) -> Self {
+        let listener = TcpListener::bind((bind, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect((address, port)).unwrap();
+        let server = listener.accept().unwrap().0;
+        Self {
+            listener,
+            client,
+            server,
+        }
+    }
+}
+
+fn cookie_of(socket: impl AsFd) -> u64 {
+    socket_cookie(socket).unwrap()
+}
+
+fn end(address: SocketAddr) -> Endpoint {
+    endpoint(address.ip(), address.port())
+}
+
+/// What the list must say of a socket.
+fn expected(socket: &TcpStream) -> ExistingSocket {
+    ExistingSocket {
+        cookie: cookie_of(socket),
+        local: end(socket.local_addr().unwrap()),
+        remote: end(socket.peer_addr().unwrap()),
+    }
+}
+
+fn is_listed(socket: &ExistingSocket) -> bool {
+    connected().unwrap().contains(socket)
+}
+
+/// Waits until the kernel has done something.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "never seen: {what}");
+        sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn both_ends_of_a_connection_are_listed_and_its_listener_is_not() {
+    for (bind, address) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
+        ("::", "127.0.0.1"),
+    ] {
+        let connection = Connection::new(bind, address);
+        let listed = connected().unwrap();
+        for socket in [&connection.client, &connection.server] {
+            let socket = expected(socket);
+            assert!(listed.contains(&socket), "{address} to {bind}: {socket:?}");
+        }
+        let listener = cookie_of(&connection.listener);
+        assert!(listed.iter().all(|socket| socket.cookie != listener));
+    }
+}
+
+#[test]
+fn an_ipv4_client_of_an_ipv6_listener_is_plain_ipv4() {
+    let Connection { client, server, .. } = Connection::new("::", "127.0.0.1");
+    let loopback = |port| Endpoint::v4([127, 0, 0, 1], port);
+    let listed = connected().unwrap();
+    let accepted = listed.iter().find(|it| it.cookie == cookie_of(&server));
+    let accepted = accepted.unwrap();
+    assert_eq!(accepted.local, loopback(client.peer_addr().unwrap().port()));
+    assert_eq!(
+        accepted.remote,
+        loopback(client.local_addr().unwrap().port())
+    );
+}
+
+#[test]
+fn a_connection_is_listed_until_both_sides_are_closed() {
+    let Connection { client, server, .. } = Connection::new("127.0.0.1", "127.0.0.1");
+    let ends = [expected(&client), expected(&server)];
+    client.shutdown(Shutdown::Write).unwrap();
+    // FIN_WAIT2 and CLOSE_WAIT.
+    let server_knows = || matches!(server.peek(&mut [0]), Ok(0));
+    until("the client's FIN", server_knows);
+    assert!(ends.iter().all(is_listed));
+    server.shutdown(Shutdown::Write).unwrap();
+    // TIME_WAIT and CLOSED.
+    until("the end", || !ends.iter().any(is_listed));
+}
+
+#[test]
+fn cookies_are_those_that_ss_shows() {
+    let Connection { client, server, .. } = Connection::new("127.0.0.1", "127.0.0.1");
+    for socket in [&client, &server] {
+        let port = socket.local_addr().unwrap().port();
+        let mut ss = Command::new("ss");
+        ss.args([
+            "-tneH",
+            "state",
+            "connected",
+            "sport",
+            "=",
+            &format!(":{port}"),
+        ]);
+        let output = ss.output().expect("ss, of iproute2, is needed here");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut shown: Vec<_> = text
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("sk:"))
+            .map(|hex| u64::from_str_radix(hex, 16).unwrap())
+            .collect();
+        shown.sort_unstable();
+        let listed = connected().unwrap();
+        let listed: Vec<_> = listed
+            .iter()
+            .filter(|socket| socket.local.port() == port)
+            .map(|socket| socket.cookie)
+            .collect();
+        assert_eq!(listed, shown, "{text}");
+        assert!(shown.contains(&cookie_of(socket)), "{text}");
+    }
+}
+
+#[test]
+fn a_list_of_several_parts_is_whole() {
+    // Some 270 sockets fit into one part of 32 KiB.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections: Vec<_> = (0..300)
+        .map(|_| {
+            let client = TcpStream::connect(address).unwrap();
+            (client, listener.accept().unwrap().0)
+        })
+        .collect();
+    let listed = connected().unwrap();
+    for (client, server) in &connections {
+        assert!(listed.contains(&expected(client)));
+        assert!(listed.contains(&expected(server)));
+    }
+    let cookies = || listed.iter().map(|socket| socket.cookie);
+    assert!(cookies().is_sorted_by(|one, next| one < next));
+}
+
+#[test]
+fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
+    let prefix = UuidPrefix::new("host_1").unwrap();
+    let clock = WallClock::sample();
+    let (local, remote) = (Endpoint::v4([10, 0, 0, 1], 443), Endpoint::v6([1, 2], 5));
+    let sockets = [1, u64::MAX].map(|cookie| ExistingSocket {
+        cookie,
+        local,
+        remote,
+    });
+    let before = BootNanos::now();
+    let events: Vec<_> = opens(sockets, &prefix, &clock).collect();
+    let at = events[0].at();
+    assert!(before <= at && at <= BootNanos::now());
+    let expected = sockets.map(|socket| {
+        FlowEvent::Open(Open {
+            at,
+            opened: clock.wall(at),
+            uuid: prefix.uuid(socket.cookie),
+            local,
+            remote,
+            role: None,
+            cookie: socket.cookie,
+        })
+    });
+    assert_eq!(events, expected);
+}
+
+/// A message of the kernel's answer, as bytes.
+fn message(flags: u16, payload: NetlinkPayload<SockDiagMessage>) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    let mut message = NetlinkMessage::new(header, payload);
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len().next_multiple_of(4)];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+fn socket_message(flags: u16, cookie: u64) -> Vec<u8> {
+    let socket_id = SocketId {
+        source_port: 443,
+        destination_port: 50_000,
+        source_address: IpAddr::from([192, 0, 2, 1]),
+        destination_address: IpAddr::from([192, 0, 2, 2]),
+        cookie: cookie.to_le_bytes(),
+        ..SocketId::new_v4()
+    };
+    let header = InetResponseHeader {
+        family: AF_INET,
+        state: 1,
+        timer: None,
+        socket_id,
+        recv_queue: 0,
+        send_queue: 0,
+        uid: 0,
+        inode: 0,
+    };
+    let nlas = smallvec::SmallVec::new();
+    let response = Box::new(InetResponse { header, nlas });
+    message(flags, SockDiagMessage::InetResponse(response).into())
+}
+
+fn done(code: i32) -> Vec<u8> {
+    let mut done = DoneMessage::default();
+    done.code = code;
+    message(NLM_F_MULTIPART, NetlinkPayload::Done(done))
+}
+
+fn error(code: i32) -> Vec<u8> {
+    let mut error = ErrorMessage::default();
+    error.code = code.try_into().ok();
+    message(0, NetlinkPayload::Error(error))
+}
+
+#[test]
+fn messages_are_taken_one_after_the_other_up_to_the_last() {
+    let mut dump = Dump::default();
+    let mut datagram = message(0, NetlinkPayload::Noop);
+    for cookie in [0x1002, 0xFFFF_FFFF_0000_0001] {
+        datagram.extend(socket_message(NLM_F_MULTIPART, cookie));
+    }
+    assert!(!dump.take(&datagram).unwrap());
+    assert!(!dump.take(&socket_message(NLM_F_MULTIPART, 3)).unwrap());
+    assert!(dump.take(&done(0)).unwrap());
+    assert!(!dump.interrupted);
+    let cookies: Vec<_> = dump.sockets.iter().map(|it| it.cookie).collect();
+    assert_eq!(cookies, [0x1002, 0xFFFF_FFFF_0000_0001, 3]);
+    let ends = (dump.sockets[0].local, dump.sockets[0].remote);
+    let expected = (
+        Endpoint::v4([192, 0, 2, 1], 443),
+        Endpoint::v4([192, 0, 2, 2], 50_000),
+    );
+    assert_eq!(ends, expected);
+}
+
+#[test]
+fn an_answer_that_is_not_whole_says_why() {
+    for (part, why) in [
+        (error(-libc::EPERM), "refused: Operation not permitted"),
+        (error(-libc::ENOENT), "load its module tcp_diag"),
+        (done(-libc::ENOMEM), "refused: Cannot allocate memory"),
+        (
+            message(0, NetlinkPayload::Overrun(vec![])),
+            "the kernel lost a part",
+        ),
+        (vec![1, 2, 3], "reading sock_diag's answer"),
+        (socket_message(0, 7)[..40].to_vec(), "sock_diag's answer"),
+    ] {
+        let mut dump = Dump::default();
+        let error = format!("{:#}", dump.take(&part).unwrap_err());
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_list_that_changed_while_it_was_read_is_noticed() {
+    let mut dump = Dump::default();
+    let changed = socket_message(NLM_F_MULTIPART | NLM_F_DUMP_INTR, 1);
+    assert!(!dump.take(&changed).unwrap());
+    assert!(dump.take(&done(0)).unwrap());
+    assert!(dump.interrupted);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_answers_never_panic(datagram in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _outcome = Dump::default().take(&datagram);
+    }
+
+    #[test]
+    fn damaged_answers_never_panic(place in 0usize..160, value in any::<u8>()) {
+        let mut datagram = [socket_message(0, 1), socket_message(0, 2)].concat();
+        let place = place % datagram.len();
+        datagram[place] = value;
+        let _outcome = Dump::default().take(&datagram);
+    }
+}

@@ -1,0 +1,128 @@
+//! The flow sources that were chosen, while they run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::task::AbortHandle;
+
+use super::prefix::LearnedPrefix;
+use super::{EventSink, existing, kernel, tcpinfo};
+use crate::accounts::Accounts;
+use crate::clock::WallClock;
+use crate::config::{Config, FlowSource};
+use crate::kernel::ring::RingReader;
+use crate::kernel::{Programs, SocketLink, requirements};
+use crate::threads::{join, spawn};
+
+/// How often it is looked whether tcp-info has taught us its prefix.
+const LEARNING: Duration = Duration::from_millis(100);
+
+/// Who tells of flows, while it does.
+#[derive(Default)]
+pub(crate) struct Sources {
+    sockets: Option<Sockets>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The kernel's sockets as a source.
+struct Sockets {
+    link: SocketLink,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Sources {
+    /// Starts what the configuration asks for. The interfaces must be captured already: what is
+    /// opened from now on has all its packets then.
+    pub(crate) fn start(
+        config: &Config,
+        programs: &mut Programs,
+        ring: RingReader,
+        sink: &EventSink,
+        accounts: &Arc<Accounts>,
+    ) -> Result<Self> {
+        let mut sources = Self::default();
+        let (prefix, socket) = match &config.source {
+            FlowSource::Kernel(prefix) => (LearnedPrefix::known(prefix.clone()), None),
+            FlowSource::TcpInfo(socket, given) | FlowSource::Hybrid(socket, given) => {
+                let known = given.clone().map(LearnedPrefix::known);
+                (known.unwrap_or_default(), Some(socket.clone()))
+            }
+        };
+        if config.source.watches_sockets() {
+            let sockets = Sockets::start(programs, ring, &prefix, sink, accounts)?;
+            sources.sockets = Some(sockets);
+        }
+        if let Some(socket) = socket {
+            let teach = Some(prefix.clone());
+            let follow = tcpinfo::follow(socket, sink.clone(), Arc::clone(accounts), teach);
+            sources.tasks.push(tokio::spawn(follow).abort_handle());
+        }
+        if config.existing {
+            let announce = announce_existing(prefix, sink.clone());
+            sources.tasks.push(tokio::spawn(announce).abort_handle());
+        }
+        Ok(sources)
+    }
+
+    /// Ends them, with every event delivered that the kernel told.
+    pub(crate) fn stop(self) -> Result<()> {
+        for task in self.tasks {
+            task.abort();
+        }
+        self.sockets.map_or(Ok(()), Sockets::stop)
+    }
+}
+
+impl Sockets {
+    fn start(
+        programs: &mut Programs,
+        ring: RingReader,
+        prefix: &LearnedPrefix,
+        sink: &EventSink,
+        accounts: &Arc<Accounts>,
+    ) -> Result<Self> {
+        let link = SocketLink::attach(programs, &requirements::cgroup2_root()?)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stop);
+        let (prefix, sink, accounts) = (prefix.clone(), sink.clone(), Arc::clone(accounts));
+        let thread = spawn("flow-events", move || {
+            kernel::follow(ring, &prefix, &sink, &accounts, &until)
+        })?;
+        Ok(Self { link, stop, thread })
+    }
+
+    fn stop(self) -> Result<()> {
+        drop(self.link);
+        self.stop.store(true, Ordering::Release);
+        join(self.thread)
+    }
+}
+
+/// Announces the connections that were open before us, as soon as we know what to call them.
+async fn announce_existing(prefix: LearnedPrefix, sink: EventSink) {
+    while prefix.get().is_none() {
+        tokio::time::sleep(LEARNING).await;
+    }
+    let listed = tokio::task::spawn_blocking(existing::connected).await;
+    let sockets = match listed.context("listing sockets").flatten() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            tracing::warn!("connections older than this daemon are not captured: {error:#}");
+            return;
+        }
+    };
+    let Some(prefix) = prefix.get() else {
+        return;
+    };
+    tracing::info!("{} connections are older than this daemon", sockets.len());
+    let clock = WallClock::sample();
+    for event in existing::opens(sockets, prefix, &clock) {
+        if sink.deliver(event).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a person sees when capture begins, and how it gets onto the screen.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{Config, FlowSource};
+use crate::interfaces::Interface;
+
+/// What a person sees when capture begins.
+pub(crate) struct Screen<'a>(pub(crate) &'a Config, pub(crate) &'a [Interface]);
+
+impl fmt::Display for Screen<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(config, interfaces) = self;
+        let names: Vec<_> = interfaces.iter().map(|i| i.name.as_str()).collect();
+        let files = config.datadir.display();
+        let pid = std::process::id();
+        writeln!(out, "packet-headers {}", env!("CARGO_PKG_VERSION"))?;
+        match &config.source {
+            FlowSource::Kernel(prefix) => {
+                writeln!(
+                    out,
+                    "  names    {prefix}_<socket cookie>, from this kernel's sockets"
+                )?;
+            }
+            FlowSource::TcpInfo(socket, _) => {
+                writeln!(out, "  names    from tcp-info at {socket}")?;
+            }
+            FlowSource::Hybrid(socket, _) => {
+                writeln!(
+                    out,
+                    "  names    from tcp-info at {socket}, and from this kernel's sockets"
+                )?;
+            }
+        }
+        writeln!(
+            out,
+            "  files    {files}/YYYY/MM/DD/<UUID>.pcap, each when its connection ended"
+        )?;
+        writeln!(out, "  counters kill -USR1 {pid}")?;
+        writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
+        write!(out, "capturing {}", names.join(", "))
+    }
+}
+
+/// Writes to standard output. A reader that went away is no reason to stop capturing.
+pub(crate) fn say(text: &impl fmt::Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
+}
