@@ -76,6 +76,7 @@ const _: () = {
     assert!(core::mem::offset_of!(RecordHeader, vlan_protocol) == 24);
     assert!(core::mem::offset_of!(RecordHeader, link_type) == 27);
     assert!(core::mem::offset_of!(RecordHeader, flags) == 28);
+    assert!(core::mem::offset_of!(Record<8>, bytes) == RECORD_HEADER);
 };
 
 /// One record of the ring: the classifier writes a `Record<N>` for one `N` of [`CLASSES`].

@@ -8,7 +8,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
-use packet_headers_common::record::{CLASSES, FLAG_AT_HOME, Record};
+use packet_headers_common::record::{CLASSES, FLAG_AT_HOME, RECORD_HEADER, Record};
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
 use packet_headers_ebpf::parse::Headers;
@@ -39,11 +39,14 @@ pub(crate) fn emit(
     let number = headers.key.shard(SHARDS.load()) * LANES + lane as u32;
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
     let header = fixed_part(ctx, headers, place, lane);
-    let outcome = match headers.end {
-        ..=SMALL => record::<SMALL>(ctx, ring, &header),
-        ..=MEDIUM => record::<MEDIUM>(ctx, ring, &header),
-        ..=LARGE => record::<LARGE>(ctx, ring, &header),
-        _ => record::<LARGEST>(ctx, ring, &header),
+    let outcome = if headers.end <= SMALL {
+        record::<SMALL>(ctx, ring, &header)
+    } else if headers.end <= MEDIUM {
+        record::<MEDIUM>(ctx, ring, &header)
+    } else if headers.end <= LARGE {
+        record::<LARGE>(ctx, ring, &header)
+    } else {
+        record::<LARGEST>(ctx, ring, &header)
     };
     outcome.map_err(|refusal| match refusal {
         Refusal::RingFull => full,
@@ -60,18 +63,18 @@ enum Refusal {
 #[inline(always)]
 fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> RecordHeader {
     let skb = ctx.skb.skb;
-    // SAFETY: the context of a classifier is valid while it runs; the verifier checks the field.
-    let tagged = unsafe { (*skb).vlan_present };
-    let (vlan_tci, vlan_protocol) = if tagged == 0 {
+    /// Reads one field of the packet's context.
+    macro_rules! field {
+        ($name:ident) => {
+            // SAFETY: the context is valid while a classifier runs; the verifier checks the field.
+            unsafe { (*skb).$name }
+        };
+    }
+    let (vlan_tci, vlan_protocol) = if field!(vlan_present) == 0 {
         (0, 0)
     } else {
-        // SAFETY: as above.
-        unsafe {
-            (
-                (*skb).vlan_tci as u16,
-                u16::from_be((*skb).vlan_proto as u16),
-            )
-        }
+        let protocol = field!(vlan_proto) as u16;
+        (field!(vlan_tci) as u16, u16::from_be(protocol))
     };
     RecordHeader {
         boot_ns: place.now_ns,
@@ -102,14 +105,14 @@ fn record<const N: usize>(
         return Err(Refusal::RingFull);
     };
     let record: *mut Record<N> = MaybeUninit::as_mut_ptr(&mut entry);
-    // SAFETY: the ring gave us room for a whole record, aligned to 8 bytes.
-    unsafe { ptr::write(&raw mut (*record).header, *header) };
+    // SAFETY: the ring gave us room for a whole record, aligned to 8 bytes, and it begins so.
+    unsafe { record.cast::<RecordHeader>().write(*header) };
+    let bytes = record.cast::<u8>().wrapping_add(RECORD_HEADER);
     // The compiler knows that the length fits, and would leave out the check by which the verifier
     // learns it.
     let length = black_box(u32::from(header.header_len)).clamp(1, N as u32);
-    // SAFETY: `length` bytes fit into `bytes`; the kernel checks that the packet has them.
-    let copied =
-        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, (&raw mut (*record).bytes).cast(), length) };
+    // SAFETY: `length` bytes fit behind the header; the kernel checks that the packet has them.
+    let copied = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), length) };
     if copied != 0 {
         entry.discard(BPF_RB_NO_WAKEUP.into());
         return Err(Refusal::CopyFailed);

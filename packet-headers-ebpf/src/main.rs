@@ -9,6 +9,14 @@
     reason = "kernel helpers, and the contexts and maps that the verifier checks, are raw pointers"
 )]
 #![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a key by value is one more copy on a stack of 512 bytes"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the macros hand the context over"
+)]
+#![allow(
     missing_docs,
     unreachable_pub,
     reason = "the macros make an entry point beside each documented function, public and bare"

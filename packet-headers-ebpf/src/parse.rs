@@ -6,7 +6,7 @@ use packet_headers_common::{Counter, Endpoint, FlowKey, LinkType};
 /// A packet whose bytes are read by offset.
 pub trait Bytes {
     /// Bytes of the whole packet.
-    fn len(&self) -> usize;
+    fn length(&self) -> usize;
 
     /// The `N` bytes at `offset`, or nothing when the packet ends before.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
@@ -211,7 +211,7 @@ fn tcp(packet: &impl Bytes, l4: usize) -> Result<Tcp, Counter> {
     let header: [u8; 14] = packet.read(l4).ok_or(Counter::Malformed)?;
     let length = usize::from(header[12] >> 4) * 4;
     let end = l4 + length;
-    if length < TCP_MIN || end > packet.len() {
+    if length < TCP_MIN || end > packet.length() {
         return Err(Counter::Malformed);
     }
     if end > MAX_HEADERS {
@@ -226,8 +226,8 @@ fn tcp(packet: &impl Bytes, l4: usize) -> Result<Tcp, Counter> {
 }
 
 impl Bytes for [u8] {
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
+    fn length(&self) -> usize {
+        self.len()
     }
 
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
@@ -236,8 +236,8 @@ impl Bytes for [u8] {
 }
 
 impl<T: Bytes + ?Sized> Bytes for &T {
-    fn len(&self) -> usize {
-        (**self).len()
+    fn length(&self) -> usize {
+        (**self).length()
     }
 
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {

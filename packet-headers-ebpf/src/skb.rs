@@ -16,7 +16,7 @@ const MAX_OFFSET: usize = 4095;
 
 impl Bytes for Skb<'_> {
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.0.len() as usize
     }
 

@@ -1,5 +1,6 @@
 //! `packet-headers`: arguments in, exit code out.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match arguments.into_config().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,22 +2,25 @@
 //!
 //! Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON.
 
+mod admission;
+mod frames;
+
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use etherparse::{Ipv6FlowLabel, PacketBuilder, TcpOptionElement};
+use etherparse::TcpOptionElement;
 use packet_headers::clock::BootNanos;
 use packet_headers::config::Filters;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{Admission, KernelCounters, LoadOptions, Programs, filters};
-use packet_headers_common::{Counter, Direction, Endpoint, FlowKey, LinkType, Packet};
+use packet_headers_common::{Counter, Direction, LinkType, Packet};
+
+use crate::admission::{in_a_minute, key};
+use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
-
-/// Fills what must never come out of the kernel.
-const PAYLOAD: &[u8] = &[0xa5; 700];
 
 struct Kernel {
     programs: Programs,
@@ -111,59 +114,6 @@ impl Kernel {
         };
         assert_eq!(self.run("ph_eth_ingress", frame), want);
     }
-}
-
-fn frame_v4(options: &[TcpOptionElement], payload: &[u8]) -> Vec<u8> {
-    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
-        .tcp(50_000, 443, 7, 1000)
-        .options(options)
-        .expect("options that fit");
-    let mut frame = Vec::new();
-    builder.write(&mut frame, payload).expect("a frame");
-    frame
-}
-
-fn frame_v6(payload: &[u8]) -> Vec<u8> {
-    let source = "2001:db8::1".parse::<std::net::Ipv6Addr>().expect("one");
-    let destination = "2001:db8::2".parse::<std::net::Ipv6Addr>().expect("one");
-    let ip = etherparse::Ipv6Header {
-        flow_label: Ipv6FlowLabel::ZERO,
-        hop_limit: 64,
-        source: source.octets(),
-        destination: destination.octets(),
-        ..etherparse::Ipv6Header::default()
-    };
-    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .ip(etherparse::IpHeaders::Ipv6(
-            ip,
-            etherparse::Ipv6Extensions::default(),
-        ))
-        .tcp(50_000, 443, 7, 1000);
-    let mut frame = Vec::new();
-    builder.write(&mut frame, payload).expect("a frame");
-    frame
-}
-
-/// Puts extension headers, each `(type, bytes)`, between the IPv6 header and TCP.
-fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let mut out = frame[..54].to_vec();
-    let mut next_at = 20;
-    for (kind, bytes) in extensions {
-        out[next_at] = *kind;
-        next_at = out.len();
-        out.extend(bytes);
-    }
-    out[next_at] = 6;
-    out.extend(&frame[54..]);
-    out
-}
-
-/// An extension header of `units` times 8 bytes; its next header is filled in later.
-fn extension(units: u8) -> Vec<u8> {
-    let mut bytes = vec![0u8; usize::from(units) * 8];
-    bytes[1] = units - 1;
-    bytes
 }
 
 #[test]
@@ -332,183 +282,6 @@ fn a_full_ring_is_counted_to_the_packet() {
     // The other lane has all its room still.
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
-}
-
-/// The connection of `frame_v4`.
-fn key() -> FlowKey {
-    FlowKey::new(
-        Endpoint::v4([192, 0, 2, 1], 50_000),
-        Endpoint::v4([192, 0, 2, 2], 443),
-    )
-}
-
-fn in_a_minute() -> BootNanos {
-    BootNanos::now().after(Duration::from_secs(60))
-}
-
-/// The frame with SYN alone: what begins a connection.
-fn syn() -> Vec<u8> {
-    let mut frame = frame_v4(&[], &[]);
-    frame[47] = 0x02;
-    frame
-}
-
-#[test]
-fn past_its_deadline_a_connection_costs_no_ring() {
-    let mut kernel = Kernel::new();
-    let frame = frame_v4(&[], PAYLOAD);
-    kernel.admission.admit(&key(), in_a_minute(), 7);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.retire(&key(), 8);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.retire(&key(), 7);
-    kernel.refuses(&frame, Counter::AfterCapture);
-    // A new connection on the four-tuple starts over.
-    kernel.captures("ph_eth_ingress", &syn(), 54);
-    assert_eq!(kernel.admission.flows(), 0);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.admit(&key(), BootNanos::now(), 7);
-    kernel.refuses(&frame, Counter::AfterCapture);
-    kernel.admission.release(&key(), 7);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-}
-
-#[test]
-fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
-    let mut kernel = Kernel::new();
-    let frame = frame_v4(&[], PAYLOAD);
-    kernel.admission.ignore(&key());
-    kernel.refuses(&frame, Counter::Ignored);
-    kernel.captures("ph_eth_ingress", &syn(), 54);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.ignore(&key());
-    kernel.admission.admit(&key(), in_a_minute(), 0);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-}
-
-#[test]
-fn a_captured_connection_survives_a_forged_syn() {
-    let mut kernel = Kernel::new();
-    kernel.admission.admit(&key(), in_a_minute(), 0);
-    kernel.captures("ph_eth_ingress", &syn(), 54);
-    assert_eq!(kernel.admission.flows(), 1);
-}
-
-#[test]
-fn each_direction_of_a_connection_has_one_home() {
-    let mut kernel = Kernel::new();
-    let frame = frame_v4(&[], PAYLOAD);
-    kernel.admission.admit(&key(), in_a_minute(), 0);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    let duplicate = kernel.run("ph_eth_egress", &frame);
-    assert_eq!(duplicate.counter, Counter::Duplicate);
-    let mut back = frame;
-    for (one, other, length) in [(26, 30, 4), (34, 36, 2)] {
-        for at in 0..length {
-            back.swap(one + at, other + at);
-        }
-    }
-    kernel.captures("ph_eth_egress", &back, 54);
-}
-
-#[test]
-fn the_map_of_flows_has_a_bound() {
-    let kernel = Kernel::new();
-    for port in 0..100 {
-        let client = Endpoint::v4([192, 0, 2, 1], port);
-        let key = FlowKey::new(client, Endpoint::v4([192, 0, 2, 2], 443));
-        kernel.admission.admit(&key, in_a_minute(), 0);
-    }
-    let known = kernel.admission.flows();
-    assert_eq!(known as u64 + kernel.admission.refused(), 100);
-    assert!((1..100).contains(&known), "{known}");
-}
-
-#[test]
-fn filters_leave_connections_out() {
-    let frame = frame_v4(&[], PAYLOAD);
-    let net = |net: &str| vec![net.parse().expect("a network")];
-    let in_or_out = [
-        (
-            Filters {
-                ports: vec![443],
-                ..Filters::default()
-            },
-            true,
-        ),
-        (
-            Filters {
-                ports: vec![80],
-                ..Filters::default()
-            },
-            false,
-        ),
-        (
-            Filters {
-                exclude_ports: vec![443],
-                ..Filters::default()
-            },
-            false,
-        ),
-        (
-            Filters {
-                exclude_ports: vec![80],
-                ..Filters::default()
-            },
-            true,
-        ),
-        (
-            Filters {
-                nets: net("192.0.2.0/31"),
-                ..Filters::default()
-            },
-            true,
-        ),
-        (
-            Filters {
-                nets: net("10.0.0.0/8"),
-                ..Filters::default()
-            },
-            false,
-        ),
-        (
-            Filters {
-                nets: net("::/0"),
-                ..Filters::default()
-            },
-            true,
-        ),
-        (
-            Filters {
-                exclude_nets: net("192.0.2.2/32"),
-                ..Filters::default()
-            },
-            false,
-        ),
-        (
-            Filters {
-                exclude_nets: net("192.0.2.4/30"),
-                ..Filters::default()
-            },
-            true,
-        ),
-        (
-            Filters {
-                ports: vec![443],
-                exclude_nets: net("192.0.2.0/24"),
-                ..Filters::default()
-            },
-            false,
-        ),
-    ];
-    for (filters, passes) in in_or_out {
-        let mut kernel = Kernel::with(&filters);
-        if passes {
-            kernel.captures("ph_eth_ingress", &frame, 54);
-        } else {
-            kernel.refuses(&frame, Counter::Filtered);
-        }
-    }
 }
 
 #[test]
