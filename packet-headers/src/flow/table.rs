@@ -143,12 +143,13 @@ impl FlowTable {
         let Some(connection) = incarnations.last_mut() else {
             return Err(Discard::Unnamed);
         };
+        let was_over = connection.has_ended();
         connection.note(packet, &key)?;
-        let before = connection.block.capacity();
+        let ends = !was_over && connection.has_ended();
+        let (serial, before) = (connection.serial, connection.block.capacity());
         match &connection.state {
             State::Done(done) => return Err(done.reason),
             State::Named(_) if now >= connection.start.after(self.timing.capture) => {
-                let serial = connection.serial;
                 self.finish(key, serial, Some(Discard::AfterCapture));
                 return Err(Discard::AfterCapture);
             }
@@ -156,15 +157,17 @@ impl FlowTable {
                 connection.block.push(packet, wall);
                 self.buffered_bytes += connection.block.capacity() - before;
                 if connection.block.len() >= self.block_size {
-                    let serial = connection.serial;
                     self.spill(key, serial);
-                    return Ok(());
                 }
             }
             State::Candidate => {
                 connection.block.push(packet, wall);
                 self.candidate_bytes += connection.block.capacity() - before;
             }
+        }
+        if ends {
+            // It will be quiet soon, which is earlier than its timer says.
+            self.on_timer(key, serial, now);
         }
         self.make_room(0);
         Ok(())

@@ -1,6 +1,7 @@
 //! Time is moved by hand: milliseconds since an arbitrary beginning.
 
 mod bench;
+mod limits;
 
 use std::collections::BTreeSet;
 

@@ -50,11 +50,14 @@ pub(super) struct Bench {
     pub(super) empty: u32,
     /// What the kernel was told to give a lane of their own, or has given itself.
     pub(super) admitted: BTreeSet<FlowKey>,
-    pub(super) ignored: u32,
+    pub(super) ignored: Vec<FlowKey>,
+    pub(super) released: u32,
+    /// Where the next packets pass.
+    pub(super) interface: u32,
 }
 
 /// The four-tuple of client `n`.
-fn ends(n: u16) -> (Endpoint, Endpoint) {
+pub(super) fn ends(n: u16) -> (Endpoint, Endpoint) {
     let server = Endpoint::v4([10, 0, 0, 1], 443);
     (server, Endpoint::v4([10, 0, 0, 2], 40_000 + n))
 }
@@ -78,24 +81,35 @@ impl Bench {
             closed: 0,
             empty: 0,
             admitted: BTreeSet::new(),
-            ignored: 0,
+            ignored: Vec::new(),
+            released: 0,
+            interface: 1,
         }
     }
 
     /// Packet `number` of client `n`, now; its sequence number tells SYNs apart.
-    fn send(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
+    pub(super) fn send(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
         let (server, client) = ends(n);
+        self.pass(number, (client, server), tcp_flags, sequence);
+    }
+
+    /// The same from the server.
+    pub(super) fn reply(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
+        self.pass(number, ends(n), tcp_flags, sequence);
+    }
+
+    fn pass(&mut self, number: u32, ends: (Endpoint, Endpoint), tcp_flags: u8, sequence: u32) {
         let headers = number.to_be_bytes().repeat(LENGTH / 4);
         let packet = Packet {
             boot_ns: at(self.now).0,
             wire_len: 1500,
-            ifindex: 1,
+            ifindex: self.interface,
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan: None,
             at_home: false,
-            source: client,
-            destination: server,
+            source: ends.0,
+            destination: ends.1,
             sequence,
             tcp_flags,
             headers: &headers,
@@ -116,6 +130,15 @@ impl Bench {
     }
 
     pub(super) fn open_as(&mut self, n: u16, name: &str, ms: u64, role: Role) {
+        self.tell_open(n, name, ms, Some(role));
+    }
+
+    /// As tcp-info tells it: nothing of who called whom.
+    pub(super) fn open_untold(&mut self, n: u16, name: &str) {
+        self.tell_open(n, name, self.now, None);
+    }
+
+    fn tell_open(&mut self, n: u16, name: &str, ms: u64, role: Option<Role>) {
         let (server, client) = ends(n);
         let open = Open {
             at: at(ms),
@@ -123,7 +146,7 @@ impl Bench {
             uuid: FlowUuid::new(name).unwrap(),
             local: server,
             remote: client,
-            role: Some(role),
+            role,
             cookie: 0,
         };
         self.table.on_event(FlowEvent::Open(open));
@@ -174,8 +197,11 @@ impl Bench {
                 }
                 Action::Admit(key, ..) => drop(self.admitted.insert(key)),
                 Action::Retire(..) => {}
-                Action::Release(key, _) => drop(self.admitted.remove(&key)),
-                Action::Ignore(_) => self.ignored += 1,
+                Action::Release(key, _) => {
+                    self.admitted.remove(&key);
+                    self.released += 1;
+                }
+                Action::Ignore(key) => self.ignored.push(key),
                 Action::Opened => self.opened += 1,
                 Action::Closed => self.closed += 1,
                 Action::Empty => self.empty += 1,
