@@ -60,6 +60,10 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     if !filter::passes(&key) {
         return count(Counter::EventFiltered);
     }
+    if !tell(event) {
+        // Nobody would take it out of the map again.
+        return;
+    }
     let flow = FlowState::new(event.boot_ns + CAPTURE_NS.load(), event.cookie);
     if FLOWS.insert(&key, &flow, 0).is_err() {
         count(Counter::FlowsFull);
@@ -70,14 +74,13 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     // timeouts.
     let flags = ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
     let _unchanged = ctx.set_cb_flags(flags as i32);
-    tell(event);
 }
 
 /// A connection was closed; the daemon knows whether it was one of ours.
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
     if is_ours(ctx) {
-        tell(event(ctx, CLOSE, Role::Connecting));
+        let _counted = tell(event(ctx, CLOSE, Role::Connecting));
     }
 }
 
@@ -109,14 +112,17 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
     }
 }
 
+/// Puts an event into the ring; whether there was room.
 #[inline(always)]
-fn tell(event: EventRecord) {
+fn tell(event: EventRecord) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
-        return count(Counter::EventRingFull);
+        count(Counter::EventRingFull);
+        return false;
     };
     entry.write(event);
     entry.submit(0);
     count(Counter::EventSubmitted);
+    true
 }
 
 /// An address in network byte order as the two numbers of an [`Endpoint`].
