@@ -1,0 +1,236 @@
+//! The daemon under test, known by its command line, its output and its files.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::captures::Captures;
+use crate::netns::{Lab, Namespace, WAN};
+use crate::process::{Process, Stream};
+use crate::summary::{self, Summary};
+use crate::tcpinfo::StandIn;
+use crate::traffic::Connection;
+use crate::wait;
+
+/// The UUID prefix that the daemon is given.
+pub const PREFIX: &str = "lab_1700000000_unsafe";
+/// How long the daemon may take to stop.
+pub const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How long anything else may take: the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The UUID of a connection's socket, as the kernel source names it with [`PREFIX`].
+#[must_use]
+pub fn kernel_uuid(connection: &Connection) -> String {
+    format!("{PREFIX}_{:016X}", connection.cookie)
+}
+
+/// The daemon's executable: `PACKET_HEADERS_BIN`, or what `cargo build --release` made.
+///
+/// # Errors
+/// There is none.
+pub fn executable() -> Result<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/packet-headers");
+    let path = env::var_os("PACKET_HEADERS_BIN").map_or(built, PathBuf::from);
+    path.canonicalize().with_context(|| {
+        format!(
+            "no daemon at {}: cargo build --release -p packet-headers, or set PACKET_HEADERS_BIN",
+            path.display()
+        )
+    })
+}
+
+/// A running daemon with a data directory of its own; killed on drop.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    captures: Captures,
+    home: TempDir,
+}
+
+/// A daemon that has stopped as it should, and what it left.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Its last summary.
+    pub summary: Summary,
+    /// Its files.
+    pub captures: Captures,
+    /// Everything that it printed.
+    pub transcript: String,
+    _home: TempDir,
+}
+
+impl Daemon {
+    /// Starts it on [`WAN`] of the lab's host, with [`PREFIX`] and further arguments, and waits until
+    /// it captures.
+    ///
+    /// # Errors
+    /// It does not begin to capture.
+    pub fn start(lab: &Lab, arguments: &[&str]) -> Result<Self> {
+        let home = TempDir::new()?;
+        let prefix = home.path().join("prefix");
+        fs::write(&prefix, format!("{PREFIX}\n"))?;
+        let mut command = Command::new(executable()?);
+        command.args(["--interface", WAN]);
+        command.arg("--uuid-prefix-file").arg(prefix);
+        command.args(arguments);
+        Self::spawn(&lab.host, home, &mut command)
+    }
+
+    /// Starts it on [`WAN`] of the lab's host to follow a tcp-info, from which it learns all names.
+    ///
+    /// # Errors
+    /// It does not begin to capture.
+    pub fn follow(lab: &Lab, tcpinfo: &StandIn, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(executable()?);
+        command.args(["--interface", WAN]).arg(tcpinfo.flag());
+        command.args(arguments);
+        Self::spawn(&lab.host, TempDir::new()?, &mut command)
+    }
+
+    /// Starts it in a namespace with nothing but a data directory.
+    ///
+    /// # Errors
+    /// It does not begin to capture.
+    pub fn start_plain(namespace: &Namespace) -> Result<Self> {
+        Self::spawn(namespace, TempDir::new()?, &mut Command::new(executable()?))
+    }
+
+    /// Starts `command` in a namespace with a data directory below `home`, and waits until it captures.
+    pub(crate) fn spawn(
+        namespace: &Namespace,
+        home: TempDir,
+        command: &mut Command,
+    ) -> Result<Self> {
+        let captures = Captures::new(home.path().join("captures"));
+        command.arg("--datadir").arg(captures.root());
+        let mut process = Process::start(namespace, command)?;
+        process.wait_for_line((Stream::Out, 0), "it captures", LIMIT, |line| {
+            line.starts_with("capturing ")
+        })?;
+        Ok(Self {
+            process,
+            captures,
+            home,
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn captures(&self) -> &Captures {
+        &self.captures
+    }
+
+    /// Waits until it has published `count` files.
+    ///
+    /// # Errors
+    /// It has not, or a file is where none belongs.
+    pub fn wait_for_files(&mut self, count: usize) -> Result<()> {
+        let mut last = 0;
+        let waited = wait::until(format!("{count} files"), LIMIT, || {
+            last = self.captures.published()?.len();
+            Ok((last >= count).then_some(()))
+        });
+        if waited.is_err() {
+            // For the transcript.
+            self.summary()?;
+        }
+        waited.with_context(|| format!("{last} files; {}", self.process.transcript()))
+    }
+
+    /// Asks for a summary.
+    ///
+    /// # Errors
+    /// None comes.
+    pub fn summary(&mut self) -> Result<Summary> {
+        let from = self.process.lines(Stream::Out).len();
+        self.process.signal(Signal::USR1)?;
+        self.process
+            .wait_for_line((Stream::Out, from), "a summary", LIMIT, |line| {
+                line.starts_with(summary::LAST)
+            })?;
+        last_summary(&self.process)
+    }
+
+    /// Waits for a summary that `accept` takes.
+    ///
+    /// # Errors
+    /// None comes; `what` says what never happened.
+    pub fn wait_for_summary(
+        &mut self,
+        what: &str,
+        accept: impl Fn(&Summary) -> bool,
+    ) -> Result<Summary> {
+        let waited = wait::until(what, LIMIT, || Ok(Some(self.summary()?).filter(&accept)));
+        waited.with_context(|| self.process.transcript())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits for its end within `limit`, whatever its exit code.
+    ///
+    /// # Errors
+    /// It still runs.
+    pub fn wait(&mut self, limit: Duration) -> Result<()> {
+        self.process.wait(limit).map(drop)
+    }
+
+    /// Stops it by SIGTERM and checks that it stopped as it should.
+    ///
+    /// # Errors
+    /// It took too long, failed, panicked, or its last summary is missing.
+    pub fn stop(self) -> Result<Stopped> {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// [`Daemon::stop`] by another signal.
+    ///
+    /// # Errors
+    /// As [`Daemon::stop`].
+    pub fn stop_by(mut self, signal: Signal) -> Result<Stopped> {
+        let begun = Instant::now();
+        self.process.signal(signal)?;
+        let status = self.process.wait(STOP_LIMIT)?;
+        let (took, transcript) = (begun.elapsed(), self.process.transcript());
+        ensure!(
+            status.code() == Some(0),
+            "{signal:?}: {status}\n{transcript}"
+        );
+        ensure!(took <= STOP_LIMIT, "{signal:?} took {took:?}\n{transcript}");
+        ensure!(!transcript.contains("panicked"), "{transcript}");
+        Ok(Stopped {
+            summary: last_summary(&self.process).context(transcript.clone())?,
+            captures: self.captures,
+            transcript,
+            _home: self.home,
+        })
+    }
+}
+
+fn last_summary(process: &Process) -> Result<Summary> {
+    let lines = process.lines(Stream::Out);
+    let last = |head: &str| lines.iter().rposition(|line| line.starts_with(head));
+    let (first, last) = last(summary::FIRST)
+        .zip(last(summary::LAST))
+        .context("no summary")?;
+    let block = lines.get(first..=last).context("no whole summary")?;
+    Summary::parse(block)
+}

@@ -1,0 +1,81 @@
+//! Starting the daemon in other ways than most tests do.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, PREFIX, executable};
+use crate::netns::{Lab, Namespace, WAN};
+
+/// How the daemon is to be started.
+#[derive(Debug, Clone)]
+pub struct Launch<'a> {
+    namespace: &'a Namespace,
+    wrapper: &'a [&'a str],
+    interfaces: &'a [&'a str],
+    prefix: bool,
+}
+
+impl<'a> Launch<'a> {
+    /// As [`Daemon::start`]: on [`WAN`] of the lab's host, with [`PREFIX`].
+    #[must_use]
+    pub const fn new(lab: &'a Lab) -> Self {
+        Self {
+            namespace: &lab.host,
+            wrapper: &[],
+            interfaces: &[WAN],
+            prefix: true,
+        }
+    }
+
+    /// On these interfaces instead; with none, on those that the daemon finds.
+    #[must_use]
+    pub const fn on(mut self, interfaces: &'a [&'a str]) -> Self {
+        self.interfaces = interfaces;
+        self
+    }
+
+    /// By this program, whose arguments the daemon's command line follows; it must become the daemon
+    /// by exec.
+    #[must_use]
+    pub const fn by(mut self, wrapper: &'a [&'a str]) -> Self {
+        self.wrapper = wrapper;
+        self
+    }
+
+    /// Without a prefix: it has to be learned.
+    #[must_use]
+    pub const fn without_prefix(mut self) -> Self {
+        self.prefix = false;
+        self
+    }
+
+    /// Starts it and waits until it captures.
+    ///
+    /// # Errors
+    /// It does not begin to capture.
+    pub fn start(&self, arguments: &[&str]) -> Result<Daemon> {
+        let home = TempDir::new()?;
+        let daemon = executable()?;
+        let mut command = match self.wrapper {
+            [] => Command::new(daemon),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(daemon);
+                command
+            }
+        };
+        for interface in self.interfaces {
+            command.args(["--interface", interface]);
+        }
+        if self.prefix {
+            let prefix = home.path().join("prefix");
+            fs::write(&prefix, format!("{PREFIX}\n"))?;
+            command.arg("--uuid-prefix-file").arg(prefix);
+        }
+        command.args(arguments);
+        Daemon::spawn(self.namespace, home, &mut command)
+    }
+}

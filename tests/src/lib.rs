@@ -1,0 +1,30 @@
+//! The harness of the end-to-end tests: network namespaces, real TCP traffic, the daemon as its
+//! users see it (command line, output, files), and tcpdump beside it as the judge.
+//!
+//! Nothing here links to the daemon's code. Everything that a test makes (namespaces, processes,
+//! directories) is a value that is undone when it is dropped, also by a test that fails. A tool or
+//! privilege that is missing is an error that names it; nothing is skipped.
+
+pub mod bpf;
+pub mod bulk;
+pub mod captures;
+pub mod daemon;
+mod ends;
+pub mod flood;
+pub mod kernel;
+pub mod launch;
+pub mod needle;
+pub mod netns;
+pub mod oracle;
+pub mod pair;
+pub mod pcap;
+pub mod process;
+pub mod procfs;
+pub mod quick;
+pub mod ss;
+pub mod summary;
+pub mod tcpdump;
+pub mod tcpinfo;
+pub mod tools;
+pub mod traffic;
+pub mod wait;

@@ -1,0 +1,189 @@
+//! Network namespaces of the test's own, joined by veth pairs, and code that runs inside them.
+//!
+//! A [`Lab`] also holds a lock that is shared by all tests on this machine, so that two of them
+//! never share the processors and the kernel's list of programs.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::panic;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{FlockOperation, flock};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// The interface that joins either namespace of a [`Lab`] to the other.
+pub const WAN: &str = "wan0";
+
+/// A network namespace, deleted on drop.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace whose loopback is up. `role` ends its name, which is unique.
+    ///
+    /// # Errors
+    /// `ip` is missing, or the privilege to use it.
+    pub fn add(role: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pkthdr{}-{count}-{role}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        let namespace = Self { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// Runs `ip` with `arguments` for this namespace.
+    ///
+    /// # Errors
+    /// What `ip` said when it failed.
+    pub fn ip(&self, arguments: &[&str]) -> Result<()> {
+        ip(&[&["-n", self.name.as_str()], arguments].concat())
+    }
+
+    /// Runs `job` inside the namespace, on a thread that is thrown away: what it opens, and what it
+    /// starts, stays in this namespace.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the job's own.
+    pub fn run<T: Send>(&self, job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let inside = || {
+            let path = format!("/run/netns/{}", self.name);
+            let file = File::open(&path).with_context(|| format!("opening {path}"))?;
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .with_context(|| format!("entering {path}"))?;
+            job()
+        };
+        let outcome = thread::scope(|scope| scope.spawn(inside).join());
+        outcome.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+    }
+
+    /// Starts a program inside the namespace. Not `ip netns exec`: that mounts another /sys, in
+    /// which cgroup2 cannot be seen.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        let program = command.get_program().to_owned();
+        self.run(|| {
+            command
+                .spawn()
+                .with_context(|| format!("starting {}", program.display()))
+        })
+    }
+
+    /// Sets `net.<name>` of this namespace, the name written with slashes.
+    ///
+    /// # Errors
+    /// There is no such setting, or no privilege to write it.
+    pub fn sysctl(&self, name: &str, value: &str) -> Result<()> {
+        let path = format!("/proc/sys/net/{name}");
+        self.run(|| fs::write(&path, value).with_context(|| format!("writing {path}")))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = ip(&["netns", "del", &self.name]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Joins two namespaces by a veth pair; subnet `number` is its own, `a` has the addresses that
+/// [`first`] gives and `b` those that [`second`] gives.
+///
+/// # Errors
+/// What `ip` said when it failed.
+pub fn join(a: (&Namespace, &str), b: (&Namespace, &str), number: u8) -> Result<()> {
+    ip(&[
+        "link", "add", a.1, "netns", &a.0.name, "type", "veth", "peer", "name", b.1, "netns",
+        &b.0.name,
+    ])?;
+    for ((namespace, interface), [v4, v6]) in [(a, first(number)), (b, second(number))] {
+        let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
+        namespace.ip(&["addr", "add", &v4, "dev", interface])?;
+        // Without duplicate address detection the address can be used at once.
+        namespace.ip(&["addr", "add", &v6, "dev", interface, "nodad"])?;
+        namespace.ip(&["link", "set", interface, "up"])?;
+    }
+    Ok(())
+}
+
+/// The IPv4 and IPv6 address of the first namespace in subnet `number`.
+#[must_use]
+pub fn first(number: u8) -> [IpAddr; 2] {
+    addresses(number, 1)
+}
+
+/// The IPv4 and IPv6 address of the second namespace in subnet `number`.
+#[must_use]
+pub fn second(number: u8) -> [IpAddr; 2] {
+    addresses(number, 2)
+}
+
+fn addresses(number: u8, host: u8) -> [IpAddr; 2] {
+    let v6 = Ipv6Addr::new(0xfd00, 0x98, 0, u16::from(number), 0, 0, 0, u16::from(host));
+    [Ipv4Addr::new(10, 98, number, host).into(), v6.into()]
+}
+
+/// The two namespaces of a test: the host on which the daemon runs, and its peer.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where the daemon runs.
+    pub host: Namespace,
+    /// Where the other end of each connection is.
+    pub peer: Namespace,
+    _machine: File,
+    _serial: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// Makes both namespaces and joins them by [`WAN`] in subnet 0, once no other test has a lab.
+    ///
+    /// # Errors
+    /// A tool or privilege that is missing.
+    pub fn new() -> Result<Self> {
+        static SERIAL: Mutex<()> = Mutex::new(());
+        let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the end-to-end tests make network namespaces: run them as root"
+        );
+        let lock = std::env::temp_dir().join("packet-headers-end-to-end.lock");
+        let machine = File::create(&lock).with_context(|| format!("creating {lock:?}"))?;
+        flock(&machine, FlockOperation::LockExclusive)?;
+        let lab = Self {
+            host: Namespace::add("host")?,
+            peer: Namespace::add("peer")?,
+            _machine: machine,
+            _serial: serial,
+        };
+        join((&lab.host, WAN), (&lab.peer, WAN), 0)?;
+        Ok(lab)
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = match Command::new("ip").args(arguments).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            anyhow::bail!("`ip` is missing: apt-get install iproute2")
+        }
+        other => other.context("running ip")?,
+    };
+    ensure!(
+        output.status.success(),
+        "ip {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! What /proc says of a process and of a namespace's interfaces.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::netns::Namespace;
+
+/// The most memory that a process has had at once, in bytes: pages of its own, of its files, and of
+/// what it maps of the kernel's.
+///
+/// # Errors
+/// There is no such process.
+pub fn peak_memory(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: u64 = kib.with_context(|| status.clone())?.parse()?;
+    Ok(kib << 10)
+}
+
+/// How many file descriptors a process has open.
+///
+/// # Errors
+/// There is no such process.
+pub fn open_files(process: u32) -> Result<usize> {
+    let path = format!("/proc/{process}/fd");
+    Ok(fs::read_dir(&path).with_context(|| path.clone())?.count())
+}
+
+/// How many packets have passed an interface both ways, those included that it dropped in sending.
+///
+/// # Errors
+/// There is no such interface.
+pub fn packets(namespace: &Namespace, interface: &str) -> Result<u64> {
+    // Not /proc/net, which is the main thread's.
+    let text = namespace.run(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
+    let line = text.lines().find_map(|line| {
+        let (name, counters) = line.split_once(':')?;
+        (name.trim() == interface).then_some(counters)
+    });
+    let line = line.with_context(|| format!("no {interface} in {text}"))?;
+    let fields: Result<Vec<u64>, _> = line.split_whitespace().map(str::parse).collect();
+    let fields = fields?;
+    // Received: bytes, packets and six more; sent: bytes, packets, errors, dropped.
+    let field = |at: usize| fields.get(at).copied().context("too few fields");
+    Ok(field(1)? + field(9)? + field(11)?)
+}

@@ -1,0 +1,70 @@
+//! Other people's programs, reading our files.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process::output_of;
+
+/// What tshark says to root, about itself.
+const TO_ROOT: &str = "Running as user \"root\" and group \"root\". This could be dangerous.";
+
+/// Reads `file` with tshark, which must not warn and must find `count` packets, none malformed.
+///
+/// # Errors
+/// What tshark says.
+pub fn tshark(file: &Path, count: usize) -> Result<()> {
+    let lines = |arguments: &[&str]| {
+        let mut command = Command::new("tshark");
+        command.args(["-n", "-r"]).arg(file).args(arguments);
+        let (out, err) = output_of(&mut command, "tshark")?;
+        let said: Vec<_> = err.lines().filter(|line| *line != TO_ROOT).collect();
+        ensure!(said.is_empty(), "tshark warns: {said:?}");
+        Ok(out.lines().count())
+    };
+    let all = lines(&[])?;
+    ensure!(all == count, "tshark finds {all} packets of {count}");
+    let malformed = lines(&["-Y", "_ws.malformed"])?;
+    ensure!(malformed == 0, "{malformed} packets are malformed");
+    Ok(())
+}
+
+/// Reads `file` with capinfos: nanosecond Ethernet pcap of `count` packets in the order of time.
+///
+/// # Errors
+/// What capinfos says.
+pub fn capinfos(file: &Path, count: usize) -> Result<()> {
+    let mut command = Command::new("capinfos");
+    command.args(["-M", "-t", "-E", "-c", "-o"]).arg(file);
+    let (out, err) = output_of(&mut command, "tshark")?;
+    ensure!(err.is_empty(), "capinfos warns: {err}");
+    for (what, expected) in [
+        ("File type:", "nsecpcap"),
+        ("File encapsulation:", "ether"),
+        ("Number of packets:", &count.to_string()),
+        ("Strict time order:", "True"),
+    ] {
+        let line = out.lines().find_map(|line| line.strip_prefix(what));
+        let line = line.with_context(|| format!("no {what} in {out}"))?;
+        ensure!(line.trim() == expected, "{what} {line}, not {expected}");
+    }
+    Ok(())
+}
+
+/// Reads `file` with tcpdump, which must find `count` packets and say nothing but what it reads.
+///
+/// # Errors
+/// What tcpdump says.
+pub fn tcpdump(file: &Path, count: usize) -> Result<()> {
+    let mut command = Command::new("tcpdump");
+    command.args(["-n", "-Z", "root", "-r"]).arg(file);
+    let (out, err) = output_of(&mut command, "tcpdump")?;
+    let found = out.lines().count();
+    ensure!(found == count, "tcpdump finds {found} packets of {count}");
+    let mut said = err
+        .lines()
+        .filter(|line| !line.starts_with("reading from file"));
+    ensure!(said.next().is_none(), "tcpdump warns: {err}");
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Promise: a connection whose both ends are on this host has one file, named by the accepting socket,
+//! with each packet once.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use end_to_end::daemon::kernel_uuid;
+use end_to_end::launch::Launch;
+use end_to_end::netns::Lab;
+use end_to_end::pair::Pair;
+use end_to_end::tcpdump::Tcpdump;
+
+/// Connections of each family.
+const EACH: usize = 10;
+
+#[test]
+fn over_loopback_it_has_one_file_with_each_packet_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "lo"), 0, "tcp")?;
+    let launch = Launch::new(&lab).on(&["lo"]);
+    let mut daemon = launch.start(&["--flow-source=kernel"])?;
+    let mut connections = Vec::new();
+    for _ in 0..EACH {
+        for ip in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ] {
+            let pair = Pair::open((&lab.host, SocketAddr::new(ip, 0)), &lab.host)?;
+            connections.push(pair.accepted()?);
+            pair.finish()?;
+        }
+    }
+    let count = connections.len();
+    daemon.wait_for_files(count)?;
+    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    quiet.in_balance()?;
+    let stopped = daemon.stop()?;
+    let oracle = tcpdump.stop()?;
+    oracle
+        .judge(&stopped.captures, &connections, kernel_uuid)
+        .with_context(|| stopped.transcript.clone())?;
+    let summary = &stopped.summary;
+    summary.in_balance()?;
+    assert_eq!(summary.get("connections", "opened"), count as u64);
+    assert_eq!(summary.get("events", "second_socket"), count as u64);
+    // Each packet is sent and received on the same interface.
+    let discarded = |reason| summary.get("discarded", reason);
+    let copies = discarded("duplicate") + discarded("duplicate_at_interface");
+    assert_eq!(copies, summary.get("packets", "written"), "{summary:?}");
+    Ok(())
+}

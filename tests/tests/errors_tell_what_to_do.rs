@@ -1,0 +1,185 @@
+//! Promise: what cannot work ends with one clear line that names what is wrong, and never panics.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::executable;
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::process::{Process, Stream};
+use tempfile::TempDir;
+
+/// How long the daemon may take to see that it cannot work.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs a command, which must fail with `code`; its standard error.
+fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String>> {
+    let mut process = Process::start(&lab.host, command)?;
+    let status = process.wait(LIMIT)?;
+    let transcript = process.transcript();
+    ensure!(
+        status.code() == Some(code),
+        "{status}, not {code}: {transcript}"
+    );
+    ensure!(!transcript.contains("panicked"), "{transcript}");
+    ensure!(
+        !process
+            .lines(Stream::Out)
+            .iter()
+            .any(|line| line.starts_with("capturing ")),
+        "it captured: {transcript}"
+    );
+    Ok(process.lines(Stream::Err))
+}
+
+/// Checks that there is one line, which has all of `words`.
+fn one_line(lines: &[String], words: &[&str]) -> Result<()> {
+    let [line] = lines else {
+        anyhow::bail!("not one line: {lines:#?}");
+    };
+    for word in words {
+        ensure!(line.contains(word), "no {word:?} in: {line}");
+    }
+    Ok(())
+}
+
+/// The daemon with a data directory and arguments.
+fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(executable()?);
+    command.arg("--datadir").arg(datadir).args(arguments);
+    Ok(command)
+}
+
+/// `command` after `script`, in a mount namespace of its own: its mounts end with it.
+fn with_mounts(script: &str, command: &Command) -> Command {
+    let mut outer = Command::new("unshare");
+    outer.args(["--mount", "--", "sh", "-ec"]);
+    outer.arg(format!("{script}\nexec \"$@\"")).arg("sh");
+    outer.arg(command.get_program()).args(command.get_args());
+    outer
+}
+
+#[test]
+fn an_unknown_interface_is_told_with_those_there_are() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    let mut command = daemon(&datadir, &["--interface", WAN, "--interface", "nowhere0"])?;
+    // Not a matter of usage: the same command line is good on another machine.
+    let lines = refused(&lab, &mut command, 1)?;
+    one_line(&lines, &["nowhere0", WAN, "lo"])
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_name_the_flag() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    let longer = ["--uuidwaitduration", "31s", "--captureduration", "30s"];
+    let cases: [(&[&str], &str); 4] = [
+        (&longer, "uuidwaitduration"),
+        (&["--linger", "soon"], "linger"),
+        (&["--flow-source", "crystal-ball"], "flow-source"),
+        (&["--no-such-flag"], "no-such-flag"),
+    ];
+    for (arguments, named) in cases {
+        let lines = refused(&lab, &mut daemon(&datadir, arguments)?, 2)?;
+        let text = lines.join("\n");
+        ensure!(text.contains(named), "no {named} in {text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    fs::write(&datadir, "already here")?;
+    let lines = refused(&lab, &mut daemon(&datadir, &[])?, 1)?;
+    one_line(&lines, &[&datadir.to_string_lossy()])?;
+    assert_eq!(fs::read_to_string(&datadir)?, "already here");
+    Ok(())
+}
+
+#[test]
+fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mount = home.path().join("mount");
+    fs::create_dir(&mount)?;
+    let command = daemon(&mount.join("captures"), &[])?;
+    let script = format!("mount -t tmpfs -o ro none '{}'", mount.display());
+    let lines = refused(&lab, &mut with_mounts(&script, &command), 1)?;
+    one_line(&lines, &[&mount.to_string_lossy()])
+}
+
+#[test]
+fn without_cgroup2_it_says_so() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let cgroup2 = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let place = words.nth(1)?;
+        (words.next()? == "cgroup2").then_some(place)
+    });
+    let script: String = cgroup2
+        .map(|place| format!("umount -l '{place}'\n"))
+        .collect();
+    ensure!(!script.is_empty(), "this machine has no cgroup2");
+    let command = daemon(&home.path().join("captures"), &["--flow-source", "kernel"])?;
+    let lines = refused(&lab, &mut with_mounts(&script, &command), 1)?;
+    one_line(&lines, &["cgroup2"])
+}
+
+#[test]
+fn a_prefix_file_that_cannot_be_used_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    let prefix = home.path().join("prefix");
+    let named = prefix.to_string_lossy();
+    let arguments = ["--flow-source", "kernel", "--uuid-prefix-file", &named];
+    let lines = refused(&lab, &mut daemon(&datadir, &arguments)?, 1)?;
+    one_line(&lines, &[&named])?;
+    fs::write(&prefix, "../../etc/passwd")?;
+    let lines = refused(&lab, &mut daemon(&datadir, &arguments)?, 1)?;
+    one_line(&lines, &[&named])
+}
+
+#[test]
+fn without_privilege_the_missing_capability_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    // Where nobody can reach it: the program, and a data directory to write into.
+    fs::set_permissions(home.path(), Permissions::from_mode(0o755))?;
+    let program = home.path().join("packet-headers");
+    fs::copy(executable()?, &program).context("copying the daemon")?;
+    fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    let spool = home.path().join("spool");
+    fs::create_dir(&spool)?;
+    fs::set_permissions(&spool, Permissions::from_mode(0o777))?;
+
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args(["--inh-caps=-all", "--bounding-set=-all", "--"]);
+    command.arg(program).args(["--interface", WAN, "--datadir"]);
+    command.arg(spool.join("captures"));
+    let lines = refused(&lab, &mut command, 1)?;
+    one_line(&lines, &["CAP_"])
+}
+
+#[test]
+fn what_goes_into_a_pipe_has_no_colours() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    fs::write(&datadir, "already here")?;
+    let lines = refused(&lab, &mut daemon(&datadir, &[])?, 1)?;
+    ensure!(!lines.concat().contains('\u{1b}'), "{lines:?}");
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Promise: with the kernel's flow events every connection of the host has its file, equal to what
+//! tcpdump saw of it, headers only, and every packet is accounted for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::netns::{self, Lab, Namespace, WAN};
+use end_to_end::summary::Summary;
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::traffic::{self, Connection, Conversation, Plan};
+
+/// Makes connections beside the daemon and tcpdump, and compares all there is. Their sockets tell of
+/// their close.
+fn capture_and_compare(
+    lab: &Lab,
+    traffic: impl FnOnce() -> Result<Vec<Connection>>,
+) -> Result<Vec<Connection>> {
+    let (connections, summary) = capture(lab, |_| traffic())?;
+    let closed = summary.get("connections", "closed");
+    ensure!(closed == connections.len() as u64, "{summary:?}");
+    Ok(connections)
+}
+
+/// Makes connections beside the daemon and tcpdump, and compares all files.
+fn capture(
+    lab: &Lab,
+    traffic: impl FnOnce(&mut Daemon) -> Result<Vec<Connection>>,
+) -> Result<(Vec<Connection>, Summary)> {
+    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let mut daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
+    let connections = traffic(&mut daemon)?;
+    let count = connections.len();
+    daemon.wait_for_files(count)?;
+    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    quiet.in_balance()?;
+    let stopped = daemon.stop()?;
+    let oracle = tcpdump.stop()?;
+
+    oracle
+        .judge(&stopped.captures, &connections, kernel_uuid)
+        .with_context(|| stopped.transcript.clone())?;
+    let summary = &stopped.summary;
+    summary.in_balance()?;
+    for (line, key, value) in [
+        ("packets", "held", 0),
+        ("connections", "opened", count),
+        ("files", "published", count),
+        ("files", "failed", 0),
+        ("discarded", "unnamed", 0),
+    ] {
+        let said = summary.get(line, key);
+        ensure!(
+            said == value as u64,
+            "{key}={said}, not {value}: {summary:?}"
+        );
+    }
+    let files = stopped.captures.published()?;
+    let mut written = 0;
+    for file in files.values() {
+        written += stopped.captures.read(file)?.len() as u64;
+    }
+    ensure!(
+        summary.get("packets", "written") == written,
+        "{written} packets are in the files: {summary:?}"
+    );
+    Ok((connections, stopped.summary))
+}
+
+#[test]
+fn fifty_connections_of_every_kind_give_fifty_files() -> Result<()> {
+    let lab = Lab::new()?;
+    let plans = Plan::mixed(50);
+    let connections = capture_and_compare(&lab, || traffic::run(&lab, &plans, &()))?;
+    assert_eq!(connections.len(), 50);
+    let cookies: BTreeSet<_> = connections.iter().map(|c| c.cookie).collect();
+    assert_eq!(cookies.len(), 50);
+    let long = connections
+        .iter()
+        .filter(|c| c.lasted >= Duration::from_millis(240));
+    assert!(long.count() >= 10, "the long ones are not long");
+    Ok(())
+}
+
+#[test]
+fn two_hundred_connections_of_two_milliseconds_give_two_hundred_files() -> Result<()> {
+    let lab = Lab::new()?;
+    let plans = [Plan::SHORT; 200];
+    let mut connections = capture_and_compare(&lab, || traffic::run(&lab, &plans, &()))?;
+    assert_eq!(connections.len(), 200);
+    connections.sort_by_key(|connection| connection.lasted);
+    let median = connections[100].lasted;
+    assert!(median < Duration::from_millis(8), "{median:?} is not short");
+    Ok(())
+}
+
+#[test]
+fn a_new_syn_on_an_old_four_tuple_is_a_new_file() -> Result<()> {
+    let lab = Lab::new()?;
+    let connections = capture_and_compare(&lab, || traffic::reopen(&lab, 3))?;
+    let tuples: BTreeSet<_> = connections.iter().map(|c| (c.host, c.peer)).collect();
+    assert_eq!(tuples.len(), 1, "the port was not used again");
+    Ok(())
+}
+
+/// The peer's own sockets, which are on the same machine, are in every other test: they give none.
+#[test]
+fn connections_that_only_pass_through_the_host_have_no_file() -> Result<()> {
+    let lab = Lab::new()?;
+    let third = Namespace::add("third")?;
+    netns::join((&lab.host, "lan0"), (&third, WAN), 1)?;
+    lab.host.sysctl("ipv4/ip_forward", "1")?;
+    let [host_in_lan, _] = netns::first(1);
+    let [host_in_wan, _] = netns::first(0);
+    let [address, _] = netns::second(1);
+    let to_lan = [
+        "route",
+        "add",
+        "10.98.1.0/24",
+        "via",
+        &host_in_wan.to_string(),
+    ];
+    let to_wan = [
+        "route",
+        "add",
+        "10.98.0.0/24",
+        "via",
+        &host_in_lan.to_string(),
+    ];
+    lab.peer.ip(&to_lan)?;
+    third.ip(&to_wan)?;
+
+    let waits = ["--flow-source", "kernel", "--uuidwaitduration", "1s"];
+    let mut daemon = Daemon::start(&lab, &waits)?;
+    for _ in 0..5 {
+        traffic::elsewhere((&third, address), &lab.peer)?;
+    }
+    let own = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
+    daemon.wait_for_files(own.len())?;
+    let summary = daemon.wait_for_summary("the others' packets are given up", |summary| {
+        summary.get("packets", "held") == 0
+    })?;
+    summary.in_balance()?;
+    assert_eq!(summary.get("connections", "opened"), 3, "{summary:?}");
+    // SYN, SYN/ACK, ACK, two pieces of payload, a FIN or more each way: seen on the wire, not ours.
+    let unnamed = summary.get("discarded", "unnamed");
+    assert!(unnamed >= 5 * 7, "{summary:?}");
+    let stopped = daemon.stop()?;
+    let files: Vec<_> = stopped.captures.published()?.into_keys().collect();
+    let mut expected: Vec<_> = own.iter().map(kernel_uuid).collect();
+    expected.sort();
+    assert_eq!(files, expected);
+    stopped.summary.in_balance()
+}
+
+#[test]
+fn with_nothing_but_a_data_directory_the_interfaces_and_the_prefix_are_found() -> Result<()> {
+    let lab = Lab::new()?;
+    let third = Namespace::add("third")?;
+    netns::join((&lab.host, "lan0"), (&third, WAN), 1)?;
+    let [address, _] = netns::first(1);
+    let mut daemon = Daemon::start_plain(&lab.host)?;
+    traffic::elsewhere((&lab.host, address), &third)?;
+    let wan = traffic::run(&lab, &[Plan::SHORT; 1], &())?;
+    daemon.wait_for_files(2)?;
+    let stopped = daemon.stop()?;
+    stopped.summary.in_balance()?;
+    let files = stopped.captures.published()?;
+    assert_eq!(files.len(), 2, "{files:?}");
+
+    // `<hostname>_<boot time>_unsafe_<cookie>`; the boot time as /proc has it, give or take rounding.
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname")?;
+    let stat = fs::read_to_string("/proc/stat")?;
+    let booted = stat.lines().find_map(|line| line.strip_prefix("btime "));
+    let booted: u64 = booted.context("no btime in /proc/stat")?.trim().parse()?;
+    let names: BTreeSet<String> = (booted - 1..=booted + 1)
+        .map(|at| format!("{}_{at}_unsafe_{:016X}", hostname.trim(), wan[0].cookie))
+        .collect();
+    let found: Vec<_> = files.keys().filter(|name| names.contains(*name)).collect();
+    assert_eq!(found.len(), 1, "{files:?}, {names:?}");
+    Ok(())
+}
+
+#[test]
+fn a_connection_older_than_the_daemon_has_its_file_from_then_on() -> Result<()> {
+    let lab = Lab::new()?;
+    let older = [Plan::mixed(4)[0], Plan::mixed(4)[1]]
+        .map(|plan| traffic::open(&lab, &plan, &()))
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+    for conversation in &older {
+        conversation.talk()?;
+    }
+    capture(&lab, |daemon| {
+        // It lists the sockets that there are after it has said that it captures.
+        daemon.wait_for_summary("both are known", |s| s.get("connections", "opened") == 2)?;
+        let finish = |conversation: Conversation| conversation.finish(&());
+        older.into_iter().map(finish).collect()
+    })?;
+    Ok(())
+}

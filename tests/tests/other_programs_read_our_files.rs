@@ -1,0 +1,24 @@
+//! Promise: the files are pcap as everybody's tools know it.
+
+use anyhow::{Context, Result};
+use end_to_end::daemon::Daemon;
+use end_to_end::netns::Lab;
+use end_to_end::tools;
+use end_to_end::traffic::{self, Plan};
+
+#[test]
+fn tshark_capinfos_and_tcpdump_read_every_file_without_a_warning() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Daemon::start(&lab, &[])?;
+    let connections = traffic::run(&lab, &Plan::mixed(15), &())?;
+    daemon.wait_for_files(connections.len())?;
+    let stopped = daemon.stop()?;
+    for file in stopped.captures.published()?.values() {
+        let count = stopped.captures.read(file)?.len();
+        tools::tshark(file, count)
+            .and_then(|()| tools::capinfos(file, count))
+            .and_then(|()| tools::tcpdump(file, count))
+            .with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Promise: what is lost because the reader is too slow is counted, to the packet.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::bulk::Bulk;
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::summary::Summary;
+use end_to_end::traffic::{self, Plan};
+use end_to_end::{procfs, wait};
+use rustix::process::Signal;
+
+/// The smallest rings there are: 256 KiB hold about 2600 packets, those of candidates a quarter.
+const SMALLEST: &str = "--ring-size=256KiB";
+/// Bytes of a bulk transfer that are several times as many packets.
+const MANY: u64 = 400 << 20;
+/// How long the counters of an idle interface may take to stand still.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What the daemon says it has seen, and what the interface itself counts, of one quiet moment.
+fn seen(lab: &Lab, daemon: &mut Daemon) -> Result<(Summary, u64)> {
+    wait::until("the interface is quiet", LIMIT, || {
+        let before = procfs::packets(&lab.host, WAN)?;
+        let summary = daemon.summary()?;
+        let after = procfs::packets(&lab.host, WAN)?;
+        Ok((before == after).then_some((summary, after)))
+    })
+}
+
+#[test]
+fn a_reader_that_stops_loses_what_the_summary_says() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Daemon::start(&lab, &["--flow-source=kernel", SMALLEST])?;
+    let (before, carried_before) = seen(&lab, &mut daemon)?;
+    let bulk = Bulk::start(&lab, &())?;
+    bulk.wait_for(MANY / 10)?;
+    let mut short = Vec::new();
+    for _ in 0..2 {
+        daemon.signal(Signal::STOP)?;
+        bulk.wait_for(MANY)?;
+        // Three packets each before they are established, one candidate ring of about 650.
+        short.extend(traffic::run(&lab, &[Plan::SHORT; 300], &())?);
+        daemon.signal(Signal::CONT)?;
+        bulk.wait_for(MANY / 10)?;
+    }
+    let connections = bulk.connections().to_vec();
+    bulk.stop()?;
+    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    quiet.in_balance()?;
+    let (after, carried_after) = seen(&lab, &mut daemon)?;
+    let stopped = daemon.stop()?;
+
+    let summary = &stopped.summary;
+    println!(
+        "{:?}, {:?}",
+        summary.line("packets"),
+        summary.line("discarded")
+    );
+    summary.in_balance().context(stopped.transcript.clone())?;
+    let packets = |key| summary.get("packets", key);
+    ensure!(packets("seen") == packets("written") + packets("discarded"));
+    for reason in ["admitted_ring_full", "candidate_ring_full"] {
+        ensure!(
+            summary.get("discarded", reason) > 0,
+            "no {reason}: {summary:?}"
+        );
+    }
+    // What the kernel counts of the interface is a count that is not ours.
+    let of = |summary: &Summary| summary.get("packets", "seen");
+    assert_eq!(of(&after) - of(&before), carried_after - carried_before);
+
+    let files = stopped.captures.published()?;
+    let mut written = 0;
+    for file in files.values() {
+        written += stopped.captures.read(file)?.len() as u64;
+    }
+    assert_eq!(packets("written"), written, "{summary:?}");
+    for connection in &connections {
+        ensure!(
+            files.contains_key(&kernel_uuid(connection)),
+            "no file of {connection}"
+        );
+    }
+    // A connection that lost all its packets has no file; every other has one.
+    let opened = (short.len() + connections.len()) as u64;
+    let with_file = files.len() as u64;
+    assert_eq!(summary.get("connections", "opened"), opened, "{summary:?}");
+    assert_eq!(
+        with_file + summary.get("connections", "empty"),
+        opened,
+        "{summary:?}"
+    );
+    stopped.captures.no_partial_files()?;
+    stopped.captures.no_payload()
+}
