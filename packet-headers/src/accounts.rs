@@ -63,7 +63,7 @@ tally! {
         /// Its connection is not of the `--direction` that is wanted.
         Unwanted = "unwanted_direction",
         /// The same packet was taken at another interface.
-        Duplicate = "duplicate_at_interface",
+        Duplicate = "duplicate",
         /// It came after its flow's `--captureduration`.
         AfterCapture = "after_captureduration",
         /// It came after its flow's file had been finished: `--flowtimeout`.

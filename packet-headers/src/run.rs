@@ -2,6 +2,7 @@
 //! them all.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -61,7 +62,7 @@ async fn supervise(config: Config) -> Result<()> {
     let accounts = Arc::new(Accounts::default());
     let (mut programs, rings) = Programs::load(&load_options(&config))?;
     filters::set(&mut programs, &config.filters)?;
-    let counters = programs.take_counters()?;
+    let counters = Arc::new(programs.take_counters()?);
     let mut kernel_log = programs.take_logger()?;
     let (sink, events) = events::queues(config.sizes.shards);
     let shared = Shared {
@@ -76,14 +77,16 @@ async fn supervise(config: Config) -> Result<()> {
         .map(|interface| CaptureLinks::attach(&mut programs, interface))
         .collect::<Result<Vec<_>>>()?;
     let events = RingReader::new(rings.events)?;
-    let sources = Sources::start(&config, &mut programs, events, &sink, &accounts)?;
+    let sources = Sources::start(&config, &mut programs, events, &sink, &accounts).await?;
     drop(sink);
     say(&Screen(&config, &interfaces))?;
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
-    drop(links);
-    settle(&counters).await?;
+    let detached = Arc::clone(&counters);
+    // Not here: to detach may take long on a busy host, and a second signal is to be heard.
     let stop = tokio::task::spawn_blocking(move || {
+        drop(links);
+        settle(&detached)?;
         sources.stop()?;
         pipeline.stop()
     });
@@ -153,10 +156,10 @@ fn own_sockets_only(config: &Config) -> Option<u64> {
 }
 
 /// Waits until no program runs any more: the counters stand still.
-async fn settle(counters: &KernelCounters) -> Result<()> {
+fn settle(counters: &KernelCounters) -> Result<()> {
     let mut before = counters.read()?.get(Counter::Seen);
     for _ in 0..SETTLE_TRIES {
-        tokio::time::sleep(SETTLE).await;
+        thread::sleep(SETTLE);
         let now = counters.read()?.get(Counter::Seen);
         if now == before {
             break;

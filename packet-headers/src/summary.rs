@@ -1,5 +1,6 @@
 //! The accounts as a few lines of text: at exit, and whenever SIGUSR1 asks.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
@@ -33,19 +34,24 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// Names and numbers of the packets that are in no file, kernel first.
-    fn discards(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    /// Names and numbers of the packets that are in no file. Kernel and daemon discard for some
+    /// reasons alike: whichever of them met the packet first.
+    fn discards(&self) -> BTreeMap<&'static str, u64> {
         let kernel = Counter::DISCARDED
             .iter()
             .map(|&counter| (counter.name(), self.kernel.get(counter)))
             .filter(|&(_, packets)| packets > 0);
-        kernel.chain(self.accounts.discards.nonzero())
+        let mut sum = BTreeMap::new();
+        for (name, packets) in kernel.chain(self.accounts.discards.nonzero()) {
+            *sum.entry(name).or_default() += packets;
+        }
+        sum
     }
 
     /// How many packets are in no account, or in two when it is negative.
     #[must_use]
     pub fn imbalance(&self) -> i128 {
-        let discarded: u64 = self.discards().map(|(_, packets)| packets).sum();
+        let discarded: u64 = self.discards().values().sum();
         let accounted = i128::from(self.written) + i128::from(discarded) + i128::from(self.held);
         i128::from(self.kernel.get(Counter::Seen)) - accounted
     }
@@ -53,7 +59,7 @@ impl<'a> Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let discarded: u64 = self.discards().map(|(_, packets)| packets).sum();
+        let discarded: u64 = self.discards().values().sum();
         writeln!(
             out,
             "packets: seen={} written={} discarded={discarded} held={}",

@@ -26,11 +26,15 @@ const LINKER_VERSION: &str = "0.13.0";
 /// The LLVMs that this bpf-linker can be built with.
 const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 4] = [
+const TEST_TOOLS: [(&str, &str); 8] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
     ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("bpftool", "bpftool"),
+    ("setpriv", "util-linux"),
+    ("prlimit", "util-linux"),
 ];
 
 /// Makes the toolchain exist; prints nothing when it does.

@@ -37,7 +37,7 @@ struct Sockets {
 impl Sources {
     /// Starts what the configuration asks for. The interfaces must be captured already: what is
     /// opened from now on has all its packets then.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         config: &Config,
         programs: &mut Programs,
         ring: RingReader,
@@ -61,7 +61,10 @@ impl Sources {
             let follow = tcpinfo::follow(socket, sink.clone(), Arc::clone(accounts), teach);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
-        if config.existing {
+        if config.existing && prefix.get().is_some() {
+            // Before we say that we capture: what is open then is captured.
+            announce_existing(prefix, sink.clone()).await;
+        } else if config.existing {
             let announce = announce_existing(prefix, sink.clone());
             sources.tasks.push(tokio::spawn(announce).abort_handle());
         }

@@ -36,13 +36,17 @@ impl Directories {
     /// When one cannot be made or written, or they are on different filesystems.
     pub fn prepare(data: &Path, partial: &Path) -> Result<Self> {
         for directory in [data, partial] {
-            fs::create_dir_all(directory)
-                .with_context(|| format!("making the directory {}", directory.display()))?;
+            fs::create_dir_all(directory).with_context(|| {
+                let directory = directory.display();
+                format!("making the directory {directory}: --datadir can name another one")
+            })?;
         }
         let probe = partial.join(format!(".probe.{}", std::process::id()));
         let goal = data.join(format!(".probe.{}", std::process::id()));
-        fs::write(&probe, b"")
-            .with_context(|| format!("writing into the directory {}", partial.display()))?;
+        fs::write(&probe, b"").with_context(|| {
+            let directory = partial.display();
+            format!("writing into the directory {directory}: --datadir can name another one")
+        })?;
         let renamed = fs::rename(&probe, &goal);
         let removed = fs::remove_file(if renamed.is_ok() { &goal } else { &probe });
         renamed.with_context(|| {

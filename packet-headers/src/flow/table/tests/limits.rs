@@ -166,13 +166,13 @@ fn a_packet_that_two_interfaces_show_is_taken_once() {
         bench.interface = 2;
         bench.data(1, 100 + number);
     }
-    assert_eq!(bench.refused["duplicate_at_interface"], 10);
+    assert_eq!(bench.refused["duplicate"], 10);
     // The first interface went down: after a second of silence the other one is home.
     bench.until(990);
     bench.data(1, 200);
     bench.until(1020);
     bench.data(1, 20);
-    assert_eq!(bench.refused["duplicate_at_interface"], 11);
+    assert_eq!(bench.refused["duplicate"], 11);
     bench.shut_down();
     let kept: Vec<u32> = (0..10).chain([20]).collect();
     assert_eq!(bench.files(), [("a", &kept[..])]);
