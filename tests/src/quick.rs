@@ -16,7 +16,7 @@ use crate::traffic::{Connection, Ending, Observer};
 /// How long each connection is open.
 const LASTS: Duration = Duration::from_millis(2);
 
-/// Makes `count` connections from the peer, each [`LASTS`] long, one after another.
+/// Makes `count` connections from the peer, each `LASTS` long, one after another.
 ///
 /// # Errors
 /// A connection that did not go as planned.
@@ -44,7 +44,7 @@ pub fn run(lab: &Lab, count: usize, observer: &dyn Observer) -> Result<Vec<Conne
     })
 }
 
-/// A tcp-info that looks at the open connections every [`Poll::PERIOD`] and knows no others.
+/// A tcp-info that looks at the open connections every 10 ms and knows no others.
 #[derive(Debug)]
 pub struct Poll<'a> {
     stand_in: &'a StandIn,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod limits;
+mod model;
 
 use std::collections::BTreeSet;
 
