@@ -15,6 +15,15 @@ const IDLE: u64 = 10_000;
 const LINGER: u64 = 1000;
 const DONE_MEMORY: u64 = 300_000;
 
+#[derive(Debug, Clone)]
+struct Packet {
+    client: u16,
+    number: u32,
+    flags: u8,
+    sequence: u32,
+    from_client: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Candidate,
@@ -56,7 +65,14 @@ struct Model {
 }
 
 impl Model {
-    fn packet(&mut self, client: u16, number: u32, flags: u8, sequence: u32, from: bool, now: u64) {
+    fn packet(&mut self, packet: &Packet, now: u64) {
+        let &Packet {
+            client,
+            number,
+            flags,
+            sequence,
+            from_client: from,
+        } = packet;
         let first_syn = flags & (TCP_SYN | TCP_ACK) == TCP_SYN;
         let latest = self.list.iter().rposition(|c| c.client == client);
         let begins = latest.is_none_or(|at| {
@@ -87,7 +103,7 @@ impl Model {
                 self.finish(at, Some("after_captureduration"));
                 Some("after_captureduration")
             }
-            _ => None,
+            State::Candidate | State::Named { .. } => None,
         };
         match refusal {
             Some(reason) => *self.out.refused.entry(reason).or_default() += 1,
@@ -147,7 +163,9 @@ impl Model {
                 _ if connection.closed.is_some() => self.finish(at, None),
                 _ if connection.ended.is_some() => self.finish(at, Some("after_end")),
                 _ if captured => self.finish(at, Some("after_captureduration")),
-                _ => self.finish(at, Some("after_flowtimeout")),
+                State::Candidate | State::Named { .. } => {
+                    self.finish(at, Some("after_flowtimeout"));
+                }
             }
         }
     }
@@ -232,7 +250,7 @@ impl Connection {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Packet(u16, u8, u32, bool),
+    Packet(Packet),
     Open(u16, u8, bool, u64),
     Close(u16, u8),
     Wait(u64),
@@ -247,7 +265,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         12 => (0u16..3, flags, 0u32..3, prop::bool::weighted(0.7))
-            .prop_map(|(n, flags, isn, from)| Step::Packet(n, flags, isn, from)),
+            .prop_map(|(client, flags, sequence, from_client)| Step::Packet(Packet { client, number: 0, flags, sequence, from_client })),
         3 => (0u16..3, 0u8..4, any::<bool>(), 0u64..3000)
             .prop_map(|(n, name, accepting, ago)| Step::Open(n, name, accepting, ago)),
         2 => (0u16..3, 0u8..4).prop_map(|(n, name)| Step::Close(n, name)),
@@ -265,12 +283,14 @@ proptest! {
         let mut number = 0;
         for step in steps {
             match step {
-                Step::Packet(n, flags, sequence, from_client) => {
-                    model.packet(n, number, flags, sequence, from_client, bench.now);
-                    if from_client {
-                        bench.send(n, number, flags, sequence);
+                Step::Packet(packet) => {
+                    let packet = Packet { number, ..packet };
+                    model.packet(&packet, bench.now);
+                    let Packet { client, flags, sequence, .. } = packet;
+                    if packet.from_client {
+                        bench.send(client, number, flags, sequence);
                     } else {
-                        bench.reply(n, number, flags, sequence);
+                        bench.reply(client, number, flags, sequence);
                     }
                     number += 1;
                 }
