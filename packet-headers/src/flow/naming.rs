@@ -15,39 +15,47 @@ impl FlowTable {
             return self.issue(EventIssue::Repeated);
         }
         let key = FlowKey::new(open.local, open.remote);
+        if self.meant(key, &open).is_none() && self.has_other_end(key, &open) {
+            return self.rename(key, open);
+        }
         if self.named >= self.limits.flows || !self.make_room(OVERHEAD) {
             return self.refuse(key, &open, Discard::TooManyFlows);
         }
         if !self.wants(key, &open) {
             return self.refuse(key, &open, Discard::Unwanted);
         }
-        let incarnations = self.flows.entry(key).or_default();
-        // The youngest that can be meant: an older one's Open was missed, if it is not on its way.
-        let candidate = incarnations
-            .iter()
-            .rposition(|connection| connection.can_be_opened_at(open.at));
-        if let Some(at) = candidate {
-            let connection = &incarnations[at];
-            let (serial, cost) = (connection.serial, connection.block.capacity());
+        if let Some(candidate) = self.meant(key, &open) {
+            let (serial, cost) = (candidate.serial, candidate.block.capacity());
             self.candidate_bytes -= cost + OVERHEAD;
             self.buffered_bytes += cost;
             return self.name(key, serial, open);
         }
-        let second_socket = incarnations
-            .iter()
-            .any(|connection| connection.has_other_end(&open, self.timing.uuid_wait));
-        if second_socket {
-            return self.rename(key, open);
-        }
         // Opened before its first packet: it goes before any candidate, which began later.
         let serial = self.next_serial;
         self.next_serial += 1;
+        let incarnations = self.flows.entry(key).or_default();
         let place = incarnations
             .iter()
             .position(|connection| connection.start > open.at)
             .unwrap_or(incarnations.len());
         incarnations.insert(place, Box::new(Connection::new(serial, open.at)));
         self.name(key, serial, open);
+    }
+
+    /// The candidate that an Open names: the youngest that can be meant. An older one's Open was
+    /// missed, if it is not on its way.
+    fn meant(&self, key: FlowKey, open: &Open) -> Option<&Connection> {
+        let incarnations = self.flows.get(&key)?;
+        let mut youngest_first = incarnations.iter().rev();
+        let meant = youngest_first.find(|connection| connection.can_be_opened_at(open.at));
+        meant.map(|connection| &**connection)
+    }
+
+    /// Whether an Open speaks of the other socket of a connection that is being captured.
+    fn has_other_end(&self, key: FlowKey, open: &Open) -> bool {
+        let wait = self.timing.uuid_wait;
+        let mut incarnations = self.flows.get(&key).into_iter().flatten();
+        incarnations.any(|connection| connection.has_other_end(open, wait))
     }
 
     /// Whether the operator wants a connection of this direction. One whose SYN we did not see is
@@ -57,10 +65,7 @@ impl FlowTable {
             (Wanted::All, _) => return true,
             (_, Some(role)) => Some(role == Role::Connecting),
             (_, None) => {
-                let incarnations = self.flows.get(&key);
-                let mut meant = incarnations.into_iter().flatten().rev();
-                let meant = meant.find(|connection| connection.can_be_opened_at(open.at));
-                let by = meant.and_then(|connection| connection.begun_by());
+                let by = self.meant(key, open).and_then(Connection::begun_by);
                 by.map(|end| end == open.local)
             }
         };
@@ -69,14 +74,15 @@ impl FlowTable {
 
     /// Leaves a connection without a name: its packets are not wanted, here and in the kernel.
     fn refuse(&mut self, key: FlowKey, open: &Open, reason: Discard) {
-        let incarnations = self.flows.get(&key);
-        let mut meant = incarnations.into_iter().flatten().rev();
-        let meant = meant.find(|connection| connection.can_be_opened_at(open.at));
-        if let Some(serial) = meant.map(|connection| connection.serial) {
+        let candidate = self.meant(key, open).map(|candidate| candidate.serial);
+        if let Some(serial) = candidate {
             self.give_up(key, serial, reason);
         }
-        self.actions.push(Action::Release(key, open.cookie));
-        self.actions.push(Action::Ignore(key));
+        // Not while an earlier connection of the four-tuple is known: the kernel could not tell.
+        if !self.flows.contains_key(&key) {
+            self.actions.push(Action::Release(key, open.cookie));
+            self.actions.push(Action::Ignore(key));
+        }
         self.issue(EventIssue::Refused);
     }
 

@@ -37,6 +37,20 @@ fn connections_above_the_bound_are_refused_and_ignored() {
 }
 
 #[test]
+fn the_second_socket_of_a_captured_connection_is_no_flow_too_many() {
+    let limits = Limits { flows: 1, ..ROOMY };
+    let mut bench = Bench::new(limits);
+    bench.syn(1, 1, 7);
+    bench.open_as(1, "connecting", 0, Role::Connecting);
+    bench.open_as(1, "accepting", 0, Role::Accepting);
+    bench.data(1, 2);
+    assert_eq!(bench.issues, [EventIssue::SecondSocket]);
+    assert!(bench.ignored.is_empty() && bench.released == 0);
+    bench.shut_down();
+    assert_eq!(bench.files(), [("accepting", &[1, 2][..])]);
+}
+
+#[test]
 fn without_memory_for_it_a_new_flow_is_refused_and_older_ones_go_on() {
     let limits = Limits {
         memory: 8 * 1024,
