@@ -14,6 +14,14 @@ use crate::traffic::Connection;
 /// How far our time of a packet may be from tcpdump's: nanoseconds.
 const TOLERANCE: u64 = 1_000_000;
 
+/// How far apart the times of one packet in [`RARE`] may be. tcpdump has the time at which a packet
+/// was queued for the receiving processor, we have that at which it is looked at; when the
+/// machine takes the processor away in between, they are apart by as long as it does.
+const PREEMPTED: u64 = 100_000_000;
+
+/// One packet in so many may be further than [`TOLERANCE`] away, and one in any case.
+const RARE: usize = 1000;
+
 /// The packets of tcpdump's file: those of each pair of addresses, cut at each new SYN.
 #[derive(Debug)]
 pub struct Oracle {
@@ -83,6 +91,7 @@ impl Oracle {
     ) -> Result<()> {
         let mut files = captures.published()?;
         let mut seen: HashMap<_, usize> = HashMap::new();
+        let (mut late, mut all) = (0, 0);
         for connection in connections {
             let (host, peer) = (connection.host, connection.peer);
             let count = seen.entry(key(host, peer)).or_default();
@@ -93,8 +102,14 @@ impl Oracle {
                 .remove(&name)
                 .with_context(|| format!("no file {name} for {connection}"))?;
             let ours = captures.read(&file)?;
-            equal(&ours, theirs).with_context(|| format!("{} of {connection}", file.display()))?;
+            late += equal_within(&ours, theirs, PREEMPTED)
+                .with_context(|| format!("{} of {connection}", file.display()))?;
+            all += ours.len();
         }
+        ensure!(
+            late <= 1 + all / RARE,
+            "the times of {late} of {all} packets are more than {TOLERANCE} ns apart"
+        );
         ensure!(files.is_empty(), "files of no connection: {files:?}");
         captures.no_partial_files()?;
         captures.no_payload()
@@ -111,8 +126,16 @@ fn key(a: SocketAddr, b: SocketAddr) -> (SocketAddr, SocketAddr) {
 /// # Errors
 /// The first difference.
 pub fn equal(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
+    equal_within(ours, theirs, TOLERANCE).map(drop)
+}
+
+/// [`equal`], with times that are at most `bound` nanoseconds apart; of how many packets they are
+/// more than [`TOLERANCE`] apart.
+fn equal_within(ours: &[Packet], theirs: &[Packet], bound: u64) -> Result<usize> {
+    let mut late = 0;
     for (way, ours, theirs) in directions(ours, theirs)? {
-        let (_, left) = pair(&way, &ours, &theirs)?;
+        let (_, left, beyond) = pair(&way, &ours, &theirs, bound)?;
+        late += beyond;
         ensure!(
             left.is_empty(),
             "{way}: we have {} packets, tcpdump has {}; the first that we lack: {}",
@@ -121,7 +144,7 @@ pub fn equal(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
             left[0]
         );
     }
-    Ok(())
+    Ok(late)
 }
 
 /// Checks that our packets are tcpdump's in each direction, but for missing ones that `may_miss`
@@ -154,7 +177,7 @@ pub fn equal_but(
 /// The first difference, or the first packet of before that moment that we do not have.
 pub fn equal_until(ours: &[Packet], theirs: &[Packet], moment: u64) -> Result<()> {
     for (way, ours, theirs) in directions(ours, theirs)? {
-        let (last, left) = pair(&way, &ours, &theirs)?;
+        let (last, left, _) = pair(&way, &ours, &theirs, TOLERANCE)?;
         // A packet that is missing before others that are there is a hole, not an end.
         let end = moment.max(last.saturating_sub(TOLERANCE));
         if let Some(missing) = left.iter().find(|packet| packet.time < end) {
@@ -201,23 +224,28 @@ fn directions<'a>(ours: &'a [Packet], theirs: &'a [Packet]) -> Result<[Direction
 /// that: no packet may be more than [`TOLERANCE`] away.
 const OVERTAKING: usize = 64;
 
-/// Finds for each of our packets tcpdump's; the time of the last of those, and tcpdump's others.
-fn pair<'a>(way: &str, ours: &[&Packet], theirs: &[&'a Packet]) -> Result<(u64, Vec<&'a Packet>)> {
+/// The time of the last packet of tcpdump's that we have, its others, and how many of ours are more
+/// than [`TOLERANCE`] away from theirs.
+type Paired<'a> = (u64, Vec<&'a Packet>, usize);
+
+/// Finds for each of our packets tcpdump's, at most `bound` nanoseconds away.
+fn pair<'a>(way: &str, ours: &[&Packet], theirs: &[&'a Packet], bound: u64) -> Result<Paired<'a>> {
     let mut left: VecDeque<_> = theirs.iter().copied().collect();
-    let mut last = 0;
+    let (mut last, mut beyond) = (0, 0);
     for (at, our) in ours.iter().enumerate() {
         let mut near = left.iter().take(OVERTAKING);
-        let found = near.position(|their| same(our, their).is_ok());
+        let found = near.position(|their| same(our, their, bound).is_ok());
         let Some(their) = found.and_then(|place| left.remove(place)) else {
             let Some(their) = left.front() else {
                 bail!("{way}, packet {at}: tcpdump does not have {our}");
             };
-            let difference = same(our, their).expect_err("it was not found");
+            let difference = same(our, their, bound).expect_err("it was not found");
             bail!("{way}, packet {at}: {difference}\n  ours:    {our}\n  tcpdump: {their}");
         };
         last = last.max(their.time);
+        beyond += usize::from(our.time.abs_diff(their.time) > TOLERANCE);
     }
-    Ok((last, left.into()))
+    Ok((last, left.into(), beyond))
 }
 
 /// [`pair`], where any number of packets may be missing of ours; those.
@@ -236,7 +264,7 @@ fn pair_with_gaps<'a>(
         let found = left
             .iter()
             .take(OVERTAKING)
-            .position(|their| same(our, their).is_ok());
+            .position(|their| same(our, their, TOLERANCE).is_ok());
         let found = found.and_then(|place| left.remove(place));
         found.with_context(|| format!("{way}, packet {at}: tcpdump does not have {our}"))?;
     }
@@ -244,7 +272,7 @@ fn pair_with_gaps<'a>(
     Ok(missing)
 }
 
-fn same(our: &Packet, their: &Packet) -> Result<()> {
+fn same(our: &Packet, their: &Packet, bound: u64) -> Result<()> {
     ensure!(our.wire_len == their.wire_len, "the wire length differs");
     ensure!(
         our.captured.len() == their.header_len,
@@ -257,137 +285,9 @@ fn same(our: &Packet, their: &Packet) -> Result<()> {
         bail!("header byte {at} differs");
     }
     let apart = our.time.abs_diff(their.time);
-    ensure!(apart <= TOLERANCE, "the times are {apart} ns apart");
+    ensure!(apart <= bound, "the times are {apart} ns apart");
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A packet of `len` wire bytes, 54 of which are headers, and all of which are captured.
-    fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
-        let (a, b) = ("10.0.0.1:1", "10.0.0.2:2");
-        let (from, to) = if way { (a, b) } else { (b, a) };
-        Packet {
-            time,
-            wire_len: len,
-            captured: vec![sequence.to_le_bytes()[0]; len as usize],
-            header_len: 54,
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
-            sequence,
-            opens: sequence == 0,
-            ends: false,
-            synchronizes: sequence == 0,
-        }
-    }
-
-    fn tcpdump() -> Vec<Packet> {
-        vec![
-            packet(true, 1_000, 0, 54),
-            packet(false, 2_000, 1, 54),
-            packet(true, 3_000, 2, 100),
-            packet(false, 4_000, 3, 54),
-        ]
-    }
-
-    fn ours() -> Vec<Packet> {
-        let mut packets = tcpdump();
-        for packet in &mut packets {
-            packet.captured.truncate(54);
-        }
-        packets
-    }
-
-    #[test]
-    fn equal_captures_are_equal() {
-        equal(&ours(), &tcpdump()).unwrap();
-        equal_until(&ours(), &tcpdump(), u64::MAX).unwrap();
-        equal_until(&ours()[..3], &tcpdump(), 4_000).unwrap();
-    }
-
-    #[test]
-    fn every_difference_is_told() {
-        type Change = fn(&mut Vec<Packet>);
-        let cases: [(Change, &str); 8] = [
-            (|p| p[2].wire_len = 54, "wire length"),
-            (|p| p[2].captured.push(0), "55 bytes captured of 54"),
-            (|p| p[2].captured.truncate(53), "53 bytes captured of 54"),
-            (|p| p[2].captured[53] ^= 1, "header byte 53"),
-            (|p| p[3].time += TOLERANCE + 1, "ns apart"),
-            (|p| p[2].time = 1, "order of time"),
-            (|p| drop(p.pop()), "we have 1 packets, tcpdump has 2"),
-            (|p| p[1].from.set_port(9), "another connection"),
-        ];
-        for (change, told) in cases {
-            let mut packets = ours();
-            change(&mut packets);
-            let message = equal(&packets, &tcpdump()).unwrap_err().to_string();
-            assert!(message.contains(told), "{message}");
-        }
-    }
-
-    #[test]
-    fn gaps_are_where_they_may_be() {
-        let mut theirs = tcpdump();
-        let long = 200;
-        theirs.extend((4..long).map(|n| packet(true, u64::from(n) * TOLERANCE, n, 54)));
-        let mut ours = theirs.clone();
-        ours.iter_mut()
-            .for_each(|packet| packet.captured.truncate(54));
-        assert_eq!(equal_but(&ours, &theirs, |_| false).unwrap(), 0);
-        ours.drain(10..190);
-        assert_eq!(equal_but(&ours, &theirs, |_| true).unwrap(), 180);
-        let error = equal_but(&ours, &theirs, |packet| packet.sequence != 20).unwrap_err();
-        assert!(error.to_string().contains("missing is"), "{error}");
-        ours[11].captured[53] ^= 1;
-        assert!(equal_but(&ours, &theirs, |_| true).is_err());
-    }
-
-    #[test]
-    fn packets_may_overtake_within_the_tolerance_only() {
-        let mut theirs = tcpdump();
-        theirs.swap(0, 2);
-        equal(&ours(), &theirs).unwrap();
-        let mut late = ours();
-        late[2].time += TOLERANCE + 1;
-        late[3].time = late[2].time;
-        assert!(equal(&late, &theirs).is_err());
-    }
-
-    #[test]
-    fn a_capture_that_ends_early_is_told() {
-        let error = equal_until(&ours()[..2], &tcpdump(), 3_500).unwrap_err();
-        assert!(error.to_string().contains("500 ns before"), "{error}");
-        let mut holed = ours();
-        holed.remove(0);
-        for packet in &mut holed {
-            packet.time += TOLERANCE;
-        }
-        let mut theirs = tcpdump();
-        theirs[2].time += 2 * TOLERANCE;
-        theirs[3].time += 2 * TOLERANCE;
-        let error = equal_until(&holed, &theirs, 0).unwrap_err();
-        assert!(error.to_string().contains("before the end"), "{error}");
-        let error = equal_until(&ours(), &tcpdump()[..3], 0).unwrap_err();
-        assert!(
-            error.to_string().contains("tcpdump does not have"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_new_syn_is_a_new_connection_and_a_repeated_one_is_not() {
-        let mut packets = tcpdump();
-        packets.insert(1, packet(true, 1_500, 0, 54));
-        let mut again = packet(true, 9_000, 7, 54);
-        again.opens = true;
-        packets.push(again.clone());
-        let (a, b) = (again.from, again.to);
-        let oracle = Oracle::new(packets);
-        assert_eq!(oracle.connection(a, b, 0).unwrap().len(), 5);
-        assert_eq!(oracle.connection(b, a, 1).unwrap(), [again]);
-        assert!(oracle.connection(a, b, 2).is_err());
-    }
-}
+mod tests;

@@ -1,0 +1,129 @@
+//! The judge itself.
+
+use super::*;
+
+/// A packet of `len` wire bytes, 54 of which are headers, and all of which are captured.
+fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
+    let (a, b) = ("10.0.0.1:1", "10.0.0.2:2");
+    let (from, to) = if way { (a, b) } else { (b, a) };
+    Packet {
+        time,
+        wire_len: len,
+        captured: vec![sequence.to_le_bytes()[0]; len as usize],
+        header_len: 54,
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        sequence,
+        opens: sequence == 0,
+        ends: false,
+        synchronizes: sequence == 0,
+    }
+}
+
+fn tcpdump() -> Vec<Packet> {
+    vec![
+        packet(true, 1_000, 0, 54),
+        packet(false, 2_000, 1, 54),
+        packet(true, 3_000, 2, 100),
+        packet(false, 4_000, 3, 54),
+    ]
+}
+
+fn ours() -> Vec<Packet> {
+    let mut packets = tcpdump();
+    for packet in &mut packets {
+        packet.captured.truncate(54);
+    }
+    packets
+}
+
+#[test]
+fn equal_captures_are_equal() {
+    equal(&ours(), &tcpdump()).unwrap();
+    equal_until(&ours(), &tcpdump(), u64::MAX).unwrap();
+    equal_until(&ours()[..3], &tcpdump(), 4_000).unwrap();
+}
+
+#[test]
+fn every_difference_is_told() {
+    type Change = fn(&mut Vec<Packet>);
+    let cases: [(Change, &str); 8] = [
+        (|p| p[2].wire_len = 54, "wire length"),
+        (|p| p[2].captured.push(0), "55 bytes captured of 54"),
+        (|p| p[2].captured.truncate(53), "53 bytes captured of 54"),
+        (|p| p[2].captured[53] ^= 1, "header byte 53"),
+        (|p| p[3].time += TOLERANCE + 1, "ns apart"),
+        (|p| p[2].time = 1, "order of time"),
+        (|p| drop(p.pop()), "we have 1 packets, tcpdump has 2"),
+        (|p| p[1].from.set_port(9), "another connection"),
+    ];
+    for (change, told) in cases {
+        let mut packets = ours();
+        change(&mut packets);
+        let message = equal(&packets, &tcpdump()).unwrap_err().to_string();
+        assert!(message.contains(told), "{message}");
+    }
+}
+
+#[test]
+fn gaps_are_where_they_may_be() {
+    let mut theirs = tcpdump();
+    let long = 200;
+    theirs.extend((4..long).map(|n| packet(true, u64::from(n) * TOLERANCE, n, 54)));
+    let mut ours = theirs.clone();
+    ours.iter_mut()
+        .for_each(|packet| packet.captured.truncate(54));
+    assert_eq!(equal_but(&ours, &theirs, |_| false).unwrap(), 0);
+    ours.drain(10..190);
+    assert_eq!(equal_but(&ours, &theirs, |_| true).unwrap(), 180);
+    let error = equal_but(&ours, &theirs, |packet| packet.sequence != 20).unwrap_err();
+    assert!(error.to_string().contains("missing is"), "{error}");
+    ours[11].captured[53] ^= 1;
+    assert!(equal_but(&ours, &theirs, |_| true).is_err());
+}
+
+#[test]
+fn packets_may_overtake_within_the_tolerance_only() {
+    let mut theirs = tcpdump();
+    theirs.swap(0, 2);
+    equal(&ours(), &theirs).unwrap();
+    let mut late = ours();
+    late[2].time += TOLERANCE + 1;
+    late[3].time = late[2].time;
+    assert!(equal(&late, &theirs).is_err());
+}
+
+#[test]
+fn a_capture_that_ends_early_is_told() {
+    let error = equal_until(&ours()[..2], &tcpdump(), 3_500).unwrap_err();
+    assert!(error.to_string().contains("500 ns before"), "{error}");
+    let mut holed = ours();
+    holed.remove(0);
+    for packet in &mut holed {
+        packet.time += TOLERANCE;
+    }
+    let mut theirs = tcpdump();
+    theirs[2].time += 2 * TOLERANCE;
+    theirs[3].time += 2 * TOLERANCE;
+    let error = equal_until(&holed, &theirs, 0).unwrap_err();
+    assert!(error.to_string().contains("before the end"), "{error}");
+    let error = equal_until(&ours(), &tcpdump()[..3], 0).unwrap_err();
+    assert!(
+        error.to_string().contains("tcpdump does not have"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_new_syn_is_a_new_connection_and_a_repeated_one_is_not() {
+    let mut packets = tcpdump();
+    packets.insert(1, packet(true, 1_500, 0, 54));
+    let mut again = packet(true, 9_000, 7, 54);
+    again.opens = true;
+    packets.push(again.clone());
+    let (a, b) = (again.from, again.to);
+    let oracle = Oracle::new(packets);
+    assert_eq!(oracle.connection(a, b, 0).unwrap().len(), 5);
+    assert_eq!(oracle.connection(b, a, 1).unwrap(), [again]);
+    assert!(oracle.connection(a, b, 2).is_err());
+}
