@@ -177,7 +177,11 @@ pub fn equal_but(
 /// The first difference, or the first packet of before that moment that we do not have.
 pub fn equal_until(ours: &[Packet], theirs: &[Packet], moment: u64) -> Result<()> {
     for (way, ours, theirs) in directions(ours, theirs)? {
-        let (last, left, _) = pair(&way, &ours, &theirs, TOLERANCE)?;
+        let (last, left, late) = pair(&way, &ours, &theirs, PREEMPTED)?;
+        ensure!(
+            late <= 1 + ours.len() / RARE,
+            "{way}: the times of {late} packets are more than {TOLERANCE} ns apart"
+        );
         // A packet that is missing before others that are there is a hole, not an end.
         let end = moment.max(last.saturating_sub(TOLERANCE));
         if let Some(missing) = left.iter().find(|packet| packet.time < end) {
