@@ -128,13 +128,9 @@ impl Programs {
     /// # Errors
     /// When the object has no such maps.
     pub fn take_counters(&mut self) -> Result<KernelCounters> {
-        let mut take = |name: &str| {
-            let map = self.ebpf.take_map(name);
-            map.with_context(|| format!("the eBPF object has no map {name}"))
-        };
         KernelCounters::new(
-            take(settings::PACKET_COUNTERS)?,
-            take(settings::EVENT_COUNTERS)?,
+            self.take(settings::PACKET_COUNTERS)?,
+            self.take(settings::EVENT_COUNTERS)?,
         )
     }
 
@@ -143,11 +139,12 @@ impl Programs {
     /// # Errors
     /// When the object has no such maps.
     pub fn take_admission(&mut self) -> Result<Admission> {
-        let mut take = |name: &str| {
-            let map = self.ebpf.take_map(name);
-            map.with_context(|| format!("the eBPF object has no map {name}"))
-        };
-        Admission::new(take(settings::FLOWS)?, take(settings::IGNORED)?)
+        Admission::new(self.take(settings::FLOWS)?, self.take(settings::IGNORED)?)
+    }
+
+    fn take(&mut self, name: &str) -> Result<Map> {
+        let map = self.ebpf.take_map(name);
+        map.with_context(|| format!("the eBPF object has no map {name}"))
     }
 
     /// The log lines of the programs; to be taken once.

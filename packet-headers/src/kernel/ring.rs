@@ -26,11 +26,7 @@ impl RingReader {
     pub fn new(ring: RingBuf<MapData>) -> Result<Self> {
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).context("making an epoll instance")?;
-        // Edge-triggered: woken when the program says so, not whenever the ring holds something,
-        // which on a busy host is always.
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, &ring, epoll::EventData::new_u64(0), flags)
-            .context("watching a ring buffer")?;
+        watch(&epoll, &ring)?;
         Ok(Self { ring, epoll })
     }
 
@@ -50,13 +46,6 @@ impl RingReader {
         }
     }
 
-    /// Lets a second ring's writer wake this reader too.
-    fn watch(&self, other: &RingBuf<MapData>) -> Result<()> {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&self.epoll, other, epoll::EventData::new_u64(1), flags)
-            .context("watching a ring buffer")
-    }
-
     /// Shows the next item to `look`; false when there is none.
     #[inline]
     pub fn next(&mut self, look: impl FnOnce(&[u8])) -> bool {
@@ -68,6 +57,15 @@ impl RingReader {
             None => false,
         }
     }
+}
+
+/// Lets a ring's writer wake those who wait.
+///
+/// Edge-triggered: woken when the program says so, not whenever the ring holds something, which on a
+/// busy host is always.
+fn watch(epoll: &OwnedFd, ring: &RingBuf<MapData>) -> Result<()> {
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    epoll::add(epoll, ring, epoll::EventData::new_u64(0), flags).context("watching a ring buffer")
 }
 
 /// The two lanes of one shard as one stream, in the order in which packets passed.
@@ -85,7 +83,8 @@ impl PacketReader {
     /// When the kernel has no epoll instance to spare.
     pub fn new(rings: PacketRings) -> Result<Self> {
         let admitted = RingReader::new(rings.admitted)?;
-        admitted.watch(&rings.candidate)?;
+        // Either lane's writer wakes the reader.
+        watch(&admitted.epoll, &rings.candidate)?;
         Ok(Self {
             admitted,
             candidate: rings.candidate,
