@@ -1,5 +1,7 @@
 //! The direction-free name of a connection: both ends, the lower one first.
 
+use core::net::{IpAddr, Ipv6Addr};
+
 /// One end of a TCP connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +39,13 @@ impl Endpoint {
     pub const fn octets(&self) -> [u8; 16] {
         let address = ((self.address[0] as u128) << 64) | self.address[1] as u128;
         address.to_be_bytes()
+    }
+
+    /// The address: IPv4 when it is v4-mapped.
+    #[must_use]
+    pub const fn ip(&self) -> IpAddr {
+        let address = ((self.address[0] as u128) << 64) | self.address[1] as u128;
+        Ipv6Addr::from_bits(address).to_canonical()
     }
 
     /// The port number.

@@ -127,6 +127,10 @@ pub struct Packet<'ring> {
     pub sequence: u32,
     /// TCP flags, the low eight.
     pub tcp_flags: u8,
+    /// Where in the headers the IP header begins.
+    pub l3_offset: u16,
+    /// Where in the headers the TCP header begins.
+    pub l4_offset: u16,
     /// Link, IP and TCP header, to the byte.
     pub headers: &'ring [u8],
 }
@@ -152,9 +156,9 @@ impl<'ring> Packet<'ring> {
             .ok_or(BadRecord::Short)?;
         let header_len = usize::from(u16_at(header, 16));
         let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
-        let l3 = usize::from(u16_at(header, 18));
-        let l4 = usize::from(u16_at(header, 20));
-        let (ip, tcp) = ip_and_tcp(headers, l3, l4).ok_or(BadRecord::Offsets)?;
+        let (l3_offset, l4_offset) = (u16_at(header, 18), u16_at(header, 20));
+        let ip_and_tcp = ip_and_tcp(headers, l3_offset.into(), l4_offset.into());
+        let (ip, tcp) = ip_and_tcp.ok_or(BadRecord::Offsets)?;
         let (source, destination) = ends(ip, tcp).ok_or(BadRecord::Offsets)?;
         let vlan_protocol = u16_at(header, 24);
         Ok(Self {
@@ -177,6 +181,8 @@ impl<'ring> Packet<'ring> {
             destination,
             sequence: u32::from_be_bytes(chunk(tcp, 4)),
             tcp_flags: tcp[13],
+            l3_offset,
+            l4_offset,
             headers,
         })
     }
@@ -293,6 +299,7 @@ mod tests {
         assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
         assert_eq!(packet.sequence, 0xdead_beef);
         assert!(packet.is_first_syn());
+        assert_eq!((packet.l3_offset, packet.l4_offset), (14, 34));
         assert_eq!(packet.headers, headers);
     }
 

@@ -1,5 +1,6 @@
 //! Where every packet went: the user-space half of `seen = written + Σ discarded`.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters that are named by an enum, one slot for each of its values.
@@ -115,6 +116,44 @@ tally! {
     }
 }
 
+tally! {
+    /// Why a file could not be written, or given its name.
+    FileIssues by FileIssue {
+        /// The filesystem is full, or a quota.
+        NoSpace = "no_space",
+        /// The filesystem is mounted read-only.
+        ReadOnly = "read_only",
+        /// A file or directory was removed under us.
+        Missing = "missing",
+        /// We may not.
+        Denied = "denied",
+        /// The device failed.
+        Io = "io",
+        /// This process, or the system, has too many files open.
+        TooManyOpen = "too_many_open",
+        /// Anything else: the log says what.
+        Other = "other",
+    }
+}
+
+impl FileIssue {
+    /// The kind that an error is of.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        let causes = &mut error.chain();
+        let code = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+        match code {
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace,
+            Some(libc::EROFS) => Self::ReadOnly,
+            Some(libc::ENOENT | libc::ENOTDIR) => Self::Missing,
+            Some(libc::EACCES | libc::EPERM) => Self::Denied,
+            Some(libc::EIO) => Self::Io,
+            Some(libc::EMFILE | libc::ENFILE) => Self::TooManyOpen,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// All that user space counts; the kernel's half is in its maps.
 #[derive(Debug, Default)]
 pub struct Accounts {
@@ -138,8 +177,20 @@ pub struct Accounts {
     pub published_bytes: AtomicU64,
     /// Named flows that ended without a packet, and so without a file.
     pub empty: AtomicU64,
-    /// Flows whose file could not be written or published.
+    /// Named flows that ended without a file, because none could be written.
     pub failed: AtomicU64,
+    /// Files that could not be written, or given their name, by reason: one for each try.
+    pub file_issues: FileIssues,
+    /// Partial files of earlier runs that were published.
+    pub recovered: AtomicU64,
+    /// Packets in them.
+    pub recovered_packets: AtomicU64,
+    /// Partial files of earlier runs that held no packet, and were removed.
+    pub removed: AtomicU64,
+    /// Files among those of earlier runs that are not ours, and were left.
+    pub foreign: AtomicU64,
+    /// Packets that the kernel programs lost because a ring was full, as of a moment ago.
+    pub ring_losses: AtomicU64,
 }
 
 impl Accounts {
@@ -147,6 +198,18 @@ impl Accounts {
     pub fn discard_held(&self, reason: Discard, packets: u64) {
         self.held.fetch_sub(packets, Ordering::Relaxed);
         self.discards.add(reason, packets);
+    }
+
+    /// How many packets that were to be captured were lost so far, on this host, of any flow.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        let losses = [
+            Discard::WriteFailed,
+            Discard::WriterBehind,
+            Discard::CandidateMemory,
+        ];
+        let losses = losses.map(|reason| self.discards.get(reason));
+        losses.iter().sum::<u64>() + self.ring_losses.load(Ordering::Relaxed)
     }
 
     /// Moves `packets` that were held to written.

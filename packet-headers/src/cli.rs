@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytesize::ByteSize;
 use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
 use ipnet::IpNet;
@@ -16,16 +16,18 @@ use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
-use crate::store::layout::partial_directory;
+
+mod files;
+
+use files::FileArguments;
 
 /// Saves the packet headers, and only the headers, of every TCP connection of this host, each
 /// connection in its own pcap file that is named by the connection's UUID.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Arguments {
-    /// Where the files go: DATADIR/YYYY/MM/DD/UUID.pcap
-    #[arg(long, value_name = "DIRECTORY", default_value = "captures")]
-    datadir: PathBuf,
+    #[command(flatten)]
+    files: FileArguments,
 
     /// An interface to capture; may be given again [default: every one that is up but loopback]
     #[arg(long, value_name = "NAME")]
@@ -174,7 +176,9 @@ impl Arguments {
             let message = format!("--ring-size ({ring}) must be {MIN_RING} to {MAX_RING}");
             return refuse(clap::error::ErrorKind::ValueValidation, message);
         }
-        Ok(())
+        self.files
+            .check()
+            .or_else(|(kind, message)| refuse(kind, message))
     }
 
     /// What the daemon does by these arguments.
@@ -182,8 +186,6 @@ impl Arguments {
     /// # Errors
     /// When a file that they name cannot be used.
     pub fn into_config(self) -> Result<Config> {
-        let datadir = std::path::absolute(&self.datadir)
-            .with_context(|| format!("finding {}", self.datadir.display()))?;
         let given = self.uuid_prefix_file.as_deref();
         let given = given.map(UuidPrefix::from_file).transpose()?;
         let source = match (self.flow_source, self.tcpinfo_eventsocket) {
@@ -194,8 +196,6 @@ impl Arguments {
             _ => FlowSource::Kernel(given.map_or_else(UuidPrefix::of_this_host, Ok)?),
         };
         Ok(Config {
-            partial: partial_directory(&datadir),
-            datadir,
             interfaces: self.interface,
             source,
             every_netns: self.netns == Namespaces::All,
@@ -205,7 +205,9 @@ impl Arguments {
                 capture: self.captureduration,
                 idle: self.flowtimeout,
                 linger: self.linger,
+                spill: self.files.spill_interval(),
             },
+            files: self.files.into_config()?,
             sizes: Sizes {
                 shards: self.shards.unwrap_or_else(default_shards),
                 ring: ring_bytes(self.ring_size),
@@ -269,8 +271,6 @@ mod tests {
     fn nothing_captures_everything_with_the_kernel_as_source() {
         let config = parse(&[]).unwrap().into_config().unwrap();
         assert!(config.interfaces.is_empty());
-        assert!(config.datadir.ends_with("captures") && config.datadir.is_absolute());
-        assert!(config.partial.ends_with("captures.partial"));
         assert!(matches!(config.source, FlowSource::Kernel(_)));
         assert_eq!(config.timing.capture, Duration::from_secs(30));
     }

@@ -4,18 +4,19 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::anonymize::Method;
 use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
+use crate::store::layout::Naming;
+use crate::store::retention::Limits;
 
 /// What the daemon does.
 #[derive(Debug)]
 pub struct Config {
-    /// Where published files go.
-    pub datadir: PathBuf,
-    /// Where files grow.
-    pub partial: PathBuf,
+    /// Where files go, and what they look like.
+    pub files: Files,
     /// Names of the interfaces to capture; none for every one that is up but loopback.
     pub interfaces: Vec<String>,
     /// Who names flows.
@@ -30,6 +31,25 @@ pub struct Config {
     pub sizes: Sizes,
     /// Which connections are wanted.
     pub filters: Filters,
+}
+
+/// Where files go, and what they look like.
+#[derive(Debug)]
+pub struct Files {
+    /// Where published files go.
+    pub data: PathBuf,
+    /// Where files grow.
+    pub partial: PathBuf,
+    /// Whether a file is made safe against a power loss before it is published.
+    pub fsync: bool,
+    /// What they are called, and their format and compression.
+    pub naming: Naming,
+    /// How hard compression tries, when it was said.
+    pub level: Option<u32>,
+    /// How addresses are hidden, if they are.
+    pub anonymize: Option<Method>,
+    /// How much published files may take, and how old they may get.
+    pub retention: Limits,
 }
 
 /// Who says when flows begin and end, and what they are called.

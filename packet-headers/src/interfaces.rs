@@ -1,5 +1,7 @@
 //! Which network interfaces there are, and what their packets begin with.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::TryStreamExt as _;
 use packet_headers_common::LinkType;
@@ -14,6 +16,26 @@ pub struct Interface {
     pub index: u32,
     /// What its packets begin with.
     pub link_type: LinkType,
+}
+
+/// What interfaces are called, by index.
+#[derive(Debug, Default)]
+pub struct InterfaceNames(HashMap<u32, String>);
+
+impl InterfaceNames {
+    /// The names of these interfaces.
+    #[must_use]
+    pub fn of(interfaces: &[Interface]) -> Self {
+        let pairs = interfaces.iter().map(|i| (i.index, i.name.clone()));
+        Self(pairs.collect())
+    }
+
+    /// An interface's name, or its index as `if3` when it has none.
+    #[must_use]
+    pub fn name(&self, index: u32) -> String {
+        let name = self.0.get(&index).cloned();
+        name.unwrap_or_else(|| format!("if{index}"))
+    }
 }
 
 /// A link of this network namespace, as rtnetlink tells of it.

@@ -1,6 +1,8 @@
 //! The daemon: everything between the kernel programs and the files.
 
 pub mod accounts;
+pub mod addresses;
+pub mod anonymize;
 pub mod cli;
 pub mod clock;
 pub mod config;

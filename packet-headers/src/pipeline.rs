@@ -12,17 +12,20 @@ use crate::config::Config;
 use crate::events::FlowEvent;
 use crate::flow::shard::{Outbox, Shard};
 use crate::flow::table::{FlowTable, Limits};
+use crate::interfaces::InterfaceNames;
 use crate::kernel::Admission;
 use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
 use crate::store::partial::Directories;
-use crate::store::writer::{self, Writer};
+use crate::store::writer::{self, Style, Writer};
 use crate::threads::{join, spawn};
 
 /// What every shard works with.
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
+    pub(crate) style: &'a Style,
+    pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) admission: &'a Arc<Admission>,
     pub(crate) accounts: &'a Arc<Accounts>,
 }
@@ -69,7 +72,9 @@ impl Pipeline {
             threads.push(spawn(&format!("shard-{number}"), move || {
                 shard.run(&until)
             })?);
-            let writer = Writer::new(shared.directories.clone(), Arc::clone(shared.accounts));
+            let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
+            let accounts = Arc::clone(shared.accounts);
+            let writer = Writer::new(directories, shared.style, names, accounts)?;
             threads.push(spawn(&format!("writer-{number}"), move || {
                 writer.run(&inbox, &backlog);
                 Ok(())

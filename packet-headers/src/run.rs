@@ -2,6 +2,7 @@
 //! them all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use aya_log::EbpfLogger;
 use packet_headers_common::Counter;
 
 use crate::accounts::Accounts;
+use crate::addresses::OwnAddresses;
+use crate::anonymize::Anonymizer;
 use crate::config::Config;
 use crate::events;
 use crate::events::source::Sources;
-use crate::interfaces;
+use crate::interfaces::{self, InterfaceNames};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
     CaptureLinks, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
@@ -21,7 +24,9 @@ use crate::kernel::{
 use crate::pipeline::{Pipeline, Shared};
 use crate::screen::{Screen, say};
 use crate::signals::{Asked, Signals};
+use crate::store::Upkeep;
 use crate::store::partial::Directories;
+use crate::store::writer::Style;
 use crate::summary::Summary;
 
 /// Connections that nobody named get a quarter of the ring that named ones get: their ring is the
@@ -31,7 +36,10 @@ const CANDIDATE_RING_SHARE: u32 = 4;
 /// How many connections the kernel can know; of more, the packets go the candidates' way.
 const MAX_FLOWS: u32 = 1 << 18;
 
-/// How often the programs' log lines are fetched.
+/// How long a packet may wait for a slow disk, at most, with an address that the host has given up.
+const MAX_DELAY: Duration = Duration::from_secs(600);
+
+/// How often the programs' log lines and losses are fetched.
 const LOG_TICK: Duration = Duration::from_millis(500);
 
 /// How long detached programs are given to finish the packet that they are at. Links wait for that
@@ -58,7 +66,9 @@ pub fn run(config: Config) -> Result<()> {
 async fn supervise(config: Config) -> Result<()> {
     let mut signals = Signals::new()?;
     let interfaces = interfaces::choose(&config.interfaces).await?;
-    let directories = Directories::prepare(&config.datadir, &config.partial)?;
+    let files = &config.files;
+    let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
+    let style = style(&config).await?;
     let accounts = Arc::new(Accounts::default());
     let (mut programs, rings) = Programs::load(&load_options(&config))?;
     filters::set(&mut programs, &config.filters)?;
@@ -68,6 +78,8 @@ async fn supervise(config: Config) -> Result<()> {
     let shared = Shared {
         config: &config,
         directories: &directories,
+        style: &style,
+        interfaces: &Arc::new(InterfaceNames::of(&interfaces)),
         admission: &Arc::new(programs.take_admission()?),
         accounts: &accounts,
     };
@@ -79,6 +91,7 @@ async fn supervise(config: Config) -> Result<()> {
     let events = RingReader::new(rings.events)?;
     let sources = Sources::start(&config, &mut programs, events, &sink, &accounts).await?;
     drop(sink);
+    let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
     say(&Screen(&config, &interfaces))?;
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
@@ -88,7 +101,8 @@ async fn supervise(config: Config) -> Result<()> {
         drop(links);
         settle(&detached)?;
         sources.stop()?;
-        pipeline.stop()
+        pipeline.stop()?;
+        upkeep.stop()
     });
     tokio::select! {
         stop = stop => stop.context("stopping")??,
@@ -113,9 +127,33 @@ async fn serve(
                 Asked::Stop => return Ok(()),
                 Asked::Report => say(&Summary::new(counters.read()?, accounts))?,
             },
-            _ = log_tick.tick() => kernel_log.flush(),
+            _ = log_tick.tick() => {
+                kernel_log.flush();
+                let losses = counters.read()?.ring_losses();
+                accounts.ring_losses.store(losses, Ordering::Relaxed);
+            }
         }
     }
+}
+
+/// What files look like. Where addresses are hidden but for the host's own, those are watched.
+async fn style(config: &Config) -> Result<Style> {
+    let files = &config.files;
+    let anonymizer = match &files.anonymize {
+        None => None,
+        Some(method) => {
+            let timing = &config.timing;
+            let keep = timing.uuid_wait + timing.capture + timing.linger + MAX_DELAY;
+            let (own, watch) = OwnAddresses::watch(keep).await?;
+            tokio::spawn(watch.run());
+            Some(Anonymizer::new(method.clone(), own))
+        }
+    };
+    Ok(Style {
+        naming: files.naming,
+        level: files.level,
+        anonymizer,
+    })
 }
 
 fn load_options(config: &Config) -> LoadOptions {

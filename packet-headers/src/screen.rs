@@ -15,7 +15,9 @@ impl fmt::Display for Screen<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(config, interfaces) = self;
         let names: Vec<_> = interfaces.iter().map(|i| i.name.as_str()).collect();
-        let files = config.datadir.display();
+        let files = &config.files;
+        let naming = files.naming;
+        let (format, compression) = (naming.format.extension(), naming.compression.extension());
         let pid = std::process::id();
         writeln!(out, "packet-headers {}", env!("CARGO_PKG_VERSION"))?;
         match &config.source {
@@ -37,7 +39,8 @@ impl fmt::Display for Screen<'_> {
         }
         writeln!(
             out,
-            "  files    {files}/YYYY/MM/DD/<UUID>.pcap, each when its connection ended"
+            "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each when its connection ended",
+            files.data.display()
         )?;
         writeln!(out, "  counters kill -USR1 {pid}")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;

@@ -79,8 +79,16 @@ impl fmt::Display for Summary<'_> {
             ("published", accounts.published.load(Ordering::Relaxed)),
             ("failed", accounts.failed.load(Ordering::Relaxed)),
             ("bytes", accounts.published_bytes.load(Ordering::Relaxed)),
+            ("recovered", accounts.recovered.load(Ordering::Relaxed)),
+            (
+                "recovered_packets",
+                accounts.recovered_packets.load(Ordering::Relaxed),
+            ),
+            ("removed", accounts.removed.load(Ordering::Relaxed)),
+            ("foreign", accounts.foreign.load(Ordering::Relaxed)),
         ];
         line(out, "files", files)?;
+        line(out, "file errors", accounts.file_issues.nonzero())?;
         let lost = self.kernel.get(Counter::EventRingFull);
         let lost = (lost > 0).then_some((Counter::EventRingFull.name(), lost));
         line(out, "events", accounts.events.nonzero().chain(lost))?;

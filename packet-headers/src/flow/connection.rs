@@ -25,6 +25,8 @@ pub struct Timing {
     pub idle: Duration,
     /// How long a closed connection may be silent before its file is finished.
     pub linger: Duration,
+    /// How long a packet of a named connection may be in memory only.
+    pub spill: Duration,
 }
 
 /// How long we remember a connection whose file is finished but whose Close has not come, after its
@@ -54,6 +56,8 @@ pub(super) struct Connection {
     /// Packets that came so far, kept or not.
     seen: u64,
     pub(super) block: Block,
+    /// Since when there is a packet in the block, once the connection is named.
+    pub(super) held_since: Option<BootNanos>,
     /// Whether some of its records are in a file already.
     pub(super) spilled: bool,
     link_type: Option<LinkType>,
@@ -77,6 +81,8 @@ pub(super) struct Named {
     pub(super) opened: WallNanos,
     pub(super) opened_at: BootNanos,
     pub(super) role: Option<Role>,
+    /// Whether this host's end is the lower one of the key.
+    pub(super) local_is_low: bool,
     /// The socket's cookie, or 0.
     pub(super) cookie: u64,
     pub(super) closed: Option<BootNanos>,
@@ -108,6 +114,7 @@ impl Connection {
             ended: None,
             seen: 0,
             block: Block::default(),
+            held_since: None,
             spilled: false,
             link_type: None,
             state: State::Candidate,
@@ -170,8 +177,16 @@ impl Connection {
     }
 
     /// Where its packets belong.
-    pub(super) fn file(&self, named: &Named) -> FlowFile {
+    pub(super) fn file(&self, key: &FlowKey, named: &Named) -> FlowFile {
+        let (low, high) = key.ends();
+        let (local, remote) = if named.local_is_low {
+            (low, high)
+        } else {
+            (high, low)
+        };
         FlowFile {
+            local,
+            remote,
             uuid: named.uuid.clone(),
             opened: named.opened,
             link_type: self.link_type.unwrap_or(LinkType::Ethernet),
@@ -196,8 +211,15 @@ impl Connection {
         }
     }
 
-    /// When to look at it again.
+    /// When to look at it again: when it is over, or when its packets have to be written.
     pub(super) fn deadline(&self, timing: &Timing) -> BootNanos {
+        let end = self.end(timing);
+        let spill = self.held_since.map(|since| since.after(timing.spill));
+        spill.map_or(end, |spill| spill.min(end))
+    }
+
+    /// When this state of it is over, if nothing comes any more.
+    pub(super) fn end(&self, timing: &Timing) -> BootNanos {
         let quiet_since = |closed: &BootNanos| self.last.max(*closed).after(timing.linger);
         match &self.state {
             State::Candidate => self.start.after(timing.uuid_wait),

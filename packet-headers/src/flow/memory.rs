@@ -52,7 +52,7 @@ impl FlowTable {
         if connection.block.is_empty() {
             return;
         }
-        let file = connection.file(named);
+        let file = connection.file(&key, named);
         let before = connection.block.capacity();
         let chunk = if all {
             connection.block.take()
@@ -60,6 +60,7 @@ impl FlowTable {
             connection.block.spill()
         };
         connection.spilled = true;
+        connection.held_since = (!connection.block.is_empty()).then_some(connection.last);
         self.buffered_bytes = self.buffered_bytes + connection.block.capacity() - before;
         self.actions.push(Action::Spill(serial, file, chunk));
     }

@@ -98,6 +98,7 @@ impl FlowTable {
             opened: open.opened,
             opened_at: open.at,
             role: open.role,
+            local_is_low: key.is_low(&open.local),
             cookie: open.cookie,
             closed: None,
             armed: BootNanos(0),
@@ -105,6 +106,7 @@ impl FlowTable {
         let (until, cookie) = (connection.start.after(timing.capture), named.cookie);
         let admitted_by_kernel = named.role.is_some();
         connection.state = State::Named(named);
+        connection.held_since = (!connection.block.is_empty()).then_some(connection.start);
         let at = connection.deadline(&timing);
         self.named += 1;
         self.actions.push(Action::Opened);
@@ -132,6 +134,7 @@ impl FlowTable {
                 self.names.insert(open.uuid.clone(), key);
                 named.uuid = open.uuid;
                 named.role = open.role;
+                named.local_is_low = key.is_low(&open.local);
                 named.cookie = open.cookie;
             }
             return;

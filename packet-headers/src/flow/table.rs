@@ -147,6 +147,7 @@ impl FlowTable {
         connection.note(packet, &key)?;
         let ends = !was_over && connection.has_ended();
         let (serial, before) = (connection.serial, connection.block.capacity());
+        let mut look_again = ends;
         match &connection.state {
             State::Done(done) => return Err(done.reason),
             State::Named(_) if now >= connection.start.after(self.timing.capture) => {
@@ -156,6 +157,8 @@ impl FlowTable {
             State::Named(_) => {
                 connection.block.push(packet, wall);
                 self.buffered_bytes += connection.block.capacity() - before;
+                look_again |= connection.held_since.is_none();
+                connection.held_since.get_or_insert(now);
                 if connection.block.len() >= self.block_size {
                     self.spill(key, serial);
                 }
@@ -165,8 +168,8 @@ impl FlowTable {
                 self.candidate_bytes += connection.block.capacity() - before;
             }
         }
-        if ends {
-            // It will be quiet soon, which is earlier than its timer says.
+        if look_again {
+            // It will be quiet, or has to be written, earlier than its timer says.
             self.on_timer(key, serial, now);
         }
         self.make_room(0);
@@ -232,15 +235,26 @@ impl FlowTable {
         self.timers.insert((at, key, serial));
     }
 
+    /// Sets the timer of a named connection for when to look at it again.
+    fn rearm(&mut self, key: FlowKey, serial: Serial) {
+        let timing = self.timing;
+        if let Some(connection) = find(&mut self.flows, key, serial) {
+            let at = connection.deadline(&timing);
+            self.arm(key, serial, at);
+        }
+    }
+
     /// A timer went off: the packets since may have moved the time that it was set for.
     fn on_timer(&mut self, key: FlowKey, serial: Serial, now: BootNanos) {
         let timing = self.timing;
         let Some(connection) = find(&mut self.flows, key, serial) else {
             return;
         };
-        let at = connection.deadline(&timing);
-        if at > now {
-            return self.arm(key, serial, at);
+        if connection.end(&timing) > now {
+            if connection.deadline(&timing) <= now {
+                self.spill(key, serial);
+            }
+            return self.rearm(key, serial);
         }
         let closed = connection.closed().is_some();
         match &connection.state {
@@ -268,8 +282,9 @@ impl FlowTable {
         };
         let (armed, cookie) = ((named.armed, key, serial), named.cookie);
         let action = if connection.has_packets() {
-            let file = connection.file(named);
+            let file = connection.file(&key, named);
             self.buffered_bytes -= connection.block.capacity();
+            connection.held_since = None;
             Action::Publish(serial, file, connection.block.take())
         } else {
             Action::Empty
@@ -307,11 +322,14 @@ impl FlowTable {
         self.candidate_bytes -= candidate.block.capacity() + OVERHEAD;
         let packets = candidate.block.packets();
         let before = at.checked_sub(1).and_then(|at| incarnations.get_mut(at));
+        let mut taken_by = None;
         match before {
             Some(earlier) if matches!(earlier.state, State::Named(_)) => {
                 let capacity = earlier.block.capacity();
                 earlier.block.absorb(&candidate.block);
                 earlier.last = earlier.last.max(candidate.last);
+                earlier.held_since.get_or_insert(candidate.start);
+                taken_by = Some(earlier.serial);
                 self.buffered_bytes += earlier.block.capacity() - capacity;
             }
             _ if packets > 0 => self.actions.push(Action::Discard(reason, packets)),
@@ -322,6 +340,9 @@ impl FlowTable {
             if packets >= WORTH_IGNORING {
                 self.actions.push(Action::Ignore(key));
             }
+        }
+        if let Some(earlier) = taken_by {
+            self.rearm(key, earlier);
         }
     }
 

@@ -23,6 +23,12 @@ impl Counts {
     pub const fn get(&self, counter: Counter) -> u64 {
         self.0[counter.slot()]
     }
+
+    /// Packets that were to be captured and found a ring full.
+    #[must_use]
+    pub const fn ring_losses(&self) -> u64 {
+        self.get(Counter::AdmittedRingFull) + self.get(Counter::CandidateRingFull)
+    }
 }
 
 impl KernelCounters {

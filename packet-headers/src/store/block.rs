@@ -1,30 +1,16 @@
-//! Packets as records of a nanosecond pcap file, in time order, before they are on disk.
+//! The packets of one flow that are not in its file yet, in time order.
 //!
-//! Format: draft-ietf-opsawg-pcap, the magic 0xa1b23c4d. Pure: no I/O.
+//! Pure: no I/O.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use packet_headers_common::{LinkType, Packet};
-use pcap_file::pcap::PcapHeader;
-use pcap_file::{DataLink, Endianness, TsResolution};
+use bytes::{Bytes, BytesMut};
+use packet_headers_common::Packet;
 
+use super::record::{self, Records};
 use crate::clock::WallNanos;
-
-/// Bytes of a record before the packet's own: seconds, nanoseconds, captured and wire length.
-const RECORD_HEADER: usize = 16;
-
-/// Bytes of a VLAN tag.
-const TAG: usize = 4;
-
-/// Where a tag stands in an Ethernet header: behind both addresses.
-const TAG_AT: usize = 12;
 
 /// How far apart two CPUs may stamp packets and put them into a ring in the other order. Records
 /// this young stay in memory when a block is spilled, so that a late one still finds its place.
 const REORDER_WINDOW: u64 = 1_000_000;
-
-/// The snap length in the file header: as large as programs accept (libpcap's MAXIMUM_SNAPLEN), as
-/// ours differs by packet. Readers refuse records above it.
-const SNAP_LENGTH: u32 = 262_144;
 
 /// Records of one flow, in time order.
 #[derive(Debug, Default)]
@@ -38,12 +24,19 @@ pub struct Block {
 /// Records that are on their way to a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// Whole records.
-    pub bytes: Bytes,
-    /// How many.
+    bytes: Bytes,
+    /// How many records.
     pub packets: u64,
     /// Bytes of memory that they hold: a buffer grows by doubling.
     pub memory: usize,
+}
+
+impl Chunk {
+    /// The records, in time order.
+    #[must_use]
+    pub fn records(&self) -> Records<'_> {
+        Records::new(&self.bytes)
+    }
 }
 
 impl Block {
@@ -51,26 +44,8 @@ impl Block {
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
         // What is on disk cannot be moved any more.
         let at = at.max(self.spilled);
-        let tag = packet.vlan.filter(|_| packet.headers.len() >= TAG_AT);
-        let tag_length = if tag.is_some() { TAG } else { 0 };
-        let length = packet.headers.len() + tag_length;
-        self.bytes.reserve(RECORD_HEADER + length);
         let start = self.bytes.len();
-        let wire = packet.wire_len.saturating_add(u32_of(tag_length));
-        self.bytes.put_u32_le(u32_of_u64(at.0 / 1_000_000_000));
-        self.bytes.put_u32_le(u32_of_u64(at.0 % 1_000_000_000));
-        self.bytes.put_u32_le(u32_of(length));
-        self.bytes.put_u32_le(wire);
-        if let Some((protocol, tci)) = tag {
-            // The NIC took it off; on the wire it was there.
-            let (addresses, rest) = packet.headers.split_at(TAG_AT);
-            self.bytes.put_slice(addresses);
-            self.bytes.put_u16(protocol);
-            self.bytes.put_u16(tci);
-            self.bytes.put_slice(rest);
-        } else {
-            self.bytes.put_slice(packet.headers);
-        }
+        record::put(&mut self.bytes, packet, at);
         self.packets += 1;
         self.settle(start, at);
     }
@@ -102,15 +77,8 @@ impl Block {
 
     /// Time and length of the record that begins at `place`.
     fn record(&self, place: usize) -> Option<(WallNanos, usize)> {
-        let header = self.bytes.get(place..)?.first_chunk::<RECORD_HEADER>()?;
-        let [seconds, nanos, length] = [0, 4, 8].map(|at| {
-            let mut field = [0; 4];
-            field.copy_from_slice(&header[at..at + 4]);
-            u32::from_le_bytes(field)
-        });
-        let time = u64::from(seconds) * 1_000_000_000 + u64::from(nanos);
-        let length = usize::try_from(length).ok()?;
-        Some((WallNanos(time), RECORD_HEADER + length))
+        let (record, length) = record::first(self.bytes.get(place..)?)?;
+        Some((record.time, length))
     }
 
     /// Takes over the records of another block, each at its place in time.
@@ -122,7 +90,11 @@ impl Block {
             };
             let start = self.bytes.len();
             self.bytes.extend_from_slice(record);
-            self.settle(start, time);
+            let at = time.max(self.spilled);
+            if let Some(record) = self.bytes.get_mut(start..) {
+                record::set_time(record, at);
+            }
+            self.settle(start, at);
             place += length;
         }
         self.packets += other.packets;
@@ -191,101 +163,23 @@ impl Block {
     }
 }
 
-/// The header of a file of packets of this link type.
-#[must_use]
-pub fn file_header(link_type: LinkType) -> Vec<u8> {
-    let header = PcapHeader {
-        snaplen: SNAP_LENGTH,
-        datalink: match link_type {
-            LinkType::Ethernet => DataLink::ETHERNET,
-            LinkType::RawIp => DataLink::RAW,
-        },
-        ts_resolution: TsResolution::NanoSecond,
-        endianness: Endianness::Little,
-        ..PcapHeader::default()
-    };
-    let mut bytes = Vec::with_capacity(24);
-    // A Vec takes every byte.
-    let written = header.write_to(&mut bytes);
-    debug_assert!(written.is_ok());
-    bytes
-}
-
-/// Lengths here are of headers, far below 4 GiB.
-fn u32_of(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-/// The format's seconds end in 2106.
-fn u32_of_u64(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use packet_headers_common::{Direction, Endpoint};
-    use pcap_file::pcap::PcapReader;
     use proptest::prelude::*;
 
+    use super::super::record::tests::packet;
     use super::*;
 
-    fn packet(headers: &[u8], vlan: Option<(u16, u16)>) -> Packet<'_> {
-        Packet {
-            boot_ns: 0,
-            wire_len: 1514,
-            ifindex: 1,
-            direction: Direction::Ingress,
-            link_type: LinkType::Ethernet,
-            vlan,
-            at_home: true,
-            source: Endpoint::v4([192, 0, 2, 1], 1),
-            destination: Endpoint::v4([192, 0, 2, 2], 2),
-            sequence: 0,
-            tcp_flags: 0,
-            headers,
-        }
-    }
-
-    /// Reads chunks back as an independent program would: as one file.
-    fn read(chunks: &[Chunk]) -> Vec<(u64, u32, Vec<u8>)> {
-        let mut file = file_header(LinkType::Ethernet);
-        for chunk in chunks {
-            file.extend(&chunk.bytes);
-        }
-        let mut reader = PcapReader::new(&file[..]).expect("a file header");
-        assert_eq!(reader.header().ts_resolution, TsResolution::NanoSecond);
+    /// Times and bytes of all packets.
+    fn read(chunks: &[Chunk]) -> Vec<(u64, Vec<u8>)> {
         let mut packets = Vec::new();
-        while let Some(packet) = reader.next_packet() {
-            let packet = packet.expect("a whole record");
-            let time = u64::try_from(packet.timestamp.as_nanos()).expect("a time");
-            packets.push((time, packet.orig_len, packet.data.to_vec()));
+        for chunk in chunks {
+            let before = packets.len();
+            let records = chunk.records();
+            packets.extend(records.map(|record| (record.time.0, record.headers.to_vec())));
+            assert_eq!(chunk.packets, (packets.len() - before) as u64);
         }
-        let counted: u64 = chunks.iter().map(|chunk| chunk.packets).sum();
-        assert_eq!(counted, packets.len() as u64);
         packets
-    }
-
-    #[test]
-    fn a_record_carries_time_lengths_and_bytes() {
-        let mut block = Block::default();
-        let headers = [7; 54];
-        block.push(
-            &packet(&headers, None),
-            WallNanos(1_700_000_000_123_456_789),
-        );
-        let want = (1_700_000_000_123_456_789, 1514, headers.to_vec());
-        assert_eq!(read(&[block.take()]), [want]);
-    }
-
-    #[test]
-    fn a_stripped_tag_is_put_back_behind_the_addresses() {
-        let mut block = Block::default();
-        let headers: Vec<u8> = (0..54).collect();
-        block.push(&packet(&headers, Some((0x8100, 0x2064))), WallNanos(5));
-        let mut want = headers[..12].to_vec();
-        want.extend([0x81, 0x00, 0x20, 0x64]);
-        want.extend(&headers[12..]);
-        assert_eq!(read(&[block.take()]), [(5, 1518, want)]);
     }
 
     #[test]
@@ -299,8 +193,8 @@ mod tests {
         // Stamped before what was put into the ring earlier.
         block.push(&packet(&[2; 54], None), WallNanos(9_850_000));
         let packets = read(&[first, block.take()]);
-        assert!(packets.is_sorted_by_key(|(time, ..)| *time));
-        assert_eq!(packets[99].2, [2; 54]);
+        assert!(packets.is_sorted_by_key(|(time, _)| *time));
+        assert_eq!(packets[99].1, [2; 54]);
     }
 
     proptest! {
@@ -320,18 +214,15 @@ mod tests {
                     chunks.push(block.spill());
                 }
             }
-            let spilled = chunks.iter().any(|chunk: &Chunk| chunk.packets > 0);
             block.absorb(&aside);
             chunks.push(block.take());
             let packets = read(&chunks);
-            let mut bytes: Vec<_> = packets.iter().map(|(_, _, bytes)| bytes.clone()).collect();
+            let mut bytes: Vec<_> = packets.iter().map(|(_, bytes)| bytes.clone()).collect();
             let mut want: Vec<_> = sent.iter().map(|(_, bytes)| bytes.clone()).collect();
             bytes.sort();
             want.sort();
             prop_assert_eq!(bytes, want);
-            if !spilled {
-                prop_assert!(packets.is_sorted_by_key(|(time, ..)| *time));
-            }
+            prop_assert!(packets.is_sorted_by_key(|(time, _)| *time));
         }
 
         #[test]
@@ -347,7 +238,7 @@ mod tests {
                 }
             }
             chunks.push(block.take());
-            prop_assert!(read(&chunks).is_sorted_by_key(|(time, ..)| *time));
+            prop_assert!(read(&chunks).is_sorted_by_key(|(time, _)| *time));
         }
     }
 }

@@ -1,21 +1,26 @@
 //! Files that grow out of sight and appear whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
+use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::block::file_header;
-use super::layout::FlowFile;
+use super::lock::DirectoryLock;
 
-/// The data directory and the directory of its partial files, on one filesystem.
+/// The data directory and the directory of this run's partial files, on one filesystem.
 #[derive(Debug, Clone)]
 pub struct Directories {
     data: PathBuf,
     partial: PathBuf,
+    run: PathBuf,
+    fsync: bool,
+    _locks: Arc<[DirectoryLock; 2]>,
 }
 
 /// A file that is not finished. It is opened for each write only: descriptors do not grow with
@@ -26,109 +31,227 @@ pub struct PartialFile {
     bytes: u64,
 }
 
+/// What is left of a partial file after a write that failed.
+#[derive(Debug)]
+pub enum Setback {
+    /// It is as it was before.
+    Kept(Error),
+    /// It is gone, with all that it held.
+    Gone(Error),
+}
+
 /// How many files of one UUID there may be on one day before we stop looking for a free name.
 const MAX_NUMBER: u32 = 1000;
 
+/// How the directories of runs are called: the prefix, a moment and a process.
+const RUN_PREFIX: &str = "run-";
+
+/// A file that shows at the start that files can be written and moved. One that a crash left is
+/// replaced by the next.
+const PROBE: &str = ".packet-headers-probe";
+
+/// Directories of files: anybody may look, as far as the umask lets them.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// The directory of partial files: nobody but us has to look.
+const PARTIAL_MODE: u32 = 0o700;
+
+/// Files: anybody may read them, as far as the umask lets them.
+const FILE_MODE: u32 = 0o644;
+
 impl Directories {
-    /// Makes both directories, and makes sure that files can be written and renamed between them.
+    /// Makes the directories, locks them, and makes sure that files can be written and renamed
+    /// between them.
     ///
     /// # Errors
-    /// When one cannot be made or written, or they are on different filesystems.
-    pub fn prepare(data: &Path, partial: &Path) -> Result<Self> {
-        for directory in [data, partial] {
-            fs::create_dir_all(directory).with_context(|| {
+    /// When one cannot be made or written, one is within the other, they are on different
+    /// filesystems, or another daemon uses one of them.
+    pub fn prepare(data: &Path, partial: &Path, fsync: bool) -> Result<Self> {
+        for (directory, mode) in [(data, DIRECTORY_MODE), (partial, PARTIAL_MODE)] {
+            make_directory(directory, mode).with_context(|| {
                 let directory = directory.display();
-                format!("making the directory {directory}: --datadir can name another one")
+                format!(
+                    "making the directory {directory}: --datadir and --partial-dir can name others"
+                )
             })?;
         }
-        let probe = partial.join(format!(".probe.{}", std::process::id()));
-        let goal = data.join(format!(".probe.{}", std::process::id()));
+        apart(data, partial)?;
+        let locks = [DirectoryLock::take(data)?, DirectoryLock::take(partial)?];
+        let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        let run = format!("{RUN_PREFIX}{now}-{}", std::process::id());
+        let directories = Self {
+            data: data.to_owned(),
+            partial: partial.to_owned(),
+            run: partial.join(run),
+            fsync,
+            _locks: Arc::new(locks),
+        };
+        directories.probe()?;
+        Ok(directories)
+    }
+
+    /// Writes a file and renames it, as all others will be.
+    fn probe(&self) -> Result<()> {
+        let (probe, goal) = (self.partial.join(PROBE), self.data.join(PROBE));
         fs::write(&probe, b"").with_context(|| {
-            let directory = partial.display();
-            format!("writing into the directory {directory}: --datadir can name another one")
+            let directory = self.partial.display();
+            format!("writing into the directory {directory}: --partial-dir can name another one")
         })?;
         let renamed = fs::rename(&probe, &goal);
         let removed = fs::remove_file(if renamed.is_ok() { &goal } else { &probe });
         renamed.with_context(|| {
             format!(
                 "moving a file from {} to {}: both must be writable and on one filesystem",
-                partial.display(),
-                data.display()
+                self.partial.display(),
+                self.data.display()
             )
         })?;
-        removed.with_context(|| format!("removing {}", goal.display()))?;
-        Ok(Self {
-            data: data.to_owned(),
-            partial: partial.to_owned(),
-        })
+        removed.with_context(|| format!("removing {}", goal.display()))
     }
 
-    /// Begins a flow's file: its header and the first records.
+    /// Where published files go.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where the runs' directories are.
+    #[must_use]
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Whether this entry of the partial directory is the directory of an earlier run.
+    #[must_use]
+    pub fn is_earlier_run(&self, entry: &Path) -> bool {
+        let name = entry.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(RUN_PREFIX)) && entry != self.run
+    }
+
+    /// Begins a file of this day with these bytes; `name` gives its name, by a number that is zero
+    /// until there are several.
     ///
     /// # Errors
     /// When the file cannot be made or written; nothing is left behind then.
-    pub fn create(&self, file: &FlowFile, records: &[u8]) -> Result<PartialFile> {
-        let day = self.partial.join(file.day());
-        let (path, mut out) = create_new(&day, file)?;
-        let header = file_header(file.link_type);
-        let mut partial = PartialFile { path, bytes: 0 };
-        match write_all(&mut out, &header, records) {
-            Ok(()) => {
-                partial.bytes = bytes(&header) + bytes(records);
-                Ok(partial)
-            }
-            Err(error) => {
-                let why = format!("writing {}", partial.path.display());
-                partial.remove();
-                Err(error).context(why)
-            }
+    pub fn create(
+        &self,
+        day: &Path,
+        name: impl Fn(u32) -> String,
+        bytes: &[u8],
+    ) -> Result<PartialFile> {
+        let (path, mut out) = create_new(&self.run.join(day), name)?;
+        let partial = PartialFile {
+            path,
+            bytes: length(bytes),
+        };
+        if let Err(error) = out.write_all(bytes) {
+            partial.remove();
+            return Err(error).with_context(|| format!("writing {}", partial.path.display()));
         }
+        Ok(partial)
     }
 
     /// Gives a finished file its final name, without ever replacing another.
     ///
     /// # Errors
     /// When it cannot be moved; it stays where it is then.
-    pub fn publish(&self, partial: &PartialFile, file: &FlowFile) -> Result<PathBuf> {
-        let day = self.data.join(file.day());
-        for number in 0..MAX_NUMBER {
-            let goal = day.join(file.name(number));
-            match rename_new(&partial.path, &goal) {
+    pub fn publish(
+        &self,
+        partial: &Path,
+        day: &Path,
+        name: impl Fn(u32) -> String,
+    ) -> Result<PathBuf> {
+        if self.fsync {
+            let synced = File::open(partial).and_then(|file| file.sync_all());
+            synced.with_context(|| format!("syncing {}", partial.display()))?;
+        }
+        let day = self.data.join(day);
+        let goal = self.rename(partial, &day, name)?;
+        if self.fsync {
+            let synced = File::open(&day).and_then(|directory| directory.sync_all());
+            synced.with_context(|| format!("syncing {}", day.display()))?;
+        }
+        Ok(goal)
+    }
+
+    /// Renames to the first name that is free.
+    fn rename(&self, partial: &Path, day: &Path, name: impl Fn(u32) -> String) -> Result<PathBuf> {
+        let (mut number, mut made_directory) = (0, false);
+        while number < MAX_NUMBER {
+            let goal = day.join(name(number));
+            match rename_new(partial, &goal) {
                 Ok(()) => return Ok(goal),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => {
-                    fs::create_dir_all(&day)
-                        .with_context(|| format!("making the directory {}", day.display()))?;
-                    match rename_new(&partial.path, &goal) {
-                        Ok(()) => return Ok(goal),
-                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                        Err(error) => return Err(error).context(moving(partial, &goal)),
-                    }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !made_directory => {
+                    made_directory = true;
+                    self.make_day(day)?;
                 }
-                Err(error) => return Err(error).context(moving(partial, &goal)),
+                Err(error) => {
+                    let (from, to) = (partial.display(), goal.display());
+                    return Err(error).with_context(|| format!("moving {from} to {to}"));
+                }
             }
         }
-        bail!("{MAX_NUMBER} files are called {} already", file.name(0))
+        bail!("{MAX_NUMBER} files are called {} already", name(0))
+    }
+
+    fn make_day(&self, day: &Path) -> Result<()> {
+        make_directory(day, DIRECTORY_MODE)
+            .with_context(|| format!("making the directory {}", day.display()))?;
+        if self.fsync {
+            // The day in its month, the month in its year, the year in the data directory.
+            for directory in day.ancestors().skip(1).take(3) {
+                let synced = File::open(directory).and_then(|directory| directory.sync_all());
+                synced.with_context(|| format!("syncing {}", directory.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directory of this run and what is empty in it.
+    pub fn clear(&self) {
+        remove_empty(&self.run);
     }
 }
 
-fn moving(partial: &PartialFile, goal: &Path) -> String {
-    format!("moving {} to {}", partial.path.display(), goal.display())
-}
-
 impl PartialFile {
-    /// Adds records.
+    /// Adds bytes.
     ///
     /// # Errors
-    /// When they cannot be written, or not all of them.
-    pub fn append(&mut self, records: &[u8]) -> Result<()> {
-        OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .and_then(|mut out| out.write_all(records))
-            .with_context(|| format!("writing {}", self.path.display()))?;
-        self.bytes += bytes(records);
+    /// When they cannot be written, or not all of them: the file is cut to what it was.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Setback> {
+        let while_writing = || format!("writing {}", self.path.display());
+        let mut out = match OpenOptions::new().append(true).open(&self.path) {
+            Ok(out) => out,
+            Err(error) => {
+                let gone = error.kind() == io::ErrorKind::NotFound;
+                let error = Error::new(error).context(while_writing());
+                return Err(if gone {
+                    Setback::Gone(error)
+                } else {
+                    Setback::Kept(error)
+                });
+            }
+        };
+        if let Err(error) = out.write_all(bytes) {
+            let error = Error::new(error).context(while_writing());
+            return Err(match out.set_len(self.bytes) {
+                Ok(()) => Setback::Kept(error),
+                // Nobody can say what is in it.
+                Err(_) => {
+                    self.remove();
+                    Setback::Gone(error)
+                }
+            });
+        }
+        self.bytes += length(bytes);
         Ok(())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How long it is.
@@ -138,25 +261,62 @@ impl PartialFile {
     }
 
     /// Gives it up.
-    pub fn remove(&self) {
+    fn remove(&self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!("removing {}: {error}", self.path.display());
         }
     }
 }
 
+/// Refuses directories of which one is in the other: who watches the data directory must see whole
+/// files only.
+fn apart(data: &Path, partial: &Path) -> Result<()> {
+    let real = |path: &Path| {
+        let real = path.canonicalize();
+        real.with_context(|| format!("finding {}", path.display()))
+    };
+    let (real_data, real_partial) = (real(data)?, real(partial)?);
+    if real_partial.starts_with(&real_data) || real_data.starts_with(&real_partial) {
+        bail!(
+            "--partial-dir {} and --datadir {} must not be within each other",
+            partial.display(),
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// Removes a directory and those in it, as far as they are empty.
+pub(super) fn remove_empty(directory: &Path) {
+    if let Ok(entries) = fs::read_dir(directory) {
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_empty(&entry.path());
+            }
+        }
+    }
+    // Refused when something is in it, which is what is wanted.
+    let _refused = fs::remove_dir(directory);
+}
+
 /// Makes a file that was not there, and its directory if that was not there.
-fn create_new(day: &Path, file: &FlowFile) -> Result<(PathBuf, File)> {
+fn create_new(day: &Path, name: impl Fn(u32) -> String) -> Result<(PathBuf, File)> {
     let mut made_directory = false;
     let mut number = 0;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
     while number < MAX_NUMBER {
-        let path = day.join(file.name(number));
-        match File::create_new(&path) {
+        let path = day.join(name(number));
+        match options.open(&path) {
             Ok(out) => return Ok((path, out)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !made_directory => {
                 made_directory = true;
-                fs::create_dir_all(day)
+                make_directory(day, DIRECTORY_MODE)
                     .with_context(|| format!("making the directory {}", day.display()))?;
             }
             Err(error) => {
@@ -164,7 +324,7 @@ fn create_new(day: &Path, file: &FlowFile) -> Result<(PathBuf, File)> {
             }
         }
     }
-    bail!("{MAX_NUMBER} files are called {} already", file.name(0))
+    bail!("{MAX_NUMBER} files are called {} already", name(0))
 }
 
 /// Renames, unless the new name is taken.
@@ -179,105 +339,9 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes header and records, in one call when the kernel takes them at once.
-fn write_all(out: &mut File, header: &[u8], records: &[u8]) -> io::Result<()> {
-    let written = out.write_vectored(&[IoSlice::new(header), IoSlice::new(records)])?;
-    if let Some(rest) = header.get(written..) {
-        out.write_all(rest)?;
-    }
-    let records_written = written.saturating_sub(header.len());
-    out.write_all(records.get(records_written..).unwrap_or_default())
-}
-
-fn bytes(slice: &[u8]) -> u64 {
+fn length(slice: &[u8]) -> u64 {
     u64::try_from(slice.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use packet_headers_common::LinkType;
-
-    use super::*;
-    use crate::clock::WallNanos;
-    use crate::flow::uuid::FlowUuid;
-
-    fn directories(at: &Path) -> Directories {
-        Directories::prepare(&at.join("data"), &at.join("data.partial")).unwrap()
-    }
-
-    fn file() -> FlowFile {
-        FlowFile {
-            uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
-            opened: WallNanos(1_795_478_399_000_000_000),
-            link_type: LinkType::Ethernet,
-        }
-    }
-
-    fn names(at: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(at)
-            .map(|entries| {
-                let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
-                entries
-                    .map(|entry| name(entry).into_string().unwrap())
-                    .collect()
-            })
-            .unwrap_or_default();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_is_not_visible_before_it_is_whole() {
-        let temp = tempfile::tempdir().unwrap();
-        let directories = directories(temp.path());
-        let mut partial = directories.create(&file(), b"first").unwrap();
-        partial.append(b"second").unwrap();
-        assert_eq!(names(&temp.path().join("data")), [""; 0]);
-        let path = directories.publish(&partial, &file()).unwrap();
-        let name = "host_1_00000000000000AA.pcap";
-        assert_eq!(path, temp.path().join("data/2026/11/23").join(name));
-        let mut want = file_header(LinkType::Ethernet);
-        want.extend(b"firstsecond");
-        assert_eq!(fs::read(&path).unwrap(), want);
-        assert_eq!(partial.bytes(), want.len() as u64);
-        assert_eq!(names(&temp.path().join("data.partial/2026/11/23")), [""; 0]);
-    }
-
-    #[test]
-    fn a_file_is_never_replaced() {
-        let temp = tempfile::tempdir().unwrap();
-        let directories = directories(temp.path());
-        for content in [b"a", b"b", b"c"] {
-            let partial = directories.create(&file(), content).unwrap();
-            directories.publish(&partial, &file()).unwrap();
-        }
-        let day = temp.path().join("data/2026/11/23");
-        let want = [
-            "host_1_00000000000000AA.1.pcap",
-            "host_1_00000000000000AA.2.pcap",
-            "host_1_00000000000000AA.pcap",
-        ];
-        assert_eq!(names(&day), want);
-        assert!(fs::read(day.join(want[2])).unwrap().ends_with(b"a"));
-        assert!(fs::read(day.join(want[1])).unwrap().ends_with(b"c"));
-    }
-
-    #[test]
-    fn a_directory_that_was_removed_is_made_again() {
-        let temp = tempfile::tempdir().unwrap();
-        let directories = directories(temp.path());
-        fs::remove_dir_all(temp.path().join("data")).unwrap();
-        fs::remove_dir_all(temp.path().join("data.partial")).unwrap();
-        let partial = directories.create(&file(), b"x").unwrap();
-        assert!(directories.publish(&partial, &file()).unwrap().exists());
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_made_is_named() {
-        let temp = tempfile::tempdir().unwrap();
-        let in_the_way = temp.path().join("file");
-        fs::write(&in_the_way, b"").unwrap();
-        let error = Directories::prepare(&in_the_way.join("data"), temp.path()).unwrap_err();
-        assert!(format!("{error:#}").contains("file/data"), "{error:#}");
-    }
-}
+mod tests;

@@ -1,17 +1,22 @@
 //! The thread that owns the files of one shard. Whatever the disk does, it goes on, and says what
 //! became of each packet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 
 use super::block::Chunk;
-use super::layout::FlowFile;
-use super::partial::{Directories, PartialFile};
-use crate::accounts::{Accounts, Discard};
+use super::compress::Compressor;
+use super::growing::{Finished, Growing, Loss, Press};
+use super::layout::{FlowFile, Naming};
+use super::partial::Directories;
+use crate::accounts::{Accounts, Discard, FileIssue};
+use crate::anonymize::Anonymizer;
+use crate::interfaces::InterfaceNames;
 use crate::rate_limit::RateLimit;
 
 /// What the writer is asked to do. Jobs of one flow come in order.
@@ -38,44 +43,90 @@ impl Job {
 /// How many jobs may wait between a shard and its writer; more wait in the shard, within its bound.
 pub const QUEUE: usize = 1024;
 
+/// How many finished files may wait for their final name when they cannot get it; what is beyond
+/// stays for the next start to publish.
+const MAX_STRANDED: usize = 16 * 1024;
+
+/// How often they are tried again, and how many of them at once.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRIES: usize = 256;
+
+/// How files are made.
+#[derive(Clone)]
+pub struct Style {
+    /// What they are called, and their format and compression.
+    pub naming: Naming,
+    /// How hard compression tries.
+    pub level: Option<u32>,
+    /// What covers addresses.
+    pub anonymizer: Option<Anonymizer>,
+}
+
 /// The files of one shard.
 pub struct Writer {
-    directories: Directories,
+    press: Press,
     accounts: Arc<Accounts>,
     open: HashMap<u64, Growing>,
+    /// Finished files that could not get their final name.
+    stranded: VecDeque<Finished>,
+    tried: Instant,
     complaints: RateLimit,
-}
-
-/// A file that is not finished.
-struct Growing {
-    packets: u64,
-    state: State,
-}
-
-enum State {
-    Good(PartialFile),
-    /// A write failed: what comes is discarded until the flow ends.
-    Failed,
 }
 
 impl Writer {
     /// A writer into these directories.
-    #[must_use]
-    pub fn new(directories: Directories, accounts: Arc<Accounts>) -> Self {
-        Self {
-            directories,
+    ///
+    /// # Errors
+    /// When compression cannot be started.
+    pub fn new(
+        directories: Directories,
+        style: &Style,
+        interfaces: Arc<InterfaceNames>,
+        accounts: Arc<Accounts>,
+    ) -> Result<Self> {
+        Ok(Self {
+            press: Press {
+                directories,
+                naming: style.naming,
+                anonymizer: style.anonymizer.clone(),
+                interfaces,
+                compressor: Compressor::new(style.naming.compression, style.level)?,
+                plain: Vec::new(),
+                packed: Vec::new(),
+            },
             accounts,
             open: HashMap::new(),
+            stranded: VecDeque::new(),
+            tried: Instant::now(),
             complaints: RateLimit::default(),
-        }
+        })
     }
 
     /// Does jobs until nobody sends any more; tells `backlog` of each that is done.
     pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize) {
-        for job in jobs {
-            let cost = job.cost();
-            self.work(job);
-            backlog.fetch_sub(cost, Ordering::Relaxed);
+        while let Some(job) = self.next(jobs) {
+            if let Some(job) = job {
+                let cost = job.cost();
+                self.work(job);
+                backlog.fetch_sub(cost, Ordering::Relaxed);
+            }
+            if !self.stranded.is_empty() && self.tried.elapsed() >= RETRY {
+                self.retry();
+            }
+        }
+        self.end();
+    }
+
+    /// Waits for the next job; for no longer than [`RETRY`] while files are stranded. The outer
+    /// option is none when there will be no more.
+    fn next(&self, jobs: &Receiver<Job>) -> Option<Option<Job>> {
+        if self.stranded.is_empty() {
+            return jobs.recv().ok().map(Some);
+        }
+        match jobs.recv_timeout(RETRY) {
+            Ok(job) => Some(Some(job)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 
@@ -87,168 +138,117 @@ impl Writer {
             chunk,
             last,
         } = job;
-        let packets = chunk.packets;
-        let before = self.open.remove(&flow);
-        if before.is_none() && packets == 0 {
-            // All its packets were discarded on the way here.
-            self.accounts.failed.fetch_add(1, Ordering::Relaxed);
-            return;
+        let losses = self.accounts.losses();
+        let known = self.open.remove(&flow);
+        let mut growing = known.unwrap_or_else(|| Growing::new(file, &self.press, losses));
+        if let Err(loss) = growing.grow(&chunk, &mut self.press) {
+            self.lose(&growing, loss);
         }
-        let mut growing = match self.grow(before, &file, &chunk) {
-            Ok(growing) => growing,
-            Err((error, lost)) => {
-                self.fail(&file, &error, lost);
-                Growing {
-                    packets: 0,
-                    state: State::Failed,
-                }
-            }
-        };
-        growing.packets += packets;
         if last {
-            self.finish(growing, &file);
+            self.finish(growing);
         } else {
             self.open.insert(flow, growing);
         }
     }
 
-    /// Writes a chunk behind what there is; the error comes with the packets that are lost by it,
-    /// beyond the chunk's own.
-    fn grow(
-        &self,
-        before: Option<Growing>,
-        file: &FlowFile,
-        chunk: &Chunk,
-    ) -> Result<Growing, (anyhow::Error, u64)> {
-        match before {
-            None => match self.directories.create(file, &chunk.bytes) {
-                Ok(partial) => Ok(Growing {
-                    packets: 0,
-                    state: State::Good(partial),
-                }),
-                Err(error) => Err((error, 0)),
-            },
-            Some(Growing {
-                packets,
-                state: State::Good(mut partial),
-            }) => match partial.append(&chunk.bytes) {
-                Ok(()) => Ok(Growing {
-                    packets,
-                    state: State::Good(partial),
-                }),
-                Err(error) => {
-                    partial.remove();
-                    Err((error, packets))
-                }
-            },
-            Some(failed) => Ok(failed),
-        }
-    }
-
     /// Publishes a finished file.
-    fn finish(&mut self, growing: Growing, file: &FlowFile) {
-        let accounts = &self.accounts;
-        let State::Good(partial) = growing.state else {
-            return accounts.discard_held(Discard::WriteFailed, growing.packets);
+    fn finish(&mut self, growing: Growing) {
+        let uuid = growing.uuid().clone();
+        let losses = self.accounts.losses();
+        let Some((finished, loss)) = growing.finish(losses, &mut self.press) else {
+            self.accounts.failed.fetch_add(1, Ordering::Relaxed);
+            return;
         };
-        match self.directories.publish(&partial, file) {
-            Ok(path) => {
-                tracing::trace!("published {}", path.display());
-                accounts.write_held(growing.packets);
-                accounts.published.fetch_add(1, Ordering::Relaxed);
-                let bytes = partial.bytes();
-                accounts.published_bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            // What was captured is not thrown away: the partial file stays, for whoever mends what
-            // kept it from its place.
-            Err(error) => self.fail(file, &error, growing.packets),
+        if let Some(Loss { packets, error }) = loss {
+            self.complain(&uuid, "is incomplete", &error);
+            self.accounts.discard_held(Discard::WriteFailed, packets);
+        }
+        if let Err(error) = self.publish(&finished) {
+            self.complain(&uuid, "waits for its name", &error);
+            self.strand(finished, &error);
         }
     }
 
-    /// Counts a flow whose file is lost, and says so.
-    fn fail(&self, file: &FlowFile, error: &anyhow::Error, packets: u64) {
+    fn publish(&self, finished: &Finished) -> Result<()> {
+        let path = finished.publish(&self.press)?;
+        tracing::trace!("published {}", path.display());
+        let accounts = &self.accounts;
+        accounts.write_held(finished.packets);
+        accounts.published.fetch_add(1, Ordering::Relaxed);
+        let bytes = finished.bytes();
+        accounts.published_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps a file that could not get its name: what was captured is not thrown away.
+    fn strand(&mut self, finished: Finished, error: &Error) {
+        if !finished.exists() || self.stranded.len() >= MAX_STRANDED {
+            self.give_up(&finished, error);
+        } else {
+            self.stranded.push_back(finished);
+        }
+    }
+
+    /// Tries again to publish what could not be; the first failure says that it is too early.
+    fn retry(&mut self) {
+        self.tried = Instant::now();
+        for _ in 0..RETRIES {
+            let Some(finished) = self.stranded.pop_front() else {
+                break;
+            };
+            if let Err(error) = self.publish(&finished) {
+                self.accounts.file_issues.add(FileIssue::of(&error), 1);
+                if finished.exists() {
+                    self.stranded.push_front(finished);
+                    break;
+                }
+                self.give_up(&finished, &error);
+            }
+        }
+    }
+
+    /// Nobody sends any more: files that still cannot get their name stay where they are.
+    fn end(mut self) {
+        while let Some(finished) = self.stranded.pop_front() {
+            if let Err(error) = self.publish(&finished) {
+                self.give_up(&finished, &error);
+            }
+        }
+        for (_, growing) in std::mem::take(&mut self.open) {
+            let uuid = growing.uuid().clone();
+            if let Some((finished, _)) = growing.finish(self.accounts.losses(), &mut self.press) {
+                self.give_up(&finished, &anyhow!("the flow {uuid} was never finished"));
+            }
+        }
+        self.press.directories.clear();
+    }
+
+    fn give_up(&self, finished: &Finished, error: &Error) {
+        let what = if finished.exists() {
+            "stays for the next start to publish"
+        } else {
+            "is lost"
+        };
+        self.complain(finished.uuid(), what, error);
+        let accounts = &self.accounts;
+        accounts.discard_held(Discard::WriteFailed, finished.packets);
+        accounts.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lose(&self, growing: &Growing, loss: Loss) {
+        let Loss { packets, error } = loss;
+        self.complain(growing.uuid(), "is incomplete", &error);
         self.accounts.discard_held(Discard::WriteFailed, packets);
-        self.accounts.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an error of a flow's file, and says it.
+    fn complain(&self, uuid: &crate::flow::uuid::FlowUuid, what: &str, error: &Error) {
+        self.accounts.file_issues.add(FileIssue::of(error), 1);
         if let Some(more) = self.complaints.pass() {
-            tracing::error!("flow {} is lost: {error:#}{more}", file.uuid);
+            tracing::error!("the file of {uuid} {what}: {error:#}{more}");
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use bytes::Bytes;
-    use packet_headers_common::LinkType;
-
-    use super::*;
-    use crate::clock::WallNanos;
-    use crate::flow::uuid::FlowUuid;
-
-    fn writer(at: &Path) -> (Writer, Arc<Accounts>) {
-        let directories = Directories::prepare(&at.join("data"), &at.join("data.partial")).unwrap();
-        let accounts = Arc::new(Accounts::default());
-        (Writer::new(directories, Arc::clone(&accounts)), accounts)
-    }
-
-    fn job(flow: u64, packets: u64, last: bool, accounts: &Accounts) -> Job {
-        accounts.held.fetch_add(packets, Ordering::Relaxed);
-        let uuid = FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap();
-        Job {
-            flow,
-            file: FlowFile {
-                uuid,
-                opened: WallNanos(0),
-                link_type: LinkType::Ethernet,
-            },
-            chunk: Chunk {
-                bytes: Bytes::from(vec![7; 100]),
-                packets,
-                memory: 100,
-            },
-            last,
-        }
-    }
-
-    fn held(accounts: &Accounts) -> u64 {
-        accounts.held.load(Ordering::Relaxed)
-    }
-
-    #[test]
-    fn a_flow_in_many_chunks_is_one_file() {
-        let temp = tempfile::tempdir().unwrap();
-        let (mut writer, accounts) = writer(temp.path());
-        writer.work(job(1, 3, false, &accounts));
-        writer.work(job(2, 1, true, &accounts));
-        writer.work(job(1, 4, false, &accounts));
-        writer.work(job(1, 0, true, &accounts));
-        let day = temp.path().join("data/1970/01/01");
-        let length = |name: &str| fs::metadata(day.join(name)).unwrap().len();
-        assert_eq!(length("host_1_0000000000000001.pcap"), 24 + 300);
-        assert_eq!(length("host_1_0000000000000002.pcap"), 24 + 100);
-        assert_eq!(accounts.written.load(Ordering::Relaxed), 8);
-        assert_eq!(held(&accounts), 0);
-    }
-
-    #[test]
-    fn packets_of_a_file_that_cannot_be_written_are_counted_and_others_go_on() {
-        let temp = tempfile::tempdir().unwrap();
-        let (mut writer, accounts) = writer(temp.path());
-        writer.work(job(1, 3, false, &accounts));
-        let partial = temp.path().join("data.partial");
-        fs::remove_dir_all(&partial).unwrap();
-        fs::write(&partial, b"in the way").unwrap();
-        writer.work(job(1, 4, false, &accounts));
-        writer.work(job(1, 5, true, &accounts));
-        writer.work(job(2, 1, true, &accounts));
-        assert_eq!(accounts.discards.get(Discard::WriteFailed), 13);
-        assert_eq!(accounts.failed.load(Ordering::Relaxed), 2);
-        assert_eq!(held(&accounts), 0);
-        fs::remove_file(&partial).unwrap();
-        writer.work(job(3, 1, true, &accounts));
-        assert_eq!(accounts.published.load(Ordering::Relaxed), 1);
-        assert_eq!(held(&accounts), 0);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ pub(super) const TIMING: Timing = Timing {
     capture: Duration::from_secs(30),
     idle: Duration::from_secs(10),
     linger: Duration::from_secs(1),
+    spill: Duration::from_secs(5),
 };
 
 pub(super) const ROOMY: Limits = Limits {
@@ -112,6 +113,8 @@ impl Bench {
             destination: ends.1,
             sequence,
             tcp_flags,
+            l3_offset: 14,
+            l4_offset: 34,
             headers: &headers,
         };
         match self.table.on_packet(&packet, WallNanos(at(self.now).0)) {
@@ -212,12 +215,12 @@ impl Bench {
 
     fn grow(&mut self, serial: u64, chunk: &Chunk) {
         let packets = self.growing.entry(serial).or_default();
-        let records = chunk.bytes.chunks(16 + LENGTH);
-        assert_eq!(records.len() as u64, chunk.packets);
-        for record in records {
-            let number = record[16..20].try_into().unwrap();
+        let before = packets.len();
+        for record in chunk.records() {
+            let number = record.headers[..4].try_into().unwrap();
             packets.push(u32::from_be_bytes(number));
         }
+        assert_eq!((packets.len() - before) as u64, chunk.packets);
     }
 
     /// Published files, by name.

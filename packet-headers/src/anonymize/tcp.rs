@@ -1,0 +1,64 @@
+//! Covers a TCP header.
+
+use super::options;
+
+/// Bytes of a header without options (RFC 9293, 3.1).
+const HEADER: usize = 20;
+
+const CHECKSUM: std::ops::Range<usize> = 16..18;
+
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+const MPTCP: u8 = 30;
+
+/// Bytes of a SACK option with one to four blocks (RFC 2018, 3).
+const SACK_LENGTHS: [usize; 4] = [10, 18, 26, 34];
+
+/// The only subtype of multipath TCP that has addresses (RFC 8684, 3.4.1). The last one that is
+/// known is MP_TCPRST (3.6).
+const ADD_ADDR: u8 = 3;
+const LAST_SUBTYPE: u8 = 8;
+
+/// Covers what tells an address: the checksum, which covers a pseudo header of both, and every
+/// option that is not known to say nothing about them.
+pub(super) fn cover(bytes: &mut [u8]) {
+    let Some((header, rest)) = bytes.split_first_chunk_mut::<HEADER>() else {
+        bytes.fill(0);
+        return;
+    };
+    header[CHECKSUM].fill(0);
+    let length = usize::from(header[12] >> 4) * 4;
+    let length = length.saturating_sub(HEADER).min(rest.len());
+    let (list, beyond) = rest.split_at_mut(length);
+    options::walk(list, option);
+    beyond.fill(0);
+}
+
+/// The lengths are asked for too: an option of another length is not the one that is known.
+fn option(option: &mut [u8]) {
+    let known = match (option[0], option.len()) {
+        (MSS, 4) | (WINDOW_SCALE, 3) | (SACK_PERMITTED, 2) | (TIMESTAMPS, 10) => true,
+        (SACK, length) => SACK_LENGTHS.contains(&length),
+        (MPTCP, 3..) => return multipath(option),
+        _ => false,
+    };
+    if !known {
+        // Among them the signatures (19, 29), which let guesses be tried by who has the key, and
+        // the fast open cookie (34), which the server makes from the client's address.
+        options::blank(option);
+    }
+}
+
+/// Keys, tokens and the codes over them are made from random numbers; ADD_ADDR has an address and
+/// a code over it.
+fn multipath(option: &mut [u8]) {
+    let kept = option[options::HEADER] & 0xf0;
+    let subtype = kept >> 4;
+    if subtype == ADD_ADDR || subtype > LAST_SUBTYPE {
+        options::blank(option);
+        option[options::HEADER] = kept;
+    }
+}

@@ -1,0 +1,272 @@
+//! The flags that say where files go and what they look like.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytesize::ByteSize;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::anonymize::{Key, Method};
+use crate::config::Files;
+use crate::store::compress;
+use crate::store::layout::{self, Naming, partial_directory};
+use crate::store::retention::Limits;
+
+/// The flags that say where files go and what they look like.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(super) struct FileArguments {
+    /// Where the files go: DATADIR/YYYY/MM/DD/UUID.pcap
+    #[arg(long, value_name = "DIRECTORY", default_value = "captures")]
+    datadir: PathBuf,
+
+    /// Where files grow before they are published, on the same filesystem [default: DATADIR.partial]
+    #[arg(long, value_name = "DIRECTORY")]
+    partial_dir: Option<PathBuf>,
+
+    /// The format of the files
+    #[arg(long, value_enum, default_value_t = Format::Pcap)]
+    format: Format,
+
+    /// How files are compressed: gzip makes .gz, zstd .zst
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    compression: Compression,
+
+    /// How hard compression tries: 1 to 9 for gzip [default: 4], 1 to 22 for zstd [default: 3]
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<u32>,
+
+    /// What files are called by
+    #[arg(long, value_enum, default_value_t = FlowId::Mlab)]
+    flow_id: FlowId,
+
+    /// How the addresses in files are hidden
+    #[arg(long = "anonymize.ip", value_name = "METHOD", value_enum, default_value_t = Anonymize::None)]
+    anonymize_ip: Anonymize,
+
+    /// The key of prefix-preserving: 64 hexadecimal digits, in a file that only we can read
+    #[arg(long = "anonymize.key-file", value_name = "FILE")]
+    anonymize_key_file: Option<PathBuf>,
+
+    /// How long a packet may be in memory only: what a kill can cost
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    spill_interval: Duration,
+
+    /// Whether files are synced before they are published, so that a power loss cannot empty them
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    fsync: bool,
+
+    /// How much disk published files may take: the oldest go first [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    max_disk: Option<ByteSize>,
+
+    /// How old published files may get [default: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max_age: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// pcap with nanoseconds
+    Pcap,
+    /// pcapng: interfaces and directions, the flow's name and ends, and drop counts as well
+    Pcapng,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compression {
+    /// Not at all
+    None,
+    /// As gzip members
+    Gzip,
+    /// As Zstandard frames
+    Zstd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FlowId {
+    /// The flow's UUID: prefix and socket cookie
+    Mlab,
+    /// A UUIDv5 (RFC 9562) of that
+    Uuid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Anonymize {
+    /// Not at all
+    None,
+    /// Only the /24 of IPv4 and the /48 of IPv6 stay; this host's own addresses stay whole
+    Netblock,
+    /// Each becomes another, and common prefixes stay common: ipcrypt-pfx under a key
+    PrefixPreserving,
+}
+
+/// A packet has to wait this long at least, or every packet would be written by itself.
+const MIN_SPILL: Duration = Duration::from_millis(20);
+
+impl FileArguments {
+    /// Refuses what contradicts itself.
+    ///
+    /// # Errors
+    /// The kind of error for clap, and what to say.
+    pub(super) fn check(&self) -> Result<(), (ErrorKind, String)> {
+        let invalid = |message: &str| Err((ErrorKind::ValueValidation, message.to_owned()));
+        if let Some(level) = self.compression_level {
+            let levels = compress::levels(self.compression.into());
+            if self.compression == Compression::None {
+                return invalid("--compression-level needs --compression=gzip or zstd");
+            }
+            if !levels.contains(&level) {
+                let (from, to) = (levels.start(), levels.end());
+                let message = format!("--compression-level must be {from} to {to}");
+                return invalid(&message);
+            }
+        }
+        if self.spill_interval < MIN_SPILL {
+            return invalid("--spill-interval must be at least 20ms");
+        }
+        let needs_key = self.anonymize_ip == Anonymize::PrefixPreserving;
+        match (needs_key, &self.anonymize_key_file) {
+            (true, None) => Err((
+                ErrorKind::MissingRequiredArgument,
+                "--anonymize.ip=prefix-preserving needs --anonymize.key-file".to_owned(),
+            )),
+            (false, Some(_)) => {
+                invalid("--anonymize.key-file needs --anonymize.ip=prefix-preserving")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long a packet may be in memory only.
+    pub(super) const fn spill_interval(&self) -> Duration {
+        self.spill_interval
+    }
+
+    /// Where files go and what they look like, by these arguments.
+    ///
+    /// # Errors
+    /// When a file that they name cannot be used.
+    pub(super) fn into_config(self) -> Result<Files> {
+        let absolute = |path: PathBuf| {
+            std::path::absolute(&path).with_context(|| format!("finding {}", path.display()))
+        };
+        let data = absolute(self.datadir)?;
+        let partial = self.partial_dir.map(absolute).transpose()?;
+        let anonymize = match (self.anonymize_ip, self.anonymize_key_file) {
+            (Anonymize::None, _) => None,
+            (Anonymize::Netblock, _) | (Anonymize::PrefixPreserving, None) => {
+                Some(Method::Netblock)
+            }
+            (Anonymize::PrefixPreserving, Some(file)) => {
+                Some(Method::PrefixPreserving(Key::from_file(&file)?))
+            }
+        };
+        Ok(Files {
+            partial: partial.unwrap_or_else(|| partial_directory(&data)),
+            data,
+            fsync: self.fsync,
+            naming: Naming {
+                id: match self.flow_id {
+                    FlowId::Mlab => layout::FlowId::Mlab,
+                    FlowId::Uuid => layout::FlowId::Uuid,
+                },
+                format: match self.format {
+                    Format::Pcap => layout::Format::Pcap,
+                    Format::Pcapng => layout::Format::Pcapng,
+                },
+                compression: self.compression.into(),
+            },
+            level: self.compression_level,
+            anonymize,
+            retention: Limits {
+                disk: self.max_disk.map(|size| size.as_u64()),
+                age: self.max_age,
+            },
+        })
+    }
+}
+
+impl From<Compression> for layout::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        files: FileArguments,
+    }
+
+    fn parse(arguments: &[&str]) -> FileArguments {
+        let line = [&["packet-headers"], arguments].concat();
+        Line::try_parse_from(line).unwrap().files
+    }
+
+    #[test]
+    fn nothing_is_plain_pcap_below_captures() {
+        let files = parse(&[]);
+        files.check().unwrap();
+        let files = files.into_config().unwrap();
+        assert!(files.data.ends_with("captures") && files.data.is_absolute());
+        assert!(files.partial.ends_with("captures.partial"));
+        assert_eq!(files.naming, Naming::default());
+        assert!(files.anonymize.is_none() && !files.fsync);
+        assert_eq!((files.retention.disk, files.retention.age), (None, None));
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let files = parse(&[
+            "--partial-dir=/p",
+            "--format=pcapng",
+            "--compression=zstd",
+            "--compression-level=19",
+            "--flow-id=uuid",
+            "--anonymize.ip=netblock",
+            "--fsync",
+            "--max-disk=10GB",
+            "--max-age=7days",
+        ]);
+        files.check().unwrap();
+        let files = files.into_config().unwrap();
+        assert_eq!(files.partial, PathBuf::from("/p"));
+        assert_eq!(files.naming.format, layout::Format::Pcapng);
+        assert_eq!(files.naming.compression, layout::Compression::Zstd);
+        assert_eq!(files.naming.id, layout::FlowId::Uuid);
+        assert_eq!(files.level, Some(19));
+        assert!(matches!(files.anonymize, Some(Method::Netblock)) && files.fsync);
+        assert_eq!(files.retention.disk, Some(10_000_000_000));
+        assert_eq!(files.retention.age, Some(Duration::from_secs(7 * 86_400)));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for (arguments, said) in [
+            (&["--compression-level=3"][..], "needs --compression"),
+            (&["--compression=gzip", "--compression-level=10"], "1 to 9"),
+            (&["--spill-interval=1ms"], "at least 20ms"),
+            (
+                &["--anonymize.ip=prefix-preserving"],
+                "needs --anonymize.key-file",
+            ),
+            (&["--anonymize.key-file=/k"], "needs --anonymize.ip"),
+        ] {
+            let (_, message) = parse(arguments).check().unwrap_err();
+            assert!(message.contains(said), "{message}");
+        }
+    }
+}

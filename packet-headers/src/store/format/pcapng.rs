@@ -1,0 +1,159 @@
+//! draft-ietf-opsawg-pcapng: one section, a block for each interface that the flow uses, directions,
+//! and at the end how many packets were taken and lost.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use byteorder_slice::LittleEndian;
+use bytes::BufMut as _;
+use packet_headers_common::Direction;
+use pcap_file::Endianness;
+use pcap_file::pcapng::blocks::ENHANCED_PACKET_BLOCK;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{
+    InterfaceStatisticsBlock, InterfaceStatisticsOption,
+};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::{Block, PcapNgBlock as _};
+use smallvec::SmallVec;
+
+use super::super::record::Record;
+use super::pcap::data_link;
+use super::{About, SNAP_LENGTH, u32_of};
+use crate::clock::WallNanos;
+use crate::interfaces::InterfaceNames;
+
+/// An interface that a file's section describes.
+#[derive(Debug, Clone, Copy)]
+pub struct Interface {
+    index: u32,
+    first: WallNanos,
+    last: WallNanos,
+    packets: u64,
+}
+
+/// Section Header Block (4.1): who wrote it, and whose packets these are.
+pub(super) fn section(about: &About<'_>, out: &mut Vec<u8>) {
+    let [local, remote] = about.ends;
+    let comment = format!("uuid={} local={local} remote={remote}", about.file.uuid);
+    let program = concat!("packet-headers ", env!("CARGO_PKG_VERSION"));
+    let block = SectionHeaderBlock {
+        endianness: Endianness::Little,
+        options: vec![
+            SectionHeaderOption::Comment(Cow::Owned(comment)),
+            SectionHeaderOption::OS(Cow::Borrowed("Linux")),
+            SectionHeaderOption::UserApplication(Cow::Borrowed(program)),
+        ],
+        ..SectionHeaderBlock::default()
+    };
+    write(block.into_block(), out);
+}
+
+/// The number of a packet's interface in the section; describes it there (4.2) when it is new.
+pub(super) fn interface(
+    interfaces: &mut SmallVec<[Interface; 1]>,
+    record: &Record<'_>,
+    names: &InterfaceNames,
+    out: &mut Vec<u8>,
+) -> usize {
+    let known = interfaces.iter().position(|i| i.index == record.ifindex);
+    let number = known.unwrap_or_else(|| {
+        describe(record, &names.name(record.ifindex), out);
+        interfaces.push(Interface {
+            index: record.ifindex,
+            first: record.time,
+            last: record.time,
+            packets: 0,
+        });
+        interfaces.len() - 1
+    });
+    if let Some(interface) = interfaces.get_mut(number) {
+        interface.last = record.time;
+        interface.packets += 1;
+    }
+    number
+}
+
+fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
+    /// 10 to the power of minus this is the unit of times.
+    const NANOSECONDS: u8 = 9;
+    let block = InterfaceDescriptionBlock {
+        linktype: data_link(record.link_type),
+        snaplen: SNAP_LENGTH,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+            InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
+        ],
+    };
+    write(block.into_block(), out);
+}
+
+/// Bytes of an Enhanced Packet Block (4.3) beside the packet and its padding: type, length,
+/// interface, time in two halves, captured and wire length; the flags; the end of options; length.
+const PACKET_OVERHEAD: usize = 7 * 4 + 8 + 4 + 4;
+
+/// Option `epb_flags` and its length.
+const FLAGS: [u16; 2] = [2, 4];
+
+/// Enhanced Packet Block: where in `out` the headers are.
+pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> Range<usize> {
+    let length = record.headers.len();
+    let padded = length.next_multiple_of(4);
+    let total = u32_of(PACKET_OVERHEAD + padded);
+    let time = record.time.0;
+    for field in [
+        ENHANCED_PACKET_BLOCK,
+        total,
+        u32_of(number),
+        (time >> 32) as u32,
+        time as u32,
+        u32_of(length),
+        record.wire_len,
+    ] {
+        out.put_u32_le(field);
+    }
+    let start = out.len();
+    out.put_slice(record.headers);
+    out.put_bytes(0, padded - length);
+    for field in FLAGS {
+        out.put_u16_le(field);
+    }
+    out.put_u32_le(match record.direction {
+        Direction::Ingress => 1,
+        Direction::Egress => 2,
+    });
+    out.put_u32_le(0);
+    out.put_u32_le(total);
+    start..start + length
+}
+
+/// Interface Statistics Blocks (4.6).
+pub(super) fn statistics(interfaces: &[Interface], lost: u64, out: &mut Vec<u8>) {
+    for (number, interface) in interfaces.iter().enumerate() {
+        let block = InterfaceStatisticsBlock {
+            interface_id: u32_of(number),
+            timestamp: halves(interface.last),
+            options: vec![
+                InterfaceStatisticsOption::IsbStartTime(halves(interface.first)),
+                InterfaceStatisticsOption::IsbEndTime(halves(interface.last)),
+                InterfaceStatisticsOption::IsbIfRecv(interface.packets),
+                InterfaceStatisticsOption::IsbOsDrop(lost),
+            ],
+        };
+        write(block.into_block(), out);
+    }
+}
+
+/// Times are two numbers of 32 bits, the upper one first, whatever the byte order; the library
+/// writes one number of 64 bits, which in little endian begins with the lower half.
+const fn halves(time: WallNanos) -> u64 {
+    time.0.rotate_left(32)
+}
+
+fn write(block: Block<'_>, out: &mut Vec<u8>) {
+    // A Vec takes every byte.
+    let written = block.write_to::<LittleEndian, _>(out);
+    debug_assert!(written.is_ok());
+}

@@ -1,0 +1,200 @@
+//! A packet in memory, on its way from the ring to a file of whatever format.
+//!
+//! Pure: no I/O.
+
+use bytes::{BufMut as _, BytesMut};
+use packet_headers_common::{Direction, LinkType, Packet};
+
+use crate::clock::WallNanos;
+
+/// A packet as a file has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'block> {
+    /// When it passed the interface.
+    pub time: WallNanos,
+    /// Bytes that it had on the wire.
+    pub wire_len: u32,
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Which way it passed the interface.
+    pub direction: Direction,
+    /// What the headers begin with.
+    pub link_type: LinkType,
+    /// Where in the headers the IP header begins.
+    pub l3: usize,
+    /// Where in the headers the TCP header begins.
+    pub l4: usize,
+    /// Link, IP and TCP header, to the byte.
+    pub headers: &'block [u8],
+}
+
+/// Bytes before the headers: time, wire length, interface; length of the headers and both offsets;
+/// direction and link type.
+const FIXED: usize = 8 + 4 + 4 + 3 * 2 + 2;
+
+/// Bytes of a VLAN tag.
+const TAG: usize = 4;
+
+/// Where a tag stands in an Ethernet header: behind both addresses.
+const TAG_AT: usize = 12;
+
+/// Puts a packet at the end of `out`, with the VLAN tag that the NIC took off: on the wire it was
+/// there.
+pub(super) fn put(out: &mut BytesMut, packet: &Packet<'_>, time: WallNanos) {
+    let tag = packet.vlan.filter(|_| packet.headers.len() >= TAG_AT);
+    let more = if tag.is_some() { TAG as u16 } else { 0 };
+    let length = u16::try_from(packet.headers.len()).unwrap_or(u16::MAX);
+    let headers = packet.headers.get(..length.into()).unwrap_or_default();
+    out.reserve(FIXED + headers.len() + TAG);
+    out.put_u64_ne(time.0);
+    out.put_u32_ne(packet.wire_len.saturating_add(more.into()));
+    out.put_u32_ne(packet.ifindex);
+    out.put_u16_ne(length.saturating_add(more));
+    out.put_u16_ne(packet.l3_offset + more);
+    out.put_u16_ne(packet.l4_offset + more);
+    out.put_u8(packet.direction as u8);
+    out.put_u8(packet.link_type as u8);
+    if let Some((protocol, tci)) = tag {
+        let (addresses, rest) = headers.split_at(TAG_AT);
+        out.put_slice(addresses);
+        out.put_u16(protocol);
+        out.put_u16(tci);
+        out.put_slice(rest);
+    } else {
+        out.put_slice(headers);
+    }
+}
+
+/// The record at the beginning of `bytes`, and how many bytes it takes; none when they end before.
+pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
+    let (fixed, rest) = bytes.split_first_chunk::<FIXED>()?;
+    let [length, l3, l4] = [16, 18, 20].map(|at| u16::from_ne_bytes([fixed[at], fixed[at + 1]]));
+    let [wire_len, ifindex] = [8, 12]
+        .map(|at| u32::from_ne_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]));
+    let record = Record {
+        time: time(fixed),
+        wire_len,
+        ifindex,
+        direction: match fixed[22] {
+            0 => Direction::Ingress,
+            _ => Direction::Egress,
+        },
+        link_type: match fixed[23] {
+            0 => LinkType::Ethernet,
+            _ => LinkType::RawIp,
+        },
+        l3: l3.into(),
+        l4: l4.into(),
+        headers: rest.get(..length.into())?,
+    };
+    Some((record, FIXED + usize::from(length)))
+}
+
+/// The time of the record.
+fn time(fixed: &[u8; FIXED]) -> WallNanos {
+    let mut time = [0; 8];
+    time.copy_from_slice(&fixed[..8]);
+    WallNanos(u64::from_ne_bytes(time))
+}
+
+/// Gives the record at the beginning of `bytes` another time.
+pub(super) fn set_time(bytes: &mut [u8], time: WallNanos) {
+    if let Some(field) = bytes.first_chunk_mut() {
+        *field = time.0.to_ne_bytes();
+    }
+}
+
+/// The records of a stretch of memory, one after another.
+#[derive(Debug, Clone, Copy)]
+pub struct Records<'block>(&'block [u8]);
+
+impl<'block> Records<'block> {
+    pub(super) const fn new(bytes: &'block [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<'block> Iterator for Records<'block> {
+    type Item = Record<'block>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (record, length) = first(self.0)?;
+        self.0 = self.0.get(length..).unwrap_or_default();
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use packet_headers_common::Endpoint;
+
+    use super::*;
+
+    /// A packet with these header bytes.
+    pub(in crate::store) fn packet(headers: &[u8], vlan: Option<(u16, u16)>) -> Packet<'_> {
+        Packet {
+            boot_ns: 0,
+            wire_len: 1514,
+            ifindex: 3,
+            direction: Direction::Egress,
+            link_type: LinkType::Ethernet,
+            vlan,
+            at_home: true,
+            source: Endpoint::v4([192, 0, 2, 1], 1),
+            destination: Endpoint::v4([192, 0, 2, 2], 2),
+            sequence: 0,
+            tcp_flags: 0,
+            l3_offset: 14,
+            l4_offset: 34,
+            headers,
+        }
+    }
+
+    #[test]
+    fn a_record_keeps_all_that_a_file_needs() {
+        let headers: Vec<u8> = (0..54).collect();
+        let mut bytes = BytesMut::new();
+        put(
+            &mut bytes,
+            &packet(&headers, None),
+            WallNanos(1_700_000_000_123_456_789),
+        );
+        put(&mut bytes, &packet(&[9; 60], None), WallNanos(5));
+        let want = Record {
+            time: WallNanos(1_700_000_000_123_456_789),
+            wire_len: 1514,
+            ifindex: 3,
+            direction: Direction::Egress,
+            link_type: LinkType::Ethernet,
+            l3: 14,
+            l4: 34,
+            headers: &headers,
+        };
+        let records: Vec<_> = Records::new(&bytes).collect();
+        assert_eq!(records[0], want);
+        assert_eq!(records.len(), 2);
+        assert_eq!(
+            (records[1].time, records[1].headers),
+            (WallNanos(5), &[9; 60][..])
+        );
+        let torn = bytes.len() - 1;
+        assert_eq!(Records::new(&bytes[..torn]).count(), 1);
+    }
+
+    #[test]
+    fn a_stripped_tag_is_put_back_behind_the_addresses() {
+        let headers: Vec<u8> = (0..54).collect();
+        let mut bytes = BytesMut::new();
+        put(
+            &mut bytes,
+            &packet(&headers, Some((0x8100, 0x2064))),
+            WallNanos(5),
+        );
+        let (record, _) = first(&bytes).unwrap();
+        let mut want = headers[..12].to_vec();
+        want.extend([0x81, 0x00, 0x20, 0x64]);
+        want.extend(&headers[12..]);
+        assert_eq!(record.headers, want);
+        assert_eq!((record.wire_len, record.l3, record.l4), (1518, 18, 38));
+    }
+}

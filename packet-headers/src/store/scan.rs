@@ -1,0 +1,270 @@
+//! How much of a file that an earlier run left unfinished is whole.
+//!
+//! What a crash leaves is a prefix; what a power loss leaves may end in zeros or in what the disk held
+//! before. Every record is checked for what all of ours have in common, and the first that is not as
+//! ours are ends the whole part. Pure: reads what it is given, in bounded memory and, whatever it is
+//! given, in time that the length of the file bounds.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use flate2::bufread::GzDecoder;
+use zstd::stream::read::Decoder as ZstdDecoder;
+
+use super::layout::{Compression, Format};
+
+mod packet;
+mod pcap;
+mod pcapng;
+mod records;
+
+use records::Records;
+
+/// The part of a file that can be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Where to cut the file: at most its length.
+    pub bytes: u64,
+    /// How many packets it holds then.
+    pub packets: u64,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ours, and whole up to here.
+    Whole(Whole),
+    /// Ours, but without a single whole packet.
+    Empty,
+    /// It does not begin as our files do, and why we think so.
+    NotOurs(&'static str),
+}
+
+/// The largest window, as a power of two, that a Zstandard frame may ask its reader to keep: 2 MiB,
+/// what the library's default level asks for. Frames of levels above 4 must be written with less.
+pub const MAX_WINDOW_LOG: u32 = 21;
+
+/// The most bytes that a member or frame may unpack to. Ours hold a few hundred KiB.
+const MAX_PLAIN: u64 = 16 << 20;
+
+/// How many times its packed size a member may unpack to. Headers pack ten to one or so; more than
+/// this cannot be done with gzip anyway, and without a bound a small file could keep us for hours.
+const MAX_RATIO: u64 = 1000;
+
+/// How many bytes are looked at at once.
+const STEP: usize = 16 << 10;
+
+/// What a gzip member begins with: magic and method (RFC 1952, 2.3).
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+/// What a Zstandard frame begins with (RFC 8878, 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The byte of a frame that says whether a checksum follows the content, and its bit that does.
+const ZSTD_DESCRIPTOR: usize = 4;
+const ZSTD_CHECKSUM: u8 = 1 << 2;
+/// How many bytes of a member are looked at before it is unpacked.
+const START: usize = ZSTD_DESCRIPTOR + 1;
+
+/// Finds the whole part of a file.
+///
+/// # Errors
+/// When the file cannot be read. What is in it is never an error.
+pub fn scan(file: impl Read, format: Format, compression: Compression) -> io::Result<Verdict> {
+    let mut source = Source::new(file);
+    let mut records = Records::new(format);
+    let whole = match compression {
+        Compression::None => plain(&mut source, &mut records),
+        Compression::Gzip | Compression::Zstd => members(&mut source, &mut records, compression),
+    };
+    if let Some(error) = source.error {
+        return Err(error);
+    }
+    Ok(match (records.foreign(), whole) {
+        (Some(why), _) => Verdict::NotOurs(why),
+        (None, Whole { packets: 0, .. }) => Verdict::Empty,
+        (None, whole) => Verdict::Whole(whole),
+    })
+}
+
+/// Follows a file that is not compressed.
+fn plain<R: Read>(source: &mut Source<R>, records: &mut Records) -> Whole {
+    let mut step = vec![0; STEP];
+    while !records.stopped() {
+        let got = source.read(&mut step).unwrap_or(0);
+        let Some(bytes) = step.get(..got).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        records.feed(bytes);
+    }
+    records.whole()
+}
+
+/// Follows a compressed file from member to member, up to the first that is torn or wrong.
+fn members<R: Read>(
+    source: &mut Source<R>,
+    records: &mut Records,
+    compression: Compression,
+) -> Whole {
+    let mut whole = Whole {
+        bytes: 0,
+        packets: 0,
+    };
+    loop {
+        match member(source, records, compression) {
+            Ok(()) => {
+                whole = Whole {
+                    bytes: source.taken,
+                    packets: records.whole().packets,
+                }
+            }
+            Err(Fault::Torn) => return whole,
+            Err(Fault::Wrong(why)) => {
+                // Nothing has shown yet that the file is ours.
+                if records.whole().bytes == 0 {
+                    records.refuse(why);
+                }
+                return whole;
+            }
+        }
+    }
+}
+
+/// Why a member does not count.
+enum Fault {
+    /// The file ends before it does.
+    Torn,
+    /// It is none of ours, or damaged.
+    Wrong(&'static str),
+}
+
+/// Follows one member to its end.
+fn member<R: Read>(
+    source: &mut Source<R>,
+    records: &mut Records,
+    compression: Compression,
+) -> Result<(), Fault> {
+    let before = source.taken;
+    let mut start = [0; START];
+    let start = source.start(&mut start);
+    let magic: &[u8] = match compression {
+        Compression::Zstd => &ZSTD_MAGIC,
+        Compression::None | Compression::Gzip => &GZIP_MAGIC,
+    };
+    if start.iter().zip(magic).any(|(got, want)| got != want) {
+        return Err(Fault::Wrong("it does not begin as compressed data does"));
+    }
+    let Some(descriptor) = start.get(ZSTD_DESCRIPTOR) else {
+        return Err(Fault::Torn);
+    };
+    let packed = Cursor::new(start).chain(&mut *source);
+    let plain = if compression == Compression::Zstd {
+        if descriptor & ZSTD_CHECKSUM == 0 {
+            return Err(Fault::Wrong("its frames have no checksum"));
+        }
+        let mut decoder = ZstdDecoder::with_buffer(packed)
+            .map_err(fault)?
+            .single_frame();
+        decoder.window_log_max(MAX_WINDOW_LOG).map_err(fault)?;
+        unpack(decoder, records)?
+    } else {
+        unpack(GzDecoder::new(packed), records)?
+    };
+    let packed = source.taken - before;
+    if plain == 0 || plain > packed.saturating_mul(MAX_RATIO) {
+        return Err(Fault::Wrong("it unpacks to nothing, or to too much"));
+    }
+    Ok(())
+}
+
+/// Feeds what a decoder yields, up to the end of its member, and says how many bytes that was.
+fn unpack(mut plain: impl Read, records: &mut Records) -> Result<u64, Fault> {
+    let mut step = vec![0; STEP];
+    let mut total = 0;
+    loop {
+        let got = plain.read(&mut step).map_err(fault)?;
+        let Some(bytes) = step.get(..got).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        records.feed(bytes);
+        total += got as u64;
+        if records.stopped() || total > MAX_PLAIN {
+            return Err(Fault::Wrong("it unpacks to what we do not write"));
+        }
+    }
+    // A record that is in two members would be cut in half with the second.
+    if records.waiting() {
+        return Err(Fault::Torn);
+    }
+    Ok(total)
+}
+
+/// What a decoder's error means.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
+fn fault(error: io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Fault::Torn,
+        _ => Fault::Wrong("its first compressed block is damaged"),
+    }
+}
+
+/// A file that remembers how much was taken from it, and how it failed: decoders do not tell a disk's
+/// errors from those of the data.
+struct Source<R> {
+    file: BufReader<R>,
+    taken: u64,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Source<R> {
+    fn new(file: R) -> Self {
+        Self {
+            file: BufReader::with_capacity(STEP, file),
+            taken: 0,
+            error: None,
+        }
+    }
+
+    /// Takes up to `into.len()` bytes: fewer only where the file ends, or fails.
+    fn start<'a>(&mut self, into: &'a mut [u8; START]) -> &'a [u8] {
+        let mut length = 0;
+        while let Some(room) = into.get_mut(length..).filter(|room| !room.is_empty()) {
+            match self.read(room) {
+                Ok(0) | Err(_) => break,
+                Ok(got) => length += got,
+            }
+        }
+        into.get(..length).unwrap_or_default()
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let got = self.fill_buf()?.read(into)?;
+        self.consume(got);
+        Ok(got)
+    }
+}
+
+impl<R: Read> BufRead for Source<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        loop {
+            match self.file.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let kind = error.kind();
+                    self.error = Some(error);
+                    return Err(kind.into());
+                }
+                // What was just filled is there without another read.
+                Ok(_) => break,
+            }
+        }
+        Ok(self.file.buffer())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.taken += amount as u64;
+        self.file.consume(amount);
+    }
+}
+
+#[cfg(test)]
+mod tests;
