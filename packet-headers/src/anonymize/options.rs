@@ -37,7 +37,7 @@ pub(super) fn walk_ipv6(list: &mut [u8], cover: impl Fn(&mut [u8])) {
 fn each(list: &mut [u8], length: impl Fn(&[u8]) -> Option<usize>, cover: impl Fn(&mut [u8])) {
     let mut at = 0;
     while let Some(length) = list.get(at..).and_then(&length) {
-        let Some(option) = Some(&mut list[at..at + length]) else {
+        let Some(option) = list.get_mut(at..at + length) else {
             break;
         };
         if option.len() >= HEADER {

@@ -131,6 +131,17 @@ fn a_connection_keeps_its_pseudonyms_when_the_hosts_addresses_change() {
 }
 
 #[test]
+fn a_mapped_address_on_the_wire_is_hidden_as_its_ipv4_address() {
+    let bytes = ack(ip("::ffff:198.51.100.77"), ip("::ffff:192.0.2.1"));
+    let shown = covered(&hidden(), &bytes, ethernet(14, 54));
+    let mut want = bytes;
+    want[..12].fill(0);
+    want[37] = 0;
+    want[70..72].fill(0);
+    assert_eq!(shown, want);
+}
+
+#[test]
 fn known_tcp_options_stay() {
     for known in [
         &[2, 4, 5, 0xb4][..],

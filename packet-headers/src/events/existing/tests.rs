@@ -115,16 +115,13 @@ fn a_connection_is_listed_until_both_sides_are_closed() {
 fn cookies_are_those_that_ss_shows() {
     let Connection { client, server, .. } = Connection::new("127.0.0.1", "127.0.0.1");
     for socket in [&client, &server] {
+        // Others may have the same port to somewhere else.
         let port = socket.local_addr().unwrap().port();
+        let other = socket.peer_addr().unwrap().port();
         let mut ss = Command::new("ss");
-        ss.args([
-            "-tneH",
-            "state",
-            "connected",
-            "sport",
-            "=",
-            &format!(":{port}"),
-        ]);
+        ss.args(["-tneH", "state", "connected"]);
+        ss.args(["sport", "=", &format!(":{port}")]);
+        ss.args(["dport", "=", &format!(":{other}")]);
         let output = ss.output().expect("ss, of iproute2, is needed here");
         let text = String::from_utf8(output.stdout).unwrap();
         let mut shown: Vec<_> = text
@@ -136,7 +133,7 @@ fn cookies_are_those_that_ss_shows() {
         let listed = connected().unwrap();
         let listed: Vec<_> = listed
             .iter()
-            .filter(|socket| socket.local.port() == port)
+            .filter(|socket| (socket.local.port(), socket.remote.port()) == (port, other))
             .map(|socket| socket.cookie)
             .collect();
         assert_eq!(listed, shown, "{text}");

@@ -55,6 +55,44 @@ fn what_comes_after_the_close_is_in_the_file_until_it_is_quiet() {
 }
 
 #[test]
+fn no_packet_is_in_memory_only_for_longer_than_the_spill_interval() {
+    let mut bench = Bench::new(ROOMY);
+    // The first two wait for their name; between some there is a pause.
+    bench.data(1, 0);
+    let mut sent = vec![0];
+    for number in 1..45 {
+        bench.until(bench.now + 100 * u64::from(number % 13));
+        bench.data(1, number);
+        sent.push(bench.now);
+        if number == 2 {
+            bench.open(1, "a");
+        }
+        let written: Vec<_> = bench.growing.values().flatten().copied().collect();
+        let due = |&(_, at): &(usize, &u64)| at + 2000 + 20 <= bench.now;
+        let due = sent.iter().enumerate().filter(due).count();
+        assert!(
+            written.len() >= due,
+            "{written:?} of {due} at {}",
+            bench.now
+        );
+    }
+    assert!(bench.growing.values().flatten().count() > 30);
+    assert_eq!(bench.files(), []);
+}
+
+#[test]
+fn a_packet_after_everything_was_written_is_written_in_time_as_well() {
+    let mut bench = Bench::new(ROOMY);
+    bench.open(1, "a");
+    bench.data(1, 1);
+    bench.until(3000);
+    bench.data(1, 2);
+    bench.until(5000);
+    assert!(bench.growing.values().eq([&[1, 2]]), "{:?}", bench.growing);
+    assert_eq!(bench.files(), []);
+}
+
+#[test]
 fn a_flow_ends_at_its_captureduration_and_the_rest_is_counted() {
     let mut bench = Bench::new(ROOMY);
     bench.open(1, "a");

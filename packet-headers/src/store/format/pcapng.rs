@@ -48,7 +48,7 @@ pub(super) fn section(about: &About<'_>, out: &mut Vec<u8>) {
         ],
         ..SectionHeaderBlock::default()
     };
-    write(block.into_block(), out);
+    write(&block.into_block(), out);
 }
 
 /// The number of a packet's interface in the section; describes it there (4.2) when it is new.
@@ -87,7 +87,7 @@ fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
             InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
         ],
     };
-    write(block.into_block(), out);
+    write(&block.into_block(), out);
 }
 
 /// Bytes of an Enhanced Packet Block (4.3) beside the packet and its padding: type, length,
@@ -142,7 +142,7 @@ pub(super) fn statistics(interfaces: &[Interface], lost: u64, out: &mut Vec<u8>)
                 InterfaceStatisticsOption::IsbOsDrop(lost),
             ],
         };
-        write(block.into_block(), out);
+        write(&block.into_block(), out);
     }
 }
 
@@ -152,7 +152,7 @@ const fn halves(time: WallNanos) -> u64 {
     time.0.rotate_left(32)
 }
 
-fn write(block: Block<'_>, out: &mut Vec<u8>) {
+fn write(block: &Block<'_>, out: &mut Vec<u8>) {
     // A Vec takes every byte.
     let written = block.write_to::<LittleEndian, _>(out);
     debug_assert!(written.is_ok());

@@ -117,7 +117,12 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
             }
             Block::EnhancedPacket(block) => packets.push(block),
             Block::InterfaceStatistics(block) => statistics.push(block),
-            other => panic!("{other:?}"),
+            Block::SectionHeader(_)
+            | Block::Packet(_)
+            | Block::SimplePacket(_)
+            | Block::NameResolution(_)
+            | Block::SystemdJournalExport(_)
+            | Block::Unknown(_) => panic!("no such block is ours"),
         }
     }
     let name = |name: &'static str| InterfaceDescriptionOption::IfName(Cow::Borrowed(name));

@@ -19,7 +19,7 @@ pub(super) const TIMING: Timing = Timing {
     capture: Duration::from_secs(30),
     idle: Duration::from_secs(10),
     linger: Duration::from_secs(1),
-    spill: Duration::from_secs(5),
+    spill: Duration::from_secs(2),
 };
 
 pub(super) const ROOMY: Limits = Limits {
