@@ -189,6 +189,10 @@ pub struct Accounts {
     pub removed: AtomicU64,
     /// Files among those of earlier runs that are not ours, and were left.
     pub foreign: AtomicU64,
+    /// Published files that were removed for their age, or to make room.
+    pub expired: AtomicU64,
+    /// Bytes that they took on disk.
+    pub expired_bytes: AtomicU64,
     /// Packets that the kernel programs lost because a ring was full, as of a moment ago.
     pub ring_losses: AtomicU64,
 }

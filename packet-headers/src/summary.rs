@@ -86,6 +86,7 @@ impl fmt::Display for Summary<'_> {
             ),
             ("removed", accounts.removed.load(Ordering::Relaxed)),
             ("foreign", accounts.foreign.load(Ordering::Relaxed)),
+            ("expired", accounts.expired.load(Ordering::Relaxed)),
         ];
         line(out, "files", files)?;
         line(out, "file errors", accounts.file_issues.nonzero())?;

@@ -1,6 +1,8 @@
 //! The host's own addresses, as a real kernel tells of them, in a network namespace of the test's
 //! own.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail as it does")]
+
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;

@@ -15,6 +15,10 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
     cmd!(sh, "cargo fmt --all -- --check")
         .run()
         .context("some files are not formatted: run `cargo fmt --all`")?;
+    // A workspace of its own.
+    cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml -- --check")
+        .run()
+        .context("the fuzz targets are not formatted: run `cargo fmt` in fuzz/")?;
 
     // Clippy builds the daemon's build script, and that the eBPF programs.
     setup::ensure(workspace)?;

@@ -4,6 +4,7 @@
 //! fresh machine. What a verb does is in the module of its name.
 
 mod apt;
+mod fuzz;
 mod lint;
 mod probe;
 mod run;
@@ -48,6 +49,8 @@ enum Verb {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Feed what reads other people's bytes with what a fuzzer comes up with
+    Fuzz(fuzz::Fuzz),
     /// Check formatting, clippy, documentation and tidiness
     Lint,
     /// Run lint, then test: what has to pass before a commit
@@ -71,6 +74,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Setup { check: false } => setup::ensure(&workspace),
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Lint => lint::lint(&workspace),
         Verb::Ci => {
             lint::lint(&workspace)?;

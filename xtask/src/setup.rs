@@ -25,6 +25,10 @@ use crate::{
 const LINKER_VERSION: &str = "0.13.0";
 /// The LLVMs that this bpf-linker can be built with.
 const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
+/// The cargo-fuzz that setup builds.
+const FUZZER_VERSION: &str = "0.13.1";
+/// What libFuzzer is built with, and the Debian package that it is in.
+const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// Programs that the tests call, and the Debian packages that they are in.
 const TEST_TOOLS: [(&str, &str); 8] = [
     ("tcpdump", "tcpdump"),
@@ -90,8 +94,39 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 /// Makes the programs exist that the tests call.
 pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &TEST_TOOLS).context("the tests need more programs")
+}
+
+/// Makes the fuzzer exist, and what it is built with.
+pub(crate) fn fuzz_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &FUZZER_TOOLS).context("the fuzzer needs a C++ compiler")?;
+    let sh = &workspace.sh;
+    let fuzzer = fuzzer(workspace);
+    let found = cmd!(sh, "{fuzzer} --version").quiet().ignore_stderr();
+    if found
+        .read()
+        .is_ok_and(|found| found.ends_with(FUZZER_VERSION))
+    {
+        return Ok(());
+    }
+    let root = workspace.tools();
+    cmd!(
+        sh,
+        "cargo install cargo-fuzz --version {FUZZER_VERSION} --locked --force --root {root}"
+    )
+    .run()
+    .context("building cargo-fuzz")
+}
+
+/// Where the fuzzer is, once it exists.
+pub(crate) fn fuzzer(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("bin/cargo-fuzz")
+}
+
+/// Installs the packages of those programs that are missing.
+fn tools(workspace: &Workspace, wanted: &[(&str, &str)]) -> Result<()> {
     let missing = |(program, _): &&(&str, &str)| find_tool(program).is_none();
-    let packages: Vec<_> = TEST_TOOLS
+    let packages: Vec<_> = wanted
         .iter()
         .filter(missing)
         .map(|(_, package)| (*package).to_owned())
@@ -99,8 +134,8 @@ pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    apt::install(workspace, &packages).context("the tests need more programs")?;
-    match TEST_TOOLS.iter().find(missing) {
+    apt::install(workspace, &packages)?;
+    match wanted.iter().find(missing) {
         Some((program, package)) => bail!("`{program}` is not in PATH though {package} is here"),
         None => Ok(()),
     }

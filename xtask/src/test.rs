@@ -4,6 +4,7 @@ use anyhow::Result;
 use xshell::cmd;
 
 use crate::{
+    fuzz::{self, Fuzz},
     probe, setup,
     workspace::{Privilege, Workspace},
 };
@@ -15,6 +16,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
     let sh = &workspace.sh;
+    let all = filter.is_none();
     let filter = filter.as_slice();
 
     // Without privileges. The daemon's integration tests need them, so it is not in the first command.
@@ -59,6 +61,11 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         "cargo test --package end-to-end --tests -- --test-threads=1 {filter...}"
     )
     .run()?;
+
+    if all {
+        stage("what reads other people's bytes, for a minute of a fuzzer's");
+        fuzz::fuzz(workspace, &Fuzz::ALL)?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
 
@@ -12,15 +12,15 @@ use super::partial::{Directories, remove_empty};
 use super::scan::{Verdict, Whole, scan};
 use crate::accounts::{Accounts, FileIssue};
 
-/// Publishes what earlier runs left, until `stop` is set. Files of this run are not touched, so it
-/// can go on beside the capture.
+/// Publishes what earlier runs left. Files of this run are not touched, so it can go on beside the
+/// capture.
 pub struct Recovery<'a> {
     /// Where they are, and where they go.
     pub directories: &'a Directories,
     /// What is counted.
     pub accounts: &'a Accounts,
-    /// When to leave the rest to the next start.
-    pub stop: &'a AtomicBool,
+    /// Whether to go on; the rest is left to the next start.
+    pub go_on: &'a dyn Fn() -> bool,
 }
 
 /// What became of a partial file.
@@ -71,7 +71,7 @@ impl Recovery<'_> {
             Err(error) => return tracing::warn!("listing {}: {error}", directory.display()),
         };
         for entry in entries.flatten() {
-            if self.stop.load(Ordering::Relaxed) {
+            if !(self.go_on)() {
                 return;
             }
             let path = entry.path();

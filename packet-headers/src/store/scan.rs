@@ -199,9 +199,10 @@ fn unpack(mut plain: impl Read, records: &mut Records) -> Result<u64, Fault> {
 /// What a decoder's error means.
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn fault(error: io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Fault::Torn,
-        _ => Fault::Wrong("its first compressed block is damaged"),
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        Fault::Torn
+    } else {
+        Fault::Wrong("its first compressed block is damaged")
     }
 }
 

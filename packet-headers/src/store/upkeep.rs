@@ -1,47 +1,59 @@
-//! What is done to files beside writing them: publishing what earlier runs left.
+//! The thread that sees to files beside those that are being written: first it publishes what
+//! earlier runs left, then it keeps the data directory within its limits.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
 
 use super::partial::Directories;
 use super::recover::Recovery;
-use super::retention::Limits;
+use super::retention::{Limits, Retention};
 use crate::accounts::Accounts;
 use crate::threads::{join, spawn};
 
-/// The running threads.
+/// The running thread; it goes on for as long as it has the other end of the channel.
 pub(crate) struct Upkeep {
-    stop: Arc<AtomicBool>,
-    recovery: JoinHandle<Result<()>>,
+    stop: SyncSender<Infallible>,
+    thread: JoinHandle<Result<()>>,
 }
 
 impl Upkeep {
-    /// Starts them.
+    /// Starts it.
     pub(crate) fn start(
         directories: &Directories,
-        _retention: Limits,
+        limits: Limits,
         accounts: &Arc<Accounts>,
     ) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = sync_channel(1);
         let (directories, accounts) = (directories.clone(), Arc::clone(accounts));
-        let until = Arc::clone(&stop);
-        let recovery = spawn("recovery", move || {
-            let recovery = Recovery {
-                directories: &directories,
-                accounts: &accounts,
-                stop: &until,
-            };
-            recovery.run()
+        let thread = spawn("upkeep", move || {
+            recover(&directories, &accounts, &stopped);
+            if limits != Limits::default() {
+                Retention::new(directories.data(), limits, accounts).run(&stopped);
+            }
+            Ok(())
         })?;
-        Ok(Self { stop, recovery })
+        Ok(Self { stop, thread })
     }
 
-    /// Lets each finish the file that it is at, and waits for it.
+    /// Lets it finish the file that it is at, and waits for it.
     pub(crate) fn stop(self) -> Result<()> {
-        self.stop.store(true, Ordering::Relaxed);
-        join(self.recovery)
+        drop(self.stop);
+        join(self.thread)
+    }
+}
+
+/// What earlier runs left is no reason not to capture.
+fn recover(directories: &Directories, accounts: &Accounts, stopped: &Receiver<Infallible>) {
+    let recovery = Recovery {
+        directories,
+        accounts,
+        go_on: &|| matches!(stopped.try_recv(), Err(TryRecvError::Empty)),
+    };
+    if let Err(error) = recovery.run() {
+        tracing::error!("files of earlier runs stay unpublished: {error:#}");
     }
 }

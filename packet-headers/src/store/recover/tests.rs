@@ -27,7 +27,7 @@ fn recover(directories: &Directories) -> [u64; 4] {
     let recovery = Recovery {
         directories,
         accounts: &accounts,
-        stop: &AtomicBool::new(false),
+        go_on: &|| true,
     };
     recovery.run().unwrap();
     [
