@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
+use crate::format::Format;
 use crate::needle;
-use crate::pcap::{self, Packet};
+use crate::pcap::{self, CaptureFile, Packet};
 
 /// A data directory and the directory of partial files beside it.
 #[derive(Debug, Clone)]
@@ -44,7 +45,8 @@ impl Captures {
     /// Every published file by its UUID. Anything else in the data directory is an error.
     ///
     /// # Errors
-    /// A file at another place than `<date>/<UUID>.pcap`, or two of one UUID.
+    /// A file at another place than `<date>/<UUID>.pcap`, or what `--format` and `--compression`
+    /// make of that; or two of one UUID.
     pub fn published(&self) -> Result<BTreeMap<String, PathBuf>> {
         let dates = [self.begun.clone(), today()];
         let mut files = BTreeMap::new();
@@ -56,7 +58,7 @@ impl Captures {
                 "{place:?} is not in {dates:?}"
             );
             let name = place.file_name().and_then(|name| name.to_str());
-            let Some(uuid) = name.and_then(|name| name.strip_suffix(".pcap")) else {
+            let Some((uuid, _)) = name.and_then(Format::of) else {
                 bail!("{place:?} is no <UUID>.pcap");
             };
             let before = files.insert(uuid.to_owned(), path.clone());
@@ -65,24 +67,28 @@ impl Captures {
         Ok(files)
     }
 
-    /// Reads a published file: native byte order, a snap length that holds for every packet.
+    /// The packets of a published file.
+    ///
+    /// # Errors
+    /// As [`Captures::read_file`].
+    pub fn read(&self, file: &Path) -> Result<Vec<Packet>> {
+        self.read_file(file).map(|file| file.packets)
+    }
+
+    /// Reads a published file: it has packets, and a snap length that holds for every one.
     ///
     /// # Errors
     /// Anything in it that is not whole.
-    pub fn read(&self, file: &Path) -> Result<Vec<Packet>> {
-        let (header, packets) = pcap::read_with_header(file)?;
-        ensure!(
-            (header.version_major, header.version_minor) == (2, 4),
-            "{file:?}: {header:?}"
-        );
-        let longest = packets.iter().map(|p| p.captured.len()).max();
+    pub fn read_file(&self, file: &Path) -> Result<CaptureFile> {
+        let read = pcap::read_file(file)?;
+        let longest = read.packets.iter().map(|p| p.captured.len()).max();
         let longest = longest.with_context(|| format!("{file:?} has no packet"))?;
         ensure!(
-            longest <= header.snaplen as usize,
+            longest <= read.snaplen as usize,
             "{file:?}: {longest} bytes captured, snap length {}",
-            header.snaplen
+            read.snaplen
         );
-        Ok(packets)
+        Ok(read)
     }
 
     /// Checks that no partial file is left.

@@ -1,16 +1,16 @@
 //! The daemon under test, known by its command line, its output and its files.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::captures::Captures;
+use crate::launch::Launch;
 use crate::netns::{Lab, Namespace, WAN};
 use crate::process::{Process, Stream};
 use crate::summary::{self, Summary};
@@ -51,7 +51,47 @@ pub fn executable() -> Result<PathBuf> {
 pub struct Daemon {
     process: Process,
     captures: Captures,
-    home: TempDir,
+    home: Home,
+}
+
+/// The directory that a daemon's own are below.
+#[derive(Debug)]
+pub(crate) struct Home {
+    path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+impl Home {
+    /// One that is removed with what holds it.
+    pub(crate) fn temporary() -> Result<Self> {
+        let directory = TempDir::new()?;
+        Ok(Self {
+            path: directory.path().to_owned(),
+            _temporary: Some(directory),
+        })
+    }
+
+    /// One that is somebody else's.
+    pub(crate) fn lasting(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            _temporary: None,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A daemon that was killed.
+#[derive(Debug)]
+pub struct Killed {
+    /// When, in nanoseconds since 1970: not after the signal was sent.
+    pub at: u64,
+    /// Everything that it had printed.
+    pub transcript: String,
 }
 
 /// A daemon that has stopped as it should, and what it left.
@@ -63,7 +103,7 @@ pub struct Stopped {
     pub captures: Captures,
     /// Everything that it printed.
     pub transcript: String,
-    _home: TempDir,
+    _home: Home,
 }
 
 impl Daemon {
@@ -73,14 +113,7 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn start(lab: &Lab, arguments: &[&str]) -> Result<Self> {
-        let home = TempDir::new()?;
-        let prefix = home.path().join("prefix");
-        fs::write(&prefix, format!("{PREFIX}\n"))?;
-        let mut command = Command::new(executable()?);
-        command.args(["--interface", WAN]);
-        command.arg("--uuid-prefix-file").arg(prefix);
-        command.args(arguments);
-        Self::spawn(&lab.host, home, &mut command)
+        Launch::new(lab).start(arguments)
     }
 
     /// Starts it on [`WAN`] of the lab's host to follow a tcp-info, from which it learns all names.
@@ -91,7 +124,7 @@ impl Daemon {
         let mut command = Command::new(executable()?);
         command.args(["--interface", WAN]).arg(tcpinfo.flag());
         command.args(arguments);
-        Self::spawn(&lab.host, TempDir::new()?, &mut command)
+        Self::spawn(&lab.host, Home::temporary()?, &mut command)
     }
 
     /// Starts it in a namespace with nothing but a data directory.
@@ -99,15 +132,12 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn start_plain(namespace: &Namespace) -> Result<Self> {
-        Self::spawn(namespace, TempDir::new()?, &mut Command::new(executable()?))
+        let mut command = Command::new(executable()?);
+        Self::spawn(namespace, Home::temporary()?, &mut command)
     }
 
     /// Starts `command` in a namespace with a data directory below `home`, and waits until it captures.
-    pub(crate) fn spawn(
-        namespace: &Namespace,
-        home: TempDir,
-        command: &mut Command,
-    ) -> Result<Self> {
+    pub(crate) fn spawn(namespace: &Namespace, home: Home, command: &mut Command) -> Result<Self> {
         let captures = Captures::new(home.path().join("captures"));
         command.arg("--datadir").arg(captures.root());
         let mut process = Process::start(namespace, command)?;
@@ -193,6 +223,29 @@ impl Daemon {
         self.process.wait(limit).map(drop)
     }
 
+    /// Everything that it has printed so far.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        self.process.transcript()
+    }
+
+    /// Ends it by SIGKILL.
+    ///
+    /// # Errors
+    /// It had ended before.
+    pub fn kill(mut self) -> Result<Killed> {
+        let at = now()?;
+        self.process.signal(Signal::KILL)?;
+        let status = self.process.wait(STOP_LIMIT)?;
+        let transcript = self.process.transcript();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        ensure!(
+            signal == Some(Signal::KILL.as_raw()),
+            "{status}: {transcript}"
+        );
+        Ok(Killed { at, transcript })
+    }
+
     /// Stops it by SIGTERM and checks that it stopped as it should.
     ///
     /// # Errors
@@ -223,6 +276,15 @@ impl Daemon {
             _home: self.home,
         })
     }
+}
+
+/// Nanoseconds since 1970.
+///
+/// # Errors
+/// The clock is not set.
+pub fn now() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(u64::try_from(since.as_nanos())?)
 }
 
 fn last_summary(process: &Process) -> Result<Summary> {

@@ -1,12 +1,12 @@
 //! Starting the daemon in other ways than most tests do.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
-use tempfile::TempDir;
 
-use crate::daemon::{Daemon, PREFIX, executable};
+use crate::daemon::{Daemon, Home, PREFIX, executable};
 use crate::netns::{Lab, Namespace, WAN};
 
 /// How the daemon is to be started.
@@ -16,6 +16,7 @@ pub struct Launch<'a> {
     wrapper: &'a [&'a str],
     interfaces: &'a [&'a str],
     prefix: bool,
+    home: Option<&'a Path>,
 }
 
 impl<'a> Launch<'a> {
@@ -27,6 +28,7 @@ impl<'a> Launch<'a> {
             wrapper: &[],
             interfaces: &[WAN],
             prefix: true,
+            home: None,
         }
     }
 
@@ -52,12 +54,37 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// With its data directory, `captures`, below one that is there and stays.
+    #[must_use]
+    pub const fn within(mut self, home: &'a Path) -> Self {
+        self.home = Some(home);
+        self
+    }
+
     /// Starts it and waits until it captures.
     ///
     /// # Errors
     /// It does not begin to capture.
     pub fn start(&self, arguments: &[&str]) -> Result<Daemon> {
-        let home = TempDir::new()?;
+        let (home, mut command) = self.prepare(arguments)?;
+        Daemon::spawn(self.namespace, home, &mut command)
+    }
+
+    /// The command line of [`Launch::start`], for one that is not expected to capture.
+    ///
+    /// # Errors
+    /// There is no daemon, or its directory cannot be written.
+    pub fn command(&self, datadir: &Path, arguments: &[&str]) -> Result<Command> {
+        let (_, mut command) = self.prepare(arguments)?;
+        command.arg("--datadir").arg(datadir);
+        Ok(command)
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Result<(Home, Command)> {
+        let home = match self.home {
+            Some(path) => Home::lasting(path),
+            None => Home::temporary()?,
+        };
         let daemon = executable()?;
         let mut command = match self.wrapper {
             [] => Command::new(daemon),
@@ -76,6 +103,6 @@ impl<'a> Launch<'a> {
             command.arg("--uuid-prefix-file").arg(prefix);
         }
         command.args(arguments);
-        Daemon::spawn(self.namespace, home, &mut command)
+        Ok((home, command))
     }
 }

@@ -293,5 +293,6 @@ fn same(our: &Packet, their: &Packet, bound: u64) -> Result<()> {
     Ok(())
 }
 
+pub mod ledger;
 #[cfg(test)]
 mod tests;

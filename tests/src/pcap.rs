@@ -1,16 +1,18 @@
-//! Reading pcap files: the records as they are, and the headers by a decoder that is not ours.
+//! Reading capture files: the records as they are, and the headers by a decoder that is not ours.
 
 use std::fmt;
-use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use etherparse::{LaxPacketHeaders, LinkExtHeader, NetHeaders, TransportHeader};
-use pcap_file::pcap::{PcapHeader, PcapReader, RawPcapPacket};
+use pcap_file::pcap::PcapReader;
 use pcap_file::{DataLink, TsResolution};
 
-/// A TCP packet of a pcap file.
+use crate::format;
+use crate::pcapng::{self, Section};
+
+/// A TCP packet of a capture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// Nanoseconds since 1970.
@@ -36,8 +38,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    fn decode(raw: &RawPcapPacket<'_>) -> Result<Self> {
-        let parsed = LaxPacketHeaders::from_ethernet(&raw.data)?;
+    fn decode(time: u64, wire_len: u32, data: &[u8]) -> Result<Self> {
+        let parsed = LaxPacketHeaders::from_ethernet(data)?;
         let link = parsed.link.context("no link header")?.header_len();
         let tags: usize = parsed.link_exts.iter().map(LinkExtHeader::header_len).sum();
         let net = parsed.net.context("no IP header")?;
@@ -50,9 +52,9 @@ impl Packet {
             anyhow::bail!("no whole TCP header: {:?}", parsed.stop_err);
         };
         Ok(Self {
-            time: u64::from(raw.ts_sec) * 1_000_000_000 + u64::from(raw.ts_frac),
-            wire_len: raw.orig_len,
-            captured: raw.data.to_vec(),
+            time,
+            wire_len,
+            captured: data.to_vec(),
             header_len: link + tags + net.header_len() + tcp.header_len(),
             from: SocketAddr::new(from, tcp.source_port),
             to: SocketAddr::new(to, tcp.destination_port),
@@ -85,38 +87,86 @@ impl fmt::Display for Packet {
     }
 }
 
-/// Reads a nanosecond Ethernet pcap file of TCP packets.
+/// A capture file of TCP packets on Ethernet, times in nanoseconds.
+#[derive(Debug, Clone)]
+pub struct CaptureFile {
+    /// Bytes of a packet at most, by the file's own word.
+    pub snaplen: u32,
+    /// The packets, in the order of the file.
+    pub packets: Vec<Packet>,
+    /// What a pcapng file has beside them.
+    pub section: Option<Section>,
+}
+
+/// The packets of a capture file.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read(path: &Path) -> Result<Vec<Packet>> {
+    read_file(path).map(|file| file.packets)
+}
+
+/// Reads a capture file; its name tells how it is compressed.
 ///
 /// # Errors
 /// Anything in it that is not whole.
-pub fn read(path: &Path) -> Result<Vec<Packet>> {
-    read_with_header(path).map(|(_, packets)| packets)
+pub fn read_file(path: &Path) -> Result<CaptureFile> {
+    let place = || format!("in {}", path.display());
+    let bytes = format::contents(path)?;
+    let parse = if pcapng::is_pcapng(&bytes) {
+        parse_pcapng
+    } else {
+        parse_pcap
+    };
+    parse(&bytes).with_context(place)
 }
 
-/// [`read`], with the file's header.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_with_header(path: &Path) -> Result<(PcapHeader, Vec<Packet>)> {
-    let place = || format!("in {}", path.display());
-    let file = File::open(path).with_context(place)?;
-    let mut reader = PcapReader::new(file).with_context(place)?;
+fn parse_pcap(bytes: &[u8]) -> Result<CaptureFile> {
+    let mut reader = PcapReader::new(bytes)?;
     let header = reader.header();
+    let version = (header.version_major, header.version_minor);
+    ensure!(version == (2, 4), "version {version:?}");
     ensure!(
         header.ts_resolution == TsResolution::NanoSecond,
-        "{path:?}: no nanosecond times"
+        "no nanosecond times"
     );
     ensure!(
         header.datalink == DataLink::ETHERNET,
-        "{path:?}: {:?}",
+        "{:?}",
         header.datalink
     );
     let mut packets = Vec::new();
     // The reader's other way refuses wire lengths above the snap length, which are what we want.
     while let Some(raw) = reader.next_raw_packet() {
-        let at = || format!("packet {} of {}", packets.len(), path.display());
-        let packet = Packet::decode(&raw.with_context(at)?).with_context(at)?;
+        let at = || format!("packet {}", packets.len());
+        let raw = raw.with_context(at)?;
+        let time = u64::from(raw.ts_sec) * 1_000_000_000 + u64::from(raw.ts_frac);
+        let packet = Packet::decode(time, raw.orig_len, &raw.data).with_context(at)?;
         packets.push(packet);
     }
-    Ok((header, packets))
+    Ok(CaptureFile {
+        snaplen: header.snaplen,
+        packets,
+        section: None,
+    })
+}
+
+fn parse_pcapng(bytes: &[u8]) -> Result<CaptureFile> {
+    let section = pcapng::parse(bytes)?;
+    let mut packets = Vec::new();
+    for (number, raw) in section.packets.iter().enumerate() {
+        let packet = Packet::decode(raw.time, raw.wire_len, &raw.data);
+        packets.push(packet.with_context(|| format!("packet {number}"))?);
+    }
+    let ethernet = u16::try_from(u32::from(DataLink::ETHERNET))?;
+    let snaplens = section.interfaces.iter().map(|interface| {
+        ensure!(interface.link_type == ethernet, "{interface:?}");
+        Ok(interface.snaplen)
+    });
+    let snaplen = snaplens.collect::<Result<Vec<_>>>()?.into_iter().min();
+    Ok(CaptureFile {
+        snaplen: snaplen.context("no interface")?,
+        packets,
+        section: Some(section),
+    })
 }

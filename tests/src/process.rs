@@ -182,18 +182,25 @@ fn collect(
 /// # Errors
 /// It is not installed (`package` has it), or it failed.
 pub fn output_of(command: &mut Command, package: &str) -> Result<(String, String)> {
+    let (out, err) = bytes_of(command, package)?;
+    Ok((String::from_utf8_lossy(&out).into_owned(), err))
+}
+
+/// [`output_of`] a program whose standard output is no text.
+///
+/// # Errors
+/// As [`output_of`].
+pub fn bytes_of(command: &mut Command, package: &str) -> Result<(Vec<u8>, String)> {
     let output = match command.output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!("{command:?} is missing: apt-get install {package}")
         }
         other => other.with_context(|| format!("running {command:?}"))?,
     };
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    );
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
+        let out = String::from_utf8_lossy(&output.stdout);
         bail!("{command:?}: {}\n{out}{err}", output.status);
     }
-    Ok((out, err))
+    Ok((output.stdout, err))
 }

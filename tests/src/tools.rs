@@ -1,10 +1,12 @@
 //! Other people's programs, reading our files.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::format::{self, Compression, Container, Format};
 use crate::process::output_of;
 
 /// What tshark says to root, about itself.
@@ -30,7 +32,8 @@ pub fn tshark(file: &Path, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads `file` with capinfos: nanosecond Ethernet pcap of `count` packets in the order of time.
+/// Reads `file` with capinfos: what its name says, nanosecond Ethernet, `count` packets in the order
+/// of time.
 ///
 /// # Errors
 /// What capinfos says.
@@ -39,8 +42,21 @@ pub fn capinfos(file: &Path, count: usize) -> Result<()> {
     command.args(["-M", "-t", "-E", "-c", "-o"]).arg(file);
     let (out, err) = output_of(&mut command, "tshark")?;
     ensure!(err.is_empty(), "capinfos warns: {err}");
+    let Format {
+        container,
+        compression,
+    } = Format::at(file)?;
+    let container = match container {
+        Container::Pcap => "nsecpcap",
+        Container::PcapNg => "pcapng",
+    };
+    let compression = match compression {
+        Compression::None => "",
+        Compression::Gzip => " (gzip compressed)",
+        Compression::Zstd => " (zstd compressed)",
+    };
     for (what, expected) in [
-        ("File type:", "nsecpcap"),
+        ("File type:", &format!("{container}{compression}")[..]),
         ("File encapsulation:", "ether"),
         ("Number of packets:", &count.to_string()),
         ("Strict time order:", "True"),
@@ -52,13 +68,16 @@ pub fn capinfos(file: &Path, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads `file` with tcpdump, which must find `count` packets and say nothing but what it reads.
+/// Reads `file` with tcpdump, without its compression, which tcpdump does not know; it must find
+/// `count` packets and say nothing but what it reads.
 ///
 /// # Errors
 /// What tcpdump says.
 pub fn tcpdump(file: &Path, count: usize) -> Result<()> {
+    let plain = tempfile::NamedTempFile::new()?;
+    fs::write(plain.path(), format::contents(file)?)?;
     let mut command = Command::new("tcpdump");
-    command.args(["-n", "-Z", "root", "-r"]).arg(file);
+    command.args(["-n", "-Z", "root", "-r"]).arg(plain.path());
     let (out, err) = output_of(&mut command, "tcpdump")?;
     let found = out.lines().count();
     ensure!(found == count, "tcpdump finds {found} packets of {count}");

@@ -4,47 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::daemon::executable;
 use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::{Process, Stream};
+use end_to_end::refusal::{one_line, refused};
 use tempfile::TempDir;
-
-/// How long the daemon may take to see that it cannot work.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Runs a command, which must fail with `code`; its standard error.
-fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String>> {
-    let mut process = Process::start(&lab.host, command)?;
-    let status = process.wait(LIMIT)?;
-    let transcript = process.transcript();
-    ensure!(
-        status.code() == Some(code),
-        "{status}, not {code}: {transcript}"
-    );
-    ensure!(!transcript.contains("panicked"), "{transcript}");
-    ensure!(
-        !process
-            .lines(Stream::Out)
-            .iter()
-            .any(|line| line.starts_with("capturing ")),
-        "it captured: {transcript}"
-    );
-    Ok(process.lines(Stream::Err))
-}
-
-/// Checks that there is one line, which has all of `words`.
-fn one_line(lines: &[String], words: &[&str]) -> Result<()> {
-    let [line] = lines else {
-        anyhow::bail!("not one line: {lines:#?}");
-    };
-    for word in words {
-        ensure!(line.contains(word), "no {word:?} in: {line}");
-    }
-    Ok(())
-}
 
 /// The daemon with a data directory and arguments.
 fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {

@@ -1,0 +1,125 @@
+//! Which of tcpdump's packets are in our files, where files may have gaps and a connection several
+//! files: each packet may be claimed once.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Oracle, PREEMPTED, RARE, TOLERANCE, key};
+use crate::pcap::Packet;
+
+/// A packet of tcpdump's.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The packet.
+    pub packet: &'a Packet,
+    /// When its connection's first packet passed, in nanoseconds since 1970.
+    pub begun: u64,
+    /// Whether it is in a file of ours.
+    pub claimed: bool,
+}
+
+/// All of tcpdump's packets, by their headers.
+#[derive(Debug)]
+pub struct Ledger<'a> {
+    entries: HashMap<&'a [u8], Vec<Entry<'a>>>,
+    claimed: usize,
+    late: usize,
+}
+
+impl<'a> Ledger<'a> {
+    /// A ledger in which nothing is claimed.
+    ///
+    /// # Errors
+    /// tcpdump cut a header.
+    pub fn new(oracle: &'a Oracle) -> Result<Self> {
+        let mut entries: HashMap<_, Vec<_>> = HashMap::new();
+        for packets in oracle.flows.values().flatten() {
+            let begun = packets.first().map_or(0, |first| first.time);
+            for packet in packets {
+                let Some(header) = packet.captured.get(..packet.header_len) else {
+                    bail!("tcpdump cut a header: {packet}");
+                };
+                let entry = Entry {
+                    packet,
+                    begun,
+                    claimed: false,
+                };
+                entries.entry(header).or_default().push(entry);
+            }
+        }
+        Ok(Self {
+            entries,
+            claimed: 0,
+            late: 0,
+        })
+    }
+
+    /// Claims what a file of ours has, which must all be of one connection and in the order of time.
+    ///
+    /// # Errors
+    /// A packet that tcpdump does not have, or that was claimed before.
+    pub fn claim(&mut self, file: &[Packet], (a, b): (SocketAddr, SocketAddr)) -> Result<()> {
+        let mut before = 0;
+        for (at, packet) in file.iter().enumerate() {
+            ensure!(
+                key(packet.from, packet.to) == key(a, b),
+                "packet {at} is another connection's: {packet}"
+            );
+            ensure!(before <= packet.time, "packet {at} is not in order");
+            before = packet.time;
+            self.claim_one(packet)
+                .map_err(|error| error.context(format!("packet {at}: {packet}")))?;
+        }
+        Ok(())
+    }
+
+    fn claim_one(&mut self, ours: &Packet) -> Result<()> {
+        let Some(equal) = self.entries.get_mut(&ours.captured[..]) else {
+            bail!("tcpdump does not have it");
+        };
+        let apart = |entry: &Entry<'_>| entry.packet.time.abs_diff(ours.time);
+        let fits = |entry: &Entry<'_>| {
+            let same = entry.packet.wire_len == ours.wire_len;
+            same && !entry.claimed && apart(entry) <= PREEMPTED
+        };
+        let fitting = equal.iter_mut().filter(|entry| fits(entry));
+        let Some(entry) = fitting.min_by_key(|entry| apart(entry)) else {
+            let times: Vec<_> = equal.iter().map(|e| (e.packet.time, e.claimed)).collect();
+            bail!("it is in a file already, or at another time: {times:?}");
+        };
+        entry.claimed = true;
+        self.claimed += 1;
+        self.late += usize::from(apart(entry) > TOLERANCE);
+        Ok(())
+    }
+
+    /// Checks that the times of the claimed packets are as near to tcpdump's as they have to be.
+    ///
+    /// # Errors
+    /// Those of too many are not.
+    pub fn in_time(&self) -> Result<()> {
+        ensure!(
+            self.late <= 1 + self.claimed / RARE,
+            "the times of {} of {} packets are more than {TOLERANCE} ns apart",
+            self.late,
+            self.claimed
+        );
+        Ok(())
+    }
+
+    /// How many packets are in our files.
+    #[must_use]
+    pub const fn claimed(&self) -> usize {
+        self.claimed
+    }
+
+    /// Every packet, in the order of time.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry<'a>> {
+        let mut entries: Vec<_> = self.entries.into_values().flatten().collect();
+        entries.sort_by_key(|entry| entry.packet.time);
+        entries
+    }
+}
