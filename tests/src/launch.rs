@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::daemon::{Daemon, Home, PREFIX, executable};
 use crate::netns::{Lab, Namespace, WAN};
@@ -70,11 +70,13 @@ impl<'a> Launch<'a> {
         Daemon::spawn(self.namespace, home, &mut command)
     }
 
-    /// The command line of [`Launch::start`], for one that is not expected to capture.
+    /// The command line of [`Launch::start`] with another data directory, for a daemon that is not
+    /// expected to capture. What it is given is below the directory of [`Launch::within`].
     ///
     /// # Errors
-    /// There is no daemon, or its directory cannot be written.
+    /// There is no daemon, no such directory, or it cannot be written.
     pub fn command(&self, datadir: &Path, arguments: &[&str]) -> Result<Command> {
+        self.home.context("Launch::within was not called")?;
         let (_, mut command) = self.prepare(arguments)?;
         command.arg("--datadir").arg(datadir);
         Ok(command)

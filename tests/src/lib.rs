@@ -33,4 +33,5 @@ pub mod tcpdump;
 pub mod tcpinfo;
 pub mod tools;
 pub mod traffic;
+pub mod verdict;
 pub mod wait;

@@ -1,6 +1,7 @@
 //! What /proc says of a process and of a namespace's interfaces.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -12,12 +13,40 @@ use crate::netns::Namespace;
 /// # Errors
 /// There is no such process.
 pub fn peak_memory(process: u32) -> Result<u64> {
+    memory_by(process, "VmHWM:")
+}
+
+/// The memory that a process has now, in bytes, counted as by [`peak_memory`].
+///
+/// # Errors
+/// There is no such process.
+pub fn memory(process: u32) -> Result<u64> {
+    memory_by(process, "VmRSS:")
+}
+
+fn memory_by(process: u32, key: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
     let kib: u64 = kib.with_context(|| status.clone())?.parse()?;
     Ok(kib << 10)
+}
+
+/// How long a process has run on processors, all its threads together, in user space and in the kernel.
+///
+/// # Errors
+/// There is no such process.
+pub fn processor_time(process: u32) -> Result<Duration> {
+    /// USER_HZ, which is 100 on every architecture that eBPF has a compiler for.
+    const TICK: Duration = Duration::from_millis(10);
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
+    // The program's name, in parentheses, may have spaces; utime and stime are fields 14 and 15.
+    let (_, rest) = stat.rsplit_once(')').with_context(|| stat.clone())?;
+    let fields = rest.split_whitespace().skip(11).take(2);
+    let ticks: Result<Vec<u32>, _> = fields.map(str::parse).collect();
+    Ok(TICK * ticks?.iter().sum())
 }
 
 /// How many file descriptors a process has open.

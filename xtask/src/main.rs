@@ -7,6 +7,7 @@ mod apt;
 mod fuzz;
 mod lint;
 mod probe;
+mod python;
 mod run;
 mod setup;
 mod test;

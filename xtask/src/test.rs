@@ -5,7 +5,7 @@ use xshell::cmd;
 
 use crate::{
     fuzz::{self, Fuzz},
-    probe, setup,
+    probe, python, setup,
     workspace::{Privilege, Workspace},
 };
 
@@ -15,6 +15,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let privilege = Privilege::find()?;
     setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
+    let python = python::ensure(workspace)?;
     let sh = &workspace.sh;
     let all = filter.is_none();
     let filter = filter.as_slice();
@@ -46,6 +47,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         sh.set_var(runner_variable(&probe::host(workspace)?), "sudo -E");
     }
     sh.set_var("PACKET_HEADERS_BIN", workspace.daemon());
+    sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
     cmd!(

@@ -1,0 +1,188 @@
+//! Promise: in every format and compression the files say the same, to everybody's tools.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::format::{self, Compression, Container, Format};
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::pcap::{CaptureFile, Packet};
+use end_to_end::pcapng::{Section, Way};
+use end_to_end::refusal::refused;
+use end_to_end::scapy::{self, Record};
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::traffic::{self, Connection, Plan};
+use end_to_end::{launch::Launch, tools, verdict};
+use tempfile::TempDir;
+
+/// Connections of each format: every kind of address, opener and ending, some of them long.
+const CONNECTIONS: usize = 20;
+/// `isb_ifrecv`: packets that an interface received.
+const RECEIVED: u16 = 4;
+
+/// Captures the same kind of traffic in a format, and has everybody read the files.
+fn everybody_reads(format: Format, more: &[&str]) -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let [container, compression] = format.flags();
+    let arguments = [&["--flow-source=kernel", container, compression], more].concat();
+    let daemon = Daemon::start(&lab, &arguments)?;
+    let connections = traffic::run(&lab, &Plan::mixed(CONNECTIONS), &())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+
+    let files = stopped.captures.published()?;
+    let paths: Vec<&Path> = files.values().map(AsRef::as_ref).collect();
+    let by_scapy = scapy::read(&paths)?;
+    let (mut packed, mut plain) = (0, 0);
+    for ((name, path), records) in files.iter().zip(by_scapy) {
+        ensure!(Format::at(path)? == format, "{path:?} is no {format}");
+        let connection = connections.iter().find(|one| kernel_uuid(one) == *name);
+        let connection = connection.context("a file of no connection")?;
+        let file = stopped.captures.read_file(path)?;
+        let count = file.packets.len();
+        same(&file.packets, &records)
+            .and_then(|()| tools::tshark(path, count))
+            .and_then(|()| tools::capinfos(path, count))
+            .and_then(|()| tools::tcpdump(path, count))
+            .and_then(|()| about(&file, &records, name, connection))
+            .with_context(|| path.display().to_string())?;
+        packed += fs::metadata(path)?.len();
+        plain += format::contents(path)?.len() as u64;
+    }
+    println!("{format}: {packed} bytes of {plain}");
+    match format.compression {
+        Compression::None => assert_eq!(packed, plain),
+        Compression::Gzip | Compression::Zstd => assert!(packed < plain / 2),
+    }
+    let said = stopped.summary.get("files", "bytes");
+    assert_eq!(said, packed, "{:?}", stopped.summary);
+    Ok(())
+}
+
+/// Checks that scapy reads what our reader reads, to the nanosecond and to the byte.
+fn same(ours: &[Packet], theirs: &[Record]) -> Result<()> {
+    ensure!(ours.len() == theirs.len(), "scapy reads {}", theirs.len());
+    for (our, their) in ours.iter().zip(theirs) {
+        let digits: String = our.captured.iter().map(|b| format!("{b:02x}")).collect();
+        ensure!(
+            (our.time, our.wire_len, &digits) == (their.time, their.wire_len, &their.data),
+            "{our}: scapy reads {their:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Checks what a pcapng file says beside its packets; a pcap file says nothing.
+fn about(file: &CaptureFile, records: &[Record], uuid: &str, of: &Connection) -> Result<()> {
+    let Some(section) = &file.section else {
+        ensure!(records.iter().all(|record| record.interface.is_none()));
+        return Ok(());
+    };
+    for ((packet, raw), record) in file.packets.iter().zip(&section.packets).zip(records) {
+        let way = if packet.from == of.host {
+            Way::Out
+        } else {
+            Way::In
+        };
+        ensure!(raw.way == Some(way), "{packet}: {:?}, not {way:?}", raw.way);
+        let number = if way == Way::In { 1 } else { 2 };
+        ensure!(record.way == Some(number), "{packet}: {record:?}");
+        let name = &section.interfaces[raw.interface].name;
+        ensure!(
+            name == WAN && record.interface.as_ref() == Some(name),
+            "{packet}: at {name}, scapy reads {:?}",
+            record.interface
+        );
+    }
+    comment(section, uuid, of)?;
+    let [(before, statistics)] = &section.statistics[..] else {
+        anyhow::bail!("not one statistics block: {:?}", section.statistics);
+    };
+    let count = section.packets.len();
+    ensure!(*before == count, "statistics after {before} of {count}");
+    let received = statistics.counters.get(&RECEIVED);
+    ensure!(received == Some(&(count as u64)), "{statistics:?}");
+    Ok(())
+}
+
+/// Checks that the section's comments have the UUID and the four-tuple.
+fn comment(section: &Section, uuid: &str, of: &Connection) -> Result<()> {
+    let text = section.comments.join("\n");
+    let (host, peer) = (of.host, of.peer);
+    let parts = [
+        uuid.to_owned(),
+        host.ip().to_string(),
+        host.port().to_string(),
+        peer.ip().to_string(),
+        peer.port().to_string(),
+    ];
+    for part in parts {
+        ensure!(text.contains(&part), "no {part} in {text:?}");
+    }
+    Ok(())
+}
+
+const fn format(container: Container, compression: Compression) -> Format {
+    Format {
+        container,
+        compression,
+    }
+}
+
+#[test]
+fn pcap() -> Result<()> {
+    everybody_reads(format(Container::Pcap, Compression::None), &[])
+}
+
+#[test]
+fn pcap_gzip() -> Result<()> {
+    everybody_reads(format(Container::Pcap, Compression::Gzip), &[])
+}
+
+#[test]
+fn pcap_zstd() -> Result<()> {
+    everybody_reads(format(Container::Pcap, Compression::Zstd), &[])
+}
+
+#[test]
+fn pcapng() -> Result<()> {
+    everybody_reads(format(Container::PcapNg, Compression::None), &[])
+}
+
+#[test]
+fn pcapng_gzip() -> Result<()> {
+    everybody_reads(format(Container::PcapNg, Compression::Gzip), &[])
+}
+
+#[test]
+fn pcapng_zstd() -> Result<()> {
+    everybody_reads(format(Container::PcapNg, Compression::Zstd), &[])
+}
+
+/// Spilled often, a file is compressed in pieces.
+#[test]
+fn compressed_in_pieces_at_the_highest_level() -> Result<()> {
+    for (compression, level) in [(Compression::Gzip, "9"), (Compression::Zstd, "19")] {
+        let level = format!("--compression-level={level}");
+        let more = [level.as_str(), "--spill-interval=100ms"];
+        everybody_reads(format(Container::Pcap, compression), &more)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_level_that_there_is_not_is_refused() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let datadir = home.path().join("captures");
+    let launch = Launch::new(&lab).within(home.path());
+    for (compression, level) in [("gzip", "10"), ("zstd", "23"), ("lz4", "1")] {
+        let compression = format!("--compression={compression}");
+        let level = format!("--compression-level={level}");
+        let mut command = launch.command(&datadir, &[&compression, &level])?;
+        let said = refused(&lab, &mut command, 2)?.join("\n");
+        ensure!(said.contains("--compression"), "{said}");
+    }
+    Ok(())
+}
