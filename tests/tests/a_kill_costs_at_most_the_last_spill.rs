@@ -1,7 +1,7 @@
 //! Promise: a daemon that is killed loses at most what came since the last spill. What it wrote before
 //! is published by the next one, whole and once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ use end_to_end::netns::Lab;
 use end_to_end::oracle::ledger::{Entry, Ledger};
 use end_to_end::steady::{Made, Pace, Steady};
 use end_to_end::tcpdump::Tcpdump;
-use end_to_end::traffic::Connection;
 use end_to_end::{tools, wait};
 use fastrand::Rng;
 use tempfile::TempDir;
@@ -108,30 +107,14 @@ fn finish(mut daemon: Daemon) -> Result<Captures> {
 
 /// Claims every packet of every file, each of which must be whole.
 fn claim(ledger: &mut Ledger<'_>, captures: &Captures, made: &Made) -> Result<()> {
-    let names: HashMap<String, &Connection> =
-        made.all().map(|one| (kernel_uuid(one), one)).collect();
-    let files = captures.published()?;
-    for (number, (name, path)) in files.iter().enumerate() {
-        // A connection has a file of each daemon that saw it: `<UUID>.1.pcap`, and so on.
-        let uuid = name.split('.').next().unwrap_or(name);
-        let of = names
-            .get(uuid)
-            .with_context(|| format!("{name} is no connection"))?;
-        let packets = captures.read(path)?;
-        ledger
-            .claim(&packets, (of.host, of.peer))
-            .with_context(|| path.display().to_string())?;
-        if number.is_multiple_of(SAMPLE) {
-            tools::capinfos(path, packets.len())?;
-            tools::tcpdump(path, packets.len())?;
-        }
+    let files = ledger.claim_files(captures, made.all(), kernel_uuid)?;
+    let (connections, packets) = (made.all().count(), ledger.claimed());
+    println!("{files} files of {connections} connections have {packets} packets");
+    for path in captures.published()?.values().step_by(SAMPLE) {
+        let count = captures.read(path)?.len();
+        tools::capinfos(path, count)?;
+        tools::tcpdump(path, count)?;
     }
-    println!(
-        "{} files of {} connections have {} packets",
-        files.len(),
-        names.len(),
-        ledger.claimed()
-    );
     ledger.in_time()
 }
 

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Oracle, PREEMPTED, RARE, TOLERANCE, key};
+use crate::captures::Captures;
 use crate::pcap::Packet;
+use crate::traffic::Connection;
 
 /// A packet of tcpdump's.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,30 @@ impl<'a> Ledger<'a> {
             claimed: 0,
             late: 0,
         })
+    }
+
+    /// Claims what every published file has. A connection may have several: `<UUID>.1.pcap`, and so
+    /// on; how many files there are.
+    ///
+    /// # Errors
+    /// A file that is not whole or of no connection, and as [`Ledger::claim`].
+    pub fn claim_files<'b>(
+        &mut self,
+        captures: &Captures,
+        connections: impl Iterator<Item = &'b Connection>,
+        uuid: impl Fn(&Connection) -> String,
+    ) -> Result<usize> {
+        let names: HashMap<_, _> = connections.map(|of| (uuid(of), of)).collect();
+        let files = captures.published()?;
+        for (name, path) in &files {
+            let place = || path.display().to_string();
+            let uuid = name.split('.').next().unwrap_or(name);
+            let of = names.get(uuid).with_context(place)?;
+            let packets = captures.read(path)?;
+            self.claim(&packets, (of.host, of.peer))
+                .with_context(place)?;
+        }
+        Ok(files.len())
     }
 
     /// Claims what a file of ours has, which must all be of one connection and in the order of time.

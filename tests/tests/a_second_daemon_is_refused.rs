@@ -1,0 +1,73 @@
+//! Promise: two daemons never share a data directory; the second says whose it is. One that was killed
+//! is in nobody's way.
+
+use std::os::unix::fs::symlink;
+
+use anyhow::Result;
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::launch::Launch;
+use end_to_end::netns::Lab;
+use end_to_end::refusal::{one_line, refused};
+use end_to_end::traffic::{self, Connection, Plan};
+use tempfile::TempDir;
+
+const KERNEL: &str = "--flow-source=kernel";
+
+/// Makes a connection and waits for its file.
+fn captures(lab: &Lab, daemon: &mut Daemon, files: usize) -> Result<Connection> {
+    let connections = traffic::run(lab, &[Plan::SHORT], &())?;
+    daemon.wait_for_files(files)?;
+    let published = daemon.captures().published()?;
+    assert!(published.contains_key(&kernel_uuid(&connections[0])));
+    Ok(connections[0].clone())
+}
+
+#[test]
+fn while_the_first_runs_and_not_after_it_was_killed() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let launch = Launch::new(&lab).within(home.path());
+    let mut first = launch.start(&[KERNEL])?;
+    let datadir = first.captures().root().to_owned();
+    let link = home.path().join("the_same");
+    symlink(&datadir, &link)?;
+    let elsewhere = format!("--partial-dir={}", home.path().join("elsewhere").display());
+    let id = first.id().to_string();
+    for (datadir, arguments) in [
+        (&datadir, vec![KERNEL]),
+        (&link, vec![KERNEL]),
+        (&datadir, vec![KERNEL, &elsewhere]),
+    ] {
+        let mut second = launch.command(datadir, &arguments)?;
+        one_line(
+            &refused(&lab, &mut second, 1)?,
+            &[&id, &datadir.to_string_lossy()],
+        )?;
+    }
+    // The first did not notice.
+    captures(&lab, &mut first, 1)?;
+
+    first.kill()?;
+    let mut second = launch.start(&[KERNEL])?;
+    captures(&lab, &mut second, 2)?;
+    second.stop()?.summary.in_balance()
+}
+
+#[test]
+fn but_another_data_directory_is_another_matter() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemons = [
+        Daemon::start(&lab, &[KERNEL])?,
+        Daemon::start(&lab, &[KERNEL])?,
+    ];
+    let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
+    for daemon in &mut daemons {
+        daemon.wait_for_files(1)?;
+        let published = daemon.captures().published()?;
+        assert!(published.contains_key(&kernel_uuid(&connections[0])));
+    }
+    for daemon in daemons {
+        daemon.stop()?.summary.in_balance()?;
+    }
+    Ok(())
+}
