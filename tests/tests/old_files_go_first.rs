@@ -1,0 +1,184 @@
+//! Promise: `--max-disk` and `--max-age` remove the oldest capture files, and nothing else.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::captures::files_below;
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::format::Format;
+use end_to_end::launch::Launch;
+use end_to_end::netns::Lab;
+use end_to_end::traffic::{self, Plan};
+use end_to_end::wait;
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Days that have old files, files of each, and bytes of a file.
+const DAYS: u32 = 20;
+const EACH: usize = 6;
+const BYTES: usize = 50_000;
+/// Retention need not be at once.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A data directory that has old files.
+struct Archive {
+    home: TempDir,
+    /// The files, the oldest day first.
+    days: Vec<Vec<PathBuf>>,
+    /// What nobody asked us to remove.
+    foreign: Vec<PathBuf>,
+}
+
+impl Archive {
+    /// Files of every format, for each of the days before today.
+    fn make() -> Result<Self> {
+        let home = TempDir::new()?;
+        let data = home.path().join("captures");
+        let mut days = Vec::new();
+        for ago in (1..=DAYS).rev() {
+            let time = SystemTime::now() - DAY * ago;
+            let date = Timestamp::try_from(time)?.to_string()[..10].replace('-', "/");
+            let directory = data.join(date);
+            fs::create_dir_all(&directory)?;
+            let file = |number: usize| {
+                let format = Format::ALL[number % Format::ALL.len()];
+                let name = format!("old_1600000000_unsafe_{ago:08X}{number:08X}.{format}");
+                write(&directory.join(name), time)
+            };
+            days.push((0..EACH).map(file).collect::<Result<_>>()?);
+        }
+        let oldest = SystemTime::now() - DAY * (DAYS + 100);
+        let first: &Vec<PathBuf> = days.first().context("there are days")?;
+        let day = first[0].parent().context("a file is in a directory")?;
+        let foreign = [
+            data.join("README"),
+            data.join("mine.pcap"),
+            day.join("notes.txt"),
+        ];
+        let foreign = foreign.iter().map(|path| write(path, oldest));
+        let foreign = foreign.collect::<Result<_>>()?;
+        Ok(Self {
+            home,
+            days,
+            foreign,
+        })
+    }
+
+    fn start(&self, lab: &Lab, argument: &str) -> Result<Daemon> {
+        let launch = Launch::new(lab).within(self.home.path());
+        launch.start(&["--flow-source=kernel", argument])
+    }
+
+    /// The old files that are left.
+    fn left(&self) -> Vec<&PathBuf> {
+        let files = self.days.iter().flatten();
+        files.filter(|path| path.exists()).collect()
+    }
+
+    /// Checks that no file is left that is of an earlier day than one that is gone, and nothing is
+    /// gone that was not ours.
+    fn oldest_went_first(&self) -> Result<()> {
+        let gone = |path: &&PathBuf| !path.exists();
+        let whole = self
+            .days
+            .iter()
+            .position(|day| day.iter().all(|p| p.exists()));
+        let after = self.days.iter().skip(whole.unwrap_or(self.days.len()));
+        let holes: Vec<_> = after.flatten().filter(gone).collect();
+        ensure!(holes.is_empty(), "younger ones are gone: {holes:?}");
+        let missed: Vec<_> = self.foreign.iter().filter(gone).collect();
+        ensure!(missed.is_empty(), "not ours, and gone: {missed:?}");
+        Ok(())
+    }
+}
+
+fn write(path: &Path, time: SystemTime) -> Result<PathBuf> {
+    let bytes = vec![7; BYTES];
+    fs::write(path, bytes).with_context(|| path.display().to_string())?;
+    File::options().write(true).open(path)?.set_modified(time)?;
+    Ok(path.to_owned())
+}
+
+fn bytes_of(files: &[PathBuf]) -> Result<u64> {
+    let sizes = files.iter().map(|path| Ok(fs::metadata(path)?.len()));
+    sizes.sum()
+}
+
+/// Makes connections; their files must be there after those before them had to go.
+fn new_files_stay(lab: &Lab, daemon: &mut Daemon, archive: &Archive) -> Result<()> {
+    let before = daemon.summary()?.get("files", "published");
+    let connections = traffic::run(lab, &Plan::mixed(10), &())?;
+    let goal = before + connections.len() as u64;
+    daemon.wait_for_summary("new files", |s| s.get("files", "published") == goal)?;
+    let files = files_below(&archive.home.path().join("captures"))?;
+    let names: BTreeSet<_> = files.iter().filter_map(|path| path.file_stem()).collect();
+    for connection in connections {
+        let name = kernel_uuid(&connection);
+        ensure!(names.contains(name.as_ref() as &std::ffi::OsStr), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn when_there_are_too_many_bytes() -> Result<()> {
+    const MOST: u64 = 2_000_000;
+    let lab = Lab::new()?;
+    let archive = Archive::make()?;
+    let all = archive.left().len();
+    let mut daemon = archive.start(&lab, &format!("--max-disk={MOST}B"))?;
+    let data = archive.home.path().join("captures");
+    wait::until("the old files go", LIMIT, || {
+        let files = files_below(&data)?;
+        Ok((bytes_of(&files)? <= MOST).then_some(()))
+    })?;
+    archive.oldest_went_first()?;
+    let left = archive.left().len();
+    // Not more than had to go: half of what may stay is a wide margin.
+    ensure!(left * BYTES > MOST as usize / 2, "{left} are left");
+    new_files_stay(&lab, &mut daemon, &archive)?;
+    let stopped = daemon.stop()?;
+    archive.oldest_went_first()?;
+    let expired = stopped.summary.get("files", "expired");
+    assert_eq!(expired as usize, all - archive.left().len());
+    stopped.summary.in_balance()
+}
+
+#[test]
+fn when_they_are_too_old() -> Result<()> {
+    const KEPT: u32 = 5;
+    let lab = Lab::new()?;
+    let archive = Archive::make()?;
+    let all = archive.left().len();
+    // Half a day on either side of the boundary, whatever the time of day.
+    let hours = KEPT * 24 + 12;
+    let mut daemon = archive.start(&lab, &format!("--max-age={hours}h"))?;
+    let goal = KEPT as usize * EACH;
+    let gone = wait::until("the old files go", LIMIT, || {
+        Ok((archive.left().len() <= goal).then_some(()))
+    });
+    gone.with_context(|| daemon.transcript())?;
+    new_files_stay(&lab, &mut daemon, &archive)?;
+    archive.oldest_went_first()?;
+    assert_eq!(archive.left().len(), goal, "{:?}", archive.left());
+    let stopped = daemon.stop()?;
+    let expired = stopped.summary.get("files", "expired");
+    assert_eq!(expired as usize, all - goal, "{:?}", stopped.summary);
+    stopped.summary.in_balance()
+}
+
+#[test]
+fn and_without_a_limit_none_does() -> Result<()> {
+    let lab = Lab::new()?;
+    let archive = Archive::make()?;
+    let mut daemon = archive.start(&lab, "--max-age=3650d")?;
+    new_files_stay(&lab, &mut daemon, &archive)?;
+    let stopped = daemon.stop()?;
+    assert_eq!(stopped.summary.get("files", "expired"), 0);
+    archive.oldest_went_first()?;
+    assert_eq!(archive.left().len(), DAYS as usize * EACH);
+    stopped.summary.in_balance()
+}

@@ -1,0 +1,320 @@
+//! Promise: what an earlier run left in the partial directory is cut to its last whole record and
+//! published; what has no packet is removed; what is not ours is left, and named.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::captures::files_below;
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::format::{self, Compression, Container, Format};
+use end_to_end::launch::Launch;
+use end_to_end::netns::Lab;
+use end_to_end::pcap::{self, Packet};
+use end_to_end::traffic::{self, Plan};
+use end_to_end::{needle, tools};
+use tempfile::TempDir;
+
+/// A day that is not today.
+const DAY: &str = "2020/02/29";
+/// How many torn copies of a file there are.
+const CUTS: usize = 24;
+/// Long enough for a file to be written in several pieces.
+const PIECES: usize = 8;
+const SPILL: [&str; 2] = ["--flow-source=kernel", "--spill-interval=100ms"];
+
+/// A file that a daemon wrote in several pieces, and what is in it.
+struct Sample {
+    bytes: Vec<u8>,
+    plain: Vec<u8>,
+    packets: Vec<Packet>,
+    /// What the daemon called the directory of its run.
+    run: String,
+}
+
+impl Sample {
+    fn take(lab: &Lab, format: Format) -> Result<Self> {
+        let [container, compression] = format.flags();
+        let arguments = [SPILL[0], SPILL[1], container, compression];
+        let mut daemon = Daemon::start(lab, &arguments)?;
+        let conversation = traffic::open(lab, &Plan::SHORT, &())?;
+        for _ in 0..PIECES * 10 {
+            conversation.talk()?;
+            thread::sleep(Duration::from_millis(10));
+        }
+        let run = run_of(&daemon)?;
+        let connection = conversation.finish(&())?;
+        daemon.wait_for_files(1)?;
+        let captures = daemon.captures().clone();
+        let files = captures.published()?;
+        let path = &files[&kernel_uuid(&connection)];
+        let sample = Self {
+            bytes: fs::read(path)?,
+            plain: format::contents(path)?,
+            packets: captures.read(path)?,
+            run,
+        };
+        daemon.stop()?;
+        Ok(sample)
+    }
+}
+
+/// What a daemon calls the directory of its run: the first part of where its partial file is.
+fn run_of(daemon: &Daemon) -> Result<String> {
+    let partial = daemon.captures().partial();
+    let files = files_below(&partial)?;
+    let file = files.iter().find(|path| Format::at(path).is_ok());
+    let file = file.with_context(|| format!("no partial file: {files:?}"))?;
+    let run = file.strip_prefix(&partial)?.iter().next();
+    let run = run.and_then(|run| run.to_str()).context("no run")?;
+    Ok(run.to_owned())
+}
+
+/// A partial directory made by hand, and a daemon that finds it.
+struct Wreck {
+    home: TempDir,
+    day: PathBuf,
+}
+
+impl Wreck {
+    fn new(run: &str) -> Result<Self> {
+        let home = TempDir::new()?;
+        let partial = home.path().join("captures.partial");
+        let day = partial.join(run).join(DAY);
+        fs::create_dir_all(&day)?;
+        Ok(Self { home, day })
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.day.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    fn start(&self, lab: &Lab) -> Result<Daemon> {
+        let launch = Launch::new(lab).within(self.home.path());
+        launch.start(&["--flow-source=kernel"])
+    }
+
+    /// What was published of that day, by name.
+    fn published(&self) -> Result<BTreeMap<String, PathBuf>> {
+        let data = self.home.path().join("captures");
+        let mut files = BTreeMap::new();
+        for path in files_below(&data)? {
+            let name = path.strip_prefix(data.join(DAY))?;
+            let name = name.to_str().context("a name is text")?.to_owned();
+            files.insert(name, path);
+        }
+        Ok(files)
+    }
+}
+
+/// How many whole records the usual tools get out of a file that is cut.
+fn salvageable(torn: &Path, sample: &Sample) -> Result<usize> {
+    let program = match Format::at(torn)?.compression {
+        Compression::None => "cat",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    };
+    let mut command = Command::new(program);
+    if program != "cat" {
+        command.arg("-dc");
+    }
+    // Its end is an error to them, which is not the question.
+    let bytes = command.arg(torn).output()?.stdout;
+    ensure!(sample.plain.starts_with(&bytes), "other bytes come out");
+    whole_records(&bytes)
+}
+
+/// How many packets there are in the beginning of a file.
+fn whole_records(bytes: &[u8]) -> Result<usize> {
+    let is_pcapng = end_to_end::pcapng::is_pcapng(bytes);
+    let word = |at: usize| {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    let (mut at, mut count) = (if is_pcapng { 0 } else { 24 }, 0);
+    loop {
+        let length = if is_pcapng {
+            word(at + 4)
+        } else {
+            word(at + 8).map(|captured| captured + 16)
+        };
+        let Some(end) = length.map(|length| at + length) else {
+            return Ok(count);
+        };
+        if end > bytes.len() {
+            return Ok(count);
+        }
+        // Type 6 is a packet.
+        count += usize::from(!is_pcapng || word(at) == Some(6));
+        at = end;
+    }
+}
+
+/// Puts torn copies into a wreck; how many packets must be saved of each, by name.
+fn tear(wreck: &Wreck, sample: &Sample, format: Format) -> Result<BTreeMap<String, usize>> {
+    let mut expected = BTreeMap::new();
+    let len = sample.bytes.len();
+    for cut in 0..=CUTS {
+        let torn = &sample.bytes[..len * cut / CUTS];
+        let name = format!("torn_1700000000_unsafe_{cut:016X}.{format}");
+        let path = wreck.put(&name, torn)?;
+        expected.insert(name, salvageable(&path, sample)?);
+    }
+    Ok(expected)
+}
+
+/// What is to be recovered is, to the packet; the rest of the partial directory is empty.
+fn recover(format: Format) -> Result<()> {
+    let lab = Lab::new()?;
+    let sample = Sample::take(&lab, format)?;
+    let wreck = Wreck::new(&sample.run)?;
+    let expected = tear(&wreck, &sample, format)?;
+    let all = sample.packets.len();
+    println!("{format}, of {all}: {:?}", expected.values());
+    let with_packets = expected.values().filter(|count| **count > 0).count();
+    ensure!(with_packets > CUTS / 2, "the file is in too few pieces");
+
+    let mut daemon = wreck.start(&lab)?;
+    let done = daemon.wait_for_summary("all is looked at", |s| {
+        let [recovered, removed] = ["recovered", "removed"].map(|key| s.get("files", key));
+        recovered + removed == expected.len() as u64
+    })?;
+    let mut published = wreck.published()?;
+    let mut packets = 0;
+    for (name, least) in &expected {
+        let Some(path) = published.remove(name) else {
+            ensure!(*least == 0, "{name} is lost, which had {least} packets");
+            continue;
+        };
+        let read = pcap::read(&path).with_context(|| name.clone())?;
+        ensure!(
+            sample.packets.starts_with(&read) && read.len() >= *least,
+            "{name}: {} packets, {least} were to be had",
+            read.len()
+        );
+        ensure!(!read.is_empty(), "{name} has no packet");
+        tools::tshark(&path, read.len())
+            .and_then(|()| tools::capinfos(&path, read.len()))
+            .with_context(|| name.clone())?;
+        packets += read.len() as u64;
+    }
+    ensure!(published.is_empty(), "and what are {published:?}?");
+    assert_eq!(done.get("files", "recovered_packets"), packets);
+    let stopped = daemon.stop()?;
+    stopped.summary.in_balance()?;
+    stopped.captures.no_partial_files()?;
+    assert!(needle::search(stopped.captures.root())?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn of_pcap() -> Result<()> {
+    recover(format(Container::Pcap, Compression::None))
+}
+
+#[test]
+fn of_pcap_gzip() -> Result<()> {
+    recover(format(Container::Pcap, Compression::Gzip))
+}
+
+#[test]
+fn of_pcap_zstd() -> Result<()> {
+    recover(format(Container::Pcap, Compression::Zstd))
+}
+
+#[test]
+fn of_pcapng() -> Result<()> {
+    recover(format(Container::PcapNg, Compression::None))
+}
+
+#[test]
+fn of_pcapng_gzip() -> Result<()> {
+    recover(format(Container::PcapNg, Compression::Gzip))
+}
+
+#[test]
+fn of_pcapng_zstd() -> Result<()> {
+    recover(format(Container::PcapNg, Compression::Zstd))
+}
+
+const fn format(container: Container, compression: Compression) -> Format {
+    Format {
+        container,
+        compression,
+    }
+}
+
+/// An empty file goes, a stranger stays where it is and is named, and a name that is taken gets a
+/// number.
+#[test]
+fn and_everything_else_is_treated_as_what_it_is() -> Result<()> {
+    let lab = Lab::new()?;
+    let sample = Sample::take(&lab, Format::DEFAULT)?;
+    let wreck = Wreck::new(&sample.run)?;
+    for format in Format::ALL {
+        wreck.put(&format!("empty_1_unsafe_0000000000000001.{format}"), b"")?;
+    }
+    wreck.put("header_1_unsafe_0000000000000002.pcap", &sample.plain[..24])?;
+    let foreign = [
+        wreck.put("notes.txt", b"mine")?,
+        wreck.put("noise_1_unsafe_0000000000000003.pcap", &[7; 1000])?,
+    ];
+    let name = "taken_1_unsafe_0000000000000004.pcap";
+    wreck.put(name, &sample.plain)?;
+    let taken = wreck.home.path().join("captures").join(DAY).join(name);
+    fs::create_dir_all(taken.parent().context("it is in a directory")?)?;
+    fs::write(&taken, b"another's")?;
+
+    let mut daemon = wreck.start(&lab)?;
+    let done = daemon.wait_for_summary("all is looked at", |s| {
+        s.get("files", "recovered") + s.get("files", "removed") == 8
+            && s.get("files", "foreign") == foreign.len() as u64
+    })?;
+    assert_eq!(done.get("files", "recovered"), 1, "{done:?}");
+    assert_eq!(fs::read(&taken)?, b"another's");
+    let numbered = "taken_1_unsafe_0000000000000004.1.pcap";
+    let published = wreck.published()?;
+    assert_eq!(published.keys().collect::<Vec<_>>(), [numbered, name]);
+    assert_eq!(pcap::read(&published[numbered])?, sample.packets);
+    let stopped = daemon.stop()?;
+    for path in &foreign {
+        ensure!(path.exists(), "{path:?} is gone");
+        let said = path.to_string_lossy();
+        ensure!(
+            stopped.transcript.contains(&*said),
+            "{}",
+            stopped.transcript
+        );
+    }
+    stopped.summary.in_balance()
+}
+
+/// The daemon's own traffic is captured while the old files are looked at.
+#[test]
+fn while_new_connections_are_captured() -> Result<()> {
+    let lab = Lab::new()?;
+    let sample = Sample::take(&lab, Format::DEFAULT)?;
+    let wreck = Wreck::new(&sample.run)?;
+    let many = 2000;
+    for number in 0..many {
+        let name = format!("many_1_unsafe_{number:016X}.pcap");
+        wreck.put(&name, &sample.bytes[..sample.bytes.len() - 1])?;
+    }
+    let mut daemon = wreck.start(&lab)?;
+    let connections = traffic::run(&lab, &[Plan::SHORT; 20], &())?;
+    daemon.wait_for_summary("both are done", |s| {
+        s.get("files", "recovered") == many
+            && s.get("files", "published") == connections.len() as u64
+    })?;
+    let stopped = daemon.stop()?;
+    stopped.captures.no_partial_files()?;
+    let files = files_below(stopped.captures.root())?;
+    assert_eq!(files.len() as u64, many + connections.len() as u64);
+    stopped.summary.in_balance()
+}
