@@ -70,7 +70,11 @@ pub(crate) fn connect_from(
     to: SocketAddr,
 ) -> Result<TcpStream> {
     namespace.run(|| {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        let family = match from {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = socket(family, SocketType::STREAM, None)?;
         set_socket_reuseaddr(&socket, true)?;
         bind(&socket, &from).with_context(|| format!("bind {from}"))?;
         connect(&socket, &to).with_context(|| format!("connect from {from} to {to}"))?;

@@ -5,6 +5,7 @@
 //! directories) is a value that is undone when it is dropped, also by a test that fails. A tool or
 //! privilege that is missing is an error that names it; nothing is skipped.
 
+pub mod attack;
 pub mod bpf;
 pub mod bulk;
 pub mod captures;
@@ -26,8 +27,10 @@ pub mod procfs;
 pub mod quick;
 pub mod refusal;
 pub mod scapy;
+pub mod secrets;
 pub mod ss;
 pub mod steady;
+pub mod strangers;
 pub mod summary;
 pub mod tcpdump;
 pub mod tcpinfo;

@@ -1,5 +1,5 @@
-//! The Python of the end-to-end tests: a virtual environment with a reader of capture files that
-//! shares nothing with ours.
+//! The Python of the end-to-end tests: a virtual environment with packages that do what we do and
+//! share nothing with us.
 
 use std::{
     fs,
@@ -11,9 +11,8 @@ use xshell::cmd;
 
 use crate::{apt, workspace::Workspace};
 
-/// The reader, and the version that the tests are written for.
-const READER: &str = "scapy";
-const VERSION: &str = "2.8.0";
+/// A reader of capture files and a maker of pseudonyms, in the versions that the tests are written for.
+const LIBRARIES: [(&str, &str); 2] = [("scapy", "2.8.0"), ("ipcrypt", "0.1.0")];
 /// What an interpreter must have to make a virtual environment; Debian has it in a package of its own.
 const CAN_MAKE: &str = "import ensurepip, venv";
 /// What can make a virtual environment, in Debian's packages.
@@ -24,7 +23,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     let sh = &workspace.sh;
     let home = workspace.tools().join("python");
     let python = home.join("bin/python3");
-    if has_reader(workspace, &python) {
+    if is_complete(workspace, &python) {
         return Ok(python);
     }
     let maker = match maker(workspace) {
@@ -41,19 +40,21 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
         fs::remove_dir_all(&home).with_context(|| format!("removing {}", home.display()))?;
     }
     cmd!(sh, "{maker} -m venv {home}").run()?;
-    let reader = format!("{READER}=={VERSION}");
+    let wanted = &LIBRARIES.map(|(name, version)| format!("{name}=={version}"));
     cmd!(
         sh,
-        "{python} -m pip install --quiet --disable-pip-version-check {reader}"
+        "{python} -m pip install --quiet --disable-pip-version-check {wanted...}"
     )
     .run()
-    .with_context(|| format!("installing {reader} into {}", home.display()))?;
+    .with_context(|| format!("installing {} into {}", wanted.join(" "), home.display()))?;
     Ok(python)
 }
 
-fn has_reader(workspace: &Workspace, python: &Path) -> bool {
+fn is_complete(workspace: &Workspace, python: &Path) -> bool {
+    let has = |(name, version)| format!("assert version('{name}') == '{version}'");
     let program = format!(
-        "from importlib.metadata import version; assert version('{READER}') == '{VERSION}'"
+        "from importlib.metadata import version; {}",
+        LIBRARIES.map(has).join("; ")
     );
     let asked = cmd!(workspace.sh, "{python} -c {program}");
     python.exists() && asked.quiet().ignore_stdout().ignore_stderr().run().is_ok()
