@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod bulk;
 pub mod captures;
 pub mod daemon;
+pub mod disguise;
 mod ends;
 pub mod flood;
 pub mod format;
