@@ -12,7 +12,7 @@ use crate::format::{self, Compression, Format};
 use crate::process::output_of;
 
 /// The program, for a Python that has scapy.
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scapy.py");
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/read_packets.py");
 
 /// A packet as scapy reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -65,7 +65,7 @@ pub fn read(files: &[&Path]) -> Result<Vec<Vec<Record>>> {
     let (out, err) = output_of(&mut command, "python3")?;
     ensure!(err.is_empty(), "scapy warns: {err}");
     let read = out.lines().map(serde_json::from_str).collect();
-    let read: Vec<_> = Result::context(read, "what scapy.py prints")?;
+    let read: Vec<_> = Result::context(read, "what read_packets.py prints")?;
     ensure!(read.len() == files.len(), "scapy read {} files", read.len());
     Ok(read)
 }

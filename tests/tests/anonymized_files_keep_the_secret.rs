@@ -236,7 +236,7 @@ fn own_addresses() -> Result<Vec<IpAddr>> {
 fn pseudonyms() -> Result<HashMap<IpAddr, IpAddr>> {
     let real = [own_addresses()?, parse(HIDDEN)?.to_vec()].concat();
     let mut command = Command::new(scapy::python()?);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/pseudonym.py"));
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/pseudonym.py"));
     command.arg(KEY).args(real.iter().map(IpAddr::to_string));
     let (out, _) = output_of(&mut command, "python3")?;
     let shown = out.lines().map(str::parse).collect::<Result<Vec<_>, _>>()?;

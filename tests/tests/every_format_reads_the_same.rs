@@ -17,7 +17,7 @@ use end_to_end::{launch::Launch, tools, verdict};
 use tempfile::TempDir;
 
 /// Connections of each format: every kind of address, opener and ending, some of them long.
-const CONNECTIONS: usize = 20;
+const CONNECTIONS: usize = 12;
 /// `isb_ifrecv`: packets that an interface received.
 const RECEIVED: u16 = 4;
 
