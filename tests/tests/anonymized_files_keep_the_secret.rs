@@ -33,6 +33,8 @@ const ADDED: [&str; 2] = ["10.98.0.77", "fd00:98::4d4d"];
 /// Exchanges on each connection: enough packets for an attack.
 const EXCHANGES: usize = 30;
 const ARGUMENTS: [&str; 2] = ["--flow-source=kernel", "--spill-interval=100ms"];
+/// For tcpdump, TCP behind IPv6 destination options is no TCP.
+const ALL: &str = "tcp or (ip6 and ip6[6] == 60)";
 /// How long a partial file may take to appear.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The key of prefix-preserving: any that nobody else uses.
@@ -109,7 +111,7 @@ fn capture(arguments: &[&str]) -> Result<Evidence> {
     let lab = Lab::new()?;
     add(&lab.peer, &parse(HIDDEN)?)?;
     add(&lab.peer, &parse([ANNOUNCED])?)?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, ALL)?;
     let launch = Launch::new(&lab).by(&["env", "RUST_LOG=debug"]);
     let mut daemon = launch.start(&[&ARGUMENTS, arguments].concat())?;
     let mut secrets = Secrets::default();
