@@ -3,6 +3,9 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock::{BootNanos, WallClock};
+use crate::losses::Losses;
+
 /// Counters that are named by an enum, one slot for each of its values.
 macro_rules! tally {
     ($(#[doc = $head:literal])+ $table:ident by $name:ident {
@@ -193,8 +196,8 @@ pub struct Accounts {
     pub expired: AtomicU64,
     /// Bytes that they took on disk.
     pub expired_bytes: AtomicU64,
-    /// Packets that the kernel programs lost because a ring was full, as of a moment ago.
-    pub ring_losses: AtomicU64,
+    /// What was lost on the way, and since when.
+    pub losses: Losses,
 }
 
 impl Accounts {
@@ -206,14 +209,24 @@ impl Accounts {
 
     /// How many packets that were to be captured were lost so far, on this host, of any flow.
     #[must_use]
-    pub fn losses(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
+        self.losses.rings() + self.lost_here()
+    }
+
+    /// Takes note of how many packets the kernel programs lost because a ring was full.
+    pub fn note_losses(&self, rings: u64) {
+        let now = WallClock::sample().wall(BootNanos::now());
+        self.losses.note(now, rings, self.lost_here());
+    }
+
+    /// What was lost in user space.
+    fn lost_here(&self) -> u64 {
         let losses = [
             Discard::WriteFailed,
             Discard::WriterBehind,
             Discard::CandidateMemory,
         ];
-        let losses = losses.map(|reason| self.discards.get(reason));
-        losses.iter().sum::<u64>() + self.ring_losses.load(Ordering::Relaxed)
+        losses.map(|reason| self.discards.get(reason)).iter().sum()
     }
 
     /// Moves `packets` that were held to written.

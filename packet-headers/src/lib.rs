@@ -10,6 +10,7 @@ pub mod events;
 pub mod flow;
 pub mod interfaces;
 pub mod kernel;
+pub mod losses;
 mod pipeline;
 mod rate_limit;
 pub mod run;

@@ -2,7 +2,6 @@
 //! them all.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -95,11 +94,12 @@ async fn supervise(config: Config) -> Result<()> {
     say(&Screen(&config, &interfaces))?;
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
-    let detached = Arc::clone(&counters);
+    let (detached, noted) = (Arc::clone(&counters), Arc::clone(&accounts));
     // Not here: to detach may take long on a busy host, and a second signal is to be heard.
     let stop = tokio::task::spawn_blocking(move || {
         drop(links);
         settle(&detached)?;
+        noted.note_losses(detached.read()?.ring_losses());
         sources.stop()?;
         pipeline.stop()?;
         upkeep.stop()
@@ -129,8 +129,7 @@ async fn serve(
             },
             _ = log_tick.tick() => {
                 kernel_log.flush();
-                let losses = counters.read()?.ring_losses();
-                accounts.ring_losses.store(losses, Ordering::Relaxed);
+                accounts.note_losses(counters.read()?.ring_losses());
             }
         }
     }

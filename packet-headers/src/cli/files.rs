@@ -34,7 +34,7 @@ pub(super) struct FileArguments {
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
 
-    /// How hard compression tries: 1 to 9 for gzip [default: 4], 1 to 22 for zstd [default: 3]
+    /// How hard compression tries: 1 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<u32>,
 

@@ -9,7 +9,7 @@ use zstd::zstd_safe::CParameter;
 use super::layout::Compression;
 
 /// How hard gzip tries, of 1 to 9, when nothing else is said.
-pub const GZIP_LEVEL: u32 = 4;
+pub const GZIP_LEVEL: u32 = 1;
 
 /// How hard zstd tries, of 1 to 22, when nothing else is said.
 pub const ZSTD_LEVEL: u32 = 3;

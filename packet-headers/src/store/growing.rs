@@ -35,8 +35,8 @@ pub(super) struct Growing {
     partial: Option<PartialFile>,
     /// How many packets are in the partial file.
     packets: u64,
-    /// How many packets of this host had been lost when it began.
-    losses_before: u64,
+    /// How many packets of this host had been lost when the flow began.
+    lost_before: u64,
 }
 
 /// A file that only lacks its final name.
@@ -54,7 +54,7 @@ pub(super) struct Loss {
 
 impl Growing {
     /// A file that nothing has been written of.
-    pub(super) fn new(file: FlowFile, press: &Press, losses_before: u64) -> Self {
+    pub(super) fn new(file: FlowFile, press: &Press, lost_before: u64) -> Self {
         let (local, remote) = (file.local.ip(), file.remote.ip());
         let anonymizer = press.anonymizer.as_ref();
         Self {
@@ -63,7 +63,7 @@ impl Growing {
             encoder: Encoder::new(press.naming.format),
             partial: None,
             packets: 0,
-            losses_before,
+            lost_before,
         }
     }
 
@@ -162,17 +162,17 @@ impl Growing {
         ]
     }
 
-    /// Writes what the file ends with; `losses` is how many packets of this host were lost by now.
+    /// Writes what the file ends with; `lost` is how many packets of this host were lost by now.
     /// None when nothing of the flow could be written.
     pub(super) fn finish(
         mut self,
-        losses: u64,
+        lost: u64,
         press: &mut Press,
     ) -> Option<(Finished, Option<Loss>)> {
         self.partial.as_ref()?;
         press.plain.clear();
         self.encoder
-            .end(losses.saturating_sub(self.losses_before), &mut press.plain);
+            .end(lost.saturating_sub(self.lost_before), &mut press.plain);
         let mut loss = None;
         if !press.plain.is_empty() {
             // Without it, the file is whole all the same.

@@ -138,9 +138,10 @@ impl Writer {
             chunk,
             last,
         } = job;
-        let losses = self.accounts.losses();
-        let known = self.open.remove(&flow);
-        let mut growing = known.unwrap_or_else(|| Growing::new(file, &self.press, losses));
+        let mut growing = self.open.remove(&flow).unwrap_or_else(|| {
+            let lost_before = self.accounts.losses.before(file.opened);
+            Growing::new(file, &self.press, lost_before)
+        });
         if let Err(loss) = growing.grow(&chunk, &mut self.press) {
             self.lose(&growing, loss);
         }
@@ -154,8 +155,8 @@ impl Writer {
     /// Publishes a finished file.
     fn finish(&mut self, growing: Growing) {
         let uuid = growing.uuid().clone();
-        let losses = self.accounts.losses();
-        let Some((finished, loss)) = growing.finish(losses, &mut self.press) else {
+        let lost = self.accounts.lost();
+        let Some((finished, loss)) = growing.finish(lost, &mut self.press) else {
             self.accounts.failed.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -216,7 +217,7 @@ impl Writer {
         }
         for (_, growing) in std::mem::take(&mut self.open) {
             let uuid = growing.uuid().clone();
-            if let Some((finished, _)) = growing.finish(self.accounts.losses(), &mut self.press) {
+            if let Some((finished, _)) = growing.finish(self.accounts.lost(), &mut self.press) {
                 self.give_up(&finished, &anyhow!("the flow {uuid} was never finished"));
             }
         }
