@@ -2,6 +2,7 @@
 //! and published.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -112,8 +113,8 @@ impl Recovery<'_> {
         let length = file.metadata()?.len();
         let verdict = scan(file, name.format, name.compression);
         match verdict.with_context(|| format!("reading {}", path.display()))? {
-            Verdict::NotOurs(why) => Ok(Outcome::Foreign(why)),
-            Verdict::Empty => {
+            Verdict::NotOurs(why) if !is_blank(path)? => Ok(Outcome::Foreign(why)),
+            Verdict::NotOurs(_) | Verdict::Empty => {
                 fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
                 Ok(Outcome::Removed)
             }
@@ -133,6 +134,23 @@ impl Recovery<'_> {
     fn foreign(&self, path: &Path, why: &str) {
         self.accounts.foreign.fetch_add(1, Ordering::Relaxed);
         tracing::warn!("{} is left alone: {why}", path.display());
+    }
+}
+
+/// Whether a file holds nothing but zeros: a power loss can leave its length and none of its bytes.
+fn is_blank(path: &Path) -> Result<bool> {
+    let reading = || format!("reading {}", path.display());
+    let mut file = BufReader::new(File::open(path).with_context(reading)?);
+    loop {
+        let bytes = file.fill_buf().with_context(reading)?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        let length = bytes.len();
+        file.consume(length);
     }
 }
 
