@@ -12,6 +12,7 @@ use end_to_end::oracle::equal_but;
 use end_to_end::pcap::Packet;
 use end_to_end::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Connection, Plan};
+use end_to_end::verdict;
 
 /// A second way from the host to the peer.
 const OTHER: &str = "wan1";
@@ -49,17 +50,10 @@ fn behind_a_bridge_every_file_has_each_packet_once() -> Result<()> {
     bridge(&lab.host, &[WAN], 1)?;
     let tcpdump = Tcpdump::start(&lab.host, 0)?;
     let launch = Launch::new(&lab).on(&[]);
-    let mut daemon = launch.start(&["--flow-source=kernel"])?;
+    let daemon = launch.start(&["--flow-source=kernel"])?;
     let connections = traffic::run(&lab, &Plan::mixed(24), &())?;
-    daemon.wait_for_files(connections.len())?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    oracle
-        .judge(&stopped.captures, &connections, kernel_uuid)
-        .with_context(|| stopped.transcript.clone())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
-    summary.in_balance()?;
     let discarded = |reason| summary.get("discarded", reason);
     let copies = discarded("duplicate");
     assert_eq!(copies, summary.get("packets", "written"), "{summary:?}");

@@ -3,12 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use end_to_end::daemon::kernel_uuid;
 use end_to_end::launch::Launch;
 use end_to_end::netns::Lab;
 use end_to_end::pair::Pair;
 use end_to_end::tcpdump::Tcpdump;
+use end_to_end::verdict;
 
 /// Connections of each family.
 const EACH: usize = 10;
@@ -18,7 +19,7 @@ fn over_loopback_it_has_one_file_with_each_packet_once() -> Result<()> {
     let lab = Lab::new()?;
     let tcpdump = Tcpdump::start_on((&lab.host, "lo"), 0, "tcp")?;
     let launch = Launch::new(&lab).on(&["lo"]);
-    let mut daemon = launch.start(&["--flow-source=kernel"])?;
+    let daemon = launch.start(&["--flow-source=kernel"])?;
     let mut connections = Vec::new();
     for _ in 0..EACH {
         for ip in [
@@ -31,16 +32,8 @@ fn over_loopback_it_has_one_file_with_each_packet_once() -> Result<()> {
         }
     }
     let count = connections.len();
-    daemon.wait_for_files(count)?;
-    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    quiet.in_balance()?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    oracle
-        .judge(&stopped.captures, &connections, kernel_uuid)
-        .with_context(|| stopped.transcript.clone())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
-    summary.in_balance()?;
     assert_eq!(summary.get("connections", "opened"), count as u64);
     assert_eq!(summary.get("events", "second_socket"), count as u64);
     // Each packet is sent and received on the same interface.

@@ -11,6 +11,7 @@ use end_to_end::netns::{self, Lab, Namespace, WAN};
 use end_to_end::summary::Summary;
 use end_to_end::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Connection, Conversation, Plan};
+use end_to_end::verdict;
 
 /// Makes connections beside the daemon and tcpdump, and compares all there is. Their sockets tell of
 /// their close.
@@ -33,17 +34,8 @@ fn capture(
     let mut daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
     let connections = traffic(&mut daemon)?;
     let count = connections.len();
-    daemon.wait_for_files(count)?;
-    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    quiet.in_balance()?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-
-    oracle
-        .judge(&stopped.captures, &connections, kernel_uuid)
-        .with_context(|| stopped.transcript.clone())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
-    summary.in_balance()?;
     for (line, key, value) in [
         ("packets", "held", 0),
         ("connections", "opened", count),

@@ -3,12 +3,13 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use end_to_end::daemon::kernel_uuid;
 use end_to_end::launch::Launch;
 use end_to_end::netns::{Lab, first, second};
 use end_to_end::pair::Pair;
 use end_to_end::tcpdump::Tcpdump;
+use end_to_end::verdict;
 
 /// Connections of each family and way.
 const EACH: usize = 5;
@@ -18,7 +19,7 @@ fn the_accepting_socket_names_the_file_wherever_it_is() -> Result<()> {
     let lab = Lab::new()?;
     let tcpdump = Tcpdump::start(&lab.host, 0)?;
     let launch = Launch::new(&lab);
-    let mut daemon = launch.start(&["--flow-source=kernel", "--netns=all"])?;
+    let daemon = launch.start(&["--flow-source=kernel", "--netns=all"])?;
     let mut connections = Vec::new();
     for _ in 0..EACH {
         let host = first(0).map(|ip| (&lab.host, ip, &lab.peer));
@@ -30,14 +31,8 @@ fn the_accepting_socket_names_the_file_wherever_it_is() -> Result<()> {
         }
     }
     let count = connections.len();
-    daemon.wait_for_files(count)?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    oracle
-        .judge(&stopped.captures, &connections, kernel_uuid)
-        .with_context(|| stopped.transcript.clone())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
-    summary.in_balance()?;
     assert_eq!(summary.get("connections", "opened"), count as u64);
     // Both ends are seen, and one of them is the name.
     assert_eq!(summary.get("events", "second_socket"), count as u64);

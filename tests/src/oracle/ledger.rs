@@ -149,3 +149,68 @@ impl<'a> Ledger<'a> {
         entries
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::tests::{ours, tcpdump};
+
+    #[test]
+    fn each_packet_is_claimed_once_in_whatever_files() -> Result<()> {
+        let oracle = Oracle::new(tcpdump());
+        let (ends, files) = ((ours()[0].from, ours()[0].to), ours());
+        let mut ledger = Ledger::new(&oracle)?;
+        ledger.claim(&files[..2], ends)?;
+        ledger.claim(&files[3..], ends)?;
+        ledger.in_time()?;
+        let entries = ledger.into_entries();
+        let claimed: Vec<_> = entries.iter().map(|entry| entry.claimed).collect();
+        assert_eq!(claimed, [true, true, false, true]);
+        assert!(entries.iter().all(|entry| entry.begun == files[0].time));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_twice_or_not_tcpdumps_is_told() -> Result<()> {
+        type Change = fn(&mut Vec<Packet>);
+        let cases: [(Change, &str); 6] = [
+            (|p| p.insert(1, p[0].clone()), "in a file already"),
+            (|p| p[3].time += PREEMPTED + 1, "at another time"),
+            (|p| p[1].captured[53] ^= 1, "tcpdump does not have"),
+            (|p| p[2].wire_len += 1, "or at another time"),
+            (|p| p.swap(0, 2), "not in order"),
+            (|p| p[2].from.set_port(9), "another connection's"),
+        ];
+        let oracle = Oracle::new(tcpdump());
+        let ends = (ours()[0].from, ours()[0].to);
+        for (change, told) in cases {
+            let mut packets = ours();
+            change(&mut packets);
+            let mut ledger = Ledger::new(&oracle)?;
+            let error = ledger.claim(&packets, ends).expect_err(told);
+            assert!(format!("{error:#}").contains(told), "{error:#}");
+        }
+        let mut ledger = Ledger::new(&oracle)?;
+        ledger.claim(&ours(), ends)?;
+        assert!(ledger.claim(&ours()[2..], ends).is_err(), "in another file");
+        Ok(())
+    }
+
+    #[test]
+    fn times_that_are_too_often_late_are_told() -> Result<()> {
+        let oracle = Oracle::new(tcpdump());
+        let ends = (ours()[0].from, ours()[0].to);
+        let late = |count: usize| -> Result<()> {
+            let mut packets = ours();
+            for packet in &mut packets[4 - count..] {
+                packet.time += TOLERANCE + 1;
+            }
+            let mut ledger = Ledger::new(&oracle)?;
+            ledger.claim(&packets, ends)?;
+            ledger.in_time()
+        };
+        late(1)?;
+        assert!(late(2).is_err());
+        Ok(())
+    }
+}

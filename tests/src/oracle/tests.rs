@@ -20,7 +20,7 @@ fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
     }
 }
 
-fn tcpdump() -> Vec<Packet> {
+pub(super) fn tcpdump() -> Vec<Packet> {
     vec![
         packet(true, 1_000, 0, 54),
         packet(false, 2_000, 1, 54),
@@ -29,7 +29,7 @@ fn tcpdump() -> Vec<Packet> {
     ]
 }
 
-fn ours() -> Vec<Packet> {
+pub(super) fn ours() -> Vec<Packet> {
     let mut packets = tcpdump();
     for packet in &mut packets {
         packet.captured.truncate(54);
