@@ -18,8 +18,9 @@ use tempfile::TempDir;
 
 /// Connections of each format: every kind of address, opener and ending, some of them long.
 const CONNECTIONS: usize = 12;
-/// `isb_ifrecv`: packets that an interface received.
+/// `isb_ifrecv`: packets that an interface received; and `isb_osdrop`: that got lost.
 const RECEIVED: u16 = 4;
+const LOST: u16 = 7;
 
 /// Captures the same kind of traffic in a format, and has everybody read the files.
 fn everybody_reads(format: Format, more: &[&str]) -> Result<()> {
@@ -103,6 +104,8 @@ fn about(file: &CaptureFile, records: &[Record], uuid: &str, of: &Connection) ->
     ensure!(*before == count, "statistics after {before} of {count}");
     let received = statistics.counters.get(&RECEIVED);
     ensure!(received == Some(&(count as u64)), "{statistics:?}");
+    let lost = statistics.counters.get(&LOST);
+    ensure!(lost == Some(&0), "{statistics:?}");
     Ok(())
 }
 
@@ -165,7 +168,7 @@ fn pcapng_zstd() -> Result<()> {
 fn compressed_in_pieces_at_the_highest_level() -> Result<()> {
     for (compression, level) in [(Compression::Gzip, "9"), (Compression::Zstd, "19")] {
         let level = format!("--compression-level={level}");
-        let more = [level.as_str(), "--spill-interval=100ms"];
+        let more = [level.as_str(), "--spill-interval=100ms", "--fsync"];
         everybody_reads(format(Container::Pcap, compression), &more)?;
     }
     Ok(())
