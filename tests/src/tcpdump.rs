@@ -16,6 +16,9 @@ use crate::wait;
 /// How long tcpdump may take to start, to catch up and to stop.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// The name of its file, in a directory of its own.
+pub const FILE: &str = "all.pcap";
+
 /// A running tcpdump of one interface's packets.
 #[derive(Debug)]
 pub struct Tcpdump {
@@ -54,7 +57,7 @@ impl Tcpdump {
         let mut command = Command::new("tcpdump");
         command.args(["-i", interface, "-n", "-U", "-B", "65536", "-Z", "root"]);
         command.args(["--time-stamp-precision=nano", "-s", &snaplen.to_string()]);
-        command.arg("-w").arg(directory.path().join("all.pcap"));
+        command.arg("-w").arg(directory.path().join(FILE));
         command.arg(filter);
         let mut process =
             Process::start(namespace, &mut command).context("apt-get install tcpdump")?;
@@ -77,7 +80,15 @@ impl Tcpdump {
     ///
     /// # Errors
     /// It lost packets, or does not end.
-    pub fn stop(mut self) -> Result<Oracle> {
+    pub fn stop(self) -> Result<Oracle> {
+        Oracle::read(&self.finish()?.path().join(FILE))
+    }
+
+    /// The same, but its file is not read.
+    ///
+    /// # Errors
+    /// It lost packets, or does not end.
+    pub fn finish(mut self) -> Result<TempDir> {
         let caught_up = wait::until("tcpdump has caught up", LIMIT, || {
             let [written, received, _] = self.statistics()?;
             Ok((written * self.copies + self.strays == received).then_some(()))
@@ -93,13 +104,13 @@ impl Tcpdump {
             "tcpdump lost packets: {}",
             self.process.transcript()
         );
-        Oracle::read(&self.file())
+        Ok(self.directory)
     }
 
     /// The file that it writes.
     #[must_use]
     pub fn file(&self) -> PathBuf {
-        self.directory.path().join("all.pcap")
+        self.directory.path().join(FILE)
     }
 
     fn statistics(&mut self) -> Result<Statistics> {

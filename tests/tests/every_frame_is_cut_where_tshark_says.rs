@@ -1,0 +1,212 @@
+//! Promise: whatever stands before it, the TCP header is found, and each record ends with it, to the
+//! byte. Thousands of frames, whole and broken, pass real interfaces; tshark says of what tcpdump kept
+//! where the headers end.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::captures::Captures;
+use end_to_end::corpus::{self, Link, PORTS, Way, flows};
+use end_to_end::dissect::{TcpFrame, tcp_frames};
+use end_to_end::format;
+use end_to_end::launch::Launch;
+use end_to_end::netns::{Lab, Namespace, WAN};
+use end_to_end::tcpdump::{self, Tcpdump};
+use end_to_end::tcpinfo::StandIn;
+use pcap_file::pcap::PcapReader;
+use serde_json::json;
+
+/// How many frames each interface gets.
+const FRAMES: usize = 3000;
+
+/// Longer than any header that the frames have.
+const MTU: &str = "9000";
+
+/// A captured packet: its bytes and its length on the wire.
+type Record = (Vec<u8>, u32);
+
+/// The records of each flow, by the flow's UUID, sorted.
+type Records = BTreeMap<String, Vec<Record>>;
+
+fn uuid(flow: usize) -> String {
+    format!("corpus_1700000000_unsafe_{flow:016X}")
+}
+
+/// Announces every flow as tcp-info would.
+fn announce(tcpinfo: &StandIn) {
+    for (number, (host, peer, port)) in flows().into_iter().enumerate() {
+        let id = json!({
+            "SPort": PORTS.0, "DPort": port, "SrcIP": host, "DstIP": peer,
+            "Interface": 0, "Cookie": number,
+        });
+        tcpinfo.send_open(&uuid(number), &id);
+    }
+}
+
+/// The flow between two ends, in either direction.
+fn flow_of(from: SocketAddr, to: SocketAddr) -> Option<usize> {
+    let is = |end: SocketAddr, address: &IpAddr, port: u16| end == SocketAddr::new(*address, port);
+    flows().iter().position(|(host, peer, port)| {
+        (is(from, host, PORTS.0) && is(to, peer, *port))
+            || (is(to, host, PORTS.0) && is(from, peer, *port))
+    })
+}
+
+/// The packets of a capture file, as they are.
+fn packets(file: &Path) -> Result<Vec<Record>> {
+    let bytes = format::contents(file)?;
+    let mut reader = PcapReader::new(&bytes[..])?;
+    let mut packets = Vec::new();
+    while let Some(packet) = reader.next_raw_packet() {
+        let packet = packet?;
+        packets.push((packet.data.to_vec(), packet.orig_len));
+    }
+    Ok(packets)
+}
+
+/// What of tcpdump's file is to be in ours: the frames of our flows, cut where tshark sees the end of
+/// the TCP header.
+fn expected(file: &Path) -> Result<(Records, BTreeMap<Vec<u8>, TcpFrame>)> {
+    let all = packets(file)?;
+    let mut records = Records::new();
+    let mut seen = BTreeMap::new();
+    for frame in tcp_frames(file)? {
+        let (bytes, wire_len) = all.get(frame.number).context("no such frame")?;
+        let headers = bytes.get(..frame.end).context("tcpdump cut it")?.to_vec();
+        seen.insert(headers.clone(), frame.clone());
+        if let Some(flow) = flow_of(frame.from, frame.to) {
+            let flow = records.entry(uuid(flow)).or_default();
+            flow.push((headers, *wire_len));
+        }
+    }
+    Ok((sorted(records), seen))
+}
+
+fn captured(captures: &Captures) -> Result<Records> {
+    let mut records = Records::new();
+    for (uuid, file) in captures.published()? {
+        records.insert(uuid, packets(&file)?);
+    }
+    Ok(sorted(records))
+}
+
+fn sorted(mut records: Records) -> Records {
+    for flow in records.values_mut() {
+        flow.sort();
+    }
+    records
+}
+
+/// The records of one side that the other has not, each with its flow.
+fn beyond(these: &Records, those: &Records) -> Vec<(String, Record)> {
+    let mut beyond = Vec::new();
+    for (uuid, records) in these {
+        let mut others = those.get(uuid).cloned().unwrap_or_default();
+        for record in records {
+            match others.iter().position(|other| other == record) {
+                Some(at) => drop(others.swap_remove(at)),
+                None => beyond.push((uuid.clone(), record.clone())),
+            }
+        }
+    }
+    beyond
+}
+
+/// Sends a corpus from `sender` into the host's `interface`, and compares.
+fn compare(lab: &Lab, interface: &str, sender: (&Namespace, &str, Way), link: Link) -> Result<()> {
+    let seed = fastrand::u64(..);
+    println!("{interface}: seed {seed}");
+    let frames = corpus::frames(seed, FRAMES, link);
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let tcpdump = Tcpdump::start_on((&lab.host, interface), 0, "")?;
+    let flag = tcpinfo.flag();
+    let interfaces = [interface];
+    let launch = Launch::new(lab).on(&interfaces).without_prefix();
+    // Whatever flags a frame has, its flow goes on.
+    let mut daemon = launch.start(&[&flag, "--linger=60s", "--captureduration=300s"])?;
+    tcpinfo.wait_for_client(1)?;
+    announce(&tcpinfo);
+    let opened = flows().len() as u64;
+    daemon.wait_for_summary("every flow has its name", |summary| {
+        summary.get("connections", "opened") == opened
+    })?;
+    let (namespace, device, way) = sender;
+    let sent = corpus::send(namespace, device, way, &frames)?;
+    let kept = tcpdump.finish()?;
+    let file = kept.path().join(tcpdump::FILE);
+    let seen = packets(&file)?.len() as u64;
+    daemon.wait_for_summary("every frame is accounted for", |summary| {
+        summary.get("packets", "seen") >= seen
+    })?;
+    let stopped = daemon.stop()?;
+    stopped.summary.in_balance()?;
+
+    let (expected, dissected) = expected(&file)?;
+    let captured = captured(&stopped.captures)?;
+    let count = |records: &Records| records.values().map(Vec::len).sum::<usize>();
+    println!(
+        "{interface}: {sent} frames were sent, {seen} came, {} are TCP for tshark, {} of them of our \
+         flows; {} are in our files",
+        dissected.len(),
+        count(&expected),
+        count(&captured)
+    );
+    let (missing, more) = (beyond(&expected, &captured), beyond(&captured, &expected));
+    for (what, differences) in [("we lack", &missing), ("we have", &more)] {
+        for (uuid, (bytes, wire_len)) in differences.iter().take(20) {
+            let protocols = dissected.get(bytes).map(|frame| frame.protocols.as_str());
+            println!("{what} {uuid} wire {wire_len} {protocols:?} {}", hex(bytes));
+        }
+    }
+    println!("{:?}", stopped.summary);
+    ensure!(
+        missing.is_empty() && more.is_empty(),
+        "{interface}, seed {seed}: we lack {} frames, and have {} that tshark does not see so",
+        missing.len(),
+        more.len()
+    );
+    // The comparison would be worth nothing without.
+    ensure!(
+        count(&captured) > FRAMES / 3 || link == Link::RawIp,
+        "few frames came"
+    );
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn on_ethernet() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.host.ip(&["link", "set", WAN, "mtu", MTU])?;
+    lab.peer.ip(&["link", "set", WAN, "mtu", MTU])?;
+    compare(&lab, WAN, (&lab.peer, WAN, Way::Socket), Link::Ethernet)
+}
+
+#[test]
+fn on_a_device_without_a_link_layer() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.host
+        .ip(&["tuntap", "add", "mode", "tun", "name", "tun0"])?;
+    lab.host.ip(&["link", "set", "tun0", "mtu", MTU, "up"])?;
+    compare(&lab, "tun0", (&lab.host, "tun0", Way::Tun), Link::RawIp)
+}
+
+#[test]
+fn inside_a_tunnel_that_the_kernel_unpacks() -> Result<()> {
+    let lab = Lab::new()?;
+    let addresses = ["10.98.0.2", "10.98.0.1"];
+    for (namespace, other) in [&lab.host, &lab.peer].into_iter().zip(addresses) {
+        namespace.ip(&["link", "set", WAN, "mtu", MTU])?;
+        let vxlan = [
+            "type", "vxlan", "id", "7", "dstport", "4789", "remote", other,
+        ];
+        namespace.ip(&[&["link", "add", "vx0"][..], &vxlan].concat())?;
+        namespace.ip(&["link", "set", "vx0", "up"])?;
+    }
+    compare(&lab, "vx0", (&lab.peer, "vx0", Way::Socket), Link::Ethernet)
+}
