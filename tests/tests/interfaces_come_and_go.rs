@@ -36,9 +36,9 @@ fn talk(lab: &Lab, interface: &str, subnet: u8) -> Result<Seen> {
 
 /// Packets without a link layer, here those of a tun device, without their checksums: where nobody
 /// offers to compute them the kernel does so itself, between our program and tcpdump.
-fn without_checksums(packets: &Vec<Packet>) -> Vec<Packet> {
+fn without_checksums(packets: &[Packet]) -> Vec<Packet> {
     const CHECKSUM: std::ops::Range<usize> = 20 + 16..20 + 18;
-    let mut packets = packets.clone();
+    let mut packets = packets.to_vec();
     for packet in &mut packets {
         if packet.captured[0] == 0x45 {
             packet.captured[CHECKSUM].fill(0);
@@ -58,7 +58,7 @@ fn stop_and_compare(mut daemon: Daemon, all: &[Seen]) -> Result<Stopped> {
     for (connection, theirs) in all {
         let file = files.get(&kernel_uuid(connection));
         let file = file.with_context(|| format!("no file of {connection}"))?;
-        let [ours, theirs] = [&stopped.captures.read(file)?, theirs].map(without_checksums);
+        let [ours, theirs] = [&stopped.captures.read(file)?[..], theirs].map(without_checksums);
         equal(&ours, &theirs).with_context(|| format!("{connection}\n{}", stopped.transcript))?;
     }
     stopped.captures.no_payload()?;
