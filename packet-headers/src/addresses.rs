@@ -5,23 +5,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use anyhow::{Context as _, Result};
+use futures_util::TryStreamExt as _;
 use hashbrown::{HashMap, HashSet};
+use rtnetlink::MulticastGroup;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::{Handle, MulticastGroup};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::sleep_until;
 
-/// How long after a change more are waited for: they come in bursts, when an interface comes up.
-const BURST: Duration = Duration::from_millis(20);
-
-/// How long a dump may take. The kernel answers at once; a socket that does not is given up.
-const DUMP: Duration = Duration::from_secs(5);
-
-/// How long to wait before a lost socket is opened again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::netlink::{self, Changes, Follower, Netlink};
 
 /// The addresses of the interfaces of this network namespace. Cheap to clone: all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -42,15 +33,16 @@ impl OwnAddresses {
     /// # Errors
     /// When the kernel does not tell.
     pub async fn watch(keep: Duration) -> Result<(Self, Watch)> {
-        let netlink = Netlink::open().context("watching this host's addresses")?;
+        let netlink = Netlink::open(Addresses::GROUPS).context("watching this host's addresses")?;
         let own = Self::default();
-        let mut watch = Watch {
+        let addresses = Addresses {
             own: own.clone(),
             keep,
-            netlink,
         };
+        let mut watch = Watch { addresses, netlink };
         watch
-            .refresh()
+            .addresses
+            .refresh(&mut watch.netlink, Changes::default())
             .await
             .context("listing this host's addresses")?;
         Ok((own, watch))
@@ -108,60 +100,45 @@ impl Known {
 /// Keeps an [`OwnAddresses`] up to date while it runs.
 #[derive(Debug)]
 pub struct Watch {
-    own: OwnAddresses,
-    keep: Duration,
+    addresses: Addresses,
     netlink: Netlink,
 }
 
 impl Watch {
-    /// Follows the addresses for ever; to be spawned. When the kernel's socket is lost it opens
-    /// another, and the addresses stay as they were until that tells.
-    pub async fn run(mut self) {
-        loop {
-            let Err(lost) = self.follow().await;
-            tracing::warn!("this host's addresses are not followed for a moment: {lost:#}");
-            sleep(RETRY).await;
-            match Netlink::open() {
-                Ok(netlink) => self.netlink = netlink,
-                Err(error) => tracing::warn!("opening rtnetlink: {error:#}"),
-            }
-        }
+    /// Follows the addresses for ever; to be spawned.
+    pub async fn run(self) {
+        match netlink::follow(self.netlink, self.addresses).await {}
     }
+}
 
-    /// Takes over every change, until the socket is lost. What was changed before it was opened is
-    /// read first.
-    async fn follow(&mut self) -> Result<Infallible> {
-        loop {
-            self.refresh().await?;
-            loop {
-                let next = self.expire();
-                tokio::select! {
-                    change = self.netlink.changes.next() => {
-                        change.context("rtnetlink was closed")?;
-                        break;
-                    }
-                    () = until(next) => {}
-                }
-            }
-            sleep(BURST).await;
-            // The dump tells what these would. The end of the stream is seen the next time.
-            while let Some(Some(())) = self.netlink.changes.next().now_or_never() {}
-        }
-    }
+/// What is followed.
+#[derive(Debug)]
+struct Addresses {
+    own: OwnAddresses,
+    keep: Duration,
+}
 
-    /// Reads all addresses: what changed, in which order, and what was lost in an overrun, does not
-    /// matter then.
-    async fn refresh(&mut self) -> Result<()> {
-        let present = timeout(DUMP, self.netlink.dump())
-            .await
-            .context("rtnetlink does not answer")??;
+impl Follower for Addresses {
+    const WHAT: &'static str = "this host's addresses";
+    const GROUPS: &'static [MulticastGroup] =
+        &[MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+
+    async fn refresh(&mut self, netlink: &mut Netlink, _: Changes) -> Result<()> {
+        let messages: Vec<_> = netlink
+            .dump(|handle| handle.address().get().execute().try_collect())
+            .await?;
+        let present = messages.into_iter().filter_map(own).collect();
         self.own.update(&present);
         Ok(())
     }
 
-    fn expire(&self) -> Option<Instant> {
-        self.own
-            .change(|known| known.expire(self.keep, Instant::now()))
+    async fn idle(&mut self) -> Infallible {
+        loop {
+            let next = self
+                .own
+                .change(|known| known.expire(self.keep, Instant::now()));
+            until(next).await;
+        }
     }
 }
 
@@ -169,48 +146,6 @@ async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// A socket that tells when an address comes or goes.
-struct Netlink {
-    handle: Handle,
-    /// One item for each change, and for an overrun of the socket's buffer.
-    changes: BoxStream<'static, ()>,
-    connection: JoinHandle<()>,
-}
-
-impl Netlink {
-    fn open() -> Result<Self> {
-        let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, handle, messages) =
-            rtnetlink::new_multicast_connection(&groups).context("opening rtnetlink")?;
-        Ok(Self {
-            handle,
-            changes: messages.map(|_| ()).boxed(),
-            connection: tokio::spawn(connection),
-        })
-    }
-
-    // Not by a shared reference: the stream of changes belongs to one thread at a time.
-    async fn dump(&mut self) -> Result<HashSet<IpAddr>> {
-        let messages = self.handle.address().get().execute();
-        let messages: Vec<_> = messages.try_collect().await?;
-        // A dump that is cut off looks like one that ends.
-        ensure!(!self.connection.is_finished(), "rtnetlink was closed");
-        Ok(messages.into_iter().filter_map(own).collect())
-    }
-}
-
-impl Drop for Netlink {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-impl std::fmt::Debug for Netlink {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Netlink").finish_non_exhaustive()
     }
 }
 

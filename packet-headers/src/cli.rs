@@ -16,6 +16,7 @@ use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
+use crate::interfaces::choice::NamePattern;
 
 mod files;
 
@@ -29,9 +30,10 @@ pub struct Arguments {
     #[command(flatten)]
     files: FileArguments,
 
-    /// An interface to capture; may be given again [default: every one that is up but loopback]
+    /// An interface to capture, or a pattern like 'eth*'; may be given again [default: every one
+    /// that is up, or comes up, but loopback]
     #[arg(long, value_name = "NAME")]
-    interface: Vec<String>,
+    interface: Vec<NamePattern>,
 
     /// Who says when connections begin and end, and what they are called
     #[arg(long, value_enum, default_value_t = SourceKind::Auto)]

@@ -9,6 +9,7 @@ use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
+use crate::interfaces::choice::NamePattern;
 use crate::store::layout::Naming;
 use crate::store::retention::Limits;
 
@@ -17,8 +18,8 @@ use crate::store::retention::Limits;
 pub struct Config {
     /// Where files go, and what they look like.
     pub files: Files,
-    /// Names of the interfaces to capture; none for every one that is up but loopback.
-    pub interfaces: Vec<String>,
+    /// The interfaces to capture; none for every one that is or comes up but loopback.
+    pub interfaces: Vec<NamePattern>,
     /// Who names flows.
     pub source: FlowSource,
     /// Whether sockets of every network namespace count, or only of the daemon's own.

@@ -1,11 +1,16 @@
-//! Which network interfaces there are, and what their packets begin with.
+//! Which network interfaces there are, what they are called, and what their packets begin with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{PoisonError, RwLock};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use futures_util::TryStreamExt as _;
 use packet_headers_common::LinkType;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+
+use crate::netlink::Netlink;
+
+pub mod choice;
 
 /// An interface that can be captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,29 +23,50 @@ pub struct Interface {
     pub link_type: LinkType,
 }
 
-/// What interfaces are called, by index.
+/// How many interfaces that have gone are remembered: files in progress may have packets of them.
+const GONE: usize = 1024;
+
+/// What interfaces are called, by index, also those that have gone of late.
 #[derive(Debug, Default)]
-pub struct InterfaceNames(HashMap<u32, String>);
+pub struct InterfaceNames(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    present: HashMap<u32, String>,
+    gone: VecDeque<(u32, String)>,
+}
 
 impl InterfaceNames {
-    /// The names of these interfaces.
-    #[must_use]
-    pub fn of(interfaces: &[Interface]) -> Self {
-        let pairs = interfaces.iter().map(|i| (i.index, i.name.clone()));
-        Self(pairs.collect())
+    /// Takes over what there is now.
+    pub fn update(&self, interfaces: &[Interface]) {
+        let present: HashMap<_, _> = interfaces
+            .iter()
+            .map(|i| (i.index, i.name.clone()))
+            .collect();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut known.present, present);
+        for (index, name) in before {
+            if !known.present.contains_key(&index) {
+                known.gone.push_front((index, name));
+            }
+        }
+        known.gone.truncate(GONE);
     }
 
     /// An interface's name, or its index as `if3` when it has none.
     #[must_use]
     pub fn name(&self, index: u32) -> String {
-        let name = self.0.get(&index).cloned();
-        name.unwrap_or_else(|| format!("if{index}"))
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let gone = || known.gone.iter().find(|(gone, _)| *gone == index);
+        let name = known.present.get(&index);
+        let name = name.or_else(|| gone().map(|(_, name)| name));
+        name.cloned().unwrap_or_else(|| format!("if{index}"))
     }
 }
 
 /// A link of this network namespace, as rtnetlink tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Link {
+pub(crate) struct Link {
     name: String,
     index: u32,
     is_up: bool,
@@ -48,159 +74,99 @@ struct Link {
     layer: LinkLayerType,
 }
 
-/// The interfaces to capture: those that were asked for, or every one that is up but loopback.
-///
-/// # Errors
-/// When there is none, when one that was asked for does not exist (the message lists those there
-/// are), or when its link type is not one that we know.
-pub async fn choose(wanted: &[String]) -> Result<Vec<Interface>> {
-    let links = list().await.context("listing network interfaces")?;
-    select(&links, wanted)
-}
-
-async fn list() -> Result<Vec<Link>> {
-    let (connection, handle, _) = rtnetlink::new_connection().context("opening rtnetlink")?;
-    let connection = tokio::spawn(connection);
-    let links = handle.link().get().execute().try_collect::<Vec<_>>().await;
-    connection.abort();
-    Ok(links?.into_iter().filter_map(link).collect())
-}
-
-fn link(message: LinkMessage) -> Option<Link> {
-    let name = message.attributes.into_iter().find_map(|attribute| {
-        if let LinkAttribute::IfName(name) = attribute {
-            Some(name)
-        } else {
-            None
-        }
-    })?;
-    Some(Link {
-        name,
-        index: message.header.index,
-        is_up: message.header.flags.contains(LinkFlags::Up),
-        is_loopback: message.header.flags.contains(LinkFlags::Loopback),
-        layer: message.header.link_layer_type,
-    })
-}
-
-fn select(links: &[Link], wanted: &[String]) -> Result<Vec<Interface>> {
-    if wanted.is_empty() {
-        let chosen: Vec<_> = links
-            .iter()
-            .filter(|link| link.is_up && !link.is_loopback)
-            .filter_map(|link| match interface(link) {
-                Ok(interface) => Some(interface),
-                Err(why) => {
-                    tracing::warn!("not capturing {}: {why:#}", link.name);
-                    None
-                }
-            })
-            .collect();
-        ensure!(
-            !chosen.is_empty(),
-            "no interface is up: bring one up, or name one of {} with --interface",
-            names(links)
-        );
-        return Ok(chosen);
+impl Link {
+    /// All there are.
+    pub(crate) async fn list(netlink: &mut Netlink) -> Result<Vec<Self>> {
+        let links = netlink.dump(|handle| handle.link().get().execute().try_collect::<Vec<_>>());
+        let links = links.await.context("listing network interfaces")?;
+        Ok(links.into_iter().filter_map(Self::read).collect())
     }
-    let mut chosen: Vec<Interface> = Vec::new();
-    for name in wanted {
-        let Some(link) = links.iter().find(|link| link.name == *name) else {
-            bail!("there is no interface {name:?}: there are {}", names(links));
+
+    fn read(message: LinkMessage) -> Option<Self> {
+        let name = message.attributes.into_iter().find_map(|attribute| {
+            if let LinkAttribute::IfName(name) = attribute {
+                Some(name)
+            } else {
+                None
+            }
+        })?;
+        Some(Self {
+            name,
+            index: message.header.index,
+            is_up: message.header.flags.contains(LinkFlags::Up),
+            is_loopback: message.header.flags.contains(LinkFlags::Loopback),
+            layer: message.header.link_layer_type,
+        })
+    }
+
+    /// What its packets begin with, by its hardware type (ARPHRD of linux/if_arp.h).
+    ///
+    /// # Errors
+    /// When it is a type that we do not know.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kernel has dozens of hardware types, and we know a few"
+    )]
+    fn interface(&self) -> Result<Interface> {
+        let link_type = match self.layer {
+            LinkLayerType::Ether | LinkLayerType::Loopback => LinkType::Ethernet,
+            // tun and wireguard; rawip; ipip; sit; gre and gre6 in their IP modes.
+            LinkLayerType::None
+            | LinkLayerType::Rawip
+            | LinkLayerType::Tunnel
+            | LinkLayerType::Tunnel6
+            | LinkLayerType::Sit
+            | LinkLayerType::Ipgre
+            | LinkLayerType::Ip6gre => LinkType::RawIp,
+            other => bail!("its link type is {other:?}; Ethernet and raw IP are known"),
         };
-        if chosen.iter().all(|have| have.index != link.index) {
-            chosen.push(interface(link).with_context(|| format!("--interface {name}"))?);
-        }
+        Ok(Interface {
+            name: self.name.clone(),
+            index: self.index,
+            link_type,
+        })
     }
-    Ok(chosen)
-}
-
-/// What a link's packets begin with, by its hardware type (ARPHRD of linux/if_arp.h).
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the kernel has dozens of hardware types, and we know a few"
-)]
-fn interface(link: &Link) -> Result<Interface> {
-    let link_type = match link.layer {
-        LinkLayerType::Ether | LinkLayerType::Loopback => LinkType::Ethernet,
-        // tun and wireguard; rawip; ipip; sit; gre and gre6 in their IP modes.
-        LinkLayerType::None
-        | LinkLayerType::Rawip
-        | LinkLayerType::Tunnel
-        | LinkLayerType::Tunnel6
-        | LinkLayerType::Sit
-        | LinkLayerType::Ipgre
-        | LinkLayerType::Ip6gre => LinkType::RawIp,
-        other => bail!("its link type is {other:?}; Ethernet and raw IP are known"),
-    };
-    Ok(Interface {
-        name: link.name.clone(),
-        index: link.index,
-        link_type,
-    })
-}
-
-fn names(links: &[Link]) -> String {
-    let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn link(name: &str, index: u32, is_up: bool, layer: LinkLayerType) -> Link {
-        let is_loopback = layer == LinkLayerType::Loopback;
-        let name = name.to_owned();
-        Link {
-            name,
+    fn interface(name: &str, index: u32) -> Interface {
+        Interface {
+            name: name.to_owned(),
             index,
-            is_up,
-            is_loopback,
-            layer,
+            link_type: LinkType::Ethernet,
         }
     }
 
-    fn host() -> Vec<Link> {
-        vec![
-            link("lo", 1, true, LinkLayerType::Loopback),
-            link("eth0", 2, true, LinkLayerType::Ether),
-            link("eth1", 3, false, LinkLayerType::Ether),
-            link("wg0", 4, true, LinkLayerType::None),
-            link("can0", 5, true, LinkLayerType::Can),
-        ]
-    }
-
-    fn chosen(wanted: &[&str]) -> Result<Vec<(String, LinkType)>> {
-        let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
-        let chosen = select(&host(), &wanted)?;
-        Ok(chosen.into_iter().map(|i| (i.name, i.link_type)).collect())
-    }
-
     #[test]
-    fn every_interface_that_is_up_but_loopback_is_the_default() {
-        let want = [
-            ("eth0".to_owned(), LinkType::Ethernet),
-            ("wg0".to_owned(), LinkType::RawIp),
-        ];
-        assert_eq!(chosen(&[]).unwrap(), want);
-    }
-
-    #[test]
-    fn what_is_asked_for_is_taken_once_even_when_it_is_down_or_loopback() {
-        let names: Vec<_> = chosen(&["lo", "eth1", "lo"]).unwrap();
-        let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["lo", "eth1"]);
-    }
-
-    #[test]
-    fn an_unknown_interface_lists_those_there_are() {
-        let error = chosen(&["eth9"]).unwrap_err().to_string();
+    fn a_name_is_known_until_another_interface_has_the_index() {
+        let names = InterfaceNames::default();
+        assert_eq!(names.name(2), "if2");
+        names.update(&[interface("eth0", 2), interface("veth1", 3)]);
+        names.update(&[interface("lan", 2)]);
         assert_eq!(
-            error,
-            "there is no interface \"eth9\": there are lo, eth0, eth1, wg0, can0"
+            (names.name(2), names.name(3)),
+            ("lan".into(), "veth1".into())
         );
-        let error = format!("{:#}", chosen(&["can0"]).unwrap_err());
-        assert!(error.contains("can0") && error.contains("Can"), "{error}");
+        names.update(&[interface("tun0", 3)]);
+        assert_eq!(
+            (names.name(2), names.name(3)),
+            ("lan".into(), "tun0".into())
+        );
+    }
+
+    #[test]
+    fn names_of_what_has_gone_take_bounded_memory() {
+        let names = InterfaceNames::default();
+        for index in 0..5000 {
+            names.update(&[interface("veth", index)]);
+        }
+        assert_eq!(names.0.read().unwrap().gone.len(), GONE);
+        assert_eq!(
+            (names.name(4998), names.name(4)),
+            ("veth".into(), "if4".into())
+        );
     }
 }

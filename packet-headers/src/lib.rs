@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod addresses;
 pub mod anonymize;
+mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod flow;
 pub mod interfaces;
 pub mod kernel;
 pub mod losses;
+mod netlink;
 mod pipeline;
 mod rate_limit;
 pub mod run;

@@ -2,23 +2,22 @@
 //! them all.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aya_log::EbpfLogger;
-use packet_headers_common::Counter;
 
 use crate::accounts::Accounts;
 use crate::addresses::OwnAddresses;
 use crate::anonymize::Anonymizer;
+use crate::capture::{CaptureSet, Prospect};
 use crate::config::Config;
 use crate::events;
 use crate::events::source::Sources;
-use crate::interfaces::{self, InterfaceNames};
+use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
-    CaptureLinks, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
+    Attacher, KernelCounters, LoadOptions, Method, Programs, filters, netns, requirements,
 };
 use crate::pipeline::{Pipeline, Shared};
 use crate::screen::{Screen, say};
@@ -41,11 +40,6 @@ const MAX_DELAY: Duration = Duration::from_secs(600);
 /// How often the programs' log lines and losses are fetched.
 const LOG_TICK: Duration = Duration::from_millis(500);
 
-/// How long detached programs are given to finish the packet that they are at. Links wait for that
-/// themselves; netlink filters do not.
-const SETTLE: Duration = Duration::from_millis(2);
-const SETTLE_TRIES: u32 = 50;
-
 /// Captures until a signal says stop.
 ///
 /// # Errors
@@ -64,7 +58,7 @@ pub fn run(config: Config) -> Result<()> {
 
 async fn supervise(config: Config) -> Result<()> {
     let mut signals = Signals::new()?;
-    let interfaces = interfaces::choose(&config.interfaces).await?;
+    let prospect = Prospect::find(&config.interfaces).await?;
     let files = &config.files;
     let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
     let style = style(&config).await?;
@@ -73,32 +67,39 @@ async fn supervise(config: Config) -> Result<()> {
     filters::set(&mut programs, &config.filters)?;
     let counters = Arc::new(programs.take_counters()?);
     let mut kernel_log = programs.take_logger()?;
+    let names = Arc::new(InterfaceNames::default());
     let (sink, events) = events::queues(config.sizes.shards);
     let shared = Shared {
         config: &config,
         directories: &directories,
         style: &style,
-        interfaces: &Arc::new(InterfaceNames::of(&interfaces)),
+        interfaces: &names,
         admission: &Arc::new(programs.take_admission()?),
         accounts: &accounts,
     };
     let pipeline = Pipeline::start(&shared, rings.packets, events)?;
-    let links = interfaces
-        .iter()
-        .map(|interface| CaptureLinks::attach(&mut programs, interface))
-        .collect::<Result<Vec<_>>>()?;
+    let mut capture = CaptureSet::new(Attacher::new(programs, Method::best()));
+    prospect.begin(&mut capture, &names)?;
     let events = RingReader::new(rings.events)?;
-    let sources = Sources::start(&config, &mut programs, events, &sink, &accounts).await?;
+    let sources = Sources::start(
+        &config,
+        capture.attacher().programs(),
+        events,
+        &sink,
+        &accounts,
+    )
+    .await?;
     drop(sink);
     let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
-    say(&Screen(&config, &interfaces))?;
+    say(&Screen(&config, &prospect.describe()))?;
+    let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
     let (detached, noted) = (Arc::clone(&counters), Arc::clone(&accounts));
     // Not here: to detach may take long on a busy host, and a second signal is to be heard.
     let stop = tokio::task::spawn_blocking(move || {
-        drop(links);
-        settle(&detached)?;
+        capture.stop();
+        detached.settle()?;
         noted.note_losses(detached.read()?.ring_losses());
         sources.stop()?;
         pipeline.stop()?;
@@ -190,18 +191,4 @@ fn own_sockets_only(config: &Config) -> Option<u64> {
             None
         }
     }
-}
-
-/// Waits until no program runs any more: the counters stand still.
-fn settle(counters: &KernelCounters) -> Result<()> {
-    let mut before = counters.read()?.get(Counter::Seen);
-    for _ in 0..SETTLE_TRIES {
-        thread::sleep(SETTLE);
-        let now = counters.read()?.get(Counter::Seen);
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    Ok(())
 }

@@ -6,15 +6,13 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, FlowSource};
-use crate::interfaces::Interface;
 
-/// What a person sees when capture begins.
-pub(crate) struct Screen<'a>(pub(crate) &'a Config, pub(crate) &'a [Interface]);
+/// What a person sees when capture begins; the interfaces in words.
+pub(crate) struct Screen<'a>(pub(crate) &'a Config, pub(crate) &'a str);
 
 impl fmt::Display for Screen<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(config, interfaces) = self;
-        let names: Vec<_> = interfaces.iter().map(|i| i.name.as_str()).collect();
         let files = &config.files;
         let naming = files.naming;
         let (format, compression) = (naming.format.extension(), naming.compression.extension());
@@ -44,7 +42,7 @@ impl fmt::Display for Screen<'_> {
         )?;
         writeln!(out, "  counters kill -USR1 {pid}")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
-        write!(out, "capturing {}", names.join(", "))
+        write!(out, "capturing {interfaces}")
     }
 }
 

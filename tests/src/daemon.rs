@@ -207,6 +207,25 @@ impl Daemon {
         waited.with_context(|| self.process.transcript())
     }
 
+    /// How many lines of its log have `text` in them.
+    #[must_use]
+    pub fn log_lines(&self, text: &str) -> usize {
+        let lines = self.process.lines(Stream::Err);
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until so many lines of its log have `text` in them.
+    ///
+    /// # Errors
+    /// There are not.
+    pub fn wait_for_log(&mut self, times: usize, text: &str) -> Result<()> {
+        let waited = wait::until(format!("{times} times {text:?} in the log"), LIMIT, || {
+            ensure!(self.process.ended()?.is_none(), "it ended");
+            Ok((self.log_lines(text) >= times).then_some(()))
+        });
+        waited.with_context(|| self.process.transcript())
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

@@ -39,5 +39,6 @@ pub mod tcpdump;
 pub mod tcpinfo;
 pub mod tools;
 pub mod traffic;
+pub mod tun;
 pub mod verdict;
 pub mod wait;

@@ -4,7 +4,7 @@
 //! never share the processors and the kernel's list of programs.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::panic;
@@ -39,6 +39,22 @@ impl Namespace {
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
+    }
+
+    /// Its name, as `ip` knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs many lines of `ip` for this namespace, in one process.
+    ///
+    /// # Errors
+    /// What `ip` said when it failed.
+    pub fn ip_batch(&self, lines: &str) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(lines.as_bytes())?;
+        self.ip(&["-batch", &file.path().to_string_lossy()])
     }
 
     /// Runs `ip` with `arguments` for this namespace.

@@ -38,9 +38,15 @@ pub struct Packet {
 }
 
 impl Packet {
-    fn decode(time: u64, wire_len: u32, data: &[u8]) -> Result<Self> {
-        let parsed = LaxPacketHeaders::from_ethernet(data)?;
-        let link = parsed.link.context("no link header")?.header_len();
+    fn decode((time, wire_len): (u64, u32), data: &[u8], link: DataLink) -> Result<Self> {
+        let (parsed, link) = if link == DataLink::RAW {
+            (LaxPacketHeaders::from_ip(data)?, 0)
+        } else {
+            let parsed = LaxPacketHeaders::from_ethernet(data)?;
+            let link = parsed.link.as_ref().context("no link header")?;
+            let length = link.header_len();
+            (parsed, length)
+        };
         let tags: usize = parsed.link_exts.iter().map(LinkExtHeader::header_len).sum();
         let net = parsed.net.context("no IP header")?;
         let (from, to): (IpAddr, IpAddr) = match &net {
@@ -87,7 +93,8 @@ impl fmt::Display for Packet {
     }
 }
 
-/// A capture file of TCP packets on Ethernet, times in nanoseconds.
+/// A capture file of TCP packets, times in nanoseconds: on Ethernet, or without a link layer (pcap
+/// only).
 #[derive(Debug, Clone)]
 pub struct CaptureFile {
     /// Bytes of a packet at most, by the file's own word.
@@ -131,7 +138,7 @@ fn parse_pcap(bytes: &[u8]) -> Result<CaptureFile> {
         "no nanosecond times"
     );
     ensure!(
-        header.datalink == DataLink::ETHERNET,
+        [DataLink::ETHERNET, DataLink::RAW].contains(&header.datalink),
         "{:?}",
         header.datalink
     );
@@ -141,7 +148,8 @@ fn parse_pcap(bytes: &[u8]) -> Result<CaptureFile> {
         let at = || format!("packet {}", packets.len());
         let raw = raw.with_context(at)?;
         let time = u64::from(raw.ts_sec) * 1_000_000_000 + u64::from(raw.ts_frac);
-        let packet = Packet::decode(time, raw.orig_len, &raw.data).with_context(at)?;
+        let packet = Packet::decode((time, raw.orig_len), &raw.data, header.datalink);
+        let packet = packet.with_context(at)?;
         packets.push(packet);
     }
     Ok(CaptureFile {
@@ -155,7 +163,7 @@ fn parse_pcapng(bytes: &[u8]) -> Result<CaptureFile> {
     let section = pcapng::parse(bytes)?;
     let mut packets = Vec::new();
     for (number, raw) in section.packets.iter().enumerate() {
-        let packet = Packet::decode(raw.time, raw.wire_len, &raw.data);
+        let packet = Packet::decode((raw.time, raw.wire_len), &raw.data, DataLink::ETHERNET);
         packets.push(packet.with_context(|| format!("packet {number}"))?);
     }
     let ethernet = u16::try_from(u32::from(DataLink::ETHERNET))?;

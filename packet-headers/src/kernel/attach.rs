@@ -1,20 +1,67 @@
 //! Puts the programs where packets and sockets pass. A link that is dropped is detached.
 
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::sock_ops::SockOpsLink;
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
 };
-use aya::programs::{CgroupAttachMode, LinkOrder, TcAttachType};
+use aya::programs::{CgroupAttachMode, LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use packet_headers_common::LinkType;
+use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::load::Programs;
 use super::requirements;
 use crate::interfaces::Interface;
+
+/// How classifiers get to interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// As links, which end with the daemon however it ends; since Linux 6.6.
+    Tcx,
+    /// As filters of the clsact qdisc.
+    Netlink,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcx => "TCX links",
+            Self::Netlink => "TC filters in clsact",
+        })
+    }
+}
+
+impl Method {
+    /// The best that this kernel has.
+    #[must_use]
+    pub fn best() -> Self {
+        if has_tcx() { Self::Tcx } else { Self::Netlink }
+    }
+}
+
+/// Puts programs where an interface's packets pass.
+pub(crate) trait Attach {
+    /// What is attached until it is dropped.
+    type Link;
+
+    /// Attaches to an interface.
+    fn attach(&mut self, interface: &Interface) -> Result<Self::Link>;
+
+    /// Whether the programs are still where they were put.
+    fn is_attached(&mut self, interface: &Interface) -> bool;
+}
+
+/// The programs, and how they are attached.
+#[derive(Debug)]
+pub struct Attacher {
+    programs: Programs,
+    method: Method,
+}
 
 /// Both directions of one interface.
 #[derive(Debug)]
@@ -29,35 +76,117 @@ const NETLINK_PRIORITY: u16 = 1;
 /// The handle of our netlink filters, by which they differ from others of the same priority.
 const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
 
-impl CaptureLinks {
+impl Attacher {
+    /// Takes the loaded programs over.
+    #[must_use]
+    pub const fn new(programs: Programs, method: Method) -> Self {
+        Self { programs, method }
+    }
+
+    /// The programs.
+    pub const fn programs(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    fn attach_to(
+        &mut self,
+        interface: &str,
+        program: &str,
+        direction: TcAttachType,
+    ) -> Result<SchedClassifierLink> {
+        let options = match self.method {
+            Method::Tcx => TcAttachOptions::TcxOrder(match direction {
+                TcAttachType::Egress => LinkOrder::last(),
+                TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
+            }),
+            Method::Netlink => {
+                // What an earlier run left behind when it was killed; it bears our name.
+                if qdisc_detach_program(interface, direction, program).is_ok() {
+                    tracing::info!("{interface}: removed the {program} of an earlier run");
+                }
+                TcAttachOptions::Netlink(NlOptions {
+                    priority: NETLINK_PRIORITY,
+                    handle: NETLINK_HANDLE,
+                    ..NlOptions::default()
+                })
+            }
+        };
+        let program = self.programs.classifier(program)?;
+        let link = program.attach_with_options(interface, direction, options)?;
+        Ok(program.take_link(link)?)
+    }
+}
+
+impl Attach for Attacher {
+    type Link = CaptureLinks;
+
     /// Attaches the classifiers to both directions of an interface: first on ingress and last on
     /// egress, so that they see what the wire sees.
-    ///
-    /// # Errors
-    /// When the kernel refuses, with the interface and direction in the message.
-    pub fn attach(programs: &mut Programs, interface: &Interface) -> Result<Self> {
-        let (ingress, egress) = match interface.link_type {
-            LinkType::Ethernet => ("ph_eth_ingress", "ph_eth_egress"),
-            LinkType::RawIp => ("ph_raw_ingress", "ph_raw_egress"),
-        };
+    fn attach(&mut self, interface: &Interface) -> Result<CaptureLinks> {
+        let programs = classifiers(interface.link_type);
         let name = interface.name.as_str();
-        if !has_tcx() {
+        if self.method == Method::Netlink {
             prepare_clsact(name);
         }
-        let ingress = attach(programs, ingress, name, TcAttachType::Ingress)
+        let ingress = self
+            .attach_to(name, programs[0], TcAttachType::Ingress)
             .with_context(|| format!("attaching to what {name} receives"))?;
-        let egress = attach(programs, egress, name, TcAttachType::Egress)
+        let egress = self
+            .attach_to(name, programs[1], TcAttachType::Egress)
             .with_context(|| format!("attaching to what {name} sends"))?;
-        Ok(Self {
+        // Attaching goes by name, and names may change hands.
+        let index = index_of(name)?;
+        ensure!(
+            index == interface.index,
+            "{name} is another interface by now ({index}, not {})",
+            interface.index
+        );
+        Ok(CaptureLinks {
             _ingress: ingress,
             _egress: egress,
         })
     }
+
+    /// By TCX; a filter cannot be asked for, and is believed to be there.
+    fn is_attached(&mut self, interface: &Interface) -> bool {
+        let name = interface.name.as_str();
+        let programs = classifiers(interface.link_type);
+        let directions = [TcAttachType::Ingress, TcAttachType::Egress];
+        self.method == Method::Netlink
+            || programs
+                .into_iter()
+                .zip(directions)
+                .all(|(program, direction)| {
+                    let program = self.programs.classifier(program);
+                    let ours = program.and_then(|program| Ok(program.info()?.id()));
+                    let there = SchedClassifier::query_tcx(name, direction);
+                    match (ours, there) {
+                        (Ok(ours), Ok((_, there))) => there.iter().any(|info| info.id() == ours),
+                        // Not permitted, or another program just left: no reason to attach again.
+                        _ => true,
+                    }
+                })
+    }
 }
 
-/// Whether the kernel attaches classifiers by links: since 6.6.
+/// The classifiers of both directions.
+const fn classifiers(link_type: LinkType) -> [&'static str; 2] {
+    match link_type {
+        LinkType::Ethernet => ["ph_eth_ingress", "ph_eth_egress"],
+        LinkType::RawIp => ["ph_raw_ingress", "ph_raw_egress"],
+    }
+}
+
+fn index_of(name: &str) -> Result<u32> {
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    name_to_index(any, name).with_context(|| format!("asking for the index of {name}"))
+}
+
+/// Whether the kernel attaches classifiers by links: since 6.6, unless it was built without.
 fn has_tcx() -> bool {
-    requirements::kernel_is_at_least(6, 6)
+    // Loopback is everywhere.
+    let asked = SchedClassifier::query_tcx("lo", TcAttachType::Ingress);
+    requirements::kernel_is_at_least(6, 6) && !matches!(asked, Err(ProgramError::SyscallError(_)))
 }
 
 /// Makes sure of the clsact qdisc. It stays when we leave: others may have come to use it.
@@ -66,33 +195,6 @@ fn prepare_clsact(interface: &str) {
         // It is there already more often than not; if it really is missing, attaching says so.
         tracing::debug!("{interface}: no new clsact qdisc: {error}");
     }
-}
-
-fn attach(
-    programs: &mut Programs,
-    program: &str,
-    interface: &str,
-    direction: TcAttachType,
-) -> Result<SchedClassifierLink> {
-    let options = if has_tcx() {
-        TcAttachOptions::TcxOrder(match direction {
-            TcAttachType::Egress => LinkOrder::last(),
-            TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
-        })
-    } else {
-        // What an earlier run left behind when it was killed; it bears our name.
-        if qdisc_detach_program(interface, direction, program).is_ok() {
-            tracing::info!("{interface}: removed the {program} of an earlier run");
-        }
-        TcAttachOptions::Netlink(NlOptions {
-            priority: NETLINK_PRIORITY,
-            handle: NETLINK_HANDLE,
-            ..NlOptions::default()
-        })
-    };
-    let program = programs.classifier(program)?;
-    let link = program.attach_with_options(interface, direction, options)?;
-    Ok(program.take_link(link)?)
 }
 
 /// The program that watches sockets, on a cgroup.

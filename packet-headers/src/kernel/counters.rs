@@ -1,8 +1,16 @@
 //! Reads what the programs counted.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
 use packet_headers_common::Counter;
+
+/// How long detached programs are given to finish the packet that they are at. Links wait for that
+/// themselves; netlink filters do not.
+const SETTLE: Duration = Duration::from_millis(2);
+const SETTLE_TRIES: u32 = 50;
 
 /// One CPU's counters, as the map holds them.
 type Slots = [u64; Counter::COUNT];
@@ -55,5 +63,22 @@ impl KernelCounters {
             }
         }
         Ok(Counts(sum))
+    }
+
+    /// Waits until no program runs any more: the counters stand still.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn settle(&self) -> Result<()> {
+        let mut before = self.read()?.get(Counter::Seen);
+        for _ in 0..SETTLE_TRIES {
+            thread::sleep(SETTLE);
+            let now = self.read()?.get(Counter::Seen);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
     }
 }

@@ -39,6 +39,7 @@ pub struct LoadOptions {
 }
 
 /// The loaded programs. Nothing is attached yet.
+#[derive(Debug)]
 pub struct Programs {
     pub(super) ebpf: Ebpf,
 }

@@ -11,6 +11,7 @@ pub mod requirements;
 pub mod ring;
 
 pub use admission::Admission;
-pub use attach::{CaptureLinks, SocketLink};
+pub(crate) use attach::Attach;
+pub use attach::{Attacher, Method, SocketLink};
 pub use counters::KernelCounters;
 pub use load::{LoadOptions, Programs};

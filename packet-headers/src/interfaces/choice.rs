@@ -1,0 +1,241 @@
+//! Which of the interfaces that there are to capture. Pure.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Error, Result, bail};
+
+use super::{Interface, Link};
+
+/// What an interface's name must be: a name, or a shell's pattern such as `eth*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern {
+    text: String,
+    /// When it is a pattern.
+    glob: Option<glob::Pattern>,
+}
+
+impl FromStr for NamePattern {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_pattern = text.contains(['*', '?', '[']);
+        let glob = is_pattern.then(|| glob::Pattern::new(text)).transpose();
+        Ok(Self {
+            glob: glob.with_context(|| format!("{text:?} is no pattern"))?,
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl NamePattern {
+    /// Loopback has to be named: a pattern that happens to match does not mean it.
+    fn takes(&self, link: &Link) -> bool {
+        let matches = |glob: &glob::Pattern| !link.is_loopback && glob.matches(&link.name);
+        self.text == link.name || self.glob.as_ref().is_some_and(matches)
+    }
+}
+
+/// Which interfaces are to be captured: those that were asked for, or every one but loopback from
+/// the first time on that it is up.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    wanted: Vec<NamePattern>,
+    /// Chosen the last time, by index: one that goes down stays.
+    chosen: HashSet<u32>,
+    /// What was not chosen for its link type, by index; said once.
+    refused: HashSet<u32>,
+}
+
+impl Choice {
+    pub(crate) fn new(wanted: &[NamePattern]) -> Self {
+        Self {
+            wanted: wanted.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// Checks what was asked for by name.
+    ///
+    /// # Errors
+    /// When there is no such interface (the message lists those there are), or its link type is not
+    /// one that we know.
+    pub(crate) fn check(&self, links: &[Link]) -> Result<()> {
+        for name in self.wanted.iter().filter(|wanted| wanted.glob.is_none()) {
+            let Some(link) = links.iter().find(|link| name.takes(link)) else {
+                let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+                bail!(
+                    "there is no interface {:?}: there are {}",
+                    name.text,
+                    names.join(", ")
+                );
+            };
+            let known = link.interface();
+            known.with_context(|| format!("--interface {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether an interface was asked for by its very name.
+    pub(crate) fn is_named(&self, interface: &Interface) -> bool {
+        self.wanted
+            .iter()
+            .any(|wanted| wanted.text == interface.name)
+    }
+
+    /// Chooses among what there is now; `gone` are those that left since the last time, even if
+    /// another has their index now.
+    pub(crate) fn choose(&mut self, links: &[Link], gone: &HashSet<u32>) -> Vec<Interface> {
+        self.chosen.retain(|index| !gone.contains(index));
+        self.refused.retain(|index| !gone.contains(index));
+        let mut interfaces = Vec::new();
+        for link in links {
+            if !self.takes(link) {
+                continue;
+            }
+            match link.interface() {
+                Ok(interface) => interfaces.push(interface),
+                Err(why) => {
+                    if self.refused.insert(link.index) {
+                        tracing::warn!("not capturing {}: {why:#}", link.name);
+                    }
+                }
+            }
+        }
+        self.chosen = interfaces.iter().map(|i| i.index).collect();
+        interfaces
+    }
+
+    fn takes(&self, link: &Link) -> bool {
+        if self.wanted.is_empty() {
+            return !link.is_loopback && (link.is_up || self.chosen.contains(&link.index));
+        }
+        self.wanted.iter().any(|wanted| wanted.takes(link))
+    }
+
+    /// What it waits for when it has chosen none.
+    pub(crate) fn awaited(&self) -> String {
+        if self.wanted.is_empty() {
+            return "one that is up".to_owned();
+        }
+        let wanted: Vec<_> = self.wanted.iter().map(ToString::to_string).collect();
+        format!("one that matches {}", wanted.join(" or "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use packet_headers_common::LinkType;
+    use rtnetlink::packet_route::link::LinkLayerType;
+
+    use super::*;
+
+    fn link(name: &str, index: u32, is_up: bool, layer: LinkLayerType) -> Link {
+        let is_loopback = layer == LinkLayerType::Loopback;
+        let name = name.to_owned();
+        Link {
+            name,
+            index,
+            is_up,
+            is_loopback,
+            layer,
+        }
+    }
+
+    fn host() -> Vec<Link> {
+        vec![
+            link("lo", 1, true, LinkLayerType::Loopback),
+            link("eth0", 2, true, LinkLayerType::Ether),
+            link("eth1", 3, false, LinkLayerType::Ether),
+            link("wg0", 4, true, LinkLayerType::None),
+            link("can0", 5, true, LinkLayerType::Can),
+        ]
+    }
+
+    fn choice(wanted: &[&str]) -> Choice {
+        let wanted: Vec<_> = wanted.iter().map(|text| text.parse().unwrap()).collect();
+        Choice::new(&wanted)
+    }
+
+    fn names(choice: &mut Choice, links: &[Link], gone: &[u32]) -> Vec<String> {
+        let chosen = choice.choose(links, &gone.iter().copied().collect());
+        chosen.into_iter().map(|i| i.name).collect()
+    }
+
+    #[test]
+    fn every_interface_that_is_up_but_loopback_is_the_default() {
+        let chosen = choice(&[]).choose(&host(), &HashSet::new());
+        let chosen: Vec<_> = chosen
+            .iter()
+            .map(|i| (i.name.as_str(), i.link_type))
+            .collect();
+        assert_eq!(
+            chosen,
+            [("eth0", LinkType::Ethernet), ("wg0", LinkType::RawIp)]
+        );
+    }
+
+    #[test]
+    fn what_comes_up_is_taken_and_stays_when_it_goes_down_or_is_renamed() {
+        let (mut choice, mut links) = (choice(&[]), host());
+        assert_eq!(names(&mut choice, &links, &[]), ["eth0", "wg0"]);
+        links[2].is_up = true;
+        assert_eq!(names(&mut choice, &links, &[]), ["eth0", "eth1", "wg0"]);
+        links[1].is_up = false;
+        links[2].name = "lan".to_owned();
+        assert_eq!(names(&mut choice, &links, &[]), ["eth0", "lan", "wg0"]);
+        // Another one that got the index has to come up itself.
+        assert_eq!(names(&mut choice, &links, &[2]), ["lan", "wg0"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_taken_once_even_when_it_is_down_or_loopback() {
+        let mut choice = choice(&["lo", "eth1", "lo", "eth*"]);
+        assert_eq!(names(&mut choice, &host(), &[]), ["lo", "eth0", "eth1"]);
+    }
+
+    #[test]
+    fn a_pattern_takes_what_its_shell_would_but_loopback() {
+        let chosen = |wanted: &str| names(&mut choice(&[wanted]), &host(), &[]);
+        assert_eq!(chosen("eth*"), ["eth0", "eth1"]);
+        assert_eq!(chosen("eth[1-9]"), ["eth1"]);
+        assert_eq!(chosen("??0"), ["wg0"]);
+        assert_eq!(chosen("*"), ["eth0", "eth1", "wg0"]);
+        assert!(chosen("ppp*").is_empty());
+        assert!("eth[".parse::<NamePattern>().is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_lost_is_not_captured_any_more() {
+        let (mut choice, mut links) = (choice(&["eth0"]), host());
+        assert_eq!(names(&mut choice, &links, &[]), ["eth0"]);
+        links[1].name = "wan".to_owned();
+        assert!(names(&mut choice, &links, &[]).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_interface_lists_those_there_are() {
+        let error = choice(&["eth9"]).check(&host()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no interface \"eth9\": there are lo, eth0, eth1, wg0, can0"
+        );
+        let error = format!("{:#}", choice(&["can0"]).check(&host()).unwrap_err());
+        assert!(error.contains("can0") && error.contains("Can"), "{error}");
+        choice(&["ppp*", "eth1"]).check(&host()).unwrap();
+    }
+
+    #[test]
+    fn what_is_waited_for_has_a_name() {
+        assert_eq!(choice(&[]).awaited(), "one that is up");
+        let two = choice(&["eth*", "wan0"]).awaited();
+        assert_eq!(two, "one that matches eth* or wan0");
+    }
+}
