@@ -9,19 +9,26 @@ use serde_json::Value;
 
 use crate::process::output_of;
 
-/// What tshark says of one frame that it finds TCP in.
+/// What tshark says of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TcpFrame {
-    /// Its number in the file, from 0.
-    pub number: usize,
+pub struct Dissected {
+    /// The TCP header, if there is a whole one.
+    pub tcp: Option<TcpHeader>,
+    /// The protocols, outermost first.
+    pub protocols: String,
+    /// What it finds strange.
+    pub remarks: Vec<String>,
+}
+
+/// A whole TCP header in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpHeader {
     /// Who sent it, by the IP header that TCP is behind.
     pub from: SocketAddr,
     /// Who was to receive it.
     pub to: SocketAddr,
-    /// Where the TCP header ends.
+    /// Where it ends in the frame.
     pub end: usize,
-    /// The protocols, outermost first.
-    pub protocols: String,
 }
 
 /// The first fragment has the headers, so fragments are not put together; nor are segments.
@@ -32,11 +39,11 @@ const SETTINGS: [&str; 4] = [
     "tcp.relative_sequence_numbers:FALSE",
 ];
 
-/// The frames of a file in which tshark sees a whole TCP header.
+/// What tshark says of each frame of a file, in their order.
 ///
 /// # Errors
-/// What tshark says, or output that is not understood.
-pub fn tcp_frames(file: &Path) -> Result<Vec<TcpFrame>> {
+/// What tshark says when it cannot read it, or output that is not understood.
+pub fn frames(file: &Path) -> Result<Vec<Dissected>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-T", "json", "-x", "--no-duplicate-keys", "-r"]);
     command.arg(file);
@@ -45,18 +52,42 @@ pub fn tcp_frames(file: &Path) -> Result<Vec<TcpFrame>> {
     }
     let (out, _) = output_of(&mut command, "tshark")?;
     let frames: Vec<Value> = serde_json::from_str(&out).context("what tshark prints")?;
-    let mut found = Vec::new();
-    for (number, frame) in frames.iter().enumerate() {
-        let layers = &frame["_source"]["layers"];
-        let tcp = tcp_frame(number, layers).with_context(|| format!("frame {number}"))?;
-        found.extend(tcp);
-    }
     ensure!(!frames.is_empty(), "tshark finds no frame");
-    Ok(found)
+    let dissected = frames.iter().enumerate().map(|(number, frame)| {
+        let layers = &frame["_source"]["layers"];
+        dissected(layers).with_context(|| format!("frame {number}"))
+    });
+    dissected.collect()
+}
+
+fn dissected(layers: &Value) -> Result<Dissected> {
+    let protocols = text(&layers["frame"]["frame.protocols"]);
+    let mut remarks = Vec::new();
+    collect(layers, "_ws.expert.message", &mut remarks);
+    Ok(Dissected {
+        tcp: tcp_header(layers)?,
+        protocols: protocols.context("no protocols")?.to_owned(),
+        remarks,
+    })
+}
+
+/// Every text of this name, however deep.
+fn collect(value: &Value, name: &str, texts: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        if key == name {
+            let several = value.as_array().into_iter().flatten();
+            let all = several.chain([value]).filter_map(Value::as_str);
+            texts.extend(all.map(str::to_owned));
+        }
+        collect(value, name, texts);
+    }
+    for value in value.as_array().into_iter().flatten() {
+        collect(value, name, texts);
+    }
 }
 
 /// None for a frame without a whole TCP header.
-fn tcp_frame(number: usize, layers: &Value) -> Result<Option<TcpFrame>> {
+fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
     let Some(place) = last(&layers["tcp_raw"]) else {
         return Ok(None);
     };
@@ -80,28 +111,21 @@ fn tcp_frame(number: usize, layers: &Value) -> Result<Option<TcpFrame>> {
         let port = text(port).context("no port")?.parse()?;
         Ok(SocketAddr::new(address, port))
     };
-    let protocols = text(&layers["frame"]["frame.protocols"]);
-    Ok(Some(TcpFrame {
-        number,
+    Ok(Some(TcpHeader {
         from: end(from, &tcp["tcp.srcport"])?,
         to: end(to, &tcp["tcp.dstport"])?,
         end: usize::try_from(at + length)?,
-        protocols: protocols.context("no protocols")?.to_owned(),
     }))
 }
 
 /// The innermost of several layers of one name; each is an array that begins with its bytes.
 fn last(layer: &Value) -> Option<&Vec<Value>> {
     let layer = layer.as_array()?;
-    match layer.last()? {
-        Value::Array(innermost) => Some(innermost),
-        _ => Some(layer),
-    }
+    let innermost = layer.last()?.as_array();
+    Some(innermost.unwrap_or(layer))
 }
 
 fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Array(several) => several.last()?.as_str(),
-        one => one.as_str(),
-    }
+    let several = value.as_array().and_then(|several| several.last());
+    several.unwrap_or(value).as_str()
 }
