@@ -41,7 +41,8 @@ counters! {
     LaterFragment = "later_fragment",
     /// Outcome: a header that says it is longer than its packet, or shorter than it must be.
     Malformed = "malformed",
-    /// Outcome: more extension headers, or more header bytes, than a record holds.
+    /// Outcome: more labels or extension headers than are followed, or a TCP header behind too many
+    /// bytes.
     HeadersTooLong = "headers_too_long",
     /// Outcome: the shard's ring of named connections was full.
     AdmittedRingFull = "admitted_ring_full",
@@ -57,6 +58,8 @@ counters! {
     Filtered = "filtered",
     /// Outcome: the kernel would not copy bytes that the packet has.
     CopyFailed = "copy_failed",
+    /// Of the submitted: packets whose headers are longer than a record may keep. They are cut.
+    HeadersTruncated = "headers_truncated",
     /// A connection's begin or end was put into the event ring.
     EventSubmitted = "event_submitted",
     /// A connection's begin or end was lost: the event ring was full.

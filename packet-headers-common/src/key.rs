@@ -119,6 +119,23 @@ impl FlowKey {
         bytes
     }
 
+    /// The key of these bytes, as [`Self::to_bytes`] gives them.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_ne_bytes(word)
+        };
+        Self {
+            low: [word(0), word(8)],
+            high: [word(16), word(24)],
+            low_port: u16::from_ne_bytes([bytes[32], bytes[33]]),
+            high_port: u16::from_ne_bytes([bytes[34], bytes[35]]),
+            zero: 0,
+        }
+    }
+
     /// Whether this end is the lower one: the direction of a packet that it sent.
     #[inline(always)]
     #[must_use]
@@ -174,6 +191,7 @@ mod tests {
             let (there, back) = (FlowKey::new(a, b), FlowKey::new(b, a));
             prop_assert_eq!(there, back);
             prop_assert_eq!(there.shard(n), back.shard(n));
+            prop_assert_eq!(FlowKey::from_bytes(&there.to_bytes()), there);
             prop_assert!(there.shard(n) < n);
             let (low, high) = there.ends();
             prop_assert!(low <= high);

@@ -2,15 +2,18 @@
 
 use crate::key::{Endpoint, FlowKey};
 
-/// The most header bytes that a record can hold, and the size of its largest class.
+/// The most header bytes that a record can hold.
 pub const MAX_HEADERS: usize = 1024;
+
+/// The fewest header bytes that a record can be cut to: plain headers with little of their options.
+pub const MIN_HEADERS: usize = 64;
 
 /// How many header bytes each class of record has room for, smallest first.
 ///
 /// Ring memory is reserved by constant sizes. 72 holds Ethernet + IPv4 + TCP with timestamps (66),
 /// 96 the same over IPv6 (86), 144 both with every TCP option and a tag or two; what is longer has
-/// IP options or extension headers, which are rare.
-pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS];
+/// IP options or extension headers, which are rare. The largest has room for a [`Cut`] as well.
+pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS + CUT];
 
 /// Which way the packet passed the interface.
 #[repr(u8)]
@@ -42,11 +45,11 @@ pub struct RecordHeader {
     pub wire_len: u32,
     /// Index of the interface.
     pub ifindex: u32,
-    /// How many header bytes follow this header; the record may be longer.
+    /// How many header bytes follow this header, or the [`Cut`] behind it; the record may be longer.
     pub header_len: u16,
-    /// Where in the header bytes the IP header begins.
+    /// Where in the packet the IP header begins.
     pub l3_offset: u16,
-    /// Where in the header bytes the TCP header begins.
+    /// Where in the packet the TCP header begins.
     pub l4_offset: u16,
     /// VLAN tag control information that the NIC stripped; valid when `vlan_protocol` is not 0.
     pub vlan_tci: u16,
@@ -59,11 +62,37 @@ pub struct RecordHeader {
     /// Of the `FLAG_` bits.
     pub flags: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
+    /// Into how many packets on the wire the NIC splits this one, or of how many it was put
+    /// together; 0 when it is one.
+    pub segments: u16,
 }
 
 /// [`RecordHeader::flags`]: the kernel knows that this is no second copy of a packet.
 pub const FLAG_AT_HOME: u8 = 1;
+
+/// [`RecordHeader::flags`]: the packet's headers are longer than the record keeps. A [`Cut`] precedes
+/// their bytes, as these may end before what it tells.
+pub const FLAG_TRUNCATED: u8 = 2;
+
+/// Whose a packet is whose headers are cut, and what of TCP the daemon needs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// The connection.
+    pub key: FlowKey,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP flags, the low eight.
+    pub tcp_flags: u8,
+    /// 1 when the lower end of the key sent it, else 0.
+    pub from_low: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Bytes of a [`Cut`].
+pub const CUT: usize = size_of::<Cut>();
 
 /// Bytes of a [`RecordHeader`].
 pub const RECORD_HEADER: usize = size_of::<RecordHeader>();
@@ -76,6 +105,10 @@ const _: () = {
     assert!(core::mem::offset_of!(RecordHeader, vlan_protocol) == 24);
     assert!(core::mem::offset_of!(RecordHeader, link_type) == 27);
     assert!(core::mem::offset_of!(RecordHeader, flags) == 28);
+    assert!(core::mem::offset_of!(RecordHeader, segments) == 30);
+    assert!(CUT == 48);
+    assert!(core::mem::offset_of!(Cut, sequence) == 40);
+    assert!(core::mem::offset_of!(Cut, from_low) == 45);
     assert!(core::mem::offset_of!(Record<8>, bytes) == RECORD_HEADER);
 };
 
@@ -85,7 +118,7 @@ const _: () = {
 pub struct Record<const N: usize> {
     /// The fixed part.
     pub header: RecordHeader,
-    /// The packet's header bytes; what lies past `header.header_len` is unspecified.
+    /// A [`Cut`] when there is one; the packet's header bytes; what lies past them is unspecified.
     pub bytes: [u8; N],
 }
 
@@ -127,11 +160,15 @@ pub struct Packet<'ring> {
     pub sequence: u32,
     /// TCP flags, the low eight.
     pub tcp_flags: u8,
-    /// Where in the headers the IP header begins.
+    /// How many packets on the wire it stands for: 1 unless an offload splits or merges.
+    pub segments: u16,
+    /// Where in the packet the IP header begins.
     pub l3_offset: u16,
-    /// Where in the headers the TCP header begins.
+    /// Where in the packet the TCP header begins.
     pub l4_offset: u16,
-    /// Link, IP and TCP header, to the byte.
+    /// Whether the packet's headers go on behind those that are here.
+    pub truncated: bool,
+    /// Link, IP and TCP header, to the byte, or as many bytes of them as a record may keep.
     pub headers: &'ring [u8],
 }
 
@@ -151,15 +188,25 @@ impl<'ring> Packet<'ring> {
     /// A [`BadRecord`] that says what does not fit.
     #[inline]
     pub fn parse(item: &'ring [u8]) -> Result<Self, BadRecord> {
-        let (header, bytes) = item
+        let (header, rest) = item
             .split_first_chunk::<RECORD_HEADER>()
             .ok_or(BadRecord::Short)?;
+        let truncated = header[28] & FLAG_TRUNCATED != 0;
+        let (cut, bytes) = if truncated {
+            let (cut, bytes) = rest.split_first_chunk::<CUT>().ok_or(BadRecord::Short)?;
+            (Some(cut), bytes)
+        } else {
+            (None, rest)
+        };
         let header_len = usize::from(u16_at(header, 16));
         let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
         let (l3_offset, l4_offset) = (u16_at(header, 18), u16_at(header, 20));
-        let ip_and_tcp = ip_and_tcp(headers, l3_offset.into(), l4_offset.into());
-        let (ip, tcp) = ip_and_tcp.ok_or(BadRecord::Offsets)?;
-        let (source, destination) = ends(ip, tcp).ok_or(BadRecord::Offsets)?;
+        let told = match cut {
+            Some(cut) if l3_offset < l4_offset => Some(Told::cut(cut)),
+            Some(_) => None,
+            None => Told::headers(headers, l3_offset.into(), l4_offset.into()),
+        };
+        let told = told.ok_or(BadRecord::Offsets)?;
         let vlan_protocol = u16_at(header, 24);
         Ok(Self {
             boot_ns: u64::from_ne_bytes(chunk(header, 0)),
@@ -177,12 +224,14 @@ impl<'ring> Packet<'ring> {
             },
             vlan: (vlan_protocol != 0).then(|| (vlan_protocol, u16_at(header, 22))),
             at_home: header[28] & FLAG_AT_HOME != 0,
-            source,
-            destination,
-            sequence: u32::from_be_bytes(chunk(tcp, 4)),
-            tcp_flags: tcp[13],
+            source: told.source,
+            destination: told.destination,
+            sequence: told.sequence,
+            tcp_flags: told.tcp_flags,
+            segments: u16_at(header, 30).max(1),
             l3_offset,
             l4_offset,
+            truncated,
             headers,
         })
     }
@@ -199,6 +248,46 @@ impl<'ring> Packet<'ring> {
     #[must_use]
     pub const fn is_first_syn(&self) -> bool {
         self.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    }
+}
+
+/// Whose a packet is, and what of TCP is needed.
+struct Told {
+    source: Endpoint,
+    destination: Endpoint,
+    sequence: u32,
+    tcp_flags: u8,
+}
+
+impl Told {
+    /// From the headers themselves, when they have all of it.
+    #[inline]
+    fn headers(headers: &[u8], l3: usize, l4: usize) -> Option<Self> {
+        let (ip, tcp) = ip_and_tcp(headers, l3, l4)?;
+        let (source, destination) = ends(ip, tcp)?;
+        Some(Self {
+            source,
+            destination,
+            sequence: u32::from_be_bytes(chunk(tcp, 4)),
+            tcp_flags: tcp[13],
+        })
+    }
+
+    /// From the bytes of a [`Cut`].
+    #[cold]
+    fn cut(cut: &[u8; CUT]) -> Self {
+        let (low, high) = FlowKey::from_bytes(&chunk(cut, 0)).ends();
+        let (source, destination) = if cut[45] == 0 {
+            (high, low)
+        } else {
+            (low, high)
+        };
+        Self {
+            source,
+            destination,
+            sequence: u32::from_ne_bytes(chunk(cut, 40)),
+            tcp_flags: cut[44],
+        }
     }
 }
 
@@ -246,86 +335,4 @@ fn u16_at<const M: usize>(bytes: &[u8; M], at: usize) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use std::vec::Vec;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A record as the classifier would lay it, with the given header bytes.
-    fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
-        let mut item = Vec::new();
-        item.extend(77u64.to_ne_bytes());
-        item.extend(1514u32.to_ne_bytes());
-        item.extend(3u32.to_ne_bytes());
-        for field in [headers.len() as u16, l3, l4, 0x0064, 0x8100] {
-            item.extend(field.to_ne_bytes());
-        }
-        item.extend([1, 0, FLAG_AT_HOME, 0, 0, 0]);
-        item.extend(headers);
-        item.resize(RECORD_HEADER + CLASSES[0], 0xee);
-        item
-    }
-
-    fn ipv4_syn() -> Vec<u8> {
-        let mut headers = std::vec![0u8; 54];
-        headers[14] = 0x45;
-        headers[26..30].copy_from_slice(&[192, 0, 2, 1]);
-        headers[30..34].copy_from_slice(&[192, 0, 2, 2]);
-        headers[34..36].copy_from_slice(&50_000u16.to_be_bytes());
-        headers[36..38].copy_from_slice(&443u16.to_be_bytes());
-        headers[38..42].copy_from_slice(&0xdead_beefu32.to_be_bytes());
-        headers[47] = TCP_SYN;
-        headers
-    }
-
-    #[test]
-    fn every_field_is_read_from_its_place() {
-        let headers = ipv4_syn();
-        let item = item(&headers, 14, 34);
-        let packet = Packet::parse(&item).expect("a whole record");
-        assert_eq!(
-            (packet.boot_ns, packet.wire_len, packet.ifindex),
-            (77, 1514, 3)
-        );
-        assert_eq!(packet.direction, Direction::Egress);
-        assert_eq!(packet.link_type, LinkType::Ethernet);
-        assert_eq!(packet.vlan, Some((0x8100, 0x0064)));
-        assert!(packet.at_home);
-        assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
-        assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
-        assert_eq!(packet.sequence, 0xdead_beef);
-        assert!(packet.is_first_syn());
-        assert_eq!((packet.l3_offset, packet.l4_offset), (14, 34));
-        assert_eq!(packet.headers, headers);
-    }
-
-    #[test]
-    fn a_record_that_lies_about_its_lengths_is_refused() {
-        let headers = ipv4_syn();
-        let good = item(&headers, 14, 34);
-        assert_eq!(Packet::parse(&good[..31]), Err(BadRecord::Short));
-        assert_eq!(Packet::parse(&good[..85]), Err(BadRecord::HeaderLength));
-        assert_eq!(
-            Packet::parse(&item(&headers, 34, 14)),
-            Err(BadRecord::Offsets)
-        );
-        assert_eq!(
-            Packet::parse(&item(&headers, 14, 50)),
-            Err(BadRecord::Offsets)
-        );
-        let mut kind = good;
-        kind[26] = 2;
-        assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
-            let _outcome = Packet::parse(&item);
-        }
-    }
-}
+mod tests;

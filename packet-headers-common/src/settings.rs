@@ -37,6 +37,16 @@ pub const FILTER_NET: u8 = 4;
 /// [`FILTERS`]: no connection with an address in [`EXCLUDED_NETS`].
 pub const FILTER_EXCLUDE_NET: u8 = 8;
 
+/// Global `u32`: how many header bytes a record keeps of a packet, [`MIN_HEADERS`] to
+/// [`MAX_HEADERS`].
+///
+/// [`MIN_HEADERS`]: crate::record::MIN_HEADERS
+/// [`MAX_HEADERS`]: crate::record::MAX_HEADERS
+pub const HEADER_BYTES: &str = "HEADER_BYTES";
+
+/// Global `u8`: not 0 when TCP inside of a tunnel is captured.
+pub const DECAPSULATE: &str = "DECAPSULATE";
+
 /// Map: array of bytes, one for each port: [`INCLUDED`], [`EXCLUDED`], both or 0.
 pub const PORTS: &str = "PORTS";
 /// A port that `--port` names.

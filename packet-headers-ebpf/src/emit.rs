@@ -8,18 +8,29 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
-use packet_headers_common::record::{CLASSES, FLAG_AT_HOME, RECORD_HEADER, Record};
+use packet_headers_common::record::{
+    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_TRUNCATED, RECORD_HEADER, Record,
+};
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
-use packet_headers_ebpf::parse::Headers;
+use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::Place;
-use crate::maps::{PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::maps::{HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::skb::Skb;
 
 const SMALL: usize = CLASSES[0];
 const MEDIUM: usize = CLASSES[1];
 const LARGE: usize = CLASSES[2];
 const LARGEST: usize = CLASSES[3];
+
+/// What of a packet's headers went into its record.
+pub(crate) enum Kept {
+    /// All.
+    Whole,
+    /// As many bytes as a record may keep.
+    Part,
+}
 
 /// Copies the headers into the smallest class of record that holds them.
 ///
@@ -31,27 +42,64 @@ pub(crate) fn emit(
     headers: &Headers,
     place: &Place,
     lane: Lane,
-) -> Result<(), Counter> {
+) -> Result<Kept, Counter> {
     let full = match lane {
         Lane::Admitted => Counter::AdmittedRingFull,
         Lane::Candidate => Counter::CandidateRingFull,
     };
     let number = headers.key.shard(SHARDS.load()) * LANES + lane as u32;
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
-    let header = fixed_part(ctx, headers, place, lane);
-    let outcome = if headers.end <= SMALL {
-        record::<SMALL>(ctx, ring, &header)
-    } else if headers.end <= MEDIUM {
-        record::<MEDIUM>(ctx, ring, &header)
-    } else if headers.end <= LARGE {
-        record::<LARGE>(ctx, ring, &header)
+    let mut header = fixed_part(ctx, headers, place, lane);
+    let limit = HEADER_BYTES.load() as usize;
+    let (outcome, kept) = if headers.end > limit {
+        header.header_len = limit as u16;
+        header.flags |= FLAG_TRUNCATED;
+        (part(ctx, ring, &header, headers), Kept::Part)
     } else {
-        record::<LARGEST>(ctx, ring, &header)
+        (whole(ctx, ring, &header), Kept::Whole)
     };
-    outcome.map_err(|refusal| match refusal {
-        Refusal::RingFull => full,
-        Refusal::CopyFailed => Counter::CopyFailed,
-    })
+    match outcome {
+        Ok(()) => Ok(kept),
+        Err(Refusal::RingFull) => Err(full),
+        Err(Refusal::CopyFailed) => Err(Counter::CopyFailed),
+    }
+}
+
+#[inline(always)]
+fn whole(ctx: &TcContext, ring: &PacketRing, header: &RecordHeader) -> Result<(), Refusal> {
+    let length = usize::from(header.header_len);
+    if length <= SMALL {
+        record::<SMALL>(ctx, ring, header, None)
+    } else if length <= MEDIUM {
+        record::<MEDIUM>(ctx, ring, header, None)
+    } else if length <= LARGE {
+        record::<LARGE>(ctx, ring, header, None)
+    } else {
+        record::<LARGEST>(ctx, ring, header, None)
+    }
+}
+
+/// A record of less than all headers.
+#[inline(always)]
+fn part(
+    ctx: &TcContext,
+    ring: &PacketRing,
+    header: &RecordHeader,
+    headers: &Headers,
+) -> Result<(), Refusal> {
+    let tcp: [u8; 14] = Skb(ctx).read(headers.l4).ok_or(Refusal::CopyFailed)?;
+    let cut = Cut {
+        key: headers.key,
+        sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
+        tcp_flags: tcp[13],
+        from_low: headers.from_low.into(),
+        reserved: 0,
+    };
+    if usize::from(header.header_len) <= LARGE - CUT {
+        record::<LARGE>(ctx, ring, header, Some(&cut))
+    } else {
+        record::<LARGEST>(ctx, ring, header, Some(&cut))
+    }
 }
 
 /// Why a ring took no record.
@@ -91,8 +139,31 @@ fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> 
             Lane::Admitted => FLAG_AT_HOME,
             Lane::Candidate => 0,
         },
-        reserved: [0; 3],
+        reserved: 0,
+        segments: segments(ctx, headers),
     }
+}
+
+/// How many packets on the wire this one stands for; 0 when the NIC does nothing to it.
+///
+/// A virtual machine's packets tell only how large each is to become.
+#[inline(always)]
+fn segments(ctx: &TcContext, headers: &Headers) -> u16 {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context is valid while a classifier runs; the field exists since 5.7.
+    let size = unsafe { (*skb).gso_size };
+    if size == 0 {
+        return 0;
+    }
+    // SAFETY: the same; this field exists since 5.1.
+    let told = unsafe { (*skb).gso_segs };
+    let segments = if told == 0 {
+        let payload = ctx.len().saturating_sub(headers.end as u32);
+        payload.div_ceil(size)
+    } else {
+        told
+    };
+    segments.min(u16::MAX.into()) as u16
 }
 
 #[inline(always)]
@@ -100,6 +171,7 @@ fn record<const N: usize>(
     ctx: &TcContext,
     ring: &PacketRing,
     header: &RecordHeader,
+    cut: Option<&Cut>,
 ) -> Result<(), Refusal> {
     let Some(mut entry) = ring.reserve_untyped::<Record<N>>(0) else {
         return Err(Refusal::RingFull);
@@ -107,10 +179,18 @@ fn record<const N: usize>(
     let record: *mut Record<N> = MaybeUninit::as_mut_ptr(&mut entry);
     // SAFETY: the ring gave us room for a whole record, aligned to 8 bytes, and it begins so.
     unsafe { record.cast::<RecordHeader>().write(*header) };
-    let bytes = record.cast::<u8>().wrapping_add(RECORD_HEADER);
+    let behind = record.cast::<u8>().wrapping_add(RECORD_HEADER);
+    let (bytes, room) = match cut {
+        None => (behind, N),
+        Some(cut) => {
+            // SAFETY: the classes of cut records have room for it behind the header, aligned to 8.
+            unsafe { behind.cast::<Cut>().write(*cut) };
+            (behind.wrapping_add(CUT), N - CUT)
+        }
+    };
     // The compiler knows that the length fits, and would leave out the check by which the verifier
     // learns it.
-    let length = black_box(u32::from(header.header_len)).clamp(1, N as u32);
+    let length = black_box(u32::from(header.header_len)).clamp(1, room as u32);
     // SAFETY: `length` bytes fit behind the header; the kernel checks that the packet has them.
     let copied = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), length) };
     if copied != 0 {

@@ -35,11 +35,11 @@ use aya_ebpf::macros::{classifier, sock_ops};
 use aya_ebpf::programs::{SockOpsContext, TcContext};
 use aya_log_ebpf::warn;
 use packet_headers_common::{Counter, Direction, LinkType};
-use packet_headers_ebpf::parse::parse;
+use packet_headers_ebpf::parse::parse_through;
 
 use crate::admit::admit;
-use crate::emit::emit;
-use crate::maps::{LAST_LOG, PACKET_COUNTERS};
+use crate::emit::{Kept, emit};
+use crate::maps::{DECAPSULATE, LAST_LOG, PACKET_COUNTERS};
 use crate::skb::Skb;
 
 /// Packets received by an interface whose packets begin with an Ethernet header.
@@ -91,7 +91,11 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
     let counters = unsafe { &mut *counters };
     counters[Counter::Seen.slot()] += 1;
     let outcome = match take(ctx, direction, link) {
-        Ok(()) => Counter::Submitted,
+        Ok(Kept::Whole) => Counter::Submitted,
+        Ok(Kept::Part) => {
+            counters[Counter::HeadersTruncated.slot()] += 1;
+            Counter::Submitted
+        }
         Err(counter) => counter,
     };
     counters[outcome.slot()] += 1;
@@ -103,8 +107,8 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
 
 /// Parse, admit, emit; the error is the counter.
 #[inline(always)]
-fn take(ctx: &TcContext, direction: Direction, link: LinkType) -> Result<(), Counter> {
-    let headers = parse(&Skb(ctx), link)?;
+fn take(ctx: &TcContext, direction: Direction, link: LinkType) -> Result<Kept, Counter> {
+    let headers = parse_through(&Skb(ctx), link, DECAPSULATE.load() != 0)?;
     let place = Place {
         // SAFETY: takes no argument, exists since 5.8.
         now_ns: unsafe { bpf_ktime_get_boot_ns() },

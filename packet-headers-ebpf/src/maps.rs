@@ -5,6 +5,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
+use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::settings::{LANES, MAX_NETS, MAX_SHARDS, WANT_ALL};
 use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
 
@@ -31,6 +32,12 @@ pub(crate) static WANTED: Global<u8> = Global::new(WANT_ALL);
 
 #[unsafe(no_mangle)]
 pub(crate) static FILTERS: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static HEADER_BYTES: Global<u32> = Global::new(MAX_HEADERS as u32);
+
+#[unsafe(no_mangle)]
+pub(crate) static DECAPSULATE: Global<u8> = Global::new(0);
 
 /// Named connections; the daemon sets how many there may be. Memory is taken as they come.
 #[btf_map]

@@ -5,14 +5,10 @@ use core::mem::MaybeUninit;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
-use packet_headers_ebpf::parse::Bytes;
+use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET};
 
 /// A classifier's packet.
 pub(crate) struct Skb<'a>(pub(crate) &'a TcContext);
-
-/// No header that we read begins later; the verifier wants a bound on what it adds to a packet
-/// pointer.
-const MAX_OFFSET: usize = 4095;
 
 impl Bytes for Skb<'_> {
     #[inline(always)]

@@ -9,6 +9,7 @@ use anyhow::Result;
 use bytesize::ByteSize;
 use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
 use ipnet::IpNet;
+use packet_headers_common::record::{MAX_HEADERS, MIN_HEADERS};
 use packet_headers_common::settings::MAX_SHARDS;
 
 use crate::config::{Config, Filters, FlowSource, Sizes};
@@ -93,6 +94,15 @@ pub struct Arguments {
     /// No connections with an address in this network; may be given again
     #[arg(long, value_name = "CIDR")]
     exclude_net: Vec<IpNet>,
+
+    /// How many header bytes are kept of a packet; longer headers are cut
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_HEADERS as u32, value_parser = clap::value_parser!(u32).range(MIN_HEADERS as i64..=MAX_HEADERS as i64))]
+    maxheadersize: u32,
+
+    /// Whether connections inside of tunnels are captured, where the tunnel passes an interface: GRE,
+    /// IP in IP, VXLAN and GENEVE
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    decapsulate: bool,
 
     /// Memory for everything that grows with traffic
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
@@ -202,6 +212,7 @@ impl Arguments {
             source,
             every_netns: self.netns == Namespaces::All,
             existing: self.existing,
+            decapsulate: self.decapsulate,
             timing: Timing {
                 uuid_wait: self.uuidwaitduration,
                 capture: self.captureduration,
@@ -218,6 +229,7 @@ impl Arguments {
                     0 => usize::MAX,
                     flows => flows,
                 },
+                headers: self.maxheadersize,
             },
             filters: Filters {
                 wanted: match self.direction {
@@ -294,6 +306,10 @@ mod tests {
         assert_eq!(config.sizes.heap, 256_000_000);
         assert_eq!(config.sizes.ring, 8 << 20);
         assert!(!config.existing);
+        assert_eq!((config.sizes.headers, config.decapsulate), (1024, false));
+        let config = parse(&["--maxheadersize=64", "--decapsulate"]).unwrap();
+        let config = config.into_config().unwrap();
+        assert_eq!((config.sizes.headers, config.decapsulate), (64, true));
         let config = parse(&["--net=10.0.0.0/8", "--net", "2001:db8::/32", "--port=443"]).unwrap();
         let filters = config.into_config().unwrap().filters;
         assert_eq!(filters.nets.len(), 2);
@@ -310,6 +326,8 @@ mod tests {
         assert!(parse(&["--maxheap=1MB"]).is_err());
         assert!(parse(&["--ring-size=1KiB"]).is_err());
         assert!(parse(&["--shards=0"]).is_err());
+        assert!(parse(&["--maxheadersize=63"]).is_err());
+        assert!(parse(&["--maxheadersize=1025"]).is_err());
         assert!(parse(&["--net=10.0.0.0/33"]).is_err());
         assert!(parse(&["--linger=soon"]).is_err());
     }

@@ -26,6 +26,8 @@ pub struct Config {
     pub every_netns: bool,
     /// Whether connections that were open before the daemon are captured.
     pub existing: bool,
+    /// Whether TCP inside of tunnels is captured.
+    pub decapsulate: bool,
     /// How long things last.
     pub timing: Timing,
     /// How much there may be.
@@ -83,6 +85,8 @@ pub struct Sizes {
     pub heap: usize,
     /// Named connections at once.
     pub flows: usize,
+    /// Header bytes that are kept of a packet.
+    pub headers: u32,
 }
 
 /// Which connections are wanted; an empty list asks for nothing.

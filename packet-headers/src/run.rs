@@ -169,6 +169,8 @@ fn load_options(config: &Config) -> LoadOptions {
             .min(MAX_FLOWS),
         wanted: filters::wanted(&config.filters),
         filters: filters::bits(&config.filters),
+        header_bytes: sizes.headers,
+        decapsulate: config.decapsulate,
     }
 }
 

@@ -6,11 +6,17 @@ use std::vec;
 use std::vec::Vec;
 
 use etherparse::{PacketBuilder, PacketHeaders, SlicedPacket, TransportSlice};
-use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::{Counter, Endpoint, FlowKey, LinkType};
+use packet_headers_common::{Endpoint, FlowKey, LinkType};
 use proptest::prelude::*;
 
-use super::{Headers, parse};
+use super::{Headers, MAX_OFFSET, parse, parse_through};
+
+mod ip;
+mod link;
+mod tunnel;
+
+/// Bytes of the longest TCP header.
+const MAX_TCP: usize = 60;
 
 /// Where etherparse says that the headers of an Ethernet frame end, if there is TCP in it.
 fn independent_end(frame: &[u8]) -> Option<usize> {
@@ -53,24 +59,6 @@ fn a_tagged_ipv4_frame_is_measured_to_the_byte() {
         ..want
     };
     assert_eq!(parse(&&frame[22..], LinkType::RawIp), Ok(raw));
-}
-
-#[test]
-fn the_largest_record_is_the_bound() {
-    let mut packet = vec![0u8; 2000];
-    packet[0] = 0x60;
-    packet[6] = 60;
-    let mut fill = |units: usize| {
-        packet[40] = 6;
-        packet[41] = u8::try_from(units - 1).expect("at most 256 units");
-        let l4 = 40 + units * 8;
-        packet[l4 + 12] = 0x50;
-        parse(&&packet[..], LinkType::RawIp).map(|headers| headers.end)
-    };
-    assert_eq!(fill(1), Ok(68));
-    assert_eq!(fill(120), Ok(1020));
-    assert_eq!(fill(121), Err(Counter::HeadersTooLong));
-    assert_eq!(fill(200), Err(Counter::HeadersTooLong));
 }
 
 fn tcp_frame() -> impl Strategy<Value = Vec<u8>> {
@@ -129,16 +117,76 @@ proptest! {
         frame.truncate(cut);
         if let Ok(headers) = parse(&&frame[..], LinkType::Ethernet) {
             prop_assert!(headers.l3 < headers.l4 && headers.l4 + 20 <= headers.end);
-            prop_assert!(headers.end <= frame.len() && headers.end <= MAX_HEADERS);
+            prop_assert!(headers.end <= frame.len() && headers.end <= MAX_OFFSET + MAX_TCP);
         }
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+    fn arbitrary_bytes_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..5000),
+        decapsulate in any::<bool>(),
+    ) {
         for link in [LinkType::Ethernet, LinkType::RawIp] {
-            if let Ok(headers) = parse(&&bytes[..], link) {
+            if let Ok(headers) = parse_through(&&bytes[..], link, decapsulate) {
                 prop_assert!(headers.end <= bytes.len());
             }
         }
     }
+
+    /// Bytes that lead deep into the parser, unlike arbitrary ones.
+    #[test]
+    fn headers_in_any_order_never_panic(
+        pieces in proptest::collection::vec(piece(), 1..12),
+        cut in 0usize..2000,
+        decapsulate in any::<bool>(),
+    ) {
+        let mut bytes = [&[0x02; 12][..], &pieces.concat()].concat();
+        bytes.truncate(cut.max(20));
+        if let Ok(headers) = parse_through(&&bytes[..], LinkType::Ethernet, decapsulate) {
+            prop_assert!(headers.l3 < headers.l4 && headers.l4 + 20 <= headers.end);
+            prop_assert!(headers.end <= bytes.len());
+            if !decapsulate {
+                prop_assert_eq!(parse_through(&&bytes[..], LinkType::Ethernet, true), Ok(headers));
+            }
+        }
+    }
+}
+
+/// What some parser may expect next, with every bound on a length.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let ethertype = proptest::sample::select(vec![
+        0x0800u16, 0x86dd, 0x8100, 0x88a8, 0x9100, 0x8847, 0x8864, 0x6558,
+    ]);
+    let protocol = proptest::sample::select(vec![0u8, 4, 6, 17, 41, 43, 44, 47, 51, 60]);
+    prop_oneof![
+        ethertype.prop_map(|kind| kind.to_be_bytes().to_vec()),
+        (protocol.clone(), any::<u8>()).prop_map(|(protocol, length)| {
+            let mut header = vec![0x45, 0, 0, length, 0, 0, 0, 0, 64, protocol];
+            header.extend([1; 10]);
+            header
+        }),
+        (protocol.clone(), any::<u8>()).prop_map(|(protocol, length)| {
+            let mut header = vec![0x60, 0, 0, 0, 0, length, protocol, 64];
+            header.extend([1; 32]);
+            header
+        }),
+        (protocol, 0u8..4).prop_map(|(next, units)| {
+            let mut header = vec![next, units];
+            header.resize((usize::from(units) + 1) * 8, 0);
+            header
+        }),
+        Just(vec![0x20, 0, 0x65, 0x58, 1, 2, 3, 4]),
+        Just(vec![
+            0xc0, 1, 0x12, 0xb5, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 1, 0
+        ]),
+        Just(vec![0, 1, 0x01, 64]),
+        Just(vec![0x11, 0, 0, 1, 0, 60, 0, 0x21]),
+        Just(
+            [
+                &[0xc0, 1, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2][..],
+                &[0; 6]
+            ]
+            .concat()
+        ),
+    ]
 }

@@ -36,6 +36,10 @@ pub struct LoadOptions {
     pub wanted: u8,
     /// Of the `FILTER_` bits of [`settings`].
     pub filters: u8,
+    /// How many header bytes are kept of a packet.
+    pub header_bytes: u32,
+    /// Whether TCP inside of tunnels is captured.
+    pub decapsulate: bool,
 }
 
 /// The loaded programs. Nothing is attached yet.
@@ -77,6 +81,8 @@ impl Programs {
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
             .override_global(settings::FILTERS, &options.filters, true)
+            .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
+            .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
             .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
             .context("loading the eBPF object into the kernel")?;

@@ -16,21 +16,23 @@ pub struct Record<'block> {
     pub wire_len: u32,
     /// Index of the interface.
     pub ifindex: u32,
+    /// How many packets on the wire it stands for: 1 unless an offload splits or merges.
+    pub segments: u16,
     /// Which way it passed the interface.
     pub direction: Direction,
     /// What the headers begin with.
     pub link_type: LinkType,
-    /// Where in the headers the IP header begins.
+    /// Where in the packet the IP header begins.
     pub l3: usize,
-    /// Where in the headers the TCP header begins.
+    /// Where in the packet the TCP header begins.
     pub l4: usize,
-    /// Link, IP and TCP header, to the byte.
+    /// Link, IP and TCP header, to the byte; they may be cut.
     pub headers: &'block [u8],
 }
 
-/// Bytes before the headers: time, wire length, interface; length of the headers and both offsets;
-/// direction and link type.
-const FIXED: usize = 8 + 4 + 4 + 3 * 2 + 2;
+/// Bytes before the headers: time, wire length, interface; length of the headers, both offsets and
+/// the segments; direction and link type.
+const FIXED: usize = 8 + 4 + 4 + 4 * 2 + 2;
 
 /// Bytes of a VLAN tag.
 const TAG: usize = 4;
@@ -52,6 +54,7 @@ pub(super) fn put(out: &mut BytesMut, packet: &Packet<'_>, time: WallNanos) {
     out.put_u16_ne(length.saturating_add(more));
     out.put_u16_ne(packet.l3_offset + more);
     out.put_u16_ne(packet.l4_offset + more);
+    out.put_u16_ne(packet.segments);
     out.put_u8(packet.direction as u8);
     out.put_u8(packet.link_type as u8);
     if let Some((protocol, tci)) = tag {
@@ -68,18 +71,20 @@ pub(super) fn put(out: &mut BytesMut, packet: &Packet<'_>, time: WallNanos) {
 /// The record at the beginning of `bytes`, and how many bytes it takes; none when they end before.
 pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     let (fixed, rest) = bytes.split_first_chunk::<FIXED>()?;
-    let [length, l3, l4] = [16, 18, 20].map(|at| u16::from_ne_bytes([fixed[at], fixed[at + 1]]));
+    let [length, l3, l4, segments] =
+        [16, 18, 20, 22].map(|at| u16::from_ne_bytes([fixed[at], fixed[at + 1]]));
     let [wire_len, ifindex] = [8, 12]
         .map(|at| u32::from_ne_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]));
     let record = Record {
         time: time(fixed),
         wire_len,
         ifindex,
-        direction: match fixed[22] {
+        segments,
+        direction: match fixed[24] {
             0 => Direction::Ingress,
             _ => Direction::Egress,
         },
-        link_type: match fixed[23] {
+        link_type: match fixed[25] {
             0 => LinkType::Ethernet,
             _ => LinkType::RawIp,
         },
@@ -144,6 +149,8 @@ pub(super) mod tests {
             destination: Endpoint::v4([192, 0, 2, 2], 2),
             sequence: 0,
             tcp_flags: 0,
+            segments: 3,
+            truncated: false,
             l3_offset: 14,
             l4_offset: 34,
             headers,
@@ -164,6 +171,7 @@ pub(super) mod tests {
             time: WallNanos(1_700_000_000_123_456_789),
             wire_len: 1514,
             ifindex: 3,
+            segments: 3,
             direction: Direction::Egress,
             link_type: LinkType::Ethernet,
             l3: 14,

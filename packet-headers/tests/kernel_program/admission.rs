@@ -7,8 +7,8 @@ use packet_headers::clock::BootNanos;
 use packet_headers::config::Filters;
 use packet_headers_common::{Counter, Endpoint, FlowKey};
 
-use crate::Kernel;
 use crate::frames::{PAYLOAD, frame_v4};
+use crate::kernel::Kernel;
 
 /// The connection of `frame_v4`.
 pub(crate) fn key() -> FlowKey {

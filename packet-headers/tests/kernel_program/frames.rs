@@ -37,6 +37,45 @@ pub(crate) fn frame_v6(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A whole Ethernet header.
+pub(crate) const ETHERNET: usize = 14;
+
+/// An Ethernet frame with something between the addresses and the IP header, EtherTypes included.
+pub(crate) fn behind(between: &[u8], frame: &[u8]) -> Vec<u8> {
+    [&frame[..12], between, &frame[ETHERNET..]].concat()
+}
+
+/// An IPv4 packet without options, that carries `protocol`.
+pub(crate) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(20 + payload.len()).expect("a length");
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    packet.extend([198, 51, 100, 1, 198, 51, 100, 2]);
+    packet.extend(payload);
+    packet
+}
+
+/// An IPv6 packet that carries `protocol`.
+pub(crate) fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("a length");
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([protocol, 64]);
+    packet.extend([0x20; 16]);
+    packet.extend([0x21; 16]);
+    packet.extend(payload);
+    packet
+}
+
+/// An authentication header of `units` times 4 bytes before `next`.
+pub(crate) fn authentication(next: u8, units: u8) -> Vec<u8> {
+    let mut bytes = vec![0u8; usize::from(units) * 4];
+    bytes[0] = next;
+    bytes[1] = units - 2;
+    bytes
+}
+
 /// Puts extension headers, each `(type, bytes)`, between the IPv6 header and TCP.
 pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut out = frame[..54].to_vec();
@@ -48,6 +87,8 @@ pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec
     }
     out[next_at] = 6;
     out.extend(&frame[54..]);
+    let payload = u16::try_from(out.len() - 54).expect("a length");
+    out[18..20].copy_from_slice(&payload.to_be_bytes());
     out
 }
 

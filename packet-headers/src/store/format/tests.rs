@@ -20,6 +20,7 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
         time: WallNanos(TIME + number),
         wire_len: 1514,
         ifindex,
+        segments: 1,
         direction,
         link_type: LinkType::Ethernet,
         l3: 14,

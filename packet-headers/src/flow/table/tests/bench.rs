@@ -113,6 +113,8 @@ impl Bench {
             destination: ends.1,
             sequence,
             tcp_flags,
+            segments: 1,
+            truncated: false,
             l3_offset: 14,
             l4_offset: 34,
             headers: &headers,

@@ -1,0 +1,85 @@
+//! Records as the classifiers lay them, and anything else.
+
+extern crate std;
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A record as the classifier would lay it, with the given header bytes.
+fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
+    let mut item = Vec::new();
+    item.extend(77u64.to_ne_bytes());
+    item.extend(1514u32.to_ne_bytes());
+    item.extend(3u32.to_ne_bytes());
+    for field in [headers.len() as u16, l3, l4, 0x0064, 0x8100] {
+        item.extend(field.to_ne_bytes());
+    }
+    item.extend([1, 0, FLAG_AT_HOME, 0]);
+    item.extend(44u16.to_ne_bytes());
+    item.extend(headers);
+    item.resize(RECORD_HEADER + CLASSES[0], 0xee);
+    item
+}
+
+fn ipv4_syn() -> Vec<u8> {
+    let mut headers = std::vec![0u8; 54];
+    headers[14] = 0x45;
+    headers[26..30].copy_from_slice(&[192, 0, 2, 1]);
+    headers[30..34].copy_from_slice(&[192, 0, 2, 2]);
+    headers[34..36].copy_from_slice(&50_000u16.to_be_bytes());
+    headers[36..38].copy_from_slice(&443u16.to_be_bytes());
+    headers[38..42].copy_from_slice(&0xdead_beefu32.to_be_bytes());
+    headers[47] = TCP_SYN;
+    headers
+}
+
+#[test]
+fn every_field_is_read_from_its_place() {
+    let headers = ipv4_syn();
+    let item = item(&headers, 14, 34);
+    let packet = Packet::parse(&item).expect("a whole record");
+    assert_eq!(
+        (packet.boot_ns, packet.wire_len, packet.ifindex),
+        (77, 1514, 3)
+    );
+    assert_eq!(packet.direction, Direction::Egress);
+    assert_eq!(packet.link_type, LinkType::Ethernet);
+    assert_eq!(packet.vlan, Some((0x8100, 0x0064)));
+    assert!(packet.at_home);
+    assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
+    assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
+    assert_eq!(packet.sequence, 0xdead_beef);
+    assert!(packet.is_first_syn());
+    assert_eq!((packet.segments, packet.truncated), (44, false));
+    assert_eq!((packet.l3_offset, packet.l4_offset), (14, 34));
+    assert_eq!(packet.headers, headers);
+}
+
+#[test]
+fn a_record_that_lies_about_its_lengths_is_refused() {
+    let headers = ipv4_syn();
+    let good = item(&headers, 14, 34);
+    assert_eq!(Packet::parse(&good[..31]), Err(BadRecord::Short));
+    assert_eq!(Packet::parse(&good[..85]), Err(BadRecord::HeaderLength));
+    assert_eq!(
+        Packet::parse(&item(&headers, 34, 14)),
+        Err(BadRecord::Offsets)
+    );
+    assert_eq!(
+        Packet::parse(&item(&headers, 14, 50)),
+        Err(BadRecord::Offsets)
+    );
+    let mut kind = good;
+    kind[26] = 2;
+    assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
+        let _outcome = Packet::parse(&item);
+    }
+}

@@ -1,0 +1,211 @@
+//! IP headers of both versions, what may stand between them and TCP, and the TCP header.
+
+use packet_headers_common::record::{TCP_ACK, TCP_SYN};
+use packet_headers_common::{Counter, Endpoint, FlowKey};
+
+use super::{Bytes, Headers, MAX_OFFSET, Network};
+
+/// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) knows seven in one packet.
+pub const MAX_EXTENSIONS: usize = 8;
+
+const IPV4_MIN: usize = 20;
+const IPV6_HEADER: usize = 40;
+const TCP_MIN: usize = 20;
+
+const PROTOCOL_TCP: u8 = 6;
+const EXTENSION_HOP_BY_HOP: u8 = 0;
+const EXTENSION_ROUTING: u8 = 43;
+const EXTENSION_FRAGMENT: u8 = 44;
+const EXTENSION_AUTHENTICATION: u8 = 51;
+const EXTENSION_DESTINATION: u8 = 60;
+const EXTENSION_MOBILITY: u8 = 135;
+const EXTENSION_HIP: u8 = 139;
+const EXTENSION_SHIM6: u8 = 140;
+
+/// What is behind an IP header.
+pub(super) enum Carried {
+    /// TCP.
+    Tcp(Headers),
+    /// Another protocol, whose header begins at `at`.
+    Other { protocol: u8, at: usize },
+}
+
+/// Looks behind the IP header.
+///
+/// # Errors
+/// The [`Counter`] that says why nothing can be found there.
+#[inline(always)]
+pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, Counter> {
+    match network {
+        Network::V4(l3) => ipv4(packet, l3),
+        Network::V6(l3) => ipv6(packet, l3),
+    }
+}
+
+/// RFC 791. A first fragment is kept with its headers; later ones have no TCP header.
+#[inline(always)]
+fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
+    let header: [u8; IPV4_MIN] = packet.read(l3).ok_or(Counter::Malformed)?;
+    let length = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 != 4 || length < IPV4_MIN {
+        return Err(Counter::Malformed);
+    }
+    let (mut protocol, mut l4) = (header[9], l3 + length);
+    let later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
+    if protocol != PROTOCOL_TCP {
+        if protocol != EXTENSION_AUTHENTICATION || later_fragment {
+            return not_tcp(protocol, l4, later_fragment);
+        }
+        let next: [u8; 4] = packet.read(l4).ok_or(Counter::Malformed)?;
+        l4 += authentication(&next);
+        protocol = next[0];
+        if protocol != PROTOCOL_TCP {
+            return not_tcp(protocol, l4, later_fragment);
+        }
+    }
+    if later_fragment {
+        return Err(Counter::LaterFragment);
+    }
+    let total = u16::from_be_bytes([header[2], header[3]]);
+    let tcp = tcp(packet, l4, ip_end(packet, l3, 0, total))?;
+    let source = [header[12], header[13], header[14], header[15]];
+    let destination = [header[16], header[17], header[18], header[19]];
+    let source = Endpoint::v4(source, tcp.source);
+    let destination = Endpoint::v4(destination, tcp.destination);
+    Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
+}
+
+/// A later fragment of another protocol has no header that leads on.
+#[inline(always)]
+fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, Counter> {
+    match (later_fragment, protocol) {
+        (false, _) => Ok(Carried::Other { protocol, at }),
+        (true, EXTENSION_AUTHENTICATION) => Err(Counter::LaterFragment),
+        (true, _) => Err(Counter::NotTcp),
+    }
+}
+
+/// RFC 8200, with every extension header that can stand before TCP.
+#[inline(always)]
+fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
+    let header: [u8; IPV6_HEADER] = packet.read(l3).ok_or(Counter::Malformed)?;
+    if header[0] >> 4 != 6 {
+        return Err(Counter::Malformed);
+    }
+    let (protocol, l4) = extensions(packet, header[6], l3 + IPV6_HEADER)?;
+    if protocol != PROTOCOL_TCP {
+        return Ok(Carried::Other { protocol, at: l4 });
+    }
+    // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
+    let payload = u16::from_be_bytes([header[4], header[5]]);
+    let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER, payload))?;
+    let source = [half(&header, 8), half(&header, 16)];
+    let destination = [half(&header, 24), half(&header, 32)];
+    let source = Endpoint::v6(source, tcp.source);
+    let destination = Endpoint::v6(destination, tcp.destination);
+    Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
+}
+
+/// Where an IP packet ends: it says so, as a short Ethernet frame is padded. It says 0 when it is
+/// longer than the field can tell: a jumbo packet, or one that the NIC has yet to split.
+#[inline(always)]
+fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
+    let length = packet.length();
+    if told == 0 {
+        return length;
+    }
+    length.min(l3 + beside + usize::from(told))
+}
+
+/// Half an address as a number.
+#[inline(always)]
+fn half(header: &[u8; IPV6_HEADER], at: usize) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&header[at..at + 8]);
+    u64::from_be_bytes(half)
+}
+
+/// Walks the extension headers from `at`, whose type is `next`, to what they precede.
+#[inline(always)]
+fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, usize), Counter> {
+    for _ in 0..=MAX_EXTENSIONS {
+        let is_extension = matches!(
+            next,
+            EXTENSION_HOP_BY_HOP
+                | EXTENSION_ROUTING
+                | EXTENSION_FRAGMENT
+                | EXTENSION_AUTHENTICATION
+                | EXTENSION_DESTINATION
+                | EXTENSION_MOBILITY
+                | EXTENSION_HIP
+                | EXTENSION_SHIM6
+        );
+        if !is_extension {
+            return Ok((next, at));
+        }
+        // The kernel's verifier must see a bound on an offset that grows in a loop.
+        if at > MAX_OFFSET {
+            return Err(Counter::HeadersTooLong);
+        }
+        let header: [u8; 4] = packet.read(at).ok_or(Counter::Malformed)?;
+        at += match next {
+            EXTENSION_FRAGMENT => {
+                if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0 {
+                    return Err(Counter::LaterFragment);
+                }
+                8
+            }
+            EXTENSION_AUTHENTICATION => authentication(&header),
+            _ => (usize::from(header[1]) + 1) * 8,
+        };
+        next = header[0];
+    }
+    Err(Counter::HeadersTooLong)
+}
+
+/// Bytes of an authentication header: it tells them in units of 4, minus 2 (RFC 4302, 2.2).
+#[inline(always)]
+fn authentication(header: &[u8; 4]) -> usize {
+    (usize::from(header[1]) + 2) * 4
+}
+
+/// What of a TCP header is needed.
+struct Tcp {
+    source: u16,
+    destination: u16,
+    flags: u8,
+    end: usize,
+}
+
+#[inline(always)]
+fn headers(l3: usize, l4: usize, tcp: &Tcp, source: Endpoint, destination: Endpoint) -> Headers {
+    let key = FlowKey::new(source, destination);
+    Headers {
+        l3,
+        l4,
+        end: tcp.end,
+        key,
+        from_low: key.is_low(&source),
+        first_syn: tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+    }
+}
+
+/// RFC 9293, 3.1; the IP packet that it is in ends at `ip_end`.
+#[inline(always)]
+fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, Counter> {
+    if l4 > MAX_OFFSET {
+        return Err(Counter::HeadersTooLong);
+    }
+    let header: [u8; 14] = packet.read(l4).ok_or(Counter::Malformed)?;
+    let length = usize::from(header[12] >> 4) * 4;
+    let end = l4 + length;
+    if length < TCP_MIN || end > ip_end {
+        return Err(Counter::Malformed);
+    }
+    Ok(Tcp {
+        source: u16::from_be_bytes([header[0], header[1]]),
+        destination: u16::from_be_bytes([header[2], header[3]]),
+        flags: header[13],
+        end,
+    })
+}

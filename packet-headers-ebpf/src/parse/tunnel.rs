@@ -1,0 +1,89 @@
+//! What an IP packet carries when it is the outside of a tunnel.
+
+use packet_headers_common::Counter;
+
+use super::link::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use super::{Bytes, MAX_OFFSET, Network, forget};
+
+const PROTOCOL_IPV4: u8 = 4;
+const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_IPV6: u8 = 41;
+const PROTOCOL_GRE: u8 = 47;
+
+/// EtherType for an Ethernet frame (RFC 1701 and RFC 8926 call it Trans Ether Bridging).
+const ETHERTYPE_ETHERNET: u16 = 0x6558;
+
+const UDP: usize = 8;
+const GRE: usize = 4;
+const VXLAN: usize = 8;
+const GENEVE: usize = 8;
+const PORT_VXLAN: u16 = 4789;
+const PORT_GENEVE: u16 = 6081;
+
+/// Where the IP header inside of a tunnel is; `at` is where what the outer packet carries begins.
+#[inline(always)]
+pub(super) fn inside(packet: &impl Bytes, protocol: u8, at: usize) -> Result<Network, Counter> {
+    let at = forget(packet, at);
+    if at > MAX_OFFSET {
+        return Err(Counter::HeadersTooLong);
+    }
+    let (kind, at) = match protocol {
+        PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
+        PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
+        PROTOCOL_GRE => gre(packet, at)?,
+        PROTOCOL_UDP => udp(packet, at)?,
+        _ => return Err(Counter::NotTcp),
+    };
+    let at = forget(packet, at);
+    match kind {
+        ETHERTYPE_IPV4 => Ok(Network::V4(at)),
+        ETHERTYPE_IPV6 => Ok(Network::V6(at)),
+        // The packet is IP, whatever the frame in it is.
+        ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| match counter {
+            Counter::NotIp => Counter::NotTcp,
+            other => other,
+        }),
+        _ => Err(Counter::NotTcp),
+    }
+}
+
+/// RFC 2784 with the key and sequence number of RFC 2890: what it carries, and where.
+#[inline(always)]
+fn gre(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
+    const CHECKSUM: u8 = 0x80;
+    const ROUTING: u8 = 0x40;
+    const KEY: u8 = 0x20;
+    const SEQUENCE: u8 = 0x10;
+    const VERSION: u8 = 0x07;
+    const FIELD: usize = 4;
+    let header: [u8; GRE] = packet.read(at).ok_or(Counter::Malformed)?;
+    // Version 1 is PPTP's; the routing field was given up with RFC 1701.
+    if header[1] & VERSION != 0 || header[0] & ROUTING != 0 {
+        return Err(Counter::NotTcp);
+    }
+    let has = |field| usize::from(header[0] & field != 0);
+    let fields = has(CHECKSUM) + has(KEY) + has(SEQUENCE);
+    let kind = u16::from_be_bytes([header[2], header[3]]);
+    Ok((kind, at + GRE + fields * FIELD))
+}
+
+/// VXLAN (RFC 7348) and GENEVE (RFC 8926), by their ports: what they carry, and where.
+#[inline(always)]
+fn udp(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
+    const VALID_NETWORK: u8 = 0x08;
+    const GENEVE_VERSION: u8 = 0xc0;
+    const GENEVE_OPTION_UNITS: u8 = 0x3f;
+    const OPTION_UNIT: usize = 4;
+    // A UDP packet without room for either is not TCP, and nothing is wrong with it.
+    let header: [u8; UDP + VXLAN] = packet.read(at).ok_or(Counter::NotTcp)?;
+    let first = header[UDP];
+    match u16::from_be_bytes([header[2], header[3]]) {
+        PORT_VXLAN if first & VALID_NETWORK != 0 => Ok((ETHERTYPE_ETHERNET, at + UDP + VXLAN)),
+        PORT_GENEVE if first & GENEVE_VERSION == 0 => {
+            let options = usize::from(first & GENEVE_OPTION_UNITS) * OPTION_UNIT;
+            let kind = u16::from_be_bytes([header[UDP + 2], header[UDP + 3]]);
+            Ok((kind, at + UDP + GENEVE + options))
+        }
+        _ => Err(Counter::NotTcp),
+    }
+}

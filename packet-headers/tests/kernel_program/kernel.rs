@@ -1,0 +1,172 @@
+//! The programs, loaded, and a look at what each frame made of them.
+
+use std::time::Duration;
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use packet_headers::config::Filters;
+use packet_headers::kernel::load::Rings;
+use packet_headers::kernel::ring::PacketReader;
+use packet_headers::kernel::{Admission, KernelCounters, LoadOptions, Programs, filters};
+use packet_headers_common::record::MAX_HEADERS;
+use packet_headers_common::{Counter, FlowKey, Packet};
+
+/// `TC_ACT_UNSPEC`: the next program decides.
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+
+pub(crate) struct Kernel {
+    pub(crate) programs: Programs,
+    pub(crate) counters: KernelCounters,
+    pub(crate) admission: Admission,
+    pub(crate) packets: PacketReader,
+}
+
+/// What became of one frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) counter: Counter,
+    pub(crate) record: Option<Taken>,
+}
+
+/// What a record says of its packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) headers: Vec<u8>,
+    pub(crate) wire_len: u32,
+    pub(crate) offsets: [u16; 2],
+    pub(crate) truncated: bool,
+    pub(crate) segments: u16,
+    pub(crate) key: FlowKey,
+    pub(crate) source_port: u16,
+    pub(crate) sequence: u32,
+    pub(crate) tcp_flags: u8,
+}
+
+impl Kernel {
+    pub(crate) fn new() -> Self {
+        Self::with(&Filters::default())
+    }
+
+    pub(crate) fn with(filters: &Filters) -> Self {
+        Self::load(filters, |_| {})
+    }
+
+    pub(crate) fn decapsulating() -> Self {
+        Self::load(&Filters::default(), |options| options.decapsulate = true)
+    }
+
+    pub(crate) fn keeping(header_bytes: u32) -> Self {
+        Self::load(&Filters::default(), |options| {
+            options.header_bytes = header_bytes;
+        })
+    }
+
+    pub(crate) fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
+        let mut options = LoadOptions {
+            shards: 1,
+            admitted_ring: 64 * 1024,
+            candidate_ring: 64 * 1024,
+            netns_cookie: None,
+            capture: Duration::from_secs(30),
+            max_flows: 16,
+            wanted: filters::wanted(filters),
+            filters: filters::bits(filters),
+            header_bytes: MAX_HEADERS as u32,
+            decapsulate: false,
+        };
+        change(&mut options);
+        let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
+        filters::set(&mut programs, filters).expect("setting the filters");
+        let Rings { mut packets, .. } = rings;
+        Self {
+            counters: programs.take_counters().expect("the counters"),
+            admission: programs.take_admission().expect("the maps of flows"),
+            packets: PacketReader::new(packets.remove(0)).expect("a reader"),
+            programs,
+        }
+    }
+
+    /// Runs a program once on a frame; says which counter moved and what is in the ring.
+    pub(crate) fn run(&mut self, program: &str, frame: &[u8]) -> Outcome {
+        self.run_with(program, frame, None)
+    }
+
+    /// The same with a context, of which the frame is a part.
+    pub(crate) fn run_with(
+        &mut self,
+        program: &str,
+        frame: &[u8],
+        context: Option<&[u8]>,
+    ) -> Outcome {
+        let before = self.counters.read().expect("counters");
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: context,
+            ..TestRunOptions::default()
+        };
+        let program = self.programs.classifier(program).expect("a classifier");
+        let result = program.test_run(options).expect("a test run");
+        assert_eq!(
+            result.return_value, TC_ACT_UNSPEC,
+            "the verdict is not ours"
+        );
+        let after = self.counters.read().expect("counters");
+        let moved: Vec<_> = Counter::ALL
+            .iter()
+            .filter(|&&counter| after.get(counter) != before.get(counter))
+            .collect();
+        let [Counter::Seen, counter, ref beside @ ..] = moved[..] else {
+            panic!("one packet is seen and has one outcome, not {moved:?}");
+        };
+        assert_eq!(after.get(*counter), before.get(*counter) + 1);
+        let mut record = None;
+        self.packets.drain(1, |item| {
+            let packet = Packet::parse(item).expect("a record that can be read");
+            record = Some(Taken {
+                headers: packet.headers.to_vec(),
+                wire_len: packet.wire_len,
+                offsets: [packet.l3_offset, packet.l4_offset],
+                truncated: packet.truncated,
+                segments: packet.segments,
+                key: packet.key(),
+                source_port: packet.source.port(),
+                sequence: packet.sequence,
+                tcp_flags: packet.tcp_flags,
+            });
+        });
+        let truncated = record.as_ref().is_some_and(|record| record.truncated);
+        let informed: &[&Counter] = match truncated {
+            true => &[&Counter::HeadersTruncated],
+            false => &[],
+        };
+        assert_eq!(beside, informed);
+        Outcome {
+            counter: *counter,
+            record,
+        }
+    }
+
+    /// Runs a frame that must be captured; its record.
+    pub(crate) fn takes(&mut self, program: &str, frame: &[u8]) -> Taken {
+        let outcome = self.run(program, frame);
+        assert_eq!(outcome.counter, Counter::Submitted);
+        outcome.record.expect("a record")
+    }
+
+    /// Runs a frame whose first `headers` bytes must come out, and nothing else.
+    pub(crate) fn captures(&mut self, program: &str, frame: &[u8], headers: usize) {
+        let taken = self.takes(program, frame);
+        assert_eq!(taken.headers, frame[..headers]);
+        assert_eq!(taken.wire_len, frame.len() as u32);
+        assert!(!taken.truncated);
+        assert_eq!(taken.segments, 1);
+    }
+
+    /// Runs a frame that must be counted, not captured.
+    pub(crate) fn refuses(&mut self, frame: &[u8], counter: Counter) {
+        let want = Outcome {
+            counter,
+            record: None,
+        };
+        assert_eq!(self.run("ph_eth_ingress", frame), want);
+    }
+}
