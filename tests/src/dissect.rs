@@ -64,8 +64,14 @@ fn dissected(layers: &Value) -> Result<Dissected> {
     let protocols = text(&layers["frame"]["frame.protocols"]);
     let mut remarks = Vec::new();
     collect(layers, "_ws.expert.message", &mut remarks);
+    let is_short = |remark: &String| remark.starts_with("Short segment");
+    let tcp = if remarks.iter().any(is_short) {
+        None
+    } else {
+        tcp_header(layers)?
+    };
     Ok(Dissected {
-        tcp: tcp_header(layers)?,
+        tcp,
         protocols: protocols.context("no protocols")?.to_owned(),
         remarks,
     })
