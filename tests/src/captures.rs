@@ -114,13 +114,13 @@ impl Captures {
     }
 }
 
-/// Every file below a directory; none if it does not exist.
+/// Every file below a directory; none if there is no such directory.
 ///
 /// # Errors
 /// A directory that cannot be read.
 pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    if !directory.exists() {
+    if !directory.is_dir() {
         return Ok(files);
     }
     let entries = fs::read_dir(directory).with_context(|| format!("listing {directory:?}"))?;

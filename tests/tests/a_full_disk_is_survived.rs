@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -44,9 +44,25 @@ struct Illness {
     /// The reason that `file errors:` gives.
     reason: &'static str,
     begin: fn(&SmallDisk, &Captures) -> Result<()>,
-    end: fn(&SmallDisk) -> Result<()>,
+    end: fn(&SmallDisk, &Captures) -> Result<()>,
     /// Whether what was written before is still there.
     files_stay: bool,
+    /// Whether packets are lost by it.
+    costs: bool,
+    /// The daemon's further arguments.
+    more: &'static [&'static str],
+}
+
+impl Illness {
+    /// A disk that is full for a while.
+    const FULL: Self = Self {
+        reason: "no_space",
+        begin: |disk, _| disk.fill(),
+        end: |disk, _| disk.make_room(),
+        files_stay: true,
+        costs: true,
+        more: &[],
+    };
 }
 
 fn wait_for_traffic(steady: &Steady) -> Result<()> {
@@ -105,7 +121,7 @@ fn live_through(
         daemon.wait_for_summary("files", |s| s.get("files", "published") > 10)?;
         (illness.begin)(disk, daemon.captures())?;
         endure(daemon, steady, illness.reason)?;
-        (illness.end)(disk)?;
+        (illness.end)(disk, daemon.captures())?;
         let ill = daemon.summary()?.get("files", "published");
         let more = STRETCH as u64 / 2;
         daemon.wait_for_summary("files again", |s| s.get("files", "published") > ill + more)?;
@@ -119,7 +135,8 @@ fn survive(illness: Illness) -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let mut daemon = Launch::new(&lab).within(disk.path()).start(&ARGUMENTS)?;
+    let launch = Launch::new(&lab).within(disk.path());
+    let mut daemon = launch.start(&[&ARGUMENTS, illness.more].concat())?;
     let (well, made) = live_through(illness, &lab, &disk, &mut daemon)?;
     let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
     quiet.in_balance()?;
@@ -134,17 +151,19 @@ fn survive(illness: Illness) -> Result<()> {
     ] {
         println!("{line}: {:?}", stopped.summary.line(line));
     }
-    in_account(&stopped.summary)?;
+    in_account(&stopped.summary, illness.costs)?;
     judge(illness, &stopped, &oracle, (&made, well)).with_context(|| stopped.transcript.clone())
 }
 
 /// Every packet is accounted for, and every connection has a file or is counted.
-fn in_account(summary: &Summary) -> Result<()> {
+fn in_account(summary: &Summary, costs: bool) -> Result<()> {
     summary.in_balance()?;
     let [opened, empty] = ["opened", "empty"].map(|key| summary.get("connections", key));
     let [published, failed] = ["published", "failed"].map(|key| summary.get("files", key));
     ensure!(opened == published + failed + empty, "{summary:?}");
-    ensure!(summary.get("discarded", "write_failed") > 0, "{summary:?}");
+    let lost = summary.get("discarded", "write_failed");
+    ensure!((lost > 0) == costs, "{summary:?}");
+    ensure!(costs || failed == 0, "{summary:?}");
     Ok(())
 }
 
@@ -188,11 +207,14 @@ fn judge(
 
 #[test]
 fn a_full_one() -> Result<()> {
+    survive(Illness::FULL)
+}
+
+#[test]
+fn a_full_one_of_compressed_files() -> Result<()> {
     survive(Illness {
-        reason: "no_space",
-        begin: |disk, _| disk.fill(),
-        end: SmallDisk::make_room,
-        files_stay: true,
+        more: &["--format=pcapng", "--compression=gzip"],
+        ..Illness::FULL
     })
 }
 
@@ -201,8 +223,8 @@ fn a_read_only_one() -> Result<()> {
     survive(Illness {
         reason: "read_only",
         begin: |disk, _| disk.remount("ro"),
-        end: |disk| disk.remount("rw"),
-        files_stay: true,
+        end: |disk, _| disk.remount("rw"),
+        ..Illness::FULL
     })
 }
 
@@ -225,7 +247,52 @@ fn one_whose_directories_are_removed() -> Result<()> {
             remove(&captures.partial())?;
             remove(captures.root())
         },
-        end: |_| Ok(()),
+        end: |_, _| Ok(()),
         files_stay: false,
+        ..Illness::FULL
     })
+}
+
+/// Where the data directory is while something else has its place.
+fn aside(captures: &Captures) -> PathBuf {
+    captures.root().with_extension("aside")
+}
+
+/// Files that only cannot get their names wait for them, and nothing is lost.
+#[test]
+fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
+    survive(Illness {
+        reason: "other",
+        begin: |_, captures| {
+            fs::rename(captures.root(), aside(captures))?;
+            Ok(fs::write(captures.root(), "in the way")?)
+        },
+        end: |_, captures| {
+            fs::remove_file(captures.root())?;
+            Ok(fs::rename(aside(captures), captures.root())?)
+        },
+        costs: false,
+        ..Illness::FULL
+    })
+}
+
+/// A stop is as prompt as ever, and says what is not in files.
+#[test]
+fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(MEBIBYTES)?;
+    let mut daemon = Launch::new(&lab).within(disk.path()).start(&ARGUMENTS)?;
+    let (stopped, made) = Steady::during(&lab, PACE, |steady| {
+        wait_for_traffic(steady)?;
+        disk.fill()?;
+        daemon.wait_for_summary("no room", |s| s.get("file errors", "no_space") > 0)?;
+        wait_for_traffic(steady)?;
+        daemon.stop()
+    })?;
+    in_account(&stopped.summary, true)?;
+    assert_eq!(stopped.summary.get("packets", "held"), 0);
+    let whole = all_whole(&stopped.captures)?;
+    assert_eq!(whole as u64, stopped.summary.get("files", "published"));
+    println!("{whole} whole files, {} connections", made.all().count());
+    Ok(())
 }

@@ -33,16 +33,18 @@ fn while_the_first_runs_and_not_after_it_was_killed() -> Result<()> {
     symlink(&datadir, &link)?;
     let elsewhere = format!("--partial-dir={}", home.path().join("elsewhere").display());
     let id = first.id().to_string();
-    for (datadir, arguments) in [
-        (&datadir, vec![KERNEL]),
-        (&link, vec![KERNEL]),
-        (&datadir, vec![KERNEL, &elsewhere]),
+    let partial = first.captures().partial();
+    let same = format!("--partial-dir={}", partial.display());
+    let other = home.path().join("other");
+    for (datadir, arguments, named) in [
+        (&datadir, vec![KERNEL], &datadir),
+        (&link, vec![KERNEL], &link),
+        (&datadir, vec![KERNEL, &elsewhere], &datadir),
+        (&other, vec![KERNEL, &same], &partial),
     ] {
         let mut second = launch.command(datadir, &arguments)?;
-        one_line(
-            &refused(&lab, &mut second, 1)?,
-            &[&id, &datadir.to_string_lossy()],
-        )?;
+        let said = refused(&lab, &mut second, 1)?;
+        one_line(&said, &[&id, &named.to_string_lossy()])?;
     }
     // The first did not notice.
     captures(&lab, &mut first, 1)?;

@@ -16,7 +16,7 @@ use end_to_end::launch::Launch;
 use end_to_end::netns::Lab;
 use end_to_end::pcap::{self, Packet};
 use end_to_end::traffic::{self, Plan};
-use end_to_end::{needle, tools};
+use end_to_end::{needle, tools, wait};
 use tempfile::TempDir;
 
 /// A day that is not today.
@@ -336,4 +336,45 @@ fn while_new_connections_are_captured() -> Result<()> {
     let files = files_below(stopped.captures.root())?;
     assert_eq!(files.len() as u64, many + connections.len() as u64);
     stopped.summary.in_balance()
+}
+
+/// What one that is killed did not get to is left to the next; what it did, is not done again.
+#[test]
+fn once_though_the_recovery_is_killed_too() -> Result<()> {
+    let lab = Lab::new()?;
+    let sample = Sample::take(&lab, Format::DEFAULT)?;
+    let wreck = Wreck::new(&sample.run)?;
+    let many = 3000;
+    for number in 0..many {
+        let name = format!("many_1_unsafe_{number:016X}.pcap");
+        wreck.put(&name, &sample.bytes[..sample.bytes.len() - 1])?;
+    }
+    let mut kills_within = 0;
+    for _ in 0..20 {
+        let before = wreck.published()?.len();
+        let daemon = wreck.start(&lab)?;
+        let limit = Duration::from_secs(10);
+        wait::until("some are published", limit, || {
+            let count = wreck.published()?.len();
+            Ok((count > before || count == many).then_some(()))
+        })?;
+        daemon.kill()?;
+        let count = wreck.published()?.len();
+        kills_within += usize::from(before < count && count < many);
+    }
+    let mut daemon = wreck.start(&lab)?;
+    let partial = daemon.captures().partial();
+    daemon.wait_for_summary("nothing is left", |_| {
+        files_below(&partial).is_ok_and(|files| files.is_empty())
+    })?;
+    println!("{kills_within} kills within the recovery");
+    ensure!(kills_within > 0, "it is too fast to be killed");
+    let published = wreck.published()?;
+    assert_eq!(published.len(), many);
+    for (name, path) in published {
+        ensure!(!name.contains(".1."), "{name} is there twice");
+        let packets = pcap::read(&path)?.len();
+        assert_eq!(packets, sample.packets.len() - 1, "{name}");
+    }
+    daemon.stop()?.summary.in_balance()
 }
