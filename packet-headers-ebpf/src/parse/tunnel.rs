@@ -41,9 +41,12 @@ pub(super) fn inside(packet: &impl Bytes, protocol: u8, at: usize) -> Result<Net
         ETHERTYPE_IPV4 => Ok(Network::V4(at)),
         ETHERTYPE_IPV6 => Ok(Network::V6(at)),
         // The packet is IP, whatever the frame in it is.
-        ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| match counter {
-            Counter::NotIp => Counter::NotTcp,
-            other => other,
+        ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| {
+            if matches!(counter, Counter::NotIp) {
+                Counter::NotTcp
+            } else {
+                counter
+            }
         }),
         _ => Err(Counter::NotTcp),
     }
