@@ -68,6 +68,8 @@ impl fmt::Display for Summary<'_> {
             self.held
         )?;
         line(out, "discarded", self.discards())?;
+        let cut = Counter::HeadersTruncated;
+        line(out, "records", [(cut.name(), self.kernel.get(cut))])?;
         let accounts = self.accounts;
         let connections = [
             ("opened", accounts.opened.load(Ordering::Relaxed)),

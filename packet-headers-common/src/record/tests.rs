@@ -77,6 +77,48 @@ fn a_record_that_lies_about_its_lengths_is_refused() {
     assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
 }
 
+/// A record of 64 header bytes of more, as the classifier would lay it.
+fn cut_item(from_low: u8) -> Vec<u8> {
+    let mut item = item(&[0x5a; 64], 14, 300);
+    item[28] |= FLAG_TRUNCATED;
+    let key = FlowKey::new(
+        Endpoint::v4([192, 0, 2, 1], 50_000),
+        Endpoint::v4([192, 0, 2, 2], 443),
+    );
+    let mut cut = key.to_bytes().to_vec();
+    cut.extend(0xdead_beefu32.to_ne_bytes());
+    cut.extend([TCP_SYN, from_low, 0, 0]);
+    item.splice(RECORD_HEADER..RECORD_HEADER, cut);
+    item
+}
+
+#[test]
+fn a_cut_record_tells_whose_it_is_beside_its_headers() {
+    let item = cut_item(1);
+    let packet = Packet::parse(&item).expect("a whole record");
+    assert!(packet.truncated && packet.at_home);
+    assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
+    assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
+    assert_eq!(packet.sequence, 0xdead_beef);
+    assert!(packet.is_first_syn());
+    assert_eq!((packet.l3_offset, packet.l4_offset), (14, 300));
+    assert_eq!(packet.headers, [0x5a; 64]);
+    let item = cut_item(0);
+    let back = Packet::parse(&item).expect("a whole record");
+    assert_eq!(back.source, packet.destination);
+    assert_eq!(back.key(), packet.key());
+}
+
+#[test]
+fn a_cut_record_that_lies_is_refused() {
+    let item = cut_item(1);
+    assert_eq!(Packet::parse(&item[..79]), Err(BadRecord::Short));
+    assert_eq!(Packet::parse(&item[..143]), Err(BadRecord::HeaderLength));
+    let mut crossed = item;
+    crossed[20..22].copy_from_slice(&14u16.to_ne_bytes());
+    assert_eq!(Packet::parse(&crossed), Err(BadRecord::Offsets));
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {

@@ -18,6 +18,8 @@ const GRE: usize = 4;
 const VXLAN: usize = 8;
 const GENEVE: usize = 8;
 const PORT_VXLAN: u16 = 4789;
+/// What Linux took before there was a number, and still takes unless told.
+const PORT_LINUX_VXLAN: u16 = 8472;
 const PORT_GENEVE: u16 = 6081;
 
 /// Where the IP header inside of a tunnel is; `at` is where what the outer packet carries begins.
@@ -39,9 +41,12 @@ pub(super) fn inside(packet: &impl Bytes, protocol: u8, at: usize) -> Result<Net
         ETHERTYPE_IPV4 => Ok(Network::V4(at)),
         ETHERTYPE_IPV6 => Ok(Network::V6(at)),
         // The packet is IP, whatever the frame in it is.
-        ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| match counter {
-            Counter::NotIp => Counter::NotTcp,
-            other => other,
+        ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| {
+            if matches!(counter, Counter::NotIp) {
+                Counter::NotTcp
+            } else {
+                counter
+            }
         }),
         _ => Err(Counter::NotTcp),
     }
@@ -78,7 +83,9 @@ fn udp(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
     let header: [u8; UDP + VXLAN] = packet.read(at).ok_or(Counter::NotTcp)?;
     let first = header[UDP];
     match u16::from_be_bytes([header[2], header[3]]) {
-        PORT_VXLAN if first & VALID_NETWORK != 0 => Ok((ETHERTYPE_ETHERNET, at + UDP + VXLAN)),
+        PORT_VXLAN | PORT_LINUX_VXLAN if first & VALID_NETWORK != 0 => {
+            Ok((ETHERTYPE_ETHERNET, at + UDP + VXLAN))
+        }
         PORT_GENEVE if first & GENEVE_VERSION == 0 => {
             let options = usize::from(first & GENEVE_OPTION_UNITS) * OPTION_UNIT;
             let kind = u16::from_be_bytes([header[UDP + 2], header[UDP + 3]]);

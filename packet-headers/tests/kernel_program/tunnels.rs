@@ -60,7 +60,7 @@ fn tunnels(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
         (GRE, gre(0xb0, ethertype, 3, packet)),
         (GRE, gre(0x30, &ethernet, 2, inner)),
         (UDP, udp(4789, &with(&vxlan, inner))),
-        (UDP, udp(4789, &with(&vxlan, &tagged))),
+        (UDP, udp(8472, &with(&vxlan, &tagged))),
         (UDP, geneve(0, &ethernet, inner)),
         (UDP, geneve(3, &ethernet, &tagged)),
         (UDP, geneve(63, ethertype, packet)),

@@ -2,6 +2,7 @@
 //! and at the end how many packets were taken and lost.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::ops::Range;
 
 use byteorder_slice::LittleEndian;
@@ -90,18 +91,30 @@ fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
     write(&block.into_block(), out);
 }
 
-/// Bytes of an Enhanced Packet Block (4.3) beside the packet and its padding: type, length,
-/// interface, time in two halves, captured and wire length; the flags; the end of options; length.
+/// Bytes of an Enhanced Packet Block (4.3) beside the packet and its padding, and a comment: type,
+/// length, interface, time in two halves, captured and wire length; the flags; the end of options;
+/// length.
 const PACKET_OVERHEAD: usize = 7 * 4 + 8 + 4 + 4;
 
 /// Option `epb_flags` and its length.
 const FLAGS: [u16; 2] = [2, 4];
 
-/// Enhanced Packet Block: where in `out` the headers are.
+/// Option `opt_comment`.
+const COMMENT: u16 = 1;
+
+/// What the comment begins with; a number follows.
+const SEGMENTS: &str = "segments=";
+
+/// Enhanced Packet Block: where in `out` the headers are. A comment tells for how many packets of
+/// the wire it stands, when these are more than one: there is no option for it.
 pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> Range<usize> {
     let length = record.headers.len();
     let padded = length.next_multiple_of(4);
-    let total = u32_of(PACKET_OVERHEAD + padded);
+    let comment = match record.segments {
+        0 | 1 => 0,
+        segments => 4 + segments_length(segments).next_multiple_of(4),
+    };
+    let total = u32_of(PACKET_OVERHEAD + padded + comment);
     let time = record.time.0;
     for field in [
         ENHANCED_PACKET_BLOCK,
@@ -117,6 +130,9 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
     let start = out.len();
     out.put_slice(record.headers);
     out.put_bytes(0, padded - length);
+    if comment > 0 {
+        put_segments(record.segments, out);
+    }
     for field in FLAGS {
         out.put_u16_le(field);
     }
@@ -127,6 +143,22 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
     out.put_u32_le(0);
     out.put_u32_le(total);
     start..start + length
+}
+
+/// The comment that tells the number of segments, as an option.
+fn put_segments(segments: u16, out: &mut Vec<u8>) {
+    let length = segments_length(segments);
+    out.put_u16_le(COMMENT);
+    out.put_u16_le(length as u16);
+    // A Vec takes every byte.
+    let written = write!(out, "{SEGMENTS}{segments}");
+    debug_assert!(written.is_ok());
+    out.put_bytes(0, length.next_multiple_of(4) - length);
+}
+
+/// Bytes of that comment.
+const fn segments_length(segments: u16) -> usize {
+    SEGMENTS.len() + segments.ilog10() as usize + 1
 }
 
 /// Interface Statistics Blocks (4.6).

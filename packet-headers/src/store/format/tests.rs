@@ -20,7 +20,8 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
         time: WallNanos(TIME + number),
         wire_len: 1514,
         ifindex,
-        segments: 1,
+        // 1, 10, 100.
+        segments: 10u16.pow(number as u32),
         direction,
         link_type: LinkType::Ethernet,
         l3: 14,
@@ -141,7 +142,15 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
             (packet.original_len, &*packet.data),
             (1514, &vec![byte; length][..])
         );
-        assert_eq!(packet.options, [EnhancedPacketOption::Flags(flags)]);
+        let flags = EnhancedPacketOption::Flags(flags);
+        let segments = |text| vec![EnhancedPacketOption::Comment(Cow::Borrowed(text))];
+        let mut options = match number {
+            0 => vec![],
+            1 => segments("segments=10"),
+            _ => segments("segments=100"),
+        };
+        options.push(flags);
+        assert_eq!(packet.options, options);
     }
     let taken: Vec<_> = statistics
         .iter()
