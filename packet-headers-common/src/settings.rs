@@ -63,6 +63,13 @@ pub const EXCLUDED_NETS: &str = "EXCLUDED_NETS";
 /// The most networks in each trie.
 pub const MAX_NETS: u32 = 4096;
 
+/// Map: hash from an interface's index to the [`LinkType`](crate::LinkType) of its packets: the
+/// interfaces of which a packet socket's program takes packets.
+pub const INTERFACES: &str = "INTERFACES";
+
+/// The most interfaces in [`INTERFACES`].
+pub const MAX_INTERFACES: u32 = 1 << 14;
+
 /// Map: hash of the connections that are captured, or that were and are still open.
 pub const FLOWS: &str = "FLOWS";
 

@@ -13,11 +13,10 @@ use packet_headers_common::record::{
 };
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
-use packet_headers_ebpf::parse::{Bytes as _, Headers};
+use packet_headers_ebpf::parse::{Bytes, Headers};
 
 use crate::Place;
 use crate::maps::{HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
-use crate::skb::Skb;
 
 const SMALL: usize = CLASSES[0];
 const MEDIUM: usize = CLASSES[1];
@@ -39,6 +38,7 @@ pub(crate) enum Kept {
 #[inline(always)]
 pub(crate) fn emit(
     ctx: &TcContext,
+    packet: &impl Bytes,
     headers: &Headers,
     place: &Place,
     lane: Lane,
@@ -54,7 +54,7 @@ pub(crate) fn emit(
     let (outcome, kept) = if headers.end > limit {
         header.header_len = limit as u16;
         header.flags |= FLAG_TRUNCATED;
-        (part(ctx, ring, &header, headers), Kept::Part)
+        (part(ctx, packet, ring, &header, headers), Kept::Part)
     } else {
         (whole(ctx, ring, &header), Kept::Whole)
     };
@@ -83,11 +83,12 @@ fn whole(ctx: &TcContext, ring: &PacketRing, header: &RecordHeader) -> Result<()
 #[inline(always)]
 fn part(
     ctx: &TcContext,
+    packet: &impl Bytes,
     ring: &PacketRing,
     header: &RecordHeader,
     headers: &Headers,
 ) -> Result<(), Refusal> {
-    let tcp: [u8; 14] = Skb(ctx).read(headers.l4).ok_or(Refusal::CopyFailed)?;
+    let tcp: [u8; 14] = packet.read(headers.l4).ok_or(Refusal::CopyFailed)?;
     let cut = Cut {
         key: headers.key,
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),

@@ -28,14 +28,15 @@ mod filter;
 mod flow_events;
 mod maps;
 mod skb;
+mod sock;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use aya_ebpf::macros::{classifier, sock_ops};
-use aya_ebpf::programs::{SockOpsContext, TcContext};
+use aya_ebpf::macros::{classifier, sock_ops, socket_filter};
+use aya_ebpf::programs::{SkBuffContext, SockOpsContext, TcContext};
 use aya_log_ebpf::warn;
 use packet_headers_common::{Counter, Direction, LinkType};
-use packet_headers_ebpf::parse::parse_through;
+use packet_headers_ebpf::parse::{Bytes, parse_through};
 
 use crate::admit::admit;
 use crate::emit::{Kept, emit};
@@ -66,6 +67,13 @@ pub fn ph_raw_egress(ctx: TcContext) -> i32 {
     capture(&ctx, Direction::Egress, LinkType::RawIp)
 }
 
+/// Packets of every interface, as a packet socket sees them. It queues none.
+#[socket_filter]
+pub fn ph_any(ctx: SkBuffContext) -> i64 {
+    sock::capture(&TcContext::new(ctx.skb.skb));
+    0
+}
+
 /// Begins and ends of connections.
 #[sock_ops]
 pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
@@ -81,16 +89,22 @@ struct Place {
     link: LinkType,
 }
 
-/// Each packet is counted twice: once as seen, once by what became of it.
 #[inline(always)]
 fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
+    account(ctx, &Skb(ctx), direction, link);
+    TC_ACT_UNSPEC
+}
+
+/// Each packet is counted twice: once as seen, once by what became of it.
+#[inline(always)]
+fn account(ctx: &TcContext, packet: &impl Bytes, direction: Direction, link: LinkType) {
     let Some(counters) = PACKET_COUNTERS.get_ptr_mut(0) else {
-        return TC_ACT_UNSPEC;
+        return;
     };
     // SAFETY: the slot of this CPU, which no other classifier touches while this one runs.
     let counters = unsafe { &mut *counters };
     counters[Counter::Seen.slot()] += 1;
-    let outcome = match take(ctx, direction, link) {
+    let outcome = match take(ctx, packet, direction, link) {
         Ok(Kept::Whole) => Counter::Submitted,
         Ok(Kept::Part) => {
             counters[Counter::HeadersTruncated.slot()] += 1;
@@ -102,13 +116,17 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
     if matches!(outcome, Counter::Malformed | Counter::HeadersTooLong) {
         log_odd_header(ctx, outcome);
     }
-    TC_ACT_UNSPEC
 }
 
 /// Parse, admit, emit; the error is the counter.
 #[inline(always)]
-fn take(ctx: &TcContext, direction: Direction, link: LinkType) -> Result<Kept, Counter> {
-    let headers = parse_through(&Skb(ctx), link, DECAPSULATE.load() != 0)?;
+fn take(
+    ctx: &TcContext,
+    packet: &impl Bytes,
+    direction: Direction,
+    link: LinkType,
+) -> Result<Kept, Counter> {
+    let headers = parse_through(packet, link, DECAPSULATE.load() != 0)?;
     let place = Place {
         // SAFETY: takes no argument, exists since 5.8.
         now_ns: unsafe { bpf_ktime_get_boot_ns() },
@@ -118,7 +136,7 @@ fn take(ctx: &TcContext, direction: Direction, link: LinkType) -> Result<Kept, C
         link,
     };
     let lane = admit(&headers, &place)?;
-    emit(ctx, &headers, &place, lane)
+    emit(ctx, packet, &headers, &place, lane)
 }
 
 /// How often an odd header is worth a line, in nanoseconds.

@@ -6,7 +6,7 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCp
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
 use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::settings::{LANES, MAX_NETS, MAX_SHARDS, WANT_ALL};
+use packet_headers_common::settings::{LANES, MAX_INTERFACES, MAX_NETS, MAX_SHARDS, WANT_ALL};
 use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
 
 /// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
@@ -47,6 +47,15 @@ pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC
 /// Connections whose packets are dropped; the kernel forgets those that are silent longest.
 #[btf_map]
 pub(crate) static IGNORED: LruHashMap<FlowKey, u8, 65_536> = LruHashMap::new();
+
+/// Link types of the interfaces whose packets are wanted, where a packet socket sees all.
+#[btf_map]
+pub(crate) static INTERFACES: HashMap<
+    u32,
+    u8,
+    { MAX_INTERFACES as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 #[btf_map]
 pub(crate) static PORTS: Array<u8, 65_536> = Array::new();

@@ -18,6 +18,7 @@ use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
 use crate::interfaces::choice::NamePattern;
+use crate::kernel::AttachMethod;
 
 mod files;
 
@@ -35,6 +36,10 @@ pub struct Arguments {
     /// that is up, or comes up, but loopback]
     #[arg(long, value_name = "NAME")]
     interface: Vec<NamePattern>,
+
+    /// How the kernel programs get to packets
+    #[arg(long, value_enum, default_value_t = Attach::Auto)]
+    attach: Attach,
 
     /// Who says when connections begin and end, and what they are called
     #[arg(long, value_enum, default_value_t = SourceKind::Auto)]
@@ -120,6 +125,18 @@ pub struct Arguments {
     /// How many packet rings, and threads that read them [default: one for four CPUs, at most 8]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
     shards: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Attach {
+    /// The best that works on this host
+    Auto,
+    /// TCX links: Linux 6.6
+    Tcx,
+    /// TC filters in the clsact qdisc
+    Netlink,
+    /// A packet socket, where TC cannot be used
+    Socket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -209,6 +226,12 @@ impl Arguments {
         };
         Ok(Config {
             interfaces: self.interface,
+            attach: match self.attach {
+                Attach::Auto => None,
+                Attach::Tcx => Some(AttachMethod::Tcx),
+                Attach::Netlink => Some(AttachMethod::Netlink),
+                Attach::Socket => Some(AttachMethod::Socket),
+            },
             source,
             every_netns: self.netns == Namespaces::All,
             existing: self.existing,

@@ -10,6 +10,7 @@ use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
 use crate::interfaces::choice::NamePattern;
+use crate::kernel::AttachMethod;
 use crate::store::layout::Naming;
 use crate::store::retention::Limits;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub files: Files,
     /// The interfaces to capture; none for every one that is or comes up but loopback.
     pub interfaces: Vec<NamePattern>,
+    /// How programs get to their packets; the best that works when nothing was said.
+    pub attach: Option<AttachMethod>,
     /// Who names flows.
     pub source: FlowSource,
     /// Whether sockets of every network namespace count, or only of the daemon's own.

@@ -17,7 +17,7 @@ use crate::events::source::Sources;
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
-    Attacher, KernelCounters, LoadOptions, Method, Programs, filters, netns, requirements,
+    AttachMethod, Attacher, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
 };
 use crate::pipeline::{Pipeline, Shared};
 use crate::screen::{Screen, say};
@@ -45,25 +45,26 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: Config) -> Result<()> {
-    requirements::check()?;
+    let method = AttachMethod::choose(config.attach, config.source.watches_sockets())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the control plane")?;
-    let result = runtime.block_on(supervise(config));
+    let result = runtime.block_on(supervise(config, method));
     // After a second signal there may be a thread that waits for a disk.
     runtime.shutdown_background();
     result
 }
 
-async fn supervise(config: Config) -> Result<()> {
+async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
     let prospect = Prospect::find(&config.interfaces).await?;
     let files = &config.files;
     let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
     let style = style(&config).await?;
     let accounts = Arc::new(Accounts::default());
-    let (mut programs, rings) = Programs::load(&load_options(&config))?;
+    let needed = method.programs(config.source.watches_sockets());
+    let (mut programs, rings) = Programs::load_needed(&load_options(&config), needed)?;
     filters::set(&mut programs, &config.filters)?;
     let counters = Arc::new(programs.take_counters()?);
     let mut kernel_log = programs.take_logger()?;
@@ -78,7 +79,7 @@ async fn supervise(config: Config) -> Result<()> {
         accounts: &accounts,
     };
     let pipeline = Pipeline::start(&shared, rings.packets, events)?;
-    let mut capture = CaptureSet::new(Attacher::new(programs, Method::best()));
+    let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
     prospect.begin(&mut capture, &names)?;
     let events = RingReader::new(rings.events)?;
     let sources = Sources::start(
@@ -91,7 +92,7 @@ async fn supervise(config: Config) -> Result<()> {
     .await?;
     drop(sink);
     let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
-    say(&Screen(&config, &prospect.describe()))?;
+    say(&Screen(&config, method, &prospect.describe()))?;
     let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;

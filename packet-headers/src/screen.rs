@@ -6,13 +6,18 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, FlowSource};
+use crate::kernel::AttachMethod;
 
 /// What a person sees when capture begins; the interfaces in words.
-pub(crate) struct Screen<'a>(pub(crate) &'a Config, pub(crate) &'a str);
+pub(crate) struct Screen<'a>(
+    pub(crate) &'a Config,
+    pub(crate) AttachMethod,
+    pub(crate) &'a str,
+);
 
 impl fmt::Display for Screen<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(config, interfaces) = self;
+        let Self(config, method, interfaces) = self;
         let files = &config.files;
         let naming = files.naming;
         let (format, compression) = (naming.format.extension(), naming.compression.extension());
@@ -40,6 +45,7 @@ impl fmt::Display for Screen<'_> {
             "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each when its connection ended",
             files.data.display()
         )?;
+        writeln!(out, "  packets  by {method}")?;
         writeln!(out, "  counters kill -USR1 {pid}")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
         write!(out, "capturing {interfaces}")

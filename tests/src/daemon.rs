@@ -18,6 +18,8 @@ use crate::tcpinfo::StandIn;
 use crate::traffic::Connection;
 use crate::wait;
 
+/// The environment variable with flags for every daemon: the tests of one way on another.
+const FLAGS: &str = "PACKET_HEADERS_FLAGS";
 /// The UUID prefix that the daemon is given.
 pub const PREFIX: &str = "lab_1700000000_unsafe";
 /// How long the daemon may take to stop.
@@ -140,6 +142,8 @@ impl Daemon {
     pub(crate) fn spawn(namespace: &Namespace, home: Home, command: &mut Command) -> Result<Self> {
         let captures = Captures::new(home.path().join("captures"));
         command.arg("--datadir").arg(captures.root());
+        let flags = env::var(FLAGS).unwrap_or_default();
+        command.args(flags.split_whitespace());
         let mut process = Process::start(namespace, command)?;
         process.wait_for_line((Stream::Out, 0), "it captures", LIMIT, |line| {
             line.starts_with("capturing ")

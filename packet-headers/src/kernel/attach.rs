@@ -1,6 +1,5 @@
 //! Puts the programs where packets and sockets pass. A link that is dropped is detached.
 
-use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
@@ -10,39 +9,14 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
 };
-use aya::programs::{CgroupAttachMode, LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{CgroupAttachMode, LinkOrder, SchedClassifier, TcAttachType};
 use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::load::Programs;
-use super::requirements;
+use super::method::AttachMethod;
+use super::packet_socket::{PacketSocket, Shown};
 use crate::interfaces::Interface;
-
-/// How classifiers get to interfaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// As links, which end with the daemon however it ends; since Linux 6.6.
-    Tcx,
-    /// As filters of the clsact qdisc.
-    Netlink,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Tcx => "TCX links",
-            Self::Netlink => "TC filters in clsact",
-        })
-    }
-}
-
-impl Method {
-    /// The best that this kernel has.
-    #[must_use]
-    pub fn best() -> Self {
-        if has_tcx() { Self::Tcx } else { Self::Netlink }
-    }
-}
 
 /// Puts programs where an interface's packets pass.
 pub(crate) trait Attach {
@@ -60,14 +34,18 @@ pub(crate) trait Attach {
 #[derive(Debug)]
 pub struct Attacher {
     programs: Programs,
-    method: Method,
+    method: AttachMethod,
+    /// By [`AttachMethod::Socket`].
+    socket: Option<PacketSocket>,
 }
 
 /// Both directions of one interface.
 #[derive(Debug)]
-pub struct CaptureLinks {
-    _ingress: SchedClassifierLink,
-    _egress: SchedClassifierLink,
+pub enum CaptureLinks {
+    /// A classifier for what it receives, and one for what it sends.
+    Classifiers(SchedClassifierLink, SchedClassifierLink),
+    /// A packet socket's program takes both.
+    Shown(Shown),
 }
 
 /// The priority of our netlink filters: before most, so that we see packets that others drop.
@@ -76,11 +54,24 @@ const NETLINK_PRIORITY: u16 = 1;
 /// The handle of our netlink filters, by which they differ from others of the same priority.
 const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
 
+/// What to do when TC does not take a program.
+const ELSEWHERE: &str = " (where TC cannot be used, --attach socket can)";
+
 impl Attacher {
     /// Takes the loaded programs over.
-    #[must_use]
-    pub const fn new(programs: Programs, method: Method) -> Self {
-        Self { programs, method }
+    ///
+    /// # Errors
+    /// When there is to be a packet socket, and the kernel refuses it.
+    pub fn new(mut programs: Programs, method: AttachMethod) -> Result<Self> {
+        let socket = match method {
+            AttachMethod::Tcx | AttachMethod::Netlink => None,
+            AttachMethod::Socket => Some(PacketSocket::open(&mut programs)?),
+        };
+        Ok(Self {
+            programs,
+            method,
+            socket,
+        })
     }
 
     /// The programs.
@@ -95,11 +86,11 @@ impl Attacher {
         direction: TcAttachType,
     ) -> Result<SchedClassifierLink> {
         let options = match self.method {
-            Method::Tcx => TcAttachOptions::TcxOrder(match direction {
+            AttachMethod::Tcx => TcAttachOptions::TcxOrder(match direction {
                 TcAttachType::Egress => LinkOrder::last(),
                 TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
             }),
-            Method::Netlink => {
+            AttachMethod::Netlink | AttachMethod::Socket => {
                 // What an earlier run left behind when it was killed; it bears our name.
                 if qdisc_detach_program(interface, direction, program).is_ok() {
                     tracing::info!("{interface}: removed the {program} of an earlier run");
@@ -121,19 +112,22 @@ impl Attach for Attacher {
     type Link = CaptureLinks;
 
     /// Attaches the classifiers to both directions of an interface: first on ingress and last on
-    /// egress, so that they see what the wire sees.
+    /// egress, so that they see what the wire sees. Or shows it to the packet socket's program.
     fn attach(&mut self, interface: &Interface) -> Result<CaptureLinks> {
-        let programs = classifiers(interface.link_type);
+        if let Some(socket) = &self.socket {
+            return Ok(CaptureLinks::Shown(socket.show(interface)?));
+        }
+        let [ingress, egress] = classifiers(interface.link_type);
         let name = interface.name.as_str();
-        if self.method == Method::Netlink {
+        if self.method == AttachMethod::Netlink {
             prepare_clsact(name);
         }
         let ingress = self
-            .attach_to(name, programs[0], TcAttachType::Ingress)
-            .with_context(|| format!("attaching to what {name} receives"))?;
+            .attach_to(name, ingress, TcAttachType::Ingress)
+            .with_context(|| format!("attaching to what {name} receives{ELSEWHERE}"))?;
         let egress = self
-            .attach_to(name, programs[1], TcAttachType::Egress)
-            .with_context(|| format!("attaching to what {name} sends"))?;
+            .attach_to(name, egress, TcAttachType::Egress)
+            .with_context(|| format!("attaching to what {name} sends{ELSEWHERE}"))?;
         // Attaching goes by name, and names may change hands.
         let index = index_of(name)?;
         ensure!(
@@ -141,10 +135,7 @@ impl Attach for Attacher {
             "{name} is another interface by now ({index}, not {})",
             interface.index
         );
-        Ok(CaptureLinks {
-            _ingress: ingress,
-            _egress: egress,
-        })
+        Ok(CaptureLinks::Classifiers(ingress, egress))
     }
 
     /// By TCX; a filter cannot be asked for, and is believed to be there.
@@ -152,7 +143,7 @@ impl Attach for Attacher {
         let name = interface.name.as_str();
         let programs = classifiers(interface.link_type);
         let directions = [TcAttachType::Ingress, TcAttachType::Egress];
-        self.method == Method::Netlink
+        self.method != AttachMethod::Tcx
             || programs
                 .into_iter()
                 .zip(directions)
@@ -180,13 +171,6 @@ const fn classifiers(link_type: LinkType) -> [&'static str; 2] {
 fn index_of(name: &str) -> Result<u32> {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     name_to_index(any, name).with_context(|| format!("asking for the index of {name}"))
-}
-
-/// Whether the kernel attaches classifiers by links: since 6.6, unless it was built without.
-fn has_tcx() -> bool {
-    // Loopback is everywhere.
-    let asked = SchedClassifier::query_tcx("lo", TcAttachType::Ingress);
-    requirements::kernel_is_at_least(6, 6) && !matches!(asked, Err(ProgramError::SyscallError(_)))
 }
 
 /// Makes sure of the clsact qdisc. It stays when we leave: others may have come to use it.

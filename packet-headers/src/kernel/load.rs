@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
-use aya::programs::{SchedClassifier, SockOps};
+use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
@@ -42,6 +42,26 @@ pub struct LoadOptions {
     pub decapsulate: bool,
 }
 
+/// Which programs a run needs: others may need privileges that it does not.
+#[derive(Debug, Clone, Copy)]
+pub struct Needed {
+    /// Those for interfaces.
+    pub classifiers: bool,
+    /// That for a packet socket.
+    pub packet_socket: bool,
+    /// That which watches sockets.
+    pub sockets: bool,
+}
+
+impl Needed {
+    /// Every program.
+    pub const ALL: Self = Self {
+        classifiers: true,
+        packet_socket: true,
+        sockets: true,
+    };
+}
+
 /// The loaded programs. Nothing is attached yet.
 #[derive(Debug)]
 pub struct Programs {
@@ -65,11 +85,19 @@ pub struct PacketRings {
 }
 
 impl Programs {
-    /// Loads the object into the kernel, past the verifier.
+    /// Loads every program of the object into the kernel, past the verifier.
     ///
     /// # Errors
     /// When the kernel refuses it: too old, no privilege, not enough locked memory.
     pub fn load(options: &LoadOptions) -> Result<(Self, Rings)> {
+        Self::load_needed(options, Needed::ALL)
+    }
+
+    /// [`Self::load`] for the programs that are needed.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
         // A quarter of a ring may wait before its reader is woken early.
         let wakeup_bytes = options.admitted_ring.min(options.candidate_ring) / 4;
@@ -91,17 +119,18 @@ impl Programs {
         let events = events.context("the eBPF object has no event ring")?;
         let events = RingBuf::try_from(events).context("opening the event ring")?;
         let mut programs = Self { ebpf };
-        programs.verify()?;
+        programs.verify(needed)?;
         Ok((programs, Rings { packets, events }))
     }
 
-    /// Shows every program to the verifier.
-    fn verify(&mut self) -> Result<()> {
+    /// Shows the programs that are needed to the verifier.
+    fn verify(&mut self, needed: Needed) -> Result<()> {
         for (name, program) in self.ebpf.programs_mut() {
-            let loaded = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
-                program.load()
-            } else {
-                <&mut SockOps>::try_from(program).and_then(SockOps::load)
+            let loaded = match program {
+                Program::SchedClassifier(program) if needed.classifiers => program.load(),
+                Program::SocketFilter(program) if needed.packet_socket => program.load(),
+                Program::SockOps(program) if needed.sockets => program.load(),
+                _ => Ok(()),
             };
             loaded.with_context(|| format!("loading the eBPF program {name}"))?;
         }
@@ -130,6 +159,16 @@ impl Programs {
         program.try_into().context("ph_sockets is no sock_ops")
     }
 
+    /// The program for a packet socket.
+    ///
+    /// # Errors
+    /// When the object has none.
+    pub fn packet_program(&mut self) -> Result<&mut SocketFilter> {
+        let program = self.ebpf.program_mut("ph_any");
+        let program = program.context("the eBPF object has no ph_any")?;
+        program.try_into().context("ph_any is no socket filter")
+    }
+
     /// The counters of all programs; to be taken once.
     ///
     /// # Errors
@@ -149,7 +188,7 @@ impl Programs {
         Admission::new(self.take(settings::FLOWS)?, self.take(settings::IGNORED)?)
     }
 
-    fn take(&mut self, name: &str) -> Result<Map> {
+    pub(super) fn take(&mut self, name: &str) -> Result<Map> {
         let map = self.ebpf.take_map(name);
         map.with_context(|| format!("the eBPF object has no map {name}"))
     }

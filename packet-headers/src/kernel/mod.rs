@@ -6,12 +6,15 @@ pub mod attach;
 pub mod counters;
 pub mod filters;
 pub mod load;
+pub mod method;
 pub mod netns;
+pub mod packet_socket;
 pub mod requirements;
 pub mod ring;
 
 pub use admission::Admission;
 pub(crate) use attach::Attach;
-pub use attach::{Attacher, Method, SocketLink};
+pub use attach::{Attacher, SocketLink};
 pub use counters::KernelCounters;
 pub use load::{LoadOptions, Programs};
+pub use method::AttachMethod;

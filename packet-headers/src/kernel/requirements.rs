@@ -1,64 +1,106 @@
 //! What we need of the kernel and of our privileges; each thing that is missing has a name.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::util::KernelVersion;
 
-/// Capability bits (linux/capability.h).
-const CAP_NET_ADMIN: u32 = 12;
+/// CAP_SYS_ADMIN (linux/capability.h), which contains the two that were split from it in 5.8.
 const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
 
-/// Checks that this kernel and these privileges can load and attach our programs.
+/// What a process may be permitted to do (linux/capability.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// To load and attach programs that see a network's packets and sockets.
+    NetAdmin = 12,
+    /// To open packet sockets.
+    NetRaw = 13,
+    /// To load programs that may read what they can reach.
+    Perfmon = 38,
+    /// To load programs.
+    Bpf = 39,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::NetRaw => "CAP_NET_RAW",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::Bpf => "CAP_BPF",
+        })
+    }
+}
+
+/// What this process is permitted to do: a bit for each capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// This process's.
+    ///
+    /// # Errors
+    /// When /proc does not tell.
+    pub fn own() -> Result<Self> {
+        let status =
+            fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+        Self::parse(&status)
+    }
+
+    fn parse(status: &str) -> Result<Self> {
+        let effective = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .context("/proc/self/status has no CapEff")?;
+        let effective = u64::from_str_radix(effective.trim(), 16).context("reading CapEff")?;
+        Ok(Self(effective))
+    }
+
+    /// Whether it is among them.
+    #[must_use]
+    pub const fn have(self, capability: Capability) -> bool {
+        let contained = matches!(capability, Capability::Perfmon | Capability::Bpf);
+        self.0 & (1 << capability as u32) != 0 || contained && self.0 & (1 << CAP_SYS_ADMIN) != 0
+    }
+
+    /// Checks that these, and those that every program needs, are among them.
+    ///
+    /// # Errors
+    /// One line for all that are missing, with what to do.
+    pub fn need(self, more: &[Capability]) -> Result<()> {
+        let needed = more.iter().chain(&[Capability::Bpf, Capability::Perfmon]);
+        let missing: Vec<_> = needed
+            .filter(|&&needed| !self.have(needed))
+            .map(ToString::to_string)
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "not permitted to load eBPF programs: {} missing; run as root, or grant it",
+            missing.join(", ")
+        );
+        Ok(())
+    }
+}
+
+/// Checks that this kernel can run our programs.
 ///
 /// # Errors
-/// One line for what is missing, with what to do.
-pub fn check() -> Result<()> {
+/// What it lacks.
+pub fn check_kernel() -> Result<()> {
     let current = KernelVersion::current().context("asking for the kernel's version")?;
     ensure!(
         kernel_is_at_least(5, 8),
         "this kernel is {current:?}, and BPF ring buffers need Linux 5.8: run on a newer kernel"
     );
-    let status = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    check_capabilities(&status)
+    Ok(())
 }
 
 /// Whether the running kernel is of this version or a later one; one that cannot be asked is not.
 #[must_use]
 pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
-}
-
-/// CAP_SYS_ADMIN contains the two that were split from it in 5.8.
-fn check_capabilities(status: &str) -> Result<()> {
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .context("/proc/self/status has no CapEff")?;
-    let effective = u64::from_str_radix(effective.trim(), 16).context("reading CapEff")?;
-    let has = |bit: u32| effective & (1 << bit) != 0;
-    let mut missing = Vec::new();
-    if !has(CAP_NET_ADMIN) {
-        missing.push("CAP_NET_ADMIN");
-    }
-    if !has(CAP_SYS_ADMIN) {
-        if !has(CAP_BPF) {
-            missing.push("CAP_BPF");
-        }
-        if !has(CAP_PERFMON) {
-            missing.push("CAP_PERFMON");
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "not permitted to load eBPF programs: {} missing; run as root, or grant it",
-        missing.join(", ")
-    )
 }
 
 /// Where the root of the cgroup2 hierarchy is mounted.
@@ -86,18 +128,25 @@ fn find_cgroup2(mounts: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn need(status: &str, more: &[Capability]) -> Result<()> {
+        Capabilities::parse(status).unwrap().need(more)
+    }
+
     #[test]
     fn each_missing_capability_is_named() {
-        let none = check_capabilities("CapEff:\t0000000000000000\n").unwrap_err();
+        let admin = &[Capability::NetAdmin];
+        let none = need("CapEff:\t0000000000000000\n", admin).unwrap_err();
         let none = none.to_string();
         for name in ["CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON"] {
             assert!(none.contains(name), "{none}");
         }
-        let no_net = check_capabilities("CapEff:\t000000c000000000\n").unwrap_err();
+        let no_net = need("CapEff:\t000000c000000000\n", admin).unwrap_err();
         assert!(no_net.to_string().contains(": CAP_NET_ADMIN missing"));
+        let no_raw = need("CapEff:\t000000c000001000\n", &[Capability::NetRaw]).unwrap_err();
+        assert!(no_raw.to_string().contains(": CAP_NET_RAW missing"));
         // Split capabilities, and the old one that contains them.
-        check_capabilities("CapEff:\t000000c000001000\n").unwrap();
-        check_capabilities("CapEff:\t0000000000201000\n").unwrap();
+        need("CapEff:\t000000c000001000\n", admin).unwrap();
+        need("CapEff:\t0000000000201000\n", admin).unwrap();
     }
 
     #[test]

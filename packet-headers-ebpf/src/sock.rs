@@ -1,0 +1,68 @@
+//! Packets as packet sockets see them: a socket filter may not look at them itself, and sees those of
+//! every interface of the namespace.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::programs::TcContext;
+use packet_headers_common::{Direction, LinkType};
+use packet_headers_ebpf::parse::Bytes;
+
+use crate::maps::INTERFACES;
+
+/// `PACKET_OUTGOING` of linux/if_packet.h.
+const PACKET_OUTGOING: u32 = 4;
+
+/// Captures a packet of an interface that is wanted; others are not for us to count.
+///
+/// A packet socket is shown a packet from its link header on, also one that was received.
+#[inline(always)]
+pub(crate) fn capture(ctx: &TcContext) {
+    // SAFETY: the context of a socket filter is valid while it runs.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    // SAFETY: as above.
+    let kind = unsafe { (*ctx.skb.skb).pkt_type };
+    let Some(link) = INTERFACES.get_ptr(&ifindex) else {
+        return;
+    };
+    // SAFETY: the memory of an entry outlives the program's run.
+    let link = match unsafe { *link } {
+        RAW_IP => LinkType::RawIp,
+        _ => LinkType::Ethernet,
+    };
+    let direction = if kind == PACKET_OUTGOING {
+        Direction::Egress
+    } else {
+        Direction::Ingress
+    };
+    crate::account(ctx, &Loaded(ctx), direction, link);
+}
+
+const RAW_IP: u8 = LinkType::RawIp as u8;
+
+/// A packet that is read by the kernel's helper.
+struct Loaded<'a>(&'a TcContext);
+
+impl Bytes for Loaded<'_> {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.0.len() as usize
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: the kernel writes N bytes, or fails.
+        let copied = unsafe {
+            bpf_skb_load_bytes(
+                self.0.as_ptr(),
+                offset as u32,
+                bytes.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        // SAFETY: all N bytes were written.
+        (copied == 0).then(|| unsafe { bytes.assume_init() })
+    }
+}

@@ -1,0 +1,110 @@
+//! Promise: however the programs get to packets, files are the same: a TCX link, a TC filter, and a
+//! packet socket, which needs no more than to read packets.
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::kernel::{Inventory, qdiscs};
+use end_to_end::launch::Launch;
+use end_to_end::netns::{self, Lab, Namespace, WAN};
+use end_to_end::pair::Pair;
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::tcpinfo::{self, StandIn};
+use end_to_end::traffic::{self, Connection, Observer, Plan};
+
+/// Fifty connections of every kind beside tcpdump, by a daemon that `start` starts.
+fn capture_and_compare(
+    lab: &Lab,
+    start: impl FnOnce() -> Result<Daemon>,
+    observer: &dyn Observer,
+    uuid: fn(&Connection) -> String,
+) -> Result<Stopped> {
+    let before = Inventory::take()?;
+    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let mut daemon = start()?;
+    let ours = Inventory::take()?.since(&before);
+    ensure!(ours.count("prog") >= 1, "{ours:?}");
+    let connections = traffic::run(lab, &Plan::mixed(50), observer)?;
+    daemon.wait_for_files(connections.len())?;
+    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    nothing_else_is_seen(lab, &mut daemon)?;
+    let stopped = daemon.stop()?;
+    let oracle = tcpdump.stop()?;
+    oracle
+        .judge(&stopped.captures, &connections, uuid)
+        .with_context(|| stopped.transcript.clone())?;
+    stopped.summary.in_balance()?;
+    ours.wait_until_gone()?;
+    Ok(stopped)
+}
+
+/// Packets of an interface that was not asked for are not even counted.
+fn nothing_else_is_seen(lab: &Lab, daemon: &mut Daemon) -> Result<()> {
+    let third = Namespace::add("third")?;
+    netns::join((&lab.host, "lan0"), (&third, WAN), 1)?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "lan0"), 0, "tcp")?;
+    let [address, _] = netns::first(1);
+    let pair = Pair::open((&lab.host, (address, 0).into()), &third)?;
+    let connection = pair.accepted()?;
+    pair.finish()?;
+    let oracle = tcpdump.stop()?;
+    let passed = oracle.connection(connection.host, connection.peer, 0)?;
+    let summary = daemon.summary()?;
+    let written = summary.get("packets", "written");
+    let seen = summary.get("packets", "seen");
+    // What of wan0 is no TCP: neighbours that look for each other.
+    let other: u64 = ["not_ip", "not_tcp"]
+        .map(|why| summary.get("discarded", why))
+        .iter()
+        .sum();
+    ensure!(
+        seen <= written + other,
+        "{} passed lan0: {summary:?}",
+        passed.len()
+    );
+    Ok(())
+}
+
+fn by(attach: &str) -> Result<Stopped> {
+    let lab = Lab::new()?;
+    let flags = ["--flow-source=kernel", "--attach", attach];
+    let start = || Daemon::start(&lab, &flags);
+    let stopped = capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    let left = qdiscs(&lab.host)?;
+    ensure!(!left.contains("bpf"), "{left}");
+    Ok(stopped)
+}
+
+#[test]
+fn by_tcx_links() -> Result<()> {
+    let stopped = by("tcx")?;
+    ensure!(stopped.transcript.contains("by TCX links"));
+    Ok(())
+}
+
+#[test]
+fn by_filters_of_the_clsact_qdisc() -> Result<()> {
+    let stopped = by("netlink")?;
+    ensure!(stopped.transcript.contains("by TC filters"));
+    Ok(())
+}
+
+#[test]
+fn by_a_packet_socket() -> Result<()> {
+    let stopped = by("socket")?;
+    ensure!(stopped.transcript.contains("by a packet socket"));
+    Ok(())
+}
+
+/// With tcp-info's names no program watches sockets, which would need the same privilege as TC.
+#[test]
+fn without_the_privilege_for_tc_it_takes_the_packet_socket_by_itself() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let without = "--bounding-set=-net_admin,-sys_admin";
+    let wrapper = ["setpriv", without, "--inh-caps=-net_admin,-sys_admin", "--"];
+    let flag = tcpinfo.flag();
+    let start = || Launch::new(&lab).by(&wrapper).start(&[flag.as_str()]);
+    let stopped = capture_and_compare(&lab, start, &tcpinfo, tcpinfo::uuid)?;
+    ensure!(stopped.transcript.contains("by a packet socket"));
+    Ok(())
+}
