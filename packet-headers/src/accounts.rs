@@ -74,8 +74,6 @@ tally! {
         AfterTimeout = "after_flowtimeout",
         /// It came after its connection had ended, and its flow's file with it.
         AfterEnd = "after_end",
-        /// Its interface has another link type than the flow's file.
-        LinkType = "link_type_changed",
         /// The flow's file could not be written.
         WriteFailed = "write_failed",
         /// The disk was too slow: the blocks that wait for the writer reached their bound.

@@ -152,12 +152,8 @@ impl Connection {
         }
         self.seen += 1;
         self.last = self.last.max(now);
-        let link_type = *self.link_type.get_or_insert(packet.link_type);
-        if link_type == packet.link_type {
-            Ok(())
-        } else {
-            Err(Discard::LinkType)
-        }
+        self.link_type.get_or_insert(packet.link_type);
+        Ok(())
     }
 
     /// Who sent the SYN, when we saw it.

@@ -9,7 +9,7 @@ use anyhow::{Error, Result};
 use super::block::Chunk;
 use super::compress::Compressor;
 use super::format::{About, Encoder};
-use super::layout::{FlowFile, Naming};
+use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::anonymize::{Anonymizer, Disguise, Layers};
 use crate::interfaces::InterfaceNames;
@@ -133,7 +133,16 @@ impl Growing {
     }
 
     fn encode(&self, encoder: &mut Encoder, chunk: &Chunk, press: &mut Press) {
+        let mut room = Vec::new();
         for record in chunk.records() {
+            // Of pcapng, each interface has a link type of its own.
+            let fits =
+                press.naming.format == Format::Pcapng || record.link_type == self.file.link_type;
+            let record = if fits {
+                record
+            } else {
+                record.moved_to(self.file.link_type, &mut room)
+            };
             let place = encoder.packet(&record, &press.interfaces, &mut press.plain);
             let Some(disguise) = &self.disguise else {
                 continue;

@@ -30,6 +30,40 @@ pub struct Record<'block> {
     pub headers: &'block [u8],
 }
 
+/// Bytes of an Ethernet header.
+const ETHERNET_HEADER: usize = 14;
+
+impl Record<'_> {
+    /// The same packet with another link header, made in `room`: none, or one from nobody to nobody.
+    pub(super) fn moved_to<'room>(
+        &self,
+        link_type: LinkType,
+        room: &'room mut Vec<u8>,
+    ) -> Record<'room> {
+        let packet = self.headers.get(self.l3..).unwrap_or_default();
+        room.clear();
+        if link_type == LinkType::Ethernet {
+            let ethertype: u16 = match packet.first().map_or(0, |first| first >> 4) {
+                6 => 0x86dd,
+                _ => 0x0800,
+            };
+            room.put_bytes(0, ETHERNET_HEADER - 2);
+            room.put_u16(ethertype);
+        }
+        let front = room.len();
+        room.extend_from_slice(packet);
+        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Record {
+            wire_len: self.wire_len.saturating_sub(length(self.l3)) + length(front),
+            link_type,
+            l3: front,
+            l4: (self.l4 + front).saturating_sub(self.l3),
+            headers: room,
+            ..*self
+        }
+    }
+}
+
 /// Bytes before the headers: time, wire length, interface; length of the headers, both offsets and
 /// the segments; direction and link type.
 const FIXED: usize = 8 + 4 + 4 + 4 * 2 + 2;
@@ -187,6 +221,27 @@ pub(super) mod tests {
         );
         let torn = bytes.len() - 1;
         assert_eq!(Records::new(&bytes[..torn]).count(), 1);
+    }
+
+    #[test]
+    fn a_packet_of_another_link_type_keeps_all_but_its_link_header() {
+        let mut headers = vec![9; 54];
+        headers[14] = 0x45;
+        let mut bytes = BytesMut::new();
+        put(&mut bytes, &packet(&headers, None), WallNanos(5));
+        let (ethernet, _) = first(&bytes).unwrap();
+        let (mut room, mut again) = (Vec::new(), Vec::new());
+        let raw = ethernet.moved_to(LinkType::RawIp, &mut room);
+        assert_eq!(raw.headers, &headers[14..]);
+        assert_eq!((raw.wire_len, raw.l3, raw.l4), (1500, 0, 20));
+        let back = raw.moved_to(LinkType::Ethernet, &mut again);
+        let want = [&[0; 12], &[8, 0][..], &headers[14..]].concat();
+        assert_eq!(back.headers, want);
+        assert_eq!((back.wire_len, back.l3, back.l4), (1514, 14, 34));
+        assert_eq!(
+            (back.link_type, back.time),
+            (LinkType::Ethernet, WallNanos(5))
+        );
     }
 
     #[test]
