@@ -262,7 +262,7 @@ fn aside(captures: &Captures) -> PathBuf {
 #[test]
 fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
     survive(Illness {
-        reason: "other",
+        reason: "missing",
         begin: |_, captures| {
             fs::rename(captures.root(), aside(captures))?;
             Ok(fs::write(captures.root(), "in the way")?)
