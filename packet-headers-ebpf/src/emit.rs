@@ -9,14 +9,15 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
 use packet_headers_common::record::{
-    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_TRUNCATED, RECORD_HEADER, Record,
+    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_HARDWARE_TIME, FLAG_TRUNCATED, HARDWARE_TIME,
+    RECORD_HEADER, Record,
 };
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::Place;
-use crate::maps::{HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::skb::Skb;
 
 const SMALL: usize = CLASSES[0];
@@ -51,12 +52,20 @@ pub(crate) fn emit(
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
     let mut header = fixed_part(ctx, headers, place, lane);
     let limit = HEADER_BYTES.load() as usize;
-    let (outcome, kept) = if headers.end > limit {
+    let kept = if headers.end > limit {
         header.header_len = limit as u16;
         header.flags |= FLAG_TRUNCATED;
-        (part(ctx, ring, &header, headers), Kept::Part)
+        Kept::Part
     } else {
-        (whole(ctx, ring, &header), Kept::Whole)
+        Kept::Whole
+    };
+    let outcome = if HARDWARE_CLOCK.load() == 0 {
+        put(ctx, ring, &header, headers, None)
+    } else {
+        header.flags |= FLAG_HARDWARE_TIME;
+        // SAFETY: the context is valid while a classifier runs; who sets this asks for Linux 5.16.
+        let time = unsafe { (*ctx.skb.skb).hwtstamp };
+        put(ctx, ring, &header, headers, Some(time))
     };
     match outcome {
         Ok(()) => Ok(kept),
@@ -66,16 +75,28 @@ pub(crate) fn emit(
 }
 
 #[inline(always)]
-fn whole(ctx: &TcContext, ring: &PacketRing, header: &RecordHeader) -> Result<(), Refusal> {
-    let length = usize::from(header.header_len);
+fn put(
+    ctx: &TcContext,
+    ring: &PacketRing,
+    header: &RecordHeader,
+    headers: &Headers,
+    time: Option<u64>,
+) -> Result<(), Refusal> {
+    if header.flags & FLAG_TRUNCATED != 0 {
+        return part(ctx, ring, header, headers, time);
+    }
+    let mut length = usize::from(header.header_len);
+    if time.is_some() {
+        length += HARDWARE_TIME;
+    }
     if length <= SMALL {
-        record::<SMALL>(ctx, ring, header, None)
+        record::<SMALL>(ctx, ring, header, None, time)
     } else if length <= MEDIUM {
-        record::<MEDIUM>(ctx, ring, header, None)
+        record::<MEDIUM>(ctx, ring, header, None, time)
     } else if length <= LARGE {
-        record::<LARGE>(ctx, ring, header, None)
+        record::<LARGE>(ctx, ring, header, None, time)
     } else {
-        record::<LARGEST>(ctx, ring, header, None)
+        record::<LARGEST>(ctx, ring, header, None, time)
     }
 }
 
@@ -86,6 +107,7 @@ fn part(
     ring: &PacketRing,
     header: &RecordHeader,
     headers: &Headers,
+    time: Option<u64>,
 ) -> Result<(), Refusal> {
     let tcp: [u8; 14] = Skb(ctx).read(headers.l4).ok_or(Refusal::CopyFailed)?;
     let cut = Cut {
@@ -95,10 +117,10 @@ fn part(
         from_low: headers.from_low.into(),
         reserved: 0,
     };
-    if usize::from(header.header_len) <= LARGE - CUT {
-        record::<LARGE>(ctx, ring, header, Some(&cut))
+    if usize::from(header.header_len) <= LARGE - CUT - HARDWARE_TIME {
+        record::<LARGE>(ctx, ring, header, Some(&cut), time)
     } else {
-        record::<LARGEST>(ctx, ring, header, Some(&cut))
+        record::<LARGEST>(ctx, ring, header, Some(&cut), time)
     }
 }
 
@@ -172,6 +194,7 @@ fn record<const N: usize>(
     ring: &PacketRing,
     header: &RecordHeader,
     cut: Option<&Cut>,
+    time: Option<u64>,
 ) -> Result<(), Refusal> {
     let Some(mut entry) = ring.reserve_untyped::<Record<N>>(0) else {
         return Err(Refusal::RingFull);
@@ -186,6 +209,14 @@ fn record<const N: usize>(
             // SAFETY: the classes of cut records have room for it behind the header, aligned to 8.
             unsafe { behind.cast::<Cut>().write(*cut) };
             (behind.wrapping_add(CUT), N - CUT)
+        }
+    };
+    let (bytes, room) = match time {
+        None => (bytes, room),
+        Some(time) => {
+            // SAFETY: the class has room for it, and what precedes it is whole words of 8 bytes.
+            unsafe { bytes.cast::<u64>().write(time) };
+            (bytes.wrapping_add(HARDWARE_TIME), room - HARDWARE_TIME)
         }
     };
     // The compiler knows that the length fits, and would leave out the check by which the verifier
