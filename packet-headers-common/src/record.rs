@@ -12,8 +12,9 @@ pub const MIN_HEADERS: usize = 64;
 ///
 /// Ring memory is reserved by constant sizes. 72 holds Ethernet + IPv4 + TCP with timestamps (66),
 /// 96 the same over IPv6 (86), 144 both with every TCP option and a tag or two; what is longer has
-/// IP options or extension headers, which are rare. The largest has room for a [`Cut`] as well.
-pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS + CUT];
+/// IP options or extension headers, which are rare. The largest has room for a [`Cut`] and a
+/// hardware time as well.
+pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS + CUT + HARDWARE_TIME];
 
 /// Which way the packet passed the interface.
 #[repr(u8)]
@@ -45,7 +46,8 @@ pub struct RecordHeader {
     pub wire_len: u32,
     /// Index of the interface.
     pub ifindex: u32,
-    /// How many header bytes follow this header, or the [`Cut`] behind it; the record may be longer.
+    /// How many header bytes follow this header, or what `flags` put between them; the record may
+    /// be longer.
     pub header_len: u16,
     /// Where in the packet the IP header begins.
     pub l3_offset: u16,
@@ -74,6 +76,13 @@ pub const FLAG_AT_HOME: u8 = 1;
 /// [`RecordHeader::flags`]: the packet's headers are longer than the record keeps. A [`Cut`] precedes
 /// their bytes, as these may end before what it tells.
 pub const FLAG_TRUNCATED: u8 = 2;
+
+/// [`RecordHeader::flags`]: the NIC's time precedes the header bytes, behind a [`Cut`] when there is
+/// one: nanoseconds as a `u64`, 0 when the NIC told none.
+pub const FLAG_HARDWARE_TIME: u8 = 4;
+
+/// Bytes of that time.
+pub const HARDWARE_TIME: usize = size_of::<u64>();
 
 /// Whose a packet is whose headers are cut, and what of TCP the daemon needs.
 #[repr(C)]
@@ -118,7 +127,8 @@ const _: () = {
 pub struct Record<const N: usize> {
     /// The fixed part.
     pub header: RecordHeader,
-    /// A [`Cut`] when there is one; the packet's header bytes; what lies past them is unspecified.
+    /// A [`Cut`] and a hardware time when there are; the packet's header bytes; what lies past them
+    /// is unspecified.
     pub bytes: [u8; N],
 }
 
@@ -140,6 +150,8 @@ pub enum BadRecord {
 pub struct Packet<'ring> {
     /// `CLOCK_BOOTTIME` in nanoseconds.
     pub boot_ns: u64,
+    /// When the NIC saw it, by the NIC's own clock, in nanoseconds; kept when it was asked for.
+    pub hardware_ns: Option<u64>,
     /// Bytes that the packet had on the wire, without a tag that was stripped.
     pub wire_len: u32,
     /// Index of the interface.
@@ -198,6 +210,16 @@ impl<'ring> Packet<'ring> {
         } else {
             (None, rest)
         };
+        let (hardware_ns, bytes) = if header[28] & FLAG_HARDWARE_TIME != 0 {
+            let time = bytes.split_first_chunk::<HARDWARE_TIME>();
+            let (time, bytes) = time.ok_or(BadRecord::Short)?;
+            (
+                Some(u64::from_ne_bytes(*time)).filter(|&time| time != 0),
+                bytes,
+            )
+        } else {
+            (None, bytes)
+        };
         let header_len = usize::from(u16_at(header, 16));
         let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
         let (l3_offset, l4_offset) = (u16_at(header, 18), u16_at(header, 20));
@@ -210,6 +232,7 @@ impl<'ring> Packet<'ring> {
         let vlan_protocol = u16_at(header, 24);
         Ok(Self {
             boot_ns: u64::from_ne_bytes(chunk(header, 0)),
+            hardware_ns,
             wire_len: u32::from_ne_bytes(chunk(header, 8)),
             ifindex: u32::from_ne_bytes(chunk(header, 12)),
             direction: match header[26] {

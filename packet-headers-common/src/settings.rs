@@ -47,6 +47,11 @@ pub const HEADER_BYTES: &str = "HEADER_BYTES";
 /// Global `u8`: not 0 when TCP inside of a tunnel is captured.
 pub const DECAPSULATE: &str = "DECAPSULATE";
 
+/// Global `u8`: not 0 when records tell the NIC's time of their packet.
+///
+/// A classifier can read it since Linux 5.16.
+pub const HARDWARE_CLOCK: &str = "HARDWARE_CLOCK";
+
 /// Map: array of bytes, one for each port: [`INCLUDED`], [`EXCLUDED`], both or 0.
 pub const PORTS: &str = "PORTS";
 /// A port that `--port` names.

@@ -9,14 +9,16 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
 use packet_headers_common::record::{
-    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_TRUNCATED, RECORD_HEADER, Record,
+    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_HARDWARE_TIME, FLAG_TRUNCATED, HARDWARE_TIME,
+    RECORD_HEADER, Record,
 };
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes, Headers};
 
 use crate::Place;
-use crate::maps::{HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::skb::Frame;
 
 const SMALL: usize = CLASSES[0];
 const MEDIUM: usize = CLASSES[1];
@@ -38,7 +40,7 @@ pub(crate) enum Kept {
 #[inline(always)]
 pub(crate) fn emit(
     ctx: &TcContext,
-    packet: &impl Bytes,
+    packet: &impl Frame,
     headers: &Headers,
     place: &Place,
     lane: Lane,
@@ -51,12 +53,24 @@ pub(crate) fn emit(
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
     let mut header = fixed_part(ctx, headers, place, lane);
     let limit = HEADER_BYTES.load() as usize;
-    let (outcome, kept) = if headers.end > limit {
+    let (cut, kept) = if headers.end > limit {
         header.header_len = limit as u16;
         header.flags |= FLAG_TRUNCATED;
-        (part(ctx, packet, ring, &header, headers), Kept::Part)
+        (Some(cut(packet, headers)?), Kept::Part)
     } else {
-        (whole(ctx, ring, &header), Kept::Whole)
+        (None, Kept::Whole)
+    };
+    let outcome = if HARDWARE_CLOCK.load() == 0 {
+        put(ctx, ring, &header, cut.as_ref(), None)
+    } else {
+        header.flags |= FLAG_HARDWARE_TIME;
+        put(
+            ctx,
+            ring,
+            &header,
+            cut.as_ref(),
+            Some(packet.hardware_time()),
+        )
     };
     match outcome {
         Ok(()) => Ok(kept),
@@ -65,41 +79,44 @@ pub(crate) fn emit(
     }
 }
 
+/// What of the headers a record has to tell that may lie beyond its bytes.
 #[inline(always)]
-fn whole(ctx: &TcContext, ring: &PacketRing, header: &RecordHeader) -> Result<(), Refusal> {
-    let length = usize::from(header.header_len);
-    if length <= SMALL {
-        record::<SMALL>(ctx, ring, header, None)
-    } else if length <= MEDIUM {
-        record::<MEDIUM>(ctx, ring, header, None)
-    } else if length <= LARGE {
-        record::<LARGE>(ctx, ring, header, None)
-    } else {
-        record::<LARGEST>(ctx, ring, header, None)
-    }
-}
-
-/// A record of less than all headers.
-#[inline(always)]
-fn part(
-    ctx: &TcContext,
-    packet: &impl Bytes,
-    ring: &PacketRing,
-    header: &RecordHeader,
-    headers: &Headers,
-) -> Result<(), Refusal> {
-    let tcp: [u8; 14] = packet.read(headers.l4).ok_or(Refusal::CopyFailed)?;
-    let cut = Cut {
+fn cut(packet: &impl Bytes, headers: &Headers) -> Result<Cut, Counter> {
+    let tcp: [u8; 14] = packet.read(headers.l4).ok_or(Counter::CopyFailed)?;
+    Ok(Cut {
         key: headers.key,
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
         tcp_flags: tcp[13],
         from_low: headers.from_low.into(),
         reserved: 0,
-    };
-    if usize::from(header.header_len) <= LARGE - CUT {
-        record::<LARGE>(ctx, ring, header, Some(&cut))
+    })
+}
+
+#[inline(always)]
+fn put(
+    ctx: &TcContext,
+    ring: &PacketRing,
+    header: &RecordHeader,
+    cut: Option<&Cut>,
+    time: Option<u64>,
+) -> Result<(), Refusal> {
+    let length = usize::from(header.header_len);
+    if cut.is_some() {
+        return if length <= LARGE - CUT - HARDWARE_TIME {
+            record::<LARGE>(ctx, ring, header, cut, time)
+        } else {
+            record::<LARGEST>(ctx, ring, header, cut, time)
+        };
+    }
+    let more = if time.is_some() { HARDWARE_TIME } else { 0 };
+    if length + more <= SMALL {
+        record::<SMALL>(ctx, ring, header, None, time)
+    } else if length + more <= MEDIUM {
+        record::<MEDIUM>(ctx, ring, header, None, time)
+    } else if length + more <= LARGE {
+        record::<LARGE>(ctx, ring, header, None, time)
     } else {
-        record::<LARGEST>(ctx, ring, header, Some(&cut))
+        record::<LARGEST>(ctx, ring, header, None, time)
     }
 }
 
@@ -173,6 +190,7 @@ fn record<const N: usize>(
     ring: &PacketRing,
     header: &RecordHeader,
     cut: Option<&Cut>,
+    time: Option<u64>,
 ) -> Result<(), Refusal> {
     let Some(mut entry) = ring.reserve_untyped::<Record<N>>(0) else {
         return Err(Refusal::RingFull);
@@ -187,6 +205,14 @@ fn record<const N: usize>(
             // SAFETY: the classes of cut records have room for it behind the header, aligned to 8.
             unsafe { behind.cast::<Cut>().write(*cut) };
             (behind.wrapping_add(CUT), N - CUT)
+        }
+    };
+    let (bytes, room) = match time {
+        None => (bytes, room),
+        Some(time) => {
+            // SAFETY: the class has room for it, and what precedes it is whole words of 8 bytes.
+            unsafe { bytes.cast::<u64>().write(time) };
+            (bytes.wrapping_add(HARDWARE_TIME), room - HARDWARE_TIME)
         }
     };
     // The compiler knows that the length fits, and would leave out the check by which the verifier

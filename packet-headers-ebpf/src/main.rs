@@ -36,12 +36,12 @@ use aya_ebpf::macros::{classifier, sock_ops, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext, TcContext};
 use aya_log_ebpf::warn;
 use packet_headers_common::{Counter, Direction, LinkType};
-use packet_headers_ebpf::parse::{Bytes, parse_through};
+use packet_headers_ebpf::parse::parse_through;
 
 use crate::admit::admit;
 use crate::emit::{Kept, emit};
 use crate::maps::{DECAPSULATE, LAST_LOG, PACKET_COUNTERS};
-use crate::skb::Skb;
+use crate::skb::{Frame, Skb};
 
 /// Packets received by an interface whose packets begin with an Ethernet header.
 #[classifier]
@@ -97,7 +97,7 @@ fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
 
 /// Each packet is counted twice: once as seen, once by what became of it.
 #[inline(always)]
-fn account(ctx: &TcContext, packet: &impl Bytes, direction: Direction, link: LinkType) {
+fn account(ctx: &TcContext, packet: &impl Frame, direction: Direction, link: LinkType) {
     let Some(counters) = PACKET_COUNTERS.get_ptr_mut(0) else {
         return;
     };
@@ -122,7 +122,7 @@ fn account(ctx: &TcContext, packet: &impl Bytes, direction: Direction, link: Lin
 #[inline(always)]
 fn take(
     ctx: &TcContext,
-    packet: &impl Bytes,
+    packet: &impl Frame,
     direction: Direction,
     link: LinkType,
 ) -> Result<Kept, Counter> {

@@ -39,6 +39,9 @@ pub(crate) static HEADER_BYTES: Global<u32> = Global::new(MAX_HEADERS as u32);
 #[unsafe(no_mangle)]
 pub(crate) static DECAPSULATE: Global<u8> = Global::new(0);
 
+#[unsafe(no_mangle)]
+pub(crate) static HARDWARE_CLOCK: Global<u8> = Global::new(0);
+
 /// Named connections; the daemon sets how many there may be. Memory is taken as they come.
 #[btf_map]
 pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC as usize }> =

@@ -7,6 +7,12 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET};
 
+/// A packet, as a kind of program has it.
+pub(crate) trait Frame: Bytes {
+    /// When the NIC saw it, by the NIC's clock; 0 when that is not known.
+    fn hardware_time(&self) -> u64;
+}
+
 /// A classifier's packet.
 pub(crate) struct Skb<'a>(pub(crate) &'a TcContext);
 
@@ -40,5 +46,13 @@ impl Bytes for Skb<'_> {
         };
         // SAFETY: all N bytes were written.
         (copied == 0).then(|| unsafe { bytes.assume_init() })
+    }
+}
+
+impl Frame for Skb<'_> {
+    #[inline(always)]
+    fn hardware_time(&self) -> u64 {
+        // SAFETY: the context is valid while a classifier runs; who asks for it has Linux 5.16.
+        unsafe { (*self.0.skb.skb).hwtstamp }
     }
 }

@@ -10,6 +10,7 @@ use packet_headers_common::{Direction, LinkType};
 use packet_headers_ebpf::parse::Bytes;
 
 use crate::maps::INTERFACES;
+use crate::skb::Frame;
 
 /// `PACKET_OUTGOING` of linux/if_packet.h.
 const PACKET_OUTGOING: u32 = 4;
@@ -43,6 +44,14 @@ const RAW_IP: u8 = LinkType::RawIp as u8;
 
 /// A packet that is read by the kernel's helper.
 struct Loaded<'a>(&'a TcContext);
+
+impl Frame for Loaded<'_> {
+    /// A socket filter may not look at it.
+    #[inline(always)]
+    fn hardware_time(&self) -> u64 {
+        0
+    }
+}
 
 impl Bytes for Loaded<'_> {
     #[inline(always)]

@@ -160,6 +160,8 @@ impl FileIssue {
 pub struct Accounts {
     /// Records taken from the rings.
     pub received: AtomicU64,
+    /// Of them, those with a NIC's time that is too far from ours: they have the kernel's.
+    pub hardware_clock_off: AtomicU64,
     /// Packets in published files.
     pub written: AtomicU64,
     /// Packets in memory or in a partial file.

@@ -109,6 +109,10 @@ pub struct Arguments {
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     decapsulate: bool,
 
+    /// Whose clock tells when packets passed
+    #[arg(long, value_enum, default_value_t = Timestamp::Software)]
+    timestamp: Timestamp,
+
     /// Memory for everything that grows with traffic
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     maxheap: ByteSize,
@@ -167,6 +171,14 @@ enum Direction {
     Incoming,
     /// Connections that were begun here
     Outgoing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Timestamp {
+    /// The kernel's, when the packet passes the interface
+    Software,
+    /// The NIC's, for packets that it stamped and while its clock is set by the system's
+    Hardware,
 }
 
 /// One reader is enough for so many CPUs: it takes a packet in a fraction of the time in which one
@@ -236,6 +248,7 @@ impl Arguments {
             every_netns: self.netns == Namespaces::All,
             existing: self.existing,
             decapsulate: self.decapsulate,
+            hardware_clock: self.timestamp == Timestamp::Hardware,
             timing: Timing {
                 uuid_wait: self.uuidwaitduration,
                 capture: self.captureduration,
@@ -330,9 +343,15 @@ mod tests {
         assert_eq!(config.sizes.ring, 8 << 20);
         assert!(!config.existing);
         assert_eq!((config.sizes.headers, config.decapsulate), (1024, false));
-        let config = parse(&["--maxheadersize=64", "--decapsulate"]).unwrap();
+        let config = parse(&[
+            "--maxheadersize=64",
+            "--decapsulate",
+            "--timestamp=hardware",
+        ])
+        .unwrap();
         let config = config.into_config().unwrap();
         assert_eq!((config.sizes.headers, config.decapsulate), (64, true));
+        assert!(config.hardware_clock);
         let config = parse(&["--net=10.0.0.0/8", "--net", "2001:db8::/32", "--port=443"]).unwrap();
         let filters = config.into_config().unwrap().filters;
         assert_eq!(filters.nets.len(), 2);

@@ -38,6 +38,10 @@ pub struct WallClock {
 /// How often the pair of clocks is read for one sample; the closest pair counts.
 const READS: usize = 3;
 
+/// How far a NIC's time may be from ours, in nanoseconds: a second. Packets wait less than that
+/// between the NIC and us; TAI, which NICs' clocks run on by default, is 37 seconds ahead.
+const MAX_HARDWARE_DISTANCE: u64 = 1_000_000_000;
+
 impl WallClock {
     /// Reads both clocks.
     #[must_use]
@@ -59,6 +63,13 @@ impl WallClock {
     #[must_use]
     pub const fn wall(&self, at: BootNanos) -> WallNanos {
         WallNanos(at.0.saturating_add_signed(self.offset))
+    }
+
+    /// The time that a NIC told of a packet which passed at `passed`, if it is to be believed: nobody
+    /// may have set the NIC's clock, or set it to another time scale.
+    #[must_use]
+    pub fn hardware(passed: WallNanos, told: u64) -> Option<WallNanos> {
+        (told.abs_diff(passed.0) <= MAX_HARDWARE_DISTANCE).then_some(WallNanos(told))
     }
 
     /// The boot time of a wall time.
@@ -102,6 +113,15 @@ mod tests {
         assert_eq!(clock.boot(clock.wall(now)), now);
         let wall = nanos(ClockId::Realtime);
         assert!(wall.abs_diff(clock.wall(now).0) < 1_000_000_000);
+    }
+
+    #[test]
+    fn a_nic_is_believed_when_it_is_near() {
+        let passed = WallNanos(1_700_000_000_000_000_000);
+        let told = passed.0 - 5_000;
+        assert_eq!(WallClock::hardware(passed, told), Some(WallNanos(told)));
+        assert_eq!(WallClock::hardware(passed, passed.0 + 37_000_000_000), None);
+        assert_eq!(WallClock::hardware(passed, 1), None);
     }
 
     #[test]

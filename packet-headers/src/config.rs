@@ -31,6 +31,8 @@ pub struct Config {
     pub existing: bool,
     /// Whether TCP inside of tunnels is captured.
     pub decapsulate: bool,
+    /// Whether the NIC's clock tells packets' times, where it does.
+    pub hardware_clock: bool,
     /// How long things last.
     pub timing: Timing,
     /// How much there may be.

@@ -172,7 +172,20 @@ fn load_options(config: &Config) -> LoadOptions {
         filters: filters::bits(&config.filters),
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,
+        hardware_clock: hardware_clock(config),
     }
+}
+
+/// Whether the NIC's times are asked for, and the kernel shows them to the programs.
+fn hardware_clock(config: &Config) -> bool {
+    let shown = requirements::kernel_is_at_least(5, 16);
+    if config.hardware_clock && !shown {
+        tracing::warn!(
+            "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets \
+             have the kernel's times"
+        );
+    }
+    config.hardware_clock && shown
 }
 
 /// The network namespace whose sockets the kernel source is to tell of: ours, or all.

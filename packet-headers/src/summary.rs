@@ -69,8 +69,13 @@ impl fmt::Display for Summary<'_> {
         )?;
         line(out, "discarded", self.discards())?;
         let cut = Counter::HeadersTruncated;
-        line(out, "records", [(cut.name(), self.kernel.get(cut))])?;
         let accounts = self.accounts;
+        let off = accounts.hardware_clock_off.load(Ordering::Relaxed);
+        let records = [
+            (cut.name(), self.kernel.get(cut)),
+            ("hardware_clock_off", off),
+        ];
+        line(out, "records", records)?;
         let connections = [
             ("opened", accounts.opened.load(Ordering::Relaxed)),
             ("closed", accounts.closed.load(Ordering::Relaxed)),

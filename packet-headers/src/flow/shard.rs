@@ -92,7 +92,7 @@ impl Shard {
     /// before and after it. Whether there may be more.
     fn drain(&mut self, clock: &WallClock, events: &mut VecDeque<FlowEvent>) -> bool {
         let Self { ring, table, .. } = self;
-        let (mut held, mut bad) = (0u64, 0u64);
+        let (mut held, mut bad, mut unbelieved) = (0u64, 0u64, 0u64);
         let mut refused = [0u64; Discard::ALL.len()];
         let received = ring.drain(BATCH, |item| {
             let Ok(packet) = Packet::parse(item) else {
@@ -103,7 +103,14 @@ impl Shard {
             while let Some(event) = events.pop_front_if(|event| event.at() < at) {
                 table.on_event(event);
             }
-            match table.on_packet(&packet, clock.wall(at)) {
+            let mut time = clock.wall(at);
+            if let Some(told) = packet.hardware_ns {
+                match WallClock::hardware(time, told) {
+                    Some(told) => time = told,
+                    None => unbelieved += 1,
+                }
+            }
+            match table.on_packet(&packet, time) {
                 Ok(()) => held += 1,
                 Err(reason) => refused[reason as usize] += 1,
             }
@@ -111,6 +118,9 @@ impl Shard {
         let accounts = &self.accounts;
         accounts.held.fetch_add(held, Ordering::Relaxed);
         accounts.discards.add(Discard::BadRecord, bad);
+        accounts
+            .hardware_clock_off
+            .fetch_add(unbelieved, Ordering::Relaxed);
         for (&reason, packets) in Discard::ALL.iter().zip(refused) {
             accounts.discards.add(reason, packets);
         }

@@ -40,6 +40,8 @@ pub struct LoadOptions {
     pub header_bytes: u32,
     /// Whether TCP inside of tunnels is captured.
     pub decapsulate: bool,
+    /// Whether records tell the NIC's time: Linux 5.16 and later.
+    pub hardware_clock: bool,
 }
 
 /// Which programs a run needs: others may need privileges that it does not.
@@ -111,6 +113,11 @@ impl Programs {
             .override_global(settings::FILTERS, &options.filters, true)
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
+            .override_global(
+                settings::HARDWARE_CLOCK,
+                &u8::from(options.hardware_clock),
+                true,
+            )
             .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
             .context("loading the eBPF object into the kernel")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use packet_headers_common::record::{MAX_HEADERS, RECORD_HEADER};
+use packet_headers_common::record::{CLASSES, RECORD_HEADER};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
@@ -88,7 +88,7 @@ impl PacketReader {
         Ok(Self {
             admitted,
             candidate: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER + MAX_HEADERS),
+            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[3]),
         })
     }
 

@@ -173,6 +173,7 @@ pub(super) mod tests {
     pub(in crate::store) fn packet(headers: &[u8], vlan: Option<(u16, u16)>) -> Packet<'_> {
         Packet {
             boot_ns: 0,
+            hardware_ns: None,
             wire_len: 1514,
             ifindex: 3,
             direction: Direction::Egress,

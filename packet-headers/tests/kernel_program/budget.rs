@@ -1,5 +1,7 @@
 //! How much of the verifier's patience the programs take, and how long they are.
 
+use packet_headers::config::Filters;
+
 use crate::kernel::Kernel;
 
 /// The kernel gives up after a million (`BPF_COMPLEXITY_LIMIT_INSNS`); older verifiers see fewer
@@ -10,6 +12,12 @@ const MAX_VERIFIED: u32 = 100_000;
 fn the_verifier_is_soon_convinced() {
     hold(Kernel::new(), "plain");
     hold(Kernel::decapsulating(), "decapsulating");
+    let all = Kernel::load(&Filters::default(), |options| {
+        options.decapsulate = true;
+        options.hardware_clock = true;
+        options.filters = u8::MAX;
+    });
+    hold(all, "everything");
 }
 
 fn hold(mut kernel: Kernel, setting: &str) {

@@ -35,6 +35,7 @@ pub(crate) struct Taken {
     pub(crate) offsets: [u16; 2],
     pub(crate) truncated: bool,
     pub(crate) segments: u16,
+    pub(crate) hardware_ns: Option<u64>,
     pub(crate) key: FlowKey,
     pub(crate) source_port: u16,
     pub(crate) sequence: u32,
@@ -72,6 +73,7 @@ impl Kernel {
             filters: filters::bits(filters),
             header_bytes: MAX_HEADERS as u32,
             decapsulate: false,
+            hardware_clock: false,
         };
         change(&mut options);
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
@@ -127,6 +129,7 @@ impl Kernel {
                 offsets: [packet.l3_offset, packet.l4_offset],
                 truncated: packet.truncated,
                 segments: packet.segments,
+                hardware_ns: packet.hardware_ns,
                 key: packet.key(),
                 source_port: packet.source.port(),
                 sequence: packet.sequence,
@@ -158,7 +161,7 @@ impl Kernel {
         assert_eq!(taken.headers, frame[..headers]);
         assert_eq!(taken.wire_len, frame.len() as u32);
         assert!(!taken.truncated);
-        assert_eq!(taken.segments, 1);
+        assert_eq!((taken.segments, taken.hardware_ns), (1, None));
     }
 
     /// Runs a frame that must be counted, not captured.

@@ -21,6 +21,7 @@ fn cut(frame: &[u8], kept: usize, offsets: [u16; 2], key: FlowKey) -> Taken {
         offsets,
         truncated: true,
         segments: 1,
+        hardware_ns: None,
         key,
         source_port: 50_000,
         sequence: 7,

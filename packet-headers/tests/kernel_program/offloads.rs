@@ -1,14 +1,16 @@
-//! What a NIC splits or merges: one packet here, several on the wire.
+//! What a NIC does: it splits and merges packets, and tells when it saw them.
 
+use packet_headers::config::Filters;
 use packet_headers_common::Counter;
 
-use crate::frames::{PAYLOAD, frame_v4, frame_v6};
+use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
 use crate::kernel::Kernel;
 
 /// Bytes of the kernel's `struct __sk_buff`, and where in it the fields are.
 const CONTEXT: usize = 192;
 const GSO_SEGS: usize = 164;
 const GSO_SIZE: usize = 176;
+const HWTSTAMP: usize = 184;
 
 fn context(segments: u32, size: u32) -> [u8; CONTEXT] {
     let mut context = [0; CONTEXT];
@@ -38,4 +40,44 @@ fn a_packet_tells_for_how_many_it_stands() {
             assert_eq!(record.wire_len, frame.len() as u32);
         }
     }
+}
+
+#[test]
+fn the_nic_s_time_is_told_when_it_is_asked_for() {
+    const TIME: u64 = 1_700_000_000_123_456_789;
+    let mut context = context(0, 0);
+    let plain = frame_v6(PAYLOAD);
+    let with = |units| with_extensions(&plain, &[(60, extension(units))]);
+    // Every class of record, whole and cut, at its bounds.
+    let frames = [
+        (frame_v4(&[], PAYLOAD), 54),
+        (plain.clone(), 74),
+        (with(1), 82),
+        (with(2), 90),
+        (with(8), 138),
+        (with(9), 146),
+        (with(118), 1018),
+        (with(119), 1026),
+    ];
+    for header_bytes in [64, 88, 89, 1023, 1024] {
+        let mut kernel = Kernel::load(&Filters::default(), |options| {
+            options.hardware_clock = true;
+            options.header_bytes = header_bytes;
+        });
+        for (frame, end) in &frames {
+            let kept = header_bytes.min(*end) as usize;
+            for (time, want) in [(TIME, Some(TIME)), (0, None)] {
+                context[HWTSTAMP..HWTSTAMP + 8].copy_from_slice(&time.to_ne_bytes());
+                let outcome = kernel.run_with("ph_eth_ingress", frame, Some(&context));
+                let record = outcome.record.expect("a record");
+                assert_eq!(record.hardware_ns, want);
+                assert_eq!(record.headers, frame[..kept]);
+                assert_eq!(record.truncated, *end > header_bytes);
+                assert_eq!((record.sequence, record.source_port), (7, 50_000));
+            }
+        }
+    }
+    context[HWTSTAMP..HWTSTAMP + 8].copy_from_slice(&TIME.to_ne_bytes());
+    let unasked = Kernel::new().run_with("ph_eth_ingress", &plain, Some(&context));
+    assert_eq!(unasked.record.expect("a record").hardware_ns, None);
 }

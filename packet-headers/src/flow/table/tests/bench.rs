@@ -103,6 +103,7 @@ impl Bench {
         let headers = number.to_be_bytes().repeat(LENGTH / 4);
         let packet = Packet {
             boot_ns: at(self.now).0,
+            hardware_ns: None,
             wire_len: 1500,
             ifindex: self.interface,
             direction: Direction::Ingress,
