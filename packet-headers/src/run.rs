@@ -45,7 +45,12 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: Config) -> Result<()> {
-    let method = AttachMethod::choose(config.attach, config.source.watches_sockets())?;
+    let watches_sockets = config.source.watches_sockets();
+    let method = AttachMethod::choose(config.attach, watches_sockets)?;
+    if watches_sockets {
+        // Found here, before anything is attached.
+        requirements::cgroup2_root()?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

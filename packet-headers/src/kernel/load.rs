@@ -131,6 +131,10 @@ impl Programs {
     }
 
     /// Shows the programs that are needed to the verifier.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the object has programs of three kinds"
+    )]
     fn verify(&mut self, needed: Needed) -> Result<()> {
         for (name, program) in self.ebpf.programs_mut() {
             let loaded = match program {

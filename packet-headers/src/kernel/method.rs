@@ -38,24 +38,24 @@ impl AttachMethod {
     pub fn choose(asked: Option<Self>, watches_sockets: bool) -> Result<Self> {
         requirements::check_kernel()?;
         let own = Capabilities::own()?;
-        let method = asked.unwrap_or_else(|| Self::best(own, watches_sockets));
+        // Without the privilege the kernel would not say.
+        let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
+        let method = asked.unwrap_or_else(|| Self::best(own, watches_sockets, has_tcx));
         own.need(method.needs(watches_sockets))?;
         ensure!(
-            method != Self::Tcx || has_tcx(),
+            method != Self::Tcx || has_tcx,
             "this kernel has no TCX links (Linux 6.6 has): use --attach netlink"
         );
         Ok(method)
     }
 
-    /// Of what is permitted; what a TC program needs when nothing is.
-    fn best(own: Capabilities, watches_sockets: bool) -> Self {
-        if own.need(Self::Socket.needs(watches_sockets)).is_ok() && !own.have(Capability::NetAdmin)
-        {
-            Self::Socket
-        } else if own.have(Capability::NetAdmin) && has_tcx() {
-            Self::Tcx
-        } else {
-            Self::Netlink
+    /// The best of what is permitted; of what is not, what can do most.
+    fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> Self {
+        let permitted = |method: &Self| own.need(method.needs(watches_sockets)).is_ok();
+        match (has_tcx, permitted(&Self::Netlink)) {
+            (true, _) => Self::Tcx,
+            (false, false) if permitted(&Self::Socket) => Self::Socket,
+            (false, _) => Self::Netlink,
         }
     }
 
@@ -85,4 +85,32 @@ fn has_tcx() -> bool {
     // Loopback is everywhere.
     let asked = SchedClassifier::query_tcx("lo", TcAttachType::Ingress);
     requirements::kernel_is_at_least(6, 6) && !matches!(asked, Err(ProgramError::SyscallError(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADMIN: &str = "CapEff:\t000000c000001000\n";
+    const RAW: &str = "CapEff:\t000000c000002000\n";
+    const NONE: &str = "CapEff:\t0000000000000000\n";
+
+    fn best(status: &str, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
+        let own = Capabilities::parse(status).unwrap();
+        AttachMethod::best(own, watches_sockets, has_tcx)
+    }
+
+    #[test]
+    fn the_best_is_what_the_kernel_has_and_permits() {
+        assert_eq!(best(ADMIN, true, true), AttachMethod::Tcx);
+        assert_eq!(best(ADMIN, true, false), AttachMethod::Netlink);
+        assert_eq!(best(RAW, false, false), AttachMethod::Socket);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_of_the_usual_way() {
+        // A program that watches sockets needs what TC does.
+        assert_eq!(best(RAW, true, false), AttachMethod::Netlink);
+        assert_eq!(best(NONE, false, false), AttachMethod::Netlink);
+    }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData};
 use packet_headers_common::settings;
-use rustix::net::netdevice::name_to_index;
 use rustix::net::{
     AddressFamily, Protocol, RawProtocol, RecvFlags, SocketFlags, SocketType, recv, socket_with,
 };
@@ -24,7 +23,7 @@ type Interfaces = Arc<Mutex<HashMap<MapData, u32, u8>>>;
 /// The socket, whose filter ends with it.
 #[derive(Debug)]
 pub(super) struct PacketSocket {
-    socket: OwnedFd,
+    _socket: OwnedFd,
     interfaces: Interfaces,
 }
 
@@ -59,7 +58,7 @@ impl PacketSocket {
         let mut nothing = [0; 1];
         while recv(&socket, &mut nothing, RecvFlags::TRUNC).is_ok() {}
         Ok(Self {
-            socket,
+            _socket: socket,
             interfaces: Arc::new(Mutex::new(interfaces)),
         })
     }
@@ -67,9 +66,6 @@ impl PacketSocket {
     /// Lets the program take an interface's packets, until what comes back is dropped.
     pub(super) fn show(&self, interface: &Interface) -> Result<Shown> {
         let index = interface.index;
-        // Otherwise one that has gone would be waited for.
-        let now = name_to_index(&self.socket, &interface.name);
-        now.with_context(|| format!("asking for the index of {}", interface.name))?;
         let mut map = self
             .interfaces
             .lock()

@@ -49,7 +49,8 @@ impl Capabilities {
         Self::parse(&status)
     }
 
-    fn parse(status: &str) -> Result<Self> {
+    /// Of a process's /proc/PID/status.
+    pub(super) fn parse(status: &str) -> Result<Self> {
         let effective = status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))
