@@ -1,58 +1,89 @@
 //! Whatever a packet holds, the kernel's parser stays within it, and the daemon reads in the record
 //! what the kernel read in the packet.
 //!
-//! The first byte chooses the link type.
+//! The first byte chooses the link type, whether tunnels are opened, and how much a record keeps.
 #![no_main]
 
-use kernel::parse::{Headers, parse};
+use kernel::parse::{Headers, parse_through};
 use libfuzzer_sys::fuzz_target;
-use packet_headers_common::record::{CLASSES, MAX_HEADERS, RECORD_HEADER};
+use packet_headers_common::record::{
+    CLASSES, CUT, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER,
+};
 use packet_headers_common::{LinkType, Packet};
 
 /// The kernel's parser, without the crates for kernel programs that its own crate brings.
 #[path = "../../packet-headers-ebpf/src"]
-#[allow(dead_code, reason = "the kernel programs use more of it")]
+#[allow(dead_code, unused_imports, reason = "the kernel programs use more of it")]
 mod kernel {
     pub mod parse;
+}
+
+/// What the first byte chooses.
+struct Choice {
+    link: LinkType,
+    decapsulate: bool,
+    /// How many header bytes a record may keep.
+    limit: usize,
+}
+
+impl Choice {
+    fn new(byte: u8) -> Self {
+        Self {
+            link: match byte & 1 {
+                0 => LinkType::Ethernet,
+                _ => LinkType::RawIp,
+            },
+            decapsulate: byte & 2 != 0,
+            limit: if byte & 4 == 0 { MAX_HEADERS } else { 64 },
+        }
+    }
 }
 
 fuzz_target!(|input: &[u8]| {
     // As a record, whatever it is.
     let _outcome = Packet::parse(input);
-    let Some((choice, packet)) = input.split_first() else {
+    let Some((&choice, packet)) = input.split_first() else {
         return;
     };
-    let link = match choice & 1 {
-        0 => LinkType::Ethernet,
-        _ => LinkType::RawIp,
-    };
-    let Ok(found) = parse(&packet, link) else {
+    let choice = Choice::new(choice);
+    let Ok(found) = parse_through(&packet, choice.link, choice.decapsulate) else {
         return;
     };
-    assert!(found.end <= MAX_HEADERS && found.end <= packet.len());
+    assert!(found.end <= packet.len());
     assert!(found.l3 < found.l4 && found.l4 < found.end);
-    let record = record(packet, &found, link);
+    let kept = found.end.min(choice.limit);
+    let record = record(packet, &found, &choice);
     let read = Packet::parse(&record).expect("the kernel's records are understood");
-    assert_eq!(read.headers, &packet[..found.end]);
-    assert_eq!(read.link_type, link);
+    assert_eq!(read.headers, &packet[..kept]);
+    assert_eq!(read.link_type, choice.link);
     assert_eq!(read.key(), found.key);
     assert_eq!(found.key.is_low(&read.source), found.from_low);
     assert_eq!(read.is_first_syn(), found.first_syn);
 });
 
 /// The record that the kernel would write.
-fn record(packet: &[u8], found: &Headers, link: LinkType) -> Vec<u8> {
-    let mut record = Vec::with_capacity(RECORD_HEADER + MAX_HEADERS);
+fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
+    let kept = found.end.min(choice.limit);
+    let is_cut = kept < found.end;
+    let mut record = Vec::with_capacity(RECORD_HEADER + CUT + MAX_HEADERS);
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
-    for field in [found.end as u16, found.l3 as u16, found.l4 as u16, 0, 0] {
+    for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0] {
         record.extend(field.to_ne_bytes());
     }
-    record.extend([0, link as u8, 0, 0, 0, 0]);
+    let flags = if is_cut { FLAG_TRUNCATED } else { 0 };
+    record.extend([0, choice.link as u8, flags, 0, 0, 0]);
     assert_eq!(record.len(), RECORD_HEADER);
-    record.extend(&packet[..found.end]);
-    let class = CLASSES.into_iter().find(|&class| class >= found.end);
+    if is_cut {
+        record.extend(found.key.to_bytes());
+        record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
+        record.extend([packet[found.l4 + 5], packet[found.l4 + 4]]);
+        record.extend([packet[found.l4 + 13], found.from_low.into(), 0, 0]);
+    }
+    record.extend(&packet[..kept]);
+    let length = record.len() - RECORD_HEADER;
+    let class = CLASSES.into_iter().find(|&class| class >= length);
     record.resize(RECORD_HEADER + class.expect("the largest holds it"), 0xee);
     record
 }

@@ -31,6 +31,26 @@ pub fn tshark(file: &Path, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// These fields of every packet of `file`, as tshark sees them; a field that a packet lacks is empty.
+///
+/// # Errors
+/// What tshark says, be it a warning.
+pub fn fields<const N: usize>(file: &Path, names: [&str; N]) -> Result<Vec<[String; N]>> {
+    let mut command = Command::new("tshark");
+    command.args(["-n", "-r"]).arg(file).args(["-T", "fields"]);
+    for name in names {
+        command.args(["-e", name]);
+    }
+    let (out, err) = output_of(&mut command, "tshark")?;
+    let said: Vec<_> = err.lines().filter(|line| *line != TO_ROOT).collect();
+    ensure!(said.is_empty(), "tshark warns: {said:?}");
+    let packet = |line: &str| {
+        let mut values = line.split('\t');
+        names.map(|_| values.next().unwrap_or_default().to_owned())
+    };
+    Ok(out.lines().map(packet).collect())
+}
+
 /// Reads `file` with capinfos: what its name says, nanosecond Ethernet, `count` packets in the order
 /// of time.
 ///

@@ -52,6 +52,16 @@ pub(super) fn cover(bytes: &mut [u8], disguise: &Disguise) -> Option<Payload> {
     }
 }
 
+/// Bytes of the header that [`cover`] covers first, whatever is behind them.
+pub(super) fn fixed(bytes: &[u8]) -> usize {
+    let length = match bytes.first().map(|first| first >> 4) {
+        Some(4) => IPV4,
+        Some(6) => IPV6,
+        _ => return 0,
+    };
+    if bytes.len() < length { 0 } else { length }
+}
+
 fn ipv4(bytes: &mut [u8], disguise: &Disguise) -> Option<Payload> {
     let (header, rest) = bytes.split_first_chunk_mut::<IPV4>()?;
     header[10..12].fill(0);

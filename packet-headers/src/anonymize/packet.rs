@@ -60,6 +60,8 @@ type Step = Option<(Next, usize)>;
 
 /// Covers a packet's headers.
 pub(super) fn cover(headers: &mut [u8], layers: Layers, disguise: &Disguise) {
+    // The record ends before its packet's TCP header begins.
+    let is_cut = layers.l4 > headers.len();
     let l3 = layers.l3.min(headers.len());
     let (carriers, rest) = headers.split_at_mut(l3);
     let l4 = layers.l4.saturating_sub(l3).min(rest.len());
@@ -73,7 +75,9 @@ pub(super) fn cover(headers: &mut [u8], layers: Layers, disguise: &Disguise) {
         forget(carriers, layers.link_type);
     }
     if ip::cover(network, disguise) != Some((PROTOCOL_TCP, network.len())) {
-        network.fill(0);
+        // Of a packet that is cut nothing tells whether what precedes the end was understood.
+        let kept = if is_cut { ip::fixed(network) } else { 0 };
+        network[kept..].fill(0);
     }
     tcp::cover(transport);
 }

@@ -296,3 +296,32 @@ fn an_ip_header_that_does_not_lead_to_tcp_is_zeroed() {
     assert_eq!(extension(60, &[6, 1, 1, 4, 198, 51, 100, 77]), [0; 8]);
     assert_eq!(extension(50, &[6, 0, 1, 4, 198, 51, 100, 77]), [0; 8]);
 }
+
+#[test]
+fn of_headers_that_are_cut_the_ip_header_stays_readable() {
+    let mut whole = vec![0x60, 0, 0, 0, 0, 220, 43, 57];
+    whole.extend(
+        "2001:db8:2:3:4:5:6:7"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    whole.extend(
+        "2001:db8:1::1"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    whole.extend([[6, 24, 4, 0, 0, 0, 0, 0], [0x5a; 8]].concat());
+    let layers = Layers {
+        link_type: LinkType::RawIp,
+        l3: 0,
+        l4: 240,
+    };
+    let shown = covered(&hidden_v6(), &whole, layers);
+    assert_eq!(shown[..8], whole[..8]);
+    assert!(!occurs(&[2, 0, 3, 0, 4, 0, 5], &shown));
+    assert_ne!(shown[8..40], [0; 32]);
+    assert_eq!(shown[40..], [0; 16]);
+    assert_eq!(covered(&hidden_v6(), &whole[..39], layers), [0; 39]);
+}
