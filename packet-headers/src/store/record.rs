@@ -86,8 +86,8 @@ pub(super) fn put(out: &mut BytesMut, packet: &Packet<'_>, time: WallNanos) {
     out.put_u32_ne(packet.wire_len.saturating_add(more.into()));
     out.put_u32_ne(packet.ifindex);
     out.put_u16_ne(length.saturating_add(more));
-    out.put_u16_ne(packet.l3_offset + more);
-    out.put_u16_ne(packet.l4_offset + more);
+    out.put_u16_ne(packet.l3_offset.saturating_add(more));
+    out.put_u16_ne(packet.l4_offset.saturating_add(more));
     out.put_u16_ne(packet.segments);
     out.put_u8(packet.direction as u8);
     out.put_u8(packet.link_type as u8);
@@ -260,5 +260,32 @@ pub(super) mod tests {
         want.extend(&headers[12..]);
         assert_eq!(record.headers, want);
         assert_eq!((record.wire_len, record.l3, record.l4), (1518, 18, 38));
+    }
+
+    #[test]
+    fn a_stripped_tag_is_the_outer_one() {
+        let mut headers = vec![2; 12];
+        headers.extend([0x81, 0x00, 0x00, 0x07, 0x08, 0x00]);
+        headers.extend([0x45; 40]);
+        let mut bytes = BytesMut::new();
+        let outer = packet(&headers, Some((0x88a8, 0x0064)));
+        put(&mut bytes, &outer, WallNanos(5));
+        let (record, _) = first(&bytes).unwrap();
+        let tags = [0x88, 0xa8, 0x00, 0x64, 0x81, 0x00, 0x00, 0x07, 0x08, 0x00];
+        assert_eq!(record.headers, [&[2; 12], &tags[..], &[0x45; 40]].concat());
+    }
+
+    #[test]
+    fn offsets_behind_the_bytes_of_a_cut_record_are_kept() {
+        let mut bytes = BytesMut::new();
+        let cut = Packet {
+            truncated: true,
+            l4_offset: u16::MAX,
+            ..packet(&[9; 64], Some((0x8100, 7)))
+        };
+        put(&mut bytes, &cut, WallNanos(5));
+        let (record, _) = first(&bytes).unwrap();
+        assert_eq!((record.l3, record.l4), (18, 65_535));
+        assert_eq!(record.headers.len(), 68);
     }
 }
