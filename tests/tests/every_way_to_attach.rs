@@ -1,15 +1,20 @@
 //! Promise: however the programs get to packets, files are the same: a TCX link, a TC filter, and a
 //! packet socket, which needs no more than to read packets.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
 use end_to_end::kernel::{Inventory, qdiscs};
 use end_to_end::launch::Launch;
 use end_to_end::netns::{self, Lab, Namespace, WAN};
 use end_to_end::pair::Pair;
+use end_to_end::process::output_of;
+use end_to_end::refusal::{one_line, refused};
 use end_to_end::tcpdump::Tcpdump;
 use end_to_end::tcpinfo::{self, StandIn};
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use tempfile::TempDir;
 
 /// Fifty connections of every kind beside tcpdump, by a daemon that `start` starts.
 fn capture_and_compare(
@@ -92,6 +97,39 @@ fn by_filters_of_the_clsact_qdisc() -> Result<()> {
 fn by_a_packet_socket() -> Result<()> {
     let stopped = by("socket")?;
     ensure!(stopped.transcript.contains("by a packet socket"));
+    Ok(())
+}
+
+/// Gives the place of our filter at [`WAN`] to another kind of filter.
+fn occupy(lab: &Lab) -> Result<()> {
+    let tc = |line: &str| {
+        let mut command = Command::new("tc");
+        command.args(["-n", lab.host.name()]).args(line.split(' '));
+        output_of(&mut command, "iproute2").map(drop)
+    };
+    tc(&format!("qdisc add dev {WAN} clsact"))?;
+    let matches_all = "protocol all u32 match u32 0 0";
+    tc(&format!(
+        "filter add dev {WAN} ingress prio 1 {matches_all}"
+    ))
+}
+
+#[test]
+fn where_another_owns_the_hook_the_error_says_what_can_be_done() -> Result<()> {
+    let lab = Lab::new()?;
+    occupy(&lab)?;
+    let before = qdiscs(&lab.host)?;
+    let home = TempDir::new()?;
+    let mut command = Command::new(executable()?);
+    command.args(["--attach", "netlink", "--interface", WAN]);
+    command.arg("--datadir").arg(home.path().join("captures"));
+    let lines = refused(&lab, &mut command, 1)?;
+    one_line(&lines, &[WAN, "--attach socket"])?;
+    assert_eq!(qdiscs(&lab.host)?, before);
+    let flags = ["--flow-source=kernel", "--attach=socket"];
+    let start = || Daemon::start(&lab, &flags);
+    capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    assert_eq!(qdiscs(&lab.host)?, before);
     Ok(())
 }
 

@@ -85,22 +85,21 @@ impl Attacher {
         program: &str,
         direction: TcAttachType,
     ) -> Result<SchedClassifierLink> {
-        let options = match self.method {
-            AttachMethod::Tcx => TcAttachOptions::TcxOrder(match direction {
+        let options = if self.method == AttachMethod::Tcx {
+            TcAttachOptions::TcxOrder(match direction {
                 TcAttachType::Egress => LinkOrder::last(),
                 TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
-            }),
-            AttachMethod::Netlink | AttachMethod::Socket => {
-                // What an earlier run left behind when it was killed; it bears our name.
-                if qdisc_detach_program(interface, direction, program).is_ok() {
-                    tracing::info!("{interface}: removed the {program} of an earlier run");
-                }
-                TcAttachOptions::Netlink(NlOptions {
-                    priority: NETLINK_PRIORITY,
-                    handle: NETLINK_HANDLE,
-                    ..NlOptions::default()
-                })
+            })
+        } else {
+            // What an earlier run left behind when it was killed; it bears our name.
+            if qdisc_detach_program(interface, direction, program).is_ok() {
+                tracing::info!("{interface}: removed the {program} of an earlier run");
             }
+            TcAttachOptions::Netlink(NlOptions {
+                priority: NETLINK_PRIORITY,
+                handle: NETLINK_HANDLE,
+                ..NlOptions::default()
+            })
         };
         let program = self.programs.classifier(program)?;
         let link = program.attach_with_options(interface, direction, options)?;
