@@ -6,14 +6,16 @@
 
 use kernel::parse::{Headers, parse_through};
 use libfuzzer_sys::fuzz_target;
-use packet_headers_common::record::{
-    CLASSES, CUT, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER,
-};
+use packet_headers_common::record::{CLASSES, CUT, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER};
 use packet_headers_common::{LinkType, Packet};
 
 /// The kernel's parser, without the crates for kernel programs that its own crate brings.
 #[path = "../../packet-headers-ebpf/src"]
-#[allow(dead_code, unused_imports, reason = "the kernel programs use more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the kernel programs use more of it"
+)]
 mod kernel {
     pub mod parse;
 }
