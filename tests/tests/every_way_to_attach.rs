@@ -2,6 +2,7 @@
 //! packet socket, which needs no more than to read packets.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
@@ -14,6 +15,7 @@ use end_to_end::refusal::{one_line, refused};
 use end_to_end::tcpdump::Tcpdump;
 use end_to_end::tcpinfo::{self, StandIn};
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// Fifty connections of every kind beside tcpdump, by a daemon that `start` starts.
@@ -97,6 +99,23 @@ fn by_filters_of_the_clsact_qdisc() -> Result<()> {
 fn by_a_packet_socket() -> Result<()> {
     let stopped = by("socket")?;
     ensure!(stopped.transcript.contains("by a packet socket"));
+    Ok(())
+}
+
+#[test]
+fn filters_that_a_killed_daemon_left_are_replaced() -> Result<()> {
+    let lab = Lab::new()?;
+    let flags = ["--flow-source=kernel", "--attach=netlink"];
+    let mut killed = Daemon::start(&lab, &flags)?;
+    killed.signal(Signal::KILL)?;
+    killed.wait(Duration::from_secs(5))?;
+    let left = qdiscs(&lab.host)?;
+    ensure!(left.contains("ph_eth_ingress"), "{left}");
+    let start = || Daemon::start(&lab, &flags);
+    let stopped = capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    ensure!(stopped.transcript.contains("of an earlier run"));
+    let left = qdiscs(&lab.host)?;
+    ensure!(!left.contains("bpf"), "{left}");
     Ok(())
 }
 

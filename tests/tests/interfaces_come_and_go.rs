@@ -180,6 +180,22 @@ fn a_pattern_takes_the_names_that_match_and_waits_for_them() -> Result<()> {
 }
 
 #[test]
+fn an_interface_that_was_named_may_go_and_come_again() -> Result<()> {
+    let lab = Lab::new()?;
+    let join = || netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1);
+    join()?;
+    let (mut daemon, _, ours) = start(&lab, &["late0"])?;
+    let mut all = vec![talk(&lab, "late0", 1)?];
+    lab.host.ip(&["link", "del", "late0"])?;
+    daemon.wait_for_log(1, "detached from late0")?;
+    join()?;
+    daemon.wait_for_log(2, "attached to late0")?;
+    all.push(talk(&lab, "late0", 1)?);
+    stop_and_compare(daemon, &all)?;
+    ours.wait_until_gone()
+}
+
+#[test]
 fn on_a_host_without_an_interface_it_waits_for_one() -> Result<()> {
     let lab = Lab::new()?;
     lab.host.ip(&["link", "set", WAN, "down"])?;
