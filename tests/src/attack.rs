@@ -178,6 +178,7 @@ mod tests {
             wire_len: 54,
             captured: bytes,
             header_len: 54,
+            tcp_header_len: 20,
             from: "10.0.0.2:80".parse().unwrap(),
             to: "10.0.0.1:90".parse().unwrap(),
             sequence: 0x0102_0304,

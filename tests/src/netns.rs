@@ -146,6 +146,12 @@ pub fn second(number: u8) -> [IpAddr; 2] {
     addresses(number, 2)
 }
 
+/// A third IPv4 and IPv6 address in subnet `number`, which nobody has yet.
+#[must_use]
+pub fn third(number: u8) -> [IpAddr; 2] {
+    addresses(number, 3)
+}
+
 fn addresses(number: u8, host: u8) -> [IpAddr; 2] {
     let v6 = Ipv6Addr::new(0xfd00, 0x98, 0, u16::from(number), 0, 0, 0, u16::from(host));
     [Ipv4Addr::new(10, 98, number, host).into(), v6.into()]

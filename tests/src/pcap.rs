@@ -23,6 +23,8 @@ pub struct Packet {
     pub captured: Vec<u8>,
     /// Length of the link, IP and TCP headers, options and extension headers included.
     pub header_len: usize,
+    /// Length of the TCP header among them.
+    pub tcp_header_len: usize,
     /// Who sent it.
     pub from: SocketAddr,
     /// Who was to receive it.
@@ -62,6 +64,7 @@ impl Packet {
             wire_len,
             captured: data.to_vec(),
             header_len: link + tags + net.header_len() + tcp.header_len(),
+            tcp_header_len: tcp.header_len(),
             from: SocketAddr::new(from, tcp.source_port),
             to: SocketAddr::new(to, tcp.destination_port),
             sequence: tcp.sequence_number,

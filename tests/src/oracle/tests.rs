@@ -11,6 +11,7 @@ fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
         wire_len: len,
         captured: vec![sequence.to_le_bytes()[0]; len as usize],
         header_len: 54,
+        tcp_header_len: 20,
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
         sequence,

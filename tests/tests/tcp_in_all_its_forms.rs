@@ -1,0 +1,324 @@
+//! Promise: real connections of every form that TCP has give files equal to tcpdump's, packet by
+//! packet: headers whole with all their options, and the lengths that the wire had.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::forms::Form;
+use end_to_end::links;
+use end_to_end::netns::{self, Lab, Namespace, WAN};
+use end_to_end::options::{Options, kind};
+use end_to_end::pcap::Packet;
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::traffic::{Connection, Side};
+use end_to_end::verdict;
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+/// The largest packet whose length an IPv4 header has room for.
+const LARGEST_MTU: usize = 65_535;
+
+/// TCP, also behind the hop-by-hop header that says the length of a packet that is larger than IPv6
+/// can say: libpcap's `tcp` looks behind no header.
+const FILTER: &str = "tcp or (ip6 and ip6[6] == 0 and ip6[40] == 6)";
+
+/// A connection's file.
+struct Captured {
+    connection: Connection,
+    packets: Vec<Packet>,
+}
+
+/// Makes connections beside the daemon and tcpdump, compares all files, and gives ours.
+fn captured(lab: &Lab, traffic: impl FnOnce() -> Result<Vec<Connection>>) -> Result<Vec<Captured>> {
+    let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, FILTER)?;
+    let daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
+    let connections = traffic()?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let files = stopped.captures.published()?;
+    let read = |connection: Connection| {
+        let file = files.get(&kernel_uuid(&connection)).context("no file")?;
+        let packets = stopped.captures.read(file)?;
+        Ok(Captured {
+            connection,
+            packets,
+        })
+    };
+    connections.into_iter().map(read).collect()
+}
+
+/// The address of the host and that of the peer, by IPv4 and by IPv6.
+fn families() -> impl Iterator<Item = (IpAddr, IpAddr)> {
+    netns::first(0).into_iter().zip(netns::second(0))
+}
+
+/// The connections of a form by either protocol and from either side.
+fn from_everywhere(lab: &Lab, form: Form) -> Result<Vec<Connection>> {
+    between(&lab.host, (&lab.peer, netns::second(0)), form)
+}
+
+/// The connections of a form between the host and a namespace, by either of its addresses and from
+/// either side.
+fn between(
+    host: &Namespace,
+    (peer, addresses): (&Namespace, [IpAddr; 2]),
+    form: Form,
+) -> Result<Vec<Connection>> {
+    let mut connections = Vec::new();
+    for (here, there) in netns::first(0).into_iter().zip(addresses) {
+        for opener in [Side::Peer, Side::Host] {
+            connections.extend(form.converse(opener, (host, here), (peer, there))?);
+        }
+    }
+    Ok(connections)
+}
+
+impl Captured {
+    /// What each direction has sent: the host's first.
+    fn ways(&self) -> [Vec<&Packet>; 2] {
+        [self.connection.host, self.connection.peer]
+            .map(|from| self.packets.iter().filter(|p| p.from == from).collect())
+    }
+
+    /// The options of the SYN and of its answer.
+    fn handshake(&self) -> Result<[Options<'_>; 2]> {
+        let mut found = Vec::new();
+        for way in self.ways() {
+            let first = way.into_iter().find(|packet| packet.synchronizes);
+            found.push(Options::of(first.context("a direction without SYN")?)?);
+        }
+        found.try_into().ok().context("two directions")
+    }
+
+    /// The options of each packet behind the handshake, but for resets, which have none.
+    fn established(&self) -> Result<Vec<Options<'_>>> {
+        let behind = self.packets.iter().filter(|packet| !packet.synchronizes);
+        behind.map(Options::of).collect()
+    }
+}
+
+/// The payload of a packet, which is in no file: its length is what the wire length tells.
+fn payload(packet: &Packet) -> usize {
+    packet.wire_len as usize - packet.header_len
+}
+
+#[test]
+fn segments_of_every_size_and_packets_of_many_segments_are_whole() -> Result<()> {
+    let lab = Lab::new()?;
+    let sizes = [
+        (1_500, 88),
+        (1_500, 536),
+        (1_500, 1_220),
+        (1_500, 1_460),
+        (9_000, 8_960),
+        (LARGEST_MTU, 30_000),
+        (LARGEST_MTU, 0),
+    ];
+    let mut made = Vec::new();
+    let captured = captured(&lab, || {
+        let mut connections = Vec::new();
+        for (at, (mtu, mss)) in sizes.into_iter().enumerate() {
+            links::set_mtu(&lab, mtu)?;
+            let mut form = Form { mss, ..Form::PLAIN };
+            if mtu == LARGEST_MTU {
+                // Two of these segments are more than a device takes at once: it gets them cut, and
+                // so does tcpdump, but our program looks before that.
+                links::send_single_segments(&lab.host)?;
+                links::send_single_segments(&lab.peer)?;
+                // TCP makes no segment of more than half of the other end's window.
+                (form.buffer, form.amount) = (4 << 20, 4_000_000);
+            }
+            for (ip_header, (host, peer)) in [20, 40].into_iter().zip(families()) {
+                let opener = [Side::Peer, Side::Host][(at + ip_header / 40) % 2];
+                connections.extend(form.converse(opener, (&lab.host, host), (&lab.peer, peer))?);
+                let most = mtu - ip_header - 20;
+                made.push((mtu, if mss == 0 { most } else { mss.min(most) }));
+            }
+        }
+        Ok(connections)
+    })?;
+    assert_eq!((captured.len(), made.len()), (14, 14));
+    for (file, (mtu, mss)) in captured.iter().zip(made) {
+        let place = format!("{}, MTU {mtu}, MSS {mss}", file.connection);
+        for options in file.handshake()? {
+            ensure!(options.mss() == Some(mss), "{place}: {options:?}");
+        }
+        for way in file.ways() {
+            let largest = way.iter().map(|packet| packet.wire_len as usize).max();
+            let largest = largest.with_context(|| place.clone())?;
+            // Timestamps, 12 bytes, take their room from what the MSS counts.
+            let full = way.iter().any(|packet| payload(packet) == mss - 12);
+            let enough = if mtu < LARGEST_MTU {
+                largest > mtu + ETHERNET
+            } else {
+                full
+            };
+            ensure!(enough, "{place}: {largest} at most");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn packets_larger_than_an_ip_header_can_say_have_their_length() -> Result<()> {
+    let lab = Lab::new()?;
+    links::allow_packets_of(&lab, 130_000)?;
+    let form = Form {
+        amount: 4_000_000,
+        ..Form::PLAIN
+    };
+    for file in captured(&lab, || from_everywhere(&lab, form))? {
+        for way in file.ways() {
+            let largest = way.iter().map(|packet| packet.wire_len as usize).max();
+            ensure!(
+                largest.is_some_and(|largest| largest > ETHERNET + 40 + LARGEST_MTU),
+                "{}: {largest:?} at most",
+                file.connection
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Sets `net.<name>` at both ends.
+fn set(lab: &Lab, name: &str, value: &str) -> Result<()> {
+    lab.host.sysctl(name, value)?;
+    lab.peer.sysctl(name, value)
+}
+
+#[test]
+fn window_scale_and_timestamps_are_there_when_they_are_on() -> Result<()> {
+    let lab = Lab::new()?;
+    let form = Form {
+        buffer: 4 << 20,
+        ..Form::PLAIN
+    };
+    let captured = captured(&lab, || {
+        let mut connections = from_everywhere(&lab, form)?;
+        set(&lab, "ipv4/tcp_timestamps", "0")?;
+        connections.extend(from_everywhere(&lab, form)?);
+        set(&lab, "ipv4/tcp_window_scaling", "0")?;
+        connections.extend(from_everywhere(&lab, form)?);
+        Ok(connections)
+    })?;
+    assert_eq!(captured.len(), 12);
+    for (at, file) in captured.iter().enumerate() {
+        let (stamped, scaled) = (at < 4, at < 8);
+        let place = format!("number {at}, {}", file.connection);
+        for options in file.handshake()? {
+            let scale = options.get(kind::WINDOW_SCALE);
+            ensure!(
+                scale.is_some_and(|scale| scale[0] > 0) == scaled,
+                "{place}: {options:?}"
+            );
+            let stamps = options.get(kind::TIMESTAMPS);
+            ensure!(stamps.is_some() == stamped, "{place}: {options:?}");
+        }
+        for options in file.established()? {
+            let stamps = options.get(kind::TIMESTAMPS);
+            ensure!(stamps.is_some() == stamped, "{place}: {options:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_sack_blocks_of_real_loss_are_whole() -> Result<()> {
+    let lab = Lab::new()?;
+    let far = links::behind_losses(&lab)?;
+    let form = Form {
+        amount: 1_000_000,
+        ..Form::PLAIN
+    };
+    let captured = captured(&lab, || between(&lab.host, (&far, netns::second(1)), form))?;
+    let mut longest = 0;
+    for file in &captured {
+        for way in file.ways() {
+            let mut selective = 0;
+            for packet in way.into_iter().filter(|packet| !packet.synchronizes) {
+                let options = Options::of(packet)?;
+                if let Some(blocks) = options.get(kind::SACK) {
+                    ensure!(!blocks.is_empty() && blocks.len() % 8 == 0, "{options:?}");
+                    selective += 1;
+                    longest = longest.max(options.bytes.len());
+                }
+            }
+            ensure!(selective > 0, "{}: no loss", file.connection);
+        }
+    }
+    // Timestamps, 10 bytes, and three blocks, 26 bytes, with two fillers before each: all that a
+    // TCP header has room for.
+    ensure!(longest == 40, "{longest} bytes of options at most");
+    Ok(())
+}
+
+#[test]
+fn the_payload_of_a_fast_open_is_counted_and_not_kept() -> Result<()> {
+    let lab = Lab::new()?;
+    set(&lab, "ipv4/tcp_fastopen", "3")?;
+    let form = Form {
+        times: 2,
+        fast_open: true,
+        ..Form::PLAIN
+    };
+    let captured = captured(&lab, || from_everywhere(&lab, form))?;
+    assert_eq!(captured.len(), 8);
+    for (at, file) in captured.iter().enumerate() {
+        let syn = file.packets.first().context("no packet")?;
+        ensure!(syn.opens, "{}: {syn}", file.connection);
+        let cookie = Options::of(syn)?.get(kind::FAST_OPEN);
+        let cookie = cookie.with_context(|| format!("no cookie: {syn}"))?;
+        // The first of each pair asks for the cookie with which the second sends payload at once.
+        let first = at % 2 == 0;
+        ensure!(cookie.is_empty() == first, "{cookie:?} in {syn}");
+        ensure!((payload(syn) == 0) == first, "{syn}");
+        ensure!(syn.captured.len() == syn.header_len, "{syn}");
+        if first {
+            let mut answers = file.packets.iter().filter(|p| p.synchronizes && !p.opens);
+            let answer = Options::of(answers.next().context("no answer")?)?;
+            let given = answer.get(kind::FAST_OPEN);
+            ensure!(given.is_some_and(|given| !given.is_empty()), "{answer:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The subtypes of Multipath TCP's option in the first packet of a subflow.
+const CAPABLE: u8 = 0;
+const JOIN: u8 = 1;
+
+#[test]
+fn each_subflow_of_a_multipath_connection_has_its_file() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut others = Vec::new();
+    for (prefix, first) in ["24", "64"].into_iter().zip(netns::third(0)) {
+        let address = format!("{first}/{prefix}");
+        lab.peer
+            .ip(&["addr", "add", &address, "dev", WAN, "nodad"])?;
+        others.push(first);
+    }
+    let captured = captured(&lab, || {
+        let mut subflows = Vec::new();
+        for ((host, peer), other) in families().zip(others) {
+            subflows.extend(Form::PLAIN.multipath(&lab, [host, peer], other)?);
+        }
+        Ok(subflows)
+    })?;
+    assert_eq!(captured.len(), 4);
+    for pair in captured.chunks(2) {
+        let mut subtypes = Vec::new();
+        for file in pair {
+            let syn = file.packets.first().context("no packet")?;
+            let option = Options::of(syn)?.get(kind::MULTIPATH);
+            let option = option.with_context(|| format!("no option: {syn}"))?;
+            subtypes.push(option[0] >> 4);
+            let options = file.established()?;
+            let multipath = options.iter().filter(|o| o.get(kind::MULTIPATH).is_some());
+            let (multipath, all) = (multipath.count(), options.len());
+            ensure!(multipath > 1, "{}: {multipath} of {all}", file.connection);
+        }
+        subtypes.sort_unstable();
+        assert_eq!(subtypes, [CAPABLE, JOIN]);
+    }
+    Ok(())
+}
