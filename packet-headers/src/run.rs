@@ -101,6 +101,10 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
+    if let Err(error) = &stopped {
+        // A signal while stopping would hide it.
+        tracing::error!("stopping: {error:#}");
+    }
     let (detached, noted) = (Arc::clone(&counters), Arc::clone(&accounts));
     // Not here: to detach may take long on a busy host, and a second signal is to be heard.
     let stop = tokio::task::spawn_blocking(move || {
