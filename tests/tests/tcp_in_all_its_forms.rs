@@ -90,7 +90,7 @@ impl Captured {
         found.try_into().ok().context("two directions")
     }
 
-    /// The options of each packet behind the handshake, but for resets, which have none.
+    /// The options of each packet behind the handshake.
     fn established(&self) -> Result<Vec<Options<'_>>> {
         let behind = self.packets.iter().filter(|packet| !packet.synchronizes);
         behind.map(Options::of).collect()
