@@ -34,19 +34,25 @@ impl Bytes for Skb<'_> {
             // SAFETY: the N bytes end before the packet's linear part does; bytes need no alignment.
             return Some(unsafe { *(start as *const [u8; N]) });
         }
-        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        // SAFETY: the kernel writes N bytes, or none and says so.
-        let copied = unsafe {
-            bpf_skb_load_bytes(
-                self.0.as_ptr(),
-                offset as u32,
-                bytes.as_mut_ptr().cast(),
-                N as u32,
-            )
-        };
-        // SAFETY: all N bytes were written.
-        (copied == 0).then(|| unsafe { bytes.assume_init() })
+        load(self.0, offset)
     }
+}
+
+/// `N` bytes of a packet, wherever the kernel keeps them.
+#[inline(always)]
+pub(crate) fn load<const N: usize>(ctx: &TcContext, offset: usize) -> Option<[u8; N]> {
+    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: the kernel writes N bytes, or none and says so.
+    let copied = unsafe {
+        bpf_skb_load_bytes(
+            ctx.as_ptr(),
+            offset as u32,
+            bytes.as_mut_ptr().cast(),
+            N as u32,
+        )
+    };
+    // SAFETY: all N bytes were written.
+    (copied == 0).then(|| unsafe { bytes.assume_init() })
 }
 
 impl Frame for Skb<'_> {

@@ -1,16 +1,12 @@
 //! Packets as packet sockets see them: a socket filter may not look at them itself, and sees those of
 //! every interface of the namespace.
 
-use core::mem::MaybeUninit;
-
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use packet_headers_common::{Direction, LinkType};
 use packet_headers_ebpf::parse::Bytes;
 
 use crate::maps::INTERFACES;
-use crate::skb::Frame;
+use crate::skb::{Frame, load};
 
 /// `PACKET_OUTGOING` of linux/if_packet.h.
 const PACKET_OUTGOING: u32 = 4;
@@ -61,17 +57,6 @@ impl Bytes for Loaded<'_> {
 
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        // SAFETY: the kernel writes N bytes, or fails.
-        let copied = unsafe {
-            bpf_skb_load_bytes(
-                self.0.as_ptr(),
-                offset as u32,
-                bytes.as_mut_ptr().cast(),
-                N as u32,
-            )
-        };
-        // SAFETY: all N bytes were written.
-        (copied == 0).then(|| unsafe { bytes.assume_init() })
+        load(self.0, offset)
     }
 }

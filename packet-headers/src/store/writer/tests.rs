@@ -68,6 +68,12 @@ fn packets(path: &Path) -> u64 {
     packets
 }
 
+/// Puts a file where a directory was.
+fn put_in_the_way(directory: &Path) {
+    fs::remove_dir_all(directory).unwrap();
+    fs::write(directory, b"in the way").unwrap();
+}
+
 #[test]
 fn a_flow_in_many_chunks_is_one_file() {
     let temp = tempfile::tempdir().unwrap();
@@ -88,8 +94,7 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     let (mut writer, accounts) = writer(temp.path());
     let partial = temp.path().join("data.partial");
     writer.work(job(1, 3, false, &accounts));
-    fs::remove_dir_all(&partial).unwrap();
-    fs::write(&partial, b"in the way").unwrap();
+    put_in_the_way(&partial);
     writer.work(job(1, 4, false, &accounts));
     writer.work(job(2, 1, true, &accounts));
     fs::remove_file(&partial).unwrap();
@@ -107,8 +112,7 @@ fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, accounts) = writer(temp.path());
     let data = temp.path().join("data");
-    fs::remove_dir_all(&data).unwrap();
-    fs::write(&data, b"in the way").unwrap();
+    put_in_the_way(&data);
     writer.work(job(1, 3, true, &accounts));
     writer.retry();
     assert_eq!((held(&accounts), writer.stranded.len()), (3, 1));
@@ -125,8 +129,7 @@ fn a_file_that_never_gets_its_name_is_kept_and_counted() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, accounts) = writer(temp.path());
     let data = temp.path().join("data");
-    fs::remove_dir_all(&data).unwrap();
-    fs::write(&data, b"in the way").unwrap();
+    put_in_the_way(&data);
     writer.work(job(1, 3, true, &accounts));
     let partial = writer.stranded[0].path().to_owned();
     writer.end();
