@@ -12,6 +12,7 @@ use super::format::{About, Encoder};
 use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::anonymize::{Anonymizer, Disguise, Layers};
+use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
 
 /// What all files of a writer have in common.
@@ -65,6 +66,11 @@ impl Growing {
             packets: 0,
             lost_before,
         }
+    }
+
+    /// The flow may have got another name since: the accepting socket's wins.
+    pub(super) fn rename(&mut self, file: FlowFile) {
+        self.file = file;
     }
 
     /// Writes a chunk behind what there is. The file is whole afterwards, whatever happens; what did
@@ -205,7 +211,7 @@ impl Growing {
     }
 
     /// The flow's name, for the log.
-    pub(super) fn uuid(&self) -> &crate::flow::uuid::FlowUuid {
+    pub(super) fn uuid(&self) -> &FlowUuid {
         &self.file.uuid
     }
 }
@@ -236,7 +242,7 @@ impl Finished {
     }
 
     /// The flow's name, for the log.
-    pub(super) fn uuid(&self) -> &crate::flow::uuid::FlowUuid {
+    pub(super) fn uuid(&self) -> &FlowUuid {
         &self.file.uuid
     }
 }

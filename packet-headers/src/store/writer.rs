@@ -16,6 +16,7 @@ use super::layout::{FlowFile, Naming};
 use super::partial::Directories;
 use crate::accounts::{Accounts, Discard, FileIssue};
 use crate::anonymize::Anonymizer;
+use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
 use crate::rate_limit::RateLimit;
 
@@ -104,11 +105,15 @@ impl Writer {
 
     /// Does jobs until nobody sends any more; tells `backlog` of each that is done.
     pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize) {
-        while let Some(job) = self.next(jobs) {
-            if let Some(job) = job {
-                let cost = job.cost();
-                self.work(job);
-                backlog.fetch_sub(cost, Ordering::Relaxed);
+        loop {
+            match self.next(jobs) {
+                Ok(job) => {
+                    let cost = job.cost();
+                    self.work(job);
+                    backlog.fetch_sub(cost, Ordering::Relaxed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if !self.stranded.is_empty() && self.tried.elapsed() >= RETRY {
                 self.retry();
@@ -117,16 +122,12 @@ impl Writer {
         self.end();
     }
 
-    /// Waits for the next job; for no longer than [`RETRY`] while files are stranded. The outer
-    /// option is none when there will be no more.
-    fn next(&self, jobs: &Receiver<Job>) -> Option<Option<Job>> {
+    /// Waits for the next job; for no longer than [`RETRY`] while files are stranded.
+    fn next(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
         if self.stranded.is_empty() {
-            return jobs.recv().ok().map(Some);
-        }
-        match jobs.recv_timeout(RETRY) {
-            Ok(job) => Some(Some(job)),
-            Err(RecvTimeoutError::Timeout) => Some(None),
-            Err(RecvTimeoutError::Disconnected) => None,
+            Ok(jobs.recv()?)
+        } else {
+            jobs.recv_timeout(RETRY)
         }
     }
 
@@ -138,12 +139,18 @@ impl Writer {
             chunk,
             last,
         } = job;
-        let mut growing = self.open.remove(&flow).unwrap_or_else(|| {
-            let lost_before = self.accounts.losses.before(file.opened);
-            Growing::new(file, &self.press, lost_before)
-        });
+        let mut growing = match self.open.remove(&flow) {
+            Some(mut growing) => {
+                growing.rename(file);
+                growing
+            }
+            None => {
+                let lost_before = self.accounts.losses.before(file.opened);
+                Growing::new(file, &self.press, lost_before)
+            }
+        };
         if let Err(loss) = growing.grow(&chunk, &mut self.press) {
-            self.lose(&growing, loss);
+            self.lose(growing.uuid(), &loss);
         }
         if last {
             self.finish(growing);
@@ -160,9 +167,8 @@ impl Writer {
             self.accounts.failed.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        if let Some(Loss { packets, error }) = loss {
-            self.complain(&uuid, "is incomplete", &error);
-            self.accounts.discard_held(Discard::WriteFailed, packets);
+        if let Some(loss) = loss {
+            self.lose(&uuid, &loss);
         }
         if let Err(error) = self.publish(&finished) {
             self.complain(&uuid, "waits for its name", &error);
@@ -236,14 +242,14 @@ impl Writer {
         accounts.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lose(&self, growing: &Growing, loss: Loss) {
-        let Loss { packets, error } = loss;
-        self.complain(growing.uuid(), "is incomplete", &error);
-        self.accounts.discard_held(Discard::WriteFailed, packets);
+    fn lose(&self, uuid: &FlowUuid, loss: &Loss) {
+        self.complain(uuid, "is incomplete", &loss.error);
+        let accounts = &self.accounts;
+        accounts.discard_held(Discard::WriteFailed, loss.packets);
     }
 
     /// Counts an error of a flow's file, and says it.
-    fn complain(&self, uuid: &crate::flow::uuid::FlowUuid, what: &str, error: &Error) {
+    fn complain(&self, uuid: &FlowUuid, what: &str, error: &Error) {
         self.accounts.file_issues.add(FileIssue::of(error), 1);
         if let Some(more) = self.complaints.pass() {
             tracing::error!("the file of {uuid} {what}: {error:#}{more}");

@@ -89,6 +89,18 @@ fn a_flow_in_many_chunks_is_one_file() {
 }
 
 #[test]
+fn a_flow_that_is_renamed_while_its_file_grows_is_published_under_its_last_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut writer, accounts) = writer(temp.path());
+    writer.work(job(1, 3, false, &accounts));
+    let mut last = job(2, 4, true, &accounts);
+    last.flow = 1;
+    writer.work(last);
+    assert_eq!(packets(&published(temp.path(), 2)), 7);
+    assert!(!published(temp.path(), 1).exists());
+}
+
+#[test]
 fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, accounts) = writer(temp.path());
