@@ -71,10 +71,14 @@ impl Recovery<'_> {
             Ok(entries) => entries,
             Err(error) => return tracing::warn!("listing {}: {error}", directory.display()),
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             if !(self.go_on)() {
                 return;
             }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return tracing::warn!("listing {}: {error}", directory.display()),
+            };
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.run_of(run, &path),

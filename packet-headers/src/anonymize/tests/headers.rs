@@ -36,14 +36,7 @@ fn ipv4_options(options: &[u8]) -> Vec<u8> {
     ];
     bytes.extend([198, 51, 100, 77, 192, 0, 2, 1]);
     bytes.extend(options);
-    let l4 = bytes.len();
-    bytes.extend(tcp_header());
-    let layers = Layers {
-        link_type: LinkType::RawIp,
-        l3: 0,
-        l4,
-    };
-    covered(&hidden(), &bytes, layers)[20..l4].to_vec()
+    before_tcp(&hidden(), bytes)[20..].to_vec()
 }
 
 /// What becomes of one IPv6 extension header, of this type, before TCP.
@@ -51,6 +44,11 @@ fn extension(kind: u8, header: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x60, 0, 0, 0, 0, 60, kind, 57];
     bytes.extend([[7; 16], [8; 16]].concat());
     bytes.extend(header);
+    before_tcp(&hidden_v6(), bytes)[40..].to_vec()
+}
+
+/// What becomes of an IP header, with all that belongs to it, before TCP.
+fn before_tcp(disguise: &Disguise, mut bytes: Vec<u8>) -> Vec<u8> {
     let l4 = bytes.len();
     bytes.extend(tcp_header());
     let layers = Layers {
@@ -58,7 +56,7 @@ fn extension(kind: u8, header: &[u8]) -> Vec<u8> {
         l3: 0,
         l4,
     };
-    covered(&hidden_v6(), &bytes, layers)[40..l4].to_vec()
+    covered(disguise, &bytes, layers)[..l4].to_vec()
 }
 
 fn tcp_header() -> [u8; 20] {
