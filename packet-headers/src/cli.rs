@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytesize::ByteSize;
-use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use packet_headers_common::record::{MAX_HEADERS, MIN_HEADERS};
 use packet_headers_common::settings::MAX_SHARDS;
@@ -21,16 +21,60 @@ use crate::interfaces::choice::NamePattern;
 use crate::kernel::AttachMethod;
 
 mod files;
+mod service;
 
 use files::FileArguments;
+pub use service::LogFormat;
+use service::ServiceArguments;
 
 /// Saves the packet headers, and only the headers, of every TCP connection of this host, each
 /// connection in its own pcap file that is named by the connection's UUID.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// What to do; without it, capture.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// How to capture.
+    #[command(flatten)]
+    pub capture: Arguments,
+}
+
+/// What to do other than capture.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say what this host has and lacks for a capture with these flags
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// How to capture.
+        #[command(flatten)]
+        capture: Box<Arguments>,
+    },
+    /// Show what a running daemon does, in this terminal
+    Top(TopArguments),
+}
+
+/// Which daemon to show.
+#[derive(Debug, Args)]
+pub struct TopArguments {
+    /// Where it serves its metrics: its --prometheusx.listen-address
+    #[arg(long, value_name = "ADDRESS", default_value = "localhost:9990")]
+    pub address: String,
+    /// How often to ask it
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+}
+
+/// How to capture.
+#[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     files: FileArguments,
+
+    #[command(flatten)]
+    service: ServiceArguments,
 
     /// An interface to capture, or a pattern like 'eth*'; may be given again [default: every one
     /// that is up, or comes up, but loopback]
@@ -194,7 +238,7 @@ impl Arguments {
     /// # Errors
     /// A clap error with the usage, for exit code 2.
     pub fn check(&self) -> Result<(), clap::Error> {
-        let refuse = |kind, message| Err(Self::command().error(kind, message));
+        let refuse = |kind, message| Err(CommandLine::command().error(kind, message));
         if self.uuidwaitduration > self.captureduration {
             let message = format!(
                 "--uuidwaitduration ({}) must not exceed --captureduration ({})",
@@ -220,6 +264,12 @@ impl Arguments {
         self.files
             .check()
             .or_else(|(kind, message)| refuse(kind, message))
+    }
+
+    /// How log lines are written.
+    #[must_use]
+    pub const fn log_format(&self) -> LogFormat {
+        self.service.log_format()
     }
 
     /// What the daemon does by these arguments.
@@ -278,6 +328,7 @@ impl Arguments {
                 nets: self.net,
                 exclude_nets: self.exclude_net,
             },
+            service: self.service.into_config(),
         })
     }
 }
@@ -307,14 +358,14 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
-        let arguments = Arguments::try_parse_from([&["packet-headers"], arguments].concat())?;
-        arguments.check()?;
-        Ok(arguments)
+        let line = CommandLine::try_parse_from([&["packet-headers"], arguments].concat())?;
+        line.capture.check()?;
+        Ok(line.capture)
     }
 
     #[test]
     fn the_definition_holds_together() {
-        Arguments::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]

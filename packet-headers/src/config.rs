@@ -9,6 +9,7 @@ use crate::events::tcpinfo::EventSocket;
 use crate::flow::Timing;
 use crate::flow::table::Wanted;
 use crate::flow::uuid::UuidPrefix;
+use crate::http::ListenAddress;
 use crate::interfaces::choice::NamePattern;
 use crate::kernel::AttachMethod;
 use crate::store::layout::Naming;
@@ -39,6 +40,30 @@ pub struct Config {
     pub sizes: Sizes,
     /// Which connections are wanted.
     pub filters: Filters,
+    /// What others can ask of the daemon.
+    pub service: Service,
+}
+
+/// What others can ask of the daemon.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Where metrics and health are served over HTTP, if they are.
+    pub http: Option<ListenAddress>,
+    /// Who may read over HTTP which connections there are.
+    pub flows: FlowReaders,
+    /// The Unix socket on which the kernel source's events are served, if they are.
+    pub events: Option<PathBuf>,
+}
+
+/// Who may read over HTTP which connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowReaders {
+    /// Who asks from this host.
+    Host,
+    /// Whoever reaches the port.
+    Anyone,
+    /// Nobody.
+    Nobody,
 }
 
 /// Where files go, and what they look like.

@@ -1,0 +1,5 @@
+//! What the daemon serves over HTTP.
+
+mod address;
+
+pub use address::ListenAddress;

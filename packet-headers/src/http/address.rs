@@ -1,0 +1,37 @@
+//! Where HTTP is served, as Go programs write it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `HOST:PORT`, `:PORT` for every address of this host, or nothing for nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress(String);
+
+impl ListenAddress {
+    /// Whether nothing is served.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An address that has no port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an address is HOST:PORT, or :PORT for every address of this host")]
+pub struct NoListenAddress;
+
+impl FromStr for ListenAddress {
+    type Err = NoListenAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoListenAddress> {
+        let port = text.rsplit_once(':').map(|(_, port)| port);
+        let good = text.is_empty() || port.is_some_and(|port| port.parse::<u16>().is_ok());
+        good.then(|| Self(text.to_owned())).ok_or(NoListenAddress)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
