@@ -50,7 +50,10 @@ fn capture(arguments: Arguments) -> ExitCode {
     }
     start_log(arguments.log_format());
     if let Err(error) = checked {
-        tracing::error!("{}", error.to_string().trim_end());
+        // Without the usage that people see below it.
+        let message = error.to_string();
+        let message = message.lines().next().unwrap_or_default();
+        tracing::error!("{}", message.trim_start_matches("error: "));
         return ExitCode::from(USAGE);
     }
     for note in arguments.notes() {
