@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aya_log::EbpfLogger;
+use prometheus::process_collector::ProcessCollector;
 
 use crate::accounts::Accounts;
 use crate::addresses::OwnAddresses;
@@ -14,11 +15,13 @@ use crate::capture::{CaptureSet, Prospect};
 use crate::config::Config;
 use crate::events;
 use crate::events::source::Sources;
+use crate::http::{self, Site};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
     AttachMethod, Attacher, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
 };
+use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Shared};
 use crate::screen::{Screen, say};
 use crate::signals::{Asked, Signals};
@@ -26,10 +29,6 @@ use crate::store::Upkeep;
 use crate::store::partial::Directories;
 use crate::store::writer::Style;
 use crate::summary::Summary;
-
-/// Connections that nobody named get a quarter of the ring that named ones get: their ring is the
-/// one that a flood fills.
-const CANDIDATE_RING_SHARE: u32 = 4;
 
 /// How many connections the kernel can know; of more, the packets go the candidates' way.
 const MAX_FLOWS: u32 = 1 << 18;
@@ -63,6 +62,7 @@ pub fn run(config: Config) -> Result<()> {
 
 async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
+    let http = http::bind(config.service.http.as_ref()).await?;
     let prospect = Prospect::find(&config.interfaces).await?;
     let files = &config.files;
     let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
@@ -75,12 +75,13 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let mut kernel_log = programs.take_logger()?;
     let names = Arc::new(InterfaceNames::default());
     let (sink, events) = events::queues(config.sizes.shards);
+    let admission = Arc::new(programs.take_admission()?);
     let shared = Shared {
         config: &config,
         directories: &directories,
         style: &style,
         interfaces: &names,
-        admission: &Arc::new(programs.take_admission()?),
+        admission: &admission,
         accounts: &accounts,
     };
     let pipeline = Pipeline::start(&shared, rings.packets, events)?;
@@ -97,7 +98,27 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     .await?;
     drop(sink);
     let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
-    say(&Screen(&config, method, &prospect.describe()))?;
+    let screen = Screen {
+        config: &config,
+        method,
+        http: http.as_ref(),
+        interfaces: &prospect.describe(),
+    };
+    say(&screen)?;
+    if let Some(http) = http {
+        let metrics = Metrics {
+            kernel: Arc::clone(&counters),
+            admission: Arc::clone(&admission),
+            accounts: Arc::clone(&accounts),
+            shards: pipeline.shards().to_vec(),
+            attached: capture.attached(),
+            method,
+            source: config.source.clone(),
+            process: ProcessCollector::for_self(),
+        };
+        let routes = http::routes(Site { metrics });
+        tokio::spawn(http::serve(http, routes));
+    }
     let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
@@ -171,7 +192,7 @@ fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         shards: sizes.shards,
         admitted_ring: sizes.ring,
-        candidate_ring: sizes.ring / CANDIDATE_RING_SHARE,
+        candidate_ring: sizes.candidate_ring(),
         netns_cookie: own_sockets_only(config),
         capture: config.timing.capture,
         max_flows: u32::try_from(sizes.flows)
