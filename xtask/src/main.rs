@@ -4,6 +4,7 @@
 //! fresh machine. What a verb does is in the module of its name.
 
 mod apt;
+mod binary;
 mod fuzz;
 mod lint;
 mod probe;
@@ -39,6 +40,8 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Build the daemon as one static file, and say where it is
+    Build,
     /// Build the daemon and run it here, as root
     Run {
         /// Arguments of the daemon
@@ -73,6 +76,10 @@ fn perform(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
         Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Build => {
+            println!("{}", binary::build(&workspace)?.display());
+            Ok(())
+        }
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
