@@ -106,11 +106,19 @@ def facts(documents):
     volumes = {volume["name"] for volume in pod["volumes"]}
     mounts = {mount["name"] for one in pod["containers"] for mount in one["volumeMounts"]}
     assert volumes == mounts, f"volumes {volumes}, mounted {mounts}"
+    hosts = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
     return {
         "arguments": container["args"],
         "memory": container["resources"]["limits"]["memory"],
         "security": container["securityContext"],
-        "mounts": {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]},
+        "mounts": [
+            {
+                "path": mount["mountPath"],
+                "host": hosts.get(mount["name"]),
+                "read_only": mount.get("readOnly", False),
+            }
+            for mount in container["volumeMounts"]
+        ],
         "port": container["ports"][0]["containerPort"],
     }
 
