@@ -11,6 +11,8 @@ pub mod bulk;
 pub mod captures;
 pub mod corpus;
 pub mod daemon;
+pub mod container;
+pub mod deploy;
 pub mod disguise;
 pub mod dissect;
 mod ends;

@@ -6,6 +6,7 @@
 mod apt;
 mod binary;
 mod fuzz;
+mod image;
 mod lint;
 mod manual;
 mod probe;
@@ -43,6 +44,8 @@ enum Verb {
     },
     /// Build the daemon as one static file, and say where it is
     Build,
+    /// Build the container image, as an OCI archive, and say where it is
+    Image,
     /// Build the daemon and run it here, as root
     Run {
         /// Arguments of the daemon
@@ -81,6 +84,10 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Setup { check: false } => setup::ensure(&workspace),
         Verb::Build => {
             println!("{}", binary::build(&workspace)?.display());
+            Ok(())
+        }
+        Verb::Image => {
+            println!("{}", image::image(&workspace)?.display());
             Ok(())
         }
         Verb::Run { daemon } => run::run(&workspace, &daemon),

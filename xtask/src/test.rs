@@ -6,7 +6,7 @@ use xshell::cmd;
 use crate::{
     binary,
     fuzz::{self, Fuzz},
-    probe, python, setup,
+    image, probe, python, setup,
     workspace::{Privilege, Workspace},
 };
 
@@ -58,6 +58,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
     stage("end to end, on real traffic");
     sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
+    sh.set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
     cmd!(
         sh,
         "cargo test --package end-to-end --tests -- --test-threads=1 {filter...}"
