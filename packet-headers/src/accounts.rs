@@ -263,10 +263,6 @@ pub struct Accounts {
     pub kernel_events_up: AtomicBool,
     /// Whether tcp-info's socket is connected now.
     pub tcpinfo_up: AtomicBool,
-    /// Clients of the event server now.
-    pub event_clients: AtomicU64,
-    /// Clients of the event server that were too slow, and were dropped.
-    pub event_clients_dropped: AtomicU64,
 }
 
 impl Accounts {
