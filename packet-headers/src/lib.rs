@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod losses;
 mod netlink;
 mod pipeline;
+mod privileges;
 mod rate_limit;
 pub mod run;
 mod screen;

@@ -13,6 +13,12 @@ impl ListenAddress {
     pub fn is_nowhere(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether the port is one that takes a privilege to listen at.
+    pub(crate) fn has_low_port(&self) -> bool {
+        let port = self.0.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        matches!(port, Some(Ok(1..1024)))
+    }
 }
 
 /// An address that has no port.
