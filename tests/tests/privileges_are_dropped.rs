@@ -2,7 +2,7 @@
 //! thread; and an ordinary user who has only those that are listed captures as root does.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -104,6 +104,21 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
         capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE).context(attach)?;
     }
     Ok(())
+}
+
+#[test]
+fn files_of_another_user_are_written_all_the_same() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let nobody = Some(65534);
+    for name in ["captures", "captures.partial"] {
+        let directory = home.path().join(name);
+        fs::create_dir(&directory)?;
+        chown(&directory, nobody, nobody)?;
+        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+    }
+    let launch = Launch::new(&lab).on(&[]).within(home.path());
+    capture_what_comes(&lab, launch.start(&[])?, BPF | NET_ADMIN | DAC_OVERRIDE)
 }
 
 #[test]
