@@ -45,26 +45,22 @@ struct Later {
     attaches: bool,
     /// A packet socket is opened.
     packet_socket: bool,
-    /// HTTP is served at a port below 1024.
-    low_port: bool,
 }
 
 impl Later {
     fn of(config: &Config, method: AttachMethod) -> Self {
         let packet_socket = method == AttachMethod::Socket;
-        let http = config.service.http.as_ref();
         Self {
             attaches: !packet_socket || config.source.watches_sockets(),
             packet_socket,
-            low_port: http.is_some_and(|address| address.has_low_port()),
         }
     }
 
     /// What stays of the capabilities that there are.
     ///
     /// CAP_PERFMON is for the verifier, and CAP_SYS_RESOURCE for the memory that maps lock on old
-    /// kernels: both are over when the programs are loaded. Sockets are listed, and interfaces and
-    /// addresses followed, without any.
+    /// kernels: both are over when the programs are loaded. Ports are taken before. Sockets are listed,
+    /// and interfaces and addresses followed, without any.
     fn keeps(self, permitted: &CapsHashSet) -> CapsHashSet {
         let has = |capability| permitted.contains(&capability);
         let mut kept = CapsHashSet::from([
@@ -83,9 +79,6 @@ impl Later {
         }
         if self.packet_socket {
             kept.insert(Capability::CAP_NET_RAW);
-        }
-        if self.low_port {
-            kept.insert(Capability::CAP_NET_BIND_SERVICE);
         }
         kept.retain(|capability| has(*capability));
         kept
@@ -116,15 +109,9 @@ mod tests {
         assert_eq!(keeps(attaches, &all), usual);
         let socket = Later {
             packet_socket: true,
-            low_port: true,
             ..Later::default()
         };
-        let raw = [
-            "CAP_BPF",
-            "CAP_DAC_OVERRIDE",
-            "CAP_NET_BIND_SERVICE",
-            "CAP_NET_RAW",
-        ];
+        let raw = ["CAP_BPF", "CAP_DAC_OVERRIDE", "CAP_NET_RAW"];
         assert_eq!(keeps(socket, &all), raw);
     }
 

@@ -97,10 +97,12 @@ fn as_user(capabilities: &str) -> Vec<String> {
 
 #[test]
 fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
+    // A name to look up, and a port that takes a privilege.
+    let listen = "--prometheusx.listen-address=localhost:999";
     for method in ["tcx", "netlink"] {
         let lab = Lab::new()?;
         let attach = format!("--attach={method}");
-        let daemon = Launch::new(&lab).on(&[]).start(&[&attach])?;
+        let daemon = Launch::new(&lab).on(&[]).start(&[&attach, listen])?;
         capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE).context(attach)?;
     }
     Ok(())

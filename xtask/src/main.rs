@@ -4,7 +4,9 @@
 //! fresh machine. What a verb does is in the module of its name.
 
 mod apt;
+mod binary;
 mod fuzz;
+mod image;
 mod lint;
 mod manual;
 mod probe;
@@ -40,6 +42,10 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Build the daemon as one static file, and say where it is
+    Build,
+    /// Build the container image, as an OCI archive, and say where it is
+    Image,
     /// Build the daemon and run it here, as root
     Run {
         /// Arguments of the daemon
@@ -76,6 +82,14 @@ fn perform(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
         Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Build => {
+            println!("{}", binary::build(&workspace)?.display());
+            Ok(())
+        }
+        Verb::Image => {
+            println!("{}", image::image(&workspace)?.display());
+            Ok(())
+        }
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),

@@ -14,10 +14,13 @@ impl ListenAddress {
         self.0.is_empty()
     }
 
-    /// Whether the port is one that takes a privilege to listen at.
-    pub(crate) fn has_low_port(&self) -> bool {
-        let port = self.0.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        matches!(port, Some(Ok(1..1024)))
+    /// Host, without brackets, and port; the host is empty for every address.
+    pub(super) fn parts(&self) -> (&str, u16) {
+        let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
+        let plain = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        (plain.unwrap_or(host), port.parse().unwrap_or_default())
     }
 }
 

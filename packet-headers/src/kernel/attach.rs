@@ -9,7 +9,7 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
 };
-use aya::programs::{CgroupAttachMode, LinkOrder, SchedClassifier, TcAttachType};
+use aya::programs::{CgroupAttachMode, LinkOrder, TcAttachType};
 use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
