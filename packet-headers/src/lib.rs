@@ -19,6 +19,7 @@ pub mod losses;
 pub mod metrics;
 mod netlink;
 mod pipeline;
+mod privileges;
 mod rate_limit;
 pub mod run;
 mod screen;

@@ -26,7 +26,7 @@ pub(super) struct NameArguments {
 
     /// A file with what the kernel flow source begins its UUIDs with [default: hostname and boot
     /// time]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     uuid_prefix_file: Option<PathBuf>,
 
     /// How long packets wait for their connection's name
@@ -39,7 +39,7 @@ pub(super) struct NameArguments {
     netns: Namespaces,
 
     /// Whether connections that were open before the daemon are captured from its start on
-    #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     existing: bool,
 }
 
