@@ -118,6 +118,8 @@ tally! {
         UnknownClose = "unknown_close",
         /// The kernel told of a connection while the prefix of its UUID was not known.
         NoPrefix = "no_prefix",
+        /// An event that the event server did not tell its clients: it was behind, or had no room.
+        NotServed = "not_served",
         /// The event socket was connected again.
         Reconnects = "reconnects",
     }
@@ -217,6 +219,10 @@ pub struct Accounts {
     pub discards: Discards,
     /// Refused and lost events, by reason.
     pub events: Events,
+    /// Clients that read our events now.
+    pub event_clients: AtomicU64,
+    /// Clients that were refused our events, or did not read them fast enough.
+    pub event_clients_dropped: AtomicU64,
     /// Connections that got a name.
     pub opened: AtomicU64,
     /// Named connections whose Close came.
@@ -257,10 +263,6 @@ pub struct Accounts {
     pub kernel_events_up: AtomicBool,
     /// Whether tcp-info's socket is connected now.
     pub tcpinfo_up: AtomicBool,
-    /// Clients of the event server now.
-    pub event_clients: AtomicU64,
-    /// Clients of the event server that were too slow, and were dropped.
-    pub event_clients_dropped: AtomicU64,
 }
 
 impl Accounts {

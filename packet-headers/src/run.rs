@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya_log::EbpfLogger;
 use prometheus::process_collector::ProcessCollector;
 
@@ -14,6 +14,7 @@ use crate::anonymize::Anonymizer;
 use crate::capture::{Attached, CaptureSet, Prospect};
 use crate::config::Config;
 use crate::events;
+use crate::events::publish::{EventListener, EventServer, Scope};
 use crate::events::source::Sources;
 use crate::http::{self, Flows, Readiness, Site};
 use crate::interfaces::InterfaceNames;
@@ -68,6 +69,7 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
     let style = style(&config).await?;
     let accounts = Arc::new(Accounts::default());
+    let listener = event_listener(&config)?;
     let needed = method.programs(config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(&load_options(&config), needed)?;
     filters::set(&mut programs, &config.filters)?;
@@ -76,6 +78,9 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let names = Arc::new(InterfaceNames::default());
     let (sink, events) = events::queues(config.sizes.shards);
     let admission = Arc::new(programs.take_admission()?);
+    let server = listener.map(|it| EventServer::start(it, scope(&config), &accounts));
+    let server = server.transpose()?;
+    let sink = sink.published(server.as_ref().map(EventServer::publisher));
     let shared = Shared {
         config: &config,
         directories: &directories,
@@ -125,6 +130,7 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
         detached.settle()?;
         noted.note_losses(detached.read()?.ring_losses());
         sources.stop()?;
+        server.map_or(Ok(()), EventServer::stop)?;
         pipeline.stop()?;
         upkeep.stop()
     });
@@ -210,6 +216,29 @@ async fn style(config: &Config) -> Result<Style> {
         level: files.level,
         anonymizer,
     })
+}
+
+/// Where flow events are served, if they are: taken before anything is attached.
+fn event_listener(config: &Config) -> Result<Option<EventListener>> {
+    let Some(path) = &config.service.events else {
+        return Ok(None);
+    };
+    ensure!(
+        config.source.watches_sockets(),
+        "--eventsocket.listen serves what the kernel source tells, and --flow-source tcpinfo has \
+         none: take kernel or hybrid, or leave it out"
+    );
+    EventListener::bind(path).map(Some)
+}
+
+/// What the event server has to know of the sources.
+fn scope(config: &Config) -> Scope {
+    let told_apart = requirements::kernel_is_at_least(5, 15);
+    Scope {
+        open: MAX_FLOWS as usize,
+        older: config.existing,
+        every_namespace: config.every_netns || !told_apart,
+    }
 }
 
 fn load_options(config: &Config) -> LoadOptions {
