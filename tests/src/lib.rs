@@ -8,12 +8,14 @@
 pub mod attack;
 pub mod bpf;
 pub mod bulk;
+pub mod burst;
 pub mod captures;
 pub mod corpus;
 pub mod daemon;
 pub mod disguise;
 pub mod dissect;
 mod ends;
+pub mod event_client;
 pub mod flood;
 pub mod format;
 pub mod forms;
