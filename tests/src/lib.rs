@@ -8,6 +8,7 @@
 pub mod attack;
 pub mod bpf;
 pub mod bulk;
+pub mod burst;
 pub mod captures;
 pub mod container;
 pub mod corpus;
@@ -16,6 +17,7 @@ pub mod deploy;
 pub mod disguise;
 pub mod dissect;
 mod ends;
+pub mod event_client;
 pub mod flood;
 pub mod format;
 pub mod forms;
