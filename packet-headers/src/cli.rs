@@ -21,6 +21,7 @@ use crate::interfaces::choice::NamePattern;
 use crate::kernel::AttachMethod;
 
 mod files;
+mod named;
 mod service;
 
 use files::FileArguments;

@@ -15,6 +15,7 @@ pub mod interfaces;
 pub mod kernel;
 pub mod losses;
 mod netlink;
+pub mod obstacle;
 mod pipeline;
 mod rate_limit;
 pub mod run;

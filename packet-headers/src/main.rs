@@ -17,7 +17,12 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     let result = match line.verb {
         None => return capture(line.capture),
-        Some(Verb::Doctor { json, capture }) => doctor::run(*capture, json),
+        Some(Verb::Doctor { json, capture }) => {
+            if let Some(usage) = misuse(&capture) {
+                return usage;
+            }
+            doctor::run(*capture, json)
+        }
         Some(Verb::Top(arguments)) => top::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
@@ -26,10 +31,16 @@ fn main() -> ExitCode {
     })
 }
 
+/// Says how the arguments contradict themselves, if they do.
+fn misuse(arguments: &Arguments) -> Option<ExitCode> {
+    let error = arguments.check().err()?;
+    let _unwritable = error.print();
+    Some(ExitCode::from(USAGE))
+}
+
 fn capture(arguments: Arguments) -> ExitCode {
-    if let Err(error) = arguments.check() {
-        let _unwritable = error.print();
-        return ExitCode::from(USAGE);
+    if let Some(usage) = misuse(&arguments) {
+        return usage;
     }
     start_log(arguments.log_format());
     let result: Result<()> = arguments.into_config().and_then(run);

@@ -166,7 +166,8 @@ async fn style(config: &Config) -> Result<Style> {
     })
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+/// With what the programs are loaded.
+pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
         shards: sizes.shards,
