@@ -66,6 +66,9 @@ pub struct TopArguments {
     /// How often to ask it
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     pub interval: Duration,
+    /// Print what it says once, as text, and end
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// How to capture.
