@@ -57,6 +57,11 @@ impl ServiceArguments {
         self.log_format
     }
 
+    /// Whether the kernel's flow events are served.
+    pub(super) const fn serves_events(&self) -> bool {
+        self.eventsocket_listen.is_some()
+    }
+
     /// What others can ask of the daemon, by these arguments.
     pub(super) fn into_config(self) -> Service {
         Service {

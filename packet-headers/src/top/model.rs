@@ -98,16 +98,10 @@ impl Model {
 
     /// The flows that the filter's text is in, in order.
     pub(super) fn rows(&self, order: Order, filter: &str) -> Vec<Row<'_>> {
-        let flows = |snapshot: Option<&'_ Snapshot>| -> Vec<_> {
-            let flows = snapshot.and_then(|snapshot| snapshot.flows.as_ref().ok());
-            flows.map_or_else(Vec::new, |flows| flows.flows.iter().collect())
-        };
-        let known: HashMap<_, _> = match &self.before {
-            Some(Snapshot {
-                flows: Ok(flows), ..
-            }) => flows.flows.iter().map(|flow| (flow.key(), flow)).collect(),
-            _ => HashMap::new(),
-        };
+        let known: HashMap<_, _> = told(self.before.as_ref())
+            .iter()
+            .map(|flow| (flow.key(), flow))
+            .collect();
         let seconds = self.seconds();
         let row = |flow| {
             let rate = |of: fn(&Flow) -> u64| {
@@ -120,7 +114,7 @@ impl Model {
                 bytes: rate(|flow| flow.bytes),
             }
         };
-        let matching = flows(self.last.as_ref()).into_iter();
+        let matching = told(self.last.as_ref()).iter();
         let mut rows: Vec<_> = matching
             .filter(|flow| flow.matches(filter))
             .map(row)
@@ -141,6 +135,13 @@ impl Order {
     }
 }
 
+/// The flows of an answer, if it told any.
+fn told(answer: Option<&Snapshot>) -> &[Flow] {
+    let flows = answer.and_then(|answer| answer.flows.as_ref().ok());
+    flows.map_or(&[], |flows| &flows.flows)
+}
+
+/// By how much a counter grew; one that is less than it was began again from zero.
 fn grown(then: f64, now: f64) -> f64 {
     if now < then { now } else { now - then }
 }
