@@ -62,7 +62,7 @@ async fn examine(config: &Config, named: Vec<NamedFile>) -> Result<Report> {
         names,
         interfaces,
         directories::check(&config.files),
-        service::check(&config.service),
+        service::check(&config.service).await,
         host::check(config),
     ]))
 }

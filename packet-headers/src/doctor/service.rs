@@ -1,7 +1,6 @@
 //! What others will ask of the daemon: whether its addresses can be had.
 
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
@@ -10,13 +9,13 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::finding::Group;
 use crate::config::Service;
-use crate::http::ListenAddress;
+use crate::http::{ListenAddress, Listener};
 
-pub(super) fn check(service: &Service) -> Group {
+pub(super) async fn check(service: &Service) -> Group {
     let mut group = Group::new("service");
     match &service.http {
         None => group.ok(HTTP, "nothing is served over HTTP"),
-        Some(address) => http(&mut group, address),
+        Some(address) => http(&mut group, address).await,
     }
     if let Some(path) = &service.events {
         events(&mut group, path);
@@ -27,24 +26,14 @@ pub(super) fn check(service: &Service) -> Group {
 const HTTP: &str = "HTTP";
 
 /// Takes the address and gives it back.
-fn http(group: &mut Group, address: &ListenAddress) {
-    let text = address.to_string();
-    let whole = match text.strip_prefix(':') {
-        Some(port) => format!("[::]:{port}"),
-        None => text.clone(),
-    };
-    let taken = whole.to_socket_addrs().and_then(|mut addresses| {
-        let first = addresses.next();
-        TcpListener::bind(first.ok_or(io::ErrorKind::NotFound)?)
-    });
-    let remedy = "give another --prometheusx.listen-address, or an empty one to serve nothing";
-    match taken {
-        Ok(_given_back) => group.ok(HTTP, format!("{text} can be listened at")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let found = format!("{text} is in use: another program listens there");
-            group.problem(HTTP, found, remedy);
-        }
-        Err(error) => group.problem(HTTP, format!("{text}: {error}"), remedy),
+async fn http(group: &mut Group, address: &ListenAddress) {
+    match Listener::bind(address).await {
+        Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
+        Err(error) => group.problem(
+            HTTP,
+            format!("{address}: {}", error.root_cause()),
+            "give another --prometheusx.listen-address, or an empty one to serve nothing",
+        ),
     }
 }
 
@@ -85,19 +74,18 @@ mod tests {
     use super::super::finding::State;
     use super::*;
 
-    #[test]
-    fn an_address_that_is_in_use_is_a_problem() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let judged = || {
-            let mut group = Group::new("service");
-            http(&mut group, &address.parse().unwrap());
-            group.the(HTTP).clone()
-        };
-        assert_eq!(judged().state, State::Problem);
-        assert!(judged().found.contains("in use"));
+    #[tokio::test]
+    async fn an_address_that_is_in_use_is_a_problem() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let mut taken = Group::new("service");
+        http(&mut taken, &address).await;
         drop(listener);
-        assert_eq!(judged().state, State::Ok);
+        let mut free = Group::new("service");
+        http(&mut free, &address).await;
+        assert_eq!(taken.the(HTTP).state, State::Problem);
+        assert!(taken.the(HTTP).found.contains("in use"), "{taken:?}");
+        assert_eq!(free.the(HTTP).state, State::Ok);
     }
 
     #[test]
