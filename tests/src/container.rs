@@ -36,7 +36,12 @@ const NODE: &str = "
     exec \"$@\"
 ";
 /// What a runtime hides, or shows read-only.
-const MASKED: [&str; 4] = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"];
+const MASKED: [&str; 4] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/timer_list",
+    "/sys/firmware",
+];
 const READ_ONLY: [&str; 4] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
 
 /// Who the daemon is in its container.
@@ -112,7 +117,8 @@ impl Container {
     pub fn wait_until_it_captures(&mut self) -> Result<()> {
         let out = (Stream::Out, 0);
         let line = |line: &str| line.contains("capturing ");
-        self.process.wait_for_line(out, "it captures", LIMIT, line)?;
+        self.process
+            .wait_for_line(out, "it captures", LIMIT, line)?;
         Ok(())
     }
 
@@ -222,8 +228,7 @@ fn mounts(pod: &[Mount], disk: &Path) -> Result<Vec<Value>> {
 
 /// The archive that `cargo xtask image` makes, or `PACKET_HEADERS_IMAGE`.
 fn archive() -> Result<PathBuf> {
-    let made =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/image/packet-headers.tar");
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/image/packet-headers.tar");
     let path = env::var_os("PACKET_HEADERS_IMAGE").map_or(made, PathBuf::from);
     ensure!(
         path.exists(),

@@ -119,20 +119,32 @@ fn it_holds_one_static_file_and_says_what_it_is() -> Result<()> {
     let image = Image::unpack()?;
     let root = image.root();
     let names = fs::read_dir(&root)?.map(|entry| Ok(entry?.file_name().into_string()));
-    let mut names = names.collect::<Result<Result<Vec<_>, _>>>()?.unwrap_or_default();
+    let mut names = names
+        .collect::<Result<Result<Vec<_>, _>>>()?
+        .unwrap_or_default();
     // The place of the volume may be there already.
     names.retain(|name| name != "var");
     names.sort();
     assert_eq!(names, ["LICENSE", "packet-headers"]);
     // In an empty root it can only be static.
     let mut command = Command::new("chroot");
-    let (help, _) = output_of(command.arg(&root).args(["/packet-headers", "--help"]), "coreutils")?;
+    let (help, _) = output_of(
+        command.arg(&root).args(["/packet-headers", "--help"]),
+        "coreutils",
+    )?;
     ensure!(help.contains("--datadir"), "{help}");
     assert_eq!(image.entrypoint()?, ["/packet-headers"]);
-    assert_eq!(image.arguments()?, ["--datadir=/var/lib/packet-headers/pcap"]);
+    assert_eq!(
+        image.arguments()?,
+        ["--datadir=/var/lib/packet-headers/pcap"]
+    );
     assert_eq!(image.label("licenses"), Some("Apache-2.0"));
     assert_eq!(image.label("version"), Some(env!("CARGO_PKG_VERSION")));
-    let here = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let here = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
     assert_eq!(image.architecture(), Some(here));
     let license = Path::new(env!("CARGO_MANIFEST_DIR")).join("../LICENSE");
     assert_eq!(fs::read(root.join("LICENSE"))?, fs::read(license)?);

@@ -61,7 +61,11 @@ pub(super) fn filter(profile: Profile, capabilities: &[String]) -> Result<Value>
         .with_context(|| format!("{FILE}: apt-get install golang-github-containers-common"))?;
     let defaults: Defaults = serde_json::from_slice(&text).context(FILE)?;
     let has = |name: &str| capabilities.iter().any(|one| name == format!("CAP_{one}"));
-    let here = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let here = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
     let mut rules = Vec::new();
     for mut rule in defaults.syscalls {
         let wanted = rule.includes.caps.iter().all(|name| has(name))
