@@ -18,20 +18,28 @@ use crate::netns::Namespace;
 use crate::process::Process;
 use crate::wait;
 
-/// The unit's name.
+/// The daemon's unit.
 pub const UNIT: &str = "packet-headers.service";
+/// The uploader's units, and how often the test wants it.
+pub const UPLOAD: [&str; 2] = [
+    "packet-headers-upload.service",
+    "packet-headers-upload.timer",
+];
+const OFTEN: &str = "[Timer]\nOnActiveSec=1s\nOnUnitInactiveSec=1s\nAccuracySec=100ms\n";
+/// Where the uploader takes files.
+const DESTINATION: &str = "uploaded";
 /// How long systemd may take for anything.
 const LIMIT: Duration = Duration::from_secs(20);
 /// What every service needs to be there, without which systemd cannot start it again.
-const TARGETS: [&str; 4] = ["basic", "sysinit", "shutdown", "network"];
+const TARGETS: [&str; 5] = ["basic", "sysinit", "shutdown", "network", "network-online"];
 
-/// The unit as it is shipped.
+/// A unit as it is shipped.
 #[must_use]
-pub fn unit() -> PathBuf {
-    deploy::directory().join("systemd").join(UNIT)
+pub fn unit(name: &str) -> PathBuf {
+    deploy::directory().join("systemd").join(name)
 }
 
-/// A running systemd whose only unit is the daemon's; ended on drop.
+/// A running systemd with nothing to do but run our units; ended on drop.
 #[derive(Debug)]
 pub struct Systemd {
     systemd: Process,
@@ -40,32 +48,21 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots it in a network namespace, with a line of output kept.
+    /// Boots it in a network namespace; with the uploader's units on request.
     ///
     /// # Errors
     /// There is no cgroup2, or systemd is not installed.
-    pub fn boot(namespace: &Namespace) -> Result<Self> {
+    pub fn boot(namespace: &Namespace, uploads: bool) -> Result<Self> {
         let home = TempDir::new()?;
-        for directory in ["view", "log", "private", "units"] {
+        for directory in ["view", "log", "private"] {
             fs::create_dir(home.path().join(directory))?;
         }
         // As systemd makes it.
         fs::set_permissions(home.path().join("private"), Permissions::from_mode(0o700))?;
-        let units = home.path().join("units");
-        fs::copy(unit(), units.join(UNIT))?;
-        fs::write(
-            units.join("default.target"),
-            format!("[Unit]\nRequires={UNIT}\n"),
-        )?;
-        for target in TARGETS {
-            let text = "[Unit]\nDefaultDependencies=no\n";
-            fs::write(units.join(format!("{target}.target")), text)?;
-        }
-        let drop_in = units.join(format!("{UNIT}.d"));
-        fs::create_dir(&drop_in)?;
-        let log =
-            "[Service]\nStandardOutput=append:/run/log/out\nStandardError=append:/run/log/err\n";
-        fs::write(drop_in.join("log.conf"), log)?;
+        let remote = format!("R:/var/lib/packet-headers/{DESTINATION}");
+        let upload = format!("DESTINATION={remote}\nRCLONE_CONFIG_R_TYPE=local\n");
+        fs::write(home.path().join("upload"), upload)?;
+        write_units(&home.path().join("units"), uploads)?;
         let cgroup = cgroup2()?.join(namespace.name());
         fs::create_dir(&cgroup).with_context(|| format!("making {}", cgroup.display()))?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/boot_systemd.sh");
@@ -116,7 +113,17 @@ impl Systemd {
     /// The daemon's files.
     #[must_use]
     pub fn captures(&self) -> Captures {
-        Captures::new(self.home.path().join("private/packet-headers/pcap"))
+        Captures::new(self.state().join("pcap"))
+    }
+
+    /// Those that the uploader has taken.
+    #[must_use]
+    pub fn uploaded(&self) -> Captures {
+        Captures::new(self.state().join(DESTINATION))
+    }
+
+    fn state(&self) -> PathBuf {
+        self.home.path().join("private/packet-headers")
     }
 
     /// Kills the daemon.
@@ -152,6 +159,31 @@ impl Drop for Systemd {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// Writes what systemd is to run.
+fn write_units(units: &Path, uploads: bool) -> Result<()> {
+    fs::create_dir(units)?;
+    let service = |name: &str| units.join(format!("{name}.d"));
+    for name in [&[UNIT], &UPLOAD[..]].concat() {
+        fs::copy(unit(name), units.join(name))?;
+        fs::create_dir(service(name))?;
+    }
+    for target in TARGETS {
+        let text = "[Unit]\nDefaultDependencies=no\n";
+        fs::write(units.join(format!("{target}.target")), text)?;
+    }
+    let timer = if uploads { UPLOAD[1] } else { "" };
+    let default = format!("[Unit]\nRequires={UNIT} {timer}\n");
+    fs::write(units.join("default.target"), default)?;
+    let log = |name| {
+        format!(
+            "[Service]\nStandardOutput=append:/run/log/{name}\nStandardError=append:/run/log/err\n"
+        )
+    };
+    fs::write(service(UNIT).join("test.conf"), log("out"))?;
+    fs::write(service(UPLOAD[0]).join("test.conf"), log("err"))?;
+    Ok(fs::write(service(UPLOAD[1]).join("test.conf"), OFTEN)?)
 }
 
 /// Removes a cgroup and those below.

@@ -1,4 +1,4 @@
-//! Promise: the systemd unit gives the daemon what it needs, little else, and starts it again.
+//! Promise: the systemd units give the daemon and its uploader what they need, and little else.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use end_to_end::daemon::executable;
 use end_to_end::netns::Lab;
 use end_to_end::process::output_of;
-use end_to_end::systemd::{Systemd, UNIT, unit};
+use end_to_end::systemd::{Systemd, UNIT, UPLOAD, unit};
 use end_to_end::traffic::{self, Plan};
 use end_to_end::wait;
 use tempfile::TempDir;
@@ -17,29 +17,41 @@ use tempfile::TempDir;
 const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
 /// The exposure that `systemd-analyze security` may find, of 10, in tenths; deploy/README.md says it.
 const EXPOSURE: u32 = 17;
+const UPLOAD_EXPOSURE: u32 = 15;
 /// What a file may take from its connection's end to its name.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Of the unit's file, the daemon being where it is here.
-fn analyze(arguments: &[&str]) -> Result<(String, String)> {
+/// Of a unit's file, the daemon being where it is here.
+fn analyze(name: &str, arguments: &[&str]) -> Result<(String, String)> {
     let home = TempDir::new()?;
     let daemon = executable()?;
-    let text = fs::read_to_string(unit())?;
-    let here = text.replace("/usr/local/bin/packet-headers", &daemon.to_string_lossy());
-    ensure!(here != text, "the unit starts another program");
-    let file = home.path().join(UNIT);
-    fs::write(&file, here)?;
+    // A timer is looked at with its service.
+    for name in [&[UNIT], &UPLOAD[..]].concat() {
+        let text = fs::read_to_string(unit(name))?;
+        let here = text.replace("/usr/local/bin/packet-headers", &daemon.to_string_lossy());
+        ensure!(
+            (here == text) == (name != UNIT),
+            "{name} starts another program"
+        );
+        fs::write(home.path().join(name), here)?;
+    }
+    let file = home.path().join(name);
     let mut command = Command::new("systemd-analyze");
     output_of(command.args(arguments).arg(file), "systemd")
 }
 
 #[test]
-fn it_is_clean_and_exposes_little() -> Result<()> {
-    let (out, err) = analyze(&["verify", "--man=no"])?;
-    ensure!(out.is_empty() && err.is_empty(), "{out}{err}");
-    // Fails when there is more.
-    let threshold = format!("--threshold={EXPOSURE}");
-    analyze(&["security", "--offline=true", &threshold]).map(drop)
+fn they_are_clean_and_expose_little() -> Result<()> {
+    for name in [&[UNIT], &UPLOAD[..]].concat() {
+        let (out, err) = analyze(name, &["verify", "--man=no"])?;
+        ensure!(out.is_empty() && err.is_empty(), "{out}{err}");
+    }
+    for (name, exposure) in [(UNIT, EXPOSURE), (UPLOAD[0], UPLOAD_EXPOSURE)] {
+        // Fails when there is more.
+        let threshold = format!("--threshold={exposure}");
+        analyze(name, &["security", "--offline=true", &threshold])?;
+    }
+    Ok(())
 }
 
 /// A field of /proc/PID/status.
@@ -71,7 +83,7 @@ fn confined(id: u32) -> Result<()> {
 #[test]
 fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
     let lab = Lab::new()?;
-    let mut systemd = Systemd::boot(&lab.host)?;
+    let mut systemd = Systemd::boot(&lab.host, false)?;
     let mut cookies = Vec::new();
     for start in 1..=2 {
         let id = systemd.wait_for_starts(start)?;
@@ -95,4 +107,22 @@ fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
         }
     }
     systemd.captures().no_payload()
+}
+
+#[test]
+fn the_uploader_takes_the_files_as_the_daemons_user() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut systemd = Systemd::boot(&lab.host, true)?;
+    systemd.wait_for_starts(1)?;
+    let connections = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
+    let uploaded = systemd.uploaded();
+    let files = wait::until("the files at their destination", LIMIT, || {
+        Ok(Some(uploaded.published()?).filter(|files| files.len() == connections.len()))
+    });
+    for file in files.with_context(|| systemd.transcript())?.values() {
+        ensure!(uploaded.read(file)?.len() > 8, "{}", file.display());
+    }
+    let left = systemd.captures().published()?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
 }
