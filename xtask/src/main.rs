@@ -8,6 +8,7 @@ mod binary;
 mod fuzz;
 mod image;
 mod lint;
+mod manual;
 mod probe;
 mod python;
 mod run;
@@ -58,6 +59,8 @@ enum Verb {
     },
     /// Feed what reads other people's bytes with what a fuzzer comes up with
     Fuzz(fuzz::Fuzz),
+    /// Write the man pages and shell completions of the daemon
+    Manual,
     /// Check formatting, clippy, documentation and tidiness
     Lint,
     /// Run lint, then test: what has to pass before a commit
@@ -90,6 +93,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Manual => manual::manual(&workspace),
         Verb::Lint => lint::lint(&workspace),
         Verb::Ci => {
             lint::lint(&workspace)?;

@@ -32,7 +32,7 @@ const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 15] = [
+const TEST_TOOLS: [(&str, &str); 17] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -42,6 +42,8 @@ const TEST_TOOLS: [(&str, &str); 15] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("mount", "mount"),
+    ("groff", "groff-base"),
+    ("bash", "bash"),
     ("gzip", "gzip"),
     ("zstd", "zstd"),
     ("crun", "crun"),

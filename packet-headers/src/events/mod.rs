@@ -1,8 +1,10 @@
-//! When flows begin and end, and what they are called: the sources, and the way to the shards.
+//! When flows begin and end, and what they are called: the sources, and the way to the shards and to
+//! others who want to know.
 
 pub mod existing;
 pub mod kernel;
 pub mod prefix;
+pub mod publish;
 pub(crate) mod source;
 pub mod tcpinfo;
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
+use self::publish::Publisher;
 use crate::clock::{BootNanos, WallNanos};
 use crate::flow::uuid::FlowUuid;
 
@@ -97,6 +100,7 @@ const RETRY: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 pub struct EventSink {
     shards: Vec<SyncSender<FlowEvent>>,
+    publisher: Option<Publisher>,
 }
 
 /// The shards are gone: the daemon is stopping.
@@ -108,15 +112,37 @@ pub struct Stopped;
 #[must_use]
 pub fn queues(shards: u32) -> (EventSink, Vec<Receiver<FlowEvent>>) {
     let (senders, receivers) = (0..shards).map(|_| sync_channel(QUEUE)).unzip();
-    (EventSink { shards: senders }, receivers)
+    let sink = EventSink {
+        shards: senders,
+        publisher: None,
+    };
+    (sink, receivers)
 }
 
 impl EventSink {
+    /// One that delivers to the event server as well.
+    #[must_use]
+    pub fn published(&self, publisher: Option<Publisher>) -> Self {
+        let shards = self.shards.clone();
+        Self { shards, publisher }
+    }
+
+    /// Says that the connections that are older than the daemon have all been delivered, or never
+    /// will be.
+    pub async fn older_are_delivered(&self) {
+        if let Some(publisher) = &self.publisher {
+            publisher.older_are_told().await;
+        }
+    }
+
     /// Delivers an event from a thread of its own, waiting while the queue is full.
     ///
     /// # Errors
     /// [`Stopped`] when the shard is gone.
     pub fn deliver_blocking(&self, event: &FlowEvent) -> Result<(), Stopped> {
+        if let Some(publisher) = &self.publisher {
+            publisher.tell(event);
+        }
         for shard in self.targets(event) {
             shard.send(event.clone()).map_err(|_closed| Stopped)?;
         }
@@ -128,6 +154,9 @@ impl EventSink {
     /// # Errors
     /// [`Stopped`] when the shard is gone.
     pub async fn deliver(&self, event: FlowEvent) -> Result<(), Stopped> {
+        if let Some(publisher) = &self.publisher {
+            publisher.tell_in_turn(&event).await;
+        }
         for shard in self.targets(&event) {
             let mut event = event.clone();
             while let Err(refused) = shard.try_send(event) {

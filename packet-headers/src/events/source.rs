@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 use tokio::task::AbortHandle;
 
 use super::prefix::LearnedPrefix;
-use super::{EventSink, existing, kernel, tcpinfo};
+use super::{EventSink, Stopped, existing, kernel, tcpinfo};
 use crate::accounts::Accounts;
 use crate::clock::WallClock;
-use crate::config::{Config, FlowSource};
+use crate::config::{Config, Filters, FlowSource};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Programs, SocketLink, requirements};
 use crate::threads::{join, spawn};
@@ -37,6 +37,8 @@ struct Sockets {
 impl Sources {
     /// Starts what the configuration asks for. The interfaces must be captured already: what is
     /// opened from now on has all its packets then.
+    ///
+    /// What tcp-info tells is not published: whoever wants it asks tcp-info.
     pub(crate) async fn start(
         config: &Config,
         programs: &mut Programs,
@@ -58,14 +60,15 @@ impl Sources {
         }
         if let Some(socket) = socket {
             let teach = Some(prefix.clone());
-            let follow = tcpinfo::follow(socket, sink.clone(), Arc::clone(accounts), teach);
+            let sink = sink.published(None);
+            let follow = tcpinfo::follow(socket, sink, Arc::clone(accounts), teach);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         if config.existing && prefix.get().is_some() {
             // Before we say that we capture: what is open then is captured.
-            announce_existing(prefix, sink.clone()).await;
+            announce_existing(prefix, sink.clone(), config.filters.clone()).await;
         } else if config.existing {
-            let announce = announce_existing(prefix, sink.clone());
+            let announce = announce_existing(prefix, sink.clone(), config.filters.clone());
             sources.tasks.push(tokio::spawn(announce).abort_handle());
         }
         Ok(sources)
@@ -92,8 +95,11 @@ impl Sockets {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let (prefix, sink, accounts) = (prefix.clone(), sink.clone(), Arc::clone(accounts));
+        accounts.kernel_events_up.store(true, Ordering::Relaxed);
         let thread = spawn("flow-events", move || {
-            kernel::follow(ring, &prefix, &sink, &accounts, &until)
+            let followed = kernel::follow(ring, &prefix, &sink, &accounts, &until);
+            accounts.kernel_events_up.store(false, Ordering::Relaxed);
+            followed
         })?;
         Ok(Self { link, stop, thread })
     }
@@ -106,26 +112,37 @@ impl Sockets {
 }
 
 /// Announces the connections that were open before us, as soon as we know what to call them.
-async fn announce_existing(prefix: LearnedPrefix, sink: EventSink) {
+async fn announce_existing(prefix: LearnedPrefix, sink: EventSink, filters: Filters) {
+    // When the daemon stops meanwhile, there is nobody to be told.
+    let _stopped = deliver_existing(prefix, &sink, &filters).await;
+    sink.older_are_delivered().await;
+}
+
+async fn deliver_existing(
+    prefix: LearnedPrefix,
+    sink: &EventSink,
+    filters: &Filters,
+) -> Result<(), Stopped> {
     while prefix.get().is_none() {
         tokio::time::sleep(LEARNING).await;
     }
     let listed = tokio::task::spawn_blocking(existing::connected).await;
-    let sockets = match listed.context("listing sockets").flatten() {
+    let mut sockets = match listed.context("listing sockets").flatten() {
         Ok(sockets) => sockets,
         Err(error) => {
             tracing::warn!("connections older than this daemon are not captured: {error:#}");
-            return;
+            return Ok(());
         }
     };
     let Some(prefix) = prefix.get() else {
-        return;
+        return Ok(());
     };
+    // Of the newer ones the programs tell only what passes.
+    sockets.retain(|socket| filters.pass(socket.local, socket.remote));
     tracing::info!("{} connections are older than this daemon", sockets.len());
     let clock = WallClock::sample();
     for event in existing::opens(sockets, prefix, &clock) {
-        if sink.deliver(event).await.is_err() {
-            return;
-        }
+        sink.deliver(event).await?;
     }
+    Ok(())
 }

@@ -1,0 +1,410 @@
+//! The thread that owns the event socket and its clients.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::socket::{EventListener, SocketFile};
+use super::stream::{Bounds, Reader, Stream, TooSlow};
+use super::{Message, Publisher, QUEUE, sweep};
+use crate::accounts::{Accounts, EventIssue};
+use crate::clock::{BootNanos, WallClock};
+use crate::events::FlowEvent;
+use crate::flow::uuid::FlowUuid;
+use crate::rate_limit::RateLimit;
+use crate::threads::{join, spawn};
+
+/// How many events a client may be behind. They take 32 MiB, however many clients there are.
+const LOG: usize = 128 * 1024;
+
+/// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
+/// each connection that was open when it connected, and a [`CHUNK`].
+const CLIENTS: usize = 32;
+
+/// Bytes that are written to a client at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Events that are taken before clients have their turn.
+const BATCH: usize = 1024;
+
+/// How long nobody is accepted after a failure.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long all clients together have at the end to take what they were not given yet.
+const PARTING: Duration = Duration::from_millis(250);
+
+/// What the server has to know of the sources.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// How many connections can be open at once.
+    pub open: usize,
+    /// Connections that are older than the daemon will be told.
+    pub older: bool,
+    /// Sockets of every network namespace are told.
+    pub every_namespace: bool,
+}
+
+/// The event server while it runs. Its socket is removed on drop.
+#[derive(Debug)]
+pub struct EventServer {
+    publisher: Publisher,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<()>>,
+    _file: SocketFile,
+}
+
+impl EventServer {
+    /// Begins to accept clients.
+    ///
+    /// # Errors
+    /// When its thread cannot be started.
+    pub fn start(from: EventListener, scope: Scope, accounts: &Arc<Accounts>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("starting the event server")?;
+        let (queue, events) = mpsc::channel(QUEUE);
+        let (stop, stopped) = oneshot::channel();
+        let publisher = Publisher {
+            queue,
+            accounts: Arc::clone(accounts),
+        };
+        let shared = Shared::new(scope, Arc::clone(accounts));
+        let EventListener { listener, file } = from;
+        tracing::info!("serving flow events at {}", file.path().display());
+        let thread = spawn("event-server", move || {
+            let served = runtime.block_on(async {
+                let listener = UnixListener::from_std(listener).context("serving flow events")?;
+                shared.serve(&listener, events, stopped, scope).await;
+                Ok(())
+            });
+            // There may be a list of sockets on its way.
+            runtime.shutdown_background();
+            served
+        })?;
+        Ok(Self {
+            publisher,
+            stop,
+            thread,
+            _file: file,
+        })
+    }
+
+    /// What the kernel source tells its events.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// Gives clients what was told so far, and ends. A client that does not take it loses it: none is
+    /// waited for longer than a quarter of a second.
+    ///
+    /// # Errors
+    /// When the thread broke down.
+    pub fn stop(self) -> Result<()> {
+        // Ended already: that is told by the thread.
+        let _ended = self.stop.send(());
+        join(self.thread)
+    }
+}
+
+/// How far the events are: what clients wait for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The oldest event that can still be read.
+    first: u64,
+    /// There will be no more.
+    ended: bool,
+}
+
+/// What the server's tasks share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    stream: Mutex<Stream>,
+    progress: watch::Sender<Progress>,
+    accounts: Arc<Accounts>,
+}
+
+impl Shared {
+    fn new(scope: Scope, accounts: Arc<Accounts>) -> Arc<Self> {
+        let bounds = Bounds {
+            open: scope.open,
+            log: LOG,
+        };
+        Arc::new(Self {
+            stream: Mutex::new(Stream::new(bounds, scope.older)),
+            progress: watch::Sender::default(),
+            accounts,
+        })
+    }
+
+    /// The events so far. All tasks are on one thread: nobody waits.
+    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets clients read what is new.
+    pub(super) fn announce(&self) {
+        let first = self.stream().first();
+        self.progress.send_modify(|progress| progress.first = first);
+    }
+
+    /// A connection was closed.
+    pub(super) fn close(&self, uuid: &FlowUuid, at: BootNanos) {
+        let at = WallClock::sample().wall(at);
+        if self.stream().close(uuid, at).is_err() {
+            self.accounts.events.add(EventIssue::NotServed, 1);
+        }
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        listener: &UnixListener,
+        mut events: mpsc::Receiver<Message>,
+        mut stopped: oneshot::Receiver<()>,
+        scope: Scope,
+    ) {
+        let mut clients = JoinSet::new();
+        let mut desk = Desk::new(self);
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut sweep = std::pin::pin!(sweep::run(self, scope.every_namespace));
+        loop {
+            tokio::select! {
+                _ = &mut stopped => break,
+                _ = events.recv_many(&mut batch, BATCH) => desk.take(&mut batch),
+                client = desk.accept(listener) => self.admit(client, &mut clients),
+                Some(_) = clients.join_next() => {}
+                never = &mut sweep => match never {},
+            }
+        }
+        while let Ok(message) = events.try_recv() {
+            batch.push(message);
+        }
+        desk.take(&mut batch);
+        self.progress.send_modify(|progress| progress.ended = true);
+        let parted = async { while clients.join_next().await.is_some() {} };
+        let _not_all_took_it = timeout(PARTING, parted).await;
+    }
+
+    /// Serves one more client, if there may be one more.
+    fn admit(self: &Arc<Self>, socket: UnixStream, clients: &mut JoinSet<()>) {
+        let who = who(&socket);
+        if clients.len() >= CLIENTS {
+            tracing::warn!("{who} is not served events: there are {CLIENTS} clients already");
+            self.accounts
+                .event_clients_dropped
+                .fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        tracing::debug!("{who} reads events");
+        let client = Client {
+            reader: self.stream().join(),
+            progress: self.progress.subscribe(),
+            shared: Arc::clone(self),
+            socket,
+        };
+        clients.spawn(client.serve(who));
+    }
+}
+
+/// Who is at the other end, for the log.
+fn who(socket: &UnixStream) -> String {
+    let pid = socket.peer_cred().ok().and_then(|peer| peer.pid());
+    pid.map_or_else(
+        || "a client".to_owned(),
+        |pid| format!("the client, pid {pid},"),
+    )
+}
+
+/// Takes what the sources tell.
+struct Desk<'a> {
+    shared: &'a Shared,
+    clock: WallClock,
+    full: RateLimit,
+    refused: RateLimit,
+    /// How many were not served when that was said last.
+    said: u64,
+}
+
+impl<'a> Desk<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            clock: WallClock::sample(),
+            full: RateLimit::default(),
+            refused: RateLimit::default(),
+            said: 0,
+        }
+    }
+
+    fn take(&mut self, batch: &mut Vec<Message>) {
+        self.clock.resample();
+        let mut stream = self.shared.stream();
+        let mut why = None;
+        for message in batch.drain(..) {
+            let taken = match &message {
+                Message::Event(FlowEvent::Open(open)) => stream.open(open),
+                Message::Event(FlowEvent::Close(close)) => {
+                    stream.close(&close.uuid, self.clock.wall(close.at))
+                }
+                Message::OlderTold => {
+                    stream.older_are_told();
+                    Ok(())
+                }
+            };
+            if let Err(error) = taken {
+                self.shared.accounts.events.add(EventIssue::NotServed, 1);
+                why = Some(error);
+            }
+        }
+        drop(stream);
+        self.shared.announce();
+        self.say(why);
+    }
+
+    /// Says that events were not served, if some were not.
+    fn say(&mut self, why: Option<anyhow::Error>) {
+        let count = self.shared.accounts.events.get(EventIssue::NotServed);
+        if count == self.said {
+            return;
+        }
+        if let Some(withheld) = self.full.pass() {
+            let why = why.map_or_else(|| "too many at once".to_owned(), |why| format!("{why:#}"));
+            let missing = count - self.said;
+            tracing::warn!("{missing} flow events were not served: {why}{withheld}");
+            self.said = count;
+        }
+    }
+
+    /// Waits for the next client.
+    async fn accept(&self, listener: &UnixListener) -> UnixStream {
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => return socket,
+                Err(error) => {
+                    if let Some(withheld) = self.refused.pass() {
+                        tracing::warn!("accepting a client of the event socket: {error}{withheld}");
+                    }
+                    // Out of descriptors, mostly: not again at once.
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+/// One client.
+struct Client {
+    reader: Reader,
+    progress: watch::Receiver<Progress>,
+    shared: Arc<Shared>,
+    socket: UnixStream,
+}
+
+/// Counts a client for as long as it lives.
+struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a AtomicU64) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Client {
+    /// Serves it until it leaves, is too slow, or there is no more.
+    async fn serve(mut self, who: String) {
+        let shared = Arc::clone(&self.shared);
+        let _counted = Counted::new(&shared.accounts.event_clients);
+        match self.write().await {
+            Ok(()) => tracing::debug!("{who} has read all events"),
+            Err(Left::Gone(error)) => tracing::debug!("{who} is gone: {error}"),
+            Err(Left::TooSlow(error)) => {
+                tracing::warn!("{who} does not get events any more: {error}");
+                let dropped = &shared.accounts.event_clients_dropped;
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Left> {
+        let mut chunk = Vec::new();
+        loop {
+            let ended = self.progress.borrow_and_update().ended;
+            chunk.clear();
+            self.reader.read(&self.shared.stream(), &mut chunk, CHUNK)?;
+            if !chunk.is_empty() {
+                self.send(&chunk).await?;
+            } else if ended {
+                return Ok(());
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Writes all of `chunk`, unless the log leaves the client behind meanwhile.
+    async fn send(&mut self, chunk: &[u8]) -> Result<(), Left> {
+        let next = self.reader.next();
+        let left_behind = self.progress.wait_for(|progress| progress.first > next);
+        tokio::select! {
+            written = self.socket.write_all(chunk) => Ok(written?),
+            _ = left_behind => Err(TooSlow.into()),
+        }
+    }
+
+    /// Waits until there is more to read.
+    async fn wait(&mut self) -> Result<(), Left> {
+        tokio::select! {
+            // The sender is in `shared`: it is there.
+            _ = self.progress.changed() => Ok(()),
+            gone = gone(&self.socket) => Err(gone.into()),
+        }
+    }
+}
+
+/// Waits until the other end is closed; what it sends meanwhile is not for us.
+async fn gone(socket: &UnixStream) -> io::Error {
+    let mut bytes = [0; 512];
+    loop {
+        if let Err(error) = socket.readable().await {
+            return error;
+        }
+        match socket.try_read(&mut bytes) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return error,
+        }
+    }
+    // It does not write any more. It may still read.
+    match socket.ready(Interest::WRITABLE).await {
+        Ok(ready) if ready.is_write_closed() => io::ErrorKind::ConnectionAborted.into(),
+        Ok(_) => std::future::pending().await,
+        Err(error) => error,
+    }
+}
+
+/// Why a client is not served any more.
+#[derive(Debug, thiserror::Error)]
+enum Left {
+    #[error(transparent)]
+    Gone(#[from] io::Error),
+    #[error(transparent)]
+    TooSlow(#[from] TooSlow),
+}

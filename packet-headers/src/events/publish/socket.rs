@@ -1,0 +1,117 @@
+//! The socket's file: made so that nobody else can ever open it, taken over from a server that is
+//! dead, and removed at the end.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+
+/// Owner and group may connect: that takes the right to write.
+const MODE: u32 = 0o660;
+
+/// How many clients may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// A socket that listens, and its file.
+#[derive(Debug)]
+pub struct EventListener {
+    pub(super) listener: UnixListener,
+    pub(super) file: SocketFile,
+}
+
+impl EventListener {
+    /// Listens at `path`, whose directory must exist.
+    ///
+    /// # Errors
+    /// When somebody else is there, or the file cannot be made; with what to do.
+    pub fn bind(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let address = SocketAddrUnix::new(path)
+            .with_context(|| format!("{shown} cannot name a socket: use a path below 108 bytes"))?;
+        clear(path)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .context("making the event socket")?;
+        // The file will have the socket's own mode, less the umask: at no instant more than this.
+        fchmod(&socket, Mode::from_raw_mode(MODE)).context("setting the event socket's mode")?;
+        bind(&socket, &address).with_context(|| {
+            format!("making the event socket {shown}: its directory must exist, and be writable")
+        })?;
+        let file = SocketFile::of(path)?;
+        // What the umask took.
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+            .with_context(|| format!("letting the group use {shown}"))?;
+        listen(&socket, BACKLOG).with_context(|| format!("listening at {shown}"))?;
+        let listener = socket.into();
+        Ok(Self { listener, file })
+    }
+}
+
+/// Makes room for a socket, if what is there is one that nobody listens at.
+fn clear(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("looking at {shown}")),
+    };
+    ensure!(
+        found.file_type().is_socket(),
+        "{shown} is there and is no socket: give --eventsocket.listen another path"
+    );
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).with_context(|| format!("removing the dead socket {shown}"))
+        }
+        Err(error) => Err(error).with_context(|| format!("finding out who serves {shown}")),
+        Ok(_) => bail!(
+            "another program serves {shown}: stop it, or give --eventsocket.listen another path"
+        ),
+    }
+}
+
+/// The file of a socket; removed on drop, unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    place: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> Result<Self> {
+        let place = place(path).with_context(|| format!("looking at {}", path.display()))?;
+        let path = path.to_owned();
+        Ok(Self { path, place })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Device and inode.
+fn place(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if place(&self.path).is_ok_and(|place| place == self.place)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!("the event socket {} stays: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
