@@ -42,6 +42,7 @@ pub mod ss;
 pub mod steady;
 pub mod strangers;
 pub mod summary;
+pub mod systemd;
 pub mod tcpdump;
 pub mod tcpinfo;
 pub mod tools;
