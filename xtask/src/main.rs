@@ -6,6 +6,7 @@
 mod apt;
 mod binary;
 mod fuzz;
+mod kernels;
 mod lint;
 mod probe;
 mod python;
@@ -55,6 +56,8 @@ enum Verb {
     },
     /// Feed what reads other people's bytes with what a fuzzer comes up with
     Fuzz(fuzz::Fuzz),
+    /// Run the daemon on older kernels, in virtual machines
+    Kernels(kernels::Kernels),
     /// Check formatting, clippy, documentation and tidiness
     Lint,
     /// Run lint, then test: what has to pass before a commit
@@ -83,6 +86,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::Lint => lint::lint(&workspace),
         Verb::Ci => {
             lint::lint(&workspace)?;

@@ -30,7 +30,7 @@ const FUZZER_VERSION: &str = "0.13.1";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 11] = [
+const TEST_TOOLS: [(&str, &str); 12] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -42,6 +42,7 @@ const TEST_TOOLS: [(&str, &str); 11] = [
     ("mount", "mount"),
     ("gzip", "gzip"),
     ("zstd", "zstd"),
+    ("xz", "xz-utils"),
 ];
 
 /// Makes the toolchain exist; prints nothing when it does.
