@@ -32,7 +32,7 @@ const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 15] = [
+const TEST_TOOLS: [(&str, &str); 16] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -46,6 +46,7 @@ const TEST_TOOLS: [(&str, &str); 15] = [
     ("zstd", "zstd"),
     ("crun", "crun"),
     ("promtool", "prometheus"),
+    ("prometheus", "prometheus"),
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
 ];
