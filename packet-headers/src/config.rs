@@ -141,7 +141,10 @@ impl Filters {
     pub fn pass(&self, one: Endpoint, other: Endpoint) -> bool {
         let ends = [one, other];
         let port = |list: &[u16]| ends.iter().any(|end| list.contains(&end.port()));
-        let net = |list: &[IpNet]| ends.iter().any(|end| list.iter().any(|net| within(end, net)));
+        let net = |list: &[IpNet]| {
+            ends.iter()
+                .any(|end| list.iter().any(|net| within(end, net)))
+        };
         (self.ports.is_empty() || port(&self.ports))
             && !port(&self.exclude_ports)
             && (self.nets.is_empty() || net(&self.nets))
@@ -166,10 +169,7 @@ mod tests {
         let server = Endpoint::v4([10, 0, 0, 1], 443);
         let client = Endpoint::v4([192, 0, 2, 7], 50_000);
         let passes = |filters: Filters| {
-            let both = [
-                filters.pass(server, client),
-                filters.pass(client, server),
-            ];
+            let both = [filters.pass(server, client), filters.pass(client, server)];
             assert_eq!(both[0], both[1]);
             both[0]
         };

@@ -111,7 +111,17 @@ fn parse(line: &str) -> Result<Told> {
     let words: Vec<_> = line.split(' ').collect();
     let (uuid, at, read, open) = match words[..] {
         ["close", uuid, at, read] => (uuid, at, read, None),
-        ["open", uuid, at, read, cookie, host, host_port, peer, peer_port] => {
+        [
+            "open",
+            uuid,
+            at,
+            read,
+            cookie,
+            host,
+            host_port,
+            peer,
+            peer_port,
+        ] => {
             let end = |address: &str, port: &str| -> Result<SocketAddr> {
                 Ok(SocketAddr::new(address.parse()?, port.parse()?))
             };
@@ -153,10 +163,19 @@ pub fn joins(late: &[Told], early: &[Told]) -> Result<usize> {
     let mut open: BTreeSet<_> = BTreeSet::new();
     for at in 0..=early.len() {
         let (replay, events) = late.split_at(open.len().min(late.len()));
-        let same = || events.iter().map(Told::key).eq(early[at..].iter().map(Told::key));
+        let same = || {
+            events
+                .iter()
+                .map(Told::key)
+                .eq(early[at..].iter().map(Told::key))
+        };
         if events.len() == early.len() - at
             && same()
-            && replay.iter().map(|it| it.uuid.as_str()).collect::<BTreeSet<_>>() == open
+            && replay
+                .iter()
+                .map(|it| it.uuid.as_str())
+                .collect::<BTreeSet<_>>()
+                == open
         {
             return Ok(replay.len());
         }

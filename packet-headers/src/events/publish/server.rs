@@ -219,7 +219,10 @@ impl Shared {
 /// Who is at the other end, for the log.
 fn who(socket: &UnixStream) -> String {
     let pid = socket.peer_cred().ok().and_then(|peer| peer.pid());
-    pid.map_or_else(|| "a client".to_owned(), |pid| format!("the client, pid {pid},"))
+    pid.map_or_else(
+        || "a client".to_owned(),
+        |pid| format!("the client, pid {pid},"),
+    )
 }
 
 /// Takes what the sources tell.

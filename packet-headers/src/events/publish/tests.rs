@@ -22,7 +22,11 @@ fn end(address: &str) -> Endpoint {
 #[test]
 fn addresses_that_mean_nothing_elsewhere_are_not_told() {
     let told = |one: &str| {
-        let other = end(if one.contains(':') { "2001:db8::1" } else { "192.0.2.1" });
+        let other = end(if one.contains(':') {
+            "2001:db8::1"
+        } else {
+            "192.0.2.1"
+        });
         let either = [open(end(one), other), open(other, end(one))];
         let told = either.each_ref().map(is_told);
         assert_eq!(told[0], told[1], "{one}");
@@ -43,7 +47,13 @@ fn addresses_that_mean_nothing_elsewhere_are_not_told() {
     ] {
         assert!(!told(address), "{address}");
     }
-    for address in ["10.0.0.1", "192.168.1.1", "8.8.8.8", "fd00::1", "2001:db8::2"] {
+    for address in [
+        "10.0.0.1",
+        "192.168.1.1",
+        "8.8.8.8",
+        "fd00::1",
+        "2001:db8::2",
+    ] {
         assert!(told(address), "{address}");
     }
 }
