@@ -1,9 +1,11 @@
 //! Where every packet went: the user-space half of `seen = written + Σ discarded`.
 
+use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock::{BootNanos, WallClock};
+use crate::durations::Durations;
 use crate::losses::Losses;
 
 /// Counters that are named by an enum, one slot for each of its values.
@@ -46,10 +48,14 @@ macro_rules! tally {
                 self.0[which as usize].load(Ordering::Relaxed)
             }
 
+            /// Names and values of all.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                $name::ALL.iter().map(|&which| (which.name(), self.get(which)))
+            }
+
             /// Names and values of those that are not zero.
             pub fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                let value = |&which: &$name| (which.name(), self.get(which));
-                $name::ALL.iter().map(value).filter(|&(_, n)| n > 0)
+                self.all().filter(|&(_, n)| n > 0)
             }
         }
     };
@@ -139,6 +145,20 @@ tally! {
     }
 }
 
+tally! {
+    /// What was being done to a file when it failed.
+    FileSteps by FileStep {
+        /// The directory of its day was made.
+        MakeDirectory = "mkdir",
+        /// It was made, or opened again.
+        Open = "fileopen",
+        /// Its records were written.
+        Write = "writepartial",
+        /// Its end was written, or it was given its name.
+        Finish = "writefinal",
+    }
+}
+
 impl FileIssue {
     /// The kind that an error is of.
     #[must_use]
@@ -154,6 +174,33 @@ impl FileIssue {
             Some(libc::EMFILE | libc::ENFILE) => Self::TooManyOpen,
             _ => Self::Other,
         }
+    }
+}
+
+/// The context of an error: what was being done to which file.
+#[derive(Debug)]
+pub struct AtStep {
+    step: FileStep,
+    what: String,
+}
+
+impl AtStep {
+    /// A context that says `what` was being done.
+    #[must_use]
+    pub const fn new(step: FileStep, what: String) -> Self {
+        Self { step, what }
+    }
+
+    /// The step at which an error happened; the last one when nothing else is known.
+    fn of(error: &anyhow::Error) -> FileStep {
+        let at = error.downcast_ref::<Self>();
+        at.map_or(FileStep::Finish, |at| at.step)
+    }
+}
+
+impl fmt::Display for AtStep {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.what)
     }
 }
 
@@ -190,6 +237,8 @@ pub struct Accounts {
     pub failed: AtomicU64,
     /// Files that could not be written, or given their name, by reason: one for each try.
     pub file_issues: FileIssues,
+    /// The same, by what was being done.
+    pub file_steps: FileSteps,
     /// Partial files of earlier runs that were published.
     pub recovered: AtomicU64,
     /// Packets in them.
@@ -204,6 +253,16 @@ pub struct Accounts {
     pub expired_bytes: AtomicU64,
     /// What was lost on the way, and since when.
     pub losses: Losses,
+    /// How long the shards' ticks took.
+    pub ticks: Durations,
+    /// How long it took to write records into a partial file.
+    pub spills: Durations,
+    /// How long it took to give files their names.
+    pub renames: Durations,
+    /// Whether the kernel tells of its sockets now.
+    pub kernel_events_up: AtomicBool,
+    /// Whether tcp-info's socket is connected now.
+    pub tcpinfo_up: AtomicBool,
 }
 
 impl Accounts {
@@ -233,6 +292,12 @@ impl Accounts {
             Discard::CandidateMemory,
         ];
         losses.map(|reason| self.discards.get(reason)).iter().sum()
+    }
+
+    /// Counts an error of a file.
+    pub fn note_file_error(&self, error: &anyhow::Error) {
+        self.file_issues.add(FileIssue::of(error), 1);
+        self.file_steps.add(AtStep::of(error), 1);
     }
 
     /// Moves `packets` that were held to written.

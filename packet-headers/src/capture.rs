@@ -1,5 +1,7 @@
 //! Which interfaces are captured, kept up to date while they come and go.
 
+mod attached;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +10,7 @@ use anyhow::{Context as _, Error, Result};
 use rtnetlink::MulticastGroup;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+pub(crate) use self::attached::Attached;
 use crate::interfaces::choice::{Choice, NamePattern};
 use crate::interfaces::{Interface, InterfaceNames, Link};
 use crate::kernel::{Attach, Attacher};
@@ -20,6 +23,7 @@ pub(crate) struct CaptureSet<A: Attach> {
     captured: BTreeMap<u32, Captured<A::Link>>,
     /// Why an interface could not be captured, by index; said once.
     failed: HashMap<u32, String>,
+    attached: Attached,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,13 @@ impl<A: Attach> CaptureSet<A> {
             attacher,
             captured: BTreeMap::new(),
             failed: HashMap::new(),
+            attached: Attached::default(),
         }
+    }
+
+    /// Which interfaces are captured, now and later.
+    pub(crate) fn attached(&self) -> Attached {
+        self.attached.clone()
     }
 
     /// Who attaches.
@@ -115,9 +125,13 @@ impl<A: Attach> CaptureSet<A> {
         let asked: HashSet<_> = plan.attach.iter().map(|i| i.index).collect();
         self.failed.retain(|index, _| asked.contains(index));
         let attach = plan.attach.into_iter();
-        attach
+        let news = attach
             .filter_map(|interface| self.attach(interface))
-            .collect()
+            .collect();
+        let captured = self.captured.values();
+        self.attached
+            .set(captured.map(|c| c.interface.name.as_str()));
+        news
     }
 
     /// Attaches to an interface; why it cannot, if that is news.
@@ -251,7 +265,9 @@ impl CaptureWatch {
     /// attached.
     pub(crate) fn stop(self) {
         self.task.abort();
-        drop(lock(&self.set).take());
+        if let Some(set) = lock(&self.set).take() {
+            set.attached.set([].into_iter());
+        }
     }
 }
 

@@ -120,6 +120,18 @@ pub struct Sizes {
     pub headers: u32,
 }
 
+/// Connections that nobody named get a quarter of the ring that named ones get: their ring is the
+/// one that a flood fills.
+const CANDIDATE_RING_SHARE: u32 = 4;
+
+impl Sizes {
+    /// Bytes of one shard's ring of connections that nobody has named yet.
+    #[must_use]
+    pub const fn candidate_ring(&self) -> u32 {
+        self.ring / CANDIDATE_RING_SHARE
+    }
+}
+
 /// Which connections are wanted; an empty list asks for nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {

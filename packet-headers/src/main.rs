@@ -1,10 +1,11 @@
 //! `packet-headers`: arguments in, exit code out.
 
+use std::env;
 use std::io::{self, IsTerminal as _};
+use std::panic;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser as _;
 use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
 use packet_headers::run::run;
 use packet_headers::{doctor, top};
@@ -14,10 +15,16 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = match CommandLine::read(env::args_os()) {
+        Ok(line) => line,
+        Err(error) => return explain(&error),
+    };
     let result = match line.verb {
         None => return capture(line.capture),
-        Some(Verb::Doctor { json, capture }) => doctor::run(*capture, json),
+        Some(Verb::Doctor { json, capture }) => match capture.check() {
+            Ok(()) => doctor::run(*capture, json),
+            Err(error) => return explain(&error),
+        },
         Some(Verb::Top(arguments)) => top::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
@@ -26,12 +33,32 @@ fn main() -> ExitCode {
     })
 }
 
+/// Prints what is wrong with a command line, or the help that it asks for.
+fn explain(error: &clap::Error) -> ExitCode {
+    let _unwritable = error.print();
+    if error.use_stderr() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
 fn capture(arguments: Arguments) -> ExitCode {
-    if let Err(error) = arguments.check() {
-        let _unwritable = error.print();
-        return ExitCode::from(USAGE);
+    let checked = arguments.check();
+    if let (Err(error), LogFormat::Text) = (&checked, arguments.log_format()) {
+        return explain(error);
     }
     start_log(arguments.log_format());
+    if let Err(error) = checked {
+        // Without the usage that people see below it.
+        let message = error.to_string();
+        let message = message.lines().next().unwrap_or_default();
+        tracing::error!("{}", message.trim_start_matches("error: "));
+        return ExitCode::from(USAGE);
+    }
+    for note in arguments.notes() {
+        tracing::info!("{note}");
+    }
     let result: Result<()> = arguments.into_config().and_then(run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,6 +78,9 @@ fn start_log(format: LogFormat) {
         .with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).init();
+            panic::set_hook(Box::new(|panicked| tracing::error!("{panicked}")));
+        }
     }
 }

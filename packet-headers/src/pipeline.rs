@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{Config, Sizes};
 use crate::events::FlowEvent;
+use crate::flow::gauges::{Asking, Bounds, Question, ShardGauges};
 use crate::flow::shard::{Outbox, Shard};
 use crate::flow::table::{FlowTable, Limits};
 use crate::interfaces::InterfaceNames;
@@ -37,6 +38,14 @@ const BACKLOG_SHARE: usize = 4;
 pub(crate) struct Pipeline {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<()>>>,
+    shards: Vec<ShardDoor>,
+}
+
+/// How others learn what a shard does.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardDoor {
+    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) asking: Asking,
 }
 
 impl Pipeline {
@@ -47,26 +56,31 @@ impl Pipeline {
         events: Vec<Receiver<FlowEvent>>,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
+        let (mut threads, mut shards) = (Vec::new(), Vec::new());
         for (number, (rings, events)) in rings.into_iter().zip(events).enumerate() {
             let (jobs, inbox) = sync_channel(writer::QUEUE);
             let backlog = Arc::new(AtomicUsize::new(0));
-            let sizes = shared.config.sizes;
-            let heap = sizes.heap / sizes.shards.max(1) as usize;
-            let limit = heap / BACKLOG_SHARE;
-            let accounts = Arc::clone(shared.accounts);
-            let limits = Limits {
-                memory: heap - limit,
-                flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
-            };
-            let wanted = shared.config.filters.wanted;
+            let bounds = bounds(shared.config.sizes);
+            let (asking, questions) = Question::channel();
+            let gauges = Arc::new(ShardGauges::new(bounds, Arc::clone(&backlog)));
+            shards.push(ShardDoor {
+                gauges: Arc::clone(&gauges),
+                asking,
+            });
             let shard = Shard {
                 ring: PacketReader::new(rings)?,
                 admission: Arc::clone(shared.admission),
                 events,
-                table: FlowTable::new(shared.config.timing, limits, wanted),
-                accounts: Arc::clone(&accounts),
-                outbox: Outbox::new(jobs, Arc::clone(&backlog), limit, accounts),
+                table: table(shared.config, bounds),
+                accounts: Arc::clone(shared.accounts),
+                outbox: Outbox::new(
+                    jobs,
+                    Arc::clone(&backlog),
+                    bytes(bounds.backlog),
+                    Arc::clone(shared.accounts),
+                ),
+                gauges,
+                questions,
             };
             let until = Arc::clone(&stop);
             threads.push(spawn(&format!("shard-{number}"), move || {
@@ -80,7 +94,16 @@ impl Pipeline {
                 Ok(())
             })?);
         }
-        Ok(Self { stop, threads })
+        Ok(Self {
+            stop,
+            threads,
+            shards,
+        })
+    }
+
+    /// How others learn what each shard does.
+    pub(crate) fn shards(&self) -> &[ShardDoor] {
+        &self.shards
     }
 
     /// Lets every shard take what is left, and waits until all of it is written.
@@ -88,4 +111,29 @@ impl Pipeline {
         self.stop.store(true, Ordering::Release);
         self.threads.into_iter().try_for_each(join)
     }
+}
+
+/// What each shard may have.
+fn bounds(sizes: Sizes) -> Bounds {
+    let heap = sizes.heap / sizes.shards.max(1) as usize;
+    let backlog = heap / BACKLOG_SHARE;
+    Bounds {
+        admitted_ring: sizes.ring.into(),
+        candidate_ring: sizes.candidate_ring().into(),
+        memory: (heap - backlog) as u64,
+        backlog: backlog as u64,
+    }
+}
+
+fn table(config: &Config, bounds: Bounds) -> FlowTable {
+    let sizes = config.sizes;
+    let limits = Limits {
+        memory: bytes(bounds.memory),
+        flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
+    };
+    FlowTable::new(config.timing, limits, config.filters.wanted)
+}
+
+fn bytes(bound: u64) -> usize {
+    usize::try_from(bound).unwrap_or(usize::MAX)
 }

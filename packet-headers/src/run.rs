@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya_log::EbpfLogger;
+use prometheus::process_collector::ProcessCollector;
 
 use crate::accounts::Accounts;
 use crate::addresses::OwnAddresses;
 use crate::anonymize::Anonymizer;
-use crate::capture::{CaptureSet, Prospect};
+use crate::capture::{Attached, CaptureSet, Prospect};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventListener, EventServer, Scope};
 use crate::events::source::Sources;
+use crate::http::{self, Flows, Readiness, Site};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
     AttachMethod, Attacher, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
 };
-use crate::pipeline::{Pipeline, Shared};
+use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, ShardDoor, Shared};
+use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::signals::{Asked, Signals};
 use crate::store::Upkeep;
 use crate::store::partial::Directories;
 use crate::store::writer::Style;
 use crate::summary::Summary;
-
-/// Connections that nobody named get a quarter of the ring that named ones get: their ring is the
-/// one that a flood fills.
-const CANDIDATE_RING_SHARE: u32 = 4;
 
 /// How many connections the kernel can know; of more, the packets go the candidates' way.
 const MAX_FLOWS: u32 = 1 << 18;
@@ -46,6 +46,7 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: Config) -> Result<()> {
+    warn_unless(privileges::forbid_new());
     let watches_sockets = config.source.watches_sockets();
     let method = AttachMethod::choose(config.attach, watches_sockets)?;
     if watches_sockets {
@@ -64,6 +65,7 @@ pub fn run(config: Config) -> Result<()> {
 
 async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
+    let http = http::bind(config.service.http.as_ref()).await?;
     let prospect = Prospect::find(&config.interfaces).await?;
     let files = &config.files;
     let directories = Directories::prepare(&files.data, &files.partial, files.fsync)?;
@@ -72,11 +74,14 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let listener = event_listener(&config)?;
     let needed = method.programs(config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(&load_options(&config), needed)?;
+    // Here, and not later: there is one thread, and others inherit from it.
+    warn_unless(privileges::drop_unneeded(&config, method));
     filters::set(&mut programs, &config.filters)?;
     let counters = Arc::new(programs.take_counters()?);
     let mut kernel_log = programs.take_logger()?;
     let names = Arc::new(InterfaceNames::default());
     let (sink, events) = events::queues(config.sizes.shards);
+    let admission = Arc::new(programs.take_admission()?);
     let server = listener.map(|it| EventServer::start(it, scope(&config), &accounts));
     let server = server.transpose()?;
     let sink = sink.published(server.as_ref().map(EventServer::publisher));
@@ -85,7 +90,7 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
         directories: &directories,
         style: &style,
         interfaces: &names,
-        admission: &Arc::new(programs.take_admission()?),
+        admission: &admission,
         accounts: &accounts,
     };
     let pipeline = Pipeline::start(&shared, rings.packets, events)?;
@@ -102,7 +107,19 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     .await?;
     drop(sink);
     let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
-    say(&Screen(&config, method, &prospect.describe()))?;
+    let screen = Screen {
+        config: &config,
+        method,
+        http: http.as_ref(),
+        interfaces: &prospect.describe(),
+    };
+    say(&screen)?;
+    if let Some(http) = http {
+        let capture = (capture.attached(), method);
+        let site = site(&shared, &counters, pipeline.shards(), capture);
+        let routes = http::routes(site);
+        tokio::spawn(http::serve(http, routes));
+    }
     let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
@@ -128,6 +145,46 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     kernel_log.flush();
     stopped?;
     say(&Summary::new(counters.read()?, &accounts))
+}
+
+/// A seccomp profile may forbid to give privileges up. That is no reason not to capture.
+fn warn_unless(given_up: Result<()>) {
+    if let Err(error) = given_up {
+        tracing::warn!("privileges that are not needed are kept: {error:#}");
+    }
+}
+
+/// What is served over HTTP.
+fn site(
+    shared: &Shared<'_>,
+    counters: &Arc<KernelCounters>,
+    shards: &[ShardDoor],
+    (attached, method): (Attached, AttachMethod),
+) -> Site {
+    let (config, accounts) = (shared.config, shared.accounts);
+    Site {
+        flows: Flows {
+            shards: shards.to_vec(),
+            anonymizer: shared.style.anonymizer.clone(),
+            readers: config.service.flows,
+        },
+        readiness: Readiness::new(
+            attached.clone(),
+            Arc::clone(accounts),
+            config.source.clone(),
+            shared.directories.clone(),
+        ),
+        metrics: Metrics {
+            kernel: Arc::clone(counters),
+            admission: Arc::clone(shared.admission),
+            accounts: Arc::clone(accounts),
+            shards: shards.to_vec(),
+            attached,
+            method,
+            source: config.source.clone(),
+            process: ProcessCollector::for_self(),
+        },
+    }
 }
 
 /// Answers signals until one says stop.
@@ -200,7 +257,7 @@ fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         shards: sizes.shards,
         admitted_ring: sizes.ring,
-        candidate_ring: sizes.ring / CANDIDATE_RING_SHARE,
+        candidate_ring: sizes.candidate_ring(),
         netns_cookie: own_sockets_only(config),
         capture: config.timing.capture,
         max_flows: u32::try_from(sizes.flows)

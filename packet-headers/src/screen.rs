@@ -6,18 +6,25 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, FlowSource};
+use crate::http::Listener;
 use crate::kernel::AttachMethod;
 
-/// What a person sees when capture begins; the interfaces in words.
-pub(crate) struct Screen<'a>(
-    pub(crate) &'a Config,
-    pub(crate) AttachMethod,
-    pub(crate) &'a str,
-);
+/// What a person sees when capture begins: what runs how, and where.
+pub(crate) struct Screen<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) method: AttachMethod,
+    pub(crate) http: Option<&'a Listener>,
+    pub(crate) interfaces: &'a str,
+}
 
 impl fmt::Display for Screen<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(config, method, interfaces) = self;
+        let Self {
+            config,
+            method,
+            http,
+            interfaces,
+        } = self;
         let files = &config.files;
         let naming = files.naming;
         let (format, compression) = (naming.format.extension(), naming.compression.extension());
@@ -46,6 +53,9 @@ impl fmt::Display for Screen<'_> {
             files.data.display()
         )?;
         writeln!(out, "  packets  by {method}")?;
+        if let Some(http) = http {
+            writeln!(out, "  metrics  {}", http.url())?;
+        }
         writeln!(out, "  counters kill -USR1 {pid}")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
         write!(out, "capturing {interfaces}")

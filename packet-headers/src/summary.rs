@@ -1,6 +1,5 @@
 //! The accounts as a few lines of text: at exit, and whenever SIGUSR1 asks.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
@@ -8,66 +7,42 @@ use packet_headers_common::Counter;
 
 use crate::accounts::Accounts;
 use crate::kernel::counters::Counts;
+use crate::ledger::Ledger;
 
-/// Kernel and user-space counters of one moment, added up.
+/// Kernel and user-space counters of one moment.
 #[derive(Debug)]
 pub struct Summary<'a> {
     kernel: Counts,
     accounts: &'a Accounts,
-
-    written: u64,
-    held: u64,
+    ledger: Ledger,
 }
 
 impl<'a> Summary<'a> {
     /// The accounts, beside what the kernel counted.
     #[must_use]
     pub fn new(kernel: Counts, accounts: &'a Accounts) -> Self {
-        let received = accounts.received.load(Ordering::Relaxed);
-        let in_rings = kernel.get(Counter::Submitted).saturating_sub(received);
         Self {
             kernel,
             accounts,
-
-            written: accounts.written.load(Ordering::Relaxed),
-            held: accounts.held.load(Ordering::Relaxed) + in_rings,
+            ledger: Ledger::new(&kernel, accounts),
         }
-    }
-
-    /// Names and numbers of the packets that are in no file. Kernel and daemon discard for some
-    /// reasons alike: whichever of them met the packet first.
-    fn discards(&self) -> BTreeMap<&'static str, u64> {
-        let kernel = Counter::DISCARDED
-            .iter()
-            .map(|&counter| (counter.name(), self.kernel.get(counter)))
-            .filter(|&(_, packets)| packets > 0);
-        let mut sum = BTreeMap::new();
-        for (name, packets) in kernel.chain(self.accounts.discards.nonzero()) {
-            *sum.entry(name).or_default() += packets;
-        }
-        sum
-    }
-
-    /// How many packets are in no account, or in two when it is negative.
-    #[must_use]
-    pub fn imbalance(&self) -> i128 {
-        let discarded: u64 = self.discards().values().sum();
-        let accounted = i128::from(self.written) + i128::from(discarded) + i128::from(self.held);
-        i128::from(self.kernel.get(Counter::Seen)) - accounted
     }
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let discarded: u64 = self.discards().values().sum();
+        let ledger = &self.ledger;
         writeln!(
             out,
-            "packets: seen={} written={} discarded={discarded} held={}",
-            self.kernel.get(Counter::Seen),
-            self.written,
-            self.held
+            "packets: seen={} written={} discarded={} held={}",
+            ledger.seen,
+            ledger.written,
+            ledger.all_discarded(),
+            ledger.held
         )?;
-        line(out, "discarded", self.discards())?;
+        let discarded = ledger.discarded.iter().filter(|(_, packets)| **packets > 0);
+        let discarded = discarded.map(|(&reason, &packets)| (reason, packets));
+        line(out, "discarded", discarded)?;
         let cut = Counter::HeadersTruncated;
         let accounts = self.accounts;
         let off = accounts.hardware_clock_off.load(Ordering::Relaxed);
@@ -105,7 +80,7 @@ impl fmt::Display for Summary<'_> {
         ];
         let more = more.into_iter().filter(|&(_, count)| count > 0);
         line(out, "events", accounts.events.nonzero().chain(more))?;
-        match self.imbalance() {
+        match ledger.imbalance() {
             0 => write!(out, "balance: exact"),
             off => write!(out, "balance: off by {off}"),
         }

@@ -4,8 +4,11 @@
 //! fresh machine. What a verb does is in the module of its name.
 
 mod apt;
+mod binary;
 mod fuzz;
+mod image;
 mod lint;
+mod manual;
 mod probe;
 mod python;
 mod run;
@@ -39,6 +42,10 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Build the daemon as one static file, and say where it is
+    Build,
+    /// Build the container image, as an OCI archive, and say where it is
+    Image,
     /// Build the daemon and run it here, as root
     Run {
         /// Arguments of the daemon
@@ -52,6 +59,8 @@ enum Verb {
     },
     /// Feed what reads other people's bytes with what a fuzzer comes up with
     Fuzz(fuzz::Fuzz),
+    /// Write the man pages and shell completions of the daemon
+    Manual,
     /// Check formatting, clippy, documentation and tidiness
     Lint,
     /// Run lint, then test: what has to pass before a commit
@@ -73,9 +82,18 @@ fn perform(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
         Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Build => {
+            println!("{}", binary::build(&workspace)?.display());
+            Ok(())
+        }
+        Verb::Image => {
+            println!("{}", image::image(&workspace)?.display());
+            Ok(())
+        }
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Manual => manual::manual(&workspace),
         Verb::Lint => lint::lint(&workspace),
         Verb::Ci => {
             lint::lint(&workspace)?;

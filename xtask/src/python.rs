@@ -11,8 +11,14 @@ use xshell::cmd;
 
 use crate::{apt, workspace::Workspace};
 
-/// A reader of capture files and a maker of pseudonyms, in the versions that the tests are written for.
-const LIBRARIES: [(&str, &str); 2] = [("scapy", "2.8.0"), ("ipcrypt", "0.1.0")];
+/// A reader of capture files, a maker of pseudonyms, Helm, and the schemas of Kubernetes, in the versions
+/// that the tests are written for.
+const LIBRARIES: [(&str, &str); 4] = [
+    ("scapy", "2.8.0"),
+    ("ipcrypt", "0.1.0"),
+    ("helm-python-sdk", "0.2.2"),
+    ("kubernetes-validate", "1.37.0"),
+];
 /// What an interpreter must have to make a virtual environment; Debian has it in a package of its own.
 const CAN_MAKE: &str = "import ensurepip, venv";
 /// What can make a virtual environment, in Debian's packages.

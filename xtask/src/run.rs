@@ -3,10 +3,9 @@
 use std::{ffi::OsString, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
-use xshell::cmd;
 
 use crate::{
-    setup,
+    binary,
     workspace::{Privilege, Workspace},
 };
 
@@ -14,13 +13,7 @@ use crate::{
 /// ours. It runs where the user is, not in the root of the checkout. Returns only on failure.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let privilege = Privilege::find()?;
-    setup::ensure(workspace)?;
-    cmd!(
-        workspace.sh,
-        "cargo build --release --package packet-headers"
-    )
-    .run()?;
-    let daemon = workspace.daemon();
+    let daemon = binary::build(workspace)?;
     let mut command = match privilege {
         Privilege::Root => Command::new(&daemon),
         Privilege::Sudo => {

@@ -29,8 +29,10 @@ const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
 const FUZZER_VERSION: &str = "0.13.1";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
+/// What the container image is built with.
+const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 11] = [
+const TEST_TOOLS: [(&str, &str); 17] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -40,8 +42,14 @@ const TEST_TOOLS: [(&str, &str); 11] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("mount", "mount"),
+    ("groff", "groff-base"),
+    ("bash", "bash"),
     ("gzip", "gzip"),
     ("zstd", "zstd"),
+    ("crun", "crun"),
+    ("promtool", "prometheus"),
+    ("rclone", "rclone"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Makes the toolchain exist; prints nothing when it does.
@@ -98,6 +106,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Makes the programs exist that the tests call.
 pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &TEST_TOOLS).context("the tests need more programs")
+}
+
+/// Makes the programs exist that build the container image.
+pub(crate) fn image_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &IMAGE_TOOLS).context("the image needs a builder")
 }
 
 /// Makes the fuzzer exist, and what it is built with.

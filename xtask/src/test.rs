@@ -4,8 +4,9 @@ use anyhow::Result;
 use xshell::cmd;
 
 use crate::{
+    binary,
     fuzz::{self, Fuzz},
-    probe, python, setup,
+    image, probe, python, setup,
     workspace::{Privilege, Workspace},
 };
 
@@ -46,7 +47,6 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     if matches!(privilege, Privilege::Sudo) {
         sh.set_var(runner_variable(&probe::host(workspace)?), "sudo -E");
     }
-    sh.set_var("PACKET_HEADERS_BIN", workspace.daemon());
     sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
@@ -57,7 +57,8 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     .run()?;
 
     stage("end to end, on real traffic");
-    cmd!(sh, "cargo build --release --package packet-headers").run()?;
+    sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
+    sh.set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
     cmd!(
         sh,
         "cargo test --package end-to-end --tests -- --test-threads=1 {filter...}"

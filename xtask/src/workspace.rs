@@ -44,11 +44,6 @@ impl Workspace {
         self.target.join("tools")
     }
 
-    /// The daemon, once it has been built for release.
-    pub(crate) fn daemon(&self) -> PathBuf {
-        self.target.join("release/packet-headers")
-    }
-
     /// `program` with root's privileges, to be given its arguments.
     pub(crate) fn as_root(&self, program: &str) -> Result<Cmd<'_>> {
         Ok(match Privilege::find()? {

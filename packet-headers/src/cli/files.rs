@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::{Refusal, duration, go};
 use crate::anonymize::{Key, Method};
 use crate::config::Files;
 use crate::store::compress;
@@ -23,7 +24,7 @@ pub(super) struct FileArguments {
     datadir: PathBuf,
 
     /// Where files grow before they are published, on the same filesystem [default: DATADIR.partial]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
 
     /// The format of the files
@@ -35,27 +36,31 @@ pub(super) struct FileArguments {
     compression: Compression,
 
     /// How hard compression tries: 1 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     compression_level: Option<u32>,
 
     /// What files are called by
-    #[arg(long, value_enum, default_value_t = FlowId::Mlab)]
+    #[arg(long, value_enum, default_value_t = FlowId::Mlab, hide_short_help = true)]
     flow_id: FlowId,
 
     /// How the addresses in files are hidden
-    #[arg(long = "anonymize.ip", value_name = "METHOD", value_enum, default_value_t = Anonymize::None)]
+    #[arg(long = "anonymize.ip", value_name = "METHOD", value_enum, default_value_t = Anonymize::None, help_heading = "Anonymization")]
     anonymize_ip: Anonymize,
 
     /// The key of prefix-preserving: 64 hexadecimal digits, in a file that only we can read
-    #[arg(long = "anonymize.key-file", value_name = "FILE")]
+    #[arg(
+        long = "anonymize.key-file",
+        value_name = "FILE",
+        help_heading = "Anonymization"
+    )]
     anonymize_key_file: Option<PathBuf>,
 
     /// How long a packet may be in memory only: what a kill can cost
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse, hide_short_help = true)]
     spill_interval: Duration,
 
     /// Whether files are synced before they are published, so that a power loss cannot empty them
-    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     fsync: bool,
 
     /// How much disk published files may take: the oldest go first [default: no limit]
@@ -63,7 +68,7 @@ pub(super) struct FileArguments {
     max_disk: Option<ByteSize>,
 
     /// How old published files may get [default: no limit]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
 }
 
@@ -110,8 +115,8 @@ impl FileArguments {
     /// Refuses what contradicts itself.
     ///
     /// # Errors
-    /// The kind of error for clap, and what to say.
-    pub(super) fn check(&self) -> Result<(), (ErrorKind, String)> {
+    /// What to say.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         let invalid = |message: &str| Err((ErrorKind::ValueValidation, message.to_owned()));
         if let Some(level) = self.compression_level {
             let levels = compress::levels(self.compression.into());

@@ -20,7 +20,7 @@ pub(super) struct ServiceArguments {
     listen_address: ListenAddress,
 
     /// Who may read over HTTP which connections there are
-    #[arg(long, value_enum, default_value_t = Readers::Host)]
+    #[arg(long, value_enum, default_value_t = Readers::Host, hide_short_help = true)]
     serve_flows: Readers,
 
     /// A Unix socket on which to serve the kernel's flow events as tcp-info serves its own
@@ -55,6 +55,11 @@ impl ServiceArguments {
     /// How log lines are written.
     pub(super) const fn log_format(&self) -> LogFormat {
         self.log_format
+    }
+
+    /// Whether the kernel's flow events are served.
+    pub(super) const fn serves_events(&self) -> bool {
+        self.eventsocket_listen.is_some()
     }
 
     /// What others can ask of the daemon, by these arguments.

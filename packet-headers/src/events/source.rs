@@ -95,8 +95,11 @@ impl Sockets {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let (prefix, sink, accounts) = (prefix.clone(), sink.clone(), Arc::clone(accounts));
+        accounts.kernel_events_up.store(true, Ordering::Relaxed);
         let thread = spawn("flow-events", move || {
-            kernel::follow(ring, &prefix, &sink, &accounts, &until)
+            let followed = kernel::follow(ring, &prefix, &sink, &accounts, &until);
+            accounts.kernel_events_up.store(false, Ordering::Relaxed);
+            followed
         })?;
         Ok(Self { link, stop, thread })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use packet_headers_common::admission::tap;
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
-use packet_headers_common::{Endpoint, FlowKey, Home, LinkType, Packet, Role};
+use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
 use smallvec::SmallVec;
 
 use super::uuid::FlowUuid;
@@ -53,8 +53,11 @@ pub(super) struct Connection {
     fins: [bool; 2],
     /// When both ends had sent their FIN, or one its RST.
     ended: Option<BootNanos>,
-    /// Packets that came so far, kept or not.
+    /// Packets that came so far, kept or not, and their bytes on the wire.
     seen: u64,
+    wire_bytes: u64,
+    /// Whether the lower end is this host's, by the direction of the first packet.
+    low_is_here: Option<bool>,
     pub(super) block: Block,
     /// Since when there is a packet in the block, once the connection is named.
     pub(super) held_since: Option<BootNanos>,
@@ -113,6 +116,8 @@ impl Connection {
             fins: [false; 2],
             ended: None,
             seen: 0,
+            wire_bytes: 0,
+            low_is_here: None,
             block: Block::default(),
             held_since: None,
             spilled: false,
@@ -151,6 +156,9 @@ impl Connection {
             self.ended.get_or_insert(now);
         }
         self.seen += 1;
+        self.wire_bytes += u64::from(packet.wire_len);
+        let sent = packet.direction == Direction::Egress;
+        self.low_is_here.get_or_insert(sent == (side == 0));
         self.last = self.last.max(now);
         self.link_type.get_or_insert(packet.link_type);
         Ok(())
@@ -237,6 +245,27 @@ impl Connection {
     /// Whether its packets say that it has ended; the socket may be there still.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// Whether the lower end is this host's, as far as we know.
+    pub(super) fn low_is_here(&self) -> bool {
+        match &self.state {
+            State::Named(named) => named.local_is_low,
+            State::Candidate | State::Done(_) => self.low_is_here.unwrap_or_default(),
+        }
+    }
+
+    /// Packets that came so far, kept or not, and their bytes on the wire.
+    pub(super) const fn traffic(&self) -> (u64, u64) {
+        (self.seen, self.wire_bytes)
+    }
+
+    /// Whether it is captured still, though it has ended.
+    pub(super) fn lingers(&self) -> bool {
+        match &self.state {
+            State::Named(named) => named.closed.is_some() || self.has_ended(),
+            State::Candidate | State::Done(_) => false,
+        }
     }
 
     /// When the socket was closed, if it was.

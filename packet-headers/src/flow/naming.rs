@@ -18,7 +18,10 @@ impl FlowTable {
         if self.meant(key, &open).is_none() && self.has_other_end(key, &open) {
             return self.rename(key, open);
         }
-        if self.named >= self.limits.flows || !self.make_room(OVERHEAD) {
+        let over_limit = self.named >= self.limits.flows;
+        if over_limit || !self.make_room(OVERHEAD) {
+            self.census.over_limit += u64::from(over_limit);
+            self.census.over_memory += u64::from(!over_limit);
             return self.refuse(key, &open, Discard::TooManyFlows);
         }
         if !self.wants(key, &open) {
@@ -39,6 +42,8 @@ impl FlowTable {
             .position(|connection| connection.start > open.at)
             .unwrap_or(incarnations.len());
         incarnations.insert(place, Box::new(Connection::new(serial, open.at)));
+        self.census.begun += 1;
+        self.census.candidates += 1;
         self.name(key, serial, open);
     }
 
@@ -109,6 +114,8 @@ impl FlowTable {
         connection.held_since = (!connection.block.is_empty()).then_some(connection.start);
         let at = connection.deadline(&timing);
         self.named += 1;
+        self.census.candidates -= 1;
+        self.census.lingering += u64::from(connection.lingers());
         self.actions.push(Action::Opened);
         if !admitted_by_kernel {
             self.actions.push(Action::Admit(key, until, cookie));
@@ -157,12 +164,14 @@ impl FlowTable {
         let Some(connection) = closed else {
             return;
         };
+        let lingered = connection.lingers();
         match &mut connection.state {
             State::Named(Named { closed, .. }) | State::Done(Done { closed, .. }) => {
                 closed.get_or_insert(close.at);
             }
             State::Candidate => return,
         }
+        self.census.lingering += u64::from(!lingered && connection.lingers());
         self.actions.push(Action::Closed);
         let (serial, at) = (connection.serial, connection.deadline(&timing));
         self.arm(key, serial, at);

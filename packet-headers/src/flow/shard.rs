@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use packet_headers_common::Packet;
 
+use super::gauges::{Question, ShardGauges};
 use super::table::{Action, FlowTable};
 use crate::accounts::{Accounts, Discard};
 use crate::clock::{BootNanos, WallClock};
@@ -38,6 +39,10 @@ pub struct Shard {
     pub accounts: Arc<Accounts>,
     /// The way to its writer.
     pub outbox: Outbox,
+    /// What it tells of itself.
+    pub gauges: Arc<ShardGauges>,
+    /// Who wants to know which connections there are.
+    pub questions: Receiver<Question>,
 }
 
 /// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
@@ -72,8 +77,8 @@ impl Shard {
                     self.table.on_event(event);
                 }
             }
-            self.table.tick(BootNanos::now());
-            self.act();
+            let accounts = Arc::clone(&self.accounts);
+            accounts.ticks.observe(|| self.tick());
             self.outbox.push();
             if stopping && !more {
                 break;
@@ -86,6 +91,18 @@ impl Shard {
         self.act();
         self.outbox.finish();
         Ok(())
+    }
+
+    /// Lets time pass, and tells what there is now.
+    fn tick(&mut self) {
+        let now = BootNanos::now();
+        self.table.tick(now);
+        self.act();
+        self.gauges.publish(&self.table.census(), self.ring.fill());
+        // One at a time: the ring comes first.
+        if let Ok(question) = self.questions.try_recv() {
+            question.answer(&self.table, now);
+        }
     }
 
     /// Takes packets from the ring, and lets each event take effect between the packets that came

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use hashbrown::HashMap;
 use packet_headers_common::{FlowKey, Packet};
 
+use super::census::Census;
 use super::connection::{Connection, Done, Incarnations, Named, Serial, State, Timing};
 use super::memory::{LONGEST_BLOCK, OVERHEAD};
 use super::uuid::FlowUuid;
@@ -93,6 +94,8 @@ pub struct FlowTable {
     /// How long a block may get now, so that the blocks of all flows fit.
     pub(super) block_size: usize,
     pub(super) actions: Vec<Action>,
+    /// What is not told by the numbers above.
+    pub(super) census: Census,
 }
 
 impl FlowTable {
@@ -114,6 +117,7 @@ impl FlowTable {
             buffered_bytes: 0,
             block_size: LONGEST_BLOCK,
             actions: Vec::new(),
+            census: Census::default(),
         }
     }
 
@@ -139,13 +143,17 @@ impl FlowTable {
             incarnations.push(Box::new(Connection::new(serial, now)));
             self.waiting.push_back((key, serial));
             self.candidate_bytes += OVERHEAD;
+            self.census.begun += 1;
+            self.census.candidates += 1;
         }
         let Some(connection) = incarnations.last_mut() else {
             return Err(Discard::Unnamed);
         };
         let was_over = connection.has_ended();
+        let lingered = connection.lingers();
         connection.note(packet, &key)?;
         let ends = !was_over && connection.has_ended();
+        self.census.lingering += u64::from(!lingered && connection.lingers());
         let (serial, before) = (connection.serial, connection.block.capacity());
         let mut look_again = ends;
         match &connection.state {
@@ -220,57 +228,6 @@ impl FlowTable {
         }
     }
 
-    /// Sets the timer of a named connection, in place of the one that was set before.
-    pub(super) fn arm(&mut self, key: FlowKey, serial: Serial, at: BootNanos) {
-        let Some(connection) = find(&mut self.flows, key, serial) else {
-            return;
-        };
-        let (State::Named(Named { armed, .. }) | State::Done(Done { armed, .. })) =
-            &mut connection.state
-        else {
-            return;
-        };
-        let before = std::mem::replace(armed, at);
-        self.timers.remove(&(before, key, serial));
-        self.timers.insert((at, key, serial));
-    }
-
-    /// Sets the timer of a named connection for when to look at it again.
-    fn rearm(&mut self, key: FlowKey, serial: Serial) {
-        let timing = self.timing;
-        if let Some(connection) = find(&mut self.flows, key, serial) {
-            let at = connection.deadline(&timing);
-            self.arm(key, serial, at);
-        }
-    }
-
-    /// A timer went off: the packets since may have moved the time that it was set for.
-    fn on_timer(&mut self, key: FlowKey, serial: Serial, now: BootNanos) {
-        let timing = self.timing;
-        let Some(connection) = find(&mut self.flows, key, serial) else {
-            return;
-        };
-        if connection.end(&timing) > now {
-            if connection.deadline(&timing) <= now {
-                self.spill(key, serial);
-            }
-            return self.rearm(key, serial);
-        }
-        let closed = connection.closed().is_some();
-        match &connection.state {
-            State::Done(_) => self.forget(key, serial),
-            State::Named(_) if closed => self.finish(key, serial, None),
-            State::Named(_) if connection.has_ended() => {
-                self.finish(key, serial, Some(Discard::AfterEnd));
-            }
-            State::Named(_) if connection.start.after(timing.capture) <= now => {
-                self.finish(key, serial, Some(Discard::AfterCapture));
-            }
-            State::Named(_) => self.finish(key, serial, Some(Discard::AfterTimeout)),
-            State::Candidate => {}
-        }
-    }
-
     /// Finishes a named connection's file. `then` says what becomes of its further packets while
     /// its socket is open; without it, the connection is over.
     pub(super) fn finish(&mut self, key: FlowKey, serial: Serial, then: Option<Discard>) {
@@ -281,6 +238,7 @@ impl FlowTable {
             return;
         };
         let (armed, cookie) = ((named.armed, key, serial), named.cookie);
+        self.census.lingering -= u64::from(connection.lingers());
         let action = if connection.has_packets() {
             let file = connection.file(&key, named);
             self.buffered_bytes -= connection.block.capacity();
@@ -320,6 +278,7 @@ impl FlowTable {
         };
         let candidate = incarnations.remove(at);
         self.candidate_bytes -= candidate.block.capacity() + OVERHEAD;
+        self.census.candidates -= 1;
         let packets = candidate.block.packets();
         let before = at.checked_sub(1).and_then(|at| incarnations.get_mut(at));
         let mut taken_by = None;
@@ -332,8 +291,12 @@ impl FlowTable {
                 taken_by = Some(earlier.serial);
                 self.buffered_bytes += earlier.block.capacity() - capacity;
             }
-            _ if packets > 0 => self.actions.push(Action::Discard(reason, packets)),
-            _ => {}
+            _ => {
+                self.census.gave_up(reason);
+                if packets > 0 {
+                    self.actions.push(Action::Discard(reason, packets));
+                }
+            }
         }
         if incarnations.is_empty() {
             self.flows.remove(&key);
@@ -347,7 +310,7 @@ impl FlowTable {
     }
 
     /// Removes a connection that is over.
-    fn forget(&mut self, key: FlowKey, serial: Serial) {
+    pub(super) fn forget(&mut self, key: FlowKey, serial: Serial) {
         let Some(incarnations) = self.flows.get_mut(&key) else {
             return;
         };

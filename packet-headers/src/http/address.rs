@@ -13,6 +13,15 @@ impl ListenAddress {
     pub fn is_nowhere(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Host, without brackets, and port; the host is empty for every address.
+    pub(super) fn parts(&self) -> (&str, u16) {
+        let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
+        let plain = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        (plain.unwrap_or(host), port.parse().unwrap_or_default())
+    }
 }
 
 /// An address that has no port.

@@ -30,6 +30,16 @@ impl fmt::Display for AttachMethod {
 }
 
 impl AttachMethod {
+    /// Its name, as `--attach` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Netlink => "netlink",
+            Self::Socket => "socket",
+        }
+    }
+
     /// What was asked for, or the best that works here; checks the kernel and the privileges that it
     /// takes, with those of a program that watches sockets when there is to be one.
     ///

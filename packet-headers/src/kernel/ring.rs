@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
+use aya_obj::generated::BPF_RINGBUF_HDR_SZ;
 use packet_headers_common::record::{CLASSES, RECORD_HEADER};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::load::PacketRings;
+
+/// Bytes that the kernel puts before each item of a ring.
+const ITEM_HEADER: usize = BPF_RINGBUF_HDR_SZ as usize;
 
 /// One ring, and the wait for its writer's wakeups.
 pub struct RingReader {
@@ -71,9 +75,30 @@ fn watch(epoll: &OwnedFd, ring: &RingBuf<MapData>) -> Result<()> {
 /// The two lanes of one shard as one stream, in the order in which packets passed.
 pub struct PacketReader {
     admitted: RingReader,
-    candidate: RingBuf<MapData>,
-    /// A candidate that was taken out, and is later than the next admitted packet.
+    candidate: Candidates,
+    /// Bytes that were taken from the admitted lane since both were empty.
+    taken: u64,
+    /// Whether the last drain left nothing behind.
+    emptied: bool,
+}
+
+/// The lane of connections that have no name yet.
+struct Candidates {
+    ring: RingBuf<MapData>,
+    /// A record that was taken out, and is later than the next admitted packet.
     waiting: Vec<u8>,
+    /// Bytes that were taken since both lanes were empty.
+    taken: u64,
+}
+
+/// How full the lanes of a shard were, in bytes, when they were drained last: what was taken since
+/// both were empty. It grows beyond their size while the reader does not keep up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// That of connections that have a name.
+    pub admitted: u64,
+    /// That of those that have none yet.
+    pub candidate: u64,
 }
 
 impl PacketReader {
@@ -85,10 +110,16 @@ impl PacketReader {
         let admitted = RingReader::new(rings.admitted)?;
         // Either lane's writer wakes the reader.
         watch(&admitted.epoll, &rings.candidate)?;
+        let candidate = Candidates {
+            ring: rings.candidate,
+            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[3]),
+            taken: 0,
+        };
         Ok(Self {
             admitted,
-            candidate: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[3]),
+            candidate,
+            taken: 0,
+            emptied: true,
         })
     }
 
@@ -102,56 +133,73 @@ impl PacketReader {
 
     /// Shows up to `most` items to `look`, oldest first; says how many there were.
     pub fn drain(&mut self, most: u32, mut look: impl FnMut(&[u8])) -> u32 {
+        let Self {
+            admitted,
+            candidate,
+            taken,
+            emptied,
+        } = self;
+        if *emptied {
+            (*taken, candidate.taken) = (0, 0);
+        }
         let mut seen = 0;
         while seen < most {
-            let Self {
-                admitted,
-                candidate,
-                waiting,
-            } = self;
             let there_was_one = admitted.next(|item| {
-                seen += until(candidate, waiting, boot_ns(item), most - seen, &mut look) + 1;
+                seen += candidate.until(boot_ns(item), most - seen, &mut look) + 1;
+                *taken += room(item);
                 look(item);
             });
             if !there_was_one {
-                seen += until(candidate, waiting, u64::MAX, most - seen, &mut look);
+                seen += candidate.until(u64::MAX, most - seen, &mut look);
                 break;
             }
+        }
+        *emptied = seen < most;
+        seen
+    }
+
+    /// How full the lanes were.
+    #[must_use]
+    pub const fn fill(&self) -> Fill {
+        Fill {
+            admitted: self.taken,
+            candidate: self.candidate.taken,
+        }
+    }
+}
+
+impl Candidates {
+    /// Shows those that are no later than `end`.
+    fn until(&mut self, end: u64, most: u32, look: &mut impl FnMut(&[u8])) -> u32 {
+        let mut seen = 0;
+        if !self.waiting.is_empty() {
+            if boot_ns(&self.waiting) > end {
+                return seen;
+            }
+            look(&self.waiting);
+            self.waiting.clear();
+            seen += 1;
+        }
+        while seen < most {
+            let Some(item) = self.ring.next() else {
+                break;
+            };
+            self.taken += room(&item);
+            if boot_ns(&item) > end {
+                // The ring has no way to put it back.
+                self.waiting.extend_from_slice(&item);
+                break;
+            }
+            look(&item);
+            seen += 1;
         }
         seen
     }
 }
 
-/// Shows the candidates that are no later than `end`.
-fn until(
-    ring: &mut RingBuf<MapData>,
-    waiting: &mut Vec<u8>,
-    end: u64,
-    most: u32,
-    look: &mut impl FnMut(&[u8]),
-) -> u32 {
-    let mut seen = 0;
-    if !waiting.is_empty() {
-        if boot_ns(waiting) > end {
-            return seen;
-        }
-        look(waiting);
-        waiting.clear();
-        seen += 1;
-    }
-    while seen < most {
-        let Some(item) = ring.next() else {
-            break;
-        };
-        if boot_ns(&item) > end {
-            // The ring has no way to put it back.
-            waiting.extend_from_slice(&item);
-            break;
-        }
-        look(&item);
-        seen += 1;
-    }
-    seen
+/// Bytes that an item takes in its ring: the kernel's header before it, and whole words.
+const fn room(item: &[u8]) -> u64 {
+    (item.len() + ITEM_HEADER).next_multiple_of(8) as u64
 }
 
 /// When the packet of a record passed: the record's first field.

@@ -11,6 +11,7 @@ use super::compress::Compressor;
 use super::format::{About, Encoder};
 use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
+use crate::accounts::{AtStep, FileStep};
 use crate::anonymize::{Anonymizer, Disguise, Layers};
 use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
@@ -191,16 +192,15 @@ impl Growing {
         let mut loss = None;
         if !press.plain.is_empty() {
             // Without it, the file is whole all the same.
-            match self.write(press) {
-                Ok(()) => {}
-                Err(Setback::Kept(error)) => loss = Some(Loss { packets: 0, error }),
-                Err(Setback::Gone(error)) => {
-                    loss = Some(Loss {
-                        packets: std::mem::take(&mut self.packets),
-                        error,
-                    });
-                }
-            }
+            let lost = match self.write(press) {
+                Ok(()) => None,
+                Err(Setback::Kept(error)) => Some((0, error)),
+                Err(Setback::Gone(error)) => Some((std::mem::take(&mut self.packets), error)),
+            };
+            loss = lost.map(|(packets, error)| Loss {
+                packets,
+                error: error.context(AtStep::new(FileStep::Finish, "ending the file".to_owned())),
+            });
         }
         let finished = Finished {
             partial: self.partial?,

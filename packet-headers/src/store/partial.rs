@@ -12,6 +12,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::lock::DirectoryLock;
+use crate::accounts::{AtStep, FileStep};
 
 /// The data directory and the directory of this run's partial files, on one filesystem.
 #[derive(Debug, Clone)]
@@ -146,7 +147,7 @@ impl Directories {
         };
         if let Err(error) = out.write_all(bytes) {
             partial.remove();
-            return Err(error).with_context(|| format!("writing {}", partial.path.display()));
+            return Err(error).with_context(|| at(FileStep::Write, "writing", &partial.path));
         }
         Ok(partial)
     }
@@ -197,7 +198,7 @@ impl Directories {
 
     fn make_day(&self, day: &Path) -> Result<()> {
         make_directory(day, DIRECTORY_MODE)
-            .with_context(|| format!("making the directory {}", day.display()))?;
+            .with_context(|| at(FileStep::MakeDirectory, "making the directory", day))?;
         if self.fsync {
             // The day in its month, the month in its year, the year in the data directory.
             for directory in day.ancestors().skip(1).take(3) {
@@ -220,12 +221,12 @@ impl PartialFile {
     /// # Errors
     /// When they cannot be written, or not all of them: the file is cut to what it was.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Setback> {
-        let while_writing = || format!("writing {}", self.path.display());
+        let while_writing = |step| at(step, "writing", &self.path);
         let mut out = match OpenOptions::new().append(true).open(&self.path) {
             Ok(out) => out,
             Err(error) => {
                 let gone = error.kind() == io::ErrorKind::NotFound;
-                let error = Error::new(error).context(while_writing());
+                let error = Error::new(error).context(while_writing(FileStep::Open));
                 return Err(if gone {
                     Setback::Gone(error)
                 } else {
@@ -234,7 +235,7 @@ impl PartialFile {
             }
         };
         if let Err(error) = out.write_all(bytes) {
-            let error = Error::new(error).context(while_writing());
+            let error = Error::new(error).context(while_writing(FileStep::Write));
             return Err(match out.set_len(self.bytes) {
                 Ok(()) => Setback::Kept(error),
                 // Nobody can say what is in it.
@@ -317,10 +318,10 @@ fn create_new(day: &Path, name: impl Fn(u32) -> String) -> Result<(PathBuf, File
             Err(error) if error.kind() == io::ErrorKind::NotFound && !made_directory => {
                 made_directory = true;
                 make_directory(day, DIRECTORY_MODE)
-                    .with_context(|| format!("making the directory {}", day.display()))?;
+                    .with_context(|| at(FileStep::MakeDirectory, "making the directory", day))?;
             }
             Err(error) => {
-                return Err(error).with_context(|| format!("making {}", path.display()));
+                return Err(error).with_context(|| at(FileStep::Open, "making", &path));
             }
         }
     }
@@ -337,6 +338,11 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         }
         other => Ok(other?),
     }
+}
+
+/// Says what was being done to which file.
+fn at(step: FileStep, doing: &str, path: &Path) -> AtStep {
+    AtStep::new(step, format!("{doing} {}", path.display()))
 }
 
 fn length(slice: &[u8]) -> u64 {

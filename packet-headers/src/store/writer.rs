@@ -14,7 +14,7 @@ use super::compress::Compressor;
 use super::growing::{Finished, Growing, Loss, Press};
 use super::layout::{FlowFile, Naming};
 use super::partial::Directories;
-use crate::accounts::{Accounts, Discard, FileIssue};
+use crate::accounts::{Accounts, Discard};
 use crate::anonymize::Anonymizer;
 use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
@@ -149,7 +149,8 @@ impl Writer {
                 Growing::new(file, &self.press, lost_before)
             }
         };
-        if let Err(loss) = growing.grow(&chunk, &mut self.press) {
+        let grow = || growing.grow(&chunk, &mut self.press);
+        if let Err(loss) = self.accounts.spills.observe(grow) {
             self.lose(growing.uuid(), &loss);
         }
         if last {
@@ -177,9 +178,9 @@ impl Writer {
     }
 
     fn publish(&self, finished: &Finished) -> Result<()> {
-        let path = finished.publish(&self.press)?;
-        tracing::trace!("published {}", path.display());
         let accounts = &self.accounts;
+        let path = accounts.renames.observe(|| finished.publish(&self.press))?;
+        tracing::trace!("published {}", path.display());
         accounts.write_held(finished.packets);
         accounts.published.fetch_add(1, Ordering::Relaxed);
         let bytes = finished.bytes();
@@ -204,7 +205,7 @@ impl Writer {
                 break;
             };
             if let Err(error) = self.publish(&finished) {
-                self.accounts.file_issues.add(FileIssue::of(&error), 1);
+                self.accounts.note_file_error(&error);
                 if finished.exists() {
                     self.stranded.push_front(finished);
                     break;
@@ -250,7 +251,7 @@ impl Writer {
 
     /// Counts an error of a flow's file, and says it.
     fn complain(&self, uuid: &FlowUuid, what: &str, error: &Error) {
-        self.accounts.file_issues.add(FileIssue::of(error), 1);
+        self.accounts.note_file_error(error);
         if let Some(more) = self.complaints.pass() {
             tracing::error!("the file of {uuid} {what}: {error:#}{more}");
         }

@@ -9,6 +9,7 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -148,9 +149,12 @@ pub async fn follow(
                 let events = &listener.accounts.events;
                 events.add(EventIssue::Reconnects, reconnects);
                 let since = Instant::now();
+                let accounts = Arc::clone(&listener.accounts);
+                accounts.tcpinfo_up.store(true, Ordering::Relaxed);
                 let Ok(reason) = listener.listen(stream).await else {
                     return;
                 };
+                accounts.tcpinfo_up.store(false, Ordering::Relaxed);
                 warn!("lost tcp-info at {socket}: {reason}; trying again until it is back");
                 backoff.after_connection(since.elapsed());
                 (was_connected, said) = (true, true);

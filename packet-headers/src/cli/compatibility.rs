@@ -1,0 +1,44 @@
+//! Flags of the Go program that have lost their meaning: taken, and said once to have no effect.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{ArgAction, Args};
+
+use super::{duration, go};
+
+/// Flags of the Go program that have lost their meaning.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Accepted for compatibility, without effect")]
+pub(super) struct CompatibilityArguments {
+    /// SIGTERM finishes every file, and waits for nothing else
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, hide_short_help = true)]
+    sigtermwait: Option<Duration>,
+
+    /// Files always grow on disk
+    #[arg(long, value_name = "BOOL", value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
+    stream: Option<bool>,
+
+    /// There is no garbage collector: --maxheap bounds memory
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    maxidleram: Option<ByteSize>,
+}
+
+impl CompatibilityArguments {
+    /// What is to be said of those that were given.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let given = [
+            self.sigtermwait.map(|_| {
+                "--sigtermwait has no effect: SIGTERM finishes every file, and waits for nothing else"
+            }),
+            self.stream.map(|_| {
+                "--stream has no effect: files always grow on disk, at least every --spill-interval"
+            }),
+            self.maxidleram.map(|_| {
+                "--maxidleram has no effect: there is no garbage collector to tune, and --maxheap \
+                 bounds memory"
+            }),
+        ];
+        given.into_iter().flatten().map(str::to_owned)
+    }
+}

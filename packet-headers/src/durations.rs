@@ -1,0 +1,87 @@
+//! How long something took, counted in buckets: to observe one takes two additions and no lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How many buckets there are. The first takes a microsecond, each further one twice as much as the
+/// one before: up to 8.4 seconds.
+pub const BUCKETS: usize = 24;
+
+/// How long something took, each time.
+#[derive(Debug, Default)]
+pub struct Durations {
+    buckets: [AtomicU64; BUCKETS],
+    longer: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Durations {
+    /// Does something, and observes how long it takes.
+    pub fn observe<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let done = work();
+        self.add(begun.elapsed());
+        done
+    }
+
+    fn add(&self, took: Duration) {
+        let micros = took.as_nanos().div_ceil(1000).max(1);
+        // The first bucket whose bound is not exceeded.
+        let bucket = micros.next_power_of_two().ilog2() as usize;
+        let bucket = self.buckets.get(bucket).unwrap_or(&self.longer);
+        bucket.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// The upper bound of each bucket, and how many took no longer than that.
+    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        self.buckets
+            .iter()
+            .enumerate()
+            .scan(0, |sum, (at, bucket)| {
+                *sum += bucket.load(Ordering::Relaxed);
+                Some((Duration::from_micros(1 << at), *sum))
+            })
+    }
+
+    /// How many took longer than the last bucket's bound.
+    #[must_use]
+    pub fn longer(&self) -> u64 {
+        self.longer.load(Ordering::Relaxed)
+    }
+
+    /// How long all of them took together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_duration_is_in_the_first_bucket_that_holds_it() {
+        let durations = Durations::default();
+        for micros in [0, 1, 2, 3, 1 << 23] {
+            durations.add(Duration::from_micros(micros));
+        }
+        durations.add(Duration::from_nanos(1_000_001));
+        durations.add(Duration::from_secs(9));
+        let counts: Vec<_> = durations.cumulative().collect();
+        let up_to = |micros| {
+            let bound = Duration::from_micros(micros);
+            counts.iter().find(|(at, _)| *at == bound).unwrap().1
+        };
+        assert_eq!((up_to(1), up_to(2), up_to(4)), (2, 3, 4));
+        assert_eq!((up_to(512), up_to(1024)), (4, 5));
+        assert_eq!((up_to(1 << 22), up_to(1 << 23)), (5, 6));
+        assert_eq!(durations.longer(), 1);
+        assert_eq!(
+            durations.sum(),
+            Duration::from_nanos(6_000 + (8_388_608_000) + 1_000_001 + 9_000_000_000)
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! What the daemon counts, as Prometheus reads it.
+//!
+//! A scrape reads atomics and the kernel's counters. Nobody waits for it.
+
+mod go;
+mod own;
+mod page;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use prometheus::core::Collector as _;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder as _, TextEncoder};
+
+use self::page::Page;
+use crate::accounts::Accounts;
+use crate::capture::Attached;
+use crate::config::FlowSource;
+use crate::flow::census::Census;
+use crate::kernel::counters::Counts;
+use crate::kernel::{Admission, AttachMethod, KernelCounters};
+use crate::ledger::Ledger;
+use crate::pipeline::ShardDoor;
+
+/// Where the numbers come from.
+pub(crate) struct Metrics {
+    pub(crate) kernel: Arc<KernelCounters>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) shards: Vec<ShardDoor>,
+    pub(crate) attached: Attached,
+    pub(crate) method: AttachMethod,
+    pub(crate) source: FlowSource,
+    pub(crate) process: ProcessCollector,
+}
+
+/// The numbers of one scrape that more than one metric is made of.
+struct Moment<'a> {
+    metrics: &'a Metrics,
+    accounts: &'a Accounts,
+    kernel: Counts,
+    ledger: Ledger,
+    census: Census,
+    interfaces: Vec<String>,
+}
+
+impl Metrics {
+    /// Every metric in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When the kernel does not let us read its counters.
+    pub(crate) fn text(&self) -> Result<String> {
+        // First the kernel's, as the ledger wants it.
+        let kernel = self.kernel.read()?;
+        let mut census = Census::default();
+        for shard in &self.shards {
+            shard.gauges.census.add_to(&mut census);
+        }
+        let moment = Moment {
+            metrics: self,
+            accounts: &self.accounts,
+            kernel,
+            ledger: Ledger::new(&kernel, &self.accounts),
+            census,
+            interfaces: self.attached.names(),
+        };
+        let mut page = Page::default();
+        go::fill(&mut page, &moment);
+        own::fill(&mut page, &moment);
+        let mut families = page.families;
+        families.extend(self.process.collect());
+        let mut text = Vec::new();
+        let encoder = TextEncoder::new();
+        encoder
+            .encode(&families, &mut text)
+            .context("writing metrics")?;
+        String::from_utf8(text).context("writing metrics")
+    }
+}
+
+impl Moment<'_> {
+    /// Packets that were discarded for one of these reasons, by the names that operators see.
+    fn discarded(&self, reasons: &[&str]) -> u64 {
+        let packets = |reason: &&str| self.ledger.discarded.get(*reason);
+        reasons.iter().filter_map(packets).sum()
+    }
+}

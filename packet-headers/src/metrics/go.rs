@@ -1,0 +1,171 @@
+//! The metrics of the Go program of the same name, which dashboards know. Its saver is our
+//! connection, its demuxer our table.
+
+use std::sync::atomic::Ordering;
+
+use packet_headers_common::Counter;
+
+use super::Moment;
+use super::page::Page;
+use crate::accounts::{EventIssue, FileStep};
+
+pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
+    savers(page, moment);
+    missed(page, moment);
+    demuxer(page, moment);
+    let events = &moment.accounts.events;
+    page.counters(
+        "pcap_tcpinfohandler_bad_events_total",
+        "Events of tcp-info that were not what they should be.",
+        "reason",
+        [
+            ("nilid", events.get(EventIssue::NilId)),
+            ("badip", events.get(EventIssue::BadAddress)),
+            ("badjson", events.get(EventIssue::BadJson)),
+            ("baduuid", events.get(EventIssue::BadUuid)),
+            ("badtimestamp", events.get(EventIssue::BadTimestamp)),
+            ("toolong", events.get(EventIssue::TooLong)),
+            ("unknownevent", events.get(EventIssue::UnknownEvent)),
+        ],
+    );
+    page.gauge(
+        "pcap_muxer_interfaces_with_captures",
+        "Interfaces that are captured.",
+        moment.interfaces.len() as u64,
+    );
+}
+
+fn savers(page: &mut Page, moment: &Moment<'_>) {
+    let census = &moment.census;
+    let active = active(moment);
+    page.counter(
+        "pcap_saver_starts_total",
+        "Connections that were begun to be saved, with or without a name.",
+        census.begun,
+    );
+    page.counter(
+        "pcap_saver_stops_total",
+        "Connections of which no more is saved, and that are forgotten.",
+        census.begun.saturating_sub(active),
+    );
+    page.counter(
+        "pcap_saver_skipped_total",
+        "Connections that were not saved because memory ran out.",
+        census.over_memory,
+    );
+    let steps = &moment.accounts.file_steps;
+    let empty = moment.accounts.empty.load(Ordering::Relaxed);
+    page.counters(
+        "pcap_saver_errors_total",
+        "What kept connections from being saved, once for each try.",
+        "reason",
+        [
+            ("nopackets", empty),
+            ("uuidtimedout", census.unnamed),
+            // A source that goes away is waited for.
+            ("uuidchanclosed", 0),
+            ("mkdir", steps.get(FileStep::MakeDirectory)),
+            ("fileopen", steps.get(FileStep::Open)),
+            ("writepartial", steps.get(FileStep::Write)),
+            ("writefinal", steps.get(FileStep::Finish)),
+            // Every write is one of the others.
+            ("streaming", 0),
+        ],
+    );
+    page.gauges(
+        "pcap_saver_states",
+        "Connections by state: they wait for a name, are saved, or their packets are discarded.",
+        [
+            (&[("state", "uuidwait")][..], census.candidates),
+            (
+                &[("state", "streaming")],
+                census.capturing + census.lingering,
+            ),
+            (&[("state", "discardingpackets")], census.done),
+        ],
+    );
+}
+
+fn missed(page: &mut Page, moment: &Moment<'_>) {
+    page.counters(
+        "pcap_missed_packets_total",
+        "Packets that were to be saved, and were lost.",
+        "saverstate",
+        [
+            (
+                "uuidwait",
+                moment.discarded(&["candidate_ring_full", "candidate_memory"]),
+            ),
+            (
+                "streaming",
+                moment.discarded(&["admitted_ring_full", "writer_behind", "write_failed"]),
+            ),
+            ("skipped", moment.discarded(&["too_many_flows"])),
+        ],
+    );
+    let lost = moment.accounts.events.get(EventIssue::NoPrefix);
+    page.counters(
+        "pcap_missed_uuids_total",
+        "Names of connections that could not be used.",
+        "saverstate",
+        [
+            (
+                "notstarted",
+                moment.kernel.get(Counter::EventRingFull) + lost,
+            ),
+            ("skipped", moment.accounts.events.get(EventIssue::Refused)),
+        ],
+    );
+}
+
+fn demuxer(page: &mut Page, moment: &Moment<'_>) {
+    let unreadable = [
+        "malformed",
+        "headers_too_long",
+        "later_fragment",
+        "copy_failed",
+        "bad_record",
+    ];
+    page.counter(
+        "pcap_demuxer_bad_packets_total",
+        "Packets that could not be understood.",
+        moment.discarded(&unreadable),
+    );
+    let accounts = moment.accounts;
+    let unused = [
+        EventIssue::Repeated,
+        EventIssue::SecondSocket,
+        EventIssue::Refused,
+    ];
+    let unused: u64 = unused.map(|issue| accounts.events.get(issue)).iter().sum();
+    page.counter(
+        "pcap_demuxer_uuids_total",
+        "Names of connections that were told.",
+        accounts.opened.load(Ordering::Relaxed) + unused,
+    );
+    page.counter(
+        "pcap_demuxer_savers_garbage_collected_total",
+        "Connections whose file was finished because they were silent for --flowtimeout.",
+        moment.census.idle,
+    );
+    page.counter(
+        "pcap_demuxer_ignored_total",
+        "Connections that were not saved because of --maxflows.",
+        moment.census.over_limit,
+    );
+    page.gauge(
+        "pcap_demuxer_savers_active",
+        "Connections that are known.",
+        active(moment),
+    );
+    page.histogram(
+        "pcap_demuxer_gc_latency_seconds",
+        "How long a shard takes to find the connections whose time has come.",
+        &accounts.ticks,
+    );
+}
+
+const fn active(moment: &Moment<'_>) -> u64 {
+    let census = &moment.census;
+    census.candidates + census.capturing + census.lingering + census.done
+}

@@ -1,0 +1,295 @@
+//! Our own metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use packet_headers_common::Counter;
+
+use super::Moment;
+use super::page::Page;
+use crate::config::FlowSource;
+use crate::flow::gauges::ShardGauges;
+
+pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
+    packets(page, moment);
+    rings(page, moment);
+    flows(page, moment);
+    memory(page, moment);
+    files(page, moment);
+    old_files(page, moment);
+    events(page, moment);
+    about(page, moment);
+}
+
+fn get(number: &AtomicU64) -> u64 {
+    number.load(Ordering::Relaxed)
+}
+
+fn packets(page: &mut Page, moment: &Moment<'_>) {
+    let ledger = &moment.ledger;
+    page.counter(
+        "packet_headers_packets_seen_total",
+        "Packets that passed the captured interfaces.",
+        ledger.seen,
+    );
+    page.counter(
+        "packet_headers_packets_written_total",
+        "Packets in published files.",
+        ledger.written,
+    );
+    let discarded = ledger.discarded.iter().map(|(&reason, &n)| (reason, n));
+    page.counters(
+        "packet_headers_packets_discarded_total",
+        "Packets that are in no file.",
+        "reason",
+        discarded,
+    );
+    page.gauge(
+        "packet_headers_packets_held",
+        "Packets in a ring, in memory or in a file that grows: seen - written - discarded.",
+        ledger.held,
+    );
+    page.counter(
+        "packet_headers_headers_truncated_total",
+        "Packets whose headers were longer than --maxheadersize, and were cut.",
+        moment.kernel.get(Counter::HeadersTruncated),
+    );
+    page.counter(
+        "packet_headers_hardware_times_refused_total",
+        "Packets with a time of the NIC that is too far from the system's, which they have instead.",
+        get(&moment.accounts.hardware_clock_off),
+    );
+}
+
+fn rings(page: &mut Page, moment: &Moment<'_>) {
+    let shards = moment.metrics.shards.iter().enumerate();
+    let (mut fills, mut sizes) = (Vec::new(), Vec::new());
+    for (number, shard) in shards {
+        let (fill, bounds) = (shard.gauges.fill(), shard.gauges.bounds);
+        let number = number.to_string();
+        for (ring, fill, size) in [
+            ("admitted", fill.admitted, bounds.admitted_ring),
+            ("candidate", fill.candidate, bounds.candidate_ring),
+        ] {
+            fills.push((number.clone(), ring, fill));
+            sizes.push((number.clone(), ring, size));
+        }
+    }
+    let both = [
+        (
+            "packet_headers_ring_fill_bytes",
+            "Bytes that a shard found in its ring when it looked last.",
+            fills,
+        ),
+        (
+            "packet_headers_ring_size_bytes",
+            "Bytes that a shard's ring holds.",
+            sizes,
+        ),
+    ];
+    for (name, help, values) in both {
+        let labels: Vec<_> = values
+            .iter()
+            .map(|(shard, ring, value)| ([("shard", shard.as_str()), ("ring", *ring)], *value))
+            .collect();
+        page.gauges(name, help, labels.iter().map(|(l, value)| (&l[..], *value)));
+    }
+}
+
+fn flows(page: &mut Page, moment: &Moment<'_>) {
+    let (census, accounts) = (&moment.census, moment.accounts);
+    page.gauges(
+        "packet_headers_flows",
+        "Connections by state: without a name, being captured, and ended or with a finished file.",
+        [
+            (&[("state", "candidate")][..], census.candidates),
+            (&[("state", "capturing")], census.capturing),
+            (&[("state", "closing")], census.lingering + census.done),
+        ],
+    );
+    for (name, help, value) in [
+        (
+            "packet_headers_flows_opened_total",
+            "Connections that got a name.",
+            get(&accounts.opened),
+        ),
+        (
+            "packet_headers_flows_closed_total",
+            "Named connections whose socket was closed.",
+            get(&accounts.closed),
+        ),
+        (
+            "packet_headers_flows_empty_total",
+            "Named connections that ended without a packet, and so without a file.",
+            get(&accounts.empty),
+        ),
+        (
+            "packet_headers_flows_failed_total",
+            "Named connections that ended without a file because none could be written.",
+            get(&accounts.failed),
+        ),
+        (
+            "packet_headers_flows_unadmitted_total",
+            "Connections that the kernel had no room for: their packets pass as if without a name.",
+            moment.kernel.get(Counter::FlowsFull) + moment.metrics.admission.refused(),
+        ),
+    ] {
+        page.counter(name, help, value);
+    }
+}
+
+fn memory(page: &mut Page, moment: &Moment<'_>) {
+    let sum = |of: fn(&ShardGauges) -> u64| {
+        let shards = moment.metrics.shards.iter();
+        shards.map(|shard| of(&shard.gauges)).sum()
+    };
+    page.gauge(
+        "packet_headers_flow_memory_bytes",
+        "Memory that connections and their packets take.",
+        moment.census.bytes,
+    );
+    page.gauge(
+        "packet_headers_flow_memory_limit_bytes",
+        "Memory that connections and their packets may take.",
+        sum(|shard| shard.bounds.memory),
+    );
+    page.gauge(
+        "packet_headers_writer_backlog_bytes",
+        "Memory of packets that wait to be written.",
+        sum(ShardGauges::backlog),
+    );
+    page.gauge(
+        "packet_headers_writer_backlog_limit_bytes",
+        "Memory that packets may take that wait to be written.",
+        sum(|shard| shard.bounds.backlog),
+    );
+}
+
+fn files(page: &mut Page, moment: &Moment<'_>) {
+    let accounts = moment.accounts;
+    page.counter(
+        "packet_headers_files_published_total",
+        "Files that got their final name.",
+        get(&accounts.published),
+    );
+    page.counter(
+        "packet_headers_file_bytes_total",
+        "Bytes of those files.",
+        get(&accounts.published_bytes),
+    );
+    page.counters(
+        "packet_headers_file_errors_total",
+        "Files that could not be written, or given their name, once for each try.",
+        "reason",
+        accounts.file_issues.all(),
+    );
+    page.histogram(
+        "packet_headers_spill_duration_seconds",
+        "How long it takes to write records into a growing file.",
+        &accounts.spills,
+    );
+    page.histogram(
+        "packet_headers_rename_duration_seconds",
+        "How long it takes to give a file its final name.",
+        &accounts.renames,
+    );
+}
+
+fn old_files(page: &mut Page, moment: &Moment<'_>) {
+    let accounts = moment.accounts;
+    for (name, help, value) in [
+        (
+            "packet_headers_files_recovered_total",
+            "Files of earlier runs that were published.",
+            &accounts.recovered,
+        ),
+        (
+            "packet_headers_recovered_packets_total",
+            "Packets in the files of earlier runs that were published.",
+            &accounts.recovered_packets,
+        ),
+        (
+            "packet_headers_files_removed_total",
+            "Files of earlier runs that held no packet, and were removed.",
+            &accounts.removed,
+        ),
+        (
+            "packet_headers_files_foreign_total",
+            "Files among those of earlier runs that are not ours, and were left.",
+            &accounts.foreign,
+        ),
+        (
+            "packet_headers_files_expired_total",
+            "Published files that were removed for their age, or to make room.",
+            &accounts.expired,
+        ),
+        (
+            "packet_headers_expired_bytes_total",
+            "Bytes that the removed files took on disk.",
+            &accounts.expired_bytes,
+        ),
+    ] {
+        page.counter(name, help, get(value));
+    }
+}
+
+fn events(page: &mut Page, moment: &Moment<'_>) {
+    let accounts = moment.accounts;
+    let lost = Counter::EventRingFull;
+    let lost = (lost.name(), moment.kernel.get(lost));
+    page.counters(
+        "packet_headers_event_issues_total",
+        "Begins and ends of connections that were refused or lost, and reconnections to tcp-info.",
+        "reason",
+        accounts.events.all().chain([lost]),
+    );
+    let left_out = [Counter::EventFiltered, Counter::EventOtherNetns];
+    page.counters(
+        "packet_headers_event_left_out_total",
+        "Begins and ends of connections that are not to be captured.",
+        "reason",
+        left_out.map(|counter| (counter.name(), moment.kernel.get(counter))),
+    );
+    let kernel = accounts.kernel_events_up.load(Ordering::Relaxed);
+    let kernel = (&[("source", "kernel")][..], u64::from(kernel));
+    let tcpinfo = accounts.tcpinfo_up.load(Ordering::Relaxed);
+    let tcpinfo = (&[("source", "tcpinfo")][..], u64::from(tcpinfo));
+    let sources = match &moment.metrics.source {
+        FlowSource::Kernel(_) => vec![kernel],
+        FlowSource::TcpInfo(..) => vec![tcpinfo],
+        FlowSource::Hybrid(..) => vec![kernel, tcpinfo],
+    };
+    page.gauges(
+        "packet_headers_event_source_up",
+        "Whether a source of names tells of connections now.",
+        sources,
+    );
+    page.gauge(
+        "packet_headers_event_clients",
+        "Clients of --eventsocket.listen.",
+        get(&accounts.event_clients),
+    );
+    page.counter(
+        "packet_headers_event_clients_dropped_total",
+        "Clients of --eventsocket.listen that were too slow, and were dropped.",
+        get(&accounts.event_clients_dropped),
+    );
+}
+
+fn about(page: &mut Page, moment: &Moment<'_>) {
+    let method = moment.metrics.method.name();
+    let interfaces: Vec<_> = moment
+        .interfaces
+        .iter()
+        .map(|name| [("interface", name.as_str()), ("method", method)])
+        .collect();
+    page.gauges(
+        "packet_headers_interface_attached",
+        "The interfaces that are captured, and how.",
+        interfaces.iter().map(|labels| (&labels[..], 1)),
+    );
+    page.gauges(
+        "packet_headers_build_info",
+        "The version that runs.",
+        [(&[("version", env!("CARGO_PKG_VERSION"))][..], 1)],
+    );
+}

@@ -1,0 +1,152 @@
+//! Promise: the container image captures with nothing but what the manifests give it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::captures::Captures;
+use end_to_end::container::{Account, Container, Image, Profile};
+use end_to_end::deploy::{self, Pod};
+use end_to_end::netns::Lab;
+use end_to_end::process::output_of;
+use end_to_end::traffic::{self, Plan};
+use end_to_end::wait;
+use tempfile::TempDir;
+
+/// A user that no host has.
+const NOBODY: u32 = 65_532;
+/// What a file may take from its connection's end to its name.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A directory of the node, which belongs to the account.
+fn disk(account: &Account) -> Result<TempDir> {
+    let disk = TempDir::new()?;
+    fs::set_permissions(disk.path(), Permissions::from_mode(0o755))?;
+    std::os::unix::fs::chown(disk.path(), Some(account.user), Some(account.user))?;
+    Ok(disk)
+}
+
+/// What the manifests give.
+fn account(pod: &Pod) -> Result<Account> {
+    let capabilities = pod.security.capabilities.as_ref();
+    let capabilities = capabilities.context("no capabilities")?;
+    ensure!(capabilities.drop == ["ALL"], "{capabilities:?}");
+    Ok(Account {
+        user: pod.security.run_as_user.context("no user")?,
+        capabilities: capabilities.add.clone(),
+    })
+}
+
+fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
+    let lab = Lab::new()?;
+    let (image, disk) = (Image::unpack()?, disk(account)?);
+    let place = (&lab.host, disk.path());
+    let mut container = Container::run(&image, pod, place, account, Profile::New)?;
+    container.wait_until_it_captures()?;
+    let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
+    let [connection] = &connections[..] else {
+        anyhow::bail!("{connections:?}");
+    };
+    let captures = Captures::new(disk.path().join("pcap"));
+    let (uuid, file) = wait::until("a file on the host", LIMIT, || {
+        Ok(captures.published()?.into_iter().next())
+    })?;
+    ensure!(
+        uuid.ends_with(&format!("_unsafe_{:016X}", connection.cookie)),
+        "{uuid} is not of {connection}"
+    );
+    // Both handshakes and some payload.
+    ensure!(captures.read(&file)?.len() > 8, "{}", file.display());
+    let transcript = container.stop()?;
+    ensure!(transcript.contains("balance: exact"), "{transcript}");
+    captures.no_payload()?;
+    captures.no_partial_files()
+}
+
+#[test]
+fn as_the_manifests_have_it() -> Result<()> {
+    let pod = deploy::pod()?;
+    ensure!(!pod.security.privileged && pod.security.read_only_root_filesystem);
+    ensure!(pod.security.allow_privilege_escalation == Some(false));
+    captures_a_connection(&account(&pod)?, &pod)
+}
+
+#[test]
+fn as_a_user_with_the_same_capabilities() -> Result<()> {
+    let pod = deploy::pod()?;
+    let user = Account {
+        user: NOBODY,
+        ..account(&pod)?
+    };
+    captures_a_connection(&user, &pod)
+}
+
+#[test]
+fn without_one_of_the_capabilities_it_says_which() -> Result<()> {
+    let (lab, pod, image) = (Lab::new()?, deploy::pod()?, Image::unpack()?);
+    let whole = account(&pod)?;
+    let disk = disk(&whole)?;
+    for missing in &whole.capabilities {
+        let mut less = whole.clone();
+        less.capabilities.retain(|name| name != missing);
+        let place = (&lab.host, disk.path());
+        let lines = Container::run(&image, &pod, place, &less, Profile::New)?.fails()?;
+        let said = lines.join("\n");
+        for name in &whole.capabilities {
+            let named = said.contains(&format!("CAP_{name}"));
+            ensure!(named == (name == missing), "without {missing}: {said}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_seccomp_profile_that_refuses_bpf_is_told() -> Result<()> {
+    let (lab, pod, image) = (Lab::new()?, deploy::pod()?, Image::unpack()?);
+    let account = account(&pod)?;
+    let disk = disk(&account)?;
+    let place = (&lab.host, disk.path());
+    let lines = Container::run(&image, &pod, place, &account, Profile::Old)?.fails()?;
+    ensure!(lines.join("\n").contains("seccomp"), "{lines:#?}");
+    Ok(())
+}
+
+#[test]
+fn it_holds_one_static_file_and_says_what_it_is() -> Result<()> {
+    let image = Image::unpack()?;
+    let root = image.root();
+    let names = fs::read_dir(&root)?.map(|entry| Ok(entry?.file_name().into_string()));
+    let mut names = names
+        .collect::<Result<Result<Vec<_>, _>>>()?
+        .unwrap_or_default();
+    // The place of the volume may be there already.
+    names.retain(|name| name != "var");
+    names.sort();
+    assert_eq!(names, ["LICENSE", "packet-headers"]);
+    // In an empty root it can only be static.
+    let mut command = Command::new("chroot");
+    let (help, _) = output_of(
+        command.arg(&root).args(["/packet-headers", "--help"]),
+        "coreutils",
+    )?;
+    ensure!(help.contains("--datadir"), "{help}");
+    assert_eq!(image.entrypoint()?, ["/packet-headers"]);
+    assert_eq!(
+        image.arguments()?,
+        ["--datadir=/var/lib/packet-headers/pcap"]
+    );
+    assert_eq!(image.label("licenses"), Some("Apache-2.0"));
+    assert_eq!(image.label("version"), Some(env!("CARGO_PKG_VERSION")));
+    let here = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
+    assert_eq!(image.architecture(), Some(here));
+    let license = Path::new(env!("CARGO_MANIFEST_DIR")).join("../LICENSE");
+    assert_eq!(fs::read(root.join("LICENSE"))?, fs::read(license)?);
+    Ok(())
+}
