@@ -19,6 +19,7 @@ mod ends;
 pub mod flood;
 pub mod format;
 pub mod forms;
+pub mod http;
 pub mod kernel;
 pub mod launch;
 pub mod links;
