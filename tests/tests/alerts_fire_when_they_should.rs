@@ -3,23 +3,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::daemon::Daemon;
 use end_to_end::deploy;
+use end_to_end::http::{self, Metrics};
 use end_to_end::netns::Lab;
 use end_to_end::process::output_of;
 use serde_json::{Value, json};
 
 /// Where the daemon serves its metrics in this test.
 const PORT: u16 = 9990;
-/// What the daemon's answer may take.
-const LIMIT: Duration = Duration::from_secs(10);
 /// What metrics' names begin with, but for those that Prometheus makes.
 const OURS: [&str; 3] = ["packet_headers_", "pcap_", "process_"];
 
@@ -63,18 +61,9 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 /// The names of the metrics that a daemon exports.
 fn exported(lab: &Lab) -> Result<BTreeSet<String>> {
-    let text = lab.host.run(|| {
-        let address = (Ipv4Addr::LOCALHOST, PORT).into();
-        let mut stream = TcpStream::connect_timeout(&address, LIMIT).context("no /metrics")?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    })?;
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let names = types.filter_map(|line| line.split(' ').next());
-    Ok(names.map(str::to_owned).collect())
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    let text = http::get(&lab.host, at, "/metrics")?.good()?;
+    Ok(Metrics::parse(&text)?.types.into_keys().collect())
 }
 
 #[test]
