@@ -56,7 +56,11 @@ pub(crate) fn emulator(workspace: &Workspace, home: &Path) -> Result<PathBuf> {
     if root.is_dir() {
         return Ok(root);
     }
-    println!("fetching {} (once, into {})", TOOLS.join(" and "), root.display());
+    println!(
+        "fetching {} (once, into {})",
+        TOOLS.join(" and "),
+        root.display()
+    );
     // By what would be installed, one knows what is missing. Nothing is installed: on some hosts
     // that would remove another package.
     let simulated = cmd!(
@@ -70,7 +74,10 @@ pub(crate) fn emulator(workspace: &Workspace, home: &Path) -> Result<PathBuf> {
         !packages.iter().any(of_tool)
     });
     if let Some(tool) = missing {
-        bail!("{tool} is installed already: remove it, or unpack it to {}", root.display());
+        bail!(
+            "{tool} is installed already: remove it, or unpack it to {}",
+            root.display()
+        );
     }
     unpack(workspace, &[], &packages, &root)?;
     Ok(root)
@@ -90,7 +97,11 @@ fn to_be_installed(simulated: &str) -> impl Iterator<Item = String> {
 pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> Result<Kernel> {
     let root = home.join(release.suite);
     if !root.is_dir() {
-        println!("fetching Debian's kernel {} (once, into {})", release.kernel, root.display());
+        println!(
+            "fetching Debian's kernel {} (once, into {})",
+            release.kernel,
+            root.display()
+        );
         fetch(workspace, home, release, &root)
             .with_context(|| format!("fetching the kernel of {}", release.suite))?;
     }
@@ -99,7 +110,8 @@ pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> R
         let vmlinuz = entry?.path();
         let name = vmlinuz.file_name().and_then(|name| name.to_str());
         if let Some(release) = name.and_then(|name| name.strip_prefix("vmlinuz-")) {
-            let modules = ["lib", "usr/lib"].map(|lib| root.join(lib).join("modules").join(release));
+            let modules =
+                ["lib", "usr/lib"].map(|lib| root.join(lib).join("modules").join(release));
             let modules = modules.into_iter().find(|path| path.is_dir());
             return Ok(Kernel {
                 release: release.to_owned(),
@@ -116,7 +128,10 @@ pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> R
 fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> Result<()> {
     let sh = &workspace.sh;
     let format = "$(LABEL) $(REPO_URI)";
-    let told = cmd!(sh, "apt-get indextargets --format {format} 'Created-By: Packages'");
+    let told = cmd!(
+        sh,
+        "apt-get indextargets --format {format} 'Created-By: Packages'"
+    );
     let told = told.quiet().read().context("asking apt for its mirrors")?;
     let mirrors = mirrors(&told, release.suite);
     ensure!(!mirrors.is_empty(), "apt has no mirror of Debian");
@@ -127,7 +142,11 @@ fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> 
         let found = cmd!(sh, "apt-get {options...} --quiet update")
             .quiet()
             .run()
-            .and_then(|()| cmd!(sh, "apt-cache {options...} depends {NEWEST}").quiet().read());
+            .and_then(|()| {
+                cmd!(sh, "apt-cache {options...} depends {NEWEST}")
+                    .quiet()
+                    .read()
+            });
         match found.map(|text| dependency(&text)) {
             Ok(Some(package)) => return unpack(workspace, options, &[package], root),
             Ok(None) => failures.push(format!("{suite} has no {NEWEST}")),
@@ -152,7 +171,9 @@ fn mirrors(told: &str, suite: &str) -> Vec<(String, String)> {
 
 /// The only package that `apt-cache depends` names.
 fn dependency(text: &str) -> Option<String> {
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "));
     line.map(str::to_owned)
 }
 
@@ -174,9 +195,9 @@ fn private_apt(state: &Path, mirror: &str, suite: &str) -> Result<Vec<String>> {
         format!("Dir::State::status={}", at(&status)),
         format!("Dir::Cache={}", at(&state.join("cache"))),
         format!("Dir::Etc::SourceList={}", at(&sources)),
-        "Dir::Etc::SourceParts=-".to_owned(),
-        "Dir::Etc::Preferences=-".to_owned(),
-        "Dir::Etc::PreferencesParts=-".to_owned(),
+        "Dir::Etc::SourceParts=/dev/null".to_owned(),
+        "Dir::Etc::Preferences=/dev/null".to_owned(),
+        "Dir::Etc::PreferencesParts=/dev/null".to_owned(),
         "Acquire::Languages=none".to_owned(),
         "APT::Architecture=amd64".to_owned(),
         "APT::Sandbox::User=".to_owned(),
@@ -197,11 +218,17 @@ fn unpack(workspace: &Workspace, apt: &[String], packages: &[String], root: &Pat
     {
         let _there = sh.push_dir(&files);
         let sandbox = ["--option", "APT::Sandbox::User="];
-        cmd!(sh, "apt-get {apt...} {sandbox...} --quiet download {packages...}").run()?;
+        cmd!(
+            sh,
+            "apt-get {apt...} {sandbox...} --quiet download {packages...}"
+        )
+        .run()?;
     }
     for entry in fs::read_dir(&files)? {
         let file = entry?.path();
-        cmd!(sh, "dpkg-deb --extract {file} {partial}").quiet().run()?;
+        cmd!(sh, "dpkg-deb --extract {file} {partial}")
+            .quiet()
+            .run()?;
     }
     fs::remove_dir_all(&files)?;
     fs::rename(&partial, root).with_context(|| format!("making {}", root.display()))

@@ -25,7 +25,9 @@ pub(super) struct Contents<'a> {
 /// The programs that the tests call.
 const PROGRAMS: [&str; 4] = ["ip", "tc", "ss", "tcpdump"];
 /// What init calls, all one program.
-const APPLETS: [&str; 7] = ["sh", "mount", "insmod", "hostname", "uname", "sed", "poweroff"];
+const APPLETS: [&str; 7] = [
+    "sh", "mount", "insmod", "hostname", "uname", "sed", "poweroff",
+];
 /// Interfaces, filters, the list of sockets, and the devices that carry connections.
 const MODULES: [&str; 9] = [
     "veth",
@@ -54,7 +56,9 @@ pub(super) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Res
         image.directories(Path::new(directory))?;
     }
     image.archive.device("dev/console", (5, 1))?;
-    image.archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")?;
+    image
+        .archive
+        .file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")?;
     image.archive.file("etc/group", b"root:x:0:\n")?;
     image.copy(&contents.emulator.join("bin/busybox"), "bin/busybox")?;
     for applet in APPLETS {

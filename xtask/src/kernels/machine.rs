@@ -22,7 +22,11 @@ const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 
 /// Runs a machine to its end; what it printed is in `console`.
 pub(super) fn run(tools: &Path, kernel: &Kernel, image: &Path, console: &Path) -> Result<()> {
-    println!("booting {}; its console is {}", kernel.release, console.display());
+    println!(
+        "booting {}; its console is {}",
+        kernel.release,
+        console.display()
+    );
     let out = File::create(console).with_context(|| format!("creating {}", console.display()))?;
     let mut command = Command::new(tools.join("usr/bin/qemu-system-x86_64"));
     command.env("LD_LIBRARY_PATH", search_path(tools)?);
@@ -31,7 +35,13 @@ pub(super) fn run(tools: &Path, kernel: &Kernel, image: &Path, console: &Path) -
     }
     // Without hardware support, which a virtual host mostly has not to give.
     command.args(["-accel", "tcg", "-cpu", "max", "-m", MEBIBYTES]);
-    command.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]);
+    command.args([
+        "-nodefaults",
+        "-nographic",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+    ]);
     command.arg("-kernel").arg(&kernel.vmlinuz);
     command.arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 quiet panic=-1"]);

@@ -70,7 +70,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
     let output = Command::new("xz").args(["-dc"]).arg(path).output();
     let output = output.context("running xz: install xz-utils")?;
-    ensure!(output.status.success(), "xz -dc {}: {}", path.display(), output.status);
+    ensure!(
+        output.status.success(),
+        "xz -dc {}: {}",
+        path.display(),
+        output.status
+    );
     Ok(output.stdout)
 }
 
