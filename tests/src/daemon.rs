@@ -315,7 +315,10 @@ impl Daemon {
             status.code() == Some(0),
             "{signal:?}: {status}\n{transcript}"
         );
-        ensure!(took <= STOP_LIMIT, "{signal:?} took {took:?}\n{transcript}");
+        ensure!(
+            took <= STOP_LIMIT * wait::patience(),
+            "{signal:?} took {took:?}\n{transcript}"
+        );
         ensure!(!transcript.contains("panicked"), "{transcript}");
         Ok(Stopped {
             summary: last_summary(&self.process).context(transcript.clone())?,

@@ -24,7 +24,8 @@ impl Report {
     pub(super) fn read(console: &str) -> Self {
         let mut report = Self::default();
         for line in console.lines().map(str::trim_end) {
-            if let Some(kernel) = line.strip_prefix(KERNEL) {
+            // The firmware leaves the cursor in the first line.
+            if let Some((_, kernel)) = line.split_once(KERNEL) {
                 report.kernel = kernel.to_owned();
             } else if let Some(fact) = line.strip_prefix(FACT) {
                 report.facts.push(fact.replace('\t', ": "));
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_run_passes_when_every_test_did_and_it_came_to_its_end() {
-        let console = "[    0.1] noise\r\n@@ kernel 5.10.0\r\ntest a ... ok\r\n@@ fact a\tby X\r\n";
+        let console =
+            "[    0.1] noise\r\n\x1b[2J@@ kernel 5.10.0\r\ntest a ... ok\r\n@@ fact a\tby X\r\n";
         let cut = Report::read(console);
         assert!(!cut.passed());
         let whole = Report::read(&format!("{console}@@ end\r\n"));
