@@ -59,7 +59,7 @@ fn capture(arguments: Arguments) -> ExitCode {
     for note in arguments.notes() {
         tracing::info!("{note}");
     }
-    let result: Result<()> = arguments.into_config().and_then(run);
+    let result: Result<()> = arguments.into_config().and_then(|config| run(&config));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

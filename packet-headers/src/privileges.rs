@@ -38,6 +38,13 @@ pub(crate) fn drop_unneeded(config: &Config, method: AttachMethod) -> Result<()>
     Ok(())
 }
 
+/// A seccomp profile may forbid to give privileges up. That is no reason not to capture.
+pub(crate) fn warn_unless(given_up: Result<()>) {
+    if let Err(error) = given_up {
+        tracing::warn!("privileges that are not needed are kept: {error:#}");
+    }
+}
+
 /// What is done once programs are loaded, as far as it takes privileges.
 #[derive(Debug, Clone, Copy, Default)]
 struct Later {

@@ -1,0 +1,81 @@
+//! What is taken before anything is loaded or attached: what can be refused is refused here.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::addresses::OwnAddresses;
+use crate::anonymize::Anonymizer;
+use crate::capture::Prospect;
+use crate::config::Config;
+use crate::events::publish::EventListener;
+use crate::http;
+use crate::store::partial::Directories;
+use crate::store::writer::Style;
+
+/// How long a packet may wait for a slow disk, at most, with an address that the host has given up.
+const MAX_DELAY: Duration = Duration::from_secs(600);
+
+/// What is ours before anything is loaded or attached.
+pub(super) struct Claims {
+    /// Where HTTP is served, if it is.
+    pub(super) http: Option<http::Listener>,
+    /// Where flow events are served, if they are.
+    pub(super) events: Option<EventListener>,
+    /// The interfaces that are wanted.
+    pub(super) prospect: Prospect,
+    /// Where files go.
+    pub(super) directories: Directories,
+    /// What they look like.
+    pub(super) style: Style,
+}
+
+impl Claims {
+    /// Takes all of it.
+    ///
+    /// # Errors
+    /// What cannot be had, and what to do.
+    pub(super) async fn take(config: &Config) -> Result<Self> {
+        let files = &config.files;
+        Ok(Self {
+            http: http::bind(config.service.http.as_ref()).await?,
+            prospect: Prospect::find(&config.interfaces).await?,
+            directories: Directories::prepare(&files.data, &files.partial, files.fsync)?,
+            style: style(config).await?,
+            events: event_listener(config)?,
+        })
+    }
+}
+
+/// What files look like. Where addresses are hidden but for the host's own, those are watched.
+async fn style(config: &Config) -> Result<Style> {
+    let files = &config.files;
+    let anonymizer = match &files.anonymize {
+        None => None,
+        Some(method) => {
+            let timing = &config.timing;
+            let keep = timing.uuid_wait + timing.capture + timing.linger + MAX_DELAY;
+            let (own, watch) = OwnAddresses::watch(keep).await?;
+            tokio::spawn(watch.run());
+            Some(Anonymizer::new(method.clone(), own))
+        }
+    };
+    Ok(Style {
+        naming: files.naming,
+        level: files.level,
+        anonymizer,
+    })
+}
+
+/// Where flow events are served, if they are: taken before anything is attached.
+fn event_listener(config: &Config) -> Result<Option<EventListener>> {
+    let Some(path) = &config.service.events else {
+        return Ok(None);
+    };
+    ensure!(
+        config.source.watches_sockets(),
+        "--eventsocket.listen serves what the kernel source tells, and --flow-source tcpinfo has \
+         none: take kernel or hybrid, or leave it out"
+    );
+    EventListener::bind(path).map(Some)
+}

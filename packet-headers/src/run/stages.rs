@@ -1,0 +1,180 @@
+//! The stages: in which order they start, and in which they stop.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use aya_log::EbpfLogger;
+use prometheus::process_collector::ProcessCollector;
+
+use super::claims::Claims;
+use super::options::{MAX_FLOWS, load_options};
+use crate::accounts::Accounts;
+use crate::capture::{Attached, CaptureSet, CaptureWatch};
+use crate::config::Config;
+use crate::events;
+use crate::events::publish::{EventServer, Scope};
+use crate::events::source::Sources;
+use crate::http::{self, Flows, Readiness, Site};
+use crate::interfaces::InterfaceNames;
+use crate::kernel::ring::RingReader;
+use crate::kernel::{AttachMethod, Attacher, KernelCounters, Programs, filters, requirements};
+use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, ShardDoor, Shared};
+use crate::privileges;
+use crate::screen::{Screen, say};
+use crate::store::Upkeep;
+
+/// Every stage, while it runs.
+pub(super) struct Stages {
+    capture: CaptureWatch,
+    sources: Sources,
+    server: Option<EventServer>,
+    pipeline: Pipeline,
+    upkeep: Upkeep,
+    tally: Tally,
+}
+
+/// What all stages count into.
+#[derive(Clone)]
+pub(super) struct Tally {
+    pub(super) kernel: Arc<KernelCounters>,
+    pub(super) accounts: Arc<Accounts>,
+}
+
+/// The programs' own log.
+pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
+
+impl Stages {
+    /// Starts every stage: who takes comes before who gives.
+    ///
+    /// # Errors
+    /// What keeps one from starting, with what to do.
+    pub(super) async fn start(
+        config: &Config,
+        method: AttachMethod,
+        claims: Claims,
+    ) -> Result<(Self, KernelLog)> {
+        let Claims {
+            http,
+            events: listener,
+            prospect,
+            directories,
+            style,
+        } = claims;
+        let needed = method.programs(config.source.watches_sockets());
+        let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
+        // Here, and not later: there is one thread, and others inherit from it.
+        privileges::warn_unless(privileges::drop_unneeded(config, method));
+        filters::set(&mut programs, &config.filters)?;
+        let tally = Tally {
+            kernel: Arc::new(programs.take_counters()?),
+            accounts: Arc::default(),
+        };
+        let kernel_log = programs.take_logger()?;
+        let names = Arc::new(InterfaceNames::default());
+        let (sink, events) = events::queues(config.sizes.shards);
+        let server = listener.map(|it| EventServer::start(it, scope(config), &tally.accounts));
+        let server = server.transpose()?;
+        let sink = sink.published(server.as_ref().map(EventServer::publisher));
+        let shared = Shared {
+            config,
+            directories: &directories,
+            style: &style,
+            interfaces: &names,
+            admission: &Arc::new(programs.take_admission()?),
+            accounts: &tally.accounts,
+        };
+        let pipeline = Pipeline::start(&shared, rings.packets, events)?;
+        let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
+        prospect.begin(&mut capture, &names)?;
+        let events = RingReader::new(rings.events)?;
+        let programs = capture.attacher().programs();
+        let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
+        let upkeep = Upkeep::start(&directories, config.files.retention, &tally.accounts)?;
+        let screen = Screen {
+            config,
+            method,
+            http: http.as_ref(),
+            interfaces: &prospect.describe(),
+        };
+        say(&screen)?;
+        if let Some(http) = http {
+            let attached = (capture.attached(), method);
+            let site = site(&shared, &tally.kernel, pipeline.shards(), attached);
+            tokio::spawn(http::serve(http, http::routes(site)));
+        }
+        let stages = Self {
+            capture: prospect.follow(capture, names),
+            sources,
+            server,
+            pipeline,
+            upkeep,
+            tally,
+        };
+        Ok((stages, kernel_log))
+    }
+
+    /// Where everything is counted.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    /// Stops them, each when nothing comes to it any more. Blocks: to detach may take long on a busy
+    /// host.
+    ///
+    /// # Errors
+    /// What went wrong in one while it ran.
+    pub(super) fn stop(self) -> Result<()> {
+        self.capture.stop();
+        let Tally { kernel, accounts } = self.tally;
+        kernel.settle()?;
+        accounts.note_losses(kernel.read()?.ring_losses());
+        self.sources.stop()?;
+        self.server.map_or(Ok(()), EventServer::stop)?;
+        self.pipeline.stop()?;
+        self.upkeep.stop()
+    }
+}
+
+/// What is served over HTTP.
+fn site(
+    shared: &Shared<'_>,
+    counters: &Arc<KernelCounters>,
+    shards: &[ShardDoor],
+    (attached, method): (Attached, AttachMethod),
+) -> Site {
+    let (config, accounts) = (shared.config, shared.accounts);
+    Site {
+        flows: Flows {
+            shards: shards.to_vec(),
+            anonymizer: shared.style.anonymizer.clone(),
+            readers: config.service.flows,
+        },
+        readiness: Readiness::new(
+            attached.clone(),
+            Arc::clone(accounts),
+            config.source.clone(),
+            shared.directories.clone(),
+        ),
+        metrics: Metrics {
+            kernel: Arc::clone(counters),
+            admission: Arc::clone(shared.admission),
+            accounts: Arc::clone(accounts),
+            shards: shards.to_vec(),
+            attached,
+            method,
+            source: config.source.clone(),
+            process: ProcessCollector::for_self(),
+        },
+    }
+}
+
+/// What the event server has to know of the sources.
+fn scope(config: &Config) -> Scope {
+    let told_apart = requirements::kernel_is_at_least(5, 15);
+    Scope {
+        open: MAX_FLOWS as usize,
+        older: config.existing,
+        every_namespace: config.every_netns || !told_apart,
+    }
+}
