@@ -252,7 +252,8 @@ fn scope(config: &Config) -> Scope {
     }
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+/// With what the programs are loaded.
+pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
         shards: sizes.shards,

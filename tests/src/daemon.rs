@@ -1,6 +1,7 @@
 //! The daemon under test, known by its command line, its output and its files.
 
 use std::env;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -153,6 +154,7 @@ impl Daemon {
         let captures = home.captures();
         let flags = env::var(FLAGS).unwrap_or_default();
         command.args(flags.split_whitespace());
+        serve_at_any_port(command);
         let mut process = Process::start(namespace, command)?;
         process.wait_for_line((Stream::Out, 0), "it captures", LIMIT, |line| {
             line.starts_with("capturing ")
@@ -168,6 +170,20 @@ impl Daemon {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Where it says that it serves HTTP.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn http(&self) -> Result<SocketAddr> {
+        let lines = self.process.lines(Stream::Out);
+        let said = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("  metrics  http://"));
+        let address = said.and_then(|said| said.strip_suffix("/metrics"));
+        let address = address.with_context(|| self.transcript())?;
+        Ok(address.replace("localhost", "127.0.0.1").parse()?)
     }
 
     /// Its files.
@@ -299,7 +315,10 @@ impl Daemon {
             status.code() == Some(0),
             "{signal:?}: {status}\n{transcript}"
         );
-        ensure!(took <= STOP_LIMIT, "{signal:?} took {took:?}\n{transcript}");
+        ensure!(
+            took <= STOP_LIMIT * wait::patience(),
+            "{signal:?} took {took:?}\n{transcript}"
+        );
         ensure!(!transcript.contains("panicked"), "{transcript}");
         Ok(Stopped {
             summary: last_summary(&self.process).context(transcript.clone())?,
@@ -307,6 +326,19 @@ impl Daemon {
             transcript,
             _home: self.home,
         })
+    }
+}
+
+/// Lets a daemon serve HTTP where no other one does, unless its command line says where.
+pub(crate) fn serve_at_any_port(command: &mut Command) {
+    const FLAG: &str = "--prometheusx.listen-address";
+    let mut said = command.get_args();
+    // With one dash as with two.
+    if !said.any(|said| {
+        said.to_string_lossy()
+            .contains(FLAG.trim_start_matches('-'))
+    }) {
+        command.arg(format!("{FLAG}=127.0.0.1:0"));
     }
 }
 

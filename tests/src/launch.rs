@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::daemon::{Daemon, Home, PREFIX, executable};
+use crate::daemon::{Daemon, Home, PREFIX, executable, serve_at_any_port};
 use crate::netns::{Lab, Namespace, WAN};
 
 /// How the daemon is to be started.
@@ -101,6 +101,7 @@ impl<'a> Launch<'a> {
         self.home.context("Launch::within was not called")?;
         let (_, mut command) = self.prepare(arguments)?;
         command.arg("--datadir").arg(datadir);
+        serve_at_any_port(&mut command);
         Ok(command)
     }
 
