@@ -13,6 +13,7 @@
 //! does not fit; all clients read one bounded log of the latest events, and one that falls behind it
 //! is dropped.
 
+mod client;
 pub(super) mod line;
 mod server;
 mod socket;

@@ -1,20 +1,19 @@
-//! The thread that owns the event socket and its clients.
+//! The thread that owns the event socket: takes events and accepts clients.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::client::{self, Client, Progress};
 use super::socket::{EventListener, SocketFile};
-use super::stream::{Bounds, Reader, Stream, TooSlow};
+use super::stream::{Bounds, Stream};
 use super::{Message, Publisher, QUEUE, sweep};
 use crate::accounts::{Accounts, EventIssue};
 use crate::clock::{BootNanos, WallClock};
@@ -27,11 +26,8 @@ use crate::threads::{join, spawn};
 const LOG: usize = 32 * 1024;
 
 /// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
-/// each connection that was open when it connected, and a [`CHUNK`].
+/// each connection that was open when it connected, and what is written to it at once.
 const CLIENTS: usize = 32;
-
-/// Bytes that are written to a client at once.
-const CHUNK: usize = 64 * 1024;
 
 /// Events that are taken before clients have their turn.
 const BATCH: usize = 1024;
@@ -117,15 +113,6 @@ impl EventServer {
     }
 }
 
-/// How far the events are: what clients wait for.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    /// The oldest event that can still be read.
-    first: u64,
-    /// There will be no more.
-    ended: bool,
-}
-
 /// What the server's tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -150,6 +137,16 @@ impl Shared {
     /// The events so far. All tasks are on one thread: nobody waits.
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where clients are counted.
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Tells when there is more to read.
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     /// Lets clients read what is new.
@@ -197,32 +194,16 @@ impl Shared {
 
     /// Serves one more client, if there may be one more.
     fn admit(self: &Arc<Self>, socket: UnixStream, clients: &mut JoinSet<()>) {
-        let who = who(&socket);
         if clients.len() >= CLIENTS {
+            let who = client::who(&socket);
             tracing::warn!("{who} is not served events: there are {CLIENTS} clients already");
             self.accounts
                 .event_clients_dropped
                 .fetch_add(1, Ordering::Relaxed);
             return;
         }
-        tracing::debug!("{who} reads events");
-        let client = Client {
-            reader: self.stream().join(),
-            progress: self.progress.subscribe(),
-            shared: Arc::clone(self),
-            socket,
-        };
-        clients.spawn(client.serve(who));
+        clients.spawn(Client::new(Arc::clone(self), socket).serve());
     }
-}
-
-/// Who is at the other end, for the log.
-fn who(socket: &UnixStream) -> String {
-    let pid = socket.peer_cred().ok().and_then(|peer| peer.pid());
-    pid.map_or_else(
-        || "a client".to_owned(),
-        |pid| format!("the client, pid {pid},"),
-    )
 }
 
 /// Takes what the sources tell.
@@ -300,111 +281,4 @@ impl<'a> Desk<'a> {
             }
         }
     }
-}
-
-/// One client.
-struct Client {
-    reader: Reader,
-    progress: watch::Receiver<Progress>,
-    shared: Arc<Shared>,
-    socket: UnixStream,
-}
-
-/// Counts a client for as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    fn new(gauge: &'a AtomicU64) -> Self {
-        gauge.fetch_add(1, Ordering::Relaxed);
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Client {
-    /// Serves it until it leaves, is too slow, or there is no more.
-    async fn serve(mut self, who: String) {
-        let shared = Arc::clone(&self.shared);
-        let _counted = Counted::new(&shared.accounts.event_clients);
-        match self.write().await {
-            Ok(()) => tracing::debug!("{who} has read all events"),
-            Err(Left::Gone(error)) => tracing::debug!("{who} is gone: {error}"),
-            Err(Left::TooSlow(error)) => {
-                tracing::warn!("{who} does not get events any more: {error}");
-                let dropped = &shared.accounts.event_clients_dropped;
-                dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    async fn write(&mut self) -> Result<(), Left> {
-        let mut chunk = Vec::new();
-        loop {
-            let ended = self.progress.borrow_and_update().ended;
-            chunk.clear();
-            self.reader.read(&self.shared.stream(), &mut chunk, CHUNK)?;
-            if !chunk.is_empty() {
-                self.send(&chunk).await?;
-            } else if ended {
-                return Ok(());
-            } else {
-                self.wait().await?;
-            }
-        }
-    }
-
-    /// Writes all of `chunk`, unless the log leaves the client behind meanwhile.
-    async fn send(&mut self, chunk: &[u8]) -> Result<(), Left> {
-        let next = self.reader.next();
-        let left_behind = self.progress.wait_for(|progress| progress.first > next);
-        tokio::select! {
-            written = self.socket.write_all(chunk) => Ok(written?),
-            _ = left_behind => Err(TooSlow.into()),
-        }
-    }
-
-    /// Waits until there is more to read.
-    async fn wait(&mut self) -> Result<(), Left> {
-        tokio::select! {
-            // The sender is in `shared`: it is there.
-            _ = self.progress.changed() => Ok(()),
-            gone = gone(&self.socket) => Err(gone.into()),
-        }
-    }
-}
-
-/// Waits until the other end is closed; what it sends meanwhile is not for us.
-async fn gone(socket: &UnixStream) -> io::Error {
-    let mut bytes = [0; 512];
-    loop {
-        if let Err(error) = socket.readable().await {
-            return error;
-        }
-        match socket.try_read(&mut bytes) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return error,
-        }
-    }
-    // It does not write any more. It may still read.
-    match socket.ready(Interest::WRITABLE).await {
-        Ok(ready) if ready.is_write_closed() => io::ErrorKind::ConnectionAborted.into(),
-        Ok(_) => std::future::pending().await,
-        Err(error) => error,
-    }
-}
-
-/// Why a client is not served any more.
-#[derive(Debug, thiserror::Error)]
-enum Left {
-    #[error(transparent)]
-    Gone(#[from] io::Error),
-    #[error(transparent)]
-    TooSlow(#[from] TooSlow),
 }
