@@ -15,6 +15,7 @@ mod compatibility;
 mod duration;
 mod environment;
 mod files;
+mod given_files;
 mod go;
 mod limits;
 mod names;
@@ -67,6 +68,9 @@ pub struct TopArguments {
     /// How often to ask it
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub interval: Duration,
+    /// Print what it says once, as text, and end
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// How to capture.

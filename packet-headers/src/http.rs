@@ -2,12 +2,16 @@
 //! only.
 
 mod address;
+mod flows;
 mod listen;
+mod ready;
 mod routes;
 mod server;
 
 pub use address::ListenAddress;
+pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
+pub(crate) use ready::Readiness;
 pub(crate) use routes::{Site, routes};
 pub(crate) use server::serve;
 

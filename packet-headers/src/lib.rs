@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod losses;
 pub mod metrics;
 mod netlink;
+pub mod obstacle;
 mod pipeline;
 mod privileges;
 mod rate_limit;

@@ -11,19 +11,19 @@ use prometheus::process_collector::ProcessCollector;
 use crate::accounts::Accounts;
 use crate::addresses::OwnAddresses;
 use crate::anonymize::Anonymizer;
-use crate::capture::{CaptureSet, Prospect};
+use crate::capture::{Attached, CaptureSet, Prospect};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventListener, EventServer, Scope};
 use crate::events::source::Sources;
-use crate::http::{self, Site};
+use crate::http::{self, Flows, Readiness, Site};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
     AttachMethod, Attacher, KernelCounters, LoadOptions, Programs, filters, netns, requirements,
 };
 use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, Shared};
+use crate::pipeline::{Pipeline, ShardDoor, Shared};
 use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::signals::{Asked, Signals};
@@ -115,17 +115,9 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     };
     say(&screen)?;
     if let Some(http) = http {
-        let metrics = Metrics {
-            kernel: Arc::clone(&counters),
-            admission: Arc::clone(&admission),
-            accounts: Arc::clone(&accounts),
-            shards: pipeline.shards().to_vec(),
-            attached: capture.attached(),
-            method,
-            source: config.source.clone(),
-            process: ProcessCollector::for_self(),
-        };
-        let routes = http::routes(Site { metrics });
+        let capture = (capture.attached(), method);
+        let site = site(&shared, &counters, pipeline.shards(), capture);
+        let routes = http::routes(site);
         tokio::spawn(http::serve(http, routes));
     }
     let capture = prospect.follow(capture, names);
@@ -159,6 +151,39 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
 fn warn_unless(given_up: Result<()>) {
     if let Err(error) = given_up {
         tracing::warn!("privileges that are not needed are kept: {error:#}");
+    }
+}
+
+/// What is served over HTTP.
+fn site(
+    shared: &Shared<'_>,
+    counters: &Arc<KernelCounters>,
+    shards: &[ShardDoor],
+    (attached, method): (Attached, AttachMethod),
+) -> Site {
+    let (config, accounts) = (shared.config, shared.accounts);
+    Site {
+        flows: Flows {
+            shards: shards.to_vec(),
+            anonymizer: shared.style.anonymizer.clone(),
+            readers: config.service.flows,
+        },
+        readiness: Readiness::new(
+            attached.clone(),
+            Arc::clone(accounts),
+            config.source.clone(),
+            shared.directories.clone(),
+        ),
+        metrics: Metrics {
+            kernel: Arc::clone(counters),
+            admission: Arc::clone(shared.admission),
+            accounts: Arc::clone(accounts),
+            shards: shards.to_vec(),
+            attached,
+            method,
+            source: config.source.clone(),
+            process: ProcessCollector::for_self(),
+        },
     }
 }
 
@@ -227,7 +252,8 @@ fn scope(config: &Config) -> Scope {
     }
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+/// With what the programs are loaded.
+pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
         shards: sizes.shards,

@@ -32,7 +32,7 @@ const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 17] = [
+const TEST_TOOLS: [(&str, &str); 18] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -50,6 +50,7 @@ const TEST_TOOLS: [(&str, &str); 17] = [
     ("promtool", "prometheus"),
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
+    ("xz", "xz-utils"),
 ];
 
 /// Makes the toolchain exist; prints nothing when it does.

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::{Refusal, duration, go};
 use crate::anonymize::{Key, Method};
 use crate::config::Files;
+use crate::doctor::NamedFile;
 use crate::store::compress;
 use crate::store::layout::{self, Naming, partial_directory};
 use crate::store::retention::Limits;
@@ -143,6 +144,16 @@ impl FileArguments {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Tries the file of the key, if there is one. It is forgotten when it cannot be used.
+    pub(super) fn try_key(&mut self) -> Option<NamedFile> {
+        let path = self.anonymize_key_file.as_deref()?;
+        let (file, key) = NamedFile::new("--anonymize.key-file", path, Key::from_file(path));
+        if key.is_none() {
+            self.anonymize_key_file = None;
+        }
+        Some(file)
     }
 
     /// How long a packet may be in memory only.

@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::{Refusal, duration, go};
 use crate::config::FlowSource;
+use crate::doctor::NamedFile;
 use crate::events::tcpinfo::EventSocket;
 use crate::flow::uuid::UuidPrefix;
 
@@ -101,6 +102,17 @@ impl NameArguments {
     /// Whether connections that were open before the daemon are captured.
     pub(super) const fn existing(&self) -> bool {
         self.existing
+    }
+
+    /// Tries the prefix's file, if one was given; one that cannot be used is forgotten.
+    pub(super) fn try_prefix(&mut self) -> Option<NamedFile> {
+        let path = self.uuid_prefix_file.as_deref()?;
+        let tried = UuidPrefix::from_file(path);
+        let (file, prefix) = NamedFile::new("--uuid-prefix-file", path, tried);
+        if prefix.is_none() {
+            self.uuid_prefix_file = None;
+        }
+        Some(file)
     }
 
     /// Who names connections, by these arguments.

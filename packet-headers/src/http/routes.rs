@@ -3,18 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 
+use super::flows::{Asked, Flows};
+use super::ready::Readiness;
 use crate::metrics::Metrics;
 
 /// What is served.
 pub(crate) struct Site {
     pub(crate) metrics: Metrics,
+    pub(crate) flows: Flows,
+    pub(crate) readiness: Readiness,
 }
 
 /// Who asks.
@@ -37,12 +41,17 @@ impl Asker {
 /// The media type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What those are told who may not read which connections there are.
+const NOT_YOURS: &str = "connections are not shown to you: --serve-flows says who may read them\n";
+
 /// What there is to ask for.
 pub(crate) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/flows", get(flows))
         .with_state(Arc::new(site))
 }
 
@@ -53,6 +62,33 @@ async fn index() -> &'static str {
 async fn metrics(State(site): State<Arc<Site>>) -> Response {
     match site.metrics.text() {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
+}
+
+async fn ready(State(site): State<Arc<Site>>) -> Response {
+    let missing = site.readiness.missing().await;
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    let lines = missing.join("\n") + "\n";
+    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+}
+
+async fn flows(
+    State(site): State<Arc<Site>>,
+    Extension(asker): Extension<Asker>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    if !site.flows.may_be_read_by(asker) {
+        return (StatusCode::FORBIDDEN, NOT_YOURS).into_response();
+    }
+    match site.flows.json(&asked).await {
+        Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error),
+    }
+}
+
+fn failure(status: StatusCode, error: &anyhow::Error) -> Response {
+    (status, format!("{error:#}\n")).into_response()
 }

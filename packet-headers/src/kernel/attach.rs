@@ -9,7 +9,7 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
 };
-use aya::programs::{CgroupAttachMode, LinkOrder, TcAttachType};
+use aya::programs::{CgroupAttachMode, LinkOrder, SchedClassifier, TcAttachType};
 use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
@@ -49,7 +49,7 @@ pub enum CaptureLinks {
 }
 
 /// The priority of our netlink filters: before most, so that we see packets that others drop.
-const NETLINK_PRIORITY: u16 = 1;
+pub(crate) const NETLINK_PRIORITY: u16 = 1;
 
 /// The handle of our netlink filters, by which they differ from others of the same priority.
 const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
@@ -150,6 +150,23 @@ impl Attach for Attacher {
                 self.attach_to(&interface.name, program, direction).is_err()
             })
     }
+}
+
+/// The TCX programs of one direction of an interface, whoever's they are, in the order in which they
+/// run: their names and ids.
+pub(crate) fn tcx_programs(interface: &str, egress: bool) -> Result<Vec<String>> {
+    let direction = if egress {
+        TcAttachType::Egress
+    } else {
+        TcAttachType::Ingress
+    };
+    let listed = SchedClassifier::query_tcx(interface, direction);
+    let (_, programs) = listed.with_context(|| format!("listing TCX programs of {interface}"))?;
+    let programs = programs.iter().map(|info| {
+        let name = info.name_as_str().unwrap_or("?");
+        format!("{name} (id {})", info.id())
+    });
+    Ok(programs.collect())
 }
 
 /// The classifiers of both directions.

@@ -7,6 +7,7 @@ mod growing;
 pub mod layout;
 pub mod lock;
 pub mod partial;
+mod probe;
 pub mod record;
 pub mod recover;
 pub mod retention;

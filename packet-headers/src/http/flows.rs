@@ -1,0 +1,146 @@
+//! The list of connections, with addresses as the files have them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::routes::Asker;
+use crate::anonymize::Anonymizer;
+use crate::config::FlowReaders;
+use crate::flow::gauges::Question;
+use crate::flow::listing::{Listed, ListedState, Listing};
+use crate::pipeline::ShardDoor;
+
+/// How many connections are listed when nothing is said, and at most.
+const USUAL: usize = 1000;
+const MOST: usize = 10_000;
+
+/// How long a shard may take to answer: it does so at its next tick.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whom to ask for connections, who may know, and what they may know.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    pub(crate) shards: Vec<ShardDoor>,
+    pub(crate) anonymizer: Option<Anonymizer>,
+    pub(crate) readers: FlowReaders,
+}
+
+/// How many are asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    limit: Option<usize>,
+}
+
+/// What is sent.
+#[derive(Debug, Serialize)]
+struct Page {
+    total: u64,
+    flows: Vec<Flow>,
+}
+
+#[derive(Debug, Serialize)]
+struct Flow {
+    uuid: Option<String>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: &'static str,
+    opened: Option<String>,
+    packets: u64,
+    bytes: u64,
+    idle_seconds: f64,
+}
+
+impl Flows {
+    /// Whether somebody may read the list.
+    pub(super) fn may_be_read_by(&self, asker: Asker) -> bool {
+        match self.readers {
+            FlowReaders::Host => asker.is_here,
+            FlowReaders::Anyone => true,
+            FlowReaders::Nobody => false,
+        }
+    }
+
+    /// The connections that were active most recently, as JSON.
+    ///
+    /// # Errors
+    /// When a shard does not answer in time.
+    pub(super) async fn json(&self, asked: &Asked) -> Result<String> {
+        let limit = asked.limit.unwrap_or(USUAL).min(MOST);
+        let listing = timeout(PATIENCE, self.ask(limit)).await;
+        let mut listing = listing.context("the shards are too busy to answer")??;
+        listing.flows.sort_by_key(|flow| flow.idle);
+        listing.flows.truncate(limit);
+        let anonymizer = self.anonymizer.clone();
+        // Not here: pseudonyms of thousands of addresses take a while.
+        let written = spawn_blocking(move || {
+            let flows = listing.flows.iter();
+            let page = Page {
+                total: listing.total,
+                flows: flows.map(|flow| shown(flow, anonymizer.as_ref())).collect(),
+            };
+            serde_json::to_string(&page)
+        });
+        Ok(written.await.context("writing the list")??)
+    }
+
+    /// What every shard has.
+    async fn ask(&self, limit: usize) -> Result<Listing> {
+        let mut answers = Vec::new();
+        for shard in &self.shards {
+            let (question, answer) = Question::new(limit);
+            let asked = shard.asking.try_send(question);
+            asked
+                .ok()
+                .context("too many ask at once, or the daemon stops")?;
+            answers.push(answer);
+        }
+        let mut all = Listing::default();
+        for answer in answers {
+            let one = answer.await.context("the daemon stops")?;
+            all.total += one.total;
+            all.flows.extend(one.flows);
+        }
+        Ok(all)
+    }
+}
+
+fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
+    let [local, remote] = addresses(flow, anonymizer);
+    Flow {
+        uuid: flow.uuid.as_ref().map(ToString::to_string),
+        local: SocketAddr::new(local, flow.local.port()),
+        remote: SocketAddr::new(remote, flow.remote.port()),
+        state: match flow.state {
+            ListedState::Candidate => "candidate",
+            ListedState::Capturing => "capturing",
+            ListedState::Closing => "closing",
+        },
+        opened: flow
+            .opened
+            .and_then(|at| Timestamp::from_nanosecond(at.0.into()).ok())
+            .map(|at| at.to_string()),
+        packets: flow.packets,
+        bytes: flow.bytes,
+        idle_seconds: flow.idle.as_secs_f64(),
+    }
+}
+
+/// The addresses as the connection's file has them, or would have.
+fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
+    let (local, remote) = (flow.local.ip(), flow.remote.ip());
+    match anonymizer {
+        None => [local, remote],
+        Some(anonymizer) if flow.uuid.is_some() => {
+            let disguise = anonymizer.disguise(local, remote);
+            [disguise.local(), disguise.remote()]
+        }
+        // Nobody has said yet which end is ours: what no interface has is covered.
+        Some(anonymizer) => [local, remote].map(|real| anonymizer.address(real)),
+    }
+}

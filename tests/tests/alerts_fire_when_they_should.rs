@@ -1,0 +1,127 @@
+//! Promise: the alert rules and the dashboard are valid, fire when they should, and name metrics that the
+//! daemon exports.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::Daemon;
+use end_to_end::deploy;
+use end_to_end::netns::Lab;
+use end_to_end::process::output_of;
+use serde_json::{Value, json};
+
+/// Where the daemon serves its metrics in this test.
+const PORT: u16 = 9990;
+/// What the daemon's answer may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// What metrics' names begin with, but for those that Prometheus makes.
+const OURS: [&str; 3] = ["packet_headers_", "pcap_", "process_"];
+
+fn rules(name: &str) -> PathBuf {
+    deploy::directory().join("prometheus").join(name)
+}
+
+fn promtool(arguments: &[&str], file: &std::path::Path) -> Result<String> {
+    let mut command = Command::new("promtool");
+    let (out, err) = output_of(command.args(arguments).arg(file), "prometheus")?;
+    ensure!(err.is_empty(), "{err}");
+    Ok(out)
+}
+
+/// Every expression of the dashboard, with Grafana's variables replaced.
+fn expressions() -> Result<Vec<String>> {
+    let file = deploy::directory().join("grafana/packet-headers.json");
+    let board: Value = serde_json::from_slice(&fs::read(file)?)?;
+    let panels = board["panels"].as_array().context("no panels")?;
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array());
+    let expressions = targets.flatten().map(|target| {
+        let text = target["expr"].as_str().context("no expr")?;
+        let text = text
+            .replace("$__rate_interval", "5m")
+            .replace("$__range", "1h");
+        let text = text.replace("$instance", ".*");
+        ensure!(!text.contains('$'), "{text}");
+        Ok(text)
+    });
+    expressions.collect()
+}
+
+/// The names of our metrics in a text.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|at: char| !at.is_ascii_alphanumeric() && at != '_');
+    let ours = words.filter(|word| OURS.iter().any(|prefix| word.starts_with(prefix)));
+    ours.map(|word| word.trim_end_matches("_bucket")).collect()
+}
+
+/// The names of the metrics that a daemon exports.
+fn exported(lab: &Lab) -> Result<BTreeSet<String>> {
+    let text = lab.host.run(|| {
+        let address = (Ipv4Addr::LOCALHOST, PORT).into();
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT).context("no /metrics")?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    })?;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = types.filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[test]
+fn each_alert_fires_of_a_sick_daemon_and_none_of_a_healthy_one() -> Result<()> {
+    promtool(&["check", "rules"], &rules("alerts.yaml"))?;
+    promtool(&["test", "rules"], &rules("alerts_test.yaml"))?;
+    // There is a test of both for each.
+    let (alerts, tests) = (rules("alerts.yaml"), rules("alerts_test.yaml"));
+    let (alerts, tests) = (fs::read_to_string(alerts)?, fs::read_to_string(tests)?);
+    let names = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let mut count = 0;
+    for name in names {
+        count += 1;
+        let quiet = tests.contains(&format!("alertname: {name}}}\n"));
+        let fires = tests.contains(&format!("alertname: {name}\n        exp_alerts:\n"));
+        ensure!(quiet && fires, "{name} is not tested");
+    }
+    assert_eq!(count, 12);
+    Ok(())
+}
+
+#[test]
+fn every_expression_of_the_dashboard_is_valid() -> Result<()> {
+    let expressions = expressions()?;
+    ensure!(expressions.len() > 30, "{expressions:#?}");
+    let rule = |(number, text)| json!({ "record": format!("panel:{number}"), "expr": text });
+    let rules: Vec<_> = expressions.iter().enumerate().map(rule).collect();
+    let file = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let mut rules = tempfile::NamedTempFile::new()?;
+    // JSON is YAML.
+    rules.write_all(&serde_json::to_vec(&file)?)?;
+    promtool(&["check", "rules"], rules.path()).map(drop)
+}
+
+#[test]
+fn they_name_metrics_that_the_daemon_exports() -> Result<()> {
+    let lab = Lab::new()?;
+    let address = format!("--prometheusx.listen-address=:{PORT}");
+    let daemon = Daemon::start(&lab, &[&address])?;
+    let exported = exported(&lab)?;
+    daemon.stop()?;
+    let alerts = fs::read_to_string(rules("alerts.yaml"))?;
+    let board = expressions()?.join("\n");
+    let named = metrics(&alerts).into_iter().chain(metrics(&board));
+    let unknown: Vec<_> = named.filter(|name| !exported.contains(*name)).collect();
+    ensure!(unknown.is_empty(), "{unknown:?} are not among {exported:?}");
+    Ok(())
+}
