@@ -71,7 +71,7 @@ impl Later {
     fn keeps(self, permitted: &CapsHashSet) -> CapsHashSet {
         let has = |capability| permitted.contains(&capability);
         let mut kept = CapsHashSet::from([
-            // bpf(2) for links to interfaces that come, and before Linux 5.19 for each change of a map.
+            // Before Linux 5.19 each bpf(2) takes it: links to interfaces that come, changes of maps.
             Capability::CAP_BPF,
             // Directories may be another user's: the data directory, and those of both event sockets.
             Capability::CAP_DAC_OVERRIDE,
@@ -81,7 +81,8 @@ impl Later {
             kept.insert(Capability::CAP_SYS_ADMIN);
         }
         if self.attaches {
-            // The kernel asks for it again at each link and filter.
+            // TC filters for interfaces that come. TCX and cgroup links did without it on 6.18, but
+            // nothing promises that.
             kept.insert(Capability::CAP_NET_ADMIN);
         }
         if self.packet_socket {

@@ -15,6 +15,7 @@ use end_to_end::tcpdump::Tcpdump;
 use end_to_end::traffic::Connection;
 use end_to_end::tun::Tunnel;
 use end_to_end::wait;
+use rustix::process::Signal;
 
 /// How long the kernel may take to free a link.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -223,6 +224,56 @@ fn a_tunnel_without_a_link_layer_is_captured_as_such() -> Result<()> {
     drop(tunnel);
     daemon.wait_for_log(1, "detached from tun0")?;
     wait_until_as_before(&before, &ours)?;
+    stop_and_compare(daemon, &all)?;
+    ours.wait_until_gone()
+}
+
+/// While the daemon does not read, more happens than the kernel's socket holds messages of.
+#[test]
+fn what_could_not_be_heard_of_is_made_up_for() -> Result<()> {
+    const MESSAGES: usize = 1_000;
+    const INDEX: &str = "77";
+    let lab = Lab::new()?;
+    let [ours_v4, theirs_v4] =
+        [netns::first(1), netns::second(1)].map(|[v4, _]| format!("{v4}/24"));
+    // Another interface each time, with the same index: no list of interfaces tells.
+    let join = || {
+        lab.host.ip(&[
+            "link",
+            "add",
+            "late0",
+            "index",
+            INDEX,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "late0",
+            "netns",
+            lab.peer.name(),
+        ])?;
+        for (namespace, address) in [(&lab.host, &ours_v4), (&lab.peer, &theirs_v4)] {
+            namespace.ip(&["addr", "add", address, "dev", "late0"])?;
+            namespace.ip(&["link", "set", "late0", "up"])?;
+        }
+        anyhow::Ok(())
+    };
+    join()?;
+    let (mut daemon, _, ours) = start(&lab, &[])?;
+    let mut all = vec![talk(&lab, "late0", 1)?];
+
+    daemon.signal(Signal::STOP)?;
+    let line = |at: usize| format!("link set {WAN} alias number{at}\n");
+    let lines: String = (0..MESSAGES).map(line).collect();
+    lab.host.ip_batch(&lines)?;
+    lab.host.ip(&["link", "del", "late0"])?;
+    join()?;
+    daemon.signal(Signal::CONT)?;
+    daemon.wait_for_log(2, "attached to late0")?;
+    all.push(talk(&lab, "late0", 1)?);
+
+    // What stayed where it was is attached as it was.
+    assert_eq!(daemon.log_lines(&format!("attached to {WAN}")), 1);
     stop_and_compare(daemon, &all)?;
     ours.wait_until_gone()
 }
