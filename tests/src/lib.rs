@@ -42,6 +42,7 @@ pub mod strangers;
 pub mod summary;
 pub mod tcpdump;
 pub mod tcpinfo;
+pub mod terminal;
 pub mod tools;
 pub mod traffic;
 pub mod tun;

@@ -101,11 +101,20 @@ fn examine(lab: &Lab, command: &Command, wrap: &dyn Fn(&Command) -> Command) -> 
     };
     let (code, json) = run(&["--json"])?;
     let report = Report::parse(&json).context(json)?;
-    ensure!(code == i32::from(!report.problems().is_empty()), "{code}: {report:#?}");
+    ensure!(
+        code == i32::from(!report.problems().is_empty()),
+        "{code}: {report:#?}"
+    );
     let (same_code, text) = run(&[])?;
     ensure!(same_code == code, "{same_code}: {text}");
     ensure!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
-    for Finding { name, state, remedy, .. } in &report.0 {
+    for Finding {
+        name,
+        state,
+        remedy,
+        ..
+    } in &report.0
+    {
         let head = format!("  {state:<8} {name} ");
         ensure!(text.contains(head.trim_end()), "no {head:?} in\n{text}");
         let remedy = format!("do: {remedy}");
@@ -220,13 +229,20 @@ fn a_part_of_cgroup2_is_not_the_whole() -> Result<()> {
     let clean = format!("rmdir '{}/part' 2>/dev/null || :", disk.path().display());
     let report = examine(&lab, &command, &|command| {
         let mut outer = Command::new("sh");
-        outer.arg("-c").arg(format!("{clean}\nexec \"$@\"")).arg("sh");
+        outer
+            .arg("-c")
+            .arg(format!("{clean}\nexec \"$@\""))
+            .arg("sh");
         let inner = part(command);
         outer.arg(inner.get_program()).args(inner.get_args());
         outer
     })?;
     assert_eq!(report.problems(), ["cgroup2"]);
-    report.says("cgroup2", "problem", &["part of the hierarchy", "the host's"])
+    report.says(
+        "cgroup2",
+        "problem",
+        &["part of the hierarchy", "the host's"],
+    )
 }
 
 #[test]
@@ -301,7 +317,11 @@ fn a_disk_that_is_nearly_full_is_told_with_its_figures() -> Result<()> {
     let command = doctor(&executable()?, &disk.path().join("captures"), &FLAGS);
     let report = examine(&lab, &command, &plain)?;
     assert_eq!(report.problems(), ["free space"]);
-    report.says("free space", "problem", &["of 256.0 MiB free", "--max-disk"])
+    report.says(
+        "free space",
+        "problem",
+        &["of 256.0 MiB free", "--max-disk"],
+    )
 }
 
 #[test]
