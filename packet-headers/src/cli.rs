@@ -15,9 +15,9 @@ mod compatibility;
 mod duration;
 mod environment;
 mod files;
+mod given_files;
 mod go;
 mod limits;
-mod named;
 mod names;
 mod service;
 
@@ -33,7 +33,7 @@ use service::ServiceArguments;
 /// connection in its own pcap file that is named by the connection's UUID.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "--help says more.", after_long_help = environment::HELP)]
+#[command(after_help = "--help shows every flag, and says more.", after_long_help = environment::HELP)]
 pub struct CommandLine {
     /// What to do; without it, capture.
     #[command(subcommand)]

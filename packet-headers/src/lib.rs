@@ -20,6 +20,7 @@ pub mod metrics;
 mod netlink;
 pub mod obstacle;
 mod pipeline;
+mod privileges;
 mod rate_limit;
 pub mod run;
 mod screen;

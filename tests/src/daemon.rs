@@ -1,6 +1,7 @@
 //! The daemon under test, known by its command line, its output and its files.
 
 use std::env;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -85,6 +86,11 @@ impl Home {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The data directory below it.
+    pub(crate) fn captures(&self) -> Captures {
+        Captures::new(self.path.join("captures"))
+    }
 }
 
 /// A daemon that was killed.
@@ -123,10 +129,12 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn follow(lab: &Lab, tcpinfo: &StandIn, arguments: &[&str]) -> Result<Self> {
+        let home = Home::temporary()?;
         let mut command = Command::new(executable()?);
         command.args(["--interface", WAN]).arg(tcpinfo.flag());
-        command.args(arguments);
-        Self::spawn(&lab.host, Home::temporary()?, &mut command)
+        command.args(arguments).arg("--datadir");
+        command.arg(home.captures().root());
+        Self::spawn(&lab.host, home, &mut command)
     }
 
     /// Starts it in a namespace with nothing but a data directory.
@@ -134,16 +142,19 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn start_plain(namespace: &Namespace) -> Result<Self> {
+        let home = Home::temporary()?;
         let mut command = Command::new(executable()?);
-        Self::spawn(namespace, Home::temporary()?, &mut command)
+        command.arg("--datadir").arg(home.captures().root());
+        Self::spawn(namespace, home, &mut command)
     }
 
-    /// Starts `command` in a namespace with a data directory below `home`, and waits until it captures.
+    /// Starts `command`, which captures into the data directory below `home`, in a namespace, and waits
+    /// until it captures.
     pub(crate) fn spawn(namespace: &Namespace, home: Home, command: &mut Command) -> Result<Self> {
-        let captures = Captures::new(home.path().join("captures"));
-        command.arg("--datadir").arg(captures.root());
+        let captures = home.captures();
         let flags = env::var(FLAGS).unwrap_or_default();
         command.args(flags.split_whitespace());
+        serve_at_any_port(command);
         let mut process = Process::start(namespace, command)?;
         process.wait_for_line((Stream::Out, 0), "it captures", LIMIT, |line| {
             line.starts_with("capturing ")
@@ -159,6 +170,20 @@ impl Daemon {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Where it says that it serves HTTP.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn http(&self) -> Result<SocketAddr> {
+        let lines = self.process.lines(Stream::Out);
+        let said = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("  metrics  http://"));
+        let address = said.and_then(|said| said.strip_suffix("/metrics"));
+        let address = address.with_context(|| self.transcript())?;
+        Ok(address.replace("localhost", "127.0.0.1").parse()?)
     }
 
     /// Its files.
@@ -290,7 +315,10 @@ impl Daemon {
             status.code() == Some(0),
             "{signal:?}: {status}\n{transcript}"
         );
-        ensure!(took <= STOP_LIMIT, "{signal:?} took {took:?}\n{transcript}");
+        ensure!(
+            took <= STOP_LIMIT * wait::patience(),
+            "{signal:?} took {took:?}\n{transcript}"
+        );
         ensure!(!transcript.contains("panicked"), "{transcript}");
         Ok(Stopped {
             summary: last_summary(&self.process).context(transcript.clone())?,
@@ -298,6 +326,19 @@ impl Daemon {
             transcript,
             _home: self.home,
         })
+    }
+}
+
+/// Lets a daemon serve HTTP where no other one does, unless its command line says where.
+pub(crate) fn serve_at_any_port(command: &mut Command) {
+    const FLAG: &str = "--prometheusx.listen-address";
+    let mut said = command.get_args();
+    // With one dash as with two.
+    if !said.any(|said| {
+        said.to_string_lossy()
+            .contains(FLAG.trim_start_matches('-'))
+    }) {
+        command.arg(format!("{FLAG}=127.0.0.1:0"));
     }
 }
 

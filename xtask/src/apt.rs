@@ -39,6 +39,8 @@ impl<'workspace> Apt<'workspace> {
             .as_root("env")?
             // Some packages would ask a question.
             .arg("DEBIAN_FRONTEND=noninteractive")
+            // Others would start a service, and only their programs are wanted.
+            .arg("SYSTEMD_OFFLINE=1")
             .args(["apt-get", "install", "--yes", "--quiet"])
             .args(["--no-install-recommends", "--no-remove"])
             .args(missing)

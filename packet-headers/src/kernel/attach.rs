@@ -137,25 +137,18 @@ impl Attach for Attacher {
         Ok(CaptureLinks::Classifiers(ingress, egress))
     }
 
-    /// By TCX; a filter cannot be asked for, and is believed to be there.
+    /// By TCX, which takes no program twice; a filter is believed to be there. To list programs would
+    /// take a privilege that was given up.
     fn is_attached(&mut self, interface: &Interface) -> bool {
-        let name = interface.name.as_str();
         let programs = classifiers(interface.link_type);
         let directions = [TcAttachType::Ingress, TcAttachType::Egress];
+        let mut both = programs.into_iter().zip(directions);
         self.method != AttachMethod::Tcx
-            || programs
-                .into_iter()
-                .zip(directions)
-                .all(|(program, direction)| {
-                    let program = self.programs.classifier(program);
-                    let ours = program.and_then(|program| Ok(program.info()?.id()));
-                    let there = SchedClassifier::query_tcx(name, direction);
-                    match (ours, there) {
-                        (Ok(ours), Ok((_, there))) => there.iter().any(|info| info.id() == ours),
-                        // Not permitted, or another program just left: no reason to attach again.
-                        _ => true,
-                    }
-                })
+            || both.all(|(program, direction)| {
+                // Either it is there, or the interface just left: no reason to attach again. What
+                // could be attached is dropped, and ends.
+                self.attach_to(&interface.name, program, direction).is_err()
+            })
     }
 }
 

@@ -8,6 +8,7 @@ use packet_headers_common::Counter;
 use super::Moment;
 use super::page::Page;
 use crate::accounts::{EventIssue, FileStep};
+use crate::config::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     savers(page, moment);
@@ -54,7 +55,11 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
         census.over_memory,
     );
     let steps = &moment.accounts.file_steps;
-    let empty = moment.accounts.empty.load(Ordering::Relaxed);
+    let empty = match moment.metrics.source {
+        FlowSource::TcpInfo(..) => moment.accounts.empty.load(Ordering::Relaxed),
+        // The kernel also names connections that pass no captured interface, which is no error.
+        FlowSource::Kernel(_) | FlowSource::Hybrid(..) => 0,
+    };
     page.counters(
         "pcap_saver_errors_total",
         "What kept connections from being saved, once for each try.",

@@ -1,0 +1,432 @@
+//! Promise: what the daemon says over HTTP is true: its metrics are those of its summary, and a real
+//! Prometheus reads them; it is ready when it can capture and save; nobody learns of it what files hide.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, kernel_uuid};
+use end_to_end::http::{self, Answer, Metrics};
+use end_to_end::launch::Launch;
+use end_to_end::mount::SmallDisk;
+use end_to_end::netns::{self, Lab};
+use end_to_end::prometheus::{Prometheus, promtool};
+use end_to_end::refusal::{one_line, refused};
+use end_to_end::summary::Summary;
+use end_to_end::tcpinfo::StandIn;
+use end_to_end::traffic::{self, Plan};
+use end_to_end::wait;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const KERNEL: &str = "--flow-source=kernel";
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The metrics of the Go program: name, type, label, and values that it has from the start.
+const OF_THE_GO_PROGRAM: [(&str, &str, &str, &[&str]); 16] = [
+    (
+        "pcap_missed_packets_total",
+        "counter",
+        "saverstate",
+        &["uuidwait", "streaming", "skipped"],
+    ),
+    (
+        "pcap_missed_uuids_total",
+        "counter",
+        "saverstate",
+        &["notstarted", "skipped"],
+    ),
+    ("pcap_saver_starts_total", "counter", "", &[]),
+    ("pcap_saver_stops_total", "counter", "", &[]),
+    ("pcap_saver_skipped_total", "counter", "", &[]),
+    (
+        "pcap_saver_errors_total",
+        "counter",
+        "reason",
+        &[
+            "nopackets",
+            "uuidtimedout",
+            "uuidchanclosed",
+            "mkdir",
+            "fileopen",
+            "writepartial",
+            "writefinal",
+            "streaming",
+        ],
+    ),
+    ("pcap_demuxer_bad_packets_total", "counter", "", &[]),
+    ("pcap_demuxer_uuids_total", "counter", "", &[]),
+    (
+        "pcap_demuxer_savers_garbage_collected_total",
+        "counter",
+        "",
+        &[],
+    ),
+    ("pcap_demuxer_ignored_total", "counter", "", &[]),
+    (
+        "pcap_tcpinfohandler_bad_events_total",
+        "counter",
+        "reason",
+        &["nilid", "badip"],
+    ),
+    (
+        "pcap_saver_states",
+        "gauge",
+        "state",
+        &["uuidwait", "streaming", "discardingpackets"],
+    ),
+    ("pcap_demuxer_savers_active", "gauge", "", &[]),
+    ("pcap_muxer_interfaces_with_captures", "gauge", "", &[]),
+    ("pcap_demuxer_gc_latency_seconds", "histogram", "", &[]),
+    ("packet_headers_packets_seen_total", "counter", "", &[]),
+];
+
+/// Metrics that are a number of the summary: the line and name there, and the expression.
+const OF_THE_SUMMARY: [(&str, &str, &str); 9] = [
+    ("packets", "seen", "packet_headers_packets_seen_total"),
+    ("packets", "written", "packet_headers_packets_written_total"),
+    (
+        "packets",
+        "discarded",
+        "sum(packet_headers_packets_discarded_total)",
+    ),
+    ("packets", "held", "packet_headers_packets_held"),
+    ("connections", "opened", "packet_headers_flows_opened_total"),
+    ("connections", "closed", "packet_headers_flows_closed_total"),
+    ("files", "published", "packet_headers_files_published_total"),
+    ("files", "bytes", "packet_headers_file_bytes_total"),
+    (
+        "files",
+        "published",
+        "packet_headers_rename_duration_seconds_count",
+    ),
+];
+
+/// What adds up to nothing when every packet is accounted for.
+const BALANCE: &str = "packet_headers_packets_seen_total - packet_headers_packets_written_total \
+    - sum without (reason) (packet_headers_packets_discarded_total) - packet_headers_packets_held";
+
+/// Asks from the daemon's own namespace.
+fn get(lab: &Lab, daemon: &Daemon, path: &str) -> Result<Answer> {
+    http::get(&lab.host, daemon.http()?, path)
+}
+
+fn metrics(lab: &Lab, daemon: &Daemon) -> Result<Metrics> {
+    let text = get(lab, daemon, "/metrics")?.good()?;
+    promtool(&text)?;
+    Metrics::parse(&text)
+}
+
+fn seconds() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
+
+/// Waits until Prometheus has scraped between two summaries that are the same, and gives it.
+fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Summary> {
+    wait::until("a scrape at a quiet moment", LIMIT, || {
+        let before = daemon.summary()?;
+        let now = seconds()?;
+        wait::until("a scrape", LIMIT, || {
+            let at = prometheus.value("timestamp(packet_headers_packets_seen_total)")?;
+            Ok((at > now).then_some(()))
+        })?;
+        Ok(Some(daemon.summary()?).filter(|after| *after == before))
+    })
+}
+
+#[test]
+fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    // The kernel would also tell of the connections over which we ask.
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    tcpinfo.listen()?;
+    let mut daemon = Daemon::follow(&lab, &tcpinfo, &[])?;
+    tcpinfo.wait_for_client(1)?;
+    metrics(&lab, &daemon)?;
+    let prometheus = Prometheus::start(&lab.host, daemon.http()?)?;
+    let connections = traffic::run(&lab, &Plan::mixed(20), &tcpinfo)?;
+    daemon.wait_for_files(connections.len())?;
+    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+
+    let summary = quiet(&mut daemon, &prometheus)?;
+    summary.in_balance()?;
+    for (line, name, expression) in OF_THE_SUMMARY {
+        let (said, read) = (summary.get(line, name), prometheus.value(expression)?);
+        ensure!(
+            said as f64 == read,
+            "{line} {name} is {said}, {expression} is {read}"
+        );
+    }
+    for (reason, packets) in summary.line("discarded") {
+        let one = format!("packet_headers_packets_discarded_total{{reason=\"{reason}\"}}");
+        ensure!(
+            prometheus.value(&one)? == packets as f64,
+            "{one}: {packets}"
+        );
+    }
+    ensure!(
+        prometheus.value(BALANCE)? == 0.0,
+        "{}",
+        prometheus.value(BALANCE)?
+    );
+    // Every flow has ended by its close, and is forgotten soon.
+    for (expression, expected) in [
+        ("pcap_saver_starts_total - pcap_saver_stops_total", 0.0),
+        ("sum(packet_headers_flows)", 0.0),
+        ("packet_headers_flow_memory_bytes", 0.0),
+        ("packet_headers_interface_attached{interface=\"wan0\"}", 1.0),
+        ("packet_headers_event_source_up{source=\"tcpinfo\"}", 1.0),
+        ("min_over_time(up[1m])", 1.0),
+    ] {
+        wait::until(format!("{expression} is {expected}"), LIMIT, || {
+            Ok((prometheus.value(expression)? == expected).then_some(()))
+        })?;
+    }
+    drop(prometheus);
+    daemon.stop()?.summary.in_balance()
+}
+
+#[test]
+fn every_metric_of_the_go_program_is_there_from_the_start() -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = Daemon::start(&lab, &[KERNEL])?;
+    let metrics = metrics(&lab, &daemon)?;
+    for (name, kind, label, values) in OF_THE_GO_PROGRAM {
+        let said = metrics
+            .types
+            .get(name)
+            .with_context(|| format!("no {name}"))?;
+        ensure!(said == kind, "{name} is a {said}");
+        for value in values {
+            metrics.get(&format!("{name}{{{label}=\"{value}\"}}"))?;
+        }
+        match kind {
+            "histogram" => drop(metrics.get(&format!("{name}_count"))?),
+            _ if label.is_empty() => drop(metrics.get(name)?),
+            _ => {}
+        }
+    }
+    daemon.stop()?;
+    Ok(())
+}
+
+/// Waits until `/readyz` answers so, with these words, and `/healthz` well all the time.
+fn wait_for_ready(lab: &Lab, daemon: &Daemon, status: u16, words: &str) -> Result<()> {
+    let what = format!("/readyz is {status}, with {words:?}");
+    let mut last = None;
+    let waited = wait::until(what, LIMIT, || {
+        ensure!(get(lab, daemon, "/healthz")?.good()? == "ok\n");
+        let answer = get(lab, daemon, "/readyz")?;
+        let found = answer.status == status && answer.body.contains(words);
+        last = Some(answer);
+        Ok(found.then_some(()))
+    });
+    waited.with_context(|| format!("{last:?}; {}", daemon.transcript()))
+}
+
+#[test]
+fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(4)?;
+    let elsewhere = TempDir::new()?;
+    let mut tcpinfo = StandIn::unix(&elsewhere.path().join("tcpevents.sock"));
+    let launch = Launch::new(&lab).within(disk.path());
+    let daemon = launch.start(&[&tcpinfo.flag()])?;
+    wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
+    tcpinfo.listen()?;
+    wait_for_ready(&lab, &daemon, 200, "ready")?;
+
+    disk.remount("ro")?;
+    wait_for_ready(&lab, &daemon, 503, "Read-only file system")?;
+    disk.remount("rw")?;
+    wait_for_ready(&lab, &daemon, 200, "ready")?;
+    disk.fill()?;
+    wait_for_ready(&lab, &daemon, 503, "No space left")?;
+    // With packets that find no room.
+    let connections = traffic::run(&lab, &[Plan::SHORT; 3], &tcpinfo)?;
+    let failed = |sample: &str| format!("{sample}{{reason=\"no_space\"}}");
+    wait::until("errors of files", LIMIT, || {
+        let metrics = metrics(&lab, &daemon)?;
+        let errors = metrics.get(&failed("packet_headers_file_errors_total"))?;
+        let steps = ["mkdir", "fileopen", "writepartial", "writefinal"];
+        let steps = steps.map(|step| format!("pcap_saver_errors_total{{reason=\"{step}\"}}"));
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| metrics.get(step))
+            .collect::<Result<_>>()?;
+        ensure!(steps.iter().sum::<f64>() == errors, "{steps:?}, {errors}");
+        Ok((errors >= connections.len() as f64).then_some(()))
+    })?;
+    disk.make_room()?;
+    wait_for_ready(&lab, &daemon, 200, "ready")?;
+    tcpinfo.close()?;
+    wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
+    lab.host.ip(&["link", "del", netns::WAN])?;
+    wait_for_ready(&lab, &daemon, 503, "no interface is captured")?;
+    daemon.stop()?.summary.in_balance()
+}
+
+/// The list of connections but for those over which we ask, and its text.
+fn flows(lab: &Lab, daemon: &Daemon) -> Result<(Vec<Value>, String)> {
+    let text = get(lab, daemon, "/flows")?.good()?;
+    let json: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let flows = json["flows"].as_array().context("no flows")?;
+    ensure!(json["total"] == flows.len(), "{text}");
+    let ours = |flow: &&Value| !flow["local"].to_string().contains("127.0.0.1");
+    Ok((flows.iter().filter(ours).cloned().collect(), text))
+}
+
+/// Waits until the list has one connection, in this state.
+fn wait_for_flow(lab: &Lab, daemon: &Daemon, state: &str) -> Result<(Value, String)> {
+    let mut last = String::new();
+    let waited = wait::until(format!("one flow is {state}"), LIMIT, || {
+        let (flows, text) = flows(lab, daemon)?;
+        last.clone_from(&text);
+        let found = matches!(&flows[..], [one] if one["state"] == state);
+        Ok(found.then(|| (flows[0].clone(), text)))
+    });
+    waited.with_context(|| last)
+}
+
+#[test]
+fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = Daemon::start(&lab, &[KERNEL, "--anonymize.ip=netblock"])?;
+    let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
+    conversation.talk()?;
+    let (flow, text) = wait_for_flow(&lab, &daemon, "capturing")?;
+    let connection = conversation.finish(&())?;
+    assert_eq!(flow["uuid"], kernel_uuid(&connection));
+    assert_eq!(flow["local"], connection.host.to_string());
+    let covered = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
+    assert_eq!(flow["remote"], covered.to_string());
+    assert!(flow["packets"].as_u64() >= Some(4), "{flow}");
+    let (one, all) = (
+        get(&lab, &daemon, "/flows?limit=1")?,
+        get(&lab, &daemon, "/flows")?,
+    );
+    let count = |answer: &Answer| answer.body.matches("idle_seconds").count();
+    assert!(count(&one) == 1 && count(&all) > 1, "{one:?} {all:?}");
+    assert!(flow["bytes"].as_u64() >= Some(4 * 54), "{flow}");
+    assert!(
+        flow["opened"].as_str().is_some_and(|at| at.ends_with('Z')),
+        "{flow}"
+    );
+    assert!(!text.contains(&connection.peer.ip().to_string()), "{text}");
+    daemon.stop()?;
+
+    // And of those that nobody has named.
+    let home = TempDir::new()?;
+    let tcpinfo = StandIn::unix(&home.path().join("nobody"));
+    let daemon = Daemon::follow(&lab, &tcpinfo, &["--anonymize.ip=netblock"])?;
+    let connection = traffic::open(&lab, &Plan::SHORT, &())?.finish(&())?;
+    let (flow, text) = wait_for_flow(&lab, &daemon, "candidate")?;
+    assert_eq!(flow["uuid"], Value::Null);
+    assert_eq!(flow["local"], connection.host.to_string());
+    let covered = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
+    assert_eq!(flow["remote"], covered.to_string());
+    assert!(!text.contains(&connection.peer.ip().to_string()), "{text}");
+    daemon.stop()?;
+    Ok(())
+}
+
+#[test]
+fn connections_are_shown_to_whom_serve_flows_says() -> Result<()> {
+    let lab = Lab::new()?;
+    for (readers, here, elsewhere) in [
+        ("host", 200, 403),
+        ("anyone", 200, 200),
+        ("nobody", 403, 403),
+    ] {
+        let readers = format!("--serve-flows={readers}");
+        let daemon = Daemon::start(&lab, &[KERNEL, "--prometheusx.listen-address=:0", &readers])?;
+        let port = daemon.http()?.port();
+        for address in netns::first(0) {
+            let at = SocketAddr::new(address, port);
+            let (near, far) = (
+                http::get(&lab.host, at, "/flows")?,
+                http::get(&lab.peer, at, "/flows")?,
+            );
+            ensure!(
+                (near.status, far.status) == (here, elsewhere),
+                "{readers}: {near:?} {far:?}"
+            );
+            for answer in [near, far] {
+                let refused = answer.status == 403;
+                assert_eq!(answer.body.contains("--serve-flows"), refused, "{answer:?}");
+            }
+            http::get(&lab.peer, at, "/metrics")?.good()?;
+        }
+        ensure!(get(&lab, &daemon, "/flows")?.status == here);
+        daemon.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn clients_that_say_nothing_hurt_nobody() -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = Daemon::start(&lab, &[KERNEL])?;
+    let at = daemon.http()?;
+    let open = |metrics: &Metrics| metrics.get("process_open_fds");
+    let before = open(&metrics(&lab, &daemon)?)?;
+    let silent = lab.host.run(|| {
+        let connect = |number| {
+            let mut client = std::net::TcpStream::connect_timeout(&at, LIMIT)?;
+            if number % 2 == 0 {
+                std::io::Write::write_all(&mut client, b"GET /metrics HTTP/1.1\r\nX-Slow: ")?;
+            }
+            anyhow::Ok(client)
+        };
+        (0..200).map(connect).collect::<Result<Vec<_>>>()
+    })?;
+    let more = open(&metrics(&lab, &daemon)?)? - before;
+    ensure!(more <= 64.0, "{more} more files are open");
+    drop(silent);
+
+    let long = format!(
+        "GET /metrics HTTP/1.1\r\nX-Long: {}\r\n",
+        "x".repeat(64 << 10)
+    );
+    let answer = http::ask(&lab.host, at, &long);
+    ensure!(
+        answer.as_ref().is_ok_and(|a| a.status == 431) || answer.is_err(),
+        "{answer:?}"
+    );
+    for (head, status) in [
+        ("POST /metrics HTTP/1.1\r\n", 405),
+        ("DELETE /flows HTTP/1.1\r\n", 405),
+        ("GET /etc/passwd HTTP/1.1\r\n", 404),
+        ("GET /flows?limit=many HTTP/1.1\r\n", 400),
+        ("HEAD /metrics HTTP/1.1\r\n", 200),
+    ] {
+        let answer = http::ask(&lab.host, at, head)?;
+        ensure!(answer.status == status, "{head}: {answer:?}");
+    }
+    daemon.stop()?.summary.in_balance()
+}
+
+#[test]
+fn an_address_that_is_in_use_is_refused_before_anything_is_done() -> Result<()> {
+    let lab = Lab::new()?;
+    let first = Daemon::start(&lab, &[KERNEL])?;
+    let home = TempDir::new()?;
+    let launch = Launch::new(&lab).within(home.path());
+    let taken = format!("--prometheusx.listen-address={}", first.http()?);
+    let datadir = home.path().join("captures");
+    let said = refused(&lab, &mut launch.command(&datadir, &[KERNEL, &taken])?, 1)?;
+    let address = first.http()?.to_string();
+    one_line(
+        &said,
+        &["--prometheusx.listen-address=", &address, "in use", "port"],
+    )?;
+    assert!(!datadir.exists());
+    // Nowhere is always free.
+    let nowhere = launch.start(&[KERNEL, "--prometheusx.listen-address="])?;
+    assert!(nowhere.http().is_err());
+    nowhere.stop()?;
+    first.stop()?;
+    Ok(())
+}
