@@ -13,6 +13,9 @@ use end_to_end::terminal::Terminal;
 use end_to_end::traffic::{self, Plan};
 use end_to_end::wait;
 
+/// Where top asks when it is not told otherwise.
+const SERVED: &str = "--prometheusx.listen-address=:9990";
+
 /// How long top may take to say something once.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -42,11 +45,9 @@ fn number(text: &str, word: &str) -> Result<u64> {
 #[test]
 fn once_has_the_figures_of_the_daemons_summary() -> Result<()> {
     let lab = Lab::new()?;
-    let mut daemon = Daemon::start(&lab, &["--flow-source=kernel"])?;
+    let mut daemon = Daemon::start(&lab, &["--flow-source=kernel", SERVED])?;
     traffic::run(&lab, &Plan::mixed(10), &())?;
     daemon.wait_for_files(10)?;
-    let held =
-        |count: u64| move |s: &end_to_end::summary::Summary| s.get("packets", "held") == count;
     daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
     let (mut summary, mut text) = (daemon.summary()?, String::new());
     wait::until("nothing happens while top asks", LIMIT, || {
@@ -74,7 +75,7 @@ fn once_has_the_figures_of_the_daemons_summary() -> Result<()> {
 #[test]
 fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &["--flow-source=kernel"])?;
+    let daemon = Daemon::start(&lab, &["--flow-source=kernel", SERVED])?;
     let flags = ["--address=:9990", "--interval=200ms"];
     let mut terminal = Terminal::start(&lab.host, &top(&flags)?)?;
     terminal.wait_for(&["packet-headers", "ready", "wan0", "packets/s"])?;
@@ -118,7 +119,10 @@ fn control_c_ends_it_too() -> Result<()> {
 #[test]
 fn flows_that_the_daemon_keeps_to_itself_are_said_and_the_rest_is_shown() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &["--flow-source=kernel", "--serve-flows=nobody"])?;
+    let daemon = Daemon::start(
+        &lab,
+        &["--flow-source=kernel", SERVED, "--serve-flows=nobody"],
+    )?;
     let (status, out, err) = printed(&lab, &["--once"])?;
     ensure!(status.success(), "{out}{err}");
     ensure!(out.contains("flows are not told: 403"), "{out}");
