@@ -47,6 +47,7 @@ pub mod summary;
 pub mod systemd;
 pub mod tcpdump;
 pub mod tcpinfo;
+pub mod terminal;
 pub mod tools;
 pub mod traffic;
 pub mod tun;
