@@ -38,9 +38,10 @@ impl Claims {
     pub(super) async fn take(config: &Config) -> Result<Self> {
         let files = &config.files;
         Ok(Self {
-            http: http::bind(config.service.http.as_ref()).await?,
             prospect: Prospect::find(&config.interfaces).await?,
+            // Before the address: of a second daemon, their lock tells more.
             directories: Directories::prepare(&files.data, &files.partial, files.fsync)?,
+            http: http::bind(config.service.http.as_ref()).await?,
             style: style(config).await?,
             events: event_listener(config)?,
         })
