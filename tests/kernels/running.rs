@@ -47,6 +47,13 @@ impl Feature {
     }
 }
 
+/// Whether this host lets a socket have a filter of several thousand instructions of 8 bytes.
+pub(crate) fn has_room_for_large_filters() -> Result<bool> {
+    const ENOUGH: usize = 64 << 10;
+    let most = fs::read_to_string("/proc/sys/net/core/optmem_max")?;
+    Ok(most.trim().parse::<usize>()? >= ENOUGH)
+}
+
 /// Notes how the daemon captured and what it warned of, in the file `PACKET_HEADERS_FACTS`.
 pub(crate) fn note(test: &str, transcript: &str) -> Result<()> {
     let Some(path) = env::var_os("PACKET_HEADERS_FACTS") else {

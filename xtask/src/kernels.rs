@@ -46,7 +46,7 @@ pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
         env::consts::ARCH
     );
     let releases = chosen(&asked.versions)?;
-    setup::test_tools(workspace)?;
+    setup::kernel_tools(workspace)?;
     let daemon = binary::build(workspace)?;
     let tests = build_tests(workspace)?;
     let home = workspace.target.join("kernels");

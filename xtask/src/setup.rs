@@ -51,6 +51,14 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("prometheus", "prometheus"),
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
+];
+
+/// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.
+const KERNEL_TOOLS: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("ss", "iproute2"),
+    ("tcpdump", "tcpdump"),
     ("xz", "xz-utils"),
 ];
 
@@ -103,6 +111,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     }
     println!("the eBPF toolchain is complete: {}", toolchain.name);
     Ok(())
+}
+
+/// Makes the programs exist that virtual machines are made with.
+pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
 }
 
 /// Makes the programs exist that the tests call.
