@@ -139,10 +139,10 @@ fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Summary> {
 fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    // The kernel would also tell of the connections over which we ask.
+    // Without the connections over which we ask: the kernel would tell of them.
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
-    let mut daemon = Daemon::follow(&lab, &tcpinfo, &[])?;
+    let mut daemon = Daemon::follow(&lab, &tcpinfo, &["--existing=false"])?;
     tcpinfo.wait_for_client(1)?;
     metrics(&lab, &daemon)?;
     let prometheus = Prometheus::start(&lab.host, daemon.http()?)?;
@@ -180,9 +180,10 @@ fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
         ("packet_headers_event_source_up{source=\"tcpinfo\"}", 1.0),
         ("min_over_time(up[1m])", 1.0),
     ] {
-        wait::until(format!("{expression} is {expected}"), LIMIT, || {
+        let waited = wait::until(format!("{expression} is {expected}"), LIMIT, || {
             Ok((prometheus.value(expression)? == expected).then_some(()))
-        })?;
+        });
+        waited.with_context(|| format!("{:?}", flows(&lab, &daemon)))?;
     }
     drop(prometheus);
     daemon.stop()?.summary.in_balance()

@@ -6,6 +6,7 @@ use packet_headers_common::{Endpoint, LinkType};
 use pcap_file::pcap::PcapReader;
 
 use super::*;
+use crate::accounts::FileIssue;
 use crate::clock::WallNanos;
 use crate::flow::uuid::FlowUuid;
 use crate::store::block::Block;
