@@ -14,11 +14,11 @@ use packet_headers_common::record::{
 };
 use packet_headers_common::settings::{LANES, Lane};
 use packet_headers_common::{Counter, RecordHeader};
-use packet_headers_ebpf::parse::{Bytes, Headers};
+use packet_headers_ebpf::parse::Headers;
 
 use crate::Place;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
-use crate::skb::Frame;
+use crate::skb::{Frame, load};
 
 const SMALL: usize = CLASSES[0];
 const MEDIUM: usize = CLASSES[1];
@@ -56,7 +56,7 @@ pub(crate) fn emit(
     let (cut, kept) = if headers.end > limit {
         header.header_len = limit as u16;
         header.flags |= FLAG_TRUNCATED;
-        (Some(cut(packet, headers)?), Kept::Part)
+        (Some(cut(ctx, headers)?), Kept::Part)
     } else {
         (None, Kept::Whole)
     };
@@ -80,9 +80,11 @@ pub(crate) fn emit(
 }
 
 /// What of the headers a record has to tell that may lie beyond its bytes.
+///
+/// By the helper: verifiers before Linux 6.8 have lost the offset's bound by now.
 #[inline(always)]
-fn cut(packet: &impl Bytes, headers: &Headers) -> Result<Cut, Counter> {
-    let tcp: [u8; 14] = packet.read(headers.l4).ok_or(Counter::CopyFailed)?;
+fn cut(ctx: &TcContext, headers: &Headers) -> Result<Cut, Counter> {
+    let tcp: [u8; 14] = load(ctx, headers.l4).ok_or(Counter::CopyFailed)?;
     Ok(Cut {
         key: headers.key,
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
@@ -216,8 +218,9 @@ fn record<const N: usize>(
         }
     };
     // The compiler knows that the length fits, and would leave out the check by which the verifier
-    // learns it.
-    let length = black_box(u32::from(header.header_len)).clamp(1, room as u32);
+    // learns it. That it is not 0, verifiers before Linux 6.8 learn from a sum, not from a comparison.
+    let beyond_first = black_box(u32::from(header.header_len).wrapping_sub(1));
+    let length = beyond_first.min(room as u32 - 1) + 1;
     // SAFETY: `length` bytes fit behind the header; the kernel checks that the packet has them.
     let copied = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), length) };
     if copied != 0 {

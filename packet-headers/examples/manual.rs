@@ -105,7 +105,8 @@ mod tests {
         let completion = directory.path().join("completions/packet-headers.bash");
         let script = format!(
             "source {} && COMP_WORDS=(packet-headers --anonymize.) COMP_CWORD=1 && \
-             _packet-headers packet-headers --anonymize. packet-headers && printf '%s\n' \"${{COMPREPLY[@]}}\"",
+             $(complete -p packet-headers | grep -o -- '-F [^ ]*' | cut -c4-) \
+             packet-headers --anonymize. packet-headers && printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             completion.display()
         );
         let output = Command::new("bash")

@@ -15,6 +15,7 @@ mod compatibility;
 mod duration;
 mod environment;
 mod files;
+mod given_files;
 mod go;
 mod limits;
 mod names;
@@ -32,7 +33,7 @@ use service::ServiceArguments;
 /// connection in its own pcap file that is named by the connection's UUID.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "--help says more.", after_long_help = environment::HELP)]
+#[command(after_help = "--help shows every flag, and says more.", after_long_help = environment::HELP)]
 pub struct CommandLine {
     /// What to do; without it, capture.
     #[command(subcommand)]
@@ -67,6 +68,9 @@ pub struct TopArguments {
     /// How often to ask it
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub interval: Duration,
+    /// Print what it says once, as text, and end
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// How to capture.

@@ -1,15 +1,97 @@
-//! `doctor`: what this host has and lacks for a capture.
+//! `doctor`: what this host has and lacks for a capture. It looks, and changes nothing.
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::cli::Arguments;
+use crate::config::Config;
+use crate::kernel::Candidate;
+use crate::screen::say;
 
-/// Says what this host has and lacks for a capture with these arguments.
+mod clock;
+mod directories;
+mod finding;
+mod host;
+mod interfaces;
+mod kernel;
+mod names;
+mod others;
+mod privileges;
+mod report;
+mod service;
+mod space;
+
+pub(crate) use names::NamedFile;
+use report::Report;
+
+/// Says what this host has and lacks for a capture with these arguments; the exit code tells whether
+/// there is a problem.
 ///
 /// # Errors
-/// When it cannot be said.
-pub fn run(_capture: Arguments, _json: bool) -> Result<ExitCode> {
-    bail!("the doctor is not in yet")
+/// When it cannot be looked or said.
+pub fn run(mut capture: Arguments, json: bool) -> Result<ExitCode> {
+    // Files that cannot be used are said and forgotten, so that the rest can be looked at.
+    let named = capture.try_files();
+    let config = capture.into_config()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting to look")?;
+    let report = runtime.block_on(examine(&config, named))?;
+    if json {
+        say(&report.as_json()?)?;
+    } else {
+        say(&report)?;
+    }
+    Ok(if report.problems() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn examine(config: &Config, named: Vec<NamedFile>) -> Result<Report> {
+    let candidate = Candidate::find(config.attach, config.source.watches_sockets())?;
+    let interfaces = interfaces::check(config, candidate).await;
+    let mut names = names::check(config, named);
+    names::tcpinfo(&mut names, &config.source).await;
+    Ok(Report(vec![
+        kernel::check(config, candidate),
+        privileges::check(config, candidate),
+        names,
+        interfaces,
+        directories::check(&config.files),
+        service::check(&config.service).await,
+        host::check(config),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::CommandLine;
+
+    /// What these flags mean.
+    pub(super) fn config(flags: &[&str]) -> Config {
+        let line = CommandLine::try_parse_from([&["packet-headers"], flags].concat());
+        line.unwrap().capture.into_config().unwrap()
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_said_and_forgotten() {
+        let flags = [
+            "packet-headers",
+            "--uuid-prefix-file=/nowhere/prefix",
+            "--anonymize.ip=prefix-preserving",
+            "--anonymize.key-file=/nowhere/key",
+        ];
+        let mut capture = CommandLine::try_parse_from(flags).unwrap().capture;
+        let named = capture.try_files();
+        let bad: Vec<_> = named.iter().filter(|file| file.bad.is_some()).collect();
+        assert_eq!(bad.len(), 2, "{named:?}");
+        capture.into_config().unwrap();
+    }
 }

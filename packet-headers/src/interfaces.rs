@@ -6,7 +6,9 @@ use std::sync::{PoisonError, RwLock};
 use anyhow::{Context as _, Result, bail};
 use futures_util::TryStreamExt as _;
 use packet_headers_common::LinkType;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
 
 use crate::netlink::Netlink;
 
@@ -67,11 +69,13 @@ impl InterfaceNames {
 /// A link of this network namespace, as rtnetlink tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
-    name: String,
-    index: u32,
-    is_up: bool,
-    is_loopback: bool,
-    layer: LinkLayerType,
+    pub(crate) name: String,
+    pub(crate) index: u32,
+    pub(crate) is_up: bool,
+    pub(crate) is_loopback: bool,
+    /// Whether an XDP program is on it.
+    pub(crate) has_xdp: bool,
+    pub(crate) layer: LinkLayerType,
 }
 
 impl Link {
@@ -83,15 +87,18 @@ impl Link {
     }
 
     fn read(message: LinkMessage) -> Option<Self> {
-        let name = message.attributes.into_iter().find_map(|attribute| {
-            if let LinkAttribute::IfName(name) = attribute {
-                Some(name)
-            } else {
-                None
+        let (mut name, mut has_xdp) = (None, false);
+        for attribute in message.attributes {
+            if let LinkAttribute::IfName(text) = attribute {
+                name = Some(text);
+            } else if let LinkAttribute::Xdp(said) = attribute {
+                let nothing = LinkXdp::Attached(XdpAttached::None);
+                has_xdp = !said.is_empty() && !said.contains(&nothing);
             }
-        })?;
+        }
         Some(Self {
-            name,
+            name: name?,
+            has_xdp,
             index: message.header.index,
             is_up: message.header.flags.contains(LinkFlags::Up),
             is_loopback: message.header.flags.contains(LinkFlags::Loopback),

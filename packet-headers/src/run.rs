@@ -24,6 +24,7 @@ use crate::kernel::{
 };
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ShardDoor, Shared};
+use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::signals::{Asked, Signals};
 use crate::store::Upkeep;
@@ -45,6 +46,7 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: Config) -> Result<()> {
+    warn_unless(privileges::forbid_new());
     let watches_sockets = config.source.watches_sockets();
     let method = AttachMethod::choose(config.attach, watches_sockets)?;
     if watches_sockets {
@@ -72,6 +74,8 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let listener = event_listener(&config)?;
     let needed = method.programs(config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(&load_options(&config), needed)?;
+    // Here, and not later: there is one thread, and others inherit from it.
+    warn_unless(privileges::drop_unneeded(&config, method));
     filters::set(&mut programs, &config.filters)?;
     let counters = Arc::new(programs.take_counters()?);
     let mut kernel_log = programs.take_logger()?;
@@ -141,6 +145,13 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     kernel_log.flush();
     stopped?;
     say(&Summary::new(counters.read()?, &accounts))
+}
+
+/// A seccomp profile may forbid to give privileges up. That is no reason not to capture.
+fn warn_unless(given_up: Result<()>) {
+    if let Err(error) = given_up {
+        tracing::warn!("privileges that are not needed are kept: {error:#}");
+    }
 }
 
 /// What is served over HTTP.
@@ -241,7 +252,8 @@ fn scope(config: &Config) -> Scope {
     }
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+/// With what the programs are loaded.
+pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
         shards: sizes.shards,

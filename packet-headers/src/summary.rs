@@ -73,8 +73,13 @@ impl fmt::Display for Summary<'_> {
         line(out, "files", files)?;
         line(out, "file errors", accounts.file_issues.nonzero())?;
         let lost = self.kernel.get(Counter::EventRingFull);
-        let lost = (lost > 0).then_some((Counter::EventRingFull.name(), lost));
-        line(out, "events", accounts.events.nonzero().chain(lost))?;
+        let dropped = accounts.event_clients_dropped.load(Ordering::Relaxed);
+        let more = [
+            (Counter::EventRingFull.name(), lost),
+            ("clients_dropped", dropped),
+        ];
+        let more = more.into_iter().filter(|&(_, count)| count > 0);
+        line(out, "events", accounts.events.nonzero().chain(more))?;
         match ledger.imbalance() {
             0 => write!(out, "balance: exact"),
             off => write!(out, "balance: off by {off}"),

@@ -1,13 +1,95 @@
 //! `top`: what a running daemon does, in the terminal.
 
-use anyhow::{Result, bail};
+use std::io::{self, IsTerminal as _};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::cli::TopArguments;
+use crate::screen::say;
+
+mod client;
+mod exposition;
+mod figures;
+mod flows;
+mod model;
+mod view;
+
+use client::Client;
+use model::{Answer, Model};
+use view::View;
+
+/// How long a key may wait to be seen.
+const KEYS: Duration = Duration::from_millis(100);
+
+/// More often is no use to eyes, and work for the daemon.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Shows a running daemon until the user has seen enough.
 ///
 /// # Errors
-/// When the daemon does not answer, or there is no terminal.
-pub fn run(_arguments: &TopArguments) -> Result<()> {
-    bail!("there is no top yet")
+/// When the daemon does not answer the first time, or there is no terminal.
+pub fn run(arguments: &TopArguments) -> Result<()> {
+    ensure!(
+        arguments.interval >= SHORTEST,
+        "--interval must be at least {}",
+        humantime::format_duration(SHORTEST)
+    );
+    let client = Client::new(&arguments.address);
+    let mut model = Model::new(client.address());
+    if arguments.once {
+        model.take(Ok(client.ask()?));
+        return say(&figures::Text(&model));
+    }
+    if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        bail!("the live view needs a terminal; --once prints what the daemon says as text");
+    }
+    let answers = ask_for_ever(client, arguments.interval)?;
+    // Puts the terminal back before a panic is printed, too.
+    let mut terminal = ratatui::try_init().context("taking the terminal")?;
+    let shown = show(&mut terminal, &mut model, &answers);
+    let restored = ratatui::try_restore().context("giving the terminal back");
+    shown.and(restored)
+}
+
+/// Asks on a thread of its own: a daemon that does not answer must not hold the keys back.
+fn ask_for_ever(client: Client, interval: Duration) -> Result<Receiver<Answer>> {
+    let (send, answers) = sync_channel(1);
+    let ask = move || {
+        while send.send(client.ask()).is_ok() {
+            thread::sleep(interval);
+        }
+    };
+    let thread = thread::Builder::new().name("ask".to_owned()).spawn(ask);
+    thread.context("starting a thread")?;
+    Ok(answers)
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    model: &mut Model,
+    answers: &Receiver<Answer>,
+) -> Result<()> {
+    let mut view = View::default();
+    loop {
+        match answers.try_recv() {
+            Ok(answer) => model.take(answer),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => bail!("the thread that asks has ended"),
+        }
+        terminal
+            .draw(|frame| view.draw(frame, model))
+            .context("drawing")?;
+        if event::poll(KEYS).context("waiting for a key")?
+            && let Event::Key(key) = event::read().context("reading a key")?
+            && key.kind == KeyEventKind::Press
+            && view.press(key)
+        {
+            return Ok(());
+        }
+    }
 }

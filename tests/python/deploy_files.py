@@ -119,6 +119,7 @@ def facts(documents):
             }
             for mount in container["volumeMounts"]
         ],
+        "probes": [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")],
         "port": container["ports"][0]["containerPort"],
     }
 

@@ -86,6 +86,11 @@ impl Home {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The data directory below it.
+    pub(crate) fn captures(&self) -> Captures {
+        Captures::new(self.path.join("captures"))
+    }
 }
 
 /// A daemon that was killed.
@@ -124,10 +129,12 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn follow(lab: &Lab, tcpinfo: &StandIn, arguments: &[&str]) -> Result<Self> {
+        let home = Home::temporary()?;
         let mut command = Command::new(executable()?);
         command.args(["--interface", WAN]).arg(tcpinfo.flag());
-        command.args(arguments);
-        Self::spawn(&lab.host, Home::temporary()?, &mut command)
+        command.args(arguments).arg("--datadir");
+        command.arg(home.captures().root());
+        Self::spawn(&lab.host, home, &mut command)
     }
 
     /// Starts it in a namespace with nothing but a data directory.
@@ -135,14 +142,16 @@ impl Daemon {
     /// # Errors
     /// It does not begin to capture.
     pub fn start_plain(namespace: &Namespace) -> Result<Self> {
+        let home = Home::temporary()?;
         let mut command = Command::new(executable()?);
-        Self::spawn(namespace, Home::temporary()?, &mut command)
+        command.arg("--datadir").arg(home.captures().root());
+        Self::spawn(namespace, home, &mut command)
     }
 
-    /// Starts `command` in a namespace with a data directory below `home`, and waits until it captures.
+    /// Starts `command`, which captures into the data directory below `home`, in a namespace, and waits
+    /// until it captures.
     pub(crate) fn spawn(namespace: &Namespace, home: Home, command: &mut Command) -> Result<Self> {
-        let captures = Captures::new(home.path().join("captures"));
-        command.arg("--datadir").arg(captures.root());
+        let captures = home.captures();
         let flags = env::var(FLAGS).unwrap_or_default();
         command.args(flags.split_whitespace());
         serve_at_any_port(command);
@@ -306,7 +315,10 @@ impl Daemon {
             status.code() == Some(0),
             "{signal:?}: {status}\n{transcript}"
         );
-        ensure!(took <= STOP_LIMIT, "{signal:?} took {took:?}\n{transcript}");
+        ensure!(
+            took <= STOP_LIMIT * wait::patience(),
+            "{signal:?} took {took:?}\n{transcript}"
+        );
         ensure!(!transcript.contains("panicked"), "{transcript}");
         Ok(Stopped {
             summary: last_summary(&self.process).context(transcript.clone())?,

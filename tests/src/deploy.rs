@@ -22,6 +22,8 @@ pub struct Pod {
     pub memory: String,
     /// Where it serves HTTP.
     pub port: u16,
+    /// The paths that say whether it lives and is ready.
+    pub probes: [String; 2],
     /// What it may do.
     pub security: Security,
     /// What it sees of the node.

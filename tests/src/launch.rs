@@ -17,6 +17,8 @@ pub struct Launch<'a> {
     interfaces: &'a [&'a str],
     prefix: bool,
     home: Option<&'a Path>,
+    program: Option<&'a Path>,
+    datadir: bool,
 }
 
 impl<'a> Launch<'a> {
@@ -29,6 +31,8 @@ impl<'a> Launch<'a> {
             interfaces: &[WAN],
             prefix: true,
             home: None,
+            program: None,
+            datadir: true,
         }
     }
 
@@ -61,12 +65,30 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// From this copy of its executable.
+    #[must_use]
+    pub const fn program(mut self, executable: &'a Path) -> Self {
+        self.program = Some(executable);
+        self
+    }
+
+    /// Without a flag for the data directory, which must be said in another way: it is where the flag
+    /// would put it.
+    #[must_use]
+    pub const fn without_datadir(mut self) -> Self {
+        self.datadir = false;
+        self
+    }
+
     /// Starts it and waits until it captures.
     ///
     /// # Errors
     /// It does not begin to capture.
     pub fn start(&self, arguments: &[&str]) -> Result<Daemon> {
         let (home, mut command) = self.prepare(arguments)?;
+        if self.datadir {
+            command.arg("--datadir").arg(home.captures().root());
+        }
         Daemon::spawn(self.namespace, home, &mut command)
     }
 
@@ -88,7 +110,10 @@ impl<'a> Launch<'a> {
             Some(path) => Home::lasting(path),
             None => Home::temporary()?,
         };
-        let daemon = executable()?;
+        let daemon = match self.program {
+            Some(program) => program.to_owned(),
+            None => executable()?,
+        };
         let mut command = match self.wrapper {
             [] => Command::new(daemon),
             [program, arguments @ ..] => {

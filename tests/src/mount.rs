@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::output_of;
@@ -14,6 +14,34 @@ use crate::wait;
 
 /// How long a filesystem may be busy.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// `command` after a shell script, in a mount namespace of its own: its mounts end with it.
+#[must_use]
+pub fn with_mounts(script: &str, command: &Command) -> Command {
+    let mut outer = Command::new("unshare");
+    outer.args(["--mount", "--", "sh", "-ec"]);
+    outer.arg(format!("{script}\nexec \"$@\"")).arg("sh");
+    outer.arg(command.get_program()).args(command.get_args());
+    outer
+}
+
+/// A script that unmounts every cgroup2.
+///
+/// # Errors
+/// There is none.
+pub fn without_cgroup2() -> Result<String> {
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let cgroup2 = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let place = words.nth(1)?;
+        (words.next()? == "cgroup2").then_some(place)
+    });
+    let script: String = cgroup2
+        .map(|place| format!("umount -l '{place}'\n"))
+        .collect();
+    ensure!(!script.is_empty(), "this machine has no cgroup2");
+    Ok(script)
+}
 
 /// A mounted tmpfs; unmounted on drop.
 #[derive(Debug)]

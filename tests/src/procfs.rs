@@ -13,7 +13,7 @@ use crate::netns::Namespace;
 /// # Errors
 /// There is no such process.
 pub fn peak_memory(process: u32) -> Result<u64> {
-    memory_by(process, "VmHWM:")
+    memory_by(process, "VmHWM")
 }
 
 /// The memory that a process has now, in bytes, counted as by [`peak_memory`].
@@ -21,16 +21,46 @@ pub fn peak_memory(process: u32) -> Result<u64> {
 /// # Errors
 /// There is no such process.
 pub fn memory(process: u32) -> Result<u64> {
-    memory_by(process, "VmRSS:")
+    memory_by(process, "VmRSS")
 }
 
 fn memory_by(process: u32, key: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib = field(&status, key)?.strip_suffix(" kB");
     let kib: u64 = kib.with_context(|| status.clone())?.parse()?;
     Ok(kib << 10)
+}
+
+/// The value of a field of a /proc/PID/status.
+///
+/// # Errors
+/// It has no such field.
+pub fn field<'a>(status: &'a str, key: &str) -> Result<&'a str> {
+    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+    let found = fields.find_map(|(name, value)| (name == key).then_some(value));
+    found
+        .map(str::trim)
+        .with_context(|| format!("no {key} in {status}"))
+}
+
+/// The status of each thread of a process.
+///
+/// # Errors
+/// There is no such process.
+pub fn threads(process: u32) -> Result<Vec<String>> {
+    let tasks = format!("/proc/{process}/task");
+    let mut all = Vec::new();
+    for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+        let path = task?.path().join("status");
+        match fs::read_to_string(&path) {
+            Ok(status) => all.push(status),
+            // A thread that ended meanwhile.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {}
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        }
+    }
+    Ok(all)
 }
 
 /// How long a process has run on processors, all its threads together, in user space and in the kernel.

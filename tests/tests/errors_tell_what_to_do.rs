@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::daemon::executable;
+use end_to_end::mount::{with_mounts, without_cgroup2};
 use end_to_end::netns::{Lab, WAN};
 use end_to_end::refusal::{one_line, refused};
 use tempfile::TempDir;
@@ -16,15 +17,6 @@ fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(executable()?);
     command.arg("--datadir").arg(datadir).args(arguments);
     Ok(command)
-}
-
-/// `command` after `script`, in a mount namespace of its own: its mounts end with it.
-fn with_mounts(script: &str, command: &Command) -> Command {
-    let mut outer = Command::new("unshare");
-    outer.args(["--mount", "--", "sh", "-ec"]);
-    outer.arg(format!("{script}\nexec \"$@\"")).arg("sh");
-    outer.arg(command.get_program()).args(command.get_args());
-    outer
 }
 
 #[test]
@@ -86,18 +78,8 @@ fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
 fn without_cgroup2_it_says_so() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    let cgroup2 = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        let place = words.nth(1)?;
-        (words.next()? == "cgroup2").then_some(place)
-    });
-    let script: String = cgroup2
-        .map(|place| format!("umount -l '{place}'\n"))
-        .collect();
-    ensure!(!script.is_empty(), "this machine has no cgroup2");
     let command = daemon(&home.path().join("captures"), &["--flow-source", "kernel"])?;
-    let lines = refused(&lab, &mut with_mounts(&script, &command), 1)?;
+    let lines = refused(&lab, &mut with_mounts(&without_cgroup2()?, &command), 1)?;
     one_line(&lines, &["cgroup2"])
 }
 

@@ -1,6 +1,7 @@
 //! Promise: the container image captures with nothing but what the manifests give it.
 
 use std::fs::{self, Permissions};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use end_to_end::captures::Captures;
 use end_to_end::container::{Account, Container, Image, Profile};
 use end_to_end::deploy::{self, Pod};
+use end_to_end::http;
 use end_to_end::netns::Lab;
 use end_to_end::process::output_of;
 use end_to_end::traffic::{self, Plan};
@@ -46,6 +48,9 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
     let place = (&lab.host, disk.path());
     let mut container = Container::run(&image, pod, place, account, Profile::New)?;
     container.wait_until_it_captures()?;
+    for probe in &pod.probes {
+        http::get(&lab.host, (Ipv4Addr::LOCALHOST, pod.port).into(), probe)?.good()?;
+    }
     let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
     let [connection] = &connections[..] else {
         anyhow::bail!("{connections:?}");

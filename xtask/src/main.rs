@@ -7,6 +7,7 @@ mod apt;
 mod binary;
 mod fuzz;
 mod image;
+mod kernels;
 mod lint;
 mod manual;
 mod probe;
@@ -61,6 +62,8 @@ enum Verb {
     Fuzz(fuzz::Fuzz),
     /// Write the man pages and shell completions of the daemon
     Manual,
+    /// Run the daemon on older kernels, in virtual machines
+    Kernels(kernels::Kernels),
     /// Check formatting, clippy, documentation and tidiness
     Lint,
     /// Run lint, then test: what has to pass before a commit
@@ -94,6 +97,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::Lint => lint::lint(&workspace),
         Verb::Ci => {
             lint::lint(&workspace)?;

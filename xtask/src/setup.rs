@@ -32,7 +32,7 @@ const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
-const TEST_TOOLS: [(&str, &str); 16] = [
+const TEST_TOOLS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("capinfos", "wireshark-common"),
@@ -42,6 +42,8 @@ const TEST_TOOLS: [(&str, &str); 16] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("mount", "mount"),
+    ("groff", "groff-base"),
+    ("bash", "bash"),
     ("gzip", "gzip"),
     ("zstd", "zstd"),
     ("crun", "crun"),
@@ -49,6 +51,7 @@ const TEST_TOOLS: [(&str, &str); 16] = [
     ("prometheus", "prometheus"),
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
+    ("xz", "xz-utils"),
 ];
 
 /// Makes the toolchain exist; prints nothing when it does.
@@ -104,7 +107,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 /// Makes the programs exist that the tests call.
 pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
-    tools(workspace, &TEST_TOOLS).context("the tests need more programs")
+    tools(workspace, TEST_TOOLS).context("the tests need more programs")
 }
 
 /// Makes the programs exist that build the container image.

@@ -35,7 +35,7 @@ pub(super) struct CaptureArguments {
 
     /// How long a closed connection may be silent before its file is finished: its last packets
     /// come after its close
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse, hide_short_help = true)]
     linger: Duration,
 
     /// Which connections: all, those accepted here, or those begun here
@@ -64,11 +64,11 @@ pub(super) struct CaptureArguments {
 
     /// Whether connections inside of tunnels are captured, where the tunnel passes an interface: GRE,
     /// IP in IP, VXLAN and GENEVE
-    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     decapsulate: bool,
 
     /// Whose clock tells when packets passed
-    #[arg(long, value_enum, default_value_t = Timestamp::Software)]
+    #[arg(long, value_enum, default_value_t = Timestamp::Software, hide_short_help = true)]
     timestamp: Timestamp,
 }
 

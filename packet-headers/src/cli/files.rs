@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::{Refusal, duration, go};
 use crate::anonymize::{Key, Method};
 use crate::config::Files;
+use crate::doctor::NamedFile;
 use crate::store::compress;
 use crate::store::layout::{self, Naming, partial_directory};
 use crate::store::retention::Limits;
@@ -24,7 +25,7 @@ pub(super) struct FileArguments {
     datadir: PathBuf,
 
     /// Where files grow before they are published, on the same filesystem [default: DATADIR.partial]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
 
     /// The format of the files
@@ -36,11 +37,11 @@ pub(super) struct FileArguments {
     compression: Compression,
 
     /// How hard compression tries: 1 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     compression_level: Option<u32>,
 
     /// What files are called by
-    #[arg(long, value_enum, default_value_t = FlowId::Mlab)]
+    #[arg(long, value_enum, default_value_t = FlowId::Mlab, hide_short_help = true)]
     flow_id: FlowId,
 
     /// How the addresses in files are hidden
@@ -56,11 +57,11 @@ pub(super) struct FileArguments {
     anonymize_key_file: Option<PathBuf>,
 
     /// How long a packet may be in memory only: what a kill can cost
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse, hide_short_help = true)]
     spill_interval: Duration,
 
     /// Whether files are synced before they are published, so that a power loss cannot empty them
-    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     fsync: bool,
 
     /// How much disk published files may take: the oldest go first [default: no limit]
@@ -143,6 +144,16 @@ impl FileArguments {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Tries the file of the key, if there is one. It is forgotten when it cannot be used.
+    pub(super) fn try_key(&mut self) -> Option<NamedFile> {
+        let path = self.anonymize_key_file.as_deref()?;
+        let (file, key) = NamedFile::new("--anonymize.key-file", path, Key::from_file(path));
+        if key.is_none() {
+            self.anonymize_key_file = None;
+        }
+        Some(file)
     }
 
     /// How long a packet may be in memory only.

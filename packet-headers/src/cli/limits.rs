@@ -25,11 +25,16 @@ pub(super) struct LimitArguments {
 
     /// Size of each shard's ring of captured connections; rounded up to a power of two. The ring of
     /// connections that have no name yet is a quarter of it
-    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "16MiB",
+        hide_short_help = true
+    )]
     ring_size: ByteSize,
 
     /// How many packet rings, and threads that read them [default: one for four CPUs, at most 8]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)), hide_short_help = true)]
     shards: Option<u32>,
 }
 

@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::{Refusal, duration, go};
 use crate::config::FlowSource;
+use crate::doctor::NamedFile;
 use crate::events::tcpinfo::EventSocket;
 use crate::flow::uuid::UuidPrefix;
 
@@ -26,7 +27,7 @@ pub(super) struct NameArguments {
 
     /// A file with what the kernel flow source begins its UUIDs with [default: hostname and boot
     /// time]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     uuid_prefix_file: Option<PathBuf>,
 
     /// How long packets wait for their connection's name
@@ -39,7 +40,7 @@ pub(super) struct NameArguments {
     netns: Namespaces,
 
     /// Whether connections that were open before the daemon are captured from its start on
-    #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     existing: bool,
 }
 
@@ -101,6 +102,17 @@ impl NameArguments {
     /// Whether connections that were open before the daemon are captured.
     pub(super) const fn existing(&self) -> bool {
         self.existing
+    }
+
+    /// Tries the prefix's file, if one was given; one that cannot be used is forgotten.
+    pub(super) fn try_prefix(&mut self) -> Option<NamedFile> {
+        let path = self.uuid_prefix_file.as_deref()?;
+        let tried = UuidPrefix::from_file(path);
+        let (file, prefix) = NamedFile::new("--uuid-prefix-file", path, tried);
+        if prefix.is_none() {
+            self.uuid_prefix_file = None;
+        }
+        Some(file)
     }
 
     /// Who names connections, by these arguments.

@@ -20,7 +20,7 @@ pub(super) struct ServiceArguments {
     listen_address: ListenAddress,
 
     /// Who may read over HTTP which connections there are
-    #[arg(long, value_enum, default_value_t = Readers::Host)]
+    #[arg(long, value_enum, default_value_t = Readers::Host, hide_short_help = true)]
     serve_flows: Readers,
 
     /// A Unix socket on which to serve the kernel's flow events as tcp-info serves its own

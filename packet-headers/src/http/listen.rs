@@ -1,11 +1,11 @@
 //! Taking an address, before anything else is done.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 
 use anyhow::{Context as _, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::TcpListener;
 
 use super::ListenAddress;
 
@@ -78,6 +78,7 @@ fn dual_stack(port: u16) -> io::Result<TcpListener> {
 
 /// The first address of a host that can be taken.
 async fn one_address(host: &str, port: u16) -> io::Result<TcpListener> {
-    let found: Vec<_> = lookup_host((host, port)).await?.collect();
+    // Not by tokio, which starts a thread for a name: it would keep what is given up after this.
+    let found: Vec<_> = (host, port).to_socket_addrs()?.collect();
     TcpListener::bind(&found[..]).await
 }

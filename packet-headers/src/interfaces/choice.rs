@@ -54,6 +54,15 @@ pub(crate) struct Choice {
     refused: HashSet<u32>,
 }
 
+/// Why a link is not captured.
+#[derive(Debug)]
+pub(crate) enum LeftOut {
+    /// It was not asked for, or is not there to be captured.
+    Unwanted(&'static str),
+    /// Its link type is not known.
+    Unknown(Error),
+}
+
 impl Choice {
     pub(crate) fn new(wanted: &[NamePattern]) -> Self {
         Self {
@@ -97,12 +106,10 @@ impl Choice {
         self.refused.retain(|index| !gone.contains(index));
         let mut interfaces = Vec::new();
         for link in links {
-            if !self.takes(link) {
-                continue;
-            }
-            match link.interface() {
+            match self.judge(link) {
                 Ok(interface) => interfaces.push(interface),
-                Err(why) => {
+                Err(LeftOut::Unwanted(_)) => {}
+                Err(LeftOut::Unknown(why)) => {
                     if self.refused.insert(link.index) {
                         tracing::warn!("not capturing {}: {why:#}", link.name);
                     }
@@ -113,11 +120,19 @@ impl Choice {
         interfaces
     }
 
-    fn takes(&self, link: &Link) -> bool {
-        if self.wanted.is_empty() {
-            return !link.is_loopback && (link.is_up || self.chosen.contains(&link.index));
+    /// Whether to capture a link, and if not, why.
+    pub(crate) fn judge(&self, link: &Link) -> Result<Interface, LeftOut> {
+        if !self.wanted.is_empty() {
+            let wanted = self.wanted.iter().any(|wanted| wanted.takes(link));
+            if !wanted {
+                return Err(LeftOut::Unwanted("no --interface takes it"));
+            }
+        } else if link.is_loopback {
+            return Err(LeftOut::Unwanted("loopback has to be named"));
+        } else if !link.is_up && !self.chosen.contains(&link.index) {
+            return Err(LeftOut::Unwanted("it is down; captured when it comes up"));
         }
-        self.wanted.iter().any(|wanted| wanted.takes(link))
+        link.interface().map_err(LeftOut::Unknown)
     }
 
     /// What it waits for when it has chosen none.
@@ -145,6 +160,7 @@ mod tests {
             index,
             is_up,
             is_loopback,
+            has_xdp: false,
             layer,
         }
     }

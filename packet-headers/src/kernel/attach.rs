@@ -49,7 +49,7 @@ pub enum CaptureLinks {
 }
 
 /// The priority of our netlink filters: before most, so that we see packets that others drop.
-const NETLINK_PRIORITY: u16 = 1;
+pub(crate) const NETLINK_PRIORITY: u16 = 1;
 
 /// The handle of our netlink filters, by which they differ from others of the same priority.
 const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
@@ -137,26 +137,36 @@ impl Attach for Attacher {
         Ok(CaptureLinks::Classifiers(ingress, egress))
     }
 
-    /// By TCX; a filter cannot be asked for, and is believed to be there.
+    /// By TCX, which takes no program twice; a filter is believed to be there. To list programs would
+    /// take a privilege that was given up.
     fn is_attached(&mut self, interface: &Interface) -> bool {
-        let name = interface.name.as_str();
         let programs = classifiers(interface.link_type);
         let directions = [TcAttachType::Ingress, TcAttachType::Egress];
+        let mut both = programs.into_iter().zip(directions);
         self.method != AttachMethod::Tcx
-            || programs
-                .into_iter()
-                .zip(directions)
-                .all(|(program, direction)| {
-                    let program = self.programs.classifier(program);
-                    let ours = program.and_then(|program| Ok(program.info()?.id()));
-                    let there = SchedClassifier::query_tcx(name, direction);
-                    match (ours, there) {
-                        (Ok(ours), Ok((_, there))) => there.iter().any(|info| info.id() == ours),
-                        // Not permitted, or another program just left: no reason to attach again.
-                        _ => true,
-                    }
-                })
+            || both.all(|(program, direction)| {
+                // Either it is there, or the interface just left: no reason to attach again. What
+                // could be attached is dropped, and ends.
+                self.attach_to(&interface.name, program, direction).is_err()
+            })
     }
+}
+
+/// The TCX programs of one direction of an interface, whoever's they are, in the order in which they
+/// run: their names and ids.
+pub(crate) fn tcx_programs(interface: &str, egress: bool) -> Result<Vec<String>> {
+    let direction = if egress {
+        TcAttachType::Egress
+    } else {
+        TcAttachType::Ingress
+    };
+    let listed = SchedClassifier::query_tcx(interface, direction);
+    let (_, programs) = listed.with_context(|| format!("listing TCX programs of {interface}"))?;
+    let programs = programs.iter().map(|info| {
+        let name = info.name_as_str().unwrap_or("?");
+        format!("{name} (id {})", info.id())
+    });
+    Ok(programs.collect())
 }
 
 /// The classifiers of both directions.

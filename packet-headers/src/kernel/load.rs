@@ -1,11 +1,12 @@
 //! Loads the programs with this run's settings.
 
+use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
 use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use packet_headers_common::settings::{self, Lane};
@@ -120,7 +121,7 @@ impl Programs {
             )
             .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
-            .context("loading the eBPF object into the kernel")?;
+            .map_err(not_loaded)?;
         let packets = packet_rings(&mut ebpf, options)?;
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
@@ -249,4 +250,20 @@ fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
         format!("making a packet ring of {size} bytes: try a smaller --ring-size")
     })?;
     RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
+}
+/// The capabilities were looked at before, so that something else refuses.
+fn not_loaded(error: EbpfError) -> Error {
+    let error = Error::from(error);
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    let refused = causes
+        .map(io::Error::kind)
+        .any(|kind| kind == io::ErrorKind::PermissionDenied);
+    error.context(match refused {
+        true => {
+            "loading the eBPF object into the kernel: bpf(2) is refused though the capabilities are \
+             there: allow it in the container's seccomp profile; before Linux 5.11, raise the limit \
+             of locked memory too"
+        }
+        false => "loading the eBPF object into the kernel",
+    })
 }

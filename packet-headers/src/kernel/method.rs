@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
 use super::load::Needed;
 use super::requirements::{self, Capabilities, Capability};
+use crate::obstacle::Obstacle;
 
 /// How programs get to an interface's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +48,10 @@ impl AttachMethod {
     /// What is missing, with what to do.
     pub fn choose(asked: Option<Self>, watches_sockets: bool) -> Result<Self> {
         requirements::check_kernel()?;
-        let own = Capabilities::own()?;
-        // Without the privilege the kernel would not say.
-        let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
-        let method = asked.unwrap_or_else(|| Self::best(own, watches_sockets, has_tcx));
-        own.need(method.needs(watches_sockets))?;
-        ensure!(
-            method != Self::Tcx || has_tcx,
-            "this kernel has no TCX links (Linux 6.6 has): use --attach netlink"
-        );
-        Ok(method)
+        let candidate = Candidate::find(asked, watches_sockets)?;
+        candidate.is_permitted()?;
+        candidate.is_supported()?;
+        Ok(candidate.method)
     }
 
     /// The best of what is permitted; of what is not, what can do most.
@@ -87,6 +82,60 @@ impl AttachMethod {
             packet_socket: socket,
             sockets: watches_sockets,
         }
+    }
+}
+
+/// The method that was asked for, or the best one, before it is known that it works.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) method: AttachMethod,
+    pub(crate) has_tcx: bool,
+    own: Capabilities,
+    watches_sockets: bool,
+}
+
+impl Candidate {
+    /// Looks at what the kernel has and permits.
+    ///
+    /// # Errors
+    /// When the kernel does not tell what is permitted.
+    pub(crate) fn find(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<Self> {
+        let own = Capabilities::own()?;
+        // Without the privilege the kernel would not say.
+        let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
+        let best = || AttachMethod::best(own, watches_sockets, has_tcx);
+        Ok(Self {
+            method: asked.unwrap_or_else(best),
+            has_tcx,
+            own,
+            watches_sockets,
+        })
+    }
+
+    /// The privileges that it takes, all of them.
+    pub(crate) fn needs(self) -> Vec<Capability> {
+        let needs = self.method.needs(self.watches_sockets);
+        [&[Capability::Bpf, Capability::Perfmon], needs].concat()
+    }
+
+    /// Checks that this process has the privileges.
+    ///
+    /// # Errors
+    /// Those that are missing.
+    pub(crate) fn is_permitted(self) -> Result<(), Obstacle> {
+        self.own.need(self.method.needs(self.watches_sockets))
+    }
+
+    /// Checks that the kernel has what it takes.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub(crate) fn is_supported(self) -> Result<(), Obstacle> {
+        if self.method != AttachMethod::Tcx || self.has_tcx {
+            return Ok(());
+        }
+        let found = "this kernel has no TCX links (Linux 6.6 has)";
+        Err(Obstacle::new(found, "use --attach netlink"))
     }
 }
 

@@ -18,3 +18,4 @@ pub use attach::{Attacher, SocketLink};
 pub use counters::KernelCounters;
 pub use load::{LoadOptions, Programs};
 pub use method::AttachMethod;
+pub(crate) use method::Candidate;

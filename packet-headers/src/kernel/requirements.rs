@@ -4,8 +4,10 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use aya::util::KernelVersion;
+
+use crate::obstacle::Obstacle;
 
 /// CAP_SYS_ADMIN (linux/capability.h), which contains the two that were split from it in 5.8.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -70,18 +72,20 @@ impl Capabilities {
     ///
     /// # Errors
     /// One line for all that are missing, with what to do.
-    pub fn need(self, more: &[Capability]) -> Result<()> {
+    pub fn need(self, more: &[Capability]) -> Result<(), Obstacle> {
         let needed = more.iter().chain(&[Capability::Bpf, Capability::Perfmon]);
         let missing: Vec<_> = needed
             .filter(|&&needed| !self.have(needed))
             .map(ToString::to_string)
             .collect();
-        ensure!(
-            missing.is_empty(),
-            "not permitted to load eBPF programs: {} missing; run as root, or grant it",
-            missing.join(", ")
-        );
-        Ok(())
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing = missing.join(", ");
+        Err(Obstacle::new(
+            format!("not permitted to load eBPF programs: {missing} missing"),
+            "run as root, or grant it",
+        ))
     }
 }
 
@@ -91,11 +95,11 @@ impl Capabilities {
 /// What it lacks.
 pub fn check_kernel() -> Result<()> {
     let current = KernelVersion::current().context("asking for the kernel's version")?;
-    ensure!(
-        kernel_is_at_least(5, 8),
-        "this kernel is {current:?}, and BPF ring buffers need Linux 5.8: run on a newer kernel"
-    );
-    Ok(())
+    if kernel_is_at_least(5, 8) {
+        return Ok(());
+    }
+    let found = format!("this kernel is {current:?}, and BPF ring buffers need Linux 5.8");
+    Err(Obstacle::new(found, "run on a newer kernel").into())
 }
 
 /// Whether the running kernel is of this version or a later one; one that cannot be asked is not.
@@ -110,10 +114,13 @@ pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
 /// When it is mounted nowhere that we can see.
 pub fn cgroup2_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
-    find_cgroup2(&mounts).context(
-        "no cgroup2 filesystem is mounted, and the kernel flow source needs one: \
-         mount -t cgroup2 none /sys/fs/cgroup, or use --flow-source tcpinfo",
-    )
+    let missing = || {
+        Obstacle::new(
+            "no cgroup2 filesystem is mounted, and the kernel flow source needs one",
+            "mount -t cgroup2 none /sys/fs/cgroup, or use --flow-source tcpinfo",
+        )
+    };
+    Ok(find_cgroup2(&mounts).ok_or_else(missing)?)
 }
 
 /// The mount point in a line of proc_pid_mounts(5): `none /sys/fs/cgroup cgroup2 rw 0 0`.
@@ -129,7 +136,7 @@ fn find_cgroup2(mounts: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn need(status: &str, more: &[Capability]) -> Result<()> {
+    fn need(status: &str, more: &[Capability]) -> Result<(), Obstacle> {
         Capabilities::parse(status).unwrap().need(more)
     }
 

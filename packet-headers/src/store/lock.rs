@@ -4,7 +4,9 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+
+use crate::obstacle::Obstacle;
 
 /// A directory that no other daemon may use; free again when this is dropped, or when the process
 /// ends in whatever way.
@@ -24,12 +26,7 @@ impl DirectoryLock {
         let file = File::open(directory).with_context(what)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Some(file))),
-            Err(TryLockError::WouldBlock) => bail!(
-                "{} is used by another packet-headers{}: stop it, or give this one another \
-                 --datadir and --partial-dir",
-                directory.display(),
-                holder(&file).map_or_else(String::new, |pid| format!(", pid {pid}"))
-            ),
+            Err(TryLockError::WouldBlock) => Err(taken(directory, &file).into()),
             Err(TryLockError::Error(error)) => {
                 tracing::warn!(
                     "{}: {error}; make sure that no other packet-headers uses it",
@@ -39,6 +36,30 @@ impl DirectoryLock {
             }
         }
     }
+}
+
+/// Says why a directory could not be locked, if it cannot be, without locking it: `None` when it can.
+///
+/// # Errors
+/// When it cannot be opened, or its filesystem cannot lock directories.
+pub(crate) fn obstacle(directory: &Path) -> Result<Option<Obstacle>> {
+    let what = || format!("locking the directory {}", directory.display());
+    let file = File::open(directory).with_context(what)?;
+    // Shared, and given back at once.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(taken(directory, &file))),
+        Err(TryLockError::Error(error)) => Err(error).with_context(what),
+    }
+}
+
+fn taken(directory: &Path, file: &File) -> Obstacle {
+    let directory = directory.display();
+    let pid = holder(file).map_or_else(String::new, |pid| format!(", pid {pid}"));
+    Obstacle::new(
+        format!("{directory} is used by another packet-headers{pid}"),
+        "stop it, or give this one another --datadir and --partial-dir",
+    )
 }
 
 /// The process that holds the lock of a file.

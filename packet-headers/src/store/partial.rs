@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::lock::DirectoryLock;
 use crate::accounts::{AtStep, FileStep};
+use crate::obstacle::Obstacle;
 
 /// The data directory and the directory of this run's partial files, on one filesystem.
 #[derive(Debug, Clone)]
@@ -125,8 +126,7 @@ impl Directories {
     /// Whether this entry of the partial directory is the directory of an earlier run.
     #[must_use]
     pub fn is_earlier_run(&self, entry: &Path) -> bool {
-        let name = entry.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(RUN_PREFIX)) && entry != self.run
+        is_run(entry) && entry != self.run
     }
 
     /// Begins a file of this day with these bytes; `name` gives its name, by a number that is zero
@@ -269,22 +269,32 @@ impl PartialFile {
     }
 }
 
-/// Refuses directories of which one is in the other: who watches the data directory must see whole
-/// files only.
+/// Whether this entry of a directory of partial files is the directory of a run.
+pub(crate) fn is_run(entry: &Path) -> bool {
+    let name = entry.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(RUN_PREFIX))
+}
+
+/// Refuses directories of which one is in the other.
 fn apart(data: &Path, partial: &Path) -> Result<()> {
     let real = |path: &Path| {
         let real = path.canonicalize();
         real.with_context(|| format!("finding {}", path.display()))
     };
-    let (real_data, real_partial) = (real(data)?, real(partial)?);
-    if real_partial.starts_with(&real_data) || real_data.starts_with(&real_partial) {
-        bail!(
-            "--partial-dir {} and --datadir {} must not be within each other",
-            partial.display(),
-            data.display()
-        );
+    Ok(really_apart(&real(data)?, &real(partial)?)?)
+}
+
+/// Refuses real paths of which one is in the other: who watches the data directory must see whole
+/// files only.
+pub(crate) fn really_apart(data: &Path, partial: &Path) -> Result<(), Obstacle> {
+    if !partial.starts_with(data) && !data.starts_with(partial) {
+        return Ok(());
     }
-    Ok(())
+    let (data, partial) = (data.display(), partial.display());
+    Err(Obstacle::new(
+        format!("--partial-dir {partial} and --datadir {data} must not be within each other"),
+        "give one of them another place on the same filesystem",
+    ))
 }
 
 fn make_directory(path: &Path, mode: u32) -> io::Result<()> {

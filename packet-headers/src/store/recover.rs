@@ -12,6 +12,7 @@ use super::layout::{FileName, file_name, parse_any_name};
 use super::partial::{Directories, remove_empty};
 use super::scan::{Verdict, Whole, scan};
 use crate::accounts::{Accounts, FileIssue};
+use crate::rate_limit::RateLimit;
 
 /// Publishes what earlier runs left. Files of this run are not touched, so it can go on beside the
 /// capture.
@@ -22,6 +23,8 @@ pub struct Recovery<'a> {
     pub accounts: &'a Accounts,
     /// Whether to go on; the rest is left to the next start.
     pub go_on: &'a dyn Fn() -> bool,
+    /// Where one file fails, all may.
+    pub(crate) complaints: RateLimit,
 }
 
 /// What became of a partial file.
@@ -104,7 +107,10 @@ impl Recovery<'_> {
             Ok(Outcome::Foreign(why)) => self.foreign(path, why),
             Err(error) => {
                 accounts.file_issues.add(FileIssue::of(&error), 1);
-                tracing::error!("{} of an earlier run stays: {error:#}", path.display());
+                if let Some(more) = self.complaints.pass() {
+                    let path = path.display();
+                    tracing::error!("{path} of an earlier run stays: {error:#}{more}");
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::partial::Directories;
 use super::recover::Recovery;
 use super::retention::{Limits, Retention};
 use crate::accounts::Accounts;
+use crate::rate_limit::RateLimit;
 use crate::threads::{join, spawn};
 
 /// The running thread; it goes on for as long as it has the other end of the channel.
@@ -52,6 +53,7 @@ fn recover(directories: &Directories, accounts: &Accounts, stopped: &Receiver<In
         directories,
         accounts,
         go_on: &|| matches!(stopped.try_recv(), Err(TryRecvError::Empty)),
+        complaints: RateLimit::default(),
     };
     if let Err(error) = recovery.run() {
         tracing::error!("files of earlier runs stay unpublished: {error:#}");

@@ -23,8 +23,8 @@ use crate::flow::uuid::FlowUuid;
 use crate::rate_limit::RateLimit;
 use crate::threads::{join, spawn};
 
-/// How many events a client may be behind. They take 32 MiB, however many clients there are.
-const LOG: usize = 128 * 1024;
+/// How many events a client may be behind. They take 8 MiB, however many clients there are.
+const LOG: usize = 32 * 1024;
 
 /// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
 /// each connection that was open when it connected, and a [`CHUNK`].

@@ -76,7 +76,8 @@ type Stream = Box<dyn AsyncRead + Send + Unpin>;
 const CONNECT: Duration = Duration::from_secs(5);
 
 impl EventSocket {
-    async fn connect(&self) -> io::Result<Stream> {
+    /// Connects, within a few seconds.
+    pub(crate) async fn connect(&self) -> io::Result<Stream> {
         let connecting = async {
             Ok(match self {
                 Self::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,

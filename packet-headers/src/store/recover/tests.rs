@@ -28,6 +28,7 @@ fn recover(directories: &Directories) -> [u64; 4] {
         directories,
         accounts: &accounts,
         go_on: &|| true,
+        complaints: RateLimit::default(),
     };
     recovery.run().unwrap();
     [

@@ -1,0 +1,17 @@
+//! Whether this host's clock is kept right, as the kernel was told.
+#![allow(
+    unsafe_code,
+    reason = "no safe wrapper knows adjtimex(2); the call reads the state and changes nothing"
+)]
+
+use std::mem::MaybeUninit;
+
+/// Whether somebody (an NTP or PTP client) keeps the clock right; `None` when the kernel does not
+/// tell.
+pub(super) fn is_synchronized() -> Option<bool> {
+    // All zero: no mode, so that nothing is set.
+    let mut state = MaybeUninit::<libc::timex>::zeroed();
+    // SAFETY: the pointer is to a live variable of the size that the kernel writes.
+    let state = unsafe { libc::adjtimex(state.as_mut_ptr()) };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}

@@ -1,0 +1,196 @@
+//! The directories of files: whether they are there or can be made, written to, renamed between, and
+//! are free.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Access, AtFlags, CWD, StatxFlags, accessat, statx};
+use rustix::io::Errno;
+
+use super::finding::Group;
+use super::space::{self, Space};
+use crate::config::Files;
+use crate::store::{lock, partial};
+
+pub(super) fn check(files: &Files) -> Group {
+    let mut group = Group::new("files");
+    let data = place(&mut group, "datadir", &files.data);
+    let partial = place(&mut group, "partial-dir", &files.partial);
+    if let (Some(data), Some(partial)) = (&data, &partial) {
+        pair(&mut group, data, partial);
+    }
+    if let Some(data) = &data {
+        match Space::of(&data.there) {
+            Ok(space) => space::judge(&mut group, space, files.retention.disk),
+            Err(error) => group.mention("filesystem", format!("{error:#}")),
+        }
+    }
+    let mut free = true;
+    for (name, place) in [("datadir", &data), ("partial-dir", &partial)] {
+        if let Some(place) = place.as_ref().filter(|place| place.is_made) {
+            free &= locked(&mut group, name, &place.there);
+        }
+    }
+    if let Some(partial) = partial.filter(|partial| free && partial.is_made) {
+        left(&mut group, &partial.there);
+    }
+    group
+}
+
+/// A directory, or where it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// The directory itself, or the nearest one above it that is there.
+    there: PathBuf,
+    /// Whether that is the directory itself.
+    is_made: bool,
+    /// Its real path, also of what is not there yet.
+    real: PathBuf,
+    /// The mount that it is or will be on: renaming stays within one.
+    mount: u64,
+}
+
+impl Place {
+    fn find(path: &Path) -> Result<Self> {
+        let mut there = path;
+        let mut rest: Vec<OsString> = Vec::new();
+        let real = loop {
+            match there.canonicalize() {
+                Ok(real) => break real,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    rest.extend(there.file_name().map(Into::into));
+                    there = there.parent().context("not even the root is there")?;
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("finding {}", there.display()));
+                }
+            }
+        };
+        let mount = statx(CWD, &real, AtFlags::empty(), StatxFlags::MNT_ID)
+            .with_context(|| format!("looking at {}", there.display()))?
+            .stx_mnt_id;
+        Ok(Self {
+            there: there.to_owned(),
+            is_made: rest.is_empty(),
+            real: rest.iter().rev().fold(real, |path, name| path.join(name)),
+            mount,
+        })
+    }
+
+    /// Whether this user may make files in it.
+    fn may_write(&self) -> Result<(), Errno> {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        accessat(CWD, &self.there, access, AtFlags::EACCESS)
+    }
+}
+
+/// Looks at one directory; what follows needs to know where it is.
+fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
+    let elsewhere = format!("give another directory by --{name}");
+    let place = match Place::find(path) {
+        Ok(place) => place,
+        Err(error) => {
+            group.error(name, &error, &elsewhere);
+            return None;
+        }
+    };
+    let (wanted, there) = (path.display(), place.there.display());
+    if !place.there.is_dir() {
+        let found = format!("{there} is there, and is no directory");
+        group.problem(name, found, &format!("remove it, or {elsewhere}"));
+        return None;
+    }
+    match place.may_write() {
+        Ok(()) if place.is_made => group.ok(name, format!("{wanted} is there and can be written")),
+        Ok(()) => group.ok(
+            name,
+            format!("{wanted} is not there yet; {there} can be written"),
+        ),
+        Err(errno) => {
+            let remedy = match errno {
+                Errno::ROFS => format!("remount it: mount -o remount,rw …; or {elsewhere}"),
+                _ => format!("let this user write to it (chown, chmod), or {elsewhere}"),
+            };
+            let why = io::Error::from(errno);
+            group.problem(name, format!("{there} cannot be written: {why}"), &remedy);
+        }
+    }
+    Some(place)
+}
+
+/// Whether files can be moved from one to the other, and nobody takes a partial file for a whole one.
+fn pair(group: &mut Group, data: &Place, partial: &Place) {
+    const NAME: &str = "publishing";
+    if let Err(obstacle) = partial::really_apart(&data.real, &partial.real) {
+        group.obstacle(NAME, obstacle);
+    } else if data.mount == partial.mount {
+        group.ok(NAME, "by rename: both directories are on one filesystem");
+    } else {
+        let (data, partial) = (data.there.display(), partial.there.display());
+        group.problem(
+            NAME,
+            format!("{partial} and {data} are on different filesystems or mounts"),
+            "give a --partial-dir beside the data directory, on the same mount",
+        );
+    }
+}
+
+/// Whether nobody else uses it.
+fn locked(group: &mut Group, name: &str, directory: &Path) -> bool {
+    match lock::obstacle(directory) {
+        Ok(None) => return true,
+        Ok(Some(obstacle)) => group.obstacle(name, obstacle),
+        Err(error) => group.note(
+            name,
+            format!("{error:#}: nothing can keep a second packet-headers away"),
+            "make sure that no other one uses it, or take a filesystem that locks directories",
+        ),
+    }
+    false
+}
+
+/// What an earlier run left among the partial files.
+fn left(group: &mut Group, partial: &Path) {
+    const NAME: &str = "earlier runs";
+    let entries = fs::read_dir(partial).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => {
+            let found = format!("listing {}: {error}", partial.display());
+            return group.note(NAME, found, "let this user read it");
+        }
+    };
+    let paths = entries.iter().map(fs::DirEntry::path);
+    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| partial::is_run(path));
+    if !runs.is_empty() {
+        let files: usize = runs.iter().map(|run| count(run)).sum();
+        group.mention(
+            NAME,
+            format!("left {files} unfinished files; the next start publishes them"),
+        );
+    }
+    if let Some(first) = foreign.first() {
+        let found = format!("{} is not ours and is left alone", first.display());
+        group.note(NAME, found, "remove it when you know what it is");
+    }
+    if entries.is_empty() {
+        group.ok(NAME, "left nothing");
+    }
+}
+
+/// How many files there are below a directory.
+fn count(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => count(&entry.path()),
+            Ok(_) | Err(_) => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests;

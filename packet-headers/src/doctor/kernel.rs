@@ -1,0 +1,194 @@
+//! What the kernel has of what is needed. Where it can be asked it is asked: the programs are shown to
+//! its verifier and taken away again.
+
+use std::fs;
+use std::io;
+
+use anyhow::Error;
+
+use super::finding::Group;
+use crate::config::Config;
+use crate::kernel::requirements::{check_kernel, kernel_is_at_least};
+use crate::kernel::{AttachMethod, Candidate, Programs};
+use crate::run::load_options;
+
+pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
+    let mut group = Group::new("kernel");
+    match check_kernel() {
+        Ok(()) => group.ok("version", version()),
+        Err(error) => group.error("version", &error, "run on a Linux of 5.8 or later"),
+    }
+    let permitted = candidate.is_permitted().is_ok();
+    programs(&mut group, config, candidate, permitted);
+    tcx(&mut group, config, candidate, permitted);
+    if config.source.watches_sockets() && !config.every_netns {
+        netns_cookie(&mut group, kernel_is_at_least(5, 15));
+    }
+    if config.hardware_clock {
+        hardware_clock(&mut group, kernel_is_at_least(5, 16));
+    }
+    let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
+    let there = if btf { "there" } else { "not there" };
+    group.ok(
+        "BTF",
+        format!("{there}, and not needed: the programs read no kernel structures"),
+    );
+    jit(&mut group, fs::read_to_string(JIT).ok().as_deref());
+    group
+}
+
+fn version() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease");
+    let release = release.as_deref().map_or("5.8 or later", str::trim);
+    format!("Linux {release}")
+}
+
+/// Shows the very programs and maps of such a capture to the kernel, and takes them away again.
+fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
+    const NAME: &str = "programs and maps";
+    if !permitted {
+        return group.mention(NAME, "not tried: a capability is missing, see below");
+    }
+    let needed = candidate.method.programs(config.source.watches_sockets());
+    match Programs::load_needed(&load_options(config), needed) {
+        Ok(_dropped) => group.ok(
+            NAME,
+            "the kernel takes them, with these flags; they are gone again",
+        ),
+        Err(error) => group.problem(NAME, format!("{error:#}"), why_refused(&error)),
+    }
+}
+
+fn why_refused(error: &Error) -> &'static str {
+    let is = |kind| {
+        error.chain().any(|cause| {
+            let cause = cause.downcast_ref::<io::Error>();
+            cause.is_some_and(|cause| cause.kind() == kind)
+        })
+    };
+    if is(io::ErrorKind::PermissionDenied) {
+        "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
+         5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
+    } else if is(io::ErrorKind::OutOfMemory) {
+        "give it more memory, or less to do: --ring-size, --shards, --maxflows"
+    } else {
+        "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \
+         a bug: report it with this line"
+    }
+}
+
+fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
+    const NAME: &str = "TCX links";
+    let method = candidate.method;
+    if !permitted {
+        group.mention(
+            NAME,
+            "cannot be asked for: a capability is missing, see below",
+        );
+    } else if let Err(obstacle) = candidate.is_supported() {
+        group.obstacle(NAME, obstacle);
+    } else if method == AttachMethod::Tcx {
+        group.ok(NAME, "there; they end with the daemon, however it ends");
+    } else if config.attach.is_some() {
+        group.ok(NAME, format!("not asked for: attached as {method}"));
+    } else {
+        group.mention(
+            NAME,
+            format!("not there (Linux 6.6 has them): {method} instead"),
+        );
+    }
+}
+
+fn netns_cookie(group: &mut Group, known: bool) {
+    const NAME: &str = "network namespaces";
+    if known {
+        group.ok(
+            NAME,
+            "told apart: connections of the daemon's own are named",
+        );
+    } else {
+        group.note(
+            NAME,
+            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
+             connections of every namespace on this host are named",
+            "say so with --netns all, or run on a newer kernel",
+        );
+    }
+}
+
+fn hardware_clock(group: &mut Group, shown: bool) {
+    const NAME: &str = "hardware timestamps";
+    if shown {
+        group.ok(NAME, "shown to programs, for packets that the NIC stamps");
+    } else {
+        group.note(
+            NAME,
+            "not shown to programs (Linux 5.16 does): packets have the kernel's times",
+            "leave --timestamp hardware out, or run on a newer kernel",
+        );
+    }
+}
+
+const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
+
+/// By the content of [`JIT`], which only the first network namespace has.
+fn jit(group: &mut Group, setting: Option<&str>) {
+    const NAME: &str = "JIT compiler";
+    match setting.map(str::trim) {
+        Some("0") => group.note(
+            NAME,
+            "off: every packet is interpreted, which costs several times as much",
+            "sysctl -w net.core.bpf_jit_enable=1",
+        ),
+        Some(_) => group.ok(NAME, "on"),
+        None => group.note(
+            NAME,
+            "not to be seen from this network namespace",
+            "look on the host: sysctl net.core.bpf_jit_enable should be 1",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn an_interpreter_is_noted_with_the_setting() {
+        for (setting, state) in [
+            (Some("1\n"), State::Ok),
+            (Some("2\n"), State::Ok),
+            (Some("0\n"), State::Note),
+            (None, State::Note),
+        ] {
+            let mut group = Group::new("kernel");
+            jit(&mut group, setting);
+            let jit = group.the("JIT compiler");
+            assert_eq!(jit.state, state, "{setting:?}");
+            let remedy = jit.remedy.as_deref().unwrap_or_default();
+            assert_eq!(remedy.contains("bpf_jit_enable"), state == State::Note);
+        }
+    }
+
+    #[test]
+    fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
+        let mut group = Group::new("kernel");
+        netns_cookie(&mut group, false);
+        hardware_clock(&mut group, false);
+        let netns = group.the("network namespaces");
+        assert_eq!(netns.state, State::Note);
+        assert!(netns.found.contains("every namespace"), "{netns:?}");
+        let clock = group.the("hardware timestamps");
+        assert_eq!(clock.state, State::Note);
+        assert!(clock.found.contains("kernel's times"), "{clock:?}");
+    }
+
+    #[test]
+    fn a_refusal_says_what_can_be_done_about_its_kind() {
+        let refused = |kind| Error::from(io::Error::from(kind)).context("loading");
+        assert!(why_refused(&refused(io::ErrorKind::PermissionDenied)).contains("seccomp"));
+        assert!(why_refused(&refused(io::ErrorKind::OutOfMemory)).contains("--ring-size"));
+        assert!(why_refused(&refused(io::ErrorKind::InvalidInput)).contains("bug"));
+    }
+}

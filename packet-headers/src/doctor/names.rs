@@ -1,0 +1,191 @@
+//! Who names connections: the kernel's sockets, tcp-info, and the files that say what names begin
+//! with.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use anyhow::Error;
+
+use super::finding::Group;
+use crate::config::{Config, FlowSource};
+use crate::events::tcpinfo::EventSocket;
+use crate::kernel::requirements::cgroup2_root;
+
+/// A file that a flag names, and what came of reading it.
+#[derive(Debug)]
+pub(crate) struct NamedFile {
+    /// The flag.
+    pub(crate) flag: &'static str,
+    /// The file, or what is there without one.
+    pub(crate) what: String,
+    /// Why it cannot be used.
+    pub(crate) bad: Option<Error>,
+}
+
+pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
+    let mut group = Group::new("names");
+    for NamedFile { flag, what, bad } in named {
+        let name = flag.trim_start_matches('-');
+        match bad {
+            None => group.ok(name, what),
+            Some(error) => group.error(name, &error, &format!("give another {flag}")),
+        }
+    }
+    if config.source.watches_sockets() {
+        match cgroup2_root() {
+            Ok(path) => cgroup2(&mut group, &path, is_root(&path)),
+            Err(error) => group.error("cgroup2", &error, "mount it"),
+        }
+    }
+    group
+}
+
+/// Whether a cgroup is the root of the hierarchy, also of what this process does not see: only the
+/// others have this file (cgroups(7)).
+fn is_root(cgroup: &Path) -> io::Result<bool> {
+    Ok(!cgroup.join("cgroup.events").try_exists()?)
+}
+
+fn cgroup2(group: &mut Group, path: &Path, is_root: io::Result<bool>) {
+    const NAME: &str = "cgroup2";
+    let at = path.display();
+    match is_root {
+        Ok(true) => group.ok(NAME, format!("its root is at {at}")),
+        Ok(false) => group.problem(
+            NAME,
+            format!(
+                "{at} is a part of the hierarchy: connections of processes outside of it get no \
+                 name and no file"
+            ),
+            "mount the host's /sys/fs/cgroup into the container, or start it with the host's \
+             cgroup namespace",
+        ),
+        Err(error) => group.problem(
+            NAME,
+            format!("{at}: {error}"),
+            "give this user the permission to look into it",
+        ),
+    }
+}
+
+/// Knocks at tcp-info's event socket, when there is to be one.
+pub(super) async fn tcpinfo(group: &mut Group, source: &FlowSource) {
+    const NAME: &str = "tcpinfo.eventsocket";
+    let socket = match source {
+        FlowSource::Kernel(_) => return,
+        FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _) => socket,
+    };
+    match socket.connect().await {
+        Ok(_closed) => group.ok(NAME, format!("{socket} answers{}", rights(socket))),
+        Err(error) => group.problem(
+            NAME,
+            format!("{socket}: {error}{}", rights(socket)),
+            knock(&error),
+        ),
+    }
+}
+
+fn knock(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "run as a user that may write to it, or give this one the permission"
+    } else {
+        "start tcp-info (packet-headers waits for it meanwhile, and names nothing), or give the \
+         path of its --tcpinfo.eventsocket"
+    }
+}
+
+/// Whose a Unix socket is, and who may use it.
+fn rights(socket: &EventSocket) -> String {
+    let EventSocket::Unix(path) = socket else {
+        return String::new();
+    };
+    fs::metadata(path).map_or_else(
+        |_| String::new(),
+        |file| {
+            let kind = if file.file_type().is_socket() {
+                ""
+            } else {
+                ", which is no socket"
+            };
+            let (mode, uid, gid) = (file.mode() & 0o7777, file.uid(), file.gid());
+            format!("{kind} (mode {mode:04o}, of user {uid} and group {gid})")
+        },
+    )
+}
+
+impl NamedFile {
+    /// What a flag's file gave.
+    pub(crate) fn new<T>(
+        flag: &'static str,
+        path: &Path,
+        read: Result<T, Error>,
+    ) -> (Self, Option<T>) {
+        let what = path.display().to_string();
+        let (value, bad) = match read {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(error)),
+        };
+        (Self { flag, what, bad }, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    fn judged(is_root: io::Result<bool>) -> super::super::finding::Finding {
+        let mut group = Group::new("names");
+        cgroup2(&mut group, Path::new("/sys/fs/cgroup"), is_root);
+        group.the("cgroup2").clone()
+    }
+
+    #[test]
+    fn a_part_of_the_hierarchy_is_a_problem() {
+        assert_eq!(judged(Ok(true)).state, State::Ok);
+        let part = judged(Ok(false));
+        assert_eq!(part.state, State::Problem);
+        assert!(part.found.contains("outside of it get no name"), "{part:?}");
+        assert!(part.remedy.unwrap().contains("host's"));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(judged(Err(denied)).state, State::Problem);
+    }
+
+    #[test]
+    fn the_root_lacks_a_file_that_all_others_have() {
+        let cgroup = tempfile::tempdir().unwrap();
+        assert!(is_root(cgroup.path()).unwrap());
+        fs::write(cgroup.path().join("cgroup.events"), "populated 1").unwrap();
+        assert!(!is_root(cgroup.path()).unwrap());
+    }
+
+    #[test]
+    fn a_named_file_is_said_good_or_bad() {
+        let good = NamedFile::new("--uuid-prefix-file", Path::new("/p"), Ok(1)).0;
+        let bad = Err::<(), _>(anyhow::anyhow!("no such file"));
+        let (bad, nothing) = NamedFile::new("--anonymize.key-file", Path::new("/k"), bad);
+        assert_eq!(nothing, None);
+        let config = crate::doctor::tests::config(&["--tcpinfo.eventsocket=/run/none"]);
+        let group = check(&config, vec![good, bad]);
+        assert_eq!(group.the("uuid-prefix-file").state, State::Ok);
+        let bad = group.the("anonymize.key-file");
+        assert_eq!(bad.state, State::Problem);
+        assert_eq!(
+            bad.remedy.as_deref(),
+            Some("give another --anonymize.key-file")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_serves_is_a_problem() {
+        let config = crate::doctor::tests::config(&["--tcpinfo.eventsocket=/nowhere/tcpevents"]);
+        let mut group = Group::new("names");
+        tcpinfo(&mut group, &config.source).await;
+        let socket = group.the("tcpinfo.eventsocket");
+        assert_eq!(socket.state, State::Problem);
+        assert!(socket.found.contains("/nowhere/tcpevents"), "{socket:?}");
+        assert!(socket.remedy.as_ref().unwrap().contains("start tcp-info"));
+    }
+}

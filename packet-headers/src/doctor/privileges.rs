@@ -1,0 +1,107 @@
+//! What this process is permitted to do.
+
+use std::fs;
+
+use bytesize::ByteSize;
+use rustix::process::{Resource, getrlimit};
+
+use super::finding::Group;
+use crate::config::{Config, Sizes};
+use crate::kernel::Candidate;
+use crate::kernel::requirements::kernel_is_at_least;
+
+pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
+    let mut group = Group::new("privileges");
+    match candidate.is_permitted() {
+        Ok(()) => {
+            let needs: Vec<_> = candidate.needs().iter().map(ToString::to_string).collect();
+            let (needs, method) = (needs.join(", "), candidate.method);
+            group.ok("capabilities", format!("{needs}, for {method}"));
+        }
+        Err(obstacle) => group.obstacle("capabilities", obstacle),
+    }
+    let limit = getrlimit(Resource::Memlock).current;
+    let by_cgroup = kernel_is_at_least(5, 11);
+    locked_memory(&mut group, by_cgroup, limit, needed_memory(config.sizes));
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    seccomp(&mut group, &status);
+    group
+}
+
+/// What the maps take beside the rings, in bytes: tables of connections.
+const TABLES: u64 = 64 << 20;
+
+fn needed_memory(sizes: Sizes) -> u64 {
+    let ring = u64::from(sizes.ring);
+    u64::from(sizes.shards) * (ring + ring / 4) + TABLES
+}
+
+/// Before 5.11 the kernel counted maps as locked memory; since then the memory cgroup counts them.
+fn locked_memory(group: &mut Group, by_cgroup: bool, limit: Option<u64>, needed: u64) {
+    const NAME: &str = "locked memory";
+    match limit {
+        _ if by_cgroup => group.ok(NAME, "no limit matters since Linux 5.11"),
+        Some(limit) if limit < needed => group.problem(
+            NAME,
+            format!(
+                "the limit is {}, and the maps take about {}",
+                ByteSize(limit),
+                ByteSize(needed)
+            ),
+            "ulimit -l unlimited, or LimitMEMLOCK=infinity in the systemd unit",
+        ),
+        _ => group.ok(NAME, "the limit is high enough"),
+    }
+}
+
+/// By /proc/PID/status: 0 is none, 1 strict, 2 a filter.
+fn seccomp(group: &mut Group, status: &str) {
+    const NAME: &str = "seccomp";
+    let mode = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"))
+        .map(str::trim);
+    match mode {
+        Some("0") => group.ok(NAME, "no filter"),
+        Some("2") => group.mention(
+            NAME,
+            "system calls are filtered; whether bpf(2) is let through, the programs above show",
+        ),
+        _ => group.mention(NAME, "the kernel does not tell"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn locked_memory_is_a_problem_of_old_kernels_only() {
+        let judged = |by_cgroup, limit| {
+            let mut group = Group::new("privileges");
+            locked_memory(&mut group, by_cgroup, limit, 80 << 20);
+            group.the("locked memory").clone()
+        };
+        assert_eq!(judged(true, Some(65536)).state, State::Ok);
+        assert_eq!(judged(false, None).state, State::Ok);
+        assert_eq!(judged(false, Some(1 << 30)).state, State::Ok);
+        let low = judged(false, Some(65536));
+        assert_eq!(low.state, State::Problem);
+        assert!(low.found.contains("64.0 KiB") && low.found.contains("80.0 MiB"));
+        assert!(low.remedy.unwrap().contains("LimitMEMLOCK=infinity"));
+    }
+
+    #[test]
+    fn a_seccomp_filter_is_mentioned() {
+        for (status, state) in [
+            ("Name:\tx\nSeccomp:\t0\nSeccomp_filters:\t0\n", State::Ok),
+            ("Seccomp:\t2\nSeccomp_filters:\t1\n", State::Note),
+            ("", State::Note),
+        ] {
+            let mut group = Group::new("privileges");
+            seccomp(&mut group, status);
+            assert_eq!(group.the("seccomp").state, state, "{status}");
+        }
+    }
+}

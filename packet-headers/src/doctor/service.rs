@@ -1,0 +1,114 @@
+//! What others will ask of the daemon: whether its addresses can be had.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::finding::Group;
+use crate::config::Service;
+use crate::http::{ListenAddress, Listener};
+
+pub(super) async fn check(service: &Service) -> Group {
+    let mut group = Group::new("service");
+    match &service.http {
+        None => group.ok(HTTP, "nothing is served over HTTP"),
+        Some(address) => http(&mut group, address).await,
+    }
+    if let Some(path) = &service.events {
+        events(&mut group, path);
+    }
+    group
+}
+
+const HTTP: &str = "HTTP";
+
+/// Takes the address and gives it back.
+async fn http(group: &mut Group, address: &ListenAddress) {
+    match Listener::bind(address).await {
+        Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
+        Err(error) => group.problem(
+            HTTP,
+            format!("{address}: {}", error.root_cause()),
+            "give another --prometheusx.listen-address, or an empty one to serve nothing",
+        ),
+    }
+}
+
+/// Whether a socket can be made at a path.
+fn events(group: &mut Group, path: &Path) {
+    const NAME: &str = "eventsocket.listen";
+    let at = path.display();
+    let remedy = "give another --eventsocket.listen";
+    if let Err(error) = SocketAddr::from_pathname(path) {
+        return group.problem(NAME, format!("{at}: {error}"), remedy);
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or_else(|| Path::new("."));
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    if let Err(errno) = accessat(CWD, above, access, AtFlags::EACCESS) {
+        let found = format!("{}: {}", above.display(), io::Error::from(errno));
+        let remedy = format!("make the directory and let this user write to it, or {remedy}");
+        return group.problem(NAME, found, &remedy);
+    }
+    match path.symlink_metadata() {
+        Err(_nothing_there) => group.ok(NAME, format!("{at} can be made")),
+        Ok(file) if !file.file_type().is_socket() => {
+            let found = format!("{at} is there, and is no socket");
+            group.problem(NAME, found, &format!("remove it, or {remedy}"));
+        }
+        Ok(_) if UnixStream::connect(path).is_ok() => {
+            group.problem(NAME, format!("{at} is served by another program"), remedy);
+        }
+        Ok(_) => group.ok(NAME, format!("{at} is left of a program that ended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixListener;
+
+    use super::super::finding::State;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_in_use_is_a_problem() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let mut taken = Group::new("service");
+        http(&mut taken, &address).await;
+        drop(listener);
+        let mut free = Group::new("service");
+        http(&mut free, &address).await;
+        assert_eq!(taken.the(HTTP).state, State::Problem);
+        assert!(taken.the(HTTP).found.contains("in use"), "{taken:?}");
+        assert_eq!(free.the(HTTP).state, State::Ok);
+    }
+
+    #[test]
+    fn a_place_for_a_socket_is_free_or_left_over_or_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let judged = |path: &Path| {
+            let mut group = Group::new("service");
+            events(&mut group, path);
+            group.the("eventsocket.listen").state
+        };
+        let path = home.path().join("events.sock");
+        assert_eq!(judged(&path), State::Ok);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(judged(&path), State::Problem);
+        drop(listener);
+        assert_eq!(judged(&path), State::Ok);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert_eq!(judged(&path), State::Problem);
+        assert_eq!(
+            judged(&home.path().join("none/events.sock")),
+            State::Problem
+        );
+        assert_eq!(judged(Path::new(&"x".repeat(200))), State::Problem);
+    }
+}

@@ -1,0 +1,319 @@
+//! The daemon's figures as lines of text: the head of the live view, and all of `--once`.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytesize::ByteSize;
+
+use super::model::{Model, Order, Row};
+
+/// How the daemon's own metrics begin.
+macro_rules! ours {
+    ($name:literal) => {
+        concat!("packet_headers_", $name)
+    };
+}
+
+/// How wide the titles of lines are.
+const TITLES: usize = 10;
+
+/// The lines, each beginning with its title.
+pub(super) fn lines(model: &Model) -> Vec<String> {
+    let mut lines = vec![head(model)];
+    let mut line = |title: &str, values: String| {
+        if !values.is_empty() {
+            lines.push(format!("{title:<TITLES$} {values}"));
+        }
+    };
+    line("not ready", not_ready(model));
+    line("packets", packets(model));
+    line(
+        "discarded",
+        reasons(model, ours!("packets_discarded_total")),
+    );
+    line("rings", rings(model));
+    line("memory", memory(model));
+    line("flows", flows(model));
+    line("files", files(model));
+    line("errors", reasons(model, ours!("file_errors_total")));
+    line("events", reasons(model, ours!("event_issues_total")));
+    lines
+}
+
+/// Which daemon it is, how long it has run, and what it listens to.
+fn head(model: &Model) -> String {
+    let version = labels(model, ours!("build_info"), "version").join(", ");
+    let mut head = format!("packet-headers {version} at {}", model.address);
+    if let Some(up) = uptime(model, SystemTime::now()) {
+        let up = humantime::format_duration(up).to_string();
+        head.push_str(&format!(", up {up}"));
+    }
+    let ready = model.last.as_ref().is_some_and(|last| last.ready.is_ok());
+    head.push_str(if ready { ", ready" } else { ", not ready" });
+    let sources = labels(model, ours!("event_source_up"), "source");
+    if !sources.is_empty() {
+        head.push_str(&format!(", names by {}", sources.join(" and ")));
+    }
+    let interfaces = labels(model, ours!("interface_attached"), "interface");
+    if interfaces.is_empty() {
+        head.push_str(", no interface");
+    } else {
+        head.push_str(&format!(", on {}", interfaces.join(", ")));
+    }
+    head
+}
+
+fn not_ready(model: &Model) -> String {
+    let last = model.last.as_ref();
+    let why = last.and_then(|last| last.ready.as_ref().err());
+    why.map_or_else(String::new, |why| why.join("; "))
+}
+
+/// The values of a label for which a gauge is not zero.
+fn labels(model: &Model, name: &str, label: &str) -> Vec<String> {
+    let Some(last) = &model.last else {
+        return Vec::new();
+    };
+    let on = last.samples.by(name, label).filter(|(_, on)| *on > 0.0);
+    on.map(|(label, _)| label.to_owned()).collect()
+}
+
+fn uptime(model: &Model, now: SystemTime) -> Option<Duration> {
+    let start = model.count("process_start_time_seconds");
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    let up = (start > 0.0).then(|| Duration::try_from_secs_f64(now - start).ok())??;
+    Some(Duration::from_secs(up.as_secs()))
+}
+
+fn packets(model: &Model) -> String {
+    let mut line = String::new();
+    for (what, name) in [
+        ("seen", ours!("packets_seen_total")),
+        ("written", ours!("packets_written_total")),
+        ("discarded", ours!("packets_discarded_total")),
+    ] {
+        let rate = per_second(model.rate(name), |rate| format!("{rate:.0}"));
+        line.push_str(&format!("{what} {}{rate}  ", model.count(name)));
+    }
+    line + &format!("held {}", model.count(ours!("packets_held")))
+}
+
+/// A counter by its reasons, those that happened.
+fn reasons(model: &Model, name: &str) -> String {
+    let Some(last) = &model.last else {
+        return String::new();
+    };
+    let counted = last
+        .samples
+        .by(name, "reason")
+        .filter(|(_, count)| *count > 0.0);
+    let words: Vec<_> = counted
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    words.join("  ")
+}
+
+/// How full the rings are, of all shards together.
+fn rings(model: &Model) -> String {
+    let Some(last) = &model.last else {
+        return String::new();
+    };
+    let ring = |ring| {
+        let fill = last.samples.sum_of(ours!("ring_fill_bytes"), "ring", ring);
+        let size = last.samples.sum_of(ours!("ring_size_bytes"), "ring", ring);
+        (size > 0.0).then(|| format!("{ring} {:.0} % of {}", 100.0 * fill / size, bytes(size)))
+    };
+    let rings: Vec<_> = ["admitted", "candidate"]
+        .into_iter()
+        .filter_map(ring)
+        .collect();
+    rings.join("  ")
+}
+
+fn memory(model: &Model) -> String {
+    let of = |what, name: &str, limit: &str| {
+        let (used, limit) = (bytes(model.count(name)), bytes(model.count(limit)));
+        format!("{what} {used} of {limit}")
+    };
+    let flows = of(
+        "flows",
+        ours!("flow_memory_bytes"),
+        ours!("flow_memory_limit_bytes"),
+    );
+    let backlog = of(
+        "backlog",
+        ours!("writer_backlog_bytes"),
+        ours!("writer_backlog_limit_bytes"),
+    );
+    let process = bytes(model.count("process_resident_memory_bytes"));
+    format!("{flows}  {backlog}  process {process}")
+}
+
+fn flows(model: &Model) -> String {
+    let mut line = String::new();
+    if let Some(last) = &model.last {
+        for (state, count) in last.samples.by(ours!("flows"), "state") {
+            line.push_str(&format!("{state} {count}  "));
+        }
+    }
+    for (what, name) in [
+        ("opened", ours!("flows_opened_total")),
+        ("closed", ours!("flows_closed_total")),
+        ("failed", ours!("flows_failed_total")),
+    ] {
+        line.push_str(&format!("{what} {}  ", model.count(name)));
+    }
+    line.trim_end().to_owned()
+}
+
+fn files(model: &Model) -> String {
+    let published = ours!("files_published_total");
+    let written = ours!("file_bytes_total");
+    format!(
+        "published {}{}  bytes {}{}  recovered {}  expired {}",
+        model.count(published),
+        per_second(model.rate(published), |rate| format!("{rate:.1}")),
+        model.count(written),
+        per_second(model.rate(written), bytes),
+        model.count(ours!("files_recovered_total")),
+        model.count(ours!("files_expired_total")),
+    )
+}
+
+fn per_second(rate: Option<f64>, written: impl Fn(f64) -> String) -> String {
+    rate.map_or_else(String::new, |rate| format!(" ({}/s)", written(rate)))
+}
+
+/// Bytes as people write them.
+pub(super) fn bytes(bytes: f64) -> String {
+    // Negative and endless values become the ends of the range.
+    ByteSize(bytes as u64).to_string()
+}
+
+/// The columns of flows.
+pub(super) const COLUMNS: [&str; 8] = [
+    "local",
+    "remote",
+    "state",
+    "packets",
+    "packets/s",
+    "bytes/s",
+    "idle",
+    "uuid",
+];
+
+/// One flow's columns.
+pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
+    let flow = row.flow;
+    [
+        flow.local.clone(),
+        flow.remote.clone(),
+        flow.state.clone(),
+        flow.packets.to_string(),
+        format!("{:.0}", row.packets),
+        bytes(row.bytes),
+        format!("{:.1} s", flow.idle_seconds),
+        flow.uuid
+            .clone()
+            .unwrap_or_else(|| "no name yet".to_owned()),
+    ]
+}
+
+/// Everything as text, flows by how long they were idle.
+pub(super) struct Text<'a>(pub(super) &'a Model);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(model) = self;
+        for line in lines(model) {
+            writeln!(out, "{line}")?;
+        }
+        out.write_char('\n')?;
+        match model.last.as_ref().map(|last| &last.flows) {
+            Some(Err(why)) => return write!(out, "flows are not told: {why}"),
+            Some(Ok(flows)) => write!(out, "{} flows", flows.total)?,
+            None => return write!(out, "nothing is known"),
+        }
+        for row in model.rows(Order::Idle, "") {
+            let [local, remote, state, packets, _, _, idle, uuid] = columns(&row);
+            write!(
+                out,
+                "\n{local:<24} {remote:<24} {state:<9} {packets:>8} packets  idle {idle:>7}  {uuid}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::model::tests::snapshot;
+    use super::*;
+
+    fn model(flows: &[(&str, u64, f64)]) -> Model {
+        let mut model = Model::new("http://localhost:9990");
+        model.take(Ok(snapshot(Instant::now(), 0, 100, flows)));
+        model
+    }
+
+    #[test]
+    fn one_answer_is_told_in_totals() {
+        let text = Text(&model(&[("10.98.0.2:50000", 12, 0.25)])).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("packet-headers 0.1.0 at http://localhost:9990"));
+        assert!(
+            lines[0].ends_with("ready, names by kernel, on wan0"),
+            "{text}"
+        );
+        assert_eq!(
+            lines[1],
+            "packets    seen 100  written 0  discarded 2  held 0"
+        );
+        assert_eq!(lines[2], "discarded  not_ip 2");
+        assert_eq!(lines[3], "rings      admitted 25 % of 16.0 MiB");
+        assert!(text.contains("1 flows\n10.98.0.1:443 "), "{text}");
+        assert!(text.contains("10.98.0.2:50000"), "{text}");
+        assert!(!text.contains("/s"), "a rate of one answer: {text}");
+    }
+
+    #[test]
+    fn two_answers_have_rates() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        model.take(Ok(snapshot(start, 0, 100, &[])));
+        model.take(Ok(snapshot(start, 2, 300, &[])));
+        let all = lines(&model).join("\n");
+        assert!(all.contains("seen 300 (100/s)"), "{all}");
+        assert!(all.contains("discarded 2 (0/s)"), "{all}");
+    }
+
+    #[test]
+    fn flows_that_are_not_told_are_said_with_why() {
+        let mut refused = snapshot(Instant::now(), 0, 100, &[]);
+        refused.flows = Err("403 Forbidden: ask from this host".to_owned());
+        refused.ready = Err(vec!["no interface is attached".to_owned()]);
+        let mut model = Model::new("x");
+        model.take(Ok(refused));
+        let text = Text(&model).to_string();
+        assert!(text.ends_with("flows are not told: 403 Forbidden: ask from this host"));
+        assert!(
+            text.contains("not ready  no interface is attached"),
+            "{text}"
+        );
+        assert!(text.contains("seen 100"), "{text}");
+    }
+
+    #[test]
+    fn a_time_since_the_start_is_in_whole_seconds() {
+        let page = "process_start_time_seconds 1000.5";
+        let mut model = model(&[]);
+        if let Some(last) = &mut model.last {
+            last.samples = super::super::exposition::Samples::parse(page).unwrap();
+        }
+        let now = UNIX_EPOCH + Duration::from_millis(1_064_700);
+        assert_eq!(uptime(&model, now), Some(Duration::from_secs(64)));
+        // A clock that was set back.
+        assert_eq!(uptime(&model, UNIX_EPOCH), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! What is known of the daemon: its last answer and the one before, and what has become of both.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::exposition::Samples;
+use super::flows::{Flow, Flows};
+
+/// What came of asking.
+pub(super) type Answer = Result<Snapshot>;
+
+/// What a daemon said at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub(super) at: Instant,
+    pub(super) samples: Samples,
+    /// Whether it is ready, or why it is not.
+    pub(super) ready: Result<(), Vec<String>>,
+    /// Or why it does not tell.
+    pub(super) flows: Result<Flows, String>,
+}
+
+/// What is known.
+#[derive(Debug)]
+pub(super) struct Model {
+    /// Where it is asked.
+    pub(super) address: String,
+    pub(super) last: Option<Snapshot>,
+    before: Option<Snapshot>,
+    /// Why there is nothing newer.
+    pub(super) trouble: Option<String>,
+}
+
+/// By what flows are sorted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Packets a second.
+    #[default]
+    Packets,
+    /// Bytes a second.
+    Bytes,
+    /// Seconds without a packet, the fewest first.
+    Idle,
+}
+
+/// A flow, and how fast it is: packets and bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) packets: f64,
+    pub(super) bytes: f64,
+}
+
+impl Model {
+    pub(super) fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            last: None,
+            before: None,
+            trouble: None,
+        }
+    }
+
+    /// Takes an answer over. One that did not come leaves what was known.
+    pub(super) fn take(&mut self, answer: Answer) {
+        match answer {
+            Ok(snapshot) => {
+                self.before = self.last.replace(snapshot);
+                self.trouble = None;
+            }
+            Err(error) => self.trouble = Some(format!("{error:#}")),
+        }
+    }
+
+    /// A counter's value; zero when there is none.
+    pub(super) fn count(&self, name: &str) -> f64 {
+        let last = self.last.as_ref();
+        last.and_then(|last| last.samples.sum(name)).unwrap_or(0.0)
+    }
+
+    /// By how much a second a counter grew between the last two answers. One that is less than it was
+    /// began again from zero: the daemon was restarted.
+    pub(super) fn rate(&self, name: &str) -> Option<f64> {
+        let (before, last) = (self.before.as_ref()?, self.last.as_ref()?);
+        let (then, now) = (before.samples.sum(name)?, last.samples.sum(name)?);
+        Some(grown(then, now) / self.seconds()?)
+    }
+
+    /// Between the last two answers.
+    fn seconds(&self) -> Option<f64> {
+        let (before, last) = (self.before.as_ref()?, self.last.as_ref()?);
+        let seconds = last.at.duration_since(before.at).as_secs_f64();
+        (seconds > 0.0).then_some(seconds)
+    }
+
+    /// The flows that the filter's text is in, in order.
+    pub(super) fn rows(&self, order: Order, filter: &str) -> Vec<Row<'_>> {
+        let known: HashMap<_, _> = told(self.before.as_ref())
+            .iter()
+            .map(|flow| (flow.key(), flow))
+            .collect();
+        let seconds = self.seconds();
+        let row = |flow| {
+            let rate = |of: fn(&Flow) -> u64| {
+                let then = known.get(&Flow::key(flow)).map_or(0, |flow| of(flow));
+                seconds.map_or(0.0, |seconds| grown(then as f64, of(flow) as f64) / seconds)
+            };
+            Row {
+                flow,
+                packets: rate(|flow| flow.packets),
+                bytes: rate(|flow| flow.bytes),
+            }
+        };
+        let matching = told(self.last.as_ref()).iter();
+        let mut rows: Vec<_> = matching
+            .filter(|flow| flow.matches(filter))
+            .map(row)
+            .collect();
+        rows.sort_by(|a, b| order.compare(a, b));
+        rows
+    }
+}
+
+impl Order {
+    fn compare(self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
+        let idle = a.flow.idle_seconds.total_cmp(&b.flow.idle_seconds);
+        match self {
+            Self::Packets => b.packets.total_cmp(&a.packets).then(idle),
+            Self::Bytes => b.bytes.total_cmp(&a.bytes).then(idle),
+            Self::Idle => idle,
+        }
+    }
+}
+
+/// The flows of an answer, if it told any.
+fn told(answer: Option<&Snapshot>) -> &[Flow] {
+    let flows = answer.and_then(|answer| answer.flows.as_ref().ok());
+    flows.map_or(&[], |flows| &flows.flows)
+}
+
+/// By how much a counter grew; one that is less than it was began again from zero.
+fn grown(then: f64, now: f64) -> f64 {
+    if now < then { now } else { now - then }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+
+    use super::*;
+
+    /// What a daemon says `seconds` after `start`: packets seen, and flows by remote end, packets and
+    /// idle seconds.
+    pub(in super::super) fn snapshot(
+        start: Instant,
+        seconds: u64,
+        seen: u64,
+        flows: &[(&str, u64, f64)],
+    ) -> Snapshot {
+        let page = format!(
+            "packet_headers_build_info{{version=\"0.1.0\"}} 1\n\
+             packet_headers_packets_seen_total {seen}\n\
+             packet_headers_packets_discarded_total{{reason=\"not_ip\"}} 2\n\
+             packet_headers_event_source_up{{source=\"kernel\"}} 1\n\
+             packet_headers_interface_attached{{interface=\"wan0\",method=\"tcx\"}} 1\n\
+             packet_headers_ring_fill_bytes{{shard=\"0\",ring=\"admitted\"}} 4194304\n\
+             packet_headers_ring_size_bytes{{shard=\"0\",ring=\"admitted\"}} 16777216\n"
+        );
+        let flows = flows.iter().map(|&(remote, packets, idle_seconds)| Flow {
+            uuid: Some(format!("lab_1_{remote}")),
+            local: "10.98.0.1:443".to_owned(),
+            remote: remote.to_owned(),
+            state: "capturing".to_owned(),
+            packets,
+            bytes: packets * 100,
+            idle_seconds,
+        });
+        let flows: Vec<_> = flows.collect();
+        Snapshot {
+            at: start + Duration::from_secs(seconds),
+            samples: Samples::parse(&page).unwrap(),
+            ready: Ok(()),
+            flows: Ok(Flows {
+                total: flows.len() as u64,
+                flows,
+            }),
+        }
+    }
+
+    const SEEN: &str = "packet_headers_packets_seen_total";
+
+    #[test]
+    fn a_rate_is_what_was_between_two_answers() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        model.take(Ok(snapshot(start, 0, 100, &[])));
+        assert_eq!((model.count(SEEN), model.rate(SEEN)), (100.0, None));
+        model.take(Ok(snapshot(start, 2, 300, &[])));
+        assert_eq!((model.count(SEEN), model.rate(SEEN)), (300.0, Some(100.0)));
+        assert_eq!(model.rate("packet_headers_unknown_total"), None);
+    }
+
+    #[test]
+    fn a_daemon_that_was_restarted_counts_from_zero() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        model.take(Ok(snapshot(start, 0, 5000, &[("a", 900, 0.0)])));
+        model.take(Ok(snapshot(start, 1, 20, &[("a", 10, 0.0)])));
+        assert_eq!(model.rate(SEEN), Some(20.0));
+        assert_eq!(model.rows(Order::Packets, "")[0].packets, 10.0);
+    }
+
+    #[test]
+    fn a_daemon_that_is_away_is_said_and_what_was_known_stays() {
+        let mut model = Model::new("x");
+        model.take(Ok(snapshot(Instant::now(), 0, 100, &[])));
+        model.take(Err(anyhow!("connection refused")));
+        assert_eq!(model.trouble.as_deref(), Some("connection refused"));
+        assert_eq!(model.count(SEEN), 100.0);
+        model.take(Ok(snapshot(Instant::now(), 1, 101, &[])));
+        assert_eq!(model.trouble, None);
+    }
+
+    #[test]
+    fn flows_are_sorted_by_what_is_asked_and_filtered() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        let before = [("a", 100, 0.5), ("b", 10, 3.0)];
+        let after = [("a", 110, 0.1), ("b", 60, 2.0), ("c", 5, 0.0)];
+        model.take(Ok(snapshot(start, 0, 0, &before)));
+        model.take(Ok(snapshot(start, 1, 0, &after)));
+        let remotes = |order, filter| {
+            let rows = model.rows(order, filter);
+            let remotes = rows.iter().map(|row| row.flow.remote.clone());
+            remotes.collect::<Vec<_>>()
+        };
+        assert_eq!(remotes(Order::Packets, ""), ["b", "a", "c"]);
+        assert_eq!(remotes(Order::Bytes, ""), ["b", "a", "c"]);
+        assert_eq!(remotes(Order::Idle, ""), ["c", "a", "b"]);
+        assert_eq!(remotes(Order::Packets, "lab_1_c"), ["c"]);
+        assert_eq!(model.rows(Order::Packets, "")[0].bytes, 5000.0);
+    }
+}

@@ -1,0 +1,153 @@
+//! Promise: on every kernel from 5.10 on connections have their files, by the best method that it has;
+//! what it lacks is named and done without.
+
+mod devices;
+mod running;
+
+use anyhow::{Result, ensure};
+use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
+use end_to_end::kernel::qdiscs;
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::process::output_of;
+use end_to_end::refusal::{one_line, refused};
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::traffic::{self, Plan, Side};
+use end_to_end::verdict;
+use rustix::process::Signal;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+use running::Feature;
+
+/// How many connections of every kind.
+const CONNECTIONS: usize = 24;
+
+/// Connections of every kind, captured with these flags and compared with what tcpdump saw. The daemon
+/// names what this kernel lacks, of what a run needs.
+fn capture(test: &str, lab: &Lab, flags: &[&str], needs: &[Feature]) -> Result<Stopped> {
+    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let daemon = Daemon::start(lab, &[&["--flow-source=kernel"], flags].concat())?;
+    let mut plans = Plan::mixed(CONNECTIONS);
+    if !Feature::NETNS_COOKIE.is_here()? {
+        // Both ends are seen then, and the accepting one names the file.
+        plans.retain(|plan| plan.opener == Side::Peer);
+    }
+    let connections = traffic::run(lab, &plans, &())?;
+    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    for feature in needs {
+        feature.is_named_where_it_lacks(&stopped.transcript)?;
+    }
+    running::note(test, &stopped.transcript)?;
+    Ok(stopped)
+}
+
+#[test]
+fn the_best_method_is_found() -> Result<()> {
+    let lab = Lab::new()?;
+    let needs = [Feature::NETNS_COOKIE];
+    let stopped = capture("the best method", &lab, &[], &needs)?;
+    let best = if Feature::TCX.is_here()? {
+        "by TCX links"
+    } else {
+        "by TC filters"
+    };
+    ensure!(stopped.transcript.contains(best), "{}", stopped.transcript);
+    ensure!(!qdiscs(&lab.host)?.contains("bpf"));
+    Ok(())
+}
+
+#[test]
+fn filters_of_the_clsact_qdisc_capture() -> Result<()> {
+    let lab = Lab::new()?;
+    let stopped = capture("--attach netlink", &lab, &["--attach=netlink"], &[])?;
+    ensure!(stopped.transcript.contains("by TC filters"));
+    ensure!(!qdiscs(&lab.host)?.contains("bpf"));
+    Ok(())
+}
+
+#[test]
+fn a_packet_socket_captures() -> Result<()> {
+    let lab = Lab::new()?;
+    let stopped = capture("--attach socket", &lab, &["--attach=socket"], &[])?;
+    ensure!(stopped.transcript.contains("by a packet socket"));
+    Ok(())
+}
+
+#[test]
+fn tcx_links_capture_or_the_error_says_which_kernel_has_them() -> Result<()> {
+    let lab = Lab::new()?;
+    if Feature::TCX.is_here()? {
+        let stopped = capture("--attach tcx", &lab, &["--attach=tcx"], &[])?;
+        ensure!(stopped.transcript.contains("by TCX links"));
+        return Ok(());
+    }
+    let home = TempDir::new()?;
+    let mut command = Command::new(executable()?);
+    command.args(["--attach", "tcx", "--interface", WAN]);
+    command.arg("--datadir").arg(home.path().join("captures"));
+    let lines = refused(&lab, &mut command, 1)?;
+    one_line(&lines, &["Linux 6.6", "--attach netlink"])?;
+    running::note("--attach tcx", &lines.join("\n"))
+}
+
+/// Whatever can be asked of the programs, and so the most that a verifier has to look at.
+#[test]
+fn every_feature_at_once_captures() -> Result<()> {
+    const EVERYTHING: [&str; 6] = [
+        "--timestamp=hardware",
+        "--decapsulate=true",
+        "--exclude-port=1",
+        "--net=10.98.0.0/16",
+        "--net=fd00::/16",
+        "--exclude-net=192.0.2.0/24",
+    ];
+    for method in ["--attach=netlink", "--attach=socket"] {
+        let lab = Lab::new()?;
+        let flags = [&[method], EVERYTHING.as_slice()].concat();
+        let needs = [Feature::HARDWARE_TIMESTAMPS];
+        capture("every feature", &lab, &flags, &needs)?;
+    }
+    Ok(())
+}
+
+/// A classic BPF program that lets every packet pass (-1: `TC_ACT_UNSPEC`).
+const PASSES: &str = "1,6 0 0 4294967295";
+
+#[test]
+fn filters_that_a_killed_daemon_left_are_replaced_and_a_strangers_stays() -> Result<()> {
+    let lab = Lab::new()?;
+    let tc = |line: &str| {
+        let mut command = Command::new("tc");
+        command.args(["-n", lab.host.name()]).args(line.split(' '));
+        output_of(&mut command, "iproute2").map(drop)
+    };
+    tc(&format!("qdisc add dev {WAN} clsact"))?;
+    let add = ["filter", "add", "dev", WAN, "ingress", "prio", "7"];
+    let mut command = Command::new("tc");
+    command.args(["-n", lab.host.name()]).args(add);
+    command.args(["bpf", "da", "bytecode", PASSES]);
+    output_of(&mut command, "iproute2")?;
+    let before = qdiscs(&lab.host)?;
+    ensure!(before.contains("pref 7 bpf"), "{before}");
+
+    let flags = ["--flow-source=kernel", "--attach=netlink"];
+    let mut killed = Daemon::start(&lab, &flags)?;
+    killed.signal(Signal::KILL)?;
+    killed.wait(Duration::from_secs(5))?;
+    one_of_ours_each_way(&qdiscs(&lab.host)?)?;
+    let mut again = Daemon::start(&lab, &flags)?;
+    one_of_ours_each_way(&qdiscs(&lab.host)?)?;
+    again.wait_for_log(1, "of an earlier run")?;
+    again.stop()?;
+    assert_eq!(qdiscs(&lab.host)?, before);
+    Ok(())
+}
+
+fn one_of_ours_each_way(qdiscs: &str) -> Result<()> {
+    for name in ["ph_eth_ingress", "ph_eth_egress"] {
+        let count = qdiscs.lines().filter(|line| line.contains(name)).count();
+        ensure!(count == 1, "{count} times {name}: {qdiscs}");
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Promise: a daemon that ends under load, however it ends, and is started again at once, costs only the
+//! packets of the time between; nothing of the old one stays in the kernel.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use end_to_end::captures::{Captures, files_below};
+use end_to_end::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::kernel::{Inventory, qdiscs};
+use end_to_end::launch::Launch;
+use end_to_end::netns::Lab;
+use end_to_end::oracle::ledger::{Entry, Ledger};
+use end_to_end::steady::{Made, Pace, Steady};
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::wait;
+use tempfile::TempDir;
+
+/// Those of the systemd unit, and the least spill interval.
+const UNIT: [&str; 5] = [
+    "--flow-source=kernel",
+    "--maxheap=512MiB",
+    "--shards=2",
+    "--max-disk=10GiB",
+    "--spill-interval=200ms",
+];
+const SPILL: Duration = Duration::from_millis(200);
+/// How much older than the spill interval a packet may be that a kill costs: rings, names and the
+/// writer have their turn, on processors that others share.
+const SLACK: Duration = Duration::from_millis(300);
+const PACE: Pace = Pace {
+    pause: Duration::from_millis(2),
+    lasting: 6,
+    trickle: Duration::from_millis(5),
+};
+/// Enough of each packet for tcpdump to have its headers.
+const HEADERS: u32 = 256;
+/// Files that each daemon makes, at least.
+const SOME: usize = 50;
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Terminated,
+    Killed,
+}
+
+/// One restart, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct Restart {
+    end: End,
+    /// The old daemon is told to end, or killed.
+    ended: u64,
+    /// The new one captures.
+    again: u64,
+}
+
+impl Restart {
+    /// When packets may be lost.
+    fn gap(&self) -> RangeInclusive<u64> {
+        let before = match self.end {
+            End::Killed => SPILL + SLACK,
+            End::Terminated => Duration::ZERO,
+        };
+        let before = u64::try_from(before.as_nanos()).unwrap_or(u64::MAX);
+        self.ended.saturating_sub(before)..=self.again
+    }
+}
+
+/// Waits until so many more connections have files, growing or published: what a daemon captured of
+/// those that last is then on disk, too.
+fn wait_for_files(daemon: &Daemon) -> Result<()> {
+    let captures = daemon.captures();
+    // In this order: a file that is published meanwhile does not count twice.
+    let count = || Ok(captures.published()?.len() + files_below(&captures.partial())?.len());
+    let before: Result<usize> = count();
+    let enough = before? + SOME;
+    wait::until("more files grow", LIMIT, || {
+        Ok((count()? >= enough).then_some(()))
+    })
+}
+
+/// Starts a daemon, ends it in each way, and starts the next; the last one, when the first began to
+/// capture, and the restarts.
+fn restarts(lab: &Lab, launch: &Launch<'_>, flags: &[&str]) -> Result<(Daemon, u64, Vec<Restart>)> {
+    let before = Inventory::take()?;
+    let mut daemon = launch.start(flags)?;
+    let begun = now()?;
+    wait_for_files(&daemon)?;
+    let mut restarts = Vec::new();
+    for end in [End::Terminated, End::Killed] {
+        let of_old = Inventory::take()?.since(&before);
+        ensure!(of_old.count("prog") >= 2, "{of_old:?}");
+        let ended = match end {
+            End::Killed => daemon.kill()?.at,
+            End::Terminated => {
+                let at = now()?;
+                daemon.stop()?.summary.in_balance()?;
+                at
+            }
+        };
+        daemon = launch.start(flags)?;
+        let again = now()?;
+        // What the new one has is its own.
+        of_old.wait_until_gone()?;
+        one_each(&qdiscs(&lab.host)?, flags)?;
+        wait_for_files(&daemon)?;
+        restarts.push(Restart { end, ended, again });
+    }
+    Ok((daemon, begun, restarts))
+}
+
+/// Checks that each direction has one filter of ours where filters are asked for, and none elsewhere.
+fn one_each(qdiscs: &str, flags: &[&str]) -> Result<()> {
+    let expected = usize::from(flags.contains(&"--attach=netlink"));
+    for program in ["ph_eth_ingress", "ph_eth_egress"] {
+        let count = qdiscs.lines().filter(|line| line.contains(program)).count();
+        ensure!(count == expected, "{count} times {program}: {qdiscs}");
+    }
+    Ok(())
+}
+
+/// Waits until what the first one left is published, and stops the second.
+fn finish(mut daemon: Daemon) -> Result<Captures> {
+    let partial = daemon.captures().partial();
+    wait::until("the files of the first are published", LIMIT, || {
+        let runs = std::fs::read_dir(&partial)?.count();
+        Ok((runs <= 1 || files_below(&partial)?.is_empty()).then_some(()))
+    })?;
+    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    let stopped = daemon.stop()?;
+    stopped.summary.in_balance()?;
+    stopped.captures.no_partial_files()?;
+    Ok(stopped.captures)
+}
+
+/// How long a connection that nobody could name may still say something, in nanoseconds: it was
+/// closing when the daemon asked what is open.
+const CLOSING: u64 = 20_000_000;
+
+/// Checks which packets are in no file.
+fn judge(entries: &[Entry<'_>], begun: u64, restarts: &[Restart]) -> Result<()> {
+    let mut lost = vec![0; restarts.len()];
+    let mut late = Vec::new();
+    for entry in entries
+        .iter()
+        .filter(|it| !it.claimed && it.packet.time >= begun)
+    {
+        let time = entry.packet.time;
+        let was_closing =
+            |from: u64, to: u64| (from..=to).contains(&entry.begun) && time < to + CLOSING;
+        let of = restarts.iter().position(|one| {
+            let gap = one.gap();
+            gap.contains(&time) || was_closing(*gap.start(), *gap.end())
+        });
+        match of {
+            Some(of) => lost[of] += 1,
+            None if was_closing(0, begun) => {}
+            None => late.push(entry.packet.to_string()),
+        }
+    }
+    for (one, lost) in restarts.iter().zip(lost) {
+        let took = Duration::from_nanos(one.again - one.ended);
+        println!(
+            "{:?}: {lost} packets are lost, the restart took {took:?}",
+            one.end
+        );
+        ensure!(lost > 0, "a restart that costs nothing shows nothing");
+    }
+    ensure!(late.is_empty(), "lost at other times: {late:#?}");
+    Ok(())
+}
+
+/// Checks that the connections that were open all the time have a file of each daemon, of one name.
+fn files_of_one_name(captures: &Captures, made: &Made) -> Result<()> {
+    let files: BTreeSet<_> = captures.published()?.into_keys().collect();
+    for connection in &made.lasting {
+        let name = kernel_uuid(connection);
+        for name in [name.clone(), format!("{name}.1"), format!("{name}.2")] {
+            ensure!(files.contains(&name), "no {name}: {files:?}");
+        }
+    }
+    Ok(())
+}
+
+fn survive(attach: &str) -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let flags = [&UNIT[..], &[attach]].concat();
+    let before = Inventory::take()?;
+    let tcpdump = Tcpdump::start(&lab.host, HEADERS)?;
+    let launch = Launch::new(&lab).within(home.path());
+    let job = |_: &Steady| restarts(&lab, &launch, &flags);
+    let ((daemon, begun, restarts), made) = Steady::during(&lab, PACE, job)?;
+    let ours = Inventory::take()?.since(&before);
+    let captures = finish(daemon)?;
+    ours.wait_until_gone()?;
+    let left = qdiscs(&lab.host)?;
+    ensure!(!left.contains("ph_eth"), "{left}");
+    let oracle = tcpdump.stop()?;
+    let mut ledger = Ledger::new(&oracle)?;
+    ledger.claim_files(&captures, made.all(), kernel_uuid)?;
+    judge(&ledger.into_entries(), begun, &restarts)?;
+    files_of_one_name(&captures, &made)
+}
+
+#[test]
+fn where_links_hold_the_programs() -> Result<()> {
+    survive("--attach=auto")
+}
+
+/// The filters of a killed daemon stay until the next one puts its own in their place.
+#[test]
+fn where_filters_hold_them() -> Result<()> {
+    survive("--attach=netlink")
+}
+
+#[test]
+fn where_a_packet_socket_does() -> Result<()> {
+    survive("--attach=socket")
+}

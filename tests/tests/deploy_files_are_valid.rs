@@ -1,0 +1,94 @@
+//! Promise: what is in deploy/ is valid, fits together, and asks of the daemon only what it knows.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::executable;
+use end_to_end::deploy::{self, Pod};
+use end_to_end::process::output_of;
+
+/// What the program and its queues take beside rings and connections, and what its files take of the
+/// page cache while they wait for the disk.
+const PROGRAM: u64 = 64 << 20;
+/// What a shard's rings of 16 MiB take: 1.25 times that, mapped twice.
+const SHARD: u64 = 40 << 20;
+
+/// Fails unless the daemon can parse the arguments, values included.
+fn understood(arguments: &[String]) -> Result<()> {
+    let mut command = Command::new(executable()?);
+    // The help comes last: what is wrong before it is an error.
+    let (help, _) = output_of(command.args(arguments).arg("--help"), "packet-headers")?;
+    ensure!(help.contains("Usage"), "{help}");
+    Ok(())
+}
+
+/// A flag's value.
+fn value<'a>(arguments: &'a [String], flag: &str) -> Result<&'a str> {
+    let prefix = format!("--{flag}=");
+    let found = arguments.iter().find_map(|one| one.strip_prefix(&prefix));
+    found.with_context(|| format!("no --{flag} in {arguments:?}"))
+}
+
+/// Bytes in MiB, as Kubernetes, systemd or the daemon write them.
+fn mebibytes(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|at: char| at.is_ascii_alphabetic());
+    let number: u64 = digits.parse().with_context(|| text.to_owned())?;
+    match &text[digits.len()..] {
+        "Mi" | "MiB" | "M" => Ok(number << 20),
+        "Gi" | "GiB" | "G" => Ok(number << 30),
+        unit => anyhow::bail!("{unit:?} in {text}"),
+    }
+}
+
+/// Fails unless the arguments' memory fits within a limit.
+fn fits(arguments: &[String], limit: &str) -> Result<()> {
+    let heap = mebibytes(value(arguments, "maxheap")?)?;
+    let shards: u64 = value(arguments, "shards")?.parse()?;
+    let (needed, limit) = (heap + shards * SHARD + PROGRAM, mebibytes(limit)?);
+    ensure!(needed <= limit, "{needed} bytes in a limit of {limit}");
+    Ok(())
+}
+
+fn check(pod: &Pod) -> Result<()> {
+    understood(&pod.arguments)?;
+    fits(&pod.arguments, &pod.memory)?;
+    let address = value(&pod.arguments, "prometheusx.listen-address")?;
+    ensure!(address == format!(":{}", pod.port), "{address}");
+    // Published and partial files are siblings on one filesystem of the node.
+    let data = value(&pod.arguments, "datadir")?;
+    let on_node = pod.mounts.iter().any(|mount| {
+        let parent = std::path::Path::new(data).parent();
+        !mount.read_only && mount.host.is_some() && parent == Some(&mount.path)
+    });
+    ensure!(on_node, "{data} is not in a directory of the node");
+    ensure!(pod.security.read_only_root_filesystem);
+    let whole = pod.security.privileged;
+    ensure!(whole == pod.security.capabilities.is_none());
+    Ok(())
+}
+
+#[test]
+fn manifests_and_chart_are_what_kubernetes_and_the_daemon_know() -> Result<()> {
+    let pods = deploy::pods()?;
+    ensure!(pods.len() >= 7, "{pods:?}");
+    for (name, pod) in &pods {
+        check(pod).with_context(|| name.clone())?;
+    }
+    let count = pods.values().filter(|pod| pod.security.privileged).count();
+    assert_eq!(count, 1);
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_would_be_found() -> Result<()> {
+    let line = |flags: &[&str]| {
+        flags
+            .iter()
+            .map(|&flag| flag.to_owned())
+            .collect::<Vec<_>>()
+    };
+    ensure!(understood(&line(&["--no-such-flag=1"])).is_err());
+    ensure!(understood(&line(&["--maxheap=much"])).is_err());
+    ensure!(fits(&line(&["--maxheap=400MiB", "--shards=2"]), "512Mi").is_err());
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Promise: once it captures, the daemon keeps only the privileges that it still needs, in every
+//! thread; and an ordinary user who has only those that are listed captures as root does.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::launch::Launch;
+use end_to_end::netns::{self, Lab, WAN};
+use end_to_end::pair::Pair;
+use end_to_end::procfs;
+use end_to_end::refusal::{one_line, refused};
+use end_to_end::tcpdump::Tcpdump;
+use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::{self, Plan};
+use end_to_end::verdict;
+use tempfile::TempDir;
+
+/// Capabilities by their number (linux/capability.h).
+const DAC_OVERRIDE: u64 = 1 << 1;
+const NET_ADMIN: u64 = 1 << 12;
+const NET_RAW: u64 = 1 << 13;
+const BPF: u64 = 1 << 39;
+
+/// An ordinary user: nobody.
+const USER: &str = "--reuid=65534";
+const GROUP: &str = "--regid=65534";
+
+/// Checks that each thread is permitted exactly `kept`, and can get nothing by any way.
+fn check_threads(daemon: &Daemon, kept: u64) -> Result<()> {
+    let threads = procfs::threads(daemon.id())?;
+    ensure!(threads.len() > 2, "{} threads", threads.len());
+    for status in &threads {
+        let field = |key: &str| procfs::field(status, key);
+        for (set, meant) in [
+            ("CapEff", kept),
+            ("CapPrm", kept),
+            ("CapInh", 0),
+            ("CapAmb", 0),
+        ] {
+            let is = u64::from_str_radix(field(set)?, 16)?;
+            ensure!(is == meant, "{set} is {is:x}, not {meant:x}, of {status}");
+        }
+        ensure!(field("NoNewPrivs")? == "1", "{status}");
+    }
+    Ok(())
+}
+
+/// A connection over an interface that comes after the daemon has its file.
+fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64) -> Result<()> {
+    netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1)?;
+    daemon.wait_for_log(1, "attached to late0")?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "late0"), 0, "tcp")?;
+    let [address, _] = netns::first(1);
+    let pair = Pair::open((&lab.host, (address, 0).into()), &lab.peer)?;
+    let connection = pair.accepted()?;
+    pair.finish()?;
+    daemon.wait_for_files(1)?;
+    check_threads(&daemon, kept)?;
+    verdict::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
+}
+
+/// What an ordinary user can reach: the daemon's program, and a directory to capture into.
+struct Public {
+    home: TempDir,
+    program: PathBuf,
+}
+
+impl Public {
+    fn new() -> Result<Self> {
+        let home = TempDir::new()?;
+        fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
+        let program = home.path().join("packet-headers");
+        fs::copy(executable()?, &program).context("copying the daemon")?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        Ok(Self { home, program })
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+/// The wrapper that starts a program as an ordinary user with these capabilities only, such as
+/// `-all,+bpf`.
+fn as_user(capabilities: &str) -> Vec<String> {
+    let sets = ["inh-caps", "ambient-caps", "bounding-set"];
+    let sets = sets.map(|set| format!("--{set}={capabilities}"));
+    let user = ["setpriv", USER, GROUP, "--clear-groups"].map(str::to_owned);
+    user.into_iter()
+        .chain(sets)
+        .chain(["--".to_owned()])
+        .collect()
+}
+
+#[test]
+fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
+    // A name to look up, and a port that takes a privilege.
+    let listen = "--prometheusx.listen-address=localhost:999";
+    for method in ["tcx", "netlink"] {
+        let lab = Lab::new()?;
+        let attach = format!("--attach={method}");
+        let daemon = Launch::new(&lab).on(&[]).start(&[&attach, listen])?;
+        capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE).context(attach)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn files_of_another_user_are_written_all_the_same() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let nobody = Some(65534);
+    for name in ["captures", "captures.partial"] {
+        let directory = home.path().join(name);
+        fs::create_dir(&directory)?;
+        chown(&directory, nobody, nobody)?;
+        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+    }
+    let launch = Launch::new(&lab).on(&[]).within(home.path());
+    capture_what_comes(&lab, launch.start(&[])?, BPF | NET_ADMIN | DAC_OVERRIDE)
+}
+
+#[test]
+fn with_a_packet_socket_another_capability_stays() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    tcpinfo.listen()?;
+    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let daemon = Daemon::follow(&lab, &tcpinfo, &["--attach=socket"])?;
+    tcpinfo.wait_for_client(1)?;
+    let connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
+    check_threads(&daemon, BPF | NET_RAW | DAC_OVERRIDE)?;
+    verdict::conclude(daemon, tcpdump, &connections, uuid).map(drop)
+}
+
+#[test]
+fn an_ordinary_user_with_the_listed_capabilities_captures() -> Result<()> {
+    let lab = Lab::new()?;
+    let public = Public::new()?;
+    let wrapper = as_user("-all,+bpf,+perfmon,+net_admin");
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    let launch = Launch::new(&lab)
+        .on(&[])
+        .by(&wrapper)
+        .program(&public.program);
+    let daemon = launch.within(public.path()).start(&[])?;
+    capture_what_comes(&lab, daemon, BPF | NET_ADMIN)
+}
+
+#[test]
+fn what_is_missing_of_them_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let public = Public::new()?;
+    let all = ["bpf", "perfmon", "net_admin"];
+    for missing in all {
+        let others = all.into_iter().filter(|name| *name != missing);
+        let list: String = others.map(|name| format!(",+{name}")).collect();
+        let wrapper = as_user(&format!("-all{list}"));
+        let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+        let launch = Launch::new(&lab)
+            .on(&[WAN])
+            .by(&wrapper)
+            .program(&public.program);
+        let launch = launch.within(public.path());
+        let mut command = launch.command(&public.path().join("captures"), &[])?;
+        let lines = refused(&lab, &mut command, 1)?;
+        let named = format!(": CAP_{} missing", missing.to_uppercase());
+        one_line(&lines, &[&named])?;
+    }
+    Ok(())
+}

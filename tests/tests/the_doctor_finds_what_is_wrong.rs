@@ -1,0 +1,337 @@
+//! Promise: the doctor says of a host what a capture would lack there and what to do about it, and
+//! leaves everything as it was.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::{executable, kernel_uuid};
+use end_to_end::kernel::{Inventory, qdiscs};
+use end_to_end::launch::Launch;
+use end_to_end::mount::{SmallDisk, with_mounts, without_cgroup2};
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::process::{Process, Stream, output_of};
+use end_to_end::traffic::{self, Plan};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long the doctor may take: the kernel verifies all programs.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The flags of most tests, behind the data directory.
+const FLAGS: [&str; 4] = ["--flow-source", "kernel", "--interface", WAN];
+
+/// What the doctor said.
+#[derive(Debug)]
+struct Report(Vec<Finding>);
+
+#[derive(Debug)]
+struct Finding {
+    name: String,
+    state: String,
+    found: String,
+    remedy: String,
+}
+
+impl Report {
+    fn parse(json: &str) -> Result<Self> {
+        let json: Value = serde_json::from_str(json)?;
+        let list = |value: &Value| value.as_array().cloned().context("no list");
+        let mut findings = Vec::new();
+        for group in list(&json["groups"])? {
+            for finding in list(&group["findings"])? {
+                let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+                findings.push(Finding {
+                    name: text("name"),
+                    state: text("state"),
+                    found: text("found"),
+                    remedy: text("do"),
+                });
+            }
+        }
+        let problems = findings.iter().filter(|f| f.state == "problem").count();
+        ensure!(json["problems"] == problems, "{json:#}");
+        Ok(Self(findings))
+    }
+
+    /// Checks that there is such a finding whose words, found and to do, have these in them.
+    fn says(&self, name: &str, state: &str, words: &[&str]) -> Result<()> {
+        let said = self.0.iter().any(|finding| {
+            let all = format!("{} {}", finding.found, finding.remedy);
+            finding.name == name
+                && finding.state == state
+                && words.iter().all(|word| all.contains(word))
+        });
+        ensure!(said, "no {state} of {name} with {words:?}: {self:#?}");
+        Ok(())
+    }
+
+    fn problems(&self) -> Vec<&str> {
+        let problems = self.0.iter().filter(|finding| finding.state == "problem");
+        problems.map(|finding| finding.name.as_str()).collect()
+    }
+}
+
+/// The doctor's command line.
+fn doctor(program: &Path, datadir: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.arg("doctor").arg("--datadir").arg(datadir);
+    command.args(flags);
+    command
+}
+
+/// Runs the doctor by `wrap`, as text and as JSON: both say the same, and the exit code fits.
+fn examine(lab: &Lab, command: &Command, wrap: &dyn Fn(&Command) -> Command) -> Result<Report> {
+    let run = |json: &[&str]| {
+        let mut command = {
+            let mut inner = Command::new(command.get_program());
+            inner.args(command.get_args()).args(json);
+            wrap(&inner)
+        };
+        let mut process = Process::start(&lab.host, &mut command)?;
+        let status = process.wait(LIMIT)?;
+        let transcript = process.transcript();
+        ensure!(process.lines(Stream::Err).is_empty(), "{transcript}");
+        let out = process.lines(Stream::Out).join("\n");
+        let code = status.code().with_context(|| transcript.clone())?;
+        Ok((code, out))
+    };
+    let (code, json) = run(&["--json"])?;
+    let report = Report::parse(&json).context(json)?;
+    ensure!(
+        code == i32::from(!report.problems().is_empty()),
+        "{code}: {report:#?}"
+    );
+    let (same_code, text) = run(&[])?;
+    ensure!(same_code == code, "{same_code}: {text}");
+    ensure!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
+    for Finding {
+        name,
+        state,
+        remedy,
+        ..
+    } in &report.0
+    {
+        let head = format!("  {state:<8} {name} ");
+        ensure!(text.contains(head.trim_end()), "no {head:?} in\n{text}");
+        let remedy = format!("do: {remedy}");
+        ensure!(text.contains(remedy.trim_end()), "no {remedy:?} in\n{text}");
+    }
+    Ok(report)
+}
+
+fn plain(command: &Command) -> Command {
+    let mut same = Command::new(command.get_program());
+    same.args(command.get_args());
+    same
+}
+
+#[test]
+fn where_all_is_well_it_says_so_and_one_can_capture() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    let (kernel, tc) = (Inventory::take()?, qdiscs(&lab.host)?);
+    let datadir = disk.path().join("captures");
+    let command = doctor(&executable()?, &datadir, &FLAGS);
+    let report = examine(&lab, &command, &plain)?;
+    ensure!(report.problems().is_empty(), "{report:#?}");
+    report.says("programs and maps", "ok", &["the kernel takes them"])?;
+    report.says("capabilities", "ok", &["CAP_BPF", "CAP_NET_ADMIN"])?;
+    report.says("cgroup2", "ok", &["root"])?;
+    report.says(WAN, "ok", &["Ethernet, up"])?;
+    report.says("datadir", "ok", &["captures", "can be written"])?;
+    report.says("filesystem", "note", &["tmpfs"])?;
+    report.says("left out", "ok", &["lo"])?;
+
+    let left: Vec<_> = fs::read_dir(disk.path())?.collect();
+    ensure!(left.is_empty(), "it left {left:?}");
+    Inventory::take()?.since(&kernel).wait_until_gone()?;
+    assert_eq!(qdiscs(&lab.host)?, tc);
+
+    let launch = Launch::new(&lab).within(disk.path());
+    let mut daemon = launch.start(&["--flow-source=kernel"])?;
+    let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
+    daemon.wait_for_files(1)?;
+    let published = daemon.captures().published()?;
+    assert!(published.contains_key(&kernel_uuid(&connections[0])));
+    daemon.stop()?.summary.in_balance()
+}
+
+#[test]
+fn without_privileges_it_names_those_that_are_missing() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    // Where nobody can reach it: the program, and a directory to write into.
+    let program = disk.path().join("packet-headers");
+    fs::copy(executable()?, &program).context("copying the daemon")?;
+    fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    let command = doctor(&program, &disk.path().join("captures"), &FLAGS);
+    let as_nobody = |command: &Command| {
+        let mut outer = Command::new("setpriv");
+        outer.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        outer.args(["--inh-caps=-all", "--bounding-set=-all", "--"]);
+        outer.arg(command.get_program()).args(command.get_args());
+        outer
+    };
+    let report = examine(&lab, &command, &as_nobody)?;
+    let missing = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "run as root"];
+    report.says("capabilities", "problem", &missing)?;
+    report.says("programs and maps", "note", &["not tried"])?;
+    report.says("datadir", "problem", &["Permission denied", "--datadir"])?;
+    report.says(WAN, "ok", &["Ethernet, up"])
+}
+
+#[test]
+fn a_read_only_data_directory_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mount = home.path().join("mount");
+    fs::create_dir(&mount)?;
+    let command = doctor(&executable()?, &mount.join("captures"), &FLAGS);
+    let script = format!("mount -t tmpfs -o ro none '{}'", mount.display());
+    let report = examine(&lab, &command, &|command| with_mounts(&script, command))?;
+    let named = mount.to_string_lossy();
+    let words = [&*named, "Read-only", "remount", "--datadir"];
+    report.says("datadir", "problem", &words)?;
+    report.says("partial-dir", "problem", &[&named])
+}
+
+#[test]
+fn without_cgroup2_it_says_how_to_mount_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    let script = without_cgroup2()?;
+    let bare = |command: &Command| with_mounts(&script, command);
+    let command = doctor(&executable()?, &disk.path().join("captures"), &FLAGS);
+    let report = examine(&lab, &command, &bare)?;
+    assert_eq!(report.problems(), ["cgroup2"]);
+    report.says("cgroup2", "problem", &["mount -t cgroup2", "tcpinfo"])
+}
+
+#[test]
+fn a_part_of_cgroup2_is_not_the_whole() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    // What a container sees: its own part, mounted in place of the whole.
+    let script = format!(
+        "{}mkdir '{1}/root' '{1}/part'\nmount -t cgroup2 none '{1}/root'\n\
+         mkdir -p '{1}/root/packet-headers-doctor'\n\
+         mount --bind '{1}/root/packet-headers-doctor' '{1}/part'\n\
+         umount -l '{1}/root'\nrmdir '{1}/root'\n",
+        without_cgroup2()?,
+        disk.path().display()
+    );
+    let command = doctor(&executable()?, &disk.path().join("captures"), &FLAGS);
+    let part = |command: &Command| with_mounts(&script, command);
+    let clean = format!("rmdir '{}/part' 2>/dev/null || :", disk.path().display());
+    let report = examine(&lab, &command, &|command| {
+        let mut outer = Command::new("sh");
+        outer
+            .arg("-c")
+            .arg(format!("{clean}\nexec \"$@\""))
+            .arg("sh");
+        let inner = part(command);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer
+    })?;
+    assert_eq!(report.problems(), ["cgroup2"]);
+    report.says(
+        "cgroup2",
+        "problem",
+        &["part of the hierarchy", "the host's"],
+    )
+}
+
+#[test]
+fn another_program_where_ours_would_be_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    for line in [
+        format!("qdisc add dev {WAN} clsact"),
+        format!("filter add dev {WAN} ingress prio 1 protocol all u32 match u32 0 0"),
+    ] {
+        let mut tc = Command::new("tc");
+        tc.args(["-n", lab.host.name()]).args(line.split(' '));
+        output_of(&mut tc, "iproute2")?;
+    }
+    let datadir = disk.path().join("captures");
+    let by = |attach| {
+        let flags = [&FLAGS[..], &["--attach", attach]].concat();
+        examine(&lab, &doctor(&executable()?, &datadir, &flags), &plain)
+    };
+    let report = by("netlink")?;
+    assert_eq!(report.problems(), [WAN]);
+    let words = ["u32", "priority 1", "ingress", "--attach tcx"];
+    report.says(WAN, "problem", &words)?;
+    let report = by("tcx")?;
+    ensure!(report.problems().is_empty(), "{report:#?}");
+    report.says(WAN, "note", &["u32", "ours goes before"])?;
+    ensure!(by("socket")?.problems().is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_daemon_on_the_same_directories_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    let launch = Launch::new(&lab).within(disk.path());
+    let daemon = launch.start(&["--flow-source=kernel", "--attach=tcx"])?;
+    let flags = [&FLAGS[..], &["--prometheusx.listen-address="]].concat();
+    let command = doctor(&executable()?, daemon.captures().root(), &flags);
+    let report = examine(&lab, &command, &plain)?;
+    assert_eq!(report.problems(), ["datadir", "partial-dir"]);
+    let pid = format!("pid {}", daemon.id());
+    report.says("datadir", "problem", &[&pid, "stop it"])?;
+    report.says(WAN, "note", &["a packet-headers is on it"])?;
+    // It did not notice.
+    daemon.stop()?.summary.in_balance()
+}
+
+#[test]
+fn an_event_socket_that_nobody_serves_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    let socket = disk.path().join("tcpevents.sock");
+    let flag = format!("--tcpinfo.eventsocket={}", socket.display());
+    let flags = [flag.as_str(), "--interface", WAN];
+    let command = doctor(&executable()?, &disk.path().join("captures"), &flags);
+    let report = examine(&lab, &command, &plain)?;
+    assert_eq!(report.problems(), ["tcpinfo.eventsocket"]);
+    let words = [&*socket.to_string_lossy(), "No such file", "start tcp-info"];
+    report.says("tcpinfo.eventsocket", "problem", &words)?;
+    let mut tcpinfo = end_to_end::tcpinfo::StandIn::unix(&socket);
+    tcpinfo.listen()?;
+    let report = examine(&lab, &command, &plain)?;
+    ensure!(report.problems().is_empty(), "{report:#?}");
+    report.says("tcpinfo.eventsocket", "ok", &["answers", "mode 0"])
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_told_with_its_figures() -> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(256)?;
+    disk.fill()?;
+    let command = doctor(&executable()?, &disk.path().join("captures"), &FLAGS);
+    let report = examine(&lab, &command, &plain)?;
+    assert_eq!(report.problems(), ["free space"]);
+    report.says(
+        "free space",
+        "problem",
+        &["of 256.0 MiB free", "--max-disk"],
+    )
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_usage() -> Result<()> {
+    let lab = Lab::new()?;
+    let flags = ["--uuidwaitduration=31s", "--captureduration=30s"];
+    let command = doctor(&executable()?, Path::new("/nowhere"), &flags);
+    let mut process = Process::start(&lab.host, &mut plain(&command))?;
+    let status = process.wait(LIMIT)?;
+    ensure!(status.code() == Some(2), "{}", process.transcript());
+    ensure!(process.transcript().contains("uuidwaitduration"));
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `kernels`: the daemon on the kernels of Debian's releases, each in a virtual machine, and on this one.
+//!
+//! A machine has nothing but an initramfs: the static daemon, the tests of `tests/kernels`, the programs
+//! that they call, and the modules that they need. Nothing is installed on this host.
+
+mod debian;
+mod image;
+mod machine;
+mod modules;
+mod newc;
+mod report;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use xshell::cmd;
+
+use crate::{binary, setup, workspace::Workspace};
+use debian::{Kernel, RELEASES, Release};
+use report::Report;
+
+/// Emulation takes all of a processor, so this many machines at once.
+const AT_ONCE: usize = 2;
+/// The tests, by the name of their target.
+const TESTS: &str = "kernels";
+/// Those that need devices whose modules this host may not have.
+const DEVICES: &str = "devices::";
+
+/// Which kernels.
+#[derive(Args)]
+pub(crate) struct Kernels {
+    /// Versions, as `5.10`; without any, all that are known, and this host's
+    versions: Vec<String>,
+}
+
+/// Runs the tests on each kernel and prints what came of it.
+pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
+    ensure!(
+        env::consts::ARCH == "x86_64",
+        "the kernels are Debian's for amd64: this host is {}",
+        env::consts::ARCH
+    );
+    let releases = chosen(&asked.versions)?;
+    setup::test_tools(workspace)?;
+    let daemon = binary::build(workspace)?;
+    let tests = build_tests(workspace)?;
+    let home = workspace.target.join("kernels");
+    let emulator = debian::emulator(workspace, &home)?;
+    let kernels = releases
+        .iter()
+        .map(|release| debian::kernel(workspace, &home, release))
+        .collect::<Result<Vec<_>>>()?;
+    let contents = image::Contents {
+        daemon: &daemon,
+        tests: &tests,
+        emulator: &emulator,
+    };
+    let mut reports = Vec::new();
+    for some in kernels.chunks(AT_ONCE) {
+        reports.extend(boot(&home, some, &contents)?);
+    }
+    if asked.versions.is_empty() {
+        reports.push(here(workspace, &daemon, &tests)?);
+    }
+    for report in &reports {
+        print!("{report}");
+    }
+    let failed = reports.iter().filter(|report| !report.passed()).count();
+    ensure!(
+        failed == 0,
+        "{failed} of {} kernels failed: see {}",
+        reports.len(),
+        home.join("*.log").display()
+    );
+    Ok(())
+}
+
+/// The releases whose kernels were asked for.
+fn chosen(versions: &[String]) -> Result<Vec<&'static Release>> {
+    if versions.is_empty() {
+        return Ok(RELEASES.iter().collect());
+    }
+    let find = |version: &String| {
+        let found = RELEASES.iter().find(|release| release.kernel == version);
+        found.with_context(|| {
+            let known = RELEASES.map(|release| release.kernel).join(", ");
+            format!("no Debian release has kernel {version}: there are {known}")
+        })
+    };
+    versions.iter().map(find).collect()
+}
+
+/// Builds the tests; their executable.
+fn build_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let built = cmd!(
+        workspace.sh,
+        "cargo test --no-run --package end-to-end --test {TESTS} --message-format=json-render-diagnostics"
+    )
+    .read()?;
+    // One object for each thing that was built; the test is the last that can be run.
+    let executable = built
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once(r#""executable":""#)?.1.split('"').next());
+    executable
+        .map(PathBuf::from)
+        .context("cargo names no executable")
+}
+
+/// Boots these kernels at the same time.
+fn boot(home: &Path, kernels: &[Kernel], contents: &image::Contents<'_>) -> Result<Vec<Report>> {
+    thread::scope(|scope| {
+        let boot = |kernel: &Kernel| {
+            let image = home.join(format!("{}.initramfs", kernel.release));
+            image::make(&image, kernel, contents)?;
+            let console = home.join(format!("{}.log", kernel.release));
+            machine::run(contents.emulator, kernel, &image, &console)?;
+            let text = fs::read(&console).context("reading the console")?;
+            anyhow::Ok(Report::read(&String::from_utf8_lossy(&text)))
+        };
+        let machines: Vec<_> = kernels
+            .iter()
+            .map(|kernel| scope.spawn(move || boot(kernel)))
+            .collect();
+        let mut reports = Vec::new();
+        for machine in machines {
+            match machine.join() {
+                Ok(report) => reports.push(report?),
+                Err(_panicked) => bail!("a machine's thread panicked"),
+            }
+        }
+        Ok(reports)
+    })
+}
+
+/// Runs the tests on this host's kernel.
+fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
+    let facts = workspace.target.join("kernels/here.facts");
+    fs::write(&facts, "").with_context(|| format!("writing {}", facts.display()))?;
+    let run = workspace
+        .as_root("env")?
+        .arg(variable("PACKET_HEADERS_BIN", daemon))
+        .arg(variable("PACKET_HEADERS_FACTS", &facts))
+        .arg(tests)
+        .args(["--test-threads=1", "--skip", DEVICES])
+        .ignore_status()
+        .read()?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let facts = fs::read_to_string(&facts)?;
+    println!("{run}");
+    Ok(Report::read(&report::console(&kernel, &run, &facts)))
+}
+
+fn variable(name: &str, value: &Path) -> String {
+    format!("{name}={}", value.display())
+}
