@@ -11,12 +11,12 @@ use prometheus::process_collector::ProcessCollector;
 use crate::accounts::Accounts;
 use crate::addresses::OwnAddresses;
 use crate::anonymize::Anonymizer;
-use crate::capture::{Attached, CaptureSet, Prospect};
+use crate::capture::{Attached, CaptureSet, CaptureWatch, Prospect};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventListener, EventServer, Scope};
 use crate::events::source::Sources;
-use crate::http::{self, Flows, Readiness, Site};
+use crate::http::{self, Flows, Listener, Readiness, Site};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{
@@ -97,51 +97,29 @@ async fn supervise(config: Config, method: AttachMethod) -> Result<()> {
     let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
     prospect.begin(&mut capture, &names)?;
     let events = RingReader::new(rings.events)?;
-    let sources = Sources::start(
-        &config,
-        capture.attacher().programs(),
-        events,
-        &sink,
-        &accounts,
-    )
-    .await?;
+    let programs = capture.attacher().programs();
+    let sources = Sources::start(&config, programs, events, &sink, &accounts).await?;
     drop(sink);
     let upkeep = Upkeep::start(&directories, files.retention, &accounts)?;
-    let screen = Screen {
-        config: &config,
-        method,
-        http: http.as_ref(),
-        interfaces: &prospect.describe(),
-    };
-    say(&screen)?;
+    announce(&config, method, http.as_ref(), &prospect)?;
+    let attached = (capture.attached(), method);
+    let site = site(&shared, &counters, pipeline.shards(), attached);
     if let Some(http) = http {
-        let capture = (capture.attached(), method);
-        let site = site(&shared, &counters, pipeline.shards(), capture);
-        let routes = http::routes(site);
-        tokio::spawn(http::serve(http, routes));
+        tokio::spawn(http::serve(http, http::routes(site)));
     }
     let capture = prospect.follow(capture, names);
 
     let stopped = serve(&mut signals, &mut kernel_log, &counters, &accounts).await;
-    if let Err(error) = &stopped {
-        // A signal while stopping would hide it.
-        tracing::error!("stopping: {error:#}");
-    }
-    let (detached, noted) = (Arc::clone(&counters), Arc::clone(&accounts));
-    // Not here: to detach may take long on a busy host, and a second signal is to be heard.
-    let stop = tokio::task::spawn_blocking(move || {
-        capture.stop();
-        detached.settle()?;
-        noted.note_losses(detached.read()?.ring_losses());
-        sources.stop()?;
-        server.map_or(Ok(()), EventServer::stop)?;
-        pipeline.stop()?;
-        upkeep.stop()
-    });
-    tokio::select! {
-        stop = stop => stop.context("stopping")??,
-        () = signals.stop() => bail!("stopped at once by a second signal: some flows are not saved"),
-    }
+    let running = Running {
+        capture,
+        sources,
+        server,
+        pipeline,
+        upkeep,
+    };
+    running
+        .end(&stopped, &mut signals, (&counters, &accounts))
+        .await?;
     kernel_log.flush();
     stopped?;
     say(&Summary::new(counters.read()?, &accounts))
@@ -152,6 +130,65 @@ fn warn_unless(given_up: Result<()>) {
     if let Err(error) = given_up {
         tracing::warn!("privileges that are not needed are kept: {error:#}");
     }
+}
+
+/// Every stage, while it runs.
+struct Running {
+    capture: CaptureWatch,
+    sources: Sources,
+    server: Option<EventServer>,
+    pipeline: Pipeline,
+    upkeep: Upkeep,
+}
+
+impl Running {
+    /// Ends every stage, for whatever reason, unless a second signal comes.
+    async fn end(
+        self,
+        why: &Result<()>,
+        signals: &mut Signals,
+        (counters, accounts): (&Arc<KernelCounters>, &Arc<Accounts>),
+    ) -> Result<()> {
+        if let Err(error) = why {
+            // A signal while stopping would hide it.
+            tracing::error!("stopping: {error:#}");
+        }
+        let (counters, accounts) = (Arc::clone(counters), Arc::clone(accounts));
+        // Not here: to detach may take long on a busy host, and a second signal is to be heard.
+        let stop = tokio::task::spawn_blocking(move || self.stop(&counters, &accounts));
+        tokio::select! {
+            stop = stop => stop.context("stopping")?,
+            () = signals.stop() => {
+                bail!("stopped at once by a second signal: some flows are not saved")
+            }
+        }
+    }
+
+    /// Ends one after another, with everything that is on its way.
+    fn stop(self, counters: &KernelCounters, accounts: &Accounts) -> Result<()> {
+        self.capture.stop();
+        counters.settle()?;
+        accounts.note_losses(counters.read()?.ring_losses());
+        self.sources.stop()?;
+        self.server.map_or(Ok(()), EventServer::stop)?;
+        self.pipeline.stop()?;
+        self.upkeep.stop()
+    }
+}
+
+/// Says what begins now.
+fn announce(
+    config: &Config,
+    method: AttachMethod,
+    http: Option<&Listener>,
+    prospect: &Prospect,
+) -> Result<()> {
+    say(&Screen {
+        config,
+        method,
+        http,
+        interfaces: &prospect.describe(),
+    })
 }
 
 /// What is served over HTTP.
