@@ -361,6 +361,7 @@ proptest! {
             }
             prop_assert!(bench.table.candidate_bytes <= memory / 4);
             prop_assert!(bench.table.bytes() <= memory);
+            prop_assert_eq!(bench.table.census(), bench.counted());
         }
         bench.shut_down();
         prop_assert!(bench.growing.is_empty());

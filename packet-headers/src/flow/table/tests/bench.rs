@@ -10,6 +10,8 @@ use crate::accounts::EventIssue;
 use crate::clock::{BootNanos, WallNanos};
 use crate::events::{Close, FlowEvent, Open};
 use crate::flow::Timing;
+use crate::flow::census::Census;
+use crate::flow::connection::State;
 use crate::flow::table::{Action, FlowTable, Limits, Wanted};
 use crate::flow::uuid::FlowUuid;
 use crate::store::block::Chunk;
@@ -241,5 +243,29 @@ impl Bench {
             && table.names.is_empty()
             && table.timers.is_empty()
             && table.bytes() == 0
+    }
+
+    /// What a census must say of the connections that there are, by a walk over all of them.
+    pub(super) fn counted(&self) -> Census {
+        let mut counted = self.table.census();
+        let now = [
+            &mut counted.candidates,
+            &mut counted.capturing,
+            &mut counted.lingering,
+            &mut counted.done,
+        ];
+        let numbers = self.table.flows.values().flatten().map(|connection| {
+            match (&connection.state, connection.lingers()) {
+                (State::Candidate, _) => 0,
+                (State::Named(_), false) => 1,
+                (State::Named(_), true) => 2,
+                (State::Done(_), _) => 3,
+            }
+        });
+        let numbers: Vec<usize> = numbers.collect();
+        for (at, count) in now.into_iter().enumerate() {
+            *count = numbers.iter().filter(|&&number| number == at).count() as u64;
+        }
+        counted
     }
 }

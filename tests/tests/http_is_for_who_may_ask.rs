@@ -1,0 +1,125 @@
+//! Promise: HTTP is for who may ask, and costs the daemon little whoever asks; an address that is taken is
+//! refused before anything is done.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::daemon::Daemon;
+use end_to_end::http::{self, Answer, Metrics};
+use end_to_end::launch::Launch;
+use end_to_end::netns::{self, Lab};
+use end_to_end::refusal::{one_line, refused};
+use tempfile::TempDir;
+
+const KERNEL: &str = "--flow-source=kernel";
+/// How long a connection may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Asks from the daemon's own namespace.
+fn get(lab: &Lab, daemon: &Daemon, path: &str) -> Result<Answer> {
+    http::get(&lab.host, daemon.http()?, path)
+}
+
+fn open_files(lab: &Lab, daemon: &Daemon) -> Result<f64> {
+    let metrics = Metrics::parse(&get(lab, daemon, "/metrics")?.good()?)?;
+    metrics.get("process_open_fds").context("of the process")
+}
+
+#[test]
+fn connections_are_shown_to_whom_serve_flows_says() -> Result<()> {
+    let lab = Lab::new()?;
+    for (readers, here, elsewhere) in [
+        ("host", 200, 403),
+        ("anyone", 200, 200),
+        ("nobody", 403, 403),
+    ] {
+        let readers = format!("--serve-flows={readers}");
+        let daemon = Daemon::start(&lab, &[KERNEL, "--prometheusx.listen-address=:0", &readers])?;
+        let port = daemon.http()?.port();
+        for address in netns::first(0) {
+            let at = SocketAddr::new(address, port);
+            let (near, far) = (
+                http::get(&lab.host, at, "/flows")?,
+                http::get(&lab.peer, at, "/flows")?,
+            );
+            ensure!(
+                (near.status, far.status) == (here, elsewhere),
+                "{readers}: {near:?} {far:?}"
+            );
+            for answer in [near, far] {
+                let refused = answer.status == 403;
+                assert_eq!(answer.body.contains("--serve-flows"), refused, "{answer:?}");
+            }
+            http::get(&lab.peer, at, "/metrics")?.good()?;
+        }
+        ensure!(get(&lab, &daemon, "/flows")?.status == here);
+        daemon.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn clients_that_say_nothing_hurt_nobody() -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = Daemon::start(&lab, &[KERNEL])?;
+    let at = daemon.http()?;
+    let before = open_files(&lab, &daemon)?;
+    let silent = lab.host.run(|| {
+        let connect = |number| {
+            let mut client = std::net::TcpStream::connect_timeout(&at, LIMIT)?;
+            if number % 2 == 0 {
+                std::io::Write::write_all(&mut client, b"GET /metrics HTTP/1.1\r\nX-Slow: ")?;
+            }
+            anyhow::Ok(client)
+        };
+        (0..200).map(connect).collect::<Result<Vec<_>>>()
+    })?;
+    let more = open_files(&lab, &daemon)? - before;
+    ensure!(more <= 64.0, "{more} more files are open");
+    drop(silent);
+
+    let long = format!(
+        "GET /metrics HTTP/1.1\r\nX-Long: {}\r\n",
+        "x".repeat(64 << 10)
+    );
+    let answer = http::ask(&lab.host, at, &long);
+    ensure!(
+        answer.as_ref().is_ok_and(|a| a.status == 431) || answer.is_err(),
+        "{answer:?}"
+    );
+    for (head, status) in [
+        ("POST /metrics HTTP/1.1\r\n", 405),
+        ("DELETE /flows HTTP/1.1\r\n", 405),
+        ("GET /etc/passwd HTTP/1.1\r\n", 404),
+        ("GET /flows?limit=many HTTP/1.1\r\n", 400),
+        ("HEAD /metrics HTTP/1.1\r\n", 200),
+    ] {
+        let answer = http::ask(&lab.host, at, head)?;
+        ensure!(answer.status == status, "{head}: {answer:?}");
+    }
+    daemon.stop()?.summary.in_balance()
+}
+
+#[test]
+fn an_address_that_is_in_use_is_refused_before_anything_is_done() -> Result<()> {
+    let lab = Lab::new()?;
+    let first = Daemon::start(&lab, &[KERNEL])?;
+    let home = TempDir::new()?;
+    let launch = Launch::new(&lab).within(home.path());
+    let taken = format!("--prometheusx.listen-address={}", first.http()?);
+    let datadir = home.path().join("captures");
+    let said = refused(&lab, &mut launch.command(&datadir, &[KERNEL, &taken])?, 1)?;
+    let address = first.http()?.to_string();
+    one_line(
+        &said,
+        &["--prometheusx.listen-address=", &address, "in use", "port"],
+    )?;
+    assert!(!datadir.exists());
+    // Nowhere is always free.
+    let nowhere = launch.start(&[KERNEL, "--prometheusx.listen-address="])?;
+    assert!(nowhere.http().is_err());
+    nowhere.stop()?;
+    first.stop()?;
+    Ok(())
+}
