@@ -1,11 +1,13 @@
 //! One packet socket for all interfaces: where classifiers cannot be attached, its filter captures, and
 //! lets nothing into the socket.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use aya::maps::{HashMap, MapData};
+use aya::programs::ProgramError;
 use packet_headers_common::settings;
 use rustix::net::{
     AddressFamily, Protocol, RawProtocol, RecvFlags, SocketFlags, SocketType, recv, socket_with,
@@ -51,9 +53,7 @@ impl PacketSocket {
         );
         let socket = socket.context("opening a packet socket")?;
         let program = programs.packet_program()?;
-        program
-            .attach(&socket)
-            .context("attaching to the packet socket")?;
+        program.attach(&socket).map_err(not_attached)?;
         // What came before the filter.
         let mut nothing = [0; 1];
         while recv(&socket, &mut nothing, RecvFlags::TRUNC).is_ok() {}
@@ -77,6 +77,22 @@ impl PacketSocket {
             index,
         })
     }
+}
+
+/// A socket's options, of which its filter is one, may only take so much memory.
+fn not_attached(error: ProgramError) -> Error {
+    let error = Error::from(error);
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    let too_large = causes
+        .map(io::Error::kind)
+        .any(|kind| kind == io::ErrorKind::OutOfMemory);
+    error.context(if too_large {
+        "attaching to the packet socket: the program is larger than this host lets a socket's filter \
+         be: sysctl -w net.core.optmem_max=131072, which newer kernels have from the start, or ask \
+         for less, without --decapsulate"
+    } else {
+        "attaching to the packet socket"
+    })
 }
 
 impl Drop for Shown {
