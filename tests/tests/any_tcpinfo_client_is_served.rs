@@ -220,8 +220,11 @@ fn the_place_of_another_is_not_taken_and_that_of_a_dead_one_is() -> Result<()> {
     refuse(&[KERNEL, &listen(&nowhere)], &["directory must exist"])?;
     let socket = home.path().join("tcpevents.sock");
     let tcpinfo = format!("--tcpinfo.eventsocket={}", home.path().join("x").display());
+    // The command line contradicts itself: that is said with the usage.
     let none = [&tcpinfo, "--flow-source=tcpinfo", &listen(&socket)];
-    refuse(&none, &["--eventsocket.listen", "kernel source"])?;
+    let command = &mut launch.command(&home.path().join("captures"), &none)?;
+    let said = refused(&lab, command, 2)?.join("\n");
+    ensure!(said.contains("--eventsocket.listen serves"), "{said}");
     let live = UnixListener::bind(&socket)?;
     refuse(&[KERNEL, &listen(&socket)], &["another program serves"])?;
     drop(live);

@@ -124,7 +124,10 @@ fn the_uploader_takes_the_files_as_the_daemons_user() -> Result<()> {
     for file in files.with_context(|| systemd.transcript())?.values() {
         ensure!(uploaded.read(file)?.len() > 8, "{}", file.display());
     }
-    let left = systemd.captures().published()?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    // They are removed when they have arrived.
+    let captures = systemd.captures();
+    let gone = wait::until("the files gone from where they were", LIMIT, || {
+        Ok(captures.published()?.is_empty().then_some(()))
+    });
+    gone.with_context(|| systemd.transcript())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::addresses::OwnAddresses;
 use crate::anonymize::Anonymizer;
@@ -68,15 +68,8 @@ async fn style(config: &Config) -> Result<Style> {
     })
 }
 
-/// Where flow events are served, if they are: taken before anything is attached.
+/// Where flow events are served, if they are.
 fn event_listener(config: &Config) -> Result<Option<EventListener>> {
-    let Some(path) = &config.service.events else {
-        return Ok(None);
-    };
-    ensure!(
-        config.source.watches_sockets(),
-        "--eventsocket.listen serves what the kernel source tells, and --flow-source tcpinfo has \
-         none: take kernel or hybrid, or leave it out"
-    );
-    EventListener::bind(path).map(Some)
+    let path = config.service.events.as_deref();
+    path.map(EventListener::bind).transpose()
 }
