@@ -251,6 +251,7 @@ fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
     })?;
     RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
 }
+
 /// The capabilities were looked at before, so that something else refuses.
 fn not_loaded(error: EbpfError) -> Error {
     let error = Error::from(error);
@@ -258,12 +259,11 @@ fn not_loaded(error: EbpfError) -> Error {
     let refused = causes
         .map(io::Error::kind)
         .any(|kind| kind == io::ErrorKind::PermissionDenied);
-    error.context(match refused {
-        true => {
-            "loading the eBPF object into the kernel: bpf(2) is refused though the capabilities are \
-             there: allow it in the container's seccomp profile; before Linux 5.11, raise the limit \
-             of locked memory too"
-        }
-        false => "loading the eBPF object into the kernel",
+    error.context(if refused {
+        "loading the eBPF object into the kernel: bpf(2) is refused though the capabilities are there: \
+         allow it in the container's seccomp profile; before Linux 5.11, raise the limit of locked \
+         memory too"
+    } else {
+        "loading the eBPF object into the kernel"
     })
 }
