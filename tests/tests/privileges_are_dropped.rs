@@ -19,17 +19,20 @@ use end_to_end::verdict;
 use tempfile::TempDir;
 
 /// Capabilities by their number (linux/capability.h).
+const NOTHING: u64 = 0;
 const DAC_OVERRIDE: u64 = 1 << 1;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
+const PERFMON: u64 = 1 << 38;
 const BPF: u64 = 1 << 39;
 
 /// An ordinary user: nobody.
 const USER: &str = "--reuid=65534";
 const GROUP: &str = "--regid=65534";
 
-/// Checks that each thread is permitted exactly `kept`, and can get nothing by any way.
-fn check_threads(daemon: &Daemon, kept: u64) -> Result<()> {
+/// Checks that each thread is permitted exactly `kept`, and can get nothing by any way: a new program
+/// could get what is `bounding`, which cannot be given up without CAP_SETPCAP.
+fn check_threads(daemon: &Daemon, kept: u64, bounding: u64) -> Result<()> {
     let threads = procfs::threads(daemon.id())?;
     ensure!(threads.len() > 2, "{} threads", threads.len());
     for status in &threads {
@@ -39,6 +42,7 @@ fn check_threads(daemon: &Daemon, kept: u64) -> Result<()> {
             ("CapPrm", kept),
             ("CapInh", 0),
             ("CapAmb", 0),
+            ("CapBnd", bounding),
         ] {
             let is = u64::from_str_radix(field(set)?, 16)?;
             ensure!(is == meant, "{set} is {is:x}, not {meant:x}, of {status}");
@@ -49,7 +53,7 @@ fn check_threads(daemon: &Daemon, kept: u64) -> Result<()> {
 }
 
 /// A connection over an interface that comes after the daemon has its file.
-fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64) -> Result<()> {
+fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64, bounding: u64) -> Result<()> {
     netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1)?;
     daemon.wait_for_log(1, "attached to late0")?;
     let tcpdump = Tcpdump::start_on((&lab.host, "late0"), 0, "tcp")?;
@@ -58,7 +62,7 @@ fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64) -> Result<()> {
     let connection = pair.accepted()?;
     pair.finish()?;
     daemon.wait_for_files(1)?;
-    check_threads(&daemon, kept)?;
+    check_threads(&daemon, kept, bounding)?;
     verdict::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
 }
 
@@ -103,7 +107,8 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
         let lab = Lab::new()?;
         let attach = format!("--attach={method}");
         let daemon = Launch::new(&lab).on(&[]).start(&[&attach, listen])?;
-        capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE).context(attach)?;
+        capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE, NOTHING)
+            .context(attach)?;
     }
     Ok(())
 }
@@ -120,7 +125,12 @@ fn files_of_another_user_are_written_all_the_same() -> Result<()> {
         fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
     }
     let launch = Launch::new(&lab).on(&[]).within(home.path());
-    capture_what_comes(&lab, launch.start(&[])?, BPF | NET_ADMIN | DAC_OVERRIDE)
+    capture_what_comes(
+        &lab,
+        launch.start(&[])?,
+        BPF | NET_ADMIN | DAC_OVERRIDE,
+        NOTHING,
+    )
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn with_a_packet_socket_another_capability_stays() -> Result<()> {
     let daemon = Daemon::follow(&lab, &tcpinfo, &["--attach=socket"])?;
     tcpinfo.wait_for_client(1)?;
     let connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
-    check_threads(&daemon, BPF | NET_RAW | DAC_OVERRIDE)?;
+    check_threads(&daemon, BPF | NET_RAW | DAC_OVERRIDE, NOTHING)?;
     verdict::conclude(daemon, tcpdump, &connections, uuid).map(drop)
 }
 
@@ -148,7 +158,7 @@ fn an_ordinary_user_with_the_listed_capabilities_captures() -> Result<()> {
         .by(&wrapper)
         .program(&public.program);
     let daemon = launch.within(public.path()).start(&[])?;
-    capture_what_comes(&lab, daemon, BPF | NET_ADMIN)
+    capture_what_comes(&lab, daemon, BPF | NET_ADMIN, BPF | PERFMON | NET_ADMIN)
 }
 
 #[test]
