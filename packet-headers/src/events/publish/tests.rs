@@ -104,3 +104,20 @@ fn lines_are_those_of_tcpinfo() {
          \"UUID\":\"vm_1795414125_unsafe_0000000000001002\",\"ID\":null}\n"
     );
 }
+
+#[test]
+fn a_cookie_is_signed_as_that_of_tcpinfo() {
+    let FlowEvent::Open(mut told) = open(end("10.0.0.1"), end("10.0.0.2")) else {
+        panic!("it is an Open");
+    };
+    for (cookie, expected) in [
+        (u64::MAX >> 1, "9223372036854775807"),
+        (1 << 63, "-9223372036854775808"),
+        (u64::MAX, "-1"),
+    ] {
+        told.cookie = cookie;
+        let text = String::from_utf8(line::open(&told).unwrap()).unwrap();
+        let end = format!("\"Cookie\":{expected}}}}}\n");
+        assert!(text.ends_with(&end), "{text}");
+    }
+}
