@@ -82,7 +82,7 @@ const OF_THE_GO_PROGRAM: [(&str, &str, &str, &[&str]); 16] = [
 ];
 
 /// Metrics that are a number of the summary: the line and name there, and the expression.
-const OF_THE_SUMMARY: [(&str, &str, &str); 9] = [
+const OF_THE_SUMMARY: [(&str, &str, &str); 11] = [
     ("packets", "seen", "packet_headers_packets_seen_total"),
     ("packets", "written", "packet_headers_packets_written_total"),
     (
@@ -100,6 +100,15 @@ const OF_THE_SUMMARY: [(&str, &str, &str); 9] = [
         "published",
         "packet_headers_rename_duration_seconds_count",
     ),
+    ("connections", "opened", "pcap_saver_starts_total"),
+    ("connections", "opened", "pcap_demuxer_uuids_total"),
+];
+
+/// Metrics that count the connections which wait for a name.
+const WITHOUT_A_NAME: [&str; 3] = [
+    "packet_headers_flows{state=\"candidate\"}",
+    "pcap_saver_states{state=\"uuidwait\"}",
+    "pcap_demuxer_savers_active",
 ];
 
 /// What adds up to nothing when every packet is accounted for.
@@ -174,6 +183,11 @@ fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
     for (expression, expected) in [
         ("pcap_saver_starts_total - pcap_saver_stops_total", 0.0),
         ("sum(packet_headers_flows)", 0.0),
+        ("sum(pcap_saver_states)", 0.0),
+        ("pcap_demuxer_savers_active", 0.0),
+        ("sum(pcap_saver_errors_total)", 0.0),
+        ("pcap_muxer_interfaces_with_captures", 1.0),
+        ("pcap_demuxer_gc_latency_seconds_count > bool 0", 1.0),
         ("packet_headers_flow_memory_bytes", 0.0),
         ("packet_headers_interface_attached{interface=\"wan0\"}", 1.0),
         ("packet_headers_event_source_up{source=\"tcpinfo\"}", 1.0),
@@ -328,6 +342,12 @@ fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> 
     let covered = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
     assert_eq!(flow["remote"], covered.to_string());
     assert!(!text.contains(&connection.peer.ip().to_string()), "{text}");
+    for sample in WITHOUT_A_NAME {
+        let waited = wait::until(format!("{sample} is 1"), LIMIT, || {
+            Ok((metrics(&lab, &daemon)?.get(sample)? == 1.0).then_some(()))
+        });
+        waited.with_context(|| text.clone())?;
+    }
     daemon.stop()?;
     Ok(())
 }
