@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::daemon::{Daemon, kernel_uuid};
 use end_to_end::event_client::{EventClient, Told, consistent, joins};
+use end_to_end::http::{self, Metrics};
 use end_to_end::launch::Launch;
 use end_to_end::netns::Lab;
 use end_to_end::refusal::{one_line, refused};
@@ -27,6 +29,10 @@ const SHORT: usize = 1000;
 const STEP: usize = 200;
 /// Connections that make more events than a client may be behind, and than its socket holds.
 const MANY: usize = 18_000;
+/// Clients that are served at once.
+const CLIENTS: usize = 32;
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(20);
 /// Within this time half of all events are with the client: tcp-info itself looks every 10 ms.
 const PROMPT: Duration = Duration::from_millis(50);
 
@@ -201,6 +207,38 @@ fn a_client_that_does_not_read_is_dropped_and_harms_nobody() -> Result<()> {
     discarded.retain(|reason, _| !["not_ip", "not_tcp"].contains(&reason.as_str()));
     assert!(discarded.is_empty(), "{summary:?}");
     Ok(())
+}
+
+#[test]
+fn more_clients_than_there_may_be_are_turned_away_at_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let socket = home.path().join("tcpevents.sock");
+    let daemon = Daemon::start(&lab, &[KERNEL, &listen(&socket)])?;
+    let more = 8;
+    let connect = |_| {
+        let client = UnixStream::connect(&socket)?;
+        client.set_read_timeout(Some(LIMIT))?;
+        Ok(client)
+    };
+    let clients: Vec<_> = (0..CLIENTS + more).map(connect).collect::<Result<_>>()?;
+    // Something to read for those that are served.
+    let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
+    let mut turned_away = Vec::new();
+    for (number, mut client) in clients.iter().enumerate() {
+        if client.read(&mut [0; 16])? == 0 {
+            turned_away.push(number);
+        }
+    }
+    assert_eq!(turned_away, Vec::from_iter(CLIENTS..CLIENTS + more));
+    conversation.finish(&())?;
+    let metrics = Metrics::parse(&http::get(&lab.host, daemon.http()?, "/metrics")?.good()?)?;
+    let served = metrics.get("packet_headers_event_clients")?;
+    let dropped = metrics.get("packet_headers_event_clients_dropped_total")?;
+    assert_eq!([served, dropped], [CLIENTS, more].map(|count| count as f64));
+    let summary = daemon.stop()?.summary;
+    assert_eq!(summary.get("events", "clients_dropped"), more as u64);
+    summary.in_balance()
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Promise: HTTP is for who may ask, and costs the daemon little whoever asks; an address that is taken is
-//! refused before anything is done.
+//! refused before anything is attached.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -249,6 +249,8 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     let launch = Launch::new(&lab).within(disk.path());
     let daemon = launch.start(&[&tcpinfo.flag()])?;
     wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
+    let up = "packet_headers_event_source_up{source=\"tcpinfo\"}";
+    ensure!(metrics(&lab, &daemon)?.get(up)? == 0.0);
     tcpinfo.listen()?;
     wait_for_ready(&lab, &daemon, 200, "ready")?;
 
@@ -279,6 +281,8 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
     lab.host.ip(&["link", "del", netns::WAN])?;
     wait_for_ready(&lab, &daemon, 503, "no interface is captured")?;
+    let captured = "pcap_muxer_interfaces_with_captures";
+    ensure!(metrics(&lab, &daemon)?.get(captured)? == 0.0);
     daemon.stop()?.summary.in_balance()
 }
 
@@ -307,7 +311,7 @@ fn wait_for_flow(lab: &Lab, daemon: &Daemon, state: &str) -> Result<(Value, Stri
 #[test]
 fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &[KERNEL, "--anonymize.ip=netblock"])?;
+    let daemon = Daemon::start(&lab, &[KERNEL, "--shards=2", "--anonymize.ip=netblock"])?;
     let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
     conversation.talk()?;
     let (flow, text) = wait_for_flow(&lab, &daemon, "capturing")?;
