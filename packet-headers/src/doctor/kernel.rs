@@ -8,7 +8,7 @@ use anyhow::Error;
 
 use super::finding::Group;
 use crate::config::Config;
-use crate::kernel::requirements::{check_kernel, kernel_is_at_least};
+use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
 use crate::kernel::{AttachMethod, Candidate, Programs};
 use crate::run::load_options;
 
@@ -22,10 +22,10 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     programs(&mut group, config, candidate, permitted);
     tcx(&mut group, config, candidate, permitted);
     if config.source.watches_sockets() && !config.every_netns {
-        netns_cookie(&mut group, kernel_is_at_least(5, 15));
+        netns_cookie(&mut group, tells_netns());
     }
     if config.hardware_clock {
-        hardware_clock(&mut group, kernel_is_at_least(5, 16));
+        hardware_clock(&mut group, shows_hardware_times());
     }
     let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
     let there = if btf { "there" } else { "not there" };
@@ -60,16 +60,10 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
 }
 
 fn why_refused(error: &Error) -> &'static str {
-    let is = |kind| {
-        error.chain().any(|cause| {
-            let cause = cause.downcast_ref::<io::Error>();
-            cause.is_some_and(|cause| cause.kind() == kind)
-        })
-    };
-    if is(io::ErrorKind::PermissionDenied) {
+    if refused_with(error, io::ErrorKind::PermissionDenied) {
         "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
          5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
-    } else if is(io::ErrorKind::OutOfMemory) {
+    } else if refused_with(error, io::ErrorKind::OutOfMemory) {
         "give it more memory, or less to do: --ring-size, --shards, --maxflows"
     } else {
         "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \

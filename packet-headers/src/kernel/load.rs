@@ -13,6 +13,7 @@ use packet_headers_common::settings::{self, Lane};
 
 use super::admission::Admission;
 use super::counters::KernelCounters;
+use super::requirements;
 
 /// The programs and maps, built with the daemon: one file to ship.
 static OBJECT: &[u8] =
@@ -255,10 +256,7 @@ fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
 /// The capabilities were looked at before, so that something else refuses.
 fn not_loaded(error: EbpfError) -> Error {
     let error = Error::from(error);
-    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
-    let refused = causes
-        .map(io::Error::kind)
-        .any(|kind| kind == io::ErrorKind::PermissionDenied);
+    let refused = requirements::refused_with(&error, io::ErrorKind::PermissionDenied);
     error.context(if refused {
         "loading the eBPF object into the kernel: bpf(2) is refused though the capabilities are there: \
          allow it in the container's seccomp profile; before Linux 5.11, raise the limit of locked \

@@ -14,6 +14,7 @@ use rustix::net::{
 };
 
 use super::load::Programs;
+use super::requirements;
 use crate::interfaces::Interface;
 
 /// `ETH_P_ALL` of linux/if_ether.h: packets of every protocol. A socket takes it in network order.
@@ -82,10 +83,7 @@ impl PacketSocket {
 /// A socket's options, of which its filter is one, may only take so much memory.
 fn not_attached(error: ProgramError) -> Error {
     let error = Error::from(error);
-    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
-    let too_large = causes
-        .map(io::Error::kind)
-        .any(|kind| kind == io::ErrorKind::OutOfMemory);
+    let too_large = requirements::refused_with(&error, io::ErrorKind::OutOfMemory);
     error.context(if too_large {
         "attaching to the packet socket: the program is larger than this host lets a socket's filter \
          be: sysctl -w net.core.optmem_max=131072, which newer kernels have from the start, or ask \

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use aya::util::KernelVersion;
 
 use crate::obstacle::Obstacle;
@@ -106,6 +107,25 @@ pub fn check_kernel() -> Result<()> {
 #[must_use]
 pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
+}
+
+/// Whether this kernel tells programs the network namespace of a socket: Linux 5.15 does.
+#[must_use]
+pub fn tells_netns() -> bool {
+    kernel_is_at_least(5, 15)
+}
+
+/// Whether this kernel shows programs the NIC's times: Linux 5.16 does.
+#[must_use]
+pub fn shows_hardware_times() -> bool {
+    kernel_is_at_least(5, 16)
+}
+
+/// Whether the kernel refused something with an error of this kind.
+#[must_use]
+pub fn refused_with(error: &Error, kind: io::ErrorKind) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(|cause: &io::Error| cause.kind() == kind)
 }
 
 /// Where the root of the cgroup2 hierarchy is mounted.

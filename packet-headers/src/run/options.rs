@@ -28,7 +28,7 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
 
 /// Whether the NIC's times are asked for, and the kernel shows them to the programs.
 fn hardware_clock(config: &Config) -> bool {
-    let shown = requirements::kernel_is_at_least(5, 16);
+    let shown = requirements::shows_hardware_times();
     if config.hardware_clock && !shown {
         tracing::warn!(
             "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets \
@@ -43,7 +43,7 @@ fn own_sockets_only(config: &Config) -> Option<u64> {
     if config.every_netns || !config.source.watches_sockets() {
         return None;
     }
-    if !requirements::kernel_is_at_least(5, 15) {
+    if !requirements::tells_netns() {
         tracing::warn!(
             "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
              connections of every namespace on this host are named"

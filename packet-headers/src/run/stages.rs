@@ -171,10 +171,9 @@ fn site(
 
 /// What the event server has to know of the sources.
 fn scope(config: &Config) -> Scope {
-    let told_apart = requirements::kernel_is_at_least(5, 15);
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: config.every_netns || !told_apart,
+        every_namespace: config.every_netns || !requirements::tells_netns(),
     }
 }
