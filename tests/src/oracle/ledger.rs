@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Oracle, PREEMPTED, RARE, TOLERANCE, key};
+use super::{Oracle, PREEMPTED, TOLERANCE, key, late_ones_are_rare};
 use crate::captures::Captures;
 use crate::pcap::Packet;
 use crate::traffic::Connection;
@@ -126,13 +126,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// Those of too many are not.
     pub fn in_time(&self) -> Result<()> {
-        ensure!(
-            self.late <= 1 + self.claimed / RARE,
-            "the times of {} of {} packets are more than {TOLERANCE} ns apart",
-            self.late,
-            self.claimed
-        );
-        Ok(())
+        late_ones_are_rare(self.late, self.claimed)
     }
 
     /// How many packets are in our files.
@@ -153,6 +147,7 @@ impl<'a> Ledger<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::FEW;
     use crate::oracle::tests::{ours, tcpdump};
 
     #[test]
@@ -209,8 +204,8 @@ mod tests {
             ledger.claim(&packets, ends)?;
             ledger.in_time()
         };
-        late(1)?;
-        assert!(late(2).is_err());
+        late(FEW)?;
+        assert!(late(FEW + 1).is_err());
         Ok(())
     }
 }
