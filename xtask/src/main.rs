@@ -4,6 +4,7 @@
 //! fresh machine. What a verb does is in the module of its name.
 
 mod apt;
+mod bench;
 mod binary;
 mod fuzz;
 mod image;
@@ -13,6 +14,7 @@ mod manual;
 mod probe;
 mod python;
 mod run;
+mod runner;
 mod setup;
 mod test;
 mod tidy;
@@ -60,6 +62,8 @@ enum Verb {
     },
     /// Feed what reads other people's bytes with what a fuzzer comes up with
     Fuzz(fuzz::Fuzz),
+    /// Measure what the daemon costs, beside its peers and by itself, as root
+    Bench(bench::Bench),
     /// Write the man pages and shell completions of the daemon
     Manual,
     /// Run the daemon on older kernels, in virtual machines
@@ -96,6 +100,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Bench(what) => bench::bench(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::Lint => lint::lint(&workspace),

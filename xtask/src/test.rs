@@ -6,14 +6,14 @@ use xshell::cmd;
 use crate::{
     binary,
     fuzz::{self, Fuzz},
-    image, probe, python, setup,
+    image, python, runner, setup,
     workspace::{Privilege, Workspace},
 };
 
 /// Runs the tests whose name contains `filter`, all of them without one; stops at the first stage that
 /// fails.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
-    let privilege = Privilege::find()?;
+    Privilege::find()?;
     setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
     let python = python::ensure(workspace)?;
@@ -44,9 +44,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
     // As root: built by the user, run through cargo's runner. One at a time, because they load
     // programs, and the end-to-end tests each want the machine to themselves.
-    if matches!(privilege, Privilege::Sudo) {
-        sh.set_var(runner_variable(&probe::host(workspace)?), "sudo -E");
-    }
+    runner::as_root(workspace)?;
     sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
@@ -74,23 +72,4 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
 fn stage(what: &str) {
     eprintln!("\n== {what}");
-}
-
-/// The environment variable that names the program through which cargo runs tests on `host`.
-fn runner_variable(host: &str) -> String {
-    let host = host.to_uppercase().replace(['-', '.'], "_");
-    format!("CARGO_TARGET_{host}_RUNNER")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_runner_is_named_as_cargo_names_it() {
-        assert_eq!(
-            runner_variable("x86_64-unknown-linux-gnu"),
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
-        );
-    }
 }

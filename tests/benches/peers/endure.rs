@@ -1,0 +1,91 @@
+//! What has to hold rather than to be compared: no loss for half a minute, and next to nothing for a
+//! flow that has been captured for long enough.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use end_to_end::netns::Lab;
+
+use crate::frames::Shape;
+use crate::measure::{Load, Sample, measure, measure_after, median};
+use crate::report::Row;
+use crate::sender::{Pace, Until};
+use crate::tools::Tool;
+
+/// How long no packet may be lost.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Longer than that: with the default, the kernel would drop the packets of the last seconds.
+const KEEP: &str = "--captureduration=2m";
+
+/// How long flows are captured before they are done, and somewhat longer.
+const SHORT: [&str; 2] = ["--captureduration=1s", "--uuidwaitduration=1s"];
+const DONE: Duration = Duration::from_millis(1500);
+
+/// As fast as the sender can, for half a minute.
+pub(crate) fn without_loss(lab: &Lab) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for flows in [1, 100, 10_000] {
+        let load = Load {
+            shape: Shape { flows, size: 66 },
+            pace: Pace::FlatOut,
+            until: Until::Passed(LONG),
+        };
+        eprintln!("for {LONG:?}: {}", load.name());
+        let tool = Tool::daemon(&[KEEP]);
+        let sample = measure(lab, &tool, &load)?;
+        let row = Row {
+            part: "loss",
+            load: format!("{}, {} s", load.name(), LONG.as_secs()),
+            flows,
+            tool: tool.name(),
+            ..Row::default()
+        };
+        rows.push(row.with(&[sample]));
+    }
+    Ok(rows)
+}
+
+/// The packets of flows that are done: what the daemon uses, and what its program costs, beside the
+/// same packets captured.
+pub(crate) fn after_capture(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
+    let load = Load {
+        shape: Shape {
+            flows: 100,
+            size: 66,
+        },
+        pace: Pace::FlatOut,
+        until: Until::Packets(packets),
+    };
+    eprintln!("after the capture: {}", load.name());
+    let captured = Tool::daemon(&[]).timed();
+    let over = Tool::daemon(&SHORT).timed();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        before.push(measure(lab, &captured, &load)?);
+        after.push(measure_after(lab, &over, &load, |_| {
+            thread::sleep(DONE);
+            Ok(())
+        })?);
+    }
+    ensure!(
+        after.iter().all(|sample| sample.did.captured == 0),
+        "packets were captured after {SHORT:?}"
+    );
+    let row = |tool: &Tool, samples: &[_]| Row {
+        part: "after capture",
+        load: load.name(),
+        flows: load.shape.flows,
+        tool: tool.name(),
+        ..Row::default().with(samples)
+    };
+    let [mut first, mut second] = [row(&captured, &before), row(&over, &after)];
+    first.program_ns = Some(median(before.iter().filter_map(Sample::program)));
+    second.program_ns = Some(median(after.iter().filter_map(Sample::program)));
+    // Not one of them is in a file: of all that were sent.
+    let each = |sample: &Sample| sample.did.used.as_nanos() as f64 / sample.sent.packets as f64;
+    second.used_ns = Some(median(after.iter().map(each)));
+    second.lost = 0;
+    Ok(vec![first, second])
+}

@@ -1,0 +1,153 @@
+//! The result: rows of figures, as a table for people and as JSON for programs.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// What was measured where.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The release of the kernel.
+    pub(crate) kernel: String,
+    /// The processor's name.
+    pub(crate) processor: String,
+    /// Measurements of each figure.
+    pub(crate) rounds: usize,
+    /// The figures: medians.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// The figures of a tool under a load.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Row {
+    /// The part of the bench.
+    pub(crate) part: &'static str,
+    /// The load.
+    pub(crate) load: String,
+    /// The tool.
+    pub(crate) tool: String,
+    /// How many flows, and shards, where that is what is compared.
+    pub(crate) flows: u32,
+    pub(crate) shards: u32,
+    /// Packets (or connections) that the sender made in a second.
+    pub(crate) per_second: f64,
+    /// The most that were lost in any round.
+    pub(crate) lost: u64,
+    /// What the tool used of a processor for each packet: nanoseconds, user and system.
+    pub(crate) used_ns: Option<f64>,
+    /// How much later the sender was with each packet than without a tool: nanoseconds.
+    pub(crate) slower_ns: Option<f64>,
+    /// How long a run of the classifier took: nanoseconds.
+    pub(crate) program_ns: Option<f64>,
+    /// The most memory at once: bytes.
+    pub(crate) peak: Option<f64>,
+    /// Bytes of the files for each packet.
+    pub(crate) bytes: Option<f64>,
+    /// Files.
+    pub(crate) files: Option<usize>,
+    /// `used_ns` and `slower_ns` in relation to tcpdump's of the same round.
+    pub(crate) used_ratio: Option<f64>,
+    pub(crate) slower_ratio: Option<f64>,
+}
+
+const HEAD: [&str; 11] = [
+    "tool",
+    "per second",
+    "lost",
+    "CPU ns",
+    "/ tcpdump",
+    "sender + ns",
+    "/ tcpdump",
+    "program ns",
+    "peak MiB",
+    "bytes",
+    "files",
+];
+
+impl Row {
+    fn cells(&self) -> [String; HEAD.len()] {
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+        };
+        [
+            self.tool.clone(),
+            format!("{:.0} k", self.per_second / 1e3),
+            self.used_ns
+                .map_or_else(String::new, |_| self.lost.to_string()),
+            number(self.used_ns, 0),
+            number(self.used_ratio, 2),
+            number(self.slower_ns, 0),
+            number(self.slower_ratio, 2),
+            number(self.program_ns, 0),
+            number(self.peak.map(|bytes| bytes / f64::from(1 << 20)), 0),
+            number(self.bytes, 1),
+            self.files
+                .map_or_else(String::new, |files| files.to_string()),
+        ]
+    }
+}
+
+impl Report {
+    /// Writes it as JSON.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// The rows of a part.
+    pub(crate) fn part<'a>(&'a self, part: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| row.part == part)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kernel,
+            processor,
+            rounds,
+            rows,
+        } = self;
+        writeln!(
+            out,
+            "Linux {kernel}, {processor}; medians of {rounds} rounds"
+        )?;
+        for rows in rows.chunk_by(|a, b| (a.part, &a.load) == (b.part, &b.load)) {
+            let Some(first) = rows.first() else { continue };
+            writeln!(out, "\n{}: {}\n", first.part, first.load)?;
+            table(out, rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// A Markdown table.
+fn table(out: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+    let head = HEAD.map(str::to_owned);
+    let all = || [&head].into_iter().chain(&cells);
+    let width = |column: usize| all().map(|cells| cells[column].len()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
+    for (at, cells) in all().enumerate() {
+        let mut line = String::from("|");
+        for (cell, &width) in cells.iter().zip(&widths) {
+            match line.len() {
+                1 => write!(line, " {cell:width$} |")?,
+                _ => write!(line, " {cell:>width$} |")?,
+            }
+        }
+        writeln!(out, "{line}")?;
+        if at == 0 {
+            let rule = widths.iter().enumerate();
+            let rule = rule.map(|(at, &width)| match at {
+                0 => format!(" {} |", "-".repeat(width)),
+                _ => format!(" {}: |", "-".repeat(width.saturating_sub(1))),
+            });
+            writeln!(out, "|{}", rule.collect::<String>())?;
+        }
+    }
+    Ok(())
+}

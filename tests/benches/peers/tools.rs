@@ -1,0 +1,246 @@
+//! The tools under test, each started as its users start it, and what each says that it saw.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::bpf;
+use end_to_end::daemon::Daemon;
+use end_to_end::netns::{Lab, WAN};
+use end_to_end::process::{Process, Stream};
+use end_to_end::procfs;
+use end_to_end::tcpinfo::StandIn;
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::frames;
+use crate::meter::Meter;
+
+/// How long a tool may take to start and to stop.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What captures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Nobody: what the sender reaches alone.
+    Nothing,
+    /// The daemon, with further flags; whether the kernel times its programs, which costs them time.
+    Daemon { flags: Vec<String>, timed: bool },
+    /// `tcpdump -s 96 -w FILE tcp`.
+    Tcpdump,
+    /// `dumpcap -s 96 -w FILE -f tcp`.
+    Dumpcap,
+}
+
+impl Tool {
+    /// The daemon with these flags.
+    pub(crate) fn daemon(flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        Self::Daemon {
+            flags,
+            timed: false,
+        }
+    }
+
+    /// The same, with the kernel timing its programs.
+    pub(crate) fn timed(self) -> Self {
+        match self {
+            Self::Daemon { flags, .. } => Self::Daemon { flags, timed: true },
+            other @ (Self::Nothing | Self::Tcpdump | Self::Dumpcap) => other,
+        }
+    }
+
+    /// Whether the kernel times its programs.
+    pub(crate) const fn is_timed(&self) -> bool {
+        matches!(self, Self::Daemon { timed: true, .. })
+    }
+
+    /// Its name in tables.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Nothing => "nothing".to_owned(),
+            Self::Daemon { flags, .. } => {
+                let flags = flags.iter().map(String::as_str);
+                let words: Vec<_> = ["packet-headers"].into_iter().chain(flags).collect();
+                words.join(" ")
+            }
+            Self::Tcpdump => "tcpdump -s 96".to_owned(),
+            Self::Dumpcap => "dumpcap -s 96".to_owned(),
+        }
+    }
+}
+
+/// What a tool did while it ran.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Yield {
+    /// Packets that are in its files.
+    pub(crate) captured: u64,
+    /// What it used of a processor, user and system, from when it was ready to its end.
+    pub(crate) used: Duration,
+    /// The most memory that it had at once: bytes.
+    pub(crate) peak: u64,
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    /// How many files.
+    pub(crate) files: usize,
+    /// Runs of the daemon's classifiers and their time, when the kernel timed them.
+    pub(crate) program: bpf::Runs,
+}
+
+/// A tool that runs and is ready.
+pub(crate) struct Running {
+    kind: Kind,
+    meter: Meter,
+}
+
+enum Kind {
+    Daemon {
+        daemon: Daemon,
+        before: Option<bpf::Runs>,
+        _tcpinfo: Option<StandIn>,
+    },
+    Other {
+        process: Process,
+        directory: TempDir,
+    },
+}
+
+/// Starts a tool; none for nothing. The daemon is told of so many flows by a stand-in of tcp-info, as
+/// the sender's frames belong to no socket.
+pub(crate) fn start(tool: &Tool, lab: &Lab, flows: u32) -> Result<Option<Running>> {
+    let kind = match tool {
+        Tool::Nothing => return Ok(None),
+        Tool::Daemon { flags: more, timed } => daemon(lab, more, *timed, flows)?,
+        Tool::Tcpdump => other(lab, "tcpdump", &["-n", "-Z", "root", "tcp"])?,
+        Tool::Dumpcap => other(lab, "dumpcap", &["-q", "-f", "tcp"])?,
+    };
+    Running::new(kind).map(Some)
+}
+
+fn daemon(lab: &Lab, flags: &[String], timed: bool, flows: u32) -> Result<Kind> {
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let mut daemon = Daemon::follow(lab, &tcpinfo, &flags)?;
+    for flow in 0..flows {
+        let (host, peer) = (frames::host(), frames::peer(flow));
+        let cookie = u64::from(flow) + 1;
+        let id = json!({
+            "SPort": host.port(), "DPort": peer.port(), "SrcIP": host.ip(), "DstIP": peer.ip(),
+            "Interface": 0, "Cookie": cookie,
+        });
+        tcpinfo.send_open(&format!("bench_1700000000_unsafe_{cookie:016X}"), &id);
+    }
+    daemon.wait_for_summary("every flow is opened", |summary| {
+        // And the stand-in's own connection.
+        summary.get("connections", "opened") >= u64::from(flows)
+    })?;
+    let before = timed
+        .then(|| bpf::runs(daemon.id(), "ph_eth"))
+        .transpose()?;
+    Ok(Kind::Daemon {
+        daemon,
+        before,
+        _tcpinfo: Some(tcpinfo),
+    })
+}
+
+/// Starts the daemon with its own source of names, which real sockets feed.
+pub(crate) fn start_with_sockets(lab: &Lab, flags: &[&str]) -> Result<Running> {
+    let daemon = Daemon::start(lab, flags)?;
+    Running::new(Kind::Daemon {
+        daemon,
+        before: None,
+        _tcpinfo: None,
+    })
+}
+
+fn other(lab: &Lab, program: &str, arguments: &[&str]) -> Result<Kind> {
+    let directory = TempDir::new()?;
+    let mut command = Command::new(program);
+    command.args(["-i", WAN, "-s", "96", "-w"]);
+    command.arg(directory.path().join("all")).args(arguments);
+    let package = if program == "dumpcap" {
+        "wireshark-common"
+    } else {
+        program
+    };
+    let mut process = Process::start(&lab.host, &mut command)
+        .with_context(|| format!("apt-get install {package}"))?;
+    process.wait_for_line((Stream::Err, 0), "it captures", LIMIT, |line| {
+        line.contains("listening on") || line.starts_with("File: ")
+    })?;
+    Ok(Kind::Other { process, directory })
+}
+
+impl Running {
+    fn new(kind: Kind) -> Result<Self> {
+        let id = match &kind {
+            Kind::Daemon { daemon, .. } => daemon.id(),
+            Kind::Other { process, .. } => process.id(),
+        };
+        let meter = Meter::attach(id)?;
+        Ok(Self { kind, meter })
+    }
+
+    /// Waits until it has nothing left to do, ends it, and says what it did.
+    pub(crate) fn finish(self) -> Result<Yield> {
+        let Self { kind, meter } = self;
+        meter.wait_until_quiet()?;
+        match kind {
+            Kind::Daemon { daemon, before, .. } => {
+                let peak = procfs::peak_memory(daemon.id())?;
+                let program = match before {
+                    Some(before) => bpf::runs(daemon.id(), "ph_eth")?.since(before),
+                    None => bpf::Runs::default(),
+                };
+                let stopped = daemon.stop()?;
+                stopped.summary.in_balance()?;
+                Ok(Yield {
+                    captured: stopped.summary.get("packets", "written"),
+                    used: meter.used()?,
+                    peak,
+                    bytes: stopped.summary.get("files", "bytes"),
+                    files: stopped.captures.published()?.len(),
+                    program,
+                })
+            }
+            Kind::Other { process, directory } => {
+                let peak = procfs::peak_memory(process.id())?;
+                let captured = interrupt(process)?;
+                Ok(Yield {
+                    captured,
+                    used: meter.used()?,
+                    peak,
+                    bytes: size(&directory.path().join("all"))?,
+                    files: 1,
+                    program: bpf::Runs::default(),
+                })
+            }
+        }
+    }
+}
+
+/// Ends tcpdump or dumpcap; how many packets it says that it captured.
+fn interrupt(mut process: Process) -> Result<u64> {
+    process.signal(Signal::INT)?;
+    let status = process.wait(LIMIT)?;
+    ensure!(status.success(), "{status}: {}", process.transcript());
+    let lines = process.lines(Stream::Err);
+    // "5 packets captured", or "Packets captured: 5" after what was overwritten on a terminal.
+    let captured = lines.iter().find_map(|line| {
+        let number = match line.split_once("Packets captured: ") {
+            Some((_, number)) => number,
+            None => line.strip_suffix(" packets captured")?,
+        };
+        number.trim().parse().ok()
+    });
+    captured.with_context(|| process.transcript())
+}
+
+fn size(file: &Path) -> Result<u64> {
+    let found = fs::metadata(file).with_context(|| format!("{file:?}"))?;
+    Ok(found.len())
+}
