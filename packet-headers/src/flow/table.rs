@@ -46,14 +46,8 @@ pub enum Action {
     Spill(Serial, FlowFile, Chunk),
     /// Write these records, and publish the flow's file.
     Publish(Serial, FlowFile, Chunk),
-    /// Let the kernel give the connection a lane of its own, until then; it belongs to this cookie.
-    Admit(FlowKey, BootNanos, u64),
-    /// Let the kernel drop the packets of this cookie's connection: its file is finished.
-    Retire(FlowKey, u64),
-    /// Let the kernel forget this cookie's connection.
-    Release(FlowKey, u64),
-    /// Let the kernel drop the connection's packets: nobody wants it.
-    Ignore(FlowKey),
+    /// Tell the kernel.
+    Tell(Hint),
     /// So many packets that were held will be in no file.
     Discard(Discard, u64),
     /// A connection got its name.
@@ -64,6 +58,25 @@ pub enum Action {
     Empty,
     /// An event was not what it should be.
     Issue(EventIssue),
+}
+
+/// What the kernel is told of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// It has a lane of its own, until then; it belongs to this cookie.
+    Admit(FlowKey, BootNanos, u64),
+    /// The packets of this cookie's connection can be dropped: its file is finished.
+    Retire(FlowKey, u64),
+    /// This cookie's connection can be forgotten.
+    Release(FlowKey, u64),
+    /// Its packets can be dropped: nobody wants it.
+    Ignore(FlowKey),
+}
+
+impl From<Hint> for Action {
+    fn from(hint: Hint) -> Self {
+        Self::Tell(hint)
+    }
 }
 
 /// A candidate of fewer packets is not worth the kernel's attention: a SYN flood makes many.
@@ -262,7 +275,7 @@ impl FlowTable {
         connection.state = State::Done(done);
         self.named -= 1;
         self.done += 1;
-        self.actions.push(Action::Retire(key, cookie));
+        self.actions.push(Hint::Retire(key, cookie).into());
         let at = connection.deadline(&self.timing);
         self.arm(key, serial, at);
     }
@@ -301,7 +314,7 @@ impl FlowTable {
         if incarnations.is_empty() {
             self.flows.remove(&key);
             if packets >= WORTH_IGNORING {
-                self.actions.push(Action::Ignore(key));
+                self.actions.push(Hint::Ignore(key).into());
             }
         }
         if let Some(earlier) = taken_by {
@@ -321,12 +334,12 @@ impl FlowTable {
                 State::Named(Named { uuid, cookie, .. }) => {
                     self.named -= 1;
                     self.names.remove(uuid);
-                    self.actions.push(Action::Release(key, *cookie));
+                    self.actions.push(Hint::Release(key, *cookie).into());
                 }
                 State::Done(Done { uuid, cookie, .. }) => {
                     self.done -= 1;
                     self.names.remove(uuid);
-                    self.actions.push(Action::Release(key, *cookie));
+                    self.actions.push(Hint::Release(key, *cookie).into());
                 }
             }
         }
