@@ -30,10 +30,11 @@ impl FlowTable {
     }
 
     /// Decides how long a block may get before it is spilled: the blocks of all flows must fit into
-    /// half of the memory, as growing may double them.
+    /// half of the memory. A power of two, as blocks grow by doubling.
     pub(super) fn size_blocks(&mut self) {
         let share = self.limits.memory / 2 / self.named.max(1);
-        self.block_size = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        let share = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        self.block_size = 1 << share.ilog2();
     }
 
     /// Writes what a named connection has, to have the memory back; but for what a late packet might
@@ -78,8 +79,7 @@ impl FlowTable {
         }
         if self.bytes() + more > memory {
             // All of them at once: a flow at a time would be a walk for every packet.
-            let named: Vec<_> = self.timers.iter().map(|&(_, k, s)| (k, s)).collect();
-            for (key, serial) in named {
+            for (key, serial) in self.named() {
                 self.write_early(key, serial, true);
             }
         }

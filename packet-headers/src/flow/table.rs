@@ -3,7 +3,7 @@
 //! Pure: time is an argument, and what is to be done comes out as [`Action`]s. One table belongs to
 //! one shard; nothing in it is shared.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 use packet_headers_common::{FlowKey, Packet};
@@ -94,7 +94,7 @@ pub struct FlowTable {
     /// turn comes.
     pub(super) waiting: VecDeque<(FlowKey, Serial)>,
     /// When to look at which named connection.
-    pub(super) timers: BTreeSet<(BootNanos, FlowKey, Serial)>,
+    pub(super) timers: BTreeMap<(BootNanos, Serial), FlowKey>,
     pub(super) next_serial: Serial,
     /// Bytes of candidates and their packets.
     pub(super) candidate_bytes: usize,
@@ -122,7 +122,7 @@ impl FlowTable {
             flows: HashMap::new(),
             names: HashMap::new(),
             waiting: VecDeque::new(),
-            timers: BTreeSet::new(),
+            timers: BTreeMap::new(),
             next_serial: 0,
             candidate_bytes: 0,
             named: 0,
@@ -163,10 +163,11 @@ impl FlowTable {
             return Err(Discard::Unnamed);
         };
         let was_over = connection.has_ended();
-        let lingered = connection.lingers();
         connection.note(packet, &key)?;
         let ends = !was_over && connection.has_ended();
-        self.census.lingering += u64::from(!lingered && connection.lingers());
+        if ends && connection.lingers() && connection.closed().is_none() {
+            self.census.lingering += 1;
+        }
         let (serial, before) = (connection.serial, connection.block.capacity());
         let mut look_again = ends;
         match &connection.state {
@@ -180,20 +181,23 @@ impl FlowTable {
                 self.buffered_bytes += connection.block.capacity() - before;
                 look_again |= connection.held_since.is_none();
                 connection.held_since.get_or_insert(now);
-                if connection.block.len() >= self.block_size {
-                    self.spill(key, serial);
-                }
             }
             State::Candidate => {
                 connection.block.push(packet, wall);
                 self.candidate_bytes += connection.block.capacity() - before;
             }
         }
+        let grew = connection.block.capacity() > before;
+        if connection.block.is_full(self.block_size) {
+            self.spill(key, serial);
+        }
         if look_again {
             // It will be quiet, or has to be written, earlier than its timer says.
             self.on_timer(key, serial, now);
         }
-        self.make_room(0);
+        if grew {
+            self.make_room(0);
+        }
         Ok(())
     }
 
@@ -217,11 +221,12 @@ impl FlowTable {
             }
             self.waiting.pop_front();
         }
-        while let Some(&(at, key, serial)) = self.timers.first() {
+        while let Some(first) = self.timers.first_entry() {
+            let &(at, serial) = first.key();
             if at > now {
                 break;
             }
-            self.timers.pop_first();
+            let key = first.remove();
             self.on_timer(key, serial, now);
         }
         // What was given up may have become a named flow's.
@@ -235,8 +240,7 @@ impl FlowTable {
                 self.give_up(key, serial, Discard::Unnamed);
             }
         }
-        let named: Vec<_> = self.timers.iter().map(|&(_, k, s)| (k, s)).collect();
-        for (key, serial) in named {
+        for (key, serial) in self.named() {
             self.finish(key, serial, None);
         }
     }
@@ -250,7 +254,7 @@ impl FlowTable {
         let State::Named(named) = &connection.state else {
             return;
         };
-        let (armed, cookie) = ((named.armed, key, serial), named.cookie);
+        let (armed, cookie) = ((named.armed, serial), named.cookie);
         self.census.lingering -= u64::from(connection.lingers());
         let action = if connection.has_packets() {
             let file = connection.file(&key, named);
@@ -346,6 +350,12 @@ impl FlowTable {
         if incarnations.is_empty() {
             self.flows.remove(&key);
         }
+    }
+
+    /// Connections that have a name.
+    pub(super) fn named(&self) -> Vec<(FlowKey, Serial)> {
+        let timers = self.timers.iter();
+        timers.map(|(&(_, serial), &key)| (key, serial)).collect()
     }
 
     pub(super) fn candidate(&mut self, key: FlowKey, serial: Serial) -> Option<&Connection> {

@@ -2,7 +2,6 @@
 //!
 //! Pure: no I/O.
 
-use bytes::{Bytes, BytesMut};
 use packet_headers_common::Packet;
 
 use super::record::{self, Records};
@@ -12,10 +11,16 @@ use crate::clock::WallNanos;
 /// this young stay in memory when a block is spilled, so that a late one still finds its place.
 const REORDER_WINDOW: u64 = 1_000_000;
 
+/// The most bytes that a plain packet's record takes.
+const PLAIN: usize = 128;
+
+/// How many bytes a block begins with. It grows by doubling.
+const SMALLEST: usize = 2 * PLAIN;
+
 /// Records of one flow, in time order.
 #[derive(Debug, Default)]
 pub struct Block {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     packets: u64,
     newest: WallNanos,
     spilled: WallNanos,
@@ -24,7 +29,7 @@ pub struct Block {
 /// Records that are on their way to a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     /// How many records.
     pub packets: u64,
     /// Bytes of memory that they hold: a buffer grows by doubling.
@@ -37,25 +42,50 @@ impl Chunk {
     pub fn records(&self) -> Records<'_> {
         Records::new(&self.bytes)
     }
+
+    /// How many bytes the records take.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 impl Block {
     /// Adds a packet at its place in time.
+    #[inline]
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
         // What is on disk cannot be moved any more.
         let at = at.max(self.spilled);
         let start = self.bytes.len();
+        let room = record::room(packet);
+        if room > self.bytes.capacity() - start {
+            self.grow(room);
+        }
         record::put(&mut self.bytes, packet, at);
         self.packets += 1;
         self.settle(start, at);
     }
 
+    /// Makes room for this many bytes more, and for as many again as there are.
+    #[cold]
+    fn grow(&mut self, room: usize) {
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let wanted = (2 * capacity).max(length + room).max(SMALLEST);
+        self.bytes.reserve_exact(wanted - length);
+    }
+
     /// Moves the record that was just put at the end to its place. Nearly always it is there.
+    #[inline]
     fn settle(&mut self, start: usize, at: WallNanos) {
         if at >= self.newest {
             self.newest = at;
-            return;
+        } else {
+            self.move_to_its_place(start, at);
         }
+    }
+
+    #[cold]
+    fn move_to_its_place(&mut self, start: usize, at: WallNanos) {
         let place = self.first_after(at).min(start);
         let length = self.bytes.len() - start;
         if let Some(behind) = self.bytes.get_mut(place..) {
@@ -118,6 +148,12 @@ impl Block {
         self.bytes.is_empty()
     }
 
+    /// Whether a plain packet's record would make it longer than `most` bytes.
+    #[must_use]
+    pub fn is_full(&self, most: usize) -> bool {
+        self.bytes.len() + PLAIN > most
+    }
+
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -129,7 +165,7 @@ impl Block {
         self.spilled = self.newest;
         Chunk {
             memory: self.bytes.capacity(),
-            bytes: std::mem::take(&mut self.bytes).freeze(),
+            bytes: std::mem::take(&mut self.bytes),
             packets: std::mem::take(&mut self.packets),
         }
     }
@@ -151,8 +187,8 @@ impl Block {
         }
         // A fresh buffer for the few that stay: the old one goes with the chunk.
         let memory = self.bytes.capacity();
-        let chunk = self.bytes.split_to(place).freeze();
-        self.bytes = BytesMut::from(&self.bytes[..]);
+        let young = self.bytes.split_off(place);
+        let chunk = std::mem::replace(&mut self.bytes, young);
         self.packets -= packets;
         self.spilled = last;
         Chunk {
