@@ -98,7 +98,9 @@ impl Batch<'_> {
     }
 
     fn sort(&mut self, item: &[u8]) -> Result<(), Discard> {
-        let Ok(packet) = Packet::parse(item) else {
+        // By reference: moving it out costs a copy.
+        let parsed = Packet::parse(item);
+        let Ok(packet) = &parsed else {
             return Err(Discard::BadRecord);
         };
         let at = BootNanos(packet.boot_ns);
@@ -112,7 +114,7 @@ impl Batch<'_> {
                 None => self.unbelieved += 1,
             }
         }
-        self.table.on_packet(&packet, time)
+        self.table.on_packet(packet, time)
     }
 
     /// Counts what was taken; how many records that were.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use packet_headers_common::{FlowKey, Packet};
 
 use super::census::Census;
@@ -146,7 +147,10 @@ impl FlowTable {
     pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), Discard> {
         let now = BootNanos(packet.boot_ns);
         let key = packet.key();
-        let incarnations = self.flows.entry(key).or_default();
+        let incarnations = match self.flows.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Incarnations::new()),
+        };
         let begins = incarnations
             .last()
             .is_none_or(|latest| latest.is_succeeded_by(packet));
@@ -169,7 +173,7 @@ impl FlowTable {
             self.census.lingering += 1;
         }
         let (serial, before) = (connection.serial, connection.block.capacity());
-        let mut look_again = ends;
+        let (mut look_again, mut full) = (ends, false);
         match &connection.state {
             State::Done(done) => return Err(done.reason),
             State::Named(_) if now >= connection.start.after(self.timing.capture) => {
@@ -181,6 +185,7 @@ impl FlowTable {
                 self.buffered_bytes += connection.block.capacity() - before;
                 look_again |= connection.held_since.is_none();
                 connection.held_since.get_or_insert(now);
+                full = connection.block.is_full(self.block_size);
             }
             State::Candidate => {
                 connection.block.push(packet, wall);
@@ -188,7 +193,7 @@ impl FlowTable {
             }
         }
         let grew = connection.block.capacity() > before;
-        if connection.block.is_full(self.block_size) {
+        if full {
             self.spill(key, serial);
         }
         if look_again {

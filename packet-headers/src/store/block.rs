@@ -24,6 +24,8 @@ pub struct Block {
     packets: u64,
     newest: WallNanos,
     spilled: WallNanos,
+    /// How many bytes were taken out last: as many will come until the next time.
+    usual: usize,
 }
 
 /// Records that are on their way to a file.
@@ -70,7 +72,8 @@ impl Block {
     #[cold]
     fn grow(&mut self, room: usize) {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
-        let wanted = (2 * capacity).max(length + room).max(SMALLEST);
+        let usual = self.usual.next_power_of_two().max(SMALLEST);
+        let wanted = (2 * capacity).max(length + room).max(usual);
         self.bytes.reserve_exact(wanted - length);
     }
 
@@ -163,6 +166,7 @@ impl Block {
     /// Takes everything out.
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;
+        self.usual = self.bytes.len();
         Chunk {
             memory: self.bytes.capacity(),
             bytes: std::mem::take(&mut self.bytes),
@@ -187,6 +191,7 @@ impl Block {
         }
         // A fresh buffer for the few that stay: the old one goes with the chunk.
         let memory = self.bytes.capacity();
+        self.usual = self.bytes.len();
         let young = self.bytes.split_off(place);
         let chunk = std::mem::replace(&mut self.bytes, young);
         self.packets -= packets;
@@ -231,6 +236,26 @@ mod tests {
         let packets = read(&[first, block.take()]);
         assert!(packets.is_sorted_by_key(|(time, _)| *time));
         assert_eq!(packets[99].1, [2; 54]);
+    }
+
+    #[test]
+    fn a_block_grows_by_doubling_and_then_begins_where_it_ended() {
+        let mut block = Block::default();
+        let mut capacities = Vec::new();
+        for n in 0..40 {
+            block.push(&packet(&[1; 66], None), WallNanos(n));
+            capacities.push(block.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, [256, 512, 1024, 2048, 4096]);
+        block.take();
+        assert_eq!(block.capacity(), 0);
+        block.push(&packet(&[1; 66], None), WallNanos(40));
+        assert_eq!(block.capacity(), 4096);
+        // It was used for one packet.
+        block.take();
+        block.push(&packet(&[1; 66], None), WallNanos(41));
+        assert_eq!(block.capacity(), 256);
     }
 
     proptest! {

@@ -78,10 +78,29 @@ const TAG_AT: usize = 12;
 /// there.
 #[inline]
 pub(super) fn put(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos) {
-    let tag = packet.vlan.filter(|_| packet.headers.len() >= TAG_AT);
-    let more = if tag.is_some() { TAG as u16 } else { 0 };
-    let length = u16::try_from(packet.headers.len()).unwrap_or(u16::MAX);
-    let headers = packet.headers.get(..length.into()).unwrap_or_default();
+    match packet.vlan {
+        Some(tag) if packet.headers.len() >= TAG_AT => put_tagged(out, packet, time, tag),
+        _ => {
+            put_fixed(out, packet, time, 0);
+            out.extend_from_slice(packet.headers);
+        }
+    }
+}
+
+fn put_tagged(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, tag: (u16, u16)) {
+    put_fixed(out, packet, time, TAG as u16);
+    let (addresses, rest) = packet.headers.split_at(TAG_AT);
+    out.extend_from_slice(addresses);
+    out.put_u16(tag.0);
+    out.put_u16(tag.1);
+    out.extend_from_slice(rest);
+}
+
+/// Puts what is before the headers; these are `more` bytes longer than the record says.
+#[inline]
+fn put_fixed(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, more: u16) {
+    // The ring tells the length in as many bits.
+    let length = packet.headers.len() as u16;
     let mut fixed = [0; FIXED];
     fixed[..8].copy_from_slice(&time.0.to_ne_bytes());
     fixed[8..12].copy_from_slice(&packet.wire_len.saturating_add(more.into()).to_ne_bytes());
@@ -93,14 +112,6 @@ pub(super) fn put(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos) {
     fixed[24] = packet.direction as u8;
     fixed[25] = packet.link_type as u8;
     out.extend_from_slice(&fixed);
-    let Some((protocol, tci)) = tag else {
-        return out.extend_from_slice(headers);
-    };
-    let (addresses, rest) = headers.split_at(TAG_AT);
-    out.extend_from_slice(addresses);
-    out.put_u16(protocol);
-    out.put_u16(tci);
-    out.extend_from_slice(rest);
 }
 
 /// The most bytes that a packet's record takes.
