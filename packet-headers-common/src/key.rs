@@ -1,5 +1,6 @@
 //! The direction-free name of a connection: both ends, the lower one first.
 
+use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// One end of a TCP connection.
@@ -69,7 +70,7 @@ impl Endpoint {
 
 /// A four-tuple without direction: packets of both directions have the same key.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     low: [u64; 2],
     high: [u64; 2],
@@ -101,6 +102,12 @@ impl FlowKey {
             high_port: high.port,
             zero: 0,
         }
+    }
+
+    /// Both ports as one number.
+    #[inline(always)]
+    const fn ports(&self) -> u64 {
+        ((self.low_port as u64) << 16) | self.high_port as u64
     }
 
     /// Bytes of the key in a map.
@@ -158,14 +165,29 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub const fn shard(&self, shards: u32) -> u32 {
-        let ports = ((self.low_port as u64) << 16) | self.high_port as u64;
         let mut hash = mix(0, self.low[0]);
         hash = mix(hash, self.low[1]);
         hash = mix(hash, self.high[0]);
         hash = mix(hash, self.high[1]);
-        hash = mix(hash, ports);
+        hash = mix(hash, self.ports());
         // The high half picks the shard without a division: the kernel has none to spare.
         (((hash >> 32) * shards as u64) >> 32) as u32
+    }
+}
+
+impl Hash for FlowKey {
+    /// Five numbers: what is derived would hash arrays, and their lengths.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in [
+            self.low[0],
+            self.low[1],
+            self.high[0],
+            self.high[1],
+            self.ports(),
+        ] {
+            state.write_u64(word);
+        }
     }
 }
 

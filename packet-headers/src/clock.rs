@@ -50,6 +50,12 @@ impl WallClock {
         Self { offset }
     }
 
+    /// Clocks that are this far apart, in nanoseconds: times that others can compute.
+    #[must_use]
+    pub const fn apart(offset: i64) -> Self {
+        Self { offset }
+    }
+
     /// Reads both clocks again, and takes their distance over if it moved by more than the reading's
     /// own uncertainty: both clocks run at one rate, so it only moves when somebody sets the time.
     pub fn resample(&mut self) {

@@ -10,8 +10,10 @@ use anyhow::Result;
 use crate::accounts::Accounts;
 use crate::config::{Config, Sizes};
 use crate::events::FlowEvent;
+use crate::flow::demux::Demux;
 use crate::flow::gauges::{Asking, Bounds, Question, ShardGauges};
-use crate::flow::shard::{Outbox, Shard};
+use crate::flow::outbox::Outbox;
+use crate::flow::shard::Shard;
 use crate::flow::table::{FlowTable, Limits};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::Admission;
@@ -71,14 +73,16 @@ impl Pipeline {
                 ring: PacketReader::new(rings)?,
                 admission: Arc::clone(shared.admission),
                 events,
-                table: table(shared.config, bounds),
-                accounts: Arc::clone(shared.accounts),
-                outbox: Outbox::new(
-                    jobs,
-                    Arc::clone(&backlog),
-                    bytes(bounds.backlog),
-                    Arc::clone(shared.accounts),
-                ),
+                demux: Demux {
+                    table: table(shared.config, bounds),
+                    accounts: Arc::clone(shared.accounts),
+                    outbox: Outbox::new(
+                        jobs,
+                        Arc::clone(&backlog),
+                        bytes(bounds.backlog),
+                        Arc::clone(shared.accounts),
+                    ),
+                },
                 gauges,
                 questions,
             };

@@ -51,6 +51,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("prometheus", "prometheus"),
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
+    ("valgrind", "valgrind"),
 ];
 
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.

@@ -56,6 +56,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
     stage("end to end, on real traffic");
     sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
+    sh.set_var("PACKET_HEADERS_COST", binary::cost(workspace)?);
     sh.set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
     cmd!(
         sh,

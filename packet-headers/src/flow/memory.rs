@@ -22,6 +22,10 @@ pub(super) const LONGEST_BLOCK: usize = 64 * 1024;
 /// …or earlier when there are many flows; but not for less than this.
 const SHORTEST_BLOCK: usize = 2 * 1024;
 
+/// What the blocks of all flows of a shard are to take, in bytes, even when they may take more: many
+/// flows at once are no reason to become large, as their blocks are written soon anyway.
+const BLOCKS: usize = 32 << 20;
+
 impl FlowTable {
     /// Bytes of memory that connections and their packets take.
     #[must_use]
@@ -30,10 +34,11 @@ impl FlowTable {
     }
 
     /// Decides how long a block may get before it is spilled: the blocks of all flows must fit into
-    /// half of the memory, as growing may double them.
+    /// half of the memory, and are to fit into [`BLOCKS`]. A power of two, as blocks grow by doubling.
     pub(super) fn size_blocks(&mut self) {
-        let share = self.limits.memory / 2 / self.named.max(1);
-        self.block_size = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        let share = BLOCKS.min(self.limits.memory / 2) / self.named.max(1);
+        let share = share.clamp(SHORTEST_BLOCK, LONGEST_BLOCK);
+        self.block_size = 1 << share.ilog2();
     }
 
     /// Writes what a named connection has, to have the memory back; but for what a late packet might
@@ -78,8 +83,7 @@ impl FlowTable {
         }
         if self.bytes() + more > memory {
             // All of them at once: a flow at a time would be a walk for every packet.
-            let named: Vec<_> = self.timers.iter().map(|&(_, k, s)| (k, s)).collect();
-            for (key, serial) in named {
+            for (key, serial) in self.named() {
                 self.write_early(key, serial, true);
             }
         }

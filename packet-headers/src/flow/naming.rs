@@ -4,7 +4,7 @@ use packet_headers_common::{FlowKey, Role};
 
 use super::connection::{Connection, Done, Named, Serial, State};
 use super::memory::OVERHEAD;
-use super::table::{Action, FlowTable, Wanted, find};
+use super::table::{Action, FlowTable, Hint, Wanted, find};
 use crate::accounts::{Discard, EventIssue};
 use crate::clock::BootNanos;
 use crate::events::{Close, Open};
@@ -85,8 +85,8 @@ impl FlowTable {
         }
         // Not while an earlier connection of the four-tuple is known: the kernel could not tell.
         if !self.flows.contains_key(&key) {
-            self.actions.push(Action::Release(key, open.cookie));
-            self.actions.push(Action::Ignore(key));
+            self.actions.push(Hint::Release(key, open.cookie).into());
+            self.actions.push(Hint::Ignore(key).into());
         }
         self.issue(EventIssue::Refused);
     }
@@ -118,7 +118,7 @@ impl FlowTable {
         self.census.lingering += u64::from(connection.lingers());
         self.actions.push(Action::Opened);
         if !admitted_by_kernel {
-            self.actions.push(Action::Admit(key, until, cookie));
+            self.actions.push(Hint::Admit(key, until, cookie).into());
         }
         self.arm(key, serial, at);
     }

@@ -3,9 +3,10 @@
 //! Pure: time is an argument, and what is to be done comes out as [`Action`]s. One table belongs to
 //! one shard; nothing in it is shared.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use packet_headers_common::{FlowKey, Packet};
 
 use super::census::Census;
@@ -46,14 +47,8 @@ pub enum Action {
     Spill(Serial, FlowFile, Chunk),
     /// Write these records, and publish the flow's file.
     Publish(Serial, FlowFile, Chunk),
-    /// Let the kernel give the connection a lane of its own, until then; it belongs to this cookie.
-    Admit(FlowKey, BootNanos, u64),
-    /// Let the kernel drop the packets of this cookie's connection: its file is finished.
-    Retire(FlowKey, u64),
-    /// Let the kernel forget this cookie's connection.
-    Release(FlowKey, u64),
-    /// Let the kernel drop the connection's packets: nobody wants it.
-    Ignore(FlowKey),
+    /// Tell the kernel.
+    Tell(Hint),
     /// So many packets that were held will be in no file.
     Discard(Discard, u64),
     /// A connection got its name.
@@ -64,6 +59,25 @@ pub enum Action {
     Empty,
     /// An event was not what it should be.
     Issue(EventIssue),
+}
+
+/// What the kernel is told of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// It has a lane of its own, until then; it belongs to this cookie.
+    Admit(FlowKey, BootNanos, u64),
+    /// The packets of this cookie's connection can be dropped: its file is finished.
+    Retire(FlowKey, u64),
+    /// This cookie's connection can be forgotten.
+    Release(FlowKey, u64),
+    /// Its packets can be dropped: nobody wants it.
+    Ignore(FlowKey),
+}
+
+impl From<Hint> for Action {
+    fn from(hint: Hint) -> Self {
+        Self::Tell(hint)
+    }
 }
 
 /// A candidate of fewer packets is not worth the kernel's attention: a SYN flood makes many.
@@ -81,7 +95,7 @@ pub struct FlowTable {
     /// turn comes.
     pub(super) waiting: VecDeque<(FlowKey, Serial)>,
     /// When to look at which named connection.
-    pub(super) timers: BTreeSet<(BootNanos, FlowKey, Serial)>,
+    pub(super) timers: BTreeMap<(BootNanos, Serial), FlowKey>,
     pub(super) next_serial: Serial,
     /// Bytes of candidates and their packets.
     pub(super) candidate_bytes: usize,
@@ -109,7 +123,7 @@ impl FlowTable {
             flows: HashMap::new(),
             names: HashMap::new(),
             waiting: VecDeque::new(),
-            timers: BTreeSet::new(),
+            timers: BTreeMap::new(),
             next_serial: 0,
             candidate_bytes: 0,
             named: 0,
@@ -133,7 +147,10 @@ impl FlowTable {
     pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), Discard> {
         let now = BootNanos(packet.boot_ns);
         let key = packet.key();
-        let incarnations = self.flows.entry(key).or_default();
+        let incarnations = match self.flows.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Incarnations::new()),
+        };
         let begins = incarnations
             .last()
             .is_none_or(|latest| latest.is_succeeded_by(packet));
@@ -150,12 +167,13 @@ impl FlowTable {
             return Err(Discard::Unnamed);
         };
         let was_over = connection.has_ended();
-        let lingered = connection.lingers();
         connection.note(packet, &key)?;
         let ends = !was_over && connection.has_ended();
-        self.census.lingering += u64::from(!lingered && connection.lingers());
+        if ends && connection.lingers() && connection.closed().is_none() {
+            self.census.lingering += 1;
+        }
         let (serial, before) = (connection.serial, connection.block.capacity());
-        let mut look_again = ends;
+        let (mut look_again, mut full) = (ends, false);
         match &connection.state {
             State::Done(done) => return Err(done.reason),
             State::Named(_) if now >= connection.start.after(self.timing.capture) => {
@@ -167,20 +185,24 @@ impl FlowTable {
                 self.buffered_bytes += connection.block.capacity() - before;
                 look_again |= connection.held_since.is_none();
                 connection.held_since.get_or_insert(now);
-                if connection.block.len() >= self.block_size {
-                    self.spill(key, serial);
-                }
+                full = connection.block.is_full(self.block_size);
             }
             State::Candidate => {
                 connection.block.push(packet, wall);
                 self.candidate_bytes += connection.block.capacity() - before;
             }
         }
+        let grew = connection.block.capacity() > before;
+        if full {
+            self.spill(key, serial);
+        }
         if look_again {
             // It will be quiet, or has to be written, earlier than its timer says.
             self.on_timer(key, serial, now);
         }
-        self.make_room(0);
+        if grew {
+            self.make_room(0);
+        }
         Ok(())
     }
 
@@ -204,11 +226,12 @@ impl FlowTable {
             }
             self.waiting.pop_front();
         }
-        while let Some(&(at, key, serial)) = self.timers.first() {
+        while let Some(first) = self.timers.first_entry() {
+            let &(at, serial) = first.key();
             if at > now {
                 break;
             }
-            self.timers.pop_first();
+            let key = first.remove();
             self.on_timer(key, serial, now);
         }
         // What was given up may have become a named flow's.
@@ -222,8 +245,7 @@ impl FlowTable {
                 self.give_up(key, serial, Discard::Unnamed);
             }
         }
-        let named: Vec<_> = self.timers.iter().map(|&(_, k, s)| (k, s)).collect();
-        for (key, serial) in named {
+        for (key, serial) in self.named() {
             self.finish(key, serial, None);
         }
     }
@@ -237,7 +259,7 @@ impl FlowTable {
         let State::Named(named) = &connection.state else {
             return;
         };
-        let (armed, cookie) = ((named.armed, key, serial), named.cookie);
+        let (armed, cookie) = ((named.armed, serial), named.cookie);
         self.census.lingering -= u64::from(connection.lingers());
         let action = if connection.has_packets() {
             let file = connection.file(&key, named);
@@ -262,7 +284,7 @@ impl FlowTable {
         connection.state = State::Done(done);
         self.named -= 1;
         self.done += 1;
-        self.actions.push(Action::Retire(key, cookie));
+        self.actions.push(Hint::Retire(key, cookie).into());
         let at = connection.deadline(&self.timing);
         self.arm(key, serial, at);
     }
@@ -301,7 +323,7 @@ impl FlowTable {
         if incarnations.is_empty() {
             self.flows.remove(&key);
             if packets >= WORTH_IGNORING {
-                self.actions.push(Action::Ignore(key));
+                self.actions.push(Hint::Ignore(key).into());
             }
         }
         if let Some(earlier) = taken_by {
@@ -321,18 +343,24 @@ impl FlowTable {
                 State::Named(Named { uuid, cookie, .. }) => {
                     self.named -= 1;
                     self.names.remove(uuid);
-                    self.actions.push(Action::Release(key, *cookie));
+                    self.actions.push(Hint::Release(key, *cookie).into());
                 }
                 State::Done(Done { uuid, cookie, .. }) => {
                     self.done -= 1;
                     self.names.remove(uuid);
-                    self.actions.push(Action::Release(key, *cookie));
+                    self.actions.push(Hint::Release(key, *cookie).into());
                 }
             }
         }
         if incarnations.is_empty() {
             self.flows.remove(&key);
         }
+    }
+
+    /// Connections that have a name.
+    pub(super) fn named(&self) -> Vec<(FlowKey, Serial)> {
+        let timers = self.timers.iter();
+        timers.map(|(&(_, serial), &key)| (key, serial)).collect()
     }
 
     pub(super) fn candidate(&mut self, key: FlowKey, serial: Serial) -> Option<&Connection> {

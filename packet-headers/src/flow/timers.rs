@@ -19,8 +19,8 @@ impl FlowTable {
             return;
         };
         let before = std::mem::replace(armed, at);
-        self.timers.remove(&(before, key, serial));
-        self.timers.insert((at, key, serial));
+        self.timers.remove(&(before, serial));
+        self.timers.insert((at, serial), key);
     }
 
     /// Sets the timer of a named connection for when to look at it again.

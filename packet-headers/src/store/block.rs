@@ -2,7 +2,6 @@
 //!
 //! Pure: no I/O.
 
-use bytes::{Bytes, BytesMut};
 use packet_headers_common::Packet;
 
 use super::record::{self, Records};
@@ -12,19 +11,27 @@ use crate::clock::WallNanos;
 /// this young stay in memory when a block is spilled, so that a late one still finds its place.
 const REORDER_WINDOW: u64 = 1_000_000;
 
+/// The most bytes that a plain packet's record takes.
+const PLAIN: usize = 128;
+
+/// How many bytes a block begins with. It grows by doubling.
+const SMALLEST: usize = 2 * PLAIN;
+
 /// Records of one flow, in time order.
 #[derive(Debug, Default)]
 pub struct Block {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     packets: u64,
     newest: WallNanos,
     spilled: WallNanos,
+    /// How many bytes were taken out last: as many will come until the next time.
+    usual: usize,
 }
 
 /// Records that are on their way to a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     /// How many records.
     pub packets: u64,
     /// Bytes of memory that they hold: a buffer grows by doubling.
@@ -37,25 +44,51 @@ impl Chunk {
     pub fn records(&self) -> Records<'_> {
         Records::new(&self.bytes)
     }
+
+    /// How many bytes the records take.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 impl Block {
     /// Adds a packet at its place in time.
+    #[inline]
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
         // What is on disk cannot be moved any more.
         let at = at.max(self.spilled);
         let start = self.bytes.len();
+        let room = record::room(packet);
+        if room > self.bytes.capacity() - start {
+            self.grow(room);
+        }
         record::put(&mut self.bytes, packet, at);
         self.packets += 1;
         self.settle(start, at);
     }
 
+    /// Makes room for this many bytes more, and for as many again as there are.
+    #[cold]
+    fn grow(&mut self, room: usize) {
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let usual = self.usual.next_power_of_two().max(SMALLEST);
+        let wanted = (2 * capacity).max(length + room).max(usual);
+        self.bytes.reserve_exact(wanted - length);
+    }
+
     /// Moves the record that was just put at the end to its place. Nearly always it is there.
+    #[inline]
     fn settle(&mut self, start: usize, at: WallNanos) {
         if at >= self.newest {
             self.newest = at;
-            return;
+        } else {
+            self.move_to_its_place(start, at);
         }
+    }
+
+    #[cold]
+    fn move_to_its_place(&mut self, start: usize, at: WallNanos) {
         let place = self.first_after(at).min(start);
         let length = self.bytes.len() - start;
         if let Some(behind) = self.bytes.get_mut(place..) {
@@ -118,6 +151,12 @@ impl Block {
         self.bytes.is_empty()
     }
 
+    /// Whether a plain packet's record would make it longer than `most` bytes.
+    #[must_use]
+    pub fn is_full(&self, most: usize) -> bool {
+        self.bytes.len() + PLAIN > most
+    }
+
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -127,9 +166,10 @@ impl Block {
     /// Takes everything out.
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;
+        self.usual = self.bytes.len();
         Chunk {
             memory: self.bytes.capacity(),
-            bytes: std::mem::take(&mut self.bytes).freeze(),
+            bytes: std::mem::take(&mut self.bytes),
             packets: std::mem::take(&mut self.packets),
         }
     }
@@ -151,8 +191,9 @@ impl Block {
         }
         // A fresh buffer for the few that stay: the old one goes with the chunk.
         let memory = self.bytes.capacity();
-        let chunk = self.bytes.split_to(place).freeze();
-        self.bytes = BytesMut::from(&self.bytes[..]);
+        self.usual = self.bytes.len();
+        let young = self.bytes.split_off(place);
+        let chunk = std::mem::replace(&mut self.bytes, young);
         self.packets -= packets;
         self.spilled = last;
         Chunk {
@@ -195,6 +236,26 @@ mod tests {
         let packets = read(&[first, block.take()]);
         assert!(packets.is_sorted_by_key(|(time, _)| *time));
         assert_eq!(packets[99].1, [2; 54]);
+    }
+
+    #[test]
+    fn a_block_grows_by_doubling_and_then_begins_where_it_ended() {
+        let mut block = Block::default();
+        let mut capacities = Vec::new();
+        for n in 0..40 {
+            block.push(&packet(&[1; 66], None), WallNanos(n));
+            capacities.push(block.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, [256, 512, 1024, 2048, 4096]);
+        block.take();
+        assert_eq!(block.capacity(), 0);
+        block.push(&packet(&[1; 66], None), WallNanos(40));
+        assert_eq!(block.capacity(), 4096);
+        // It was used for one packet.
+        block.take();
+        block.push(&packet(&[1; 66], None), WallNanos(41));
+        assert_eq!(block.capacity(), 256);
     }
 
     proptest! {

@@ -140,6 +140,7 @@ impl Growing {
     }
 
     fn encode(&self, encoder: &mut Encoder, chunk: &Chunk, press: &mut Press) {
+        press.plain.reserve(chunk.length());
         let mut room = Vec::new();
         for record in chunk.records() {
             // Of pcapng, each interface has a link type of its own.

@@ -75,11 +75,11 @@ impl Naming {
     /// A file's name: with a number when there are several of one UUID.
     #[must_use]
     pub fn name(&self, uuid: &FlowUuid, number: u32) -> String {
-        let stem = match self.id {
-            FlowId::Mlab => uuid.to_string(),
-            FlowId::Uuid => name_based(uuid).to_string(),
-        };
-        file_name(&stem, number, self.format, self.compression)
+        let file_name = |stem: &str| file_name(stem, number, self.format, self.compression);
+        match self.id {
+            FlowId::Mlab => file_name(uuid.as_str()),
+            FlowId::Uuid => file_name(&name_based(uuid).to_string()),
+        }
     }
 }
 
@@ -88,7 +88,8 @@ impl Naming {
 pub fn file_name(stem: &str, number: u32, format: Format, compression: Compression) -> String {
     let (format, compression) = (format.extension(), compression.extension());
     match number {
-        0 => format!("{stem}{format}{compression}"),
+        // Nearly every file: not for the formatter.
+        0 => [stem, format, compression].concat(),
         _ => format!("{stem}.{number}{format}{compression}"),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O.
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BufMut as _;
 use packet_headers_common::{Direction, LinkType, Packet};
 
 use crate::clock::WallNanos;
@@ -76,44 +76,62 @@ const TAG_AT: usize = 12;
 
 /// Puts a packet at the end of `out`, with the VLAN tag that the NIC took off: on the wire it was
 /// there.
-pub(super) fn put(out: &mut BytesMut, packet: &Packet<'_>, time: WallNanos) {
-    let tag = packet.vlan.filter(|_| packet.headers.len() >= TAG_AT);
-    let more = if tag.is_some() { TAG as u16 } else { 0 };
-    let length = u16::try_from(packet.headers.len()).unwrap_or(u16::MAX);
-    let headers = packet.headers.get(..length.into()).unwrap_or_default();
-    out.reserve(FIXED + headers.len() + TAG);
-    out.put_u64_ne(time.0);
-    out.put_u32_ne(packet.wire_len.saturating_add(more.into()));
-    out.put_u32_ne(packet.ifindex);
-    out.put_u16_ne(length.saturating_add(more));
-    out.put_u16_ne(packet.l3_offset.saturating_add(more));
-    out.put_u16_ne(packet.l4_offset.saturating_add(more));
-    out.put_u16_ne(packet.segments);
-    out.put_u8(packet.direction as u8);
-    out.put_u8(packet.link_type as u8);
-    if let Some((protocol, tci)) = tag {
-        let (addresses, rest) = headers.split_at(TAG_AT);
-        out.put_slice(addresses);
-        out.put_u16(protocol);
-        out.put_u16(tci);
-        out.put_slice(rest);
-    } else {
-        out.put_slice(headers);
+#[inline]
+pub(super) fn put(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos) {
+    match packet.vlan {
+        Some(tag) if packet.headers.len() >= TAG_AT => put_tagged(out, packet, time, tag),
+        _ => {
+            put_fixed(out, packet, time, 0);
+            out.extend_from_slice(packet.headers);
+        }
     }
 }
 
+fn put_tagged(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, tag: (u16, u16)) {
+    put_fixed(out, packet, time, TAG as u16);
+    let (addresses, rest) = packet.headers.split_at(TAG_AT);
+    out.extend_from_slice(addresses);
+    out.put_u16(tag.0);
+    out.put_u16(tag.1);
+    out.extend_from_slice(rest);
+}
+
+/// Puts what is before the headers; these are `more` bytes longer than the record says.
+#[inline]
+fn put_fixed(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, more: u16) {
+    // The ring tells the length in as many bits.
+    let length = packet.headers.len() as u16;
+    let mut fixed = [0; FIXED];
+    fixed[..8].copy_from_slice(&time.0.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&packet.wire_len.saturating_add(more.into()).to_ne_bytes());
+    fixed[12..16].copy_from_slice(&packet.ifindex.to_ne_bytes());
+    fixed[16..18].copy_from_slice(&length.saturating_add(more).to_ne_bytes());
+    fixed[18..20].copy_from_slice(&packet.l3_offset.saturating_add(more).to_ne_bytes());
+    fixed[20..22].copy_from_slice(&packet.l4_offset.saturating_add(more).to_ne_bytes());
+    fixed[22..24].copy_from_slice(&packet.segments.to_ne_bytes());
+    fixed[24] = packet.direction as u8;
+    fixed[25] = packet.link_type as u8;
+    out.extend_from_slice(&fixed);
+}
+
+/// The most bytes that a packet's record takes.
+#[inline]
+pub(super) const fn room(packet: &Packet<'_>) -> usize {
+    FIXED + packet.headers.len() + TAG
+}
+
 /// The record at the beginning of `bytes`, and how many bytes it takes; none when they end before.
+#[inline]
 pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     let (fixed, rest) = bytes.split_first_chunk::<FIXED>()?;
-    let [length, l3, l4, segments] =
-        [16, 18, 20, 22].map(|at| u16::from_ne_bytes([fixed[at], fixed[at + 1]]));
-    let [wire_len, ifindex] = [8, 12]
-        .map(|at| u32::from_ne_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]));
+    let u16_at = |at: usize| u16::from_ne_bytes([fixed[at], fixed[at + 1]]);
+    let u32_at = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|next| fixed[at + next]));
+    let length = usize::from(u16_at(16));
     let record = Record {
         time: time(fixed),
-        wire_len,
-        ifindex,
-        segments,
+        wire_len: u32_at(8),
+        ifindex: u32_at(12),
+        segments: u16_at(22),
         direction: match fixed[24] {
             0 => Direction::Ingress,
             _ => Direction::Egress,
@@ -122,11 +140,11 @@ pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
             0 => LinkType::Ethernet,
             _ => LinkType::RawIp,
         },
-        l3: l3.into(),
-        l4: l4.into(),
-        headers: rest.get(..length.into())?,
+        l3: u16_at(18).into(),
+        l4: u16_at(20).into(),
+        headers: rest.get(..length)?,
     };
-    Some((record, FIXED + usize::from(length)))
+    Some((record, FIXED + length))
 }
 
 /// The time of the record.
@@ -156,6 +174,7 @@ impl<'block> Records<'block> {
 impl<'block> Iterator for Records<'block> {
     type Item = Record<'block>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (record, length) = first(self.0)?;
         self.0 = self.0.get(length..).unwrap_or_default();
@@ -195,7 +214,7 @@ pub(super) mod tests {
     #[test]
     fn a_record_keeps_all_that_a_file_needs() {
         let headers: Vec<u8> = (0..54).collect();
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         put(
             &mut bytes,
             &packet(&headers, None),
@@ -228,7 +247,7 @@ pub(super) mod tests {
     fn a_packet_of_another_link_type_keeps_all_but_its_link_header() {
         let mut headers = vec![9; 54];
         headers[14] = 0x45;
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         put(&mut bytes, &packet(&headers, None), WallNanos(5));
         let (ethernet, _) = first(&bytes).unwrap();
         let (mut room, mut again) = (Vec::new(), Vec::new());
@@ -248,7 +267,7 @@ pub(super) mod tests {
     #[test]
     fn a_stripped_tag_is_put_back_behind_the_addresses() {
         let headers: Vec<u8> = (0..54).collect();
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         put(
             &mut bytes,
             &packet(&headers, Some((0x8100, 0x2064))),
@@ -267,7 +286,7 @@ pub(super) mod tests {
         let mut headers = vec![2; 12];
         headers.extend([0x81, 0x00, 0x00, 0x07, 0x08, 0x00]);
         headers.extend([0x45; 40]);
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         let outer = packet(&headers, Some((0x88a8, 0x0064)));
         put(&mut bytes, &outer, WallNanos(5));
         let (record, _) = first(&bytes).unwrap();
@@ -277,7 +296,7 @@ pub(super) mod tests {
 
     #[test]
     fn offsets_behind_the_bytes_of_a_cut_record_are_kept() {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         let cut = Packet {
             truncated: true,
             l4_offset: u16::MAX,

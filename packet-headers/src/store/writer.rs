@@ -1,13 +1,15 @@
 //! The thread that owns the files of one shard. Whatever the disk does, it goes on, and says what
 //! became of each packet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::block::Chunk;
 use super::compress::Compressor;
@@ -139,24 +141,30 @@ impl Writer {
             chunk,
             last,
         } = job;
-        let mut growing = match self.open.remove(&flow) {
-            Some(mut growing) => {
+        let Self {
+            press,
+            accounts,
+            open,
+            ..
+        } = self;
+        let growing = match open.entry(flow) {
+            Entry::Occupied(known) => {
+                let growing = known.into_mut();
                 growing.rename(file);
                 growing
             }
-            None => {
-                let lost_before = self.accounts.losses.before(file.opened);
-                Growing::new(file, &self.press, lost_before)
+            Entry::Vacant(new) => {
+                let lost_before = accounts.losses.before(file.opened);
+                new.insert(Growing::new(file, press, lost_before))
             }
         };
-        let grow = || growing.grow(&chunk, &mut self.press);
-        if let Err(loss) = self.accounts.spills.observe(grow) {
-            self.lose(growing.uuid(), &loss);
+        let grow = || growing.grow(&chunk, press);
+        if let Err(loss) = accounts.spills.observe(grow) {
+            let uuid = growing.uuid().clone();
+            self.lose(&uuid, &loss);
         }
-        if last {
+        if last && let Some(growing) = self.open.remove(&flow) {
             self.finish(growing);
-        } else {
-            self.open.insert(flow, growing);
         }
     }
 

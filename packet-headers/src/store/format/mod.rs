@@ -50,6 +50,7 @@ impl Encoder {
     }
 
     /// Writes a packet; where in `out` its headers are.
+    #[inline]
     pub fn packet(
         &mut self,
         record: &Record<'_>,

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use bytes::BufMut as _;
 use packet_headers_common::LinkType;
 use pcap_file::pcap::PcapHeader;
 use pcap_file::{DataLink, Endianness, TsResolution};
@@ -33,14 +32,18 @@ pub(super) const fn data_link(link_type: LinkType) -> DataLink {
 }
 
 /// Seconds, nanoseconds, captured and wire length; then the headers.
+#[inline]
 pub(super) fn packet(record: &Record<'_>, out: &mut Vec<u8>) -> Range<usize> {
     let time = record.time.0;
-    // The format's seconds end in 2106.
-    out.put_u32_le(u32::try_from(time / 1_000_000_000).unwrap_or(u32::MAX));
-    out.put_u32_le((time % 1_000_000_000) as u32);
-    out.put_u32_le(u32_of(record.headers.len()));
-    out.put_u32_le(record.wire_len);
+    let fields = [
+        // The format's seconds end in 2106.
+        u32::try_from(time / 1_000_000_000).unwrap_or(u32::MAX),
+        (time % 1_000_000_000) as u32,
+        u32_of(record.headers.len()),
+        record.wire_len,
+    ];
+    out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
     let start = out.len();
-    out.put_slice(record.headers);
+    out.extend_from_slice(record.headers);
     start..out.len()
 }

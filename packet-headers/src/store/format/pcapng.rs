@@ -96,8 +96,11 @@ fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
 /// length.
 const PACKET_OVERHEAD: usize = 7 * 4 + 8 + 4 + 4;
 
-/// Option `epb_flags` and its length.
-const FLAGS: [u16; 2] = [2, 4];
+/// Option `epb_flags`, and above it its length.
+const FLAGS: u32 = 2 | 4 << 16;
+
+/// Option `opt_endofopt`, which has no bytes.
+const END_OF_OPTIONS: u32 = 0;
 
 /// Option `opt_comment`.
 const COMMENT: u16 = 1;
@@ -116,7 +119,7 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
     };
     let total = u32_of(PACKET_OVERHEAD + padded + comment);
     let time = record.time.0;
-    for field in [
+    let fields = [
         ENHANCED_PACKET_BLOCK,
         total,
         u32_of(number),
@@ -124,24 +127,20 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
         time as u32,
         u32_of(length),
         record.wire_len,
-    ] {
-        out.put_u32_le(field);
-    }
+    ];
+    out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
     let start = out.len();
-    out.put_slice(record.headers);
-    out.put_bytes(0, padded - length);
+    out.extend_from_slice(record.headers);
+    out.extend_from_slice(&[0; 3][..padded - length]);
     if comment > 0 {
         put_segments(record.segments, out);
     }
-    for field in FLAGS {
-        out.put_u16_le(field);
-    }
-    out.put_u32_le(match record.direction {
+    let direction = match record.direction {
         Direction::Ingress => 1,
         Direction::Egress => 2,
-    });
-    out.put_u32_le(0);
-    out.put_u32_le(total);
+    };
+    let fields = [FLAGS, direction, END_OF_OPTIONS, total];
+    out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
     start..start + length
 }
 

@@ -12,7 +12,7 @@ use crate::events::{Close, FlowEvent, Open};
 use crate::flow::Timing;
 use crate::flow::census::Census;
 use crate::flow::connection::State;
-use crate::flow::table::{Action, FlowTable, Limits, Wanted};
+use crate::flow::table::{Action, FlowTable, Hint, Limits, Wanted};
 use crate::flow::uuid::FlowUuid;
 use crate::store::block::Chunk;
 
@@ -203,18 +203,24 @@ impl Bench {
                 Action::Discard(reason, n) => {
                     *self.discarded.entry(reason.name()).or_default() += n;
                 }
-                Action::Admit(key, ..) => drop(self.admitted.insert(key)),
-                Action::Retire(..) => {}
-                Action::Release(key, _) => {
-                    self.admitted.remove(&key);
-                    self.released += 1;
-                }
-                Action::Ignore(key) => self.ignored.push(key),
+                Action::Tell(hint) => self.hear(hint),
                 Action::Opened => self.opened += 1,
                 Action::Closed => self.closed += 1,
                 Action::Empty => self.empty += 1,
                 Action::Issue(issue) => self.issues.push(issue),
             }
+        }
+    }
+
+    fn hear(&mut self, hint: Hint) {
+        match hint {
+            Hint::Admit(key, ..) => drop(self.admitted.insert(key)),
+            Hint::Retire(..) => {}
+            Hint::Release(key, _) => {
+                self.admitted.remove(&key);
+                self.released += 1;
+            }
+            Hint::Ignore(key) => self.ignored.push(key),
         }
     }
 

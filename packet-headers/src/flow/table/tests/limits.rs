@@ -73,6 +73,28 @@ fn without_memory_for_it_a_new_flow_is_refused_and_older_ones_go_on() {
 }
 
 #[test]
+fn many_open_flows_keep_little_in_memory_though_they_might_keep_more() {
+    let limits = Limits {
+        memory: 768 << 20,
+        ..ROOMY
+    };
+    let mut bench = Bench::new(limits);
+    for n in 0..5_000 {
+        bench.open(n, &format!("{n}"));
+    }
+    for number in 0..50 {
+        bench.until(bench.now + 20);
+        for n in 0..5_000 {
+            bench.data(n, number);
+        }
+        assert!(bench.table.buffered_bytes <= 32 << 20);
+    }
+    bench.shut_down();
+    let whole = |(_, packets): &(&str, &[u32])| packets.len() == 50;
+    assert!(bench.files().iter().all(whole));
+}
+
+#[test]
 fn who_sent_the_syn_decides_the_direction_when_the_source_does_not_tell() {
     // The test's clients send the SYN, and tell of the server's sockets: incoming connections.
     for (wanted, files) in [

@@ -1,0 +1,146 @@
+//! Table and writer of one shard on one thread, with the daemon's default settings.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use packet_headers::accounts::Accounts;
+use packet_headers::clock::{BootNanos, WallClock};
+use packet_headers::events::FlowEvent;
+use packet_headers::flow::Timing;
+use packet_headers::flow::demux::{Batch, Demux};
+use packet_headers::flow::outbox::Outbox;
+use packet_headers::flow::table::{FlowTable, Limits, Wanted};
+use packet_headers::interfaces::InterfaceNames;
+use packet_headers::store::layout::Naming;
+use packet_headers::store::partial::Directories;
+use packet_headers::store::writer::{Job, QUEUE, Style, Writer};
+
+const TIMING: Timing = Timing {
+    uuid_wait: Duration::from_secs(5),
+    capture: Duration::from_secs(30),
+    idle: Duration::from_secs(30),
+    linger: Duration::from_secs(1),
+    spill: Duration::from_secs(5),
+};
+
+/// Of 1 GiB, three quarters are the table's and one the writer's.
+const TABLE: usize = 768 << 20;
+const BACKLOG: usize = 256 << 20;
+
+/// The wall clock ahead of the boot clock, in nanoseconds. Fixed, so that every run does the same.
+const OFFSET: i64 = 1_700_000_000_000_000_000;
+
+/// A shard and its writer.
+pub struct DataPath {
+    demux: Demux,
+    clock: WallClock,
+    events: VecDeque<FlowEvent>,
+    jobs: Receiver<Job>,
+    backlog: Arc<AtomicUsize>,
+    writer: Writer,
+}
+
+/// An empty table with the default limits.
+#[must_use]
+pub fn table() -> FlowTable {
+    let limits = Limits {
+        memory: TABLE,
+        flows: usize::MAX,
+    };
+    FlowTable::new(TIMING, limits, Wanted::All)
+}
+
+/// A writer into this directory.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn writer(directory: &Path, naming: Naming, accounts: &Arc<Accounts>) -> Result<Writer> {
+    let (data, partial) = (directory.join("data"), directory.join("partial"));
+    let style = Style {
+        naming,
+        level: None,
+        anonymizer: None,
+    };
+    let names = Arc::new(InterfaceNames::default());
+    let directories = Directories::prepare(&data, &partial, false)?;
+    Writer::new(directories, &style, names, Arc::clone(accounts))
+}
+
+impl DataPath {
+    /// A path into this directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn new(directory: &Path, naming: Naming) -> Result<Self> {
+        let accounts = Arc::new(Accounts::default());
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let (sender, jobs) = sync_channel(QUEUE);
+        let (waiting, counted) = (Arc::clone(&backlog), Arc::clone(&accounts));
+        Ok(Self {
+            writer: writer(directory, naming, &accounts)?,
+            demux: Demux {
+                table: table(),
+                accounts,
+                outbox: Outbox::new(sender, waiting, BACKLOG, counted),
+            },
+            clock: WallClock::apart(OFFSET),
+            events: VecDeque::new(),
+            jobs,
+            backlog,
+        })
+    }
+
+    /// A flow begins or ends; it takes effect before the packets that came later.
+    pub fn event(&mut self, event: FlowEvent) {
+        self.events.push_back(event);
+    }
+
+    /// Takes what `records` gives, then lets time pass up to `now`, and writes what is to be written.
+    pub fn batch(&mut self, now: u64, records: impl FnOnce(&mut Batch<'_>)) {
+        let mut batch = self.demux.batch(&self.clock, &mut self.events);
+        records(&mut batch);
+        batch.count();
+        for event in self.events.drain(..) {
+            self.demux.table.on_event(event);
+        }
+        self.demux.table.tick(BootNanos(now));
+        self.write();
+    }
+
+    /// Finishes all flows.
+    ///
+    /// # Errors
+    /// When not exactly `packets` packets are in files then.
+    pub fn finish(mut self, packets: u64) -> Result<()> {
+        self.demux.table.shut_down();
+        self.write();
+        let written = self.demux.accounts.written.load(Ordering::Relaxed);
+        ensure!(
+            written == packets,
+            "{written} packets of {packets} are in files"
+        );
+        Ok(())
+    }
+
+    fn write(&mut self) {
+        self.demux.act(|_hint| {});
+        loop {
+            self.demux.outbox.push();
+            let mut idle = true;
+            for job in self.jobs.try_iter() {
+                idle = false;
+                let cost = job.cost();
+                self.writer.work(job);
+                self.backlog.fetch_sub(cost, Ordering::Relaxed);
+            }
+            if idle {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The way from a shard to its writer: bounded, and it never waits for a disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use crate::accounts::{Accounts, Discard};
+use crate::store::writer::Job;
+
+/// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
+/// now waits here, up to a bound, and beyond it is discarded and counted.
+pub struct Outbox {
+    writer: SyncSender<Job>,
+    waiting: VecDeque<Job>,
+    /// Bytes of all jobs that are not done.
+    backlog: Arc<AtomicUsize>,
+    limit: usize,
+    accounts: Arc<Accounts>,
+}
+
+impl Outbox {
+    /// A way to a writer, with room for `limit` bytes that wait.
+    #[must_use]
+    pub fn new(
+        writer: SyncSender<Job>,
+        backlog: Arc<AtomicUsize>,
+        limit: usize,
+        accounts: Arc<Accounts>,
+    ) -> Self {
+        Self {
+            writer,
+            waiting: VecDeque::new(),
+            backlog,
+            limit,
+            accounts,
+        }
+    }
+
+    /// Takes a job; over the limit, without its packets. The end of a flow is always kept: without
+    /// it the file would never be published.
+    pub(super) fn add(&mut self, mut job: Job) {
+        if self.backlog.load(Ordering::Relaxed) + job.cost() > self.limit {
+            let lost = std::mem::take(&mut job.chunk);
+            self.accounts
+                .discard_held(Discard::WriterBehind, lost.packets);
+            if !job.last {
+                return;
+            }
+        }
+        self.backlog.fetch_add(job.cost(), Ordering::Relaxed);
+        self.waiting.push_back(job);
+    }
+
+    /// Gives the writer what it takes without waiting.
+    pub fn push(&mut self) {
+        while let Some(job) = self.waiting.pop_front() {
+            match self.writer.try_send(job) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                    return self.waiting.push_front(job);
+                }
+            }
+        }
+    }
+
+    /// Gives the writer everything, as fast as it takes it.
+    pub(super) fn finish(&mut self) {
+        for job in self.waiting.drain(..) {
+            if let Err(refused) = self.writer.send(job) {
+                let lost = refused.0.chunk.packets;
+                self.accounts.discard_held(Discard::WriteFailed, lost);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Promise: what user space does for a packet does not grow unseen. Nothing is timed: instructions are
+//! counted, and compared with those in `instructions.txt`.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use end_to_end::process::output_of;
+use tempfile::TempDir;
+
+/// How far a count may be from its figure, in percent, either way. A run differs from the next by less
+/// than a thousandth of this; another compiler by a few percent.
+const MARGIN: f64 = 10.0;
+
+/// By default, the C library copies long stretches with one instruction that callgrind counts once for
+/// each byte.
+const TUNABLES: &str =
+    "glibc.cpu.x86_rep_movsb_threshold=1073741824:glibc.cpu.x86_rep_stosb_threshold=1073741824";
+
+/// A line of the file of figures.
+#[derive(Debug, PartialEq)]
+struct Figure {
+    /// A kind of traffic that the program `cost` knows.
+    case: String,
+    /// How many packets to count; and twice as many.
+    packets: u64,
+    /// Instructions of each.
+    instructions: f64,
+}
+
+/// Where the figures are.
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/instructions.txt")
+}
+
+/// The figures; a line that begins with `#` is a comment.
+fn figures(text: &str) -> Result<Vec<Figure>> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let figure = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [case, packets, instructions] = fields.as_slice() else {
+            return Err(anyhow!("not a case, packets and instructions: {line:?}"));
+        };
+        Ok(Figure {
+            case: (*case).to_owned(),
+            packets: packets.parse().with_context(|| line.to_owned())?,
+            instructions: instructions.parse().with_context(|| line.to_owned())?,
+        })
+    };
+    lines.map(figure).collect()
+}
+
+/// Runs the program `cost`, and counts the instructions of all that it does.
+fn count(case: &str, packets: u64) -> Result<u64> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/cost");
+    let program = env::var_os("PACKET_HEADERS_COST").map_or(built, PathBuf::from);
+    ensure!(
+        program.exists(),
+        "no program at {}: cargo build --release -p cost, or set PACKET_HEADERS_COST",
+        program.display()
+    );
+    let directory = TempDir::new()?;
+    let counts = directory.path().join("counts");
+    let mut command = Command::new("valgrind");
+    command.args(["--quiet", "--tool=callgrind"]);
+    command.arg(format!("--callgrind-out-file={}", counts.display()));
+    command.arg(program).args([case, &packets.to_string()]);
+    command.arg(directory.path());
+    command.env("GLIBC_TUNABLES", TUNABLES);
+    output_of(&mut command, "valgrind")?;
+    let counts = fs::read_to_string(counts)?;
+    let total = counts
+        .lines()
+        .find_map(|line| line.strip_prefix("summary: "));
+    let total = total.context("callgrind told no sum")?;
+    total.parse().with_context(|| format!("a sum of {total}"))
+}
+
+/// Instructions for each packet: what the second half of them takes, so that the start does not count.
+fn per_packet(figure: &Figure) -> Result<f64> {
+    let Figure { case, packets, .. } = figure;
+    let (once, twice) = thread::scope(|scope| {
+        let once = scope.spawn(|| count(case, *packets));
+        let twice = count(case, 2 * packets);
+        (once.join(), twice)
+    });
+    let once = once.map_err(|_panic| anyhow!("counting panicked"))??;
+    Ok((twice? - once) as f64 / *packets as f64)
+}
+
+/// What is wrong with a count, if anything.
+fn verdict(figure: f64, counted: f64) -> Option<String> {
+    let percent = (counted / figure - 1.0) * 100.0;
+    let word = if percent > 0.0 { "more" } else { "fewer" };
+    (percent.abs() > MARGIN).then(|| {
+        format!(
+            "{counted:.0} instead of {figure:.0}, {:.0} % {word}",
+            percent.abs()
+        )
+    })
+}
+
+#[test]
+fn instructions_per_packet_are_those_that_are_written_down() -> Result<()> {
+    let file = file();
+    let text = fs::read_to_string(&file)?;
+    let (mut wrong, mut renewed) = (String::new(), String::new());
+    for figure in figures(&text)? {
+        let Figure { case, packets, .. } = &figure;
+        let counted = per_packet(&figure).with_context(|| case.clone())?;
+        println!("{case}: {counted:.1}");
+        writeln!(renewed, "{case} {packets} {counted:.0}")?;
+        if let Some(verdict) = verdict(figure.instructions, counted) {
+            writeln!(wrong, "{case}: {verdict}")?;
+        }
+    }
+    ensure!(
+        wrong.is_empty(),
+        "a packet takes another number of instructions than before:\n{wrong}\
+         `valgrind --tool=callgrind target/release/cost CASE PACKETS DIRECTORY` shows where. If it is \
+         meant, or is less, these are the new figures for {}:\n{renewed}",
+        file.display()
+    );
+    Ok(())
+}
+
+#[test]
+fn a_count_may_leave_its_figure_by_the_margin_and_no_more() {
+    assert_eq!(verdict(1000.0, 1099.0), None);
+    assert_eq!(verdict(1000.0, 901.0), None);
+    let more = verdict(1000.0, 1110.0);
+    assert_eq!(more.as_deref(), Some("1110 instead of 1000, 11 % more"));
+    let fewer = verdict(1000.0, 880.0);
+    assert_eq!(fewer.as_deref(), Some("880 instead of 1000, 12 % fewer"));
+}
