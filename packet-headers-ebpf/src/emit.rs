@@ -13,10 +13,11 @@ use packet_headers_common::record::{
     RECORD_HEADER, Record,
 };
 use packet_headers_common::settings::{LANES, Lane};
-use packet_headers_common::{Counter, RecordHeader};
+use packet_headers_common::{Counter, FlowKey, RecordHeader};
 use packet_headers_ebpf::parse::Headers;
 
 use crate::Place;
+use crate::admit::Admitted;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::skb::{Frame, load};
 
@@ -43,15 +44,15 @@ pub(crate) fn emit(
     packet: &impl Frame,
     headers: &Headers,
     place: &Place,
-    lane: Lane,
+    admitted: &Admitted,
 ) -> Result<Kept, Counter> {
-    let full = match lane {
+    let full = match admitted.lane {
         Lane::Admitted => Counter::AdmittedRingFull,
         Lane::Candidate => Counter::CandidateRingFull,
     };
-    let number = headers.key.shard(SHARDS.load()) * LANES + lane as u32;
+    let number = shard(&headers.key) * LANES + admitted.lane as u32;
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
-    let mut header = fixed_part(ctx, headers, place, lane);
+    let mut header = fixed_part(ctx, headers, place, admitted);
     let limit = HEADER_BYTES.load() as usize;
     let (cut, kept) = if headers.end > limit {
         header.header_len = limit as u16;
@@ -76,6 +77,15 @@ pub(crate) fn emit(
         Ok(()) => Ok(kept),
         Err(Refusal::RingFull) => Err(full),
         Err(Refusal::CopyFailed) => Err(Counter::CopyFailed),
+    }
+}
+
+/// The shard of a connection. The setting is a constant to the verifier: a single shard costs no hash.
+#[inline(always)]
+fn shard(key: &FlowKey) -> u32 {
+    match SHARDS.load() {
+        1 => 0,
+        shards => key.shard(shards),
     }
 }
 
@@ -129,7 +139,12 @@ enum Refusal {
 }
 
 #[inline(always)]
-fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> RecordHeader {
+fn fixed_part(
+    ctx: &TcContext,
+    headers: &Headers,
+    place: &Place,
+    admitted: &Admitted,
+) -> RecordHeader {
     let skb = ctx.skb.skb;
     /// Reads one field of the packet's context.
     macro_rules! field {
@@ -145,7 +160,7 @@ fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> 
         (field!(vlan_tci) as u16, u16::from_be(protocol))
     };
     RecordHeader {
-        boot_ns: place.now_ns,
+        boot_ns: admitted.now_ns,
         wire_len: ctx.len(),
         ifindex: place.ifindex,
         header_len: headers.end as u16,
@@ -155,7 +170,7 @@ fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> 
         vlan_protocol,
         direction: place.direction as u8,
         link_type: place.link as u8,
-        flags: match lane {
+        flags: match admitted.lane {
             Lane::Admitted => FLAG_AT_HOME,
             Lane::Candidate => 0,
         },
