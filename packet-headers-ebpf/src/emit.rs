@@ -100,7 +100,7 @@ fn cut(ctx: &TcContext, headers: &Headers) -> Result<Cut, Counter> {
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
         tcp_flags: tcp[13],
         from_low: headers.from_low.into(),
-        reserved: 0,
+        reserved: [0; 6],
     })
 }
 

@@ -87,7 +87,7 @@ fn cut_item(from_low: u8) -> Vec<u8> {
     );
     let mut cut = key.to_bytes().to_vec();
     cut.extend(0xdead_beefu32.to_ne_bytes());
-    cut.extend([TCP_SYN, from_low, 0, 0]);
+    cut.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
     item.splice(RECORD_HEADER..RECORD_HEADER, cut);
     item
 }
