@@ -10,11 +10,11 @@ pub const MIN_HEADERS: usize = 64;
 
 /// How many header bytes each class of record has room for, smallest first.
 ///
-/// Ring memory is reserved by constant sizes. 72 holds Ethernet + IPv4 + TCP with timestamps (66),
-/// 96 the same over IPv6 (86), 144 both with every TCP option and a tag or two; what is longer has
-/// IP options or extension headers, which are rare. The largest has room for a [`Cut`] and a
-/// hardware time as well.
-pub const CLASSES: [usize; 4] = [72, 96, 144, MAX_HEADERS + CUT + HARDWARE_TIME];
+/// Ring memory is reserved by constant sizes. 56 holds Ethernet + IPv4 + TCP (54), 72 the same with
+/// timestamps (66), 88 that over IPv6 (86), 144 both with every TCP option and a tag or two; what is
+/// longer has IP options or extension headers, which are rare. The largest has room for a [`Cut`] and
+/// a hardware time as well.
+pub const CLASSES: [usize; 5] = [56, 72, 88, 144, MAX_HEADERS + CUT + HARDWARE_TIME];
 
 /// Which way the packet passed the interface.
 #[repr(u8)]

@@ -21,10 +21,11 @@ use crate::admit::Admitted;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::skb::{Frame, load};
 
-const SMALL: usize = CLASSES[0];
-const MEDIUM: usize = CLASSES[1];
-const LARGE: usize = CLASSES[2];
-const LARGEST: usize = CLASSES[3];
+const SMALLEST: usize = CLASSES[0];
+const SMALL: usize = CLASSES[1];
+const MEDIUM: usize = CLASSES[2];
+const LARGE: usize = CLASSES[3];
+const LARGEST: usize = CLASSES[4];
 
 /// What of a packet's headers went into its record.
 pub(crate) enum Kept {
@@ -121,7 +122,9 @@ fn put(
         };
     }
     let more = if time.is_some() { HARDWARE_TIME } else { 0 };
-    if length + more <= SMALL {
+    if length + more <= SMALLEST {
+        record::<SMALLEST>(ctx, ring, header, None, time)
+    } else if length + more <= SMALL {
         record::<SMALL>(ctx, ring, header, None, time)
     } else if length + more <= MEDIUM {
         record::<MEDIUM>(ctx, ring, header, None, time)

@@ -47,6 +47,8 @@ struct Case {
     outcome: Counter,
     /// Nanoseconds for a packet, of each round.
     took: Vec<u64>,
+    /// Bytes of the ring that its record takes.
+    ring: u64,
 }
 
 fn main() -> io::Result<()> {
@@ -58,18 +60,21 @@ fn main() -> io::Result<()> {
     know(&mut kernel);
     for _ in 0..ROUNDS {
         for case in &mut cases {
-            let took = turn(&mut kernel, case);
-            case.took.push(took);
+            turn(&mut kernel, case);
         }
     }
-    println!("{:32} {:>9} {:>9}", "ns per packet", "median", "least");
+    println!(
+        "{:32} {:>9} {:>9} {:>9}",
+        "ns per packet", "median", "least", "of ring"
+    );
     let mut rows = Vec::new();
     for case in &mut cases {
         case.took.sort_unstable();
         let (median, least) = (case.took[ROUNDS / 2], case.took[0]);
-        println!("{:32} {median:>9} {least:>9}", case.name);
+        println!("{:32} {median:>9} {least:>9} {:>9}", case.name, case.ring);
         rows.push(json!({
             "case": case.name, "bytes": case.frame.len(), "median_ns": median, "least_ns": least,
+            "ring_bytes": case.ring,
         }));
     }
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench");
@@ -82,6 +87,8 @@ fn main() -> io::Result<()> {
 fn cases() -> Vec<Case> {
     let mut arp = ack(1, &[]);
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
+    let bare = frame_v4(&[], &[]);
+    assert_eq!(bare[34..36], CAPTURED.to_be_bytes());
     let mut udp = ack(1, &[]);
     udp[23] = 17;
     let ingress = |name, frame, outcome| Case {
@@ -90,6 +97,7 @@ fn cases() -> Vec<Case> {
         frame,
         outcome,
         took: Vec::with_capacity(ROUNDS),
+        ring: 0,
     };
     vec![
         ingress("not IP: ARP", arp, Counter::NotIp),
@@ -101,6 +109,7 @@ fn cases() -> Vec<Case> {
             Counter::Submitted,
         ),
         ingress("captured: ACK over IPv6", ack_v6(), Counter::Submitted),
+        ingress("captured: no timestamps", bare, Counter::Submitted),
         ingress("of no known connection", ack(1, &[]), Counter::Submitted),
         Case {
             program: "ph_eth_egress",
@@ -129,8 +138,8 @@ fn know(kernel: &mut Kernel) {
     admission.ignore(&key(IGNORED));
 }
 
-/// Runs a case's program on its frame; nanoseconds for one.
-fn turn(kernel: &mut Kernel, case: &Case) -> u64 {
+/// Runs a case's program on its frame.
+fn turn(kernel: &mut Kernel, case: &mut Case) {
     let before = kernel.counters.read().expect("counters").get(case.outcome);
     let options = TestRunOptions {
         data_in: Some(&case.frame),
@@ -140,9 +149,12 @@ fn turn(kernel: &mut Kernel, case: &Case) -> u64 {
     let program = kernel.programs.classifier(case.program).expect("one");
     let result = program.test_run(options).expect("a test run");
     kernel.packets.drain(u32::MAX, |_| {});
+    let fill = kernel.packets.fill();
+    case.ring = (fill.admitted + fill.candidate) / u64::from(RUNS);
     let after = kernel.counters.read().expect("counters").get(case.outcome);
     assert_eq!(after - before, u64::from(RUNS), "{}", case.name);
-    u64::try_from(result.duration.as_nanos()).expect("a short time")
+    let took = u64::try_from(result.duration.as_nanos());
+    case.took.push(took.expect("a short time"));
 }
 
 /// A frame of a connection over IPv4: 66 bytes of headers.

@@ -20,7 +20,7 @@ fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     item.extend([1, 0, FLAG_AT_HOME, 0]);
     item.extend(44u16.to_ne_bytes());
     item.extend(headers);
-    item.resize(RECORD_HEADER + CLASSES[0], 0xee);
+    item.resize(RECORD_HEADER + CLASSES[1], 0xee);
     item
 }
 
