@@ -4,8 +4,8 @@
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowState {
-    /// `CLOCK_BOOTTIME` in nanoseconds from which on its packets are counted and dropped; 0 when its
-    /// file is finished already.
+    /// `CLOCK_BOOTTIME` in nanoseconds from which on its packets are counted and dropped; 0 when it is
+    /// past, or its file is finished already.
     pub deadline_ns: u64,
     /// The cookie of the socket that it was admitted for, or 0. It tells the daemon whether the
     /// entry is still that of the connection it means, or of a later one on the same four-tuple.

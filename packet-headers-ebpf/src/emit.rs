@@ -13,17 +13,19 @@ use packet_headers_common::record::{
     RECORD_HEADER, Record,
 };
 use packet_headers_common::settings::{LANES, Lane};
-use packet_headers_common::{Counter, RecordHeader};
+use packet_headers_common::{Counter, FlowKey, RecordHeader};
 use packet_headers_ebpf::parse::Headers;
 
 use crate::Place;
+use crate::admit::Admitted;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::skb::{Frame, load};
 
-const SMALL: usize = CLASSES[0];
-const MEDIUM: usize = CLASSES[1];
-const LARGE: usize = CLASSES[2];
-const LARGEST: usize = CLASSES[3];
+const SMALLEST: usize = CLASSES[0];
+const SMALL: usize = CLASSES[1];
+const MEDIUM: usize = CLASSES[2];
+const LARGE: usize = CLASSES[3];
+const LARGEST: usize = CLASSES[4];
 
 /// What of a packet's headers went into its record.
 pub(crate) enum Kept {
@@ -43,15 +45,15 @@ pub(crate) fn emit(
     packet: &impl Frame,
     headers: &Headers,
     place: &Place,
-    lane: Lane,
+    admitted: &Admitted,
 ) -> Result<Kept, Counter> {
-    let full = match lane {
+    let full = match admitted.lane {
         Lane::Admitted => Counter::AdmittedRingFull,
         Lane::Candidate => Counter::CandidateRingFull,
     };
-    let number = headers.key.shard(SHARDS.load()) * LANES + lane as u32;
+    let number = shard(&headers.key) * LANES + admitted.lane as u32;
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
-    let mut header = fixed_part(ctx, headers, place, lane);
+    let mut header = fixed_part(ctx, headers, place, admitted);
     let limit = HEADER_BYTES.load() as usize;
     let (cut, kept) = if headers.end > limit {
         header.header_len = limit as u16;
@@ -79,6 +81,15 @@ pub(crate) fn emit(
     }
 }
 
+/// The shard of a connection. The setting is a constant to the verifier: a single shard costs no hash.
+#[inline(always)]
+fn shard(key: &FlowKey) -> u32 {
+    match SHARDS.load() {
+        1 => 0,
+        shards => key.shard(shards),
+    }
+}
+
 /// What of the headers a record has to tell that may lie beyond its bytes.
 ///
 /// By the helper: verifiers before Linux 6.8 have lost the offset's bound by now.
@@ -90,7 +101,7 @@ fn cut(ctx: &TcContext, headers: &Headers) -> Result<Cut, Counter> {
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
         tcp_flags: tcp[13],
         from_low: headers.from_low.into(),
-        reserved: 0,
+        reserved: [0; 6],
     })
 }
 
@@ -111,7 +122,9 @@ fn put(
         };
     }
     let more = if time.is_some() { HARDWARE_TIME } else { 0 };
-    if length + more <= SMALL {
+    if length + more <= SMALLEST {
+        record::<SMALLEST>(ctx, ring, header, None, time)
+    } else if length + more <= SMALL {
         record::<SMALL>(ctx, ring, header, None, time)
     } else if length + more <= MEDIUM {
         record::<MEDIUM>(ctx, ring, header, None, time)
@@ -129,7 +142,12 @@ enum Refusal {
 }
 
 #[inline(always)]
-fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> RecordHeader {
+fn fixed_part(
+    ctx: &TcContext,
+    headers: &Headers,
+    place: &Place,
+    admitted: &Admitted,
+) -> RecordHeader {
     let skb = ctx.skb.skb;
     /// Reads one field of the packet's context.
     macro_rules! field {
@@ -145,7 +163,7 @@ fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> 
         (field!(vlan_tci) as u16, u16::from_be(protocol))
     };
     RecordHeader {
-        boot_ns: place.now_ns,
+        boot_ns: admitted.now_ns,
         wire_len: ctx.len(),
         ifindex: place.ifindex,
         header_len: headers.end as u16,
@@ -155,7 +173,7 @@ fn fixed_part(ctx: &TcContext, headers: &Headers, place: &Place, lane: Lane) -> 
         vlan_protocol,
         direction: place.direction as u8,
         link_type: place.link as u8,
-        flags: match lane {
+        flags: match admitted.lane {
             Lane::Admitted => FLAG_AT_HOME,
             Lane::Candidate => 0,
         },

@@ -81,9 +81,8 @@ pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
     1
 }
 
-/// Where and when a classifier sees a packet.
+/// Where a classifier sees a packet.
 struct Place {
-    now_ns: u64,
     ifindex: u32,
     direction: Direction,
     link: LinkType,
@@ -128,15 +127,13 @@ fn take(
 ) -> Result<Kept, Counter> {
     let headers = parse_through(packet, link, DECAPSULATE.load() != 0)?;
     let place = Place {
-        // SAFETY: takes no argument, exists since 5.8.
-        now_ns: unsafe { bpf_ktime_get_boot_ns() },
         // SAFETY: the context of a classifier is valid while it runs.
         ifindex: unsafe { (*ctx.skb.skb).ifindex },
         direction,
         link,
     };
-    let lane = admit(&headers, &place)?;
-    emit(ctx, packet, &headers, &place, lane)
+    let admitted = admit(&headers, &place)?;
+    emit(ctx, packet, &headers, &place, &admitted)
 }
 
 /// How often an odd header is worth a line, in nanoseconds.

@@ -20,6 +20,12 @@ pub trait Bytes {
 
     /// The `N` bytes at `offset`, or nothing when the packet ends before.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// The `N` words at `offset`, which the packet has in network byte order, as numbers; or nothing
+    /// when the packet ends before.
+    ///
+    /// Bytes would be loaded one by one.
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
 }
 
 /// Where the headers of a TCP packet are, and whose they are.
@@ -108,6 +114,15 @@ impl Bytes for [u8] {
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..)?.first_chunk().copied()
     }
+
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let bytes = self.get(offset..)?.get(..N * 4)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Some(words)
+    }
 }
 
 impl<T: Bytes + ?Sized> Bytes for &T {
@@ -117,6 +132,10 @@ impl<T: Bytes + ?Sized> Bytes for &T {
 
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         (**self).read(offset)
+    }
+
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        (**self).words(offset)
     }
 }
 

@@ -26,33 +26,63 @@ impl Bytes for Skb<'_> {
     /// the kernel's helper.
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        match self.linear(offset) {
+            // SAFETY: the bytes are in the packet's linear part, and need no alignment.
+            Some(bytes) => Some(unsafe { *bytes }),
+            None => load(self.0, offset),
+        }
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        match self.linear::<[u32; N]>(offset) {
+            // SAFETY: the words are in the packet's linear part. The verifier knows whether this
+            // machine wants words aligned, and where a packet's are: there it refuses the program.
+            Some(words) => Some(unsafe { *words }.map(u32::from_be)),
+            None => load_words(self.0, offset),
+        }
+    }
+}
+
+impl Skb<'_> {
+    /// Where a `T` lies in the linear part, when all of it does.
+    #[inline(always)]
+    fn linear<T>(&self, offset: usize) -> Option<*const T> {
         if offset > MAX_OFFSET {
             return None;
         }
         let start = self.0.data() + offset;
-        if start + N <= self.0.data_end() {
-            // SAFETY: the N bytes end before the packet's linear part does; bytes need no alignment.
-            return Some(unsafe { *(start as *const [u8; N]) });
-        }
-        load(self.0, offset)
+        (start + size_of::<T>() <= self.0.data_end()).then_some(start as *const T)
     }
+}
+
+/// `N` words of a packet, wherever the kernel keeps them.
+#[inline(always)]
+pub(crate) fn load_words<const N: usize>(ctx: &TcContext, offset: usize) -> Option<[u32; N]> {
+    load_into::<[u32; N]>(ctx, offset).map(|words| words.map(u32::from_be))
 }
 
 /// `N` bytes of a packet, wherever the kernel keeps them.
 #[inline(always)]
 pub(crate) fn load<const N: usize>(ctx: &TcContext, offset: usize) -> Option<[u8; N]> {
-    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-    // SAFETY: the kernel writes N bytes, or none and says so.
+    load_into(ctx, offset)
+}
+
+/// Fills a `T`, of which any bytes make one.
+#[inline(always)]
+fn load_into<T>(ctx: &TcContext, offset: usize) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the kernel writes all bytes, or none and says so.
     let copied = unsafe {
         bpf_skb_load_bytes(
             ctx.as_ptr(),
             offset as u32,
-            bytes.as_mut_ptr().cast(),
-            N as u32,
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
         )
     };
-    // SAFETY: all N bytes were written.
-    (copied == 0).then(|| unsafe { bytes.assume_init() })
+    // SAFETY: all bytes were written.
+    (copied == 0).then(|| unsafe { value.assume_init() })
 }
 
 impl Frame for Skb<'_> {

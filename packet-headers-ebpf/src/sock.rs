@@ -6,7 +6,7 @@ use packet_headers_common::{Direction, LinkType};
 use packet_headers_ebpf::parse::Bytes;
 
 use crate::maps::INTERFACES;
-use crate::skb::{Frame, load};
+use crate::skb::{Frame, load, load_words};
 
 /// `PACKET_OUTGOING` of linux/if_packet.h.
 const PACKET_OUTGOING: u32 = 4;
@@ -58,5 +58,10 @@ impl Bytes for Loaded<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         load(self.0, offset)
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        load_words(self.0, offset)
     }
 }

@@ -20,7 +20,7 @@ fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     item.extend([1, 0, FLAG_AT_HOME, 0]);
     item.extend(44u16.to_ne_bytes());
     item.extend(headers);
-    item.resize(RECORD_HEADER + CLASSES[0], 0xee);
+    item.resize(RECORD_HEADER + CLASSES[1], 0xee);
     item
 }
 
@@ -87,7 +87,7 @@ fn cut_item(from_low: u8) -> Vec<u8> {
     );
     let mut cut = key.to_bytes().to_vec();
     cut.extend(0xdead_beefu32.to_ne_bytes());
-    cut.extend([TCP_SYN, from_low, 0, 0]);
+    cut.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
     item.splice(RECORD_HEADER..RECORD_HEADER, cut);
     item
 }

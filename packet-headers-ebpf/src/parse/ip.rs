@@ -9,7 +9,9 @@ use super::{Bytes, Headers, MAX_OFFSET, Network};
 pub const MAX_EXTENSIONS: usize = 8;
 
 const IPV4_MIN: usize = 20;
+const IPV4_WORDS: usize = IPV4_MIN / 4;
 const IPV6_HEADER: usize = 40;
+const IPV6_WORDS: usize = IPV6_HEADER / 4;
 const TCP_MIN: usize = 20;
 
 const PROTOCOL_TCP: u8 = 6;
@@ -45,13 +47,14 @@ pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, 
 /// RFC 791. A first fragment is kept with its headers; later ones have no TCP header.
 #[inline(always)]
 fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u8; IPV4_MIN] = packet.read(l3).ok_or(Counter::Malformed)?;
-    let length = usize::from(header[0] & 0x0f) * 4;
-    if header[0] >> 4 != 4 || length < IPV4_MIN {
+    let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+    let [first, fragment, next, source, destination] = header;
+    let length = (first >> 24 & 0x0f) as usize * 4;
+    if first >> 28 != 4 || length < IPV4_MIN {
         return Err(Counter::Malformed);
     }
-    let (mut protocol, mut l4) = (header[9], l3 + length);
-    let later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
+    let (mut protocol, mut l4) = ((next >> 16) as u8, l3 + length);
+    let later_fragment = fragment & 0x1fff != 0;
     if protocol != PROTOCOL_TCP {
         if protocol != EXTENSION_AUTHENTICATION || later_fragment {
             return not_tcp(protocol, l4, later_fragment);
@@ -66,12 +69,9 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
     if later_fragment {
         return Err(Counter::LaterFragment);
     }
-    let total = u16::from_be_bytes([header[2], header[3]]);
-    let tcp = tcp(packet, l4, ip_end(packet, l3, 0, total))?;
-    let source = [header[12], header[13], header[14], header[15]];
-    let destination = [header[16], header[17], header[18], header[19]];
-    let source = Endpoint::v4(source, tcp.source);
-    let destination = Endpoint::v4(destination, tcp.destination);
+    let tcp = tcp(packet, l4, ip_end(packet, l3, 0, first as u16))?;
+    let source = Endpoint::v4(source.to_be_bytes(), tcp.source);
+    let destination = Endpoint::v4(destination.to_be_bytes(), tcp.destination);
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
@@ -88,21 +88,21 @@ fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, Cou
 /// RFC 8200, with every extension header that can stand before TCP.
 #[inline(always)]
 fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u8; IPV6_HEADER] = packet.read(l3).ok_or(Counter::Malformed)?;
-    if header[0] >> 4 != 6 {
+    let header: [u32; IPV6_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+    if header[0] >> 28 != 6 {
         return Err(Counter::Malformed);
     }
-    let (protocol, l4) = extensions(packet, header[6], l3 + IPV6_HEADER)?;
+    let next = (header[1] >> 8) as u8;
+    let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER)?;
     if protocol != PROTOCOL_TCP {
         return Ok(Carried::Other { protocol, at: l4 });
     }
     // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
-    let payload = u16::from_be_bytes([header[4], header[5]]);
+    let payload = (header[1] >> 16) as u16;
     let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER, payload))?;
-    let source = [half(&header, 8), half(&header, 16)];
-    let destination = [half(&header, 24), half(&header, 32)];
-    let source = Endpoint::v6(source, tcp.source);
-    let destination = Endpoint::v6(destination, tcp.destination);
+    let half = |at| u64::from(header[at]) << 32 | u64::from(header[at + 1]);
+    let source = Endpoint::v6([half(2), half(4)], tcp.source);
+    let destination = Endpoint::v6([half(6), half(8)], tcp.destination);
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
@@ -115,14 +115,6 @@ fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
         return length;
     }
     length.min(l3 + beside + usize::from(told))
-}
-
-/// Half an address as a number.
-#[inline(always)]
-fn half(header: &[u8; IPV6_HEADER], at: usize) -> u64 {
-    let mut half = [0; 8];
-    half.copy_from_slice(&header[at..at + 8]);
-    u64::from_be_bytes(half)
 }
 
 /// Walks the extension headers from `at`, whose type is `next`, to what they precede.
@@ -196,16 +188,17 @@ fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, Counter> {
     if l4 > MAX_OFFSET {
         return Err(Counter::HeadersTooLong);
     }
-    let header: [u8; 14] = packet.read(l4).ok_or(Counter::Malformed)?;
-    let length = usize::from(header[12] >> 4) * 4;
+    // What is needed of the header is in its first four words; it has five at least.
+    let header: [u32; 4] = packet.words(l4).ok_or(Counter::Malformed)?;
+    let length = (header[3] >> 28) as usize * 4;
     let end = l4 + length;
     if length < TCP_MIN || end > ip_end {
         return Err(Counter::Malformed);
     }
     Ok(Tcp {
-        source: u16::from_be_bytes([header[0], header[1]]),
-        destination: u16::from_be_bytes([header[2], header[3]]),
-        flags: header[13],
+        source: (header[0] >> 16) as u16,
+        destination: header[0] as u16,
+        flags: (header[3] >> 16) as u8,
         end,
     })
 }

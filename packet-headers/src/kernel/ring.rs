@@ -112,7 +112,7 @@ impl PacketReader {
         watch(&admitted.epoll, &rings.candidate)?;
         let candidate = Candidates {
             ring: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[3]),
+            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[CLASSES.len() - 1]),
             taken: 0,
         };
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions};
+use packet_headers::clock::BootNanos;
 use packet_headers::config::Filters;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
@@ -12,6 +13,11 @@ use packet_headers_common::{Counter, FlowKey, Packet};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
+
+/// A deadline that no test reaches.
+pub(crate) fn in_a_minute() -> BootNanos {
+    BootNanos::now().after(Duration::from_secs(60))
+}
 
 pub(crate) struct Kernel {
     pub(crate) programs: Programs,

@@ -16,9 +16,9 @@ use etherparse::TcpOptionElement;
 use packet_headers::clock::BootNanos;
 use packet_headers_common::{Counter, Direction, LinkType, Packet};
 
-use crate::admission::{in_a_minute, key};
+use crate::admission::key;
 use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, in_a_minute};
 
 #[test]
 fn headers_come_out_to_the_byte_and_no_payload() {
