@@ -81,7 +81,8 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
         record.extend(found.key.to_bytes());
         record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
         record.extend([packet[found.l4 + 5], packet[found.l4 + 4]]);
-        record.extend([packet[found.l4 + 13], found.from_low.into(), 0, 0, 0, 0, 0, 0]);
+        record.extend([packet[found.l4 + 13], found.from_low.into()]);
+        record.extend([0; 6]);
     }
     record.extend(&packet[..kept]);
     let length = record.len() - RECORD_HEADER;
