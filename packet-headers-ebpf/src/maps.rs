@@ -12,8 +12,9 @@ use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
 /// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
 const TEMPLATE_RING: usize = 4096;
 
-/// Begins and ends of connections are few and small: 256 KiB hold 4096 of them.
-const EVENT_RING: usize = 256 * 1024;
+/// Begins and ends of connections are small, but each that is lost is a file that is missing: the ring
+/// holds those of a second in which 10,000 connections are made, should the daemon not run that long.
+const EVENT_RING: usize = 2 << 20;
 
 #[unsafe(no_mangle)]
 pub(crate) static SHARDS: Global<u32> = Global::new(1);

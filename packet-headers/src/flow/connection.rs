@@ -33,6 +33,9 @@ pub struct Timing {
 /// last packet. Afterwards its packets would be candidates again, and find no name.
 const DONE_MEMORY: Duration = Duration::from_secs(300);
 
+/// [`Connection::fins`] when both ends have sent theirs.
+const BOTH_FINS: u8 = 0b11;
+
 /// Identifies a connection within one table; never used again.
 pub(super) type Serial = u64;
 
@@ -49,8 +52,9 @@ pub(super) struct Connection {
     first_syn: Option<(Endpoint, u32)>,
     /// Where its packets are taken, by direction: from the lower end, from the higher end.
     home: [Home; 2],
-    /// Which ends sent their FIN: the lower one, the higher one.
-    fins: [bool; 2],
+    /// Which ends sent their FIN: bit 0 the lower one, bit 1 the higher one. One number: a processor
+    /// waits when it reads as one what it has just written in parts.
+    fins: u8,
     /// When both ends had sent their FIN, or one its RST.
     ended: Option<BootNanos>,
     /// Packets that came so far, kept or not, and their bytes on the wire.
@@ -113,7 +117,7 @@ impl Connection {
             last: start,
             first_syn: None,
             home: [Home::NOWHERE; 2],
-            fins: [false; 2],
+            fins: 0,
             ended: None,
             seen: 0,
             wire_bytes: 0,
@@ -151,8 +155,8 @@ impl Connection {
         if packet.is_first_syn() && self.first_syn.is_none() {
             self.first_syn = Some((packet.source, packet.sequence));
         }
-        self.fins[side] |= packet.tcp_flags & TCP_FIN != 0;
-        if self.fins == [true; 2] || packet.tcp_flags & TCP_RST != 0 {
+        self.fins |= u8::from(packet.tcp_flags & TCP_FIN != 0) << side;
+        if self.fins == BOTH_FINS || packet.tcp_flags & TCP_RST != 0 {
             self.ended.get_or_insert(now);
         }
         self.seen += 1;
