@@ -17,6 +17,10 @@ const PLAIN: usize = 128;
 /// How many bytes a block begins with. It grows by doubling.
 const SMALLEST: usize = 2 * PLAIN;
 
+/// How many bytes a block begins with at most, when it was long before. Not more: the blocks of busy
+/// flows would stand at a distance that has them fight for the same lines of the cache.
+const LARGEST_START: usize = 2048;
+
 /// Records of one flow, in time order.
 #[derive(Debug, Default)]
 pub struct Block {
@@ -72,8 +76,8 @@ impl Block {
     #[cold]
     fn grow(&mut self, room: usize) {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
-        let usual = self.usual.next_power_of_two().max(SMALLEST);
-        let wanted = (2 * capacity).max(length + room).max(usual);
+        let usual = self.usual.min(LARGEST_START).next_power_of_two();
+        let wanted = (2 * capacity).max(length + room).max(usual.max(SMALLEST));
         self.bytes.reserve_exact(wanted - length);
     }
 
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_grows_by_doubling_and_then_begins_where_it_ended() {
+    fn a_block_grows_by_doubling_and_begins_larger_when_it_was_long() {
         let mut block = Block::default();
         let mut capacities = Vec::new();
         for n in 0..40 {
@@ -251,7 +255,7 @@ mod tests {
         block.take();
         assert_eq!(block.capacity(), 0);
         block.push(&packet(&[1; 66], None), WallNanos(40));
-        assert_eq!(block.capacity(), 4096);
+        assert_eq!(block.capacity(), 2048);
         // It was used for one packet.
         block.take();
         block.push(&packet(&[1; 66], None), WallNanos(41));
