@@ -11,8 +11,10 @@ use packet_headers_common::{Endpoint, FlowKey, Role};
 /// Bytes of the headers of every packet: Ethernet, IPv4, TCP with timestamps.
 const HEADERS: usize = 14 + 20 + 32;
 
-/// Bytes of an item of the ring: the smallest class.
-pub const ITEM: usize = RECORD_HEADER + CLASSES[0];
+/// Bytes of an item of the ring: of the smallest class that holds the headers.
+pub const ITEM: usize = RECORD_HEADER + CLASSES[1];
+
+const _: () = assert!(CLASSES[0] < HEADERS && HEADERS <= CLASSES[1]);
 
 /// When the first packet passed, in nanoseconds of the boot clock.
 pub const BEGIN: u64 = 1_000_000_000_000;

@@ -1,6 +1,6 @@
 //! `bench`: what the daemon costs, beside its peers and by itself.
 
-use std::env;
+use std::{env, ffi::OsString};
 
 use anyhow::Result;
 use clap::Args;
@@ -17,31 +17,45 @@ const MEMORY: &str = "/dev/shm";
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Parts of the bench beside the peers, its --rounds and --packets; everything without any
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
-    /// Only the benches of single parts: the kernel program, the flow table, the writer
-    #[arg(long)]
+    /// Only single parts: the kernel program, the flow table, the writer
+    #[arg(long, conflicts_with = "peers")]
     alone: bool,
+    /// Only the daemon beside its peers, with these parts, `--rounds` and `--packets`: `--help` tells
+    #[arg(last = true, value_name = "PEERS ARGS")]
+    peers: Vec<OsString>,
 }
 
-/// Measures as the README says, and prints tables.
+/// Measures as docs/performance.md says, and prints tables.
 pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
     runner::as_root(workspace)?;
     setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
-    let sh = &workspace.sh;
-    if what.alone {
-        cmd!(sh, "cargo bench --package packet-headers --benches").run()?;
-        return Ok(());
+    if what.peers.is_empty() {
+        alone(workspace)?;
     }
+    if !what.alone {
+        beside_peers(workspace, &what.peers)?;
+    }
+    Ok(())
+}
+
+/// The kernel program by itself, and user space without a kernel.
+fn alone(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    cmd!(sh, "cargo bench --package packet-headers --bench program").run()?;
+    cmd!(sh, "cargo bench --package cost").run()?;
+    Ok(())
+}
+
+fn beside_peers(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    let sh = &workspace.sh;
     sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
     // The waits of the tests: here, a tool may be very busy.
     sh.set_var("PACKET_HEADERS_PATIENCE", "10");
     if env::var_os("TMPDIR").is_none() {
         sh.set_var("TMPDIR", MEMORY);
     }
-    let (out, arguments) = (workspace.target.join(RESULTS), &what.arguments);
+    let out = workspace.target.join(RESULTS);
     cmd!(
         sh,
         "cargo bench --package end-to-end --bench peers -- --out {out} {arguments...}"

@@ -1,5 +1,5 @@
-//! What has to hold rather than to be compared: no loss for half a minute, and next to nothing for a
-//! flow that has been captured for long enough.
+//! What has to hold rather than to be compared: no loss for half a minute, little memory for many open
+//! flows, and next to nothing for a flow that has been captured for long enough.
 
 use std::thread;
 use std::time::Duration;
@@ -45,6 +45,29 @@ pub(crate) fn without_loss(lab: &Lab) -> Result<Vec<Row>> {
         rows.push(row.with(&[sample]));
     }
     Ok(rows)
+}
+
+/// Ten thousand open flows of a hundred packets each, within ten seconds.
+pub(crate) fn in_little_memory(lab: &Lab) -> Result<Vec<Row>> {
+    let load = Load {
+        shape: Shape {
+            flows: 10_000,
+            size: 66,
+        },
+        pace: Pace::PerSecond(100_000),
+        until: Until::Packets(1_000_000),
+    };
+    eprintln!("memory: {}", load.name());
+    let tool = Tool::daemon(&[]);
+    let sample = measure(lab, &tool, &load)?;
+    let row = Row {
+        part: "memory",
+        load: format!("{}, 100 packets each", load.name()),
+        flows: load.shape.flows,
+        tool: tool.name(),
+        ..Row::default()
+    };
+    Ok(vec![row.with(&[sample])])
 }
 
 /// The packets of flows that are done: what the daemon uses, and what its program costs, beside the

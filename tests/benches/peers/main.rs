@@ -35,6 +35,8 @@ enum Part {
     After,
     /// No loss for half a minute
     Loss,
+    /// Memory for ten thousand open flows
+    Memory,
     /// New connections
     Connections,
     /// 10 to 100,000 flows, 1 to 8 shards
@@ -79,6 +81,7 @@ fn main() -> Result<()> {
             Part::Compare => compare::run(&lab, rounds, packets)?,
             Part::After => endure::after_capture(&lab, rounds, packets)?,
             Part::Loss => endure::without_loss(&lab)?,
+            Part::Memory => endure::in_little_memory(&lab)?,
             Part::Connections => connections::run(&lab)?,
             Part::Growth => growth::run(&lab, rounds, packets)?,
         });
