@@ -123,7 +123,7 @@ fn key(a: SocketAddr, b: SocketAddr) -> (SocketAddr, SocketAddr) {
 }
 
 /// Checks that our packets are tcpdump's, in each direction: as many, equal, and at the same times, but
-/// for [`FEW`].
+/// for a few, which a machine that takes the processor away has kept waiting.
 ///
 /// # Errors
 /// The first difference.

@@ -98,7 +98,6 @@ impl Batch<'_> {
     }
 
     fn sort(&mut self, item: &[u8]) -> Result<(), Discard> {
-        // By reference: moving it out costs a copy.
         let parsed = Packet::parse(item);
         let Ok(packet) = &parsed else {
             return Err(Discard::BadRecord);
