@@ -8,11 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya_build::{Package, build_ebpf};
-
-use crate::toolchain::Toolchain;
-
-#[path = "../xtask/src/toolchain.rs"]
-mod toolchain;
+use ebpf_toolchain::Toolchain;
 
 /// Names the toolchain to the second run of this program, the one that builds.
 const BUILD_WITH: &str = "PACKET_HEADERS_EBPF_TOOLCHAIN";

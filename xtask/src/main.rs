@@ -18,7 +18,6 @@ mod runner;
 mod setup;
 mod test;
 mod tidy;
-mod toolchain;
 mod workspace;
 
 use std::{ffi::OsString, process::ExitCode};

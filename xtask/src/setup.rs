@@ -12,12 +12,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use ebpf_toolchain::Toolchain;
 use xshell::cmd;
 
 use crate::{
     apt::{self, Apt},
     probe::{self, Compiler, LINKED, Linker},
-    toolchain::Toolchain,
     workspace::Workspace,
 };
 
