@@ -8,10 +8,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::{Result, bail};
 
-pub(crate) use crate::layers::crates::reserved;
+pub(crate) use crate::layers::crates::{DAEMON, HARNESS, PURE, reserved};
 use crate::{
     graph::Graph,
-    layers::crates::{HARNESS, Package},
+    packages::{self, Package},
     workspace::Workspace,
 };
 
@@ -24,13 +24,13 @@ struct Layers {
 
 impl Layers {
     fn read(workspace: &Workspace) -> Result<Self> {
-        let packages = crates::packages(workspace)?;
+        let packages = packages::read(workspace)?;
         let mut modules = Vec::new();
         for package in packages.iter().filter(|package| package.name != HARNESS) {
-            for target in &package.targets {
-                let graph = modules::graph(&workspace.root, &target.root)?;
+            for source in &package.sources {
+                let graph = modules::graph(&workspace.root, &source.root)?;
                 if !graph.is_empty() {
-                    modules.push((target.title.clone(), graph));
+                    modules.push((source.title.clone(), graph));
                 }
             }
         }
@@ -55,14 +55,6 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         bail!("the layers are broken:\n  {}", breaches.join("\n  "));
     }
     Ok(())
-}
-
-/// The names of the crates that are built and tested without root's privileges and without the toolchain of
-/// the eBPF programs.
-pub(crate) fn pure(workspace: &Workspace) -> Result<Vec<&'static str>> {
-    let packages = crates::packages(workspace)?;
-    let exists = |name: &&str| packages.iter().any(|package| package.name == *name);
-    Ok(crates::PURE.into_iter().filter(exists).collect())
 }
 
 /// Prints the graphs as Markdown with Mermaid diagrams, each with the knots in it.

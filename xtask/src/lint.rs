@@ -68,9 +68,11 @@ pub(crate) fn lint(workspace: &Workspace, what: &Lint) -> Result<()> {
     .run()?;
 
     let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+    // Examples are asked for so that cargo takes the dependencies as clippy has: without them it leaves out
+    // what tests depend on, chooses other features, and builds a third of all again.
     cmd!(
         sh,
-        "cargo doc --workspace --exclude packet-headers-ebpf --no-deps"
+        "cargo doc --workspace --exclude packet-headers-ebpf --lib --bins --examples --no-deps"
     )
     .run()?;
     cmd!(

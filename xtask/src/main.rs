@@ -14,6 +14,7 @@ mod kernels;
 mod layers;
 mod lint;
 mod manual;
+mod packages;
 mod probe;
 mod pure;
 mod python;

@@ -1,25 +1,22 @@
 //! Which crate of the workspace may depend on which: the one place where the order is written down.
 
-use std::path::PathBuf;
-
-use anyhow::Result;
-use cargo_metadata::{MetadataCommand, camino::Utf8Path};
-
-use crate::{graph::Graph, workspace::Workspace};
+use crate::{graph::Graph, packages::Package};
 
 /// This file, for messages.
 const HERE: &str = "xtask/src/layers/crates.rs";
 
-/// The crates that a packet passes, from the bottom up: each may depend on those before it. The last one
-/// is the daemon.
+/// The crates that a packet passes, from the bottom up: each may depend on those before it.
 const DATA_PATH: [&str; 6] = [
     "packet-headers-common",
     "model",
     "anonymize",
     "capture-files",
     "flow-table",
-    "packet-headers",
+    DAEMON,
 ];
+
+/// The daemon.
+pub(crate) const DAEMON: &str = "packet-headers";
 
 /// The kernel programs and their parser.
 const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
@@ -30,7 +27,7 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(super) const PURE: [&str; 6] = {
+pub(crate) const PURE: [&str; 6] = {
     let [common, model, anonymize, files, table, _daemon] = DATA_PATH;
     [common, model, anonymize, files, table, KERNEL_PROGRAMS]
 };
@@ -40,70 +37,14 @@ pub(super) const PURE: [&str; 6] = {
 const ORDERS: &[&[&str]] = &[
     &DATA_PATH,
     &["packet-headers-common", KERNEL_PROGRAMS],
-    &["ebpf-toolchain", "packet-headers"],
+    &["ebpf-toolchain", DAEMON],
     &["ebpf-toolchain", "xtask"],
     &[HARNESS],
-    &["packet-headers-common", "packet-headers", "cost"],
+    &["packet-headers-common", DAEMON, "cost"],
 ];
 
 /// Crates from elsewhere, with all whose names continue theirs, and the only ones that may depend on them.
-const RESERVED: &[(&str, &[&str])] = &[
-    ("aya", &["packet-headers", KERNEL_PROGRAMS]),
-    ("tokio", &["packet-headers"]),
-];
-
-/// A crate of the workspace.
-#[derive(Debug)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    /// Its Cargo.toml, from the root of the checkout.
-    manifest: PathBuf,
-    /// The crates that it depends on for anything it builds, its tests and build script included.
-    dependencies: Vec<String>,
-    /// Its library and its programs.
-    pub(crate) targets: Vec<Target>,
-}
-
-/// A library or a program.
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// What it is, and its name.
-    pub(crate) title: String,
-    /// The file that its modules are declared in, from the root of the checkout.
-    pub(crate) root: PathBuf,
-}
-
-/// The crates of the workspace.
-pub(crate) fn packages(workspace: &Workspace) -> Result<Vec<Package>> {
-    let metadata = MetadataCommand::new()
-        .current_dir(&workspace.root)
-        .no_deps()
-        .exec()?;
-    let relative = |path: &Utf8Path| {
-        let path = path.as_std_path();
-        path.strip_prefix(&workspace.root)
-            .unwrap_or(path)
-            .to_owned()
-    };
-    let target = |target: cargo_metadata::Target| {
-        let kind = match (target.is_lib(), target.is_bin()) {
-            (true, _) => "library",
-            (_, true) => "program",
-            _ => return None,
-        };
-        Some(Target {
-            title: format!("{kind} {}", target.name),
-            root: relative(&target.src_path),
-        })
-    };
-    let packages = metadata.packages.into_iter().map(|package| Package {
-        name: package.name.to_string(),
-        manifest: relative(&package.manifest_path),
-        dependencies: package.dependencies.into_iter().map(|on| on.name).collect(),
-        targets: package.targets.into_iter().filter_map(target).collect(),
-    });
-    Ok(packages.collect())
-}
+const RESERVED: &[(&str, &[&str])] = &[("aya", &[DAEMON, KERNEL_PROGRAMS]), ("tokio", &[DAEMON])];
 
 /// How the crates of the workspace depend on each other.
 pub(crate) fn graph(packages: &[Package]) -> Graph {
@@ -168,6 +109,8 @@ pub(crate) fn reserved(name: &str, on: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn package(name: &str, dependencies: &[&str]) -> Package {
@@ -175,7 +118,8 @@ mod tests {
             name: name.to_owned(),
             manifest: PathBuf::from(name).join("Cargo.toml"),
             dependencies: dependencies.iter().map(|&on| on.to_owned()).collect(),
-            targets: Vec::new(),
+            sources: Vec::new(),
+            tests: Vec::new(),
         }
     }
 
