@@ -19,7 +19,7 @@ const DATA_PATH: [&str; 6] = [
 pub(crate) const DAEMON: &str = "packet-headers";
 
 /// The kernel programs and their parser.
-const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
+pub(crate) const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
 
 /// The harness of the end-to-end tests. It shares no code with what it tests; and it is a set of tools
 /// without layers, so that its modules are not checked.
