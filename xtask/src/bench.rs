@@ -17,10 +17,10 @@ const MEMORY: &str = "/dev/shm";
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Only single parts: the kernel program, the flow table, the writer
+    /// Measure only single parts: the kernel program, the flow table and the writer
     #[arg(long, conflicts_with = "peers")]
     alone: bool,
-    /// Only the daemon beside its peers, with these parts, `--rounds` and `--packets`: `--help` tells
+    /// Measure only the daemon beside its peers, with these arguments; `-- --help` lists them
     #[arg(last = true, value_name = "PEERS ARGS")]
     peers: Vec<OsString>,
 }

@@ -7,19 +7,19 @@ use xshell::cmd;
 
 use crate::{setup, workspace::Workspace};
 
-/// For how long to wait for the database of advisories.
+/// How long to wait for the database of advisories.
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether known vulnerabilities have to be looked for.
+/// Whether dependencies have to be checked for known vulnerabilities.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advisories {
-    /// Where their database can be fetched.
+    /// Only where the database of advisories can be fetched.
     IfReachable,
-    /// That it cannot be fetched is an error.
+    /// Always: without the database, the check fails.
     Required,
 }
 
-/// Checks licenses, sources and versions, which takes no network, and then the advisories.
+/// Checks licenses, sources and versions, which needs no network, and then the advisories.
 pub(crate) fn check(workspace: &Workspace, advisories: Advisories) -> Result<()> {
     let deny = setup::deny(workspace)?;
     let sh = &workspace.sh;
@@ -30,11 +30,11 @@ pub(crate) fn check(workspace: &Workspace, advisories: Advisories) -> Result<()>
     .run()
     .context("a dependency breaks deny.toml")?;
 
-    if let Err(reason) = fetch(workspace, &deny)? {
+    if let Err(error) = fetch(workspace, &deny) {
         if advisories == Advisories::Required {
-            bail!("the database of advisories could not be fetched: {reason}");
+            return Err(error);
         }
-        eprintln!("advisories were not checked: their database could not be fetched: {reason}");
+        eprintln!("advisories were not checked: {error}");
         return Ok(());
     }
     cmd!(sh, "{deny} check --disable-fetch advisories")
@@ -42,27 +42,26 @@ pub(crate) fn check(workspace: &Workspace, advisories: Advisories) -> Result<()>
         .context("a dependency has a known problem, or was withdrawn")
 }
 
-/// Fetches the database of advisories; the inner error is why it could not be had, in a line.
-fn fetch(workspace: &Workspace, deny: &Path) -> Result<Result<(), String>> {
+/// Fetches the database of advisories; the error says in one line why it cannot be had.
+fn fetch(workspace: &Workspace, deny: &Path) -> Result<()> {
     let limit = FETCH_LIMIT.as_secs().to_string();
     let fetched = cmd!(workspace.sh, "timeout {limit} {deny} fetch db")
         .env("GIT_TERMINAL_PROMPT", "0")
         .quiet()
         .ignore_status()
         .output()?;
-    if fetched.status.success() {
-        return Ok(Ok(()));
+    if !fetched.status.success() {
+        let errors = String::from_utf8_lossy(&fetched.stderr);
+        let reason = reason(&errors).unwrap_or("it did not come in time");
+        bail!("the database of advisories could not be fetched: {reason}");
     }
-    let errors = String::from_utf8_lossy(&fetched.stderr);
-    Ok(Err(reason(&errors).unwrap_or_else(|| {
-        format!("no answer within {limit} seconds")
-    })))
+    Ok(())
 }
 
-/// The last line of what a program has printed: after the steps that failed comes why.
-fn reason(errors: &str) -> Option<String> {
+/// The last line that a program has printed, which is its reason after the steps that led there.
+fn reason(errors: &str) -> Option<&str> {
     let mut lines = errors.lines().rev().map(str::trim);
-    lines.find(|line| !line.is_empty()).map(str::to_owned)
+    lines.find(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     fn the_reason_is_the_last_line() {
         let errors = "[ERROR] failed to clone: [\"clone\"]\nCloning...\nfatal: no such host\n\n";
-        assert_eq!(reason(errors).as_deref(), Some("fatal: no such host"));
+        assert_eq!(reason(errors), Some("fatal: no such host"));
         assert_eq!(reason("\n"), None);
     }
 }

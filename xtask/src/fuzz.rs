@@ -1,4 +1,4 @@
-//! `fuzz`: feeds what reads other people's bytes with what libFuzzer comes up with.
+//! `fuzz`: feeds the code that reads untrusted bytes with inputs that libFuzzer makes up.
 
 use std::{
     path::{PathBuf, absolute},
@@ -10,22 +10,22 @@ use xshell::{Cmd, cmd};
 
 use crate::{setup, workspace::Workspace};
 
-/// The fuzz targets, as `fuzz/fuzz_targets/` has them.
+/// The fuzz targets, as in `fuzz/fuzz_targets/`.
 const TARGETS: [&str; 2] = ["parse", "scan"];
 
-/// What one input may take: more is a finding, too. A panic takes some by itself, to be shown.
+/// The most that one input may take: more is a finding, too. A panic takes some memory to be printed.
 const LIMITS: [&str; 2] = ["-malloc_limit_mb=32", "-timeout=10"];
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Fuzz {
-    /// For how many seconds, shared equally among the targets, which run at once
-    #[arg(long, default_value_t = Fuzz::SECONDS)]
+    /// How long to fuzz, divided among the targets, which run at the same time
+    #[arg(long, value_name = "SECONDS", default_value_t = Fuzz::SECONDS)]
     seconds: u32,
-    /// Only give the target this file, once: what an earlier run has found
+    /// Only run the target once, on this file: a finding of an earlier run
     #[arg(long, requires = "target", value_name = "FILE")]
     input: Option<PathBuf>,
-    /// The target; each of them in turn without one
+    /// The target to fuzz; all of them if omitted
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
 }
@@ -41,7 +41,7 @@ impl Fuzz {
     };
 }
 
-/// Fuzzes; the error of a finding says how to see it again.
+/// Fuzzes; the error of a finding says how to reproduce it.
 pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
     setup::fuzz_tools(workspace)?;
     if let (Some(input), Some(target)) = (&what.input, &what.target) {
@@ -58,7 +58,7 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
         None => TARGETS.to_vec(),
     };
     let each = (what.seconds / u32::try_from(targets.len())?).max(1);
-    // All are built before the first starts, and then run at once: each keeps one processor busy.
+    // Built before the first one starts, and then run at the same time: each keeps one processor busy.
     build(workspace).run()?;
     let mut running = Vec::new();
     for target in targets {
@@ -80,8 +80,8 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
         if !fuzzer.wait().context("waiting for the fuzzer")?.success() {
             let artifacts = workspace.root.join("fuzz/artifacts").join(target);
             failed.push(format!(
-                "the target {target} failed. What it failed with is the newest file in {}; \
-                 `cargo xtask fuzz {target} --input FILE` shows it again",
+                "the target {target} failed on the newest file in {}; `cargo xtask fuzz {target} --input FILE` \
+                 runs it again",
                 artifacts.display()
             ));
         }

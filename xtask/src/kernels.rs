@@ -34,7 +34,7 @@ const DEVICES: &str = "devices::";
 /// Which kernels.
 #[derive(Args)]
 pub(crate) struct Kernels {
-    /// Versions, as `5.10`; without any, all that are known, and this host's
+    /// Kernel versions, such as `5.10`; all known ones and this host's if omitted
     versions: Vec<String>,
 }
 

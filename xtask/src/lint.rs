@@ -13,17 +13,17 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How strict to be.
+/// What to insist on.
 #[derive(Args)]
 pub(crate) struct Lint {
-    /// Fail when the database of known vulnerabilities cannot be fetched, instead of leaving them out
+    /// Fail when the database of known vulnerabilities cannot be fetched, instead of skipping that check
     #[arg(long)]
     advisories: bool,
 }
 
 impl Lint {
-    /// What every machine can check.
-    pub(crate) const OFFLINE: Self = Self { advisories: false };
+    /// What can be checked on every machine.
+    pub(crate) const EVERYWHERE: Self = Self { advisories: false };
 }
 
 /// Checks everything that can be checked without running the program; stops at the first failure.

@@ -1,7 +1,7 @@
-//! Every verb that a developer of packet-headers types, as `cargo xtask VERB`.
+//! The commands that a developer of packet-headers types, as `cargo xtask VERB`.
 //!
-//! Each verb first makes sure that what it needs is there, so that any of them is one command on a
-//! fresh machine. What a verb does is in the module of its name.
+//! Each verb first installs what it needs, so that any of them is one command on a fresh machine. What a
+//! verb does is in the module of the same name.
 
 mod apt;
 mod bench;
@@ -43,50 +43,50 @@ struct Arguments {
 /// What to do.
 #[derive(Subcommand)]
 enum Verb {
-    /// Make the toolchain that builds the eBPF programs exist; does nothing when it does
+    /// Install the toolchain that builds the eBPF programs, unless it is there already
     Setup {
-        /// Only report; exits 1 when something is missing
+        /// Only report what is missing; exit 1 if anything is
         #[arg(long)]
         check: bool,
     },
-    /// Build the daemon as one static file, and say where it is
+    /// Build the daemon as one static file and print its path
     Build,
-    /// Build the container image, as an OCI archive, and say where it is
+    /// Build the container image as an OCI archive and print its path
     Image,
     /// Build the daemon and run it here, as root
     Run {
-        /// Arguments of the daemon
+        /// The daemon's arguments
         #[arg(last = true, value_name = "DAEMON ARGS")]
         daemon: Vec<OsString>,
     },
-    /// Run every test, those that need root and a network of their own included
+    /// Run every test, including those that need root and network namespaces
     Test {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
-    /// Build and test the crates that need no eBPF toolchain, without it and without root's privileges
+    /// Build and test the crates that need neither root nor the eBPF toolchain, with both out of reach
     Pure {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
-    /// Feed what reads other people's bytes with what a fuzzer comes up with
+    /// Fuzz the code that reads untrusted bytes
     Fuzz(fuzz::Fuzz),
-    /// Measure what the daemon costs, beside its peers and by itself, as root
+    /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
-    /// Write the man pages and shell completions of the daemon
+    /// Write the daemon's man pages and shell completions
     Manual,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
-    /// Check formatting, layers, dependencies, clippy and documentation
+    /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
     Graph {
-        /// Print nothing, but exit 1 when a crate depends on one that it may not, or modules depend on each
-        /// other in circles
+        /// Print only what is wrong, and exit 1 if anything is: a crate that depends on one it must not, or
+        /// modules that depend on each other in a circle
         #[arg(long)]
         check: bool,
     },
-    /// Run lint, then test: what has to pass before a commit
+    /// Run lint, then test: both must pass before a commit
     Ci,
 }
 
@@ -124,7 +124,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),
         Verb::Ci => {
-            lint::lint(&workspace, &Lint::OFFLINE)?;
+            lint::lint(&workspace, &Lint::EVERYWHERE)?;
             test::test(&workspace, None)
         }
     }

@@ -9,8 +9,9 @@ use xshell::{Cmd, cmd};
 
 use crate::{layers, packages, probe, workspace::Workspace};
 
-/// A shell script that hides the paths before `--`, and runs what follows it as nobody, without
-/// capabilities. In files, that nobody has the rights of the user who ran this.
+/// A shell script that hides the paths before `--`, then runs the command after it as nobody, without
+/// capabilities. It runs in a user namespace, in which nobody still owns the files of the user outside, so
+/// that cargo can read its home and write its output.
 const CONFINE: &str = r#"
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then mount -t tmpfs none "$1"; else mount --bind /dev/null "$1"; fi
@@ -20,7 +21,7 @@ shift
 exec unshare --user --map-user=65534 --map-group=65534 -- "$@"
 "#;
 
-/// Where the crates are built, below the target directory: what is there was built without the toolchain.
+/// Where the crates are built, below the target directory: apart from what was built with the toolchain.
 const TARGET: &str = "pure";
 
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
@@ -32,7 +33,7 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .collect();
     let sh = &workspace.sh;
     let host = probe::host(workspace)?;
-    // What is confined reads what is here, and has no business in the network.
+    // Now, as the confined commands are offline.
     cmd!(sh, "cargo fetch --quiet --locked --target {host}").run()?;
     cmd!(
         sh,
@@ -43,6 +44,9 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         check_dependencies(workspace, package)?;
     }
 
+    confined(workspace, "true")
+        .run()
+        .context("this needs user namespaces, which this machine does not grant")?;
     let started = Instant::now();
     let selected = packages.iter().flat_map(|package| ["--package", package]);
     confined(workspace, "cargo test --offline --locked")
@@ -53,16 +57,16 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .context("testing the pure crates without root's privileges and the toolchain")?;
     let check = "cargo check --offline --locked --manifest-path fuzz/Cargo.toml";
     confined(workspace, check)
-        // Checking links nothing, so that the fuzzer itself, in C++, is not needed: any path will do.
+        // A check links nothing, so that libFuzzer need not be built: any path will do.
         .env("CUSTOM_LIBFUZZER_PATH", "/dev/null")
         .run()
         .context("checking the fuzz targets without root's privileges and the toolchain")?;
     let seconds = started.elapsed().as_secs();
-    eprintln!("the pure crates and the fuzz targets took {seconds} s");
+    eprintln!("the pure crates and the fuzz targets took {seconds} s to build and test");
     Ok(())
 }
 
-/// Refuses a crate that depends, by way of whatever, on what is reserved for others, such as aya.
+/// Refuses a crate that depends, directly or not, on what is reserved for others, such as aya.
 fn check_dependencies(workspace: &Workspace, package: &str) -> Result<()> {
     let tree = cmd!(
         workspace.sh,
@@ -80,11 +84,13 @@ fn check_dependencies(workspace: &Workspace, package: &str) -> Result<()> {
     Ok(())
 }
 
-/// A command where neither root's privileges nor the toolchain are to be had.
+/// A command for which root's privileges and the toolchain are out of reach.
 fn confined<'a>(workspace: &'a Workspace, command: &str) -> Cmd<'a> {
-    let toolchain = [workspace.tools(), Toolchain::file(&workspace.target)];
+    // Builds also look for the toolchain in the checkout's own target directory.
+    let targets = [workspace.target.clone(), workspace.root.join("target")];
+    let toolchains = targets.iter().map(|target| Toolchain::file(target));
     let linkers = which::which_all("bpf-linker").into_iter().flatten();
-    let hidden = toolchain.into_iter().chain(linkers);
+    let hidden = toolchains.chain(linkers).chain([workspace.tools()]);
     cmd!(
         workspace.sh,
         "unshare --user --map-root-user --mount -- sh -euc {CONFINE} confine"
