@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use packet_headers::flow::uuid::UuidPrefix;
+use model::UuidPrefix;
 use packet_headers::store::layout::{Compression, Format, Naming};
 use packet_headers_common::record::TCP_ACK;
 

@@ -8,13 +8,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use packet_headers::accounts::Accounts;
-use packet_headers::clock::{BootNanos, WallClock};
-use packet_headers::events::FlowEvent;
-use packet_headers::flow::Timing;
 use packet_headers::flow::demux::{Batch, Demux};
 use packet_headers::flow::outbox::Outbox;
-use packet_headers::flow::table::{FlowTable, Limits, Wanted};
+use packet_headers::flow::table::{FlowTable, Limits};
 use packet_headers::interfaces::InterfaceNames;
 use packet_headers::store::layout::Naming;
 use packet_headers::store::partial::Directories;

@@ -1,8 +1,6 @@
 //! Synthetic connections: their records as a ring has them, and their events.
 
-use packet_headers::clock::{BootNanos, WallNanos};
-use packet_headers::events::{Close, FlowEvent, Open};
-use packet_headers::flow::uuid::{FlowUuid, UuidPrefix};
+use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, UuidPrefix, WallNanos};
 use packet_headers_common::record::{
     CLASSES, FLAG_AT_HOME, RECORD_HEADER, TCP_ACK, TCP_FIN, TCP_SYN,
 };

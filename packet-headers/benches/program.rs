@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
-use packet_headers::clock::BootNanos;
-use packet_headers::config::Filters;
+use model::Filters;
+use packet_headers::clock;
 use packet_headers_common::record::{CLASSES, RECORD_HEADER};
 use packet_headers_common::{Counter, Endpoint, FlowKey};
 use serde_json::json;
@@ -132,7 +132,7 @@ fn know(kernel: &mut Kernel) {
     let hour = in_a_minute().after(std::time::Duration::from_secs(3600));
     admission.admit(&key(CAPTURED), hour, 0);
     admission.admit(&key_v6(), hour, 0);
-    admission.admit(&key(PAST), BootNanos::now(), 0);
+    admission.admit(&key(PAST), clock::now(), 0);
     admission.admit(&key(DONE), hour, 0);
     admission.retire(&key(DONE), 0);
     admission.ignore(&key(IGNORED));

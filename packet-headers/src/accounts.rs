@@ -4,128 +4,13 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::clock::{BootNanos, WallClock};
+use model::{Discard, Discards, EventIssues, counter_set};
+
+use crate::clock;
 use crate::durations::Durations;
 use crate::losses::Losses;
 
-/// Counters that are named by an enum, one slot for each of its values.
-macro_rules! tally {
-    ($(#[doc = $head:literal])+ $table:ident by $name:ident {
-        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+
-    }) => {
-        $(#[doc = $head])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name as operators see it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-
-        #[doc = concat!("One counter for each [`", stringify!($name), "`].")]
-        #[derive(Debug, Default)]
-        pub struct $table([AtomicU64; $name::ALL.len()]);
-
-        impl $table {
-            /// Counts `n` of them.
-            pub fn add(&self, which: $name, n: u64) {
-                self.0[which as usize].fetch_add(n, Ordering::Relaxed);
-            }
-
-            /// How many there were.
-            #[must_use]
-            pub fn get(&self, which: $name) -> u64 {
-                self.0[which as usize].load(Ordering::Relaxed)
-            }
-
-            /// Names and values of all.
-            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                $name::ALL.iter().map(|&which| (which.name(), self.get(which)))
-            }
-
-            /// Names and values of those that are not zero.
-            pub fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                self.all().filter(|&(_, n)| n > 0)
-            }
-        }
-    };
-}
-
-tally! {
-    /// Why a packet that user space received is in no file.
-    Discards by Discard {
-        /// Nobody named its connection within `--uuidwaitduration`, or before the end.
-        Unnamed = "unnamed",
-        /// It waited for a name, and was the oldest when candidate memory ran out.
-        CandidateMemory = "candidate_memory",
-        /// Its connection was refused: `--maxflows`, or the memory for flows ran out.
-        TooManyFlows = "too_many_flows",
-        /// Its connection is not of the `--direction` that is wanted.
-        Unwanted = "unwanted_direction",
-        /// The same packet was taken at another interface.
-        Duplicate = "duplicate",
-        /// It came after its flow's `--captureduration`.
-        AfterCapture = "after_captureduration",
-        /// It came after its flow's file had been finished: `--flowtimeout`.
-        AfterTimeout = "after_flowtimeout",
-        /// It came after its connection had ended, and its flow's file with it.
-        AfterEnd = "after_end",
-        /// The flow's file could not be written.
-        WriteFailed = "write_failed",
-        /// The disk was too slow: the blocks that wait for the writer reached their bound.
-        WriterBehind = "writer_behind",
-        /// A ring item that this build does not understand.
-        BadRecord = "bad_record",
-    }
-}
-
-tally! {
-    /// What was refused, or lost, of the events that begin and end flows.
-    Events by EventIssue {
-        /// A line of over 64 KiB.
-        TooLong = "too_long",
-        /// A line that is not the JSON of an event.
-        BadJson = "bad_json",
-        /// An event number that is neither Open nor Close.
-        UnknownEvent = "unknown_event",
-        /// An Open without an ID.
-        NilId = "nil_id",
-        /// An Open with an address that is none.
-        BadAddress = "bad_address",
-        /// A UUID that is no file name.
-        BadUuid = "bad_uuid",
-        /// A timestamp that is none.
-        BadTimestamp = "bad_timestamp",
-        /// An item of the kernel's event ring that this build does not understand.
-        BadRecord = "bad_record",
-        /// Another socket of a connection that already has a name: both ends are on this host.
-        SecondSocket = "second_socket",
-        /// An Open for a connection that already has that name.
-        Repeated = "repeated",
-        /// An Open of a connection that is not captured: too many flows, or another direction.
-        Refused = "refused",
-        /// A Close of a flow that is not known.
-        UnknownClose = "unknown_close",
-        /// The kernel told of a connection while the prefix of its UUID was not known.
-        NoPrefix = "no_prefix",
-        /// An event that the event server did not tell its clients: it was behind, or had no room.
-        NotServed = "not_served",
-        /// The event socket was connected again.
-        Reconnects = "reconnects",
-    }
-}
-
-tally! {
+counter_set! {
     /// Why a file could not be written, or given its name.
     FileIssues by FileIssue {
         /// The filesystem is full, or a quota.
@@ -145,7 +30,7 @@ tally! {
     }
 }
 
-tally! {
+counter_set! {
     /// What was being done to a file when it failed.
     FileSteps by FileStep {
         /// The directory of its day was made.
@@ -218,7 +103,7 @@ pub struct Accounts {
     /// Packets that are in no file, by reason.
     pub discards: Discards,
     /// Refused and lost events, by reason.
-    pub events: Events,
+    pub events: EventIssues,
     /// Clients that read our events now.
     pub event_clients: AtomicU64,
     /// Clients that were refused our events, or did not read them fast enough.
@@ -280,7 +165,7 @@ impl Accounts {
 
     /// Takes note of how many packets the kernel programs lost because a ring was full.
     pub fn note_losses(&self, rings: u64) {
-        let now = WallClock::sample().wall(BootNanos::now());
+        let now = clock::sample().wall(clock::now());
         self.losses.note(now, rings, self.lost_here());
     }
 

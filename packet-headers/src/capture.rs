@@ -11,10 +11,11 @@ use rtnetlink::MulticastGroup;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 pub(crate) use self::attached::Attached;
-use crate::interfaces::choice::{Choice, NamePattern};
+use crate::interfaces::choice::Choice;
 use crate::interfaces::{Interface, InterfaceNames, Link};
 use crate::kernel::{Attach, Attacher};
 use crate::netlink::{self, Changes, Follower, Netlink};
+use model::NamePattern;
 
 /// What is attached, and to which interface.
 #[derive(Debug)]

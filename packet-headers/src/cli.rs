@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::flow::Timing;
+use model::Timing;
 
 mod capture;
 mod compatibility;

@@ -1,14 +1,14 @@
 //! What the daemon serves over HTTP: metrics, health and the list of connections. All of it is read
 //! only.
 
-mod address;
 mod flows;
 mod listen;
 mod ready;
 mod routes;
 mod server;
 
-pub use address::ListenAddress;
+use model::ListenAddress;
+
 pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
 pub(crate) use ready::Readiness;

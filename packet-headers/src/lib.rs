@@ -18,7 +18,6 @@ pub mod ledger;
 pub mod losses;
 pub mod metrics;
 mod netlink;
-pub mod obstacle;
 mod pipeline;
 mod privileges;
 mod rate_limit;

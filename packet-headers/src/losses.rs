@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::clock::WallNanos;
+use model::WallNanos;
 
 /// How many changes are remembered: when packets are lost all the time and it is looked twice a
 /// second, those of half an hour.

@@ -16,12 +16,12 @@ use prometheus::{Encoder as _, TextEncoder};
 use self::page::Page;
 use crate::accounts::Accounts;
 use crate::capture::Attached;
-use crate::config::FlowSource;
 use crate::flow::census::Census;
 use crate::kernel::counters::Counts;
-use crate::kernel::{Admission, AttachMethod, KernelCounters};
+use crate::kernel::{Admission, KernelCounters};
 use crate::ledger::Ledger;
 use crate::pipeline::ShardDoor;
+use model::{AttachMethod, FlowSource};
 
 /// Where the numbers come from.
 pub(crate) struct Metrics {

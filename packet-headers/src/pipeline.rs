@@ -9,7 +9,6 @@ use anyhow::Result;
 
 use crate::accounts::Accounts;
 use crate::config::{Config, Sizes};
-use crate::events::FlowEvent;
 use crate::flow::demux::Demux;
 use crate::flow::gauges::{Asking, Bounds, Question, ShardGauges};
 use crate::flow::outbox::Outbox;
@@ -22,6 +21,7 @@ use crate::kernel::ring::PacketReader;
 use crate::store::partial::Directories;
 use crate::store::writer::{self, Style, Writer};
 use crate::threads::{join, spawn};
+use model::FlowEvent;
 
 /// What every shard works with.
 pub(crate) struct Shared<'a> {

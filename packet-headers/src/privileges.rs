@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::config::Config;
-use crate::kernel::AttachMethod;
+use model::AttachMethod;
 
 /// Sees to it that neither this process nor what it might start ever gets more than it has.
 ///

@@ -13,11 +13,12 @@ use self::claims::Claims;
 pub(crate) use self::options::load_options;
 use self::stages::{KernelLog, Stages, Tally};
 use crate::config::Config;
-use crate::kernel::{AttachMethod, requirements};
+use crate::kernel::{method, requirements};
 use crate::privileges;
 use crate::screen::say;
 use crate::signals::{Asked, Signals};
 use crate::summary::Summary;
+use model::AttachMethod;
 
 /// How often the programs' log lines and losses are fetched.
 const LOG_TICK: Duration = Duration::from_millis(500);
@@ -29,7 +30,7 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 pub fn run(config: &Config) -> Result<()> {
     privileges::warn_unless(privileges::forbid_new());
     let watches_sockets = config.source.watches_sockets();
-    let method = AttachMethod::choose(config.attach, watches_sockets)?;
+    let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
         // Found here, before anything is attached.
         requirements::cgroup2_root()?;

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Config, FlowSource};
+use crate::config::Config;
 use crate::http::Listener;
-use crate::kernel::AttachMethod;
+use model::{AttachMethod, FlowSource};
 
 /// What a person sees when capture begins: what runs how, and where.
 pub(crate) struct Screen<'a> {

@@ -7,10 +7,7 @@ use ipnet::IpNet;
 use packet_headers_common::record::{MAX_HEADERS, MIN_HEADERS};
 
 use super::{duration, go};
-use crate::config::Filters;
-use crate::flow::table::Wanted;
-use crate::interfaces::choice::NamePattern;
-use crate::kernel::AttachMethod;
+use model::{AttachMethod, Filters, NamePattern, Wanted};
 
 /// The flags that say which packets are captured, where, and for how long.
 #[derive(Debug, Args)]

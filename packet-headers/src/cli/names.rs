@@ -8,10 +8,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{Refusal, duration, go};
-use crate::config::FlowSource;
 use crate::doctor::NamedFile;
-use crate::events::tcpinfo::EventSocket;
-use crate::flow::uuid::UuidPrefix;
+use crate::events::uuid_prefix;
+use model::{EventSocket, FlowSource};
 
 /// The flags that say who names connections, and which of them are named.
 #[derive(Debug, Args)]
@@ -107,7 +106,7 @@ impl NameArguments {
     /// Tries the prefix's file, if one was given; one that cannot be used is forgotten.
     pub(super) fn try_prefix(&mut self) -> Option<NamedFile> {
         let path = self.uuid_prefix_file.as_deref()?;
-        let tried = UuidPrefix::from_file(path);
+        let tried = uuid_prefix::from_file(path);
         let (file, prefix) = NamedFile::new("--uuid-prefix-file", path, tried);
         if prefix.is_none() {
             self.uuid_prefix_file = None;
@@ -121,13 +120,13 @@ impl NameArguments {
     /// When the prefix's file cannot be used.
     pub(super) fn into_source(self) -> Result<FlowSource> {
         let given = self.uuid_prefix_file.as_deref();
-        let given = given.map(UuidPrefix::from_file).transpose()?;
+        let given = given.map(uuid_prefix::from_file).transpose()?;
         Ok(match (self.flow_source, self.tcpinfo_eventsocket) {
             (SourceKind::Hybrid, Some(socket)) => FlowSource::Hybrid(socket, given),
             (SourceKind::Auto | SourceKind::Tcpinfo, Some(socket)) => {
                 FlowSource::TcpInfo(socket, given)
             }
-            _ => FlowSource::Kernel(given.map_or_else(UuidPrefix::of_this_host, Ok)?),
+            _ => FlowSource::Kernel(given.map_or_else(uuid_prefix::of_this_host, Ok)?),
         })
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{FlowReaders, Service};
-use crate::http::ListenAddress;
+use crate::config::Service;
+use model::{FlowReaders, ListenAddress};
 
 /// The flags that say how the daemon is watched and asked while it runs.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::config::FlowSource;
+use model::FlowSource;
 
 fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
     let line = [&["packet-headers"], arguments].concat();

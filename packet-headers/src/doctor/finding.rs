@@ -3,7 +3,7 @@
 use anyhow::Error;
 use serde::Serialize;
 
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
 /// Whether a capture can be had as things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,14 +61,14 @@ impl Group {
     }
 
     /// A problem that the daemon would end with.
-    pub(super) fn obstacle(&mut self, name: &str, obstacle: Obstacle) {
-        let Obstacle { found, remedy } = obstacle;
-        self.add(name, State::Problem, found, Some(remedy));
+    pub(super) fn obstacle(&mut self, name: &str, obstacle: Diagnostic) {
+        let Diagnostic { problem, help } = obstacle;
+        self.add(name, State::Problem, problem, Some(help));
     }
 
     /// A problem that the daemon would end with; the remedy if it does not say one itself.
     pub(super) fn error(&mut self, name: &str, error: &Error, remedy: &str) {
-        match error.downcast_ref::<Obstacle>() {
+        match error.downcast_ref::<Diagnostic>() {
             Some(obstacle) => self.obstacle(name, obstacle.clone()),
             None => self.problem(name, format!("{error:#}"), remedy),
         }

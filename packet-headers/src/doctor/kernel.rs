@@ -9,8 +9,9 @@ use anyhow::Error;
 use super::finding::Group;
 use crate::config::Config;
 use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
-use crate::kernel::{AttachMethod, Candidate, Programs};
+use crate::kernel::{Candidate, Programs, method};
 use crate::run::load_options;
+use model::AttachMethod;
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
@@ -49,7 +50,7 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
     if !permitted {
         return group.mention(NAME, "not tried: a capability is missing, see below");
     }
-    let needed = candidate.method.programs(config.source.watches_sockets());
+    let needed = method::programs(candidate.method, config.source.watches_sockets());
     match Programs::load_needed(&load_options(config), needed) {
         Ok(_dropped) => group.ok(
             NAME,

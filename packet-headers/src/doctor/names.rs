@@ -9,9 +9,10 @@ use std::path::Path;
 use anyhow::Error;
 
 use super::finding::Group;
-use crate::config::{Config, FlowSource};
-use crate::events::tcpinfo::EventSocket;
+use crate::config::Config;
+use crate::events::tcpinfo::connect;
 use crate::kernel::requirements::cgroup2_root;
+use model::{EventSocket, FlowSource};
 
 /// A file that a flag names, and what came of reading it.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(super) async fn tcpinfo(group: &mut Group, source: &FlowSource) {
         FlowSource::Kernel(_) => return,
         FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _) => socket,
     };
-    match socket.connect().await {
+    match connect(socket).await {
         Ok(_closed) => group.ok(NAME, format!("{socket} answers{}", rights(socket))),
         Err(error) => group.problem(
             NAME,

@@ -8,9 +8,10 @@ use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcO
 
 use super::finding::Group;
 use crate::interfaces::Interface;
+use crate::kernel::Candidate;
 use crate::kernel::attach::{NETLINK_PRIORITY, tcx_programs};
-use crate::kernel::{AttachMethod, Candidate};
 use crate::netlink::Netlink;
+use model::AttachMethod;
 
 /// Where packets pass programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::finding::Group;
 use crate::config::Service;
-use crate::http::{ListenAddress, Listener};
+use crate::http::Listener;
+use model::ListenAddress;
 
 pub(super) async fn check(service: &Service) -> Group {
     let mut group = Group::new("service");

@@ -18,9 +18,9 @@ use netlink_sys::{Socket, SocketAddr};
 use packet_headers_common::Endpoint;
 use tracing::warn;
 
-use super::{FlowEvent, Open, endpoint};
-use crate::clock::{BootNanos, WallClock};
-use crate::flow::uuid::UuidPrefix;
+use super::endpoint;
+use crate::clock;
+use model::{FlowEvent, Open, UuidPrefix, WallClock};
 
 /// A socket of a connection that is established already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn opens(
     prefix: &UuidPrefix,
     clock: &WallClock,
 ) -> impl Iterator<Item = FlowEvent> {
-    let at = BootNanos::now();
+    let at = clock::now();
     let opened = clock.wall(at);
     sockets.into_iter().map(move |socket| {
         FlowEvent::Open(Open {

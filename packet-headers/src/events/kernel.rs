@@ -10,11 +10,11 @@ use packet_headers_common::FlowKey;
 use packet_headers_common::event::{Event, SocketEvent};
 
 use super::prefix::LearnedPrefix;
-use super::{Close, EventSink, FlowEvent, Open, Stopped};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-use crate::flow::uuid::UuidPrefix;
+use super::{EventSink, Stopped};
+use crate::accounts::Accounts;
+use crate::clock;
 use crate::kernel::ring::RingReader;
+use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
 /// How long the thread sleeps when nothing happens; the program wakes it when something does.
 const TICK: Duration = Duration::from_millis(100);
@@ -78,14 +78,14 @@ impl<'a> Teller<'a> {
             prefix,
             sink,
             accounts,
-            clock: WallClock::sample(),
+            clock: clock::sample(),
             waiting: VecDeque::new(),
         }
     }
 
     /// Reads the clocks, and delivers what waits if the prefix is known by now.
     fn catch_up(&mut self) -> Result<(), Stopped> {
-        self.clock.resample();
+        clock::resample(&mut self.clock);
         match self.prefix.get() {
             Some(prefix) => self.deliver_waiting(prefix),
             None => Ok(()),

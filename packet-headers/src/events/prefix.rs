@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tracing::{info, warn};
 
-use crate::flow::uuid::{FlowUuid, UuidPrefix};
+use model::{FlowUuid, UuidPrefix};
 
 /// A prefix that may be learned yet. Clones share it.
 #[derive(Debug, Clone, Default)]

@@ -28,8 +28,8 @@ use tokio::sync::mpsc;
 
 pub use self::server::{EventServer, Scope};
 pub use self::socket::EventListener;
-use super::FlowEvent;
-use crate::accounts::{Accounts, EventIssue};
+use crate::accounts::Accounts;
+use model::{EventIssue, FlowEvent};
 
 /// How many events may wait for the server. They take 2 MiB then.
 const QUEUE: usize = 16 * 1024;

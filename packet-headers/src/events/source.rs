@@ -11,11 +11,12 @@ use tokio::task::AbortHandle;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped, existing, kernel, tcpinfo};
 use crate::accounts::Accounts;
-use crate::clock::WallClock;
-use crate::config::{Config, Filters, FlowSource};
+use crate::clock;
+use crate::config::Config;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Programs, SocketLink, requirements};
 use crate::threads::{join, spawn};
+use model::{Filters, FlowSource};
 
 /// How often it is looked whether tcp-info has taught us its prefix.
 const LEARNING: Duration = Duration::from_millis(100);
@@ -140,7 +141,7 @@ async fn deliver_existing(
     // Of the newer ones the programs tell only what passes.
     sockets.retain(|socket| filters.pass(socket.local, socket.remote));
     tracing::info!("{} connections are older than this daemon", sockets.len());
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     for event in existing::opens(sockets, prefix, &clock) {
         sink.deliver(event).await?;
     }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::table::FlowTable;
-use crate::accounts::Discard;
+use model::Discard;
 
 macro_rules! census {
     ($($(#[doc = $doc:literal])+ $field:ident,)+) => {

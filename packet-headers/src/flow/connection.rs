@@ -7,27 +7,9 @@ use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
 use smallvec::SmallVec;
 
-use super::uuid::FlowUuid;
-use crate::accounts::Discard;
-use crate::clock::{BootNanos, WallNanos};
-use crate::events::Open;
 use crate::store::block::Block;
 use crate::store::layout::FlowFile;
-
-/// How long things last.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// How long packets wait for their connection's name.
-    pub uuid_wait: Duration,
-    /// How long a connection is captured, from its first packet on.
-    pub capture: Duration,
-    /// How long a connection may be silent before its file is finished.
-    pub idle: Duration,
-    /// How long a closed connection may be silent before its file is finished.
-    pub linger: Duration,
-    /// How long a packet of a named connection may be in memory only.
-    pub spill: Duration,
-}
+use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
 
 /// How long we remember a connection whose file is finished but whose Close has not come, after its
 /// last packet. Afterwards its packets would be candidates again, and find no name.

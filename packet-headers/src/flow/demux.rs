@@ -9,10 +9,9 @@ use packet_headers_common::Packet;
 
 use super::outbox::Outbox;
 use super::table::{Action, FlowTable, Hint};
-use crate::accounts::{Accounts, Discard};
-use crate::clock::{BootNanos, WallClock};
-use crate::events::FlowEvent;
+use crate::accounts::Accounts;
 use crate::store::writer::Job;
+use model::{BootNanos, Discard, FlowEvent, WallClock};
 
 /// A table, and where what comes out of it goes.
 pub struct Demux {

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use super::census::{Census, PublishedCensus};
 use super::listing::Listing;
 use super::table::FlowTable;
-use crate::clock::BootNanos;
 use crate::kernel::ring::Fill;
+use model::BootNanos;
 
 /// How much there may be of what a shard has.
 #[derive(Debug, Clone, Copy)]

@@ -7,8 +7,7 @@ use packet_headers_common::{Endpoint, FlowKey};
 
 use super::connection::{Connection, State};
 use super::table::FlowTable;
-use super::uuid::FlowUuid;
-use crate::clock::{BootNanos, WallNanos};
+use model::{BootNanos, FlowUuid, WallNanos};
 
 /// How many four-tuples are looked at, at most: a table may have hundreds of thousands, and its ring
 /// fills meanwhile.

@@ -7,7 +7,7 @@ use packet_headers_common::FlowKey;
 
 use super::connection::{Serial, State};
 use super::table::{Action, FlowTable, find};
-use crate::accounts::Discard;
+use model::Discard;
 
 /// Bytes of memory that a connection takes beside its packets: itself, its places in the maps and
 /// queues, and what their growth may waste.

@@ -11,6 +11,3 @@ pub mod outbox;
 pub mod shard;
 pub mod table;
 mod timers;
-pub mod uuid;
-
-pub use connection::Timing;

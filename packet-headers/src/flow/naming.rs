@@ -4,10 +4,8 @@ use packet_headers_common::{FlowKey, Role};
 
 use super::connection::{Connection, Done, Named, Serial, State};
 use super::memory::OVERHEAD;
-use super::table::{Action, FlowTable, Hint, Wanted, find};
-use crate::accounts::{Discard, EventIssue};
-use crate::clock::BootNanos;
-use crate::events::{Close, Open};
+use super::table::{Action, FlowTable, Hint, find};
+use model::{BootNanos, Close, Discard, EventIssue, Open, Wanted};
 
 impl FlowTable {
     pub(super) fn on_open(&mut self, open: Open) {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use crate::accounts::{Accounts, Discard};
+use crate::accounts::Accounts;
 use crate::store::writer::Job;
+use model::Discard;
 
 /// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
 /// now waits here, up to a bound, and beyond it is discarded and counted.

@@ -11,10 +11,10 @@ use anyhow::Result;
 use super::demux::Demux;
 use super::gauges::{Question, ShardGauges};
 use super::table::Hint;
-use crate::clock::{BootNanos, WallClock};
-use crate::events::FlowEvent;
+use crate::clock;
 use crate::kernel::Admission;
 use crate::kernel::ring::PacketReader;
+use model::{FlowEvent, WallClock};
 
 /// How long a shard sleeps when its ring does not fill: long enough to cost nothing on an idle
 /// host, short against every timeout.
@@ -46,14 +46,14 @@ impl Shard {
     /// # Errors
     /// When the ring cannot be waited for.
     pub fn run(mut self, stop: &AtomicBool) -> Result<()> {
-        let mut clock = WallClock::sample();
+        let mut wall = clock::sample();
         let mut pending = VecDeque::new();
         loop {
             // Before the drain: what was put into the ring by then is seen by it.
             let stopping = stop.load(Ordering::Acquire);
-            clock.resample();
+            clock::resample(&mut wall);
             pending.extend(self.events.try_iter());
-            let more = self.drain(&clock, &mut pending);
+            let more = self.drain(&wall, &mut pending);
             if !more {
                 // These happened before the drain, and every packet of then is through.
                 for event in pending.drain(..) {
@@ -78,7 +78,7 @@ impl Shard {
 
     /// Lets time pass, and tells what there is now.
     fn tick(&mut self) {
-        let now = BootNanos::now();
+        let now = clock::now();
         self.demux.table.tick(now);
         self.act();
         self.gauges

@@ -10,14 +10,11 @@ use hashbrown::hash_map::Entry;
 use packet_headers_common::{FlowKey, Packet};
 
 use super::census::Census;
-use super::connection::{Connection, Done, Incarnations, Named, Serial, State, Timing};
+use super::connection::{Connection, Done, Incarnations, Named, Serial, State};
 use super::memory::{LONGEST_BLOCK, OVERHEAD};
-use super::uuid::FlowUuid;
-use crate::accounts::{Discard, EventIssue};
-use crate::clock::{BootNanos, WallNanos};
-use crate::events::FlowEvent;
 use crate::store::block::Chunk;
 use crate::store::layout::FlowFile;
+use model::{BootNanos, Discard, EventIssue, FlowEvent, FlowUuid, Timing, WallNanos, Wanted};
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy)]
@@ -26,18 +23,6 @@ pub struct Limits {
     pub memory: usize,
     /// Named connections at once.
     pub flows: usize,
-}
-
-/// Which connections are wanted, by who sent the SYN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wanted {
-    /// Every one.
-    #[default]
-    All,
-    /// Those that were accepted here.
-    Incoming,
-    /// Those that were begun here.
-    Outgoing,
 }
 
 /// What the table wants done.

@@ -4,8 +4,7 @@ use packet_headers_common::FlowKey;
 
 use super::connection::{Done, Named, Serial, State};
 use super::table::{FlowTable, find};
-use crate::accounts::Discard;
-use crate::clock::BootNanos;
+use model::{BootNanos, Discard};
 
 impl FlowTable {
     /// Sets the timer of a named connection, in place of the one that was set before.

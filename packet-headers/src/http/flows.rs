@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::routes::Asker;
 use crate::anonymize::Anonymizer;
-use crate::config::FlowReaders;
 use crate::flow::gauges::Question;
 use crate::flow::listing::{Listed, ListedState, Listing};
 use crate::pipeline::ShardDoor;
+use model::FlowReaders;
 
 /// How many connections are listed when nothing is said, and at most.
 const USUAL: usize = 1000;

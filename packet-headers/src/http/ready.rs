@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::accounts::Accounts;
 use crate::capture::Attached;
-use crate::config::FlowSource;
 use crate::store::partial::Directories;
+use model::FlowSource;
 
 /// How long a disk may take to write a page. Kubernetes gives a probe a second by default, and the
 /// manifests of ours more.

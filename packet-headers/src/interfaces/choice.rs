@@ -1,47 +1,11 @@
 //! Which of the interfaces that there are to capture. Pure.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::str::FromStr;
 
 use anyhow::{Context as _, Error, Result, bail};
+use model::NamePattern;
 
 use super::{Interface, Link};
-
-/// What an interface's name must be: a name, or a shell's pattern such as `eth*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamePattern {
-    text: String,
-    /// When it is a pattern.
-    glob: Option<glob::Pattern>,
-}
-
-impl FromStr for NamePattern {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let is_pattern = text.contains(['*', '?', '[']);
-        let glob = is_pattern.then(|| glob::Pattern::new(text)).transpose();
-        Ok(Self {
-            glob: glob.with_context(|| format!("{text:?} is no pattern"))?,
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for NamePattern {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.text)
-    }
-}
-
-impl NamePattern {
-    /// Loopback has to be named: a pattern that happens to match does not mean it.
-    fn takes(&self, link: &Link) -> bool {
-        let matches = |glob: &glob::Pattern| !link.is_loopback && glob.matches(&link.name);
-        self.text == link.name || self.glob.as_ref().is_some_and(matches)
-    }
-}
 
 /// Which interfaces are to be captured: those that were asked for, or every one but loopback from
 /// the first time on that it is up.
@@ -77,12 +41,12 @@ impl Choice {
     /// When there is no such interface (the message lists those there are), or its link type is not
     /// one that we know.
     pub(crate) fn check(&self, links: &[Link]) -> Result<()> {
-        for name in self.wanted.iter().filter(|wanted| wanted.glob.is_none()) {
-            let Some(link) = links.iter().find(|link| name.takes(link)) else {
+        for name in self.wanted.iter().filter_map(NamePattern::plain_name) {
+            let Some(link) = links.iter().find(|link| link.name == name) else {
                 let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
                 bail!(
                     "there is no interface {:?}: there are {}",
-                    name.text,
+                    name,
                     names.join(", ")
                 );
             };
@@ -96,7 +60,7 @@ impl Choice {
     pub(crate) fn is_named(&self, interface: &Interface) -> bool {
         self.wanted
             .iter()
-            .any(|wanted| wanted.text == interface.name)
+            .any(|wanted| wanted.names(&interface.name))
     }
 
     /// Chooses among what there is now; `gone` are those that left since the last time, even if
@@ -123,7 +87,8 @@ impl Choice {
     /// Whether to capture a link, and if not, why.
     pub(crate) fn judge(&self, link: &Link) -> Result<Interface, LeftOut> {
         if !self.wanted.is_empty() {
-            let wanted = self.wanted.iter().any(|wanted| wanted.takes(link));
+            let wanted =
+                (self.wanted.iter()).any(|wanted| wanted.matches(&link.name, link.is_loopback));
             if !wanted {
                 return Err(LeftOut::Unwanted("no --interface takes it"));
             }

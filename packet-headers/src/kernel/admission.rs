@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, Map, MapData};
 use packet_headers_common::{FlowKey, FlowState};
 
-use crate::clock::BootNanos;
+use model::BootNanos;
 
 type Key = [u8; FlowKey::SIZE];
 type State = [u8; FlowState::SIZE];

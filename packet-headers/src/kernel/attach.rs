@@ -14,9 +14,9 @@ use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::load::Programs;
-use super::method::AttachMethod;
 use super::packet_socket::{PacketSocket, Shown};
 use crate::interfaces::Interface;
+use model::AttachMethod;
 
 /// Puts programs where an interface's packets pass.
 pub(crate) trait Attach {

@@ -9,8 +9,7 @@ use ipnet::IpNet;
 use packet_headers_common::settings;
 
 use super::load::Programs;
-use crate::config::Filters;
-use crate::flow::table::Wanted;
+use model::{Filters, Wanted};
 
 /// The `FILTER_` bits of these filters: what is not asked for is not looked at.
 #[must_use]

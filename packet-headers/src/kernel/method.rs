@@ -1,87 +1,52 @@
 //! How programs get to packets: what was asked for, and the best that works here.
 
-use std::fmt;
-
 use anyhow::Result;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use model::{AttachMethod, Diagnostic};
 
 use super::load::Needed;
 use super::requirements::{self, Capabilities, Capability};
-use crate::obstacle::Obstacle;
 
-/// How programs get to an interface's packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttachMethod {
-    /// As TCX links, which end with the daemon however it ends; since Linux 6.6.
-    Tcx,
-    /// As filters of the clsact qdisc.
-    Netlink,
-    /// As the filter of a packet socket, which is no part of an interface.
-    Socket,
+/// What was asked for, or the best that works here; checks the kernel and the privileges that it
+/// takes, with those of a program that watches sockets when there is to be one.
+///
+/// # Errors
+/// What is missing, with what to do.
+pub fn choose(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<AttachMethod> {
+    requirements::check_kernel()?;
+    let candidate = Candidate::find(asked, watches_sockets)?;
+    candidate.is_permitted()?;
+    candidate.is_supported()?;
+    Ok(candidate.method)
 }
 
-impl fmt::Display for AttachMethod {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Tcx => "TCX links",
-            Self::Netlink => "TC filters in the clsact qdisc",
-            Self::Socket => "a packet socket",
-        })
+/// The best of what is permitted; of what is not, what can do most.
+fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
+    let permitted = |method: &AttachMethod| own.need(needs(*method, watches_sockets)).is_ok();
+    match (has_tcx, permitted(&AttachMethod::Netlink)) {
+        (true, _) => AttachMethod::Tcx,
+        (false, false) if permitted(&AttachMethod::Socket) => AttachMethod::Socket,
+        (false, _) => AttachMethod::Netlink,
     }
 }
 
-impl AttachMethod {
-    /// Its name, as `--attach` takes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcx => "tcx",
-            Self::Netlink => "netlink",
-            Self::Socket => "socket",
-        }
+/// The privileges that it takes, beside those of every program.
+const fn needs(method: AttachMethod, watches_sockets: bool) -> &'static [Capability] {
+    match (method, watches_sockets) {
+        (AttachMethod::Socket, false) => &[Capability::NetRaw],
+        (AttachMethod::Socket, true) => &[Capability::NetRaw, Capability::NetAdmin],
+        (AttachMethod::Tcx | AttachMethod::Netlink, _) => &[Capability::NetAdmin],
     }
+}
 
-    /// What was asked for, or the best that works here; checks the kernel and the privileges that it
-    /// takes, with those of a program that watches sockets when there is to be one.
-    ///
-    /// # Errors
-    /// What is missing, with what to do.
-    pub fn choose(asked: Option<Self>, watches_sockets: bool) -> Result<Self> {
-        requirements::check_kernel()?;
-        let candidate = Candidate::find(asked, watches_sockets)?;
-        candidate.is_permitted()?;
-        candidate.is_supported()?;
-        Ok(candidate.method)
-    }
-
-    /// The best of what is permitted; of what is not, what can do most.
-    fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> Self {
-        let permitted = |method: &Self| own.need(method.needs(watches_sockets)).is_ok();
-        match (has_tcx, permitted(&Self::Netlink)) {
-            (true, _) => Self::Tcx,
-            (false, false) if permitted(&Self::Socket) => Self::Socket,
-            (false, _) => Self::Netlink,
-        }
-    }
-
-    /// The privileges that it takes, beside those of every program.
-    const fn needs(self, watches_sockets: bool) -> &'static [Capability] {
-        match (self, watches_sockets) {
-            (Self::Socket, false) => &[Capability::NetRaw],
-            (Self::Socket, true) => &[Capability::NetRaw, Capability::NetAdmin],
-            (Self::Tcx | Self::Netlink, _) => &[Capability::NetAdmin],
-        }
-    }
-
-    /// The programs that it takes.
-    #[must_use]
-    pub fn programs(self, watches_sockets: bool) -> Needed {
-        let socket = self == Self::Socket;
-        Needed {
-            classifiers: !socket,
-            packet_socket: socket,
-            sockets: watches_sockets,
-        }
+/// The programs that it takes.
+#[must_use]
+pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
+    let socket = method == AttachMethod::Socket;
+    Needed {
+        classifiers: !socket,
+        packet_socket: socket,
+        sockets: watches_sockets,
     }
 }
 
@@ -103,7 +68,7 @@ impl Candidate {
         let own = Capabilities::own()?;
         // Without the privilege the kernel would not say.
         let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
-        let best = || AttachMethod::best(own, watches_sockets, has_tcx);
+        let best = || best(own, watches_sockets, has_tcx);
         Ok(Self {
             method: asked.unwrap_or_else(best),
             has_tcx,
@@ -114,7 +79,7 @@ impl Candidate {
 
     /// The privileges that it takes, all of them.
     pub(crate) fn needs(self) -> Vec<Capability> {
-        let needs = self.method.needs(self.watches_sockets);
+        let needs = needs(self.method, self.watches_sockets);
         [&[Capability::Bpf, Capability::Perfmon], needs].concat()
     }
 
@@ -122,20 +87,20 @@ impl Candidate {
     ///
     /// # Errors
     /// Those that are missing.
-    pub(crate) fn is_permitted(self) -> Result<(), Obstacle> {
-        self.own.need(self.method.needs(self.watches_sockets))
+    pub(crate) fn is_permitted(self) -> Result<(), Diagnostic> {
+        self.own.need(needs(self.method, self.watches_sockets))
     }
 
     /// Checks that the kernel has what it takes.
     ///
     /// # Errors
     /// What it lacks.
-    pub(crate) fn is_supported(self) -> Result<(), Obstacle> {
+    pub(crate) fn is_supported(self) -> Result<(), Diagnostic> {
         if self.method != AttachMethod::Tcx || self.has_tcx {
             return Ok(());
         }
         let found = "this kernel has no TCX links (Linux 6.6 has)";
-        Err(Obstacle::new(found, "use --attach netlink"))
+        Err(Diagnostic::new(found, "use --attach netlink"))
     }
 }
 
@@ -156,7 +121,7 @@ mod tests {
 
     fn best(status: &str, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
         let own = Capabilities::parse(status).unwrap();
-        AttachMethod::best(own, watches_sockets, has_tcx)
+        super::best(own, watches_sockets, has_tcx)
     }
 
     #[test]

@@ -17,5 +17,4 @@ pub(crate) use attach::Attach;
 pub use attach::{Attacher, SocketLink};
 pub use counters::KernelCounters;
 pub use load::{LoadOptions, Programs};
-pub use method::AttachMethod;
 pub(crate) use method::Candidate;

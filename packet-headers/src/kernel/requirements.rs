@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Error, Result};
 use aya::util::KernelVersion;
 
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
 /// CAP_SYS_ADMIN (linux/capability.h), which contains the two that were split from it in 5.8.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -73,7 +73,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// One line for all that are missing, with what to do.
-    pub fn need(self, more: &[Capability]) -> Result<(), Obstacle> {
+    pub fn need(self, more: &[Capability]) -> Result<(), Diagnostic> {
         let needed = more.iter().chain(&[Capability::Bpf, Capability::Perfmon]);
         let missing: Vec<_> = needed
             .filter(|&&needed| !self.have(needed))
@@ -83,7 +83,7 @@ impl Capabilities {
             return Ok(());
         }
         let missing = missing.join(", ");
-        Err(Obstacle::new(
+        Err(Diagnostic::new(
             format!("not permitted to load eBPF programs: {missing} missing"),
             "run as root, or grant it",
         ))
@@ -100,7 +100,7 @@ pub fn check_kernel() -> Result<()> {
         return Ok(());
     }
     let found = format!("this kernel is {current:?}, and BPF ring buffers need Linux 5.8");
-    Err(Obstacle::new(found, "run on a newer kernel").into())
+    Err(Diagnostic::new(found, "run on a newer kernel").into())
 }
 
 /// Whether the running kernel is of this version or a later one; one that cannot be asked is not.
@@ -135,7 +135,7 @@ pub fn refused_with(error: &Error, kind: io::ErrorKind) -> bool {
 pub fn cgroup2_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
     let missing = || {
-        Obstacle::new(
+        Diagnostic::new(
             "no cgroup2 filesystem is mounted, and the kernel flow source needs one",
             "mount -t cgroup2 none /sys/fs/cgroup, or use --flow-source tcpinfo",
         )
@@ -156,7 +156,7 @@ fn find_cgroup2(mounts: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn need(status: &str, more: &[Capability]) -> Result<(), Obstacle> {
+    fn need(status: &str, more: &[Capability]) -> Result<(), Diagnostic> {
         Capabilities::parse(status).unwrap().need(more)
     }
 

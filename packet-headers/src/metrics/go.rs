@@ -7,8 +7,8 @@ use packet_headers_common::Counter;
 
 use super::Moment;
 use super::page::Page;
-use crate::accounts::{EventIssue, FileStep};
-use crate::config::FlowSource;
+use crate::accounts::FileStep;
+use model::{EventIssue, FlowSource};
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     savers(page, moment);

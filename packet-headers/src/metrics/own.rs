@@ -6,8 +6,8 @@ use packet_headers_common::Counter;
 
 use super::Moment;
 use super::page::Page;
-use crate::config::FlowSource;
 use crate::flow::gauges::ShardGauges;
+use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     packets(page, moment);

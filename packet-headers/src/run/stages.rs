@@ -17,12 +17,13 @@ use crate::events::source::Sources;
 use crate::http::{self, Flows, Readiness, Site};
 use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{AttachMethod, Attacher, KernelCounters, Programs, filters, requirements};
+use crate::kernel::{Attacher, KernelCounters, Programs, filters, method, requirements};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ShardDoor, Shared};
 use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::store::Upkeep;
+use model::AttachMethod;
 
 /// Every stage, while it runs.
 pub(super) struct Stages {
@@ -61,7 +62,7 @@ impl Stages {
             directories,
             style,
         } = claims;
-        let needed = method.programs(config.source.watches_sockets());
+        let needed = method::programs(method, config.source.watches_sockets());
         let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
         // Here, and not later: there is one thread, and others inherit from it.
         privileges::warn_unless(privileges::drop_unneeded(config, method));

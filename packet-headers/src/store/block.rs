@@ -5,7 +5,7 @@
 use packet_headers_common::Packet;
 
 use super::record::{self, Records};
-use crate::clock::WallNanos;
+use model::WallNanos;
 
 /// How far apart two CPUs may stamp packets and put them into a ring in the other order. Records
 /// this young stay in memory when a block is spilled, so that a late one still finds its place.

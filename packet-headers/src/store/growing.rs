@@ -13,8 +13,8 @@ use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::accounts::{AtStep, FileStep};
 use crate::anonymize::{Anonymizer, Disguise, Layers};
-use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
+use model::FlowUuid;
 
 /// What all files of a writer have in common.
 pub(super) struct Press {

@@ -8,8 +8,7 @@ use jiff::tz::Offset;
 use packet_headers_common::{Endpoint, LinkType};
 use uuid::{Uuid, uuid};
 
-use crate::clock::WallNanos;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, WallNanos};
 
 mod kind;
 mod name;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
 /// A directory that no other daemon may use; free again when this is dropped, or when the process
 /// ends in whatever way.
@@ -42,7 +42,7 @@ impl DirectoryLock {
 ///
 /// # Errors
 /// When it cannot be opened, or its filesystem cannot lock directories.
-pub(crate) fn obstacle(directory: &Path) -> Result<Option<Obstacle>> {
+pub(crate) fn obstacle(directory: &Path) -> Result<Option<Diagnostic>> {
     let what = || format!("locking the directory {}", directory.display());
     let file = File::open(directory).with_context(what)?;
     // Shared, and given back at once.
@@ -53,10 +53,10 @@ pub(crate) fn obstacle(directory: &Path) -> Result<Option<Obstacle>> {
     }
 }
 
-fn taken(directory: &Path, file: &File) -> Obstacle {
+fn taken(directory: &Path, file: &File) -> Diagnostic {
     let directory = directory.display();
     let pid = holder(file).map_or_else(String::new, |pid| format!(", pid {pid}"));
-    Obstacle::new(
+    Diagnostic::new(
         format!("{directory} is used by another packet-headers{pid}"),
         "stop it, or give this one another --datadir and --partial-dir",
     )

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::lock::DirectoryLock;
 use crate::accounts::{AtStep, FileStep};
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
 /// The data directory and the directory of this run's partial files, on one filesystem.
 #[derive(Debug, Clone)]
@@ -286,12 +286,12 @@ fn apart(data: &Path, partial: &Path) -> Result<()> {
 
 /// Refuses real paths of which one is in the other: who watches the data directory must see whole
 /// files only.
-pub(crate) fn really_apart(data: &Path, partial: &Path) -> Result<(), Obstacle> {
+pub(crate) fn really_apart(data: &Path, partial: &Path) -> Result<(), Diagnostic> {
     if !partial.starts_with(data) && !data.starts_with(partial) {
         return Ok(());
     }
     let (data, partial) = (data.display(), partial.display());
-    Err(Obstacle::new(
+    Err(Diagnostic::new(
         format!("--partial-dir {partial} and --datadir {data} must not be within each other"),
         "give one of them another place on the same filesystem",
     ))

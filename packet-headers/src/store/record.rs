@@ -5,7 +5,7 @@
 use bytes::BufMut as _;
 use packet_headers_common::{Direction, LinkType, Packet};
 
-use crate::clock::WallNanos;
+use model::WallNanos;
 
 /// A packet as a file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

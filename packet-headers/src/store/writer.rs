@@ -16,11 +16,11 @@ use super::compress::Compressor;
 use super::growing::{Finished, Growing, Loss, Press};
 use super::layout::{FlowFile, Naming};
 use super::partial::Directories;
-use crate::accounts::{Accounts, Discard};
+use crate::accounts::Accounts;
 use crate::anonymize::Anonymizer;
-use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
 use crate::rate_limit::RateLimit;
+use model::{Discard, FlowUuid};
 
 /// What the writer is asked to do. Jobs of one flow come in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Which packets the programs let through, by what is known of their connection.
 
 use ipnet::IpNet;
-use packet_headers::clock::BootNanos;
-use packet_headers::config::Filters;
+use model::Filters;
+use packet_headers::clock;
 use packet_headers_common::{Counter, Endpoint, FlowKey};
 
 use crate::frames::{PAYLOAD, frame_v4};
@@ -37,7 +37,7 @@ fn past_its_deadline_a_connection_costs_no_ring() {
     kernel.captures("ph_eth_ingress", &syn(), 54);
     assert_eq!(kernel.admission.flows(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.admit(&key(), BootNanos::now(), 7);
+    kernel.admission.admit(&key(), clock::now(), 7);
     // The first packet marks it, so that the others need no clock.
     kernel.refuses(&frame, Counter::AfterCapture);
     kernel.refuses(&frame, Counter::AfterCapture);

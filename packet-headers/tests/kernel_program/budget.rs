@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use aya::programs::ProgramInfo;
-use packet_headers::config::Filters;
+use model::Filters;
 
 use crate::kernel::Kernel;
 

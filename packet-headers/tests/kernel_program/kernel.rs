@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use packet_headers::clock::BootNanos;
-use packet_headers::config::Filters;
+use model::{BootNanos, Filters};
+use packet_headers::clock;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{Admission, KernelCounters, LoadOptions, Programs, filters};
@@ -16,7 +16,7 @@ const TC_ACT_UNSPEC: u32 = u32::MAX;
 
 /// A deadline that no test reaches.
 pub(crate) fn in_a_minute() -> BootNanos {
-    BootNanos::now().after(Duration::from_secs(60))
+    clock::now().after(Duration::from_secs(60))
 }
 
 pub(crate) struct Kernel {

@@ -13,7 +13,7 @@ mod tunnels;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
-use packet_headers::clock::BootNanos;
+use packet_headers::clock;
 use packet_headers_common::{Counter, Direction, LinkType, Packet};
 
 use crate::admission::key;
@@ -126,14 +126,14 @@ fn a_record_tells_where_when_and_which_way() {
         ("ph_eth_ingress", Direction::Ingress),
         ("ph_eth_egress", Direction::Egress),
     ] {
-        let before = BootNanos::now().0;
+        let before = clock::now().0;
         let options = TestRunOptions {
             data_in: Some(&frame),
             ..TestRunOptions::default()
         };
         let program = kernel.programs.classifier(program).expect("a classifier");
         program.test_run(options).expect("a test run");
-        let after = BootNanos::now().0;
+        let after = clock::now().0;
         let there_was_one = kernel.packets.drain(1, |item| {
             let packet = Packet::parse(item).expect("a record that can be read");
             assert!((before..=after).contains(&packet.boot_ns));

@@ -1,6 +1,6 @@
 //! What a NIC does: it splits and merges packets, and tells when it saw them.
 
-use packet_headers::config::Filters;
+use model::Filters;
 use packet_headers_common::Counter;
 
 use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use rustix::net::sockopt::socket_cookie;
 
 use super::*;
+use crate::clock;
 
 /// A connection inside this process.
 struct Connection {
@@ -164,17 +165,17 @@ fn a_list_of_several_parts_is_whole() {
 #[test]
 fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
     let prefix = UuidPrefix::new("host_1").unwrap();
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     let (local, remote) = (Endpoint::v4([10, 0, 0, 1], 443), Endpoint::v6([1, 2], 5));
     let sockets = [1, u64::MAX].map(|cookie| ExistingSocket {
         cookie,
         local,
         remote,
     });
-    let before = BootNanos::now();
+    let before = clock::now();
     let events: Vec<_> = opens(sockets, &prefix, &clock).collect();
     let at = events[0].at();
-    assert!(before <= at && at <= BootNanos::now());
+    assert!(before <= at && at <= clock::now());
     let expected = sockets.map(|socket| {
         FlowEvent::Open(Open {
             at,

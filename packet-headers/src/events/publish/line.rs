@@ -4,9 +4,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::WallNanos;
-use crate::events::Open;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, Open, WallNanos};
 
 /// An event as tcp-info writes it, its fields in tcp-info's order.
 #[derive(Serialize)]

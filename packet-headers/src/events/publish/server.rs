@@ -15,12 +15,11 @@ use super::client::{self, Client, Progress};
 use super::socket::{EventListener, SocketFile};
 use super::stream::{Bounds, Stream};
 use super::{Message, Publisher, QUEUE, sweep};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-use crate::events::FlowEvent;
-use crate::flow::uuid::FlowUuid;
+use crate::accounts::Accounts;
+use crate::clock;
 use crate::rate_limit::RateLimit;
 use crate::threads::{join, spawn};
+use model::{BootNanos, EventIssue, FlowEvent, FlowUuid, WallClock};
 
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
@@ -157,7 +156,7 @@ impl Shared {
 
     /// A connection was closed.
     pub(super) fn close(&self, uuid: &FlowUuid, at: BootNanos) {
-        let at = WallClock::sample().wall(at);
+        let at = clock::sample().wall(at);
         if self.stream().close(uuid, at).is_err() {
             self.accounts.events.add(EventIssue::NotServed, 1);
         }
@@ -220,7 +219,7 @@ impl<'a> Desk<'a> {
     fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
-            clock: WallClock::sample(),
+            clock: clock::sample(),
             full: RateLimit::default(),
             refused: RateLimit::default(),
             said: 0,
@@ -228,7 +227,7 @@ impl<'a> Desk<'a> {
     }
 
     fn take(&mut self, batch: &mut Vec<Message>) {
-        self.clock.resample();
+        clock::resample(&mut self.clock);
         let mut stream = self.shared.stream();
         let mut why = None;
         for message in batch.drain(..) {

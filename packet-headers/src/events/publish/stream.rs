@@ -7,9 +7,7 @@ use anyhow::{Result, ensure};
 use hashbrown::{HashMap, HashSet};
 
 use super::line;
-use crate::clock::WallNanos;
-use crate::events::Open;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, Open, WallNanos};
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::server::Shared;
 use super::stream::Suspect;
-use crate::clock::BootNanos;
+use crate::clock;
 use crate::events::existing::{self, ExistingSocket};
 
 /// How long nobody looks, at least.
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: &Shared, every_namespace: bool) -> Infallible {
         let listed = tokio::task::spawn_blocking(existing::connected).await;
         match listed.context("listing sockets").flatten() {
             Ok(sockets) => {
-                let at = BootNanos::now();
+                let at = clock::now();
                 for gone in gone(&suspects, &sockets) {
                     shared.close(&gone.uuid, at);
                 }
@@ -65,7 +65,7 @@ mod tests {
     use packet_headers_common::Endpoint;
 
     use super::*;
-    use crate::flow::uuid::UuidPrefix;
+    use model::UuidPrefix;
 
     #[test]
     fn what_the_kernel_does_not_list_is_gone() {

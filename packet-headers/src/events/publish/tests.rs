@@ -1,7 +1,5 @@
 use super::*;
-use crate::clock::{BootNanos, WallNanos};
-use crate::events::Open;
-use crate::flow::uuid::UuidPrefix;
+use model::{BootNanos, Open, UuidPrefix, WallNanos};
 
 fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
     FlowEvent::Open(Open {

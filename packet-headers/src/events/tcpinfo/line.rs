@@ -7,10 +7,8 @@ use packet_headers_common::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::accounts::EventIssue;
-use crate::clock::WallNanos;
 use crate::events;
-use crate::flow::uuid::FlowUuid;
+use model::{EventIssue, FlowUuid, WallNanos};
 
 /// The longest line that is read, in bytes without its LF. tcp-info's own have about 250.
 const MAX_LINE: usize = 64 * 1024;

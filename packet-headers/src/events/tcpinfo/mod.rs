@@ -2,12 +2,7 @@
 
 mod line;
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::net::SocketAddr as UnixAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,54 +14,10 @@ use tracing::{debug, info, warn};
 
 use self::line::{Lines, Message};
 use super::prefix::LearnedPrefix;
-use super::{Close, EventSink, FlowEvent, Open, Stopped};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-
-/// Where tcp-info serves its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventSocket {
-    /// A unix stream socket.
-    Unix(PathBuf),
-    /// A TCP socket.
-    Tcp(SocketAddr),
-}
-
-/// A text that does not say where an event socket is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no event socket: give the path of a unix socket (at most 107 bytes), or \
-     tcp://ADDRESS:PORT with the address in numbers, like tcp://127.0.0.1:9000"
-)]
-pub struct BadEventSocket(String);
-
-impl FromStr for EventSocket {
-    type Err = BadEventSocket;
-
-    fn from_str(text: &str) -> Result<Self, BadEventSocket> {
-        let bad = || BadEventSocket(text.to_owned());
-        if let Some(address) = text.strip_prefix("tcp://") {
-            let address: SocketAddr = address.parse().map_err(|_not_in_numbers| bad())?;
-            return (address.port() != 0)
-                .then_some(Self::Tcp(address))
-                .ok_or_else(bad);
-        }
-        // A path that no socket can have would be retried for ever.
-        let possible = UnixAddr::from_pathname(text).is_ok();
-        (possible && !text.is_empty() && !text.contains("://"))
-            .then(|| Self::Unix(text.into()))
-            .ok_or_else(bad)
-    }
-}
-
-impl fmt::Display for EventSocket {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => path.display().fmt(out),
-            Self::Tcp(address) => write!(out, "tcp://{address}"),
-        }
-    }
-}
+use super::{EventSink, Stopped};
+use crate::accounts::Accounts;
+use crate::clock;
+use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 
 /// The reading side of a connection, of either kind.
 type Stream = Box<dyn AsyncRead + Send + Unpin>;
@@ -75,17 +26,15 @@ type Stream = Box<dyn AsyncRead + Send + Unpin>;
 /// packets would hold the next attempt back for minutes.
 const CONNECT: Duration = Duration::from_secs(5);
 
-impl EventSocket {
-    /// Connects, within a few seconds.
-    pub(crate) async fn connect(&self) -> io::Result<Stream> {
-        let connecting = async {
-            Ok(match self {
-                Self::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,
-                Self::Tcp(address) => Box::new(TcpStream::connect(address).await?),
-            })
-        };
-        timeout(CONNECT, connecting).await?
-    }
+/// Connects to tcp-info, within a few seconds.
+pub(crate) async fn connect(socket: &EventSocket) -> io::Result<Stream> {
+    let connecting = async {
+        Ok(match socket {
+            EventSocket::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,
+            EventSocket::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        })
+    };
+    timeout(CONNECT, connecting).await?
 }
 
 /// The pause before the next attempt to connect: doubling, so that a socket that stays away costs
@@ -132,7 +81,7 @@ pub async fn follow(
     accounts: Arc<Accounts>,
     prefix: Option<LearnedPrefix>,
 ) {
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     let mut listener = Listener {
         sink,
         accounts,
@@ -143,7 +92,7 @@ pub async fn follow(
     let mut was_connected = false;
     let mut said = false;
     loop {
-        match socket.connect().await {
+        match connect(&socket).await {
             Ok(stream) => {
                 info!("connected to tcp-info at {socket}");
                 let reconnects = u64::from(was_connected);
@@ -222,8 +171,8 @@ impl Listener {
 
     /// The event that a message, which came just now, stands for.
     fn event(&mut self, message: Message) -> FlowEvent {
-        self.clock.resample();
-        let now = BootNanos::now();
+        clock::resample(&mut self.clock);
+        let now = clock::now();
         match message {
             Message::Open {
                 opened,

@@ -23,8 +23,8 @@ use smallvec::SmallVec;
 use super::super::record::Record;
 use super::pcap::data_link;
 use super::{About, SNAP_LENGTH, u32_of};
-use crate::clock::WallNanos;
 use crate::interfaces::InterfaceNames;
+use model::WallNanos;
 
 /// An interface that a file's section describes.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,7 @@ use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, TsResolution};
 
 use super::*;
-use crate::clock::WallNanos;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, WallNanos};
 
 const TIME: u64 = 1_700_000_000_123_456_789;
 

@@ -1,7 +1,7 @@
 //! Reads the names that files have: which of those in a directory are ours.
 
 use super::kind::{Compression, Format};
-use crate::flow::uuid::FlowUuid;
+use model::FlowUuid;
 
 /// What a file's name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

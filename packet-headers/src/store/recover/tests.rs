@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::clock::WallNanos;
-use crate::flow::uuid::FlowUuid;
 use crate::interfaces::InterfaceNames;
 use crate::store::block::Block;
 use crate::store::compress::Compressor;
 use crate::store::format::{About, Encoder};
 use crate::store::layout::{Compression, FlowFile, Format};
 use crate::store::record::tests::packet;
+use model::{FlowUuid, WallNanos};
 use packet_headers_common::{Endpoint, LinkType};
 
 const DAY: &str = "2026/11/23";

@@ -7,10 +7,9 @@ use pcap_file::pcap::PcapReader;
 
 use super::*;
 use crate::accounts::FileIssue;
-use crate::clock::WallNanos;
-use crate::flow::uuid::FlowUuid;
 use crate::store::block::Block;
 use crate::store::record::tests::packet;
+use model::{FlowUuid, WallNanos};
 
 const PLAIN: Style = Style {
     naming: Naming::PLAIN,

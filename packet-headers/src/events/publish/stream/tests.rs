@@ -6,8 +6,7 @@ use packet_headers_common::{Endpoint, Role};
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::BootNanos;
-use crate::flow::uuid::UuidPrefix;
+use model::{BootNanos, UuidPrefix};
 
 const ROOMY: Bounds = Bounds {
     open: 1000,

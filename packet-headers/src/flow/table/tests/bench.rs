@@ -6,15 +6,11 @@ use std::time::Duration;
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 
-use crate::accounts::EventIssue;
-use crate::clock::{BootNanos, WallNanos};
-use crate::events::{Close, FlowEvent, Open};
-use crate::flow::Timing;
 use crate::flow::census::Census;
 use crate::flow::connection::State;
-use crate::flow::table::{Action, FlowTable, Hint, Limits, Wanted};
-use crate::flow::uuid::FlowUuid;
+use crate::flow::table::{Action, FlowTable, Hint, Limits};
 use crate::store::block::Chunk;
+use model::{BootNanos, Close, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted};
 
 pub(super) const TIMING: Timing = Timing {
     uuid_wait: Duration::from_secs(5),

@@ -4,8 +4,8 @@ use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_RST};
 use packet_headers_common::{FlowKey, Role};
 
 use super::bench::{Bench, ROOMY, ends};
-use crate::accounts::EventIssue;
-use crate::flow::table::{Limits, Wanted};
+use crate::flow::table::Limits;
+use model::{EventIssue, Wanted};
 
 /// The key of client `n`'s connection.
 fn key(n: u16) -> FlowKey {

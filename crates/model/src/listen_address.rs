@@ -15,7 +15,8 @@ impl ListenAddress {
     }
 
     /// Host, without brackets, and port; the host is empty for every address.
-    pub(super) fn parts(&self) -> (&str, u16) {
+    #[must_use]
+    pub fn parts(&self) -> (&str, u16) {
         let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
         let plain = host
             .strip_prefix('[')

@@ -1,16 +1,12 @@
 //! Names of flows: the prefix of this boot and the socket's cookie.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
-
-use anyhow::{Context as _, Result, ensure};
 
 /// The longest name that is accepted, in bytes.
 pub const MAX_LENGTH: usize = 200;
 
-/// The name of one flow, which becomes the name of its file.
+/// The name of one flow, which becomes the name of its file. Cheap to clone.
 ///
 /// `[A-Za-z0-9._-]{1,200}`, not beginning with a dot: no name leaves the data directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,44 +50,37 @@ pub struct UuidPrefix(Arc<str>);
 /// What a name needs beyond its prefix: an underscore and 16 hexadecimal digits.
 const SUFFIX_LENGTH: usize = 17;
 
+/// The longest prefix that is accepted, in bytes.
+const MAX_PREFIX: usize = MAX_LENGTH - SUFFIX_LENGTH;
+
+/// A text that cannot begin a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} cannot begin a file name: a UUID prefix is 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ - and \
+     does not begin with a dot"
+)]
+pub struct BadPrefix(String);
+
 impl UuidPrefix {
     /// Takes a text as a prefix.
     ///
     /// # Errors
     /// When a UUID made from it could not be a file name.
-    pub fn new(text: &str) -> Result<Self> {
-        ensure!(
-            text.len() <= MAX_LENGTH - SUFFIX_LENGTH && FlowUuid::new(text).is_ok(),
-            "{text:?} cannot begin a file name: a UUID prefix is 1 to {} of A-Z a-z 0-9 . _ - \
-             and does not begin with a dot",
-            MAX_LENGTH - SUFFIX_LENGTH,
-        );
-        Ok(Self(text.into()))
-    }
-
-    /// Reads the prefix that another program (`create-uuid-prefix-file`) left for all on this host.
-    ///
-    /// # Errors
-    /// When the file cannot be read or its content cannot begin a file name.
-    pub fn from_file(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("reading the UUID prefix from {}", path.display()))?;
-        Self::new(text.trim_end_matches(['\n', '\r']))
-            .with_context(|| format!("taking the UUID prefix from {}", path.display()))
-    }
-
-    /// `<hostname>_<boot time>_unsafe`: what tcp-info uses when it has no prefix file.
-    ///
-    /// # Errors
-    /// When hostname or boot time cannot be learnt, or the hostname cannot be in a file name.
-    pub fn of_this_host() -> Result<Self> {
-        let name = hostname::get().context("asking for the hostname")?;
-        let name = name.to_string_lossy();
-        Self::new(&format!("{name}_{}_unsafe", boot_time()?))
-            .context("making a UUID prefix from the hostname: give one with --uuid-prefix-file")
+    pub fn new(text: &str) -> Result<Self, BadPrefix> {
+        let good = text.len() <= MAX_PREFIX && FlowUuid::new(text).is_ok();
+        good.then(|| Self(text.into()))
+            .ok_or_else(|| BadPrefix(text.to_owned()))
     }
 
     /// The UUID of the socket with this cookie.
+    ///
+    /// ```
+    /// use model::UuidPrefix;
+    ///
+    /// let prefix = UuidPrefix::new("vm_1795414125_unsafe")?;
+    /// assert_eq!(prefix.uuid(4098).as_str(), "vm_1795414125_unsafe_0000000000001002");
+    /// # Ok::<(), model::uuid::BadPrefix>(())
+    /// ```
     #[must_use]
     pub fn uuid(&self, cookie: u64) -> FlowUuid {
         FlowUuid(format!("{}_{cookie:016X}", self.0).into())
@@ -104,20 +93,9 @@ impl fmt::Display for UuidPrefix {
     }
 }
 
-/// When this machine booted, in Unix seconds: `btime` of `/proc/stat` (proc_stat(5)).
-fn boot_time() -> Result<u64> {
-    let stat = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "));
-    let seconds = line.context("/proc/stat has no btime line")?;
-    seconds
-        .trim()
-        .parse()
-        .context("reading btime of /proc/stat")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::path::Path;
 
     use proptest::prelude::*;
 
@@ -130,17 +108,6 @@ mod tests {
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_0000000000001002");
         let uuid = prefix.uuid(u64::MAX);
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_FFFFFFFFFFFFFFFF");
-    }
-
-    #[test]
-    fn a_prefix_file_may_end_in_a_newline() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "host-7_1700000000").unwrap();
-        let prefix = UuidPrefix::from_file(file.path()).unwrap();
-        assert_eq!(
-            prefix.uuid(1).as_str(),
-            "host-7_1700000000_0000000000000001"
-        );
     }
 
     #[test]
@@ -161,7 +128,7 @@ mod tests {
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH)).is_ok());
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH + 1)).is_err());
         assert!(UuidPrefix::new("a/b").is_err());
-        assert!(UuidPrefix::new(&"x".repeat(MAX_LENGTH - SUFFIX_LENGTH + 1)).is_err());
+        assert!(UuidPrefix::new(&"x".repeat(MAX_PREFIX + 1)).is_err());
     }
 
     proptest! {
@@ -173,11 +140,5 @@ mod tests {
                 prop_assert_eq!(path.components().count(), 3);
             }
         }
-    }
-
-    #[test]
-    fn this_host_has_a_prefix() {
-        let prefix = UuidPrefix::of_this_host().unwrap().to_string();
-        assert!(prefix.ends_with("_unsafe"), "{prefix}");
     }
 }

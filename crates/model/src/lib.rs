@@ -1,0 +1,38 @@
+//! The words that every part of packet-headers speaks: what connections are called, when they begin
+//! and end, which of them are wanted, and how long things last.
+//!
+//! This crate does no I/O and reads no clock: time is an argument, files and sockets belong to the
+//! crates above. It depends on `packet-headers-common` alone, which says what crosses the kernel's
+//! border.
+
+pub mod attach;
+pub mod clock;
+mod counter_set;
+pub mod discard;
+pub mod event_issue;
+
+pub mod diagnostic;
+pub mod event;
+pub mod event_socket;
+pub mod filters;
+pub mod flow_readers;
+pub mod flow_source;
+pub mod listen_address;
+pub mod name_pattern;
+pub mod timing;
+pub mod uuid;
+
+pub use attach::AttachMethod;
+pub use clock::{BootNanos, WallClock, WallNanos};
+pub use diagnostic::Diagnostic;
+pub use discard::{Discard, Discards};
+pub use event::{Close, FlowEvent, Open};
+pub use event_issue::{EventIssue, EventIssues};
+pub use event_socket::EventSocket;
+pub use filters::{Filters, Wanted};
+pub use flow_readers::FlowReaders;
+pub use flow_source::FlowSource;
+pub use listen_address::ListenAddress;
+pub use name_pattern::NamePattern;
+pub use timing::Timing;
+pub use uuid::{FlowUuid, UuidPrefix};
