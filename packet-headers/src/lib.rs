@@ -2,7 +2,6 @@
 
 pub mod accounts;
 pub mod addresses;
-pub mod anonymize;
 mod capture;
 pub mod cli;
 pub mod clock;

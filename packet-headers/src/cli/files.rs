@@ -9,7 +9,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{Refusal, duration, go};
-use crate::anonymize::{Key, Method};
+use anonymize::Method;
+
+use super::key_file;
 use crate::config::Files;
 use crate::doctor::NamedFile;
 use crate::store::compress;
@@ -149,7 +151,7 @@ impl FileArguments {
     /// Tries the file of the key, if there is one. It is forgotten when it cannot be used.
     pub(super) fn try_key(&mut self) -> Option<NamedFile> {
         let path = self.anonymize_key_file.as_deref()?;
-        let (file, key) = NamedFile::new("--anonymize.key-file", path, Key::from_file(path));
+        let (file, key) = NamedFile::new("--anonymize.key-file", path, key_file::read(path));
         if key.is_none() {
             self.anonymize_key_file = None;
         }
@@ -177,7 +179,7 @@ impl FileArguments {
                 Some(Method::Netblock)
             }
             (Anonymize::PrefixPreserving, Some(file)) => {
-                Some(Method::PrefixPreserving(Key::from_file(&file)?))
+                Some(Method::PrefixPreserving(key_file::read(&file)?))
             }
         };
         Ok(Files {

@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::routes::Asker;
-use crate::anonymize::Anonymizer;
 use crate::flow::gauges::Question;
 use crate::flow::listing::{Listed, ListedState, Listing};
 use crate::pipeline::ShardDoor;
+use anonymize::Anonymizer;
 use model::FlowReaders;
 
 /// How many connections are listed when nothing is said, and at most.

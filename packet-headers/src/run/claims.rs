@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::addresses::OwnAddresses;
-use crate::anonymize::Anonymizer;
+use crate::addresses;
 use crate::capture::Prospect;
 use crate::config::Config;
 use crate::events::publish::EventListener;
 use crate::http;
 use crate::store::partial::Directories;
 use crate::store::writer::Style;
+use anonymize::Anonymizer;
 
 /// How long a packet may wait for a slow disk, at most, with an address that the host has given up.
 const MAX_DELAY: Duration = Duration::from_secs(600);
@@ -56,7 +56,7 @@ async fn style(config: &Config) -> Result<Style> {
         Some(method) => {
             let timing = &config.timing;
             let keep = timing.uuid_wait + timing.capture + timing.linger + MAX_DELAY;
-            let (own, watch) = OwnAddresses::watch(keep).await?;
+            let (own, watch) = addresses::watch(keep).await?;
             tokio::spawn(watch.run());
             Some(Anonymizer::new(method.clone(), own))
         }

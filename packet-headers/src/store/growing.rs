@@ -12,8 +12,8 @@ use super::format::{About, Encoder};
 use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::accounts::{AtStep, FileStep};
-use crate::anonymize::{Anonymizer, Disguise, Layers};
 use crate::interfaces::InterfaceNames;
+use anonymize::{Anonymizer, Disguise, Layers};
 use model::FlowUuid;
 
 /// What all files of a writer have in common.

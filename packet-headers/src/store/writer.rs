@@ -17,9 +17,9 @@ use super::growing::{Finished, Growing, Loss, Press};
 use super::layout::{FlowFile, Naming};
 use super::partial::Directories;
 use crate::accounts::Accounts;
-use crate::anonymize::Anonymizer;
 use crate::interfaces::InterfaceNames;
 use crate::rate_limit::RateLimit;
+use anonymize::Anonymizer;
 use model::{Discard, FlowUuid};
 
 /// What the writer is asked to do. Jobs of one flow come in order.

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use packet_headers_common::LinkType;
 
+use super::OwnAddresses;
 use super::{Anonymizer, Disguise, Key, Layers, Method};
-use crate::addresses::OwnAddresses;
 
 const LOCAL_MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 const REMOTE_MAC: [u8; 6] = [0x06, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5];

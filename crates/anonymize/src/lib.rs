@@ -3,11 +3,12 @@
 //! A header repeats its addresses in more places than two: a checksum over them gives hidden bits
 //! back by arithmetic, options carry routes, and an authentication code lets guesses be tried. So
 //! what is known to say nothing about an address stays, and the rest of what is optional is blanked.
-//! Pure but for [`Key::from_file`].
+//! Pure: no I/O, no clock.
 
 mod ip;
 mod key;
 mod options;
+mod own_addresses;
 mod packet;
 mod schemes;
 mod tcp;
@@ -21,9 +22,9 @@ use std::sync::Arc;
 
 use packet_headers_common::LinkType;
 
-pub use self::key::Key;
+pub use self::key::{BadKey, Key};
+pub use self::own_addresses::OwnAddresses;
 use self::schemes::Scheme;
-use crate::addresses::OwnAddresses;
 
 /// How addresses are hidden.
 #[derive(Debug, Clone)]

@@ -175,7 +175,10 @@ fn an_own_tunnel_end_stays_and_pseudonyms_of_ends_do_not_change_within_a_file() 
     for _ in 0..2 {
         let shown = covered(&disguise, &bytes, layers);
         assert_eq!(shown[26..34], [203, 0, 113, 41, 203, 0, 113, 0]);
-        own.update(&[IpAddr::from(FAR)].into_iter().collect());
+        own.update(
+            &[IpAddr::from(FAR)].into_iter().collect(),
+            std::time::Instant::now(),
+        );
     }
 }
 

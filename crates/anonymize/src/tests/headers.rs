@@ -122,7 +122,7 @@ fn a_connection_keeps_its_pseudonyms_when_the_hosts_addresses_change() {
     let own = OwnAddresses::default();
     let anonymizer = Anonymizer::new(Method::Netblock, own.clone());
     let disguise = anonymizer.disguise(local, remote);
-    own.update(&[remote].into_iter().collect());
+    own.update(&[remote].into_iter().collect(), std::time::Instant::now());
     assert_eq!(anonymizer.address(remote), remote);
     let bytes = covered(&disguise, &ack(remote, local), ethernet(14, 34));
     assert_eq!(bytes[26..34], [198, 51, 100, 0, 192, 0, 2, 1]);
