@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use capture_files::block::Block;
+use capture_files::layout::{Compression, FlowFile, Format, Naming};
 use cost::path::writer;
 use cost::traffic::{BEGIN, Connection};
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{UuidPrefix, WallNanos};
 use packet_headers::accounts::Accounts;
-use packet_headers::store::block::Block;
-use packet_headers::store::layout::{Compression, FlowFile, Format, Naming};
 use packet_headers::store::writer::{Job, Writer};
 use packet_headers_common::record::TCP_ACK;
 use packet_headers_common::{Endpoint, LinkType, Packet};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use capture_files::layout::{Compression, Format, Naming};
 use model::UuidPrefix;
-use packet_headers::store::layout::{Compression, Format, Naming};
 use packet_headers_common::record::TCP_ACK;
 
 use crate::path::DataPath;

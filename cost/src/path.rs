@@ -8,13 +8,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use capture_files::InterfaceNames;
+use capture_files::layout::Naming;
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use packet_headers::accounts::Accounts;
 use packet_headers::flow::demux::{Batch, Demux};
 use packet_headers::flow::outbox::Outbox;
 use packet_headers::flow::table::{FlowTable, Limits};
-use packet_headers::interfaces::InterfaceNames;
-use packet_headers::store::layout::Naming;
 use packet_headers::store::partial::Directories;
 use packet_headers::store::writer::{Job, QUEUE, Style, Writer};
 

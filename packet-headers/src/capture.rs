@@ -12,9 +12,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 pub(crate) use self::attached::Attached;
 use crate::interfaces::choice::Choice;
-use crate::interfaces::{Interface, InterfaceNames, Link};
+use crate::interfaces::{Interface, Link};
 use crate::kernel::{Attach, Attacher};
 use crate::netlink::{self, Changes, Follower, Netlink};
+use capture_files::InterfaceNames;
 use model::NamePattern;
 
 /// What is attached, and to which interface.
@@ -219,7 +220,7 @@ impl Prospect {
         set: &mut CaptureSet<A>,
         names: &InterfaceNames,
     ) -> Result<()> {
-        names.update(&self.interfaces);
+        names.update(self.interfaces.iter().map(Interface::numbered));
         for (interface, why) in set.reconcile(&self.interfaces, &Changes::default()) {
             if self.choice.is_named(&interface) || set.captured.is_empty() {
                 return Err(why);
@@ -292,7 +293,8 @@ impl Follower for Capture {
         let links = Link::list(netlink).await?;
         let interfaces = self.choice.choose(&links, &changes.gone);
         // Before a file can have a packet of a new one.
-        self.names.update(&interfaces);
+        self.names
+            .update(interfaces.iter().map(Interface::numbered));
         let set = Arc::clone(&self.set);
         // Not here: on a busy host it may take long, and signals are to be heard.
         let reconciled = spawn_blocking(move || {

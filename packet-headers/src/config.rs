@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::store::layout::Naming;
 use crate::store::retention::Limits;
 use anonymize::Method;
+use capture_files::layout::Naming;
 use model::{AttachMethod, Filters, FlowReaders, FlowSource, ListenAddress, NamePattern, Timing};
 
 /// What the daemon does.

@@ -14,13 +14,13 @@ use crate::flow::gauges::{Asking, Bounds, Question, ShardGauges};
 use crate::flow::outbox::Outbox;
 use crate::flow::shard::Shard;
 use crate::flow::table::{FlowTable, Limits};
-use crate::interfaces::InterfaceNames;
 use crate::kernel::Admission;
 use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
 use crate::store::partial::Directories;
 use crate::store::writer::{self, Style, Writer};
 use crate::threads::{join, spawn};
+use capture_files::InterfaceNames;
 use model::FlowEvent;
 
 /// What every shard works with.

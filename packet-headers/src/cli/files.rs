@@ -14,9 +14,10 @@ use anonymize::Method;
 use super::key_file;
 use crate::config::Files;
 use crate::doctor::NamedFile;
-use crate::store::compress;
-use crate::store::layout::{self, Naming, partial_directory};
 use crate::store::retention::Limits;
+use capture_files::compress;
+use capture_files::layout;
+use capture_files::layout::{Naming, partial_directory};
 
 /// The flags that say where files go and what they look like.
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
 use smallvec::SmallVec;
 
-use crate::store::block::Block;
-use crate::store::layout::FlowFile;
+use capture_files::block::Block;
+use capture_files::layout::FlowFile;
 use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
 
 /// How long we remember a connection whose file is finished but whose Close has not come, after its

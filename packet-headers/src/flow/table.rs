@@ -12,8 +12,8 @@ use packet_headers_common::{FlowKey, Packet};
 use super::census::Census;
 use super::connection::{Connection, Done, Incarnations, Named, Serial, State};
 use super::memory::{LONGEST_BLOCK, OVERHEAD};
-use crate::store::block::Chunk;
-use crate::store::layout::FlowFile;
+use capture_files::block::Chunk;
+use capture_files::layout::FlowFile;
 use model::{BootNanos, Discard, EventIssue, FlowEvent, FlowUuid, Timing, WallNanos, Wanted};
 
 /// How much there may be.

@@ -15,7 +15,6 @@ use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::Sources;
 use crate::http::{self, Flows, Readiness, Site};
-use crate::interfaces::InterfaceNames;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, KernelCounters, Programs, filters, method, requirements};
 use crate::metrics::Metrics;
@@ -23,6 +22,7 @@ use crate::pipeline::{Pipeline, ShardDoor, Shared};
 use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::store::Upkeep;
+use capture_files::InterfaceNames;
 use model::AttachMethod;
 
 /// Every stage, while it runs.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Error, Result};
 
-use super::block::Chunk;
-use super::compress::Compressor;
-use super::format::{About, Encoder};
-use super::layout::{FlowFile, Format, Naming};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::accounts::{AtStep, FileStep};
-use crate::interfaces::InterfaceNames;
 use anonymize::{Anonymizer, Disguise, Layers};
+use capture_files::InterfaceNames;
+use capture_files::block::Chunk;
+use capture_files::compress::Compressor;
+use capture_files::format::{About, Encoder};
+use capture_files::layout::{FlowFile, Format, Naming};
 use model::FlowUuid;
 
 /// What all files of a writer have in common.

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::layout::{FileName, file_name, parse_any_name};
 use super::partial::{Directories, remove_empty};
-use super::scan::{Verdict, Whole, scan};
 use crate::accounts::{Accounts, FileIssue};
 use crate::rate_limit::RateLimit;
+use capture_files::layout::{FileName, file_name, parse_any_name};
+use capture_files::scan::{Verdict, Whole, scan};
 
 /// Publishes what earlier runs left. Files of this run are not touched, so it can go on beside the
 /// capture.

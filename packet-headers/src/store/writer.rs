@@ -11,15 +11,15 @@ use anyhow::{Error, Result, anyhow};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::block::Chunk;
-use super::compress::Compressor;
 use super::growing::{Finished, Growing, Loss, Press};
-use super::layout::{FlowFile, Naming};
 use super::partial::Directories;
 use crate::accounts::Accounts;
-use crate::interfaces::InterfaceNames;
 use crate::rate_limit::RateLimit;
 use anonymize::Anonymizer;
+use capture_files::InterfaceNames;
+use capture_files::block::Chunk;
+use capture_files::compress::Compressor;
+use capture_files::layout::{FlowFile, Naming};
 use model::{Discard, FlowUuid};
 
 /// What the writer is asked to do. Jobs of one flow come in order.

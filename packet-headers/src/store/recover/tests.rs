@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::interfaces::InterfaceNames;
-use crate::store::block::Block;
-use crate::store::compress::Compressor;
-use crate::store::format::{About, Encoder};
-use crate::store::layout::{Compression, FlowFile, Format};
-use crate::store::record::tests::packet;
+use capture_files::InterfaceNames;
+use capture_files::block::Block;
+use capture_files::compress::Compressor;
+use capture_files::format::{About, Encoder};
+use capture_files::layout::{Compression, FlowFile, Format};
+use capture_files::record::tests::packet;
 use model::{FlowUuid, WallNanos};
 use packet_headers_common::{Endpoint, LinkType};
 

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 
-use crate::store::layout::parse_name;
+use capture_files::layout::parse_name;
 
 /// An open directory.
 pub(super) type Directory = OwnedFd;

@@ -7,8 +7,8 @@ use pcap_file::pcap::PcapReader;
 
 use super::*;
 use crate::accounts::FileIssue;
-use crate::store::block::Block;
-use crate::store::record::tests::packet;
+use capture_files::block::Block;
+use capture_files::record::tests::packet;
 use model::{FlowUuid, WallNanos};
 
 const PLAIN: Style = Style {

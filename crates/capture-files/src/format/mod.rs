@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::layout::{FlowFile, Format};
 use super::record::Record;
-use crate::interfaces::InterfaceNames;
+use crate::InterfaceNames;
 
 mod pcap;
 mod pcapng;

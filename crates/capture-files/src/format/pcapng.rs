@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use super::super::record::Record;
 use super::pcap::data_link;
 use super::{About, SNAP_LENGTH, u32_of};
-use crate::interfaces::InterfaceNames;
+use crate::InterfaceNames;
 use model::WallNanos;
 
 /// An interface that a file's section describes.

@@ -35,11 +35,7 @@ const ETHERNET_HEADER: usize = 14;
 
 impl Record<'_> {
     /// The same packet with another link header, made in `room`: none, or one from nobody to nobody.
-    pub(super) fn moved_to<'room>(
-        &self,
-        link_type: LinkType,
-        room: &'room mut Vec<u8>,
-    ) -> Record<'room> {
+    pub fn moved_to<'room>(&self, link_type: LinkType, room: &'room mut Vec<u8>) -> Record<'room> {
         let packet = self.headers.get(self.l3..).unwrap_or_default();
         room.clear();
         if link_type == LinkType::Ethernet {
@@ -189,7 +185,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A packet with these header bytes.
-    pub(in crate::store) fn packet(headers: &[u8], vlan: Option<(u16, u16)>) -> Packet<'_> {
+    pub(crate) fn packet(headers: &[u8], vlan: Option<(u16, u16)>) -> Packet<'_> {
         Packet {
             boot_ns: 0,
             hardware_ns: None,
