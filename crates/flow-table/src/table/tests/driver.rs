@@ -6,11 +6,14 @@ use std::time::Duration;
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 
-use crate::flow::census::Census;
-use crate::flow::connection::State;
-use crate::flow::table::{Action, FlowTable, Hint, Limits};
 use capture_files::block::Chunk;
-use model::{BootNanos, Close, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted};
+use model::{
+    BootNanos, Close, Discard, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted,
+};
+
+use crate::connections::ConnectionState;
+use crate::stats::TableStats;
+use crate::{Action, FlowTable, Hint, Limits};
 
 pub(super) const TIMING: Timing = Timing {
     uuid_wait: Duration::from_secs(5),
@@ -33,7 +36,7 @@ fn at(ms: u64) -> BootNanos {
 }
 
 /// A table, and what came out of it.
-pub(super) struct Bench {
+pub(super) struct TableDriver {
     pub(super) table: FlowTable,
     pub(super) now: u64,
     pub(super) held: u64,
@@ -44,13 +47,15 @@ pub(super) struct Bench {
     pub(super) growing: BTreeMap<u64, Vec<u32>>,
     /// Name and packet numbers of each published file, in order.
     pub(super) published: Vec<(String, Vec<u32>)>,
-    pub(super) opened: u32,
-    pub(super) closed: u32,
-    pub(super) empty: u32,
+    pub(super) opened: u64,
+    pub(super) closed: u64,
+    pub(super) empty: u64,
     /// What the kernel was told to give a lane of their own, or has given itself.
     pub(super) admitted: BTreeSet<FlowKey>,
     pub(super) ignored: Vec<FlowKey>,
     pub(super) released: u32,
+    /// How often packets were to be written.
+    pub(super) writes: u64,
     /// Where the next packets pass.
     pub(super) interface: u32,
 }
@@ -61,7 +66,7 @@ pub(super) fn ends(n: u16) -> (Endpoint, Endpoint) {
     (server, Endpoint::v4([10, 0, 0, 2], 40_000 + n))
 }
 
-impl Bench {
+impl TableDriver {
     pub(super) fn new(limits: Limits) -> Self {
         Self::wanting(limits, Wanted::All)
     }
@@ -82,6 +87,7 @@ impl Bench {
             admitted: BTreeSet::new(),
             ignored: Vec::new(),
             released: 0,
+            writes: 0,
             interface: 1,
         }
     }
@@ -176,13 +182,13 @@ impl Bench {
     pub(super) fn until(&mut self, ms: u64) {
         while self.now < ms {
             self.now = (self.now + 20).min(ms);
-            self.table.tick(at(self.now));
+            while self.table.tick(at(self.now)) {}
             self.collect();
         }
     }
 
     pub(super) fn shut_down(&mut self) {
-        self.table.shut_down();
+        while self.table.shut_down() {}
         self.collect();
     }
 
@@ -190,21 +196,33 @@ impl Bench {
         let actions: Vec<_> = self.table.actions().collect();
         for action in actions {
             match action {
-                Action::Spill(serial, _, chunk) => self.grow(serial, &chunk),
-                Action::Publish(serial, file, chunk) => {
+                Action::Write {
+                    serial,
+                    file,
+                    chunk,
+                    last,
+                } => {
+                    self.writes += 1;
                     self.grow(serial, &chunk);
-                    let packets = self.growing.remove(&serial).unwrap_or_default();
-                    self.published.push((file.uuid.to_string(), packets));
-                }
-                Action::Discard(reason, n) => {
-                    *self.discarded.entry(reason.name()).or_default() += n;
+                    if last {
+                        let packets = self.growing.remove(&serial).unwrap_or_default();
+                        self.published.push((file.uuid.to_string(), packets));
+                    }
                 }
                 Action::Tell(hint) => self.hear(hint),
-                Action::Opened => self.opened += 1,
-                Action::Closed => self.closed += 1,
-                Action::Empty => self.empty += 1,
-                Action::Issue(issue) => self.issues.push(issue),
             }
+        }
+        let counts = self.table.take_counts();
+        self.opened += counts.opened;
+        self.closed += counts.closed;
+        self.empty += counts.empty;
+        for (reason, packets) in Discard::ALL.iter().zip(counts.discarded) {
+            if packets > 0 {
+                *self.discarded.entry(reason.name()).or_default() += packets;
+            }
+        }
+        for (&issue, number) in EventIssue::ALL.iter().zip(counts.issues) {
+            (0..number).for_each(|_| self.issues.push(issue));
         }
     }
 
@@ -240,34 +258,21 @@ impl Bench {
 
     /// Nothing is left behind: no connection, no name, no timer, no byte.
     pub(super) fn is_clean(&self) -> bool {
-        let table = &self.table;
-        table.flows.is_empty()
-            && table.names.is_empty()
-            && table.timers.is_empty()
-            && table.bytes() == 0
+        self.table.connections.check();
+        self.table.connections.is_clean() && self.table.bytes() == 0
     }
 
-    /// What a census must say of the connections that there are, by a walk over all of them.
-    pub(super) fn counted(&self) -> Census {
-        let mut counted = self.table.census();
-        let now = [
-            &mut counted.candidates,
-            &mut counted.capturing,
-            &mut counted.lingering,
-            &mut counted.done,
-        ];
-        let numbers = self.table.flows.values().flatten().map(|connection| {
-            match (&connection.state, connection.lingers()) {
-                (State::Candidate, _) => 0,
-                (State::Named(_), false) => 1,
-                (State::Named(_), true) => 2,
-                (State::Done(_), _) => 3,
-            }
-        });
-        let numbers: Vec<usize> = numbers.collect();
-        for (at, count) in now.into_iter().enumerate() {
-            *count = numbers.iter().filter(|&&number| number == at).count() as u64;
+    /// What the stats must say of the connections that there are, by a walk over all of them.
+    pub(super) fn counted(&self) -> TableStats {
+        let connections = &self.table.connections;
+        connections.check();
+        let count = |state| connections.count(state) as u64;
+        TableStats {
+            candidates: count(ConnectionState::Candidate),
+            capturing: count(ConnectionState::Capturing),
+            lingering: count(ConnectionState::Lingering),
+            finished: count(ConnectionState::Finished),
+            ..self.table.stats()
         }
-        counted
     }
 }

@@ -7,7 +7,7 @@ use packet_headers_common::Role;
 use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
 use proptest::prelude::*;
 
-use super::bench::{Bench, ROOMY};
+use super::driver::{ROOMY, TableDriver};
 
 const WAIT: u64 = 5000;
 const CAPTURE: u64 = 30_000;
@@ -53,9 +53,9 @@ struct Outcome {
     files: Vec<(String, Vec<u32>)>,
     discarded: BTreeMap<&'static str, u64>,
     refused: BTreeMap<&'static str, u64>,
-    opened: u32,
-    closed: u32,
-    empty: u32,
+    opened: u64,
+    closed: u64,
+    empty: u64,
 }
 
 #[derive(Debug, Default)]
@@ -279,49 +279,49 @@ proptest! {
     fn the_table_does_what_the_plain_model_does(
         steps in proptest::collection::vec(step(), 1..150),
     ) {
-        let (mut bench, mut model) = (Bench::new(ROOMY), Model::default());
+        let (mut driver, mut model) = (TableDriver::new(ROOMY), Model::default());
         let mut number = 0;
         for step in steps {
             match step {
                 Step::Packet(packet) => {
                     let packet = Packet { number, ..packet };
-                    model.packet(&packet, bench.now);
+                    model.packet(&packet, driver.now);
                     let Packet { client, flags, sequence, .. } = packet;
                     if packet.from_client {
-                        bench.send(client, number, flags, sequence);
+                        driver.send(client, number, flags, sequence);
                     } else {
-                        bench.reply(client, number, flags, sequence);
+                        driver.reply(client, number, flags, sequence);
                     }
                     number += 1;
                 }
                 Step::Open(n, name, accepting, ago) => {
                     let role = if accepting { Role::Accepting } else { Role::Connecting };
-                    let (name, at) = (format!("{n}_{name}"), bench.now.saturating_sub(ago));
+                    let (name, at) = (format!("{n}_{name}"), driver.now.saturating_sub(ago));
                     model.open(n, &name, at, role);
-                    bench.open_as(n, &name, at, role);
+                    driver.open_as(n, &name, at, role);
                 }
                 Step::Close(n, name) => {
                     let name = format!("{n}_{name}");
-                    model.close(&name, bench.now);
-                    bench.close(n, &name);
+                    model.close(&name, driver.now);
+                    driver.close(n, &name);
                 }
                 Step::Wait(ms) => {
-                    for now in (bench.now..bench.now + ms).step_by(20) {
+                    for now in (driver.now..driver.now + ms).step_by(20) {
                         model.tick(now + 20);
                     }
-                    bench.until(bench.now + ms);
+                    driver.until(driver.now + ms);
                 }
             }
         }
         model.shut_down();
-        bench.shut_down();
+        driver.shut_down();
         let mut ours = Outcome {
-            files: bench.published,
-            discarded: bench.discarded,
-            refused: bench.refused,
-            opened: bench.opened,
-            closed: bench.closed,
-            empty: bench.empty,
+            files: driver.published,
+            discarded: driver.discarded,
+            refused: driver.refused,
+            opened: driver.opened,
+            closed: driver.closed,
+            empty: driver.empty,
         };
         ours.files.sort();
         model.out.files.sort();

@@ -1,0 +1,441 @@
+//! One connection, from its first packet to the end of its file: what is known of it, and what
+//! follows from that. Only [`Connections`](super::Connections) changes it.
+
+use std::time::Duration;
+
+use capture_files::block::Block;
+use capture_files::layout::FlowFile;
+use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
+use packet_headers_common::admission::tap;
+use packet_headers_common::record::{TCP_FIN, TCP_RST};
+use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
+
+use super::Id;
+use super::queue::Links;
+
+/// How long a finished connection is remembered after its last packet when its Close never comes.
+/// Afterwards its packets would be candidates again, and find no name.
+const FINISHED_MEMORY: Duration = Duration::from_secs(300);
+
+/// [`Connection::fins`] when both ends have sent theirs.
+const BOTH_FINS: u8 = 0b11;
+
+/// One connection of a four-tuple. The same four-tuple can be used again and again: each use is an
+/// incarnation of it (RFC 9293, 3.4.1), and each has its own name and file.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) key: FlowKey,
+    /// Tells connections apart for those outside of the table; never used again.
+    pub(super) serial: u64,
+    /// When its first packet passed, or when it was opened if that was first.
+    pub(super) start: BootNanos,
+    /// When its last packet passed.
+    pub(super) last: BootNanos,
+    /// Who sent the SYN, and its sequence number, when we saw it.
+    first_syn: Option<(Endpoint, u32)>,
+    /// Where its packets are taken, by direction: from the lower end, from the higher end.
+    home: [Home; 2],
+    /// Which ends sent their FIN: bit 0 the lower one, bit 1 the higher one. One number, as a
+    /// processor stalls when it reads as one what it has just written in parts.
+    fins: u8,
+    /// When both ends had sent their FIN, or one its RST.
+    ended: Option<BootNanos>,
+    /// Packets that came so far, kept or not, and their bytes on the wire.
+    pub(super) seen: u64,
+    wire_bytes: u64,
+    /// Whether the lower end is this host's, by the direction of the first packet.
+    low_is_here: Option<bool>,
+    pub(super) buffer: Block,
+    /// Since when there is a packet in the buffer, while it is being captured.
+    pub(super) held_since: Option<BootNanos>,
+    /// Whether some of its packets are in a file already.
+    pub(super) spilled: bool,
+    link_type: Option<LinkType>,
+    pub(super) state: State,
+    /// Its neighbours in the queue that its state puts it into.
+    pub(super) links: Links,
+    /// The connections of the same four-tuple that began before and after it.
+    pub(super) older: Option<Id>,
+    pub(super) younger: Option<Id>,
+}
+
+/// What a connection is to the table. Its data is what each state needs and no other has.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nobody has named it yet.
+    Candidate,
+    /// Its packets go into its file.
+    Capturing(Capture),
+    /// Its file is finished, but its socket is not known to be closed.
+    Finished(Finished),
+}
+
+/// What a name brings.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) uuid: FlowUuid,
+    opened: WallNanos,
+    opened_at: BootNanos,
+    pub(super) role: Option<Role>,
+    /// Whether this host's end is the lower one of the key.
+    local_is_low: bool,
+    /// The socket's cookie, or 0.
+    pub(super) cookie: u64,
+    pub(super) closed: Option<BootNanos>,
+    /// For when its timer is set.
+    pub(super) armed: BootNanos,
+}
+
+/// What is left of a connection whose file is finished.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) uuid: FlowUuid,
+    /// The socket's cookie, or 0.
+    pub(super) cookie: u64,
+    /// What its further packets are discarded for.
+    pub(super) reason: Discard,
+    pub(super) closed: Option<BootNanos>,
+    /// For when its timer is set.
+    pub(super) armed: BootNanos,
+}
+
+/// What a connection is to its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Its packets wait for its name.
+    Candidate,
+    /// Its packets go into its file.
+    Capturing,
+    /// It has ended; its file waits for the last packets.
+    Lingering,
+    /// Its file is finished; its socket is not known to be closed.
+    Finished,
+}
+
+impl ConnectionState {
+    /// Every state, in the order in which a connection passes them.
+    pub const ALL: [Self; 4] = [
+        Self::Candidate,
+        Self::Capturing,
+        Self::Lingering,
+        Self::Finished,
+    ];
+
+    /// The name as operators see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Candidate => "candidate",
+            Self::Capturing => "capturing",
+            Self::Lingering => "lingering",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+impl Capture {
+    pub(super) fn new(open: Open, key: &FlowKey) -> Self {
+        Self {
+            opened: open.opened,
+            opened_at: open.at,
+            role: open.role,
+            local_is_low: key.is_low(&open.local),
+            cookie: open.cookie,
+            uuid: open.uuid,
+            closed: None,
+            armed: BootNanos(0),
+        }
+    }
+
+    /// Takes the name of the connection's other socket, and what that socket says.
+    pub(super) fn rename(&mut self, open: Open, key: &FlowKey) {
+        self.uuid = open.uuid;
+        self.role = open.role;
+        self.local_is_low = key.is_low(&open.local);
+        self.cookie = open.cookie;
+    }
+}
+
+impl Connection {
+    pub(super) fn new(key: FlowKey, serial: u64, start: BootNanos) -> Self {
+        Self {
+            key,
+            serial,
+            start,
+            last: start,
+            first_syn: None,
+            home: [Home::NOWHERE; 2],
+            fins: 0,
+            ended: None,
+            seen: 0,
+            wire_bytes: 0,
+            low_is_here: None,
+            buffer: Block::default(),
+            held_since: None,
+            spilled: false,
+            link_type: None,
+            state: State::Candidate,
+            links: Links::default(),
+            older: None,
+            younger: None,
+        }
+    }
+
+    /// Takes note of a packet; whether it can be kept in this connection's file.
+    #[inline]
+    pub(super) fn note(&mut self, packet: &Packet<'_>) -> Result<(), Discard> {
+        let now = BootNanos(packet.boot_ns);
+        let side = usize::from(!self.key.is_low(&packet.source));
+        let place = tap(packet.ifindex, packet.direction);
+        let home = &mut self.home[side];
+        if packet.at_home {
+            *home = Home::at(place, now.0);
+        } else if !home.takes(place, now.0) {
+            return Err(Discard::Duplicate);
+        }
+        if packet.is_first_syn() && self.first_syn.is_none() {
+            self.first_syn = Some((packet.source, packet.sequence));
+        }
+        self.fins |= u8::from(packet.tcp_flags & TCP_FIN != 0) << side;
+        if self.fins == BOTH_FINS || packet.tcp_flags & TCP_RST != 0 {
+            self.ended.get_or_insert(now);
+        }
+        self.seen += 1;
+        self.wire_bytes += u64::from(packet.wire_len);
+        let sent = packet.direction == Direction::Egress;
+        self.low_is_here.get_or_insert(sent == (side == 0));
+        self.last = self.last.max(now);
+        self.link_type.get_or_insert(packet.link_type);
+        Ok(())
+    }
+
+    /// Its four-tuple.
+    pub(crate) const fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    /// What tells it apart outside of the table.
+    pub(crate) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// When its first packet passed, or when it was opened if that was first.
+    pub(crate) const fn start(&self) -> BootNanos {
+        self.start
+    }
+
+    /// When its last packet passed.
+    pub(crate) const fn last(&self) -> BootNanos {
+        self.last
+    }
+
+    /// What it is to its operator.
+    #[inline]
+    pub(crate) const fn state(&self) -> ConnectionState {
+        match &self.state {
+            State::Candidate => ConnectionState::Candidate,
+            State::Capturing(capture) if capture.closed.is_some() || self.ended.is_some() => {
+                ConnectionState::Lingering
+            }
+            State::Capturing(_) => ConnectionState::Capturing,
+            State::Finished(_) => ConnectionState::Finished,
+        }
+    }
+
+    /// Whether nobody has named it yet.
+    pub(crate) const fn is_candidate(&self) -> bool {
+        matches!(self.state, State::Candidate)
+    }
+
+    /// Whether its packets go into its file.
+    pub(crate) const fn is_capturing(&self) -> bool {
+        matches!(self.state, State::Capturing(_))
+    }
+
+    /// Whether this packet begins another connection of the same four-tuple: a SYN that is not a
+    /// repetition of this one's own.
+    #[inline]
+    pub(crate) fn is_succeeded_by(&self, packet: &Packet<'_>) -> bool {
+        packet.is_first_syn()
+            && match self.first_syn {
+                Some(own) => own != (packet.source, packet.sequence),
+                // Opened before its first packet came out of the ring: the SYN may be its own.
+                None => self.seen > 0,
+            }
+    }
+
+    /// Who sent the SYN, when we saw it.
+    pub(crate) fn begun_by(&self) -> Option<Endpoint> {
+        self.first_syn.map(|(end, _)| end)
+    }
+
+    /// Whether an Open of this time can be this candidate's: it began before that, or we never saw
+    /// how it began.
+    pub(crate) fn can_be_opened_at(&self, at: BootNanos) -> bool {
+        self.is_candidate() && (self.start <= at || self.first_syn.is_none())
+    }
+
+    /// Whether an Open speaks of the other socket of this connection, rather than of a later one.
+    pub(crate) fn has_other_end(&self, open: &Open, within: Duration) -> bool {
+        match &self.state {
+            State::Capturing(capture) => {
+                capture.closed.is_none() && open.at <= capture.opened_at.after(within)
+            }
+            State::Candidate | State::Finished(_) => false,
+        }
+    }
+
+    /// Which end this host's socket is, when the source told.
+    pub(crate) const fn role(&self) -> Option<Role> {
+        match &self.state {
+            State::Capturing(capture) => capture.role,
+            State::Candidate | State::Finished(_) => None,
+        }
+    }
+
+    /// Its name, once it has one.
+    pub(crate) const fn uuid(&self) -> Option<&FlowUuid> {
+        match &self.state {
+            State::Candidate => None,
+            State::Capturing(Capture { uuid, .. }) | State::Finished(Finished { uuid, .. }) => {
+                Some(uuid)
+            }
+        }
+    }
+
+    /// The socket's cookie, or 0.
+    pub(crate) const fn cookie(&self) -> u64 {
+        match &self.state {
+            State::Candidate => 0,
+            State::Capturing(Capture { cookie, .. }) | State::Finished(Finished { cookie, .. }) => {
+                *cookie
+            }
+        }
+    }
+
+    /// When the socket was closed, if it was.
+    pub(crate) const fn closed(&self) -> Option<BootNanos> {
+        match &self.state {
+            State::Candidate => None,
+            State::Capturing(Capture { closed, .. }) | State::Finished(Finished { closed, .. }) => {
+                *closed
+            }
+        }
+    }
+
+    /// When it was opened, by the wall clock, while it is being captured.
+    pub(crate) const fn opened(&self) -> Option<WallNanos> {
+        match &self.state {
+            State::Capturing(capture) => Some(capture.opened),
+            State::Candidate | State::Finished(_) => None,
+        }
+    }
+
+    /// For when its timer is set. A candidate has none.
+    pub(super) const fn armed(&self) -> Option<BootNanos> {
+        match &self.state {
+            State::Candidate => None,
+            State::Capturing(Capture { armed, .. }) | State::Finished(Finished { armed, .. }) => {
+                Some(*armed)
+            }
+        }
+    }
+
+    pub(super) const fn arm(&mut self, at: BootNanos) {
+        match &mut self.state {
+            State::Candidate => {}
+            State::Capturing(Capture { armed, .. }) | State::Finished(Finished { armed, .. }) => {
+                *armed = at
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, at: BootNanos) {
+        match &mut self.state {
+            State::Candidate => {}
+            State::Capturing(Capture { closed, .. }) | State::Finished(Finished { closed, .. }) => {
+                closed.get_or_insert(at);
+            }
+        }
+    }
+
+    /// Whether its packets say that it has ended; the socket may be there still.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Whether it has packets, in memory or in its file.
+    pub(crate) fn has_packets(&self) -> bool {
+        self.spilled || !self.buffer.is_empty()
+    }
+
+    /// How many packets are in memory.
+    pub(crate) const fn buffered(&self) -> u64 {
+        self.buffer.packets()
+    }
+
+    /// Packets that came so far, kept or not, and their bytes on the wire.
+    pub(crate) const fn traffic(&self) -> (u64, u64) {
+        (self.seen, self.wire_bytes)
+    }
+
+    /// When to look at it again: when it is over, or when its packets have to be written.
+    pub(crate) fn deadline(&self, timing: &Timing) -> BootNanos {
+        let end = self.end(timing);
+        let spill = self.held_since.map(|since| since.after(timing.spill));
+        spill.map_or(end, |spill| spill.min(end))
+    }
+
+    /// When this state of it is over, if nothing comes any more.
+    pub(crate) fn end(&self, timing: &Timing) -> BootNanos {
+        let quiet_since = |closed: BootNanos| self.last.max(closed).after(timing.linger);
+        match &self.state {
+            State::Candidate => self.start.after(timing.uuid_wait),
+            State::Capturing(capture) => {
+                let silence = match capture.closed.or(self.ended) {
+                    Some(closed) => quiet_since(closed),
+                    None => self.last.after(timing.idle),
+                };
+                silence.min(self.start.after(timing.capture))
+            }
+            State::Finished(finished) => match finished.closed {
+                Some(closed) => quiet_since(closed),
+                None => self.last.after(FINISHED_MEMORY),
+            },
+        }
+    }
+
+    /// Whether the lower end is this host's, as far as we know.
+    const fn low_is_here(&self) -> bool {
+        match (&self.state, self.low_is_here) {
+            (State::Capturing(capture), _) => capture.local_is_low,
+            (_, Some(here)) => here,
+            (_, None) => false,
+        }
+    }
+
+    /// This host's end and the other one, as far as we know.
+    pub(crate) const fn local_and_remote(&self) -> (Endpoint, Endpoint) {
+        let (low, high) = self.key.ends();
+        if self.low_is_here() {
+            (low, high)
+        } else {
+            (high, low)
+        }
+    }
+
+    /// Where its packets belong, while it is being captured.
+    pub(super) fn file(&self) -> Option<FlowFile> {
+        let State::Capturing(capture) = &self.state else {
+            return None;
+        };
+        let (local, remote) = self.local_and_remote();
+        Some(FlowFile {
+            local,
+            remote,
+            uuid: capture.uuid.clone(),
+            opened: capture.opened,
+            link_type: self.link_type.unwrap_or(LinkType::Ethernet),
+        })
+    }
+}

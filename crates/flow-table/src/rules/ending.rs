@@ -1,0 +1,81 @@
+//! How connections leave the table: finished, given up, evicted.
+
+use model::Discard;
+
+use crate::action::{Action, Hint};
+use crate::connections::Id;
+use crate::table::FlowTable;
+
+use super::time;
+
+/// A candidate of fewer packets is not worth the kernel's attention: a SYN flood makes many.
+const WORTH_IGNORING: u64 = 4;
+
+/// Finishes the file of a connection that is being captured. `then` says what becomes of its further
+/// packets while its socket is open; without it, the connection is over.
+pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<Discard>) {
+    let connection = table.connections.get(id);
+    let (key, cookie) = (connection.key(), connection.cookie());
+    let last = table
+        .connections
+        .finish(id, then.unwrap_or(Discard::AfterEnd));
+    match last {
+        Some((serial, file, chunk)) => table.actions.push(Action::Write {
+            serial,
+            file,
+            chunk,
+            last: true,
+        }),
+        None => table.counts.empty += 1,
+    }
+    if then.is_none() {
+        return forget(table, id);
+    }
+    table.tell(Hint::Retire(key, cookie));
+    table.connections.set_timer(id, &table.timing);
+}
+
+/// Removes a connection with a name that is over.
+pub(crate) fn forget(table: &mut FlowTable, id: Id) {
+    let connection = table.connections.get(id);
+    let hint = Hint::Release(connection.key(), connection.cookie());
+    table.connections.forget(id);
+    table.tell(hint);
+}
+
+/// Nobody named a candidate. If its SYN came while an earlier connection of the four-tuple was being
+/// captured, it did not begin another one after all: its packets are that one's.
+pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: Discard) {
+    let earlier = table.connections.before(id);
+    let earlier = earlier.filter(|&earlier| table.connections.get(earlier).is_capturing());
+    let candidate = table.connections.get(id);
+    let (key, packets) = (candidate.key(), candidate.buffered());
+    match earlier {
+        Some(earlier) => table.connections.absorb(id, earlier),
+        None => table.gave_up(reason, packets),
+    }
+    table.connections.forget(id);
+    if packets >= WORTH_IGNORING && table.connections.youngest(&key).is_none() {
+        table.tell(Hint::Ignore(key));
+    }
+    if let Some(earlier) = earlier {
+        time::set_timer(table, earlier);
+    }
+}
+
+/// A finished connection makes room: the kernel is told to go on dropping its packets.
+pub(crate) fn evict_finished(table: &mut FlowTable, id: Id) {
+    let key = table.connections.get(id).key();
+    forget(table, id);
+    table.stats.evicted += 1;
+    // Not while another connection of the four-tuple is known: the kernel could not tell them apart.
+    if table.connections.youngest(&key).is_none() {
+        table.tell(Hint::Ignore(key));
+    }
+}
+
+/// A connection that never had a packet makes room.
+pub(crate) fn evict_packetless(table: &mut FlowTable, id: Id) {
+    finish(table, id, None);
+    table.stats.evicted += 1;
+}

@@ -1,0 +1,78 @@
+//! The rules of time: when a connection is looked at again, and what is done then.
+
+use model::{BootNanos, Discard};
+
+use super::{ending, memory};
+use crate::connections::{ConnectionState, Id, QueueName};
+use crate::table::FlowTable;
+
+/// How many connections one tick may give up, and how many timers it may serve: the ring fills
+/// meanwhile. Whoever ticks goes on at once when there are more.
+pub(crate) const MOST: usize = 1024;
+
+/// Time passed. Whether there is more to do at this time.
+pub(crate) fn tick(table: &mut FlowTable, now: BootNanos) -> bool {
+    let more_candidates = give_up_unnamed(table, now);
+    let more_timers = serve_timers(table, now);
+    more_candidates || more_timers
+}
+
+fn give_up_unnamed(table: &mut FlowTable, now: BootNanos) -> bool {
+    for _ in 0..MOST {
+        let Some(oldest) = table.connections.first(QueueName::Candidates) else {
+            return false;
+        };
+        let start = table.connections.get(oldest).start();
+        if start.after(table.timing.uuid_wait) > now {
+            return false;
+        }
+        ending::give_up(table, oldest, Discard::Unnamed);
+    }
+    true
+}
+
+fn serve_timers(table: &mut FlowTable, now: BootNanos) -> bool {
+    for _ in 0..MOST {
+        match table.connections.next_timer() {
+            Some((at, id)) if at <= now => look_at(table, id, now),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Sets a connection's timer for when to look at it again.
+pub(crate) fn set_timer(table: &mut FlowTable, id: Id) {
+    table.connections.set_timer(id, &table.timing);
+}
+
+/// Looks whether a connection with a name is over, or has to be written: the packets since its timer
+/// was set may have moved the time that it was set for.
+pub(crate) fn look_at(table: &mut FlowTable, id: Id, now: BootNanos) {
+    let connection = table.connections.get(id);
+    let timing = &table.timing;
+    if connection.end(timing) > now {
+        if connection.deadline(timing) <= now {
+            memory::spill(table, id);
+        }
+        return set_timer(table, id);
+    }
+    let is_captured_whole = connection.start().after(timing.capture) <= now;
+    match connection.state() {
+        ConnectionState::Candidate => {}
+        ConnectionState::Finished => ending::forget(table, id),
+        ConnectionState::Capturing | ConnectionState::Lingering => {
+            let then = if connection.closed().is_some() {
+                None
+            } else if connection.has_ended() {
+                Some(Discard::AfterEnd)
+            } else if is_captured_whole {
+                Some(Discard::AfterCapture)
+            } else {
+                table.stats.idle += 1;
+                Some(Discard::AfterTimeout)
+            };
+            ending::finish(table, id, then);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A table's public face: what is given to it, and what comes out.
+
+use std::collections::VecDeque;
+
+use model::{BootNanos, Discard, FlowEvent, Timing, WallClock, WallNanos, Wanted};
+use packet_headers_common::{FlowKey, Packet};
+
+use crate::action::{Action, Hint};
+use crate::batch::Batch;
+use crate::connections::{ConnectionState, Connections, Id, QueueName};
+use crate::rules::{ending, memory, naming, time};
+use crate::stats::{TableCounts, TableStats};
+
+/// How many connections and packets a table may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of memory for everything that the table holds.
+    pub memory: usize,
+    /// Connections with a name at once.
+    pub flows: usize,
+}
+
+/// How many connections of one four-tuple are known at once. A SYN with another sequence number
+/// begins one, so anybody can make many; the oldest candidate goes then.
+const MOST_INCARNATIONS: u32 = 64;
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct FlowTable {
+    pub(crate) timing: Timing,
+    pub(crate) limits: Limits,
+    pub(crate) wanted: Wanted,
+    pub(crate) connections: Connections,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) counts: TableCounts,
+    /// Without what the connections themselves tell.
+    pub(crate) stats: TableStats,
+    /// How long a buffer may get now, so that those of all connections fit.
+    buffer_size: usize,
+}
+
+impl FlowTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
+        Self {
+            timing,
+            limits,
+            wanted,
+            connections: Connections::default(),
+            actions: Vec::new(),
+            counts: TableCounts::default(),
+            stats: TableStats::default(),
+            buffer_size: memory::LONGEST_BUFFER,
+        }
+    }
+
+    /// What is to be done since this was asked last, in order.
+    pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
+        self.actions.drain(..)
+    }
+
+    /// What happened since this was asked last.
+    pub fn take_counts(&mut self) -> TableCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// How many connections there are, and what became of others.
+    #[must_use]
+    pub fn stats(&self) -> TableStats {
+        let number = |state| self.connections.number(state) as u64;
+        TableStats {
+            candidates: number(ConnectionState::Candidate),
+            capturing: number(ConnectionState::Capturing),
+            lingering: number(ConnectionState::Lingering),
+            finished: number(ConnectionState::Finished),
+            bytes: self.bytes() as u64,
+            ..self.stats
+        }
+    }
+
+    /// Bytes of memory that connections and their packets take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.connections.bytes()
+    }
+
+    /// Begins a batch of records as they are in the ring. Each of the `events` takes effect between
+    /// the packets that came before and after it.
+    pub fn batch<'a>(
+        &'a mut self,
+        clock: &'a WallClock,
+        events: &'a mut VecDeque<FlowEvent>,
+    ) -> Batch<'a> {
+        Batch::new(self, clock, events)
+    }
+
+    /// A packet passed. `Ok` when it is held: it comes out again in a chunk or a discard.
+    ///
+    /// # Errors
+    /// Why it is not.
+    #[inline]
+    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), Discard> {
+        let key = packet.key();
+        let id = match self.connections.youngest(&key) {
+            Some(id) if !self.connections.get(id).is_succeeded_by(packet) => id,
+            _ => self.begin(key, BootNanos(packet.boot_ns)),
+        };
+        let limits = (&self.timing, self.buffer_size);
+        let kept = match self.connections.keep(id, packet, wall, limits) {
+            Ok(kept) => kept,
+            Err(reason) => return Err(self.not_kept(id, reason)),
+        };
+        if kept.is_full {
+            memory::spill(self, id);
+        }
+        if kept.hurries {
+            time::look_at(self, id, BootNanos(packet.boot_ns));
+        }
+        if kept.grew {
+            memory::keep_within(self);
+        }
+        Ok(())
+    }
+
+    /// A packet begins a connection.
+    #[cold]
+    fn begin(&mut self, key: FlowKey, start: BootNanos) -> Id {
+        if self.connections.number_of(&key) >= MOST_INCARNATIONS
+            && let Some(oldest) = self.connections.oldest_candidate(&key)
+        {
+            ending::give_up(self, oldest, Discard::CandidateMemory);
+        }
+        self.stats.begun += 1;
+        self.connections.begin(key, start)
+    }
+
+    /// A packet is not kept, for this reason.
+    #[cold]
+    fn not_kept(&mut self, id: Id, reason: Discard) -> Discard {
+        let is_captured = self.connections.get(id).is_capturing();
+        if reason == Discard::AfterCapture && is_captured {
+            ending::finish(self, id, Some(reason));
+        }
+        reason
+    }
+
+    /// A connection began or ended.
+    pub fn on_event(&mut self, event: FlowEvent) {
+        match event {
+            FlowEvent::Open(open) => naming::on_open(self, open),
+            FlowEvent::Close(close) => naming::on_close(self, &close),
+        }
+    }
+
+    /// Time passed. Whether there is more to do at this time: one call does a bounded part of it.
+    pub fn tick(&mut self, now: BootNanos) -> bool {
+        self.buffer_size = memory::buffer_size(self);
+        let more = time::tick(self, now);
+        // What was given up may have become another connection's.
+        memory::keep_within(self);
+        more
+    }
+
+    /// No more packets will come: gives up candidates, then finishes connections that are captured.
+    /// Whether there are more: one call does a bounded part of it.
+    pub fn shut_down(&mut self) -> bool {
+        for _ in 0..time::MOST {
+            if let Some(candidate) = self.connections.first(QueueName::Candidates) {
+                ending::give_up(self, candidate, Discard::Unnamed);
+            } else if let Some(finished) = self.connections.first(QueueName::Finished) {
+                // The kernel's maps go with the daemon: no need to tell.
+                self.connections.forget(finished);
+            } else if let Some((_, captured)) = self.connections.next_timer() {
+                ending::finish(self, captured, None);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    pub(crate) fn tell(&mut self, hint: Hint) {
+        self.actions.push(Action::Tell(hint));
+    }
+
+    /// A candidate of so many packets was given up.
+    pub(crate) fn gave_up(&mut self, reason: Discard, packets: u64) {
+        self.counts.discarded[reason as usize] += packets;
+        // Others were refused, and are counted there.
+        self.stats.unnamed += u64::from(reason == Discard::Unnamed);
+        self.stats.over_memory += u64::from(reason == Discard::CandidateMemory);
+    }
+}
+
+#[cfg(test)]
+mod tests;
