@@ -128,7 +128,7 @@ const IGNORED: u16 = 50_003;
 
 /// Tells the kernel of the cases' connections.
 fn know(kernel: &mut Kernel) {
-    let admission = &kernel.admission;
+    let admission = &mut kernel.admission;
     let hour = in_a_minute().after(std::time::Duration::from_secs(3600));
     admission.admit(&key(CAPTURED), hour, 0);
     admission.admit(&key_v6(), hour, 0);

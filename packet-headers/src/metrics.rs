@@ -16,22 +16,24 @@ use prometheus::{Encoder as _, TextEncoder};
 use self::page::Page;
 use crate::accounts::Accounts;
 use crate::capture::Attached;
-use crate::flow::census::Census;
+use crate::heartbeat::Heartbeats;
 use crate::kernel::counters::Counts;
-use crate::kernel::{Admission, KernelCounters};
+use crate::kernel::{KernelCounters, Refused};
 use crate::ledger::Ledger;
-use crate::pipeline::ShardDoor;
+use crate::pipeline::ShardHandle;
+use flow_table::TableStats;
 use model::{AttachMethod, FlowSource};
 
 /// Where the numbers come from.
 pub(crate) struct Metrics {
     pub(crate) kernel: Arc<KernelCounters>,
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) refused_by_kernel: Refused,
     pub(crate) accounts: Arc<Accounts>,
-    pub(crate) shards: Vec<ShardDoor>,
+    pub(crate) shards: Vec<ShardHandle>,
     pub(crate) attached: Attached,
     pub(crate) method: AttachMethod,
     pub(crate) source: FlowSource,
+    pub(crate) heartbeats: Heartbeats,
     pub(crate) process: ProcessCollector,
 }
 
@@ -41,7 +43,7 @@ struct Moment<'a> {
     accounts: &'a Accounts,
     kernel: Counts,
     ledger: Ledger,
-    census: Census,
+    flows: TableStats,
     interfaces: Vec<String>,
 }
 
@@ -53,16 +55,16 @@ impl Metrics {
     pub(crate) fn text(&self) -> Result<String> {
         // First the kernel's, as the ledger wants it.
         let kernel = self.kernel.read()?;
-        let mut census = Census::default();
+        let mut flows = TableStats::default();
         for shard in &self.shards {
-            shard.gauges.census.add_to(&mut census);
+            shard.stats.table.add_to(&mut flows);
         }
         let moment = Moment {
             metrics: self,
             accounts: &self.accounts,
             kernel,
             ledger: Ledger::new(&kernel, &self.accounts),
-            census,
+            flows,
             interfaces: self.attached.names(),
         };
         let mut page = Page::default();

@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
 
 use crate::accounts::Accounts;
 use crate::config::{Config, Sizes};
-use crate::flow::demux::Demux;
-use crate::flow::gauges::{Asking, Bounds, Question, ShardGauges};
-use crate::flow::outbox::Outbox;
-use crate::flow::shard::Shard;
-use crate::flow::table::{FlowTable, Limits};
-use crate::kernel::Admission;
+use crate::heartbeat::{Heartbeats, WaitsFor};
+use crate::kernel::FlowMaps;
 use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
+use crate::shard::Shard;
+use crate::shard::demux::Demux;
+use crate::shard::list_request::{ListRequest, ListRequestSender};
+use crate::shard::outbox::Outbox;
+use crate::shard::stats::{ShardBounds, ShardStats};
 use crate::store::partial::Directories;
-use crate::store::writer::{self, Style, Writer};
+use crate::store::writer::{self, Job, Style, Writer};
 use crate::threads::{join, spawn};
 use capture_files::InterfaceNames;
+use flow_table::{FlowTable, Limits};
 use model::FlowEvent;
 
 /// What every shard works with.
@@ -29,7 +31,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) directories: &'a Directories,
     pub(crate) style: &'a Style,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
-    pub(crate) admission: &'a Arc<Admission>,
+    pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) accounts: &'a Arc<Accounts>,
 }
 
@@ -40,14 +42,14 @@ const BACKLOG_SHARE: usize = 4;
 pub(crate) struct Pipeline {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<()>>>,
-    shards: Vec<ShardDoor>,
+    shards: Vec<ShardHandle>,
 }
 
 /// How others learn what a shard does.
 #[derive(Debug, Clone)]
-pub(crate) struct ShardDoor {
-    pub(crate) gauges: Arc<ShardGauges>,
-    pub(crate) asking: Asking,
+pub(crate) struct ShardHandle {
+    pub(crate) stats: Arc<ShardStats>,
+    pub(crate) requests: ListRequestSender,
 }
 
 impl Pipeline {
@@ -55,58 +57,67 @@ impl Pipeline {
     pub(crate) fn start(
         shared: &Shared<'_>,
         rings: Vec<PacketRings>,
+        maps: Vec<FlowMaps>,
         events: Vec<Receiver<FlowEvent>>,
     ) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (mut threads, mut shards) = (Vec::new(), Vec::new());
-        for (number, (rings, events)) in rings.into_iter().zip(events).enumerate() {
-            let (jobs, inbox) = sync_channel(writer::QUEUE);
+        let mut pipeline = Self {
+            stop: Arc::default(),
+            threads: Vec::new(),
+            shards: Vec::new(),
+        };
+        for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
             let backlog = Arc::new(AtomicUsize::new(0));
+            let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
+            let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
-            let (asking, questions) = Question::channel();
-            let gauges = Arc::new(ShardGauges::new(bounds, Arc::clone(&backlog)));
-            shards.push(ShardDoor {
-                gauges: Arc::clone(&gauges),
-                asking,
+            let (requests, requested) = ListRequest::channel();
+            let stats = Arc::new(ShardStats::new(bounds, backlog));
+            pipeline.shards.push(ShardHandle {
+                stats: Arc::clone(&stats),
+                requests,
             });
+            let name = format!("shard-{}", pipeline.shards.len() - 1);
             let shard = Shard {
                 ring: PacketReader::new(rings)?,
-                admission: Arc::clone(shared.admission),
+                maps,
                 events,
                 demux: Demux {
                     table: table(shared.config, bounds),
                     accounts: Arc::clone(shared.accounts),
-                    outbox: Outbox::new(
-                        jobs,
-                        Arc::clone(&backlog),
-                        bytes(bounds.backlog),
-                        Arc::clone(shared.accounts),
-                    ),
+                    outbox,
                 },
-                gauges,
-                questions,
+                stats,
+                requests: requested,
+                heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
             };
-            let until = Arc::clone(&stop);
-            threads.push(spawn(&format!("shard-{number}"), move || {
-                shard.run(&until)
-            })?);
-            let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
-            let accounts = Arc::clone(shared.accounts);
-            let writer = Writer::new(directories, shared.style, names, accounts)?;
-            threads.push(spawn(&format!("writer-{number}"), move || {
-                writer.run(&inbox, &backlog);
-                Ok(())
-            })?);
+            let stop = Arc::clone(&pipeline.stop);
+            let thread = spawn(&name, move || shard.run(&stop))?;
+            pipeline.threads.push(thread);
         }
-        Ok(Self {
-            stop,
-            threads,
-            shards,
-        })
+        Ok(pipeline)
+    }
+
+    /// Starts the writer of the next shard; the way to it.
+    fn start_writer(
+        &mut self,
+        shared: &Shared<'_>,
+        backlog: Arc<AtomicUsize>,
+    ) -> Result<SyncSender<Job>> {
+        let (jobs, inbox) = sync_channel(writer::QUEUE);
+        let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
+        let accounts = Arc::clone(shared.accounts);
+        let writer = Writer::new(directories, shared.style, names, accounts)?;
+        let name = format!("writer-{}", self.shards.len());
+        let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
+        self.threads.push(spawn(&name, move || {
+            writer.run(&inbox, &backlog, &heartbeat);
+            Ok(())
+        })?);
+        Ok(jobs)
     }
 
     /// How others learn what each shard does.
-    pub(crate) fn shards(&self) -> &[ShardDoor] {
+    pub(crate) fn shards(&self) -> &[ShardHandle] {
         &self.shards
     }
 
@@ -118,10 +129,10 @@ impl Pipeline {
 }
 
 /// What each shard may have.
-fn bounds(sizes: Sizes) -> Bounds {
+fn bounds(sizes: Sizes) -> ShardBounds {
     let heap = sizes.heap / sizes.shards.max(1) as usize;
     let backlog = heap / BACKLOG_SHARE;
-    Bounds {
+    ShardBounds {
         admitted_ring: sizes.ring.into(),
         candidate_ring: sizes.candidate_ring().into(),
         memory: (heap - backlog) as u64,
@@ -129,7 +140,13 @@ fn bounds(sizes: Sizes) -> Bounds {
     }
 }
 
-fn table(config: &Config, bounds: Bounds) -> FlowTable {
+/// The way to a writer, with room for what may wait.
+fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<AtomicUsize>) -> Outbox {
+    let limit = bytes(bounds(shared.config.sizes).backlog);
+    Outbox::new(jobs, backlog, limit, Arc::clone(shared.accounts))
+}
+
+fn table(config: &Config, bounds: ShardBounds) -> FlowTable {
     let sizes = config.sizes;
     let limits = Limits {
         memory: bytes(bounds.memory),

@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::routes::Asker;
-use crate::flow::gauges::Question;
-use crate::flow::listing::{Listed, ListedState, Listing};
-use crate::pipeline::ShardDoor;
+use crate::pipeline::ShardHandle;
+use crate::shard::list_request::ListRequest;
 use anonymize::Anonymizer;
+use flow_table::{Listed, Listing};
 use model::FlowReaders;
 
 /// How many connections are listed when nothing is said, and at most.
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Whom to ask for connections, who may know, and what they may know.
 #[derive(Debug)]
 pub(crate) struct Flows {
-    pub(crate) shards: Vec<ShardDoor>,
+    pub(crate) shards: Vec<ShardHandle>,
     pub(crate) anonymizer: Option<Anonymizer>,
     pub(crate) readers: FlowReaders,
 }
@@ -93,8 +93,8 @@ impl Flows {
     async fn ask(&self, limit: usize) -> Result<Listing> {
         let mut answers = Vec::new();
         for shard in &self.shards {
-            let (question, answer) = Question::new(limit);
-            let asked = shard.asking.try_send(question);
+            let (request, answer) = ListRequest::new(limit);
+            let asked = shard.requests.try_send(request);
             asked
                 .ok()
                 .context("too many ask at once, or the daemon stops")?;
@@ -116,11 +116,7 @@ fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
         uuid: flow.uuid.as_ref().map(ToString::to_string),
         local: SocketAddr::new(local, flow.local.port()),
         remote: SocketAddr::new(remote, flow.remote.port()),
-        state: match flow.state {
-            ListedState::Candidate => "candidate",
-            ListedState::Capturing => "capturing",
-            ListedState::Closing => "closing",
-        },
+        state: flow.state.name(),
         opened: flow
             .opened
             .and_then(|at| Timestamp::from_nanosecond(at.0.into()).ok())

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::accounts::Accounts;
 use crate::capture::Attached;
+use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
 use crate::store::partial::Directories;
 use model::FlowSource;
 
@@ -25,6 +26,7 @@ pub(crate) struct Readiness {
     accounts: Arc<Accounts>,
     source: FlowSource,
     directories: Directories,
+    heartbeats: Heartbeats,
     /// One try at a time: a disk that hangs costs one thread, however often it is asked.
     trying: Arc<Semaphore>,
 }
@@ -35,12 +37,14 @@ impl Readiness {
         accounts: Arc<Accounts>,
         source: FlowSource,
         directories: Directories,
+        heartbeats: Heartbeats,
     ) -> Self {
         Self {
             attached,
             accounts,
             source,
             directories,
+            heartbeats,
             trying: Arc::new(Semaphore::new(1)),
         }
     }
@@ -52,12 +56,21 @@ impl Readiness {
             missing.push("no interface is captured".to_owned());
         }
         missing.extend(self.silent_sources());
+        missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
         let tried = timeout(PATIENCE, self.try_writing()).await;
         match tried.unwrap_or_else(|_late| Err(self.hangs())) {
             Ok(()) => {}
             Err(error) => missing.push(format!("{error:#}")),
         }
         missing
+    }
+
+    /// The threads that are stuck and that only a restart helps, a line each. One that waits for a
+    /// disk is not among them: a restart would free nothing, and lose what is in memory.
+    pub(super) fn dead(&self) -> Vec<String> {
+        let stuck = self.heartbeats.stuck();
+        let dead = stuck.filter(|turn| turn.waits_for == WaitsFor::Work);
+        dead.map(|turn| self::stuck(&turn)).collect()
     }
 
     /// The sources of names that tell nothing now.
@@ -93,4 +106,12 @@ impl Readiness {
         let partial = self.directories.partial().display();
         anyhow::anyhow!("writing a file in {partial} takes longer than {PATIENCE:?}")
     }
+}
+
+fn stuck(turn: &Turn) -> String {
+    format!(
+        "the thread {} has not turned for {} s",
+        turn.name,
+        turn.ago.as_secs()
+    )
 }

@@ -49,7 +49,7 @@ pub(crate) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/flows", get(flows))
         .with_state(Arc::new(site))
@@ -66,12 +66,20 @@ async fn metrics(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
+async fn healthy(State(site): State<Arc<Site>>) -> Response {
+    answer("ok\n", &site.readiness.dead())
+}
+
 async fn ready(State(site): State<Arc<Site>>) -> Response {
-    let missing = site.readiness.missing().await;
-    if missing.is_empty() {
-        return "ready\n".into_response();
+    answer("ready\n", &site.readiness.missing().await)
+}
+
+/// What is wrong, a line each; `good` when nothing is.
+fn answer(good: &'static str, wrong: &[String]) -> Response {
+    if wrong.is_empty() {
+        return good.into_response();
     }
-    let lines = missing.join("\n") + "\n";
+    let lines = wrong.join("\n") + "\n";
     (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 

@@ -11,8 +11,8 @@ use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use packet_headers_common::settings::{self, Lane};
 
-use super::admission::Admission;
 use super::counters::KernelCounters;
+use super::flow_maps::{FlowMaps, Refused};
 use super::requirements;
 
 /// The programs and maps, built with the daemon: one file to ship.
@@ -193,12 +193,13 @@ impl Programs {
         )
     }
 
-    /// What the daemon may change of what the programs know; to be taken once.
+    /// For each of so many shards, what it may change of what the programs know; to be taken once.
     ///
     /// # Errors
     /// When the object has no such maps.
-    pub fn take_admission(&mut self) -> Result<Admission> {
-        Admission::new(self.take(settings::FLOWS)?, self.take(settings::IGNORED)?)
+    pub fn take_flow_maps(&mut self, shards: u32, refused: &Refused) -> Result<Vec<FlowMaps>> {
+        let (flows, ignored) = (self.take(settings::FLOWS)?, self.take(settings::IGNORED)?);
+        FlowMaps::for_shards(shards, &flows, &ignored, refused)
     }
 
     pub(super) fn take(&mut self, name: &str) -> Result<Map> {

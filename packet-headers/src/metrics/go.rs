@@ -37,22 +37,22 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn savers(page: &mut Page, moment: &Moment<'_>) {
-    let census = &moment.census;
+    let flows = &moment.flows;
     let active = active(moment);
     page.counter(
         "pcap_saver_starts_total",
         "Connections that were begun to be saved, with or without a name.",
-        census.begun,
+        flows.begun,
     );
     page.counter(
         "pcap_saver_stops_total",
         "Connections of which no more is saved, and that are forgotten.",
-        census.begun.saturating_sub(active),
+        flows.begun.saturating_sub(active),
     );
     page.counter(
         "pcap_saver_skipped_total",
         "Connections that were not saved because memory ran out.",
-        census.over_memory,
+        flows.over_memory,
     );
     let steps = &moment.accounts.file_steps;
     let empty = match moment.metrics.source {
@@ -66,7 +66,7 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
         "reason",
         [
             ("nopackets", empty),
-            ("uuidtimedout", census.unnamed),
+            ("uuidtimedout", flows.unnamed),
             // A source that goes away is waited for.
             ("uuidchanclosed", 0),
             ("mkdir", steps.get(FileStep::MakeDirectory)),
@@ -81,12 +81,9 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
         "pcap_saver_states",
         "Connections by state: they wait for a name, are saved, or their packets are discarded.",
         [
-            (&[("state", "uuidwait")][..], census.candidates),
-            (
-                &[("state", "streaming")],
-                census.capturing + census.lingering,
-            ),
-            (&[("state", "discardingpackets")], census.done),
+            (&[("state", "uuidwait")][..], flows.candidates),
+            (&[("state", "streaming")], flows.capturing + flows.lingering),
+            (&[("state", "discardingpackets")], flows.finished),
         ],
     );
 }
@@ -151,12 +148,12 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
     page.counter(
         "pcap_demuxer_savers_garbage_collected_total",
         "Connections whose file was finished because they were silent for --flowtimeout.",
-        moment.census.idle,
+        moment.flows.idle,
     );
     page.counter(
         "pcap_demuxer_ignored_total",
         "Connections that were not saved because of --maxflows.",
-        moment.census.over_limit,
+        moment.flows.over_limit,
     );
     page.gauge(
         "pcap_demuxer_savers_active",
@@ -171,6 +168,6 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
 }
 
 const fn active(moment: &Moment<'_>) -> u64 {
-    let census = &moment.census;
-    census.candidates + census.capturing + census.lingering + census.done
+    let flows = &moment.flows;
+    flows.candidates + flows.capturing + flows.lingering + flows.finished
 }

@@ -6,7 +6,7 @@ use packet_headers_common::Counter;
 
 use super::Moment;
 use super::page::Page;
-use crate::flow::gauges::ShardGauges;
+use crate::shard::stats::ShardStats;
 use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
@@ -17,6 +17,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     files(page, moment);
     old_files(page, moment);
     events(page, moment);
+    threads(page, moment);
     about(page, moment);
 }
 
@@ -64,7 +65,7 @@ fn rings(page: &mut Page, moment: &Moment<'_>) {
     let shards = moment.metrics.shards.iter().enumerate();
     let (mut fills, mut sizes) = (Vec::new(), Vec::new());
     for (number, shard) in shards {
-        let (fill, bounds) = (shard.gauges.fill(), shard.gauges.bounds);
+        let (fill, bounds) = (shard.stats.fill(), shard.stats.bounds);
         let number = number.to_string();
         for (ring, fill, size) in [
             ("admitted", fill.admitted, bounds.admitted_ring),
@@ -96,14 +97,16 @@ fn rings(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn flows(page: &mut Page, moment: &Moment<'_>) {
-    let (census, accounts) = (&moment.census, moment.accounts);
+    let (flows, accounts) = (&moment.flows, moment.accounts);
     page.gauges(
         "packet_headers_flows",
-        "Connections by state: without a name, being captured, and ended or with a finished file.",
+        "Connections by state: not named yet, being captured, ended and waiting for their last \
+         packets, with a finished file.",
         [
-            (&[("state", "candidate")][..], census.candidates),
-            (&[("state", "capturing")], census.capturing),
-            (&[("state", "closing")], census.lingering + census.done),
+            (&[("state", "candidate")][..], flows.candidates),
+            (&[("state", "capturing")], flows.capturing),
+            (&[("state", "lingering")], flows.lingering),
+            (&[("state", "finished")], flows.finished),
         ],
     );
     for (name, help, value) in [
@@ -128,9 +131,15 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
             get(&accounts.failed),
         ),
         (
+            "packet_headers_flows_evicted_total",
+            "Connections that were forgotten early to make room: finished ones, and such as never had \
+             a packet.",
+            flows.evicted,
+        ),
+        (
             "packet_headers_flows_unadmitted_total",
             "Connections that the kernel had no room for: their packets pass as if without a name.",
-            moment.kernel.get(Counter::FlowsFull) + moment.metrics.admission.refused(),
+            moment.kernel.get(Counter::FlowsFull) + moment.metrics.refused_by_kernel.get(),
         ),
     ] {
         page.counter(name, help, value);
@@ -138,14 +147,14 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn memory(page: &mut Page, moment: &Moment<'_>) {
-    let sum = |of: fn(&ShardGauges) -> u64| {
+    let sum = |of: fn(&ShardStats) -> u64| {
         let shards = moment.metrics.shards.iter();
-        shards.map(|shard| of(&shard.gauges)).sum()
+        shards.map(|shard| of(&shard.stats)).sum()
     };
     page.gauge(
         "packet_headers_flow_memory_bytes",
         "Memory that connections and their packets take.",
-        moment.census.bytes,
+        moment.flows.bytes,
     );
     page.gauge(
         "packet_headers_flow_memory_limit_bytes",
@@ -155,7 +164,7 @@ fn memory(page: &mut Page, moment: &Moment<'_>) {
     page.gauge(
         "packet_headers_writer_backlog_bytes",
         "Memory of packets that wait to be written.",
-        sum(ShardGauges::backlog),
+        sum(ShardStats::backlog),
     );
     page.gauge(
         "packet_headers_writer_backlog_limit_bytes",
@@ -272,6 +281,19 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_event_clients_dropped_total",
         "Clients of --eventsocket.listen that were too slow, and were dropped.",
         get(&accounts.event_clients_dropped),
+    );
+}
+
+fn threads(page: &mut Page, moment: &Moment<'_>) {
+    let turns = moment.metrics.heartbeats.turns();
+    let threads: Vec<_> = turns
+        .iter()
+        .map(|turn| ([("thread", turn.name.as_str())], turn.ago.as_secs()))
+        .collect();
+    page.gauges(
+        "packet_headers_thread_seconds_since_last_turn",
+        "Seconds since a thread last turned. One that has not for 10 seconds is stuck.",
+        threads.iter().map(|(labels, ago)| (&labels[..], *ago)),
     );
 }
 

@@ -14,11 +14,12 @@ use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::Sources;
+use crate::heartbeat::Heartbeats;
 use crate::http::{self, Flows, Readiness, Site};
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, KernelCounters, Programs, filters, method, requirements};
+use crate::kernel::{Attacher, KernelCounters, Programs, Refused, filters, method, requirements};
 use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, ShardDoor, Shared};
+use crate::pipeline::{Pipeline, ShardHandle, Shared};
 use crate::privileges;
 use crate::screen::{Screen, say};
 use crate::store::Upkeep;
@@ -77,15 +78,18 @@ impl Stages {
         let server = listener.map(|it| EventServer::start(it, scope(config), &tally.accounts));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
+        let refused = Refused::default();
+        let heartbeats = Heartbeats::default();
+        let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
         let shared = Shared {
             config,
+            heartbeats: &heartbeats,
             directories: &directories,
             style: &style,
             interfaces: &names,
-            admission: &Arc::new(programs.take_admission()?),
             accounts: &tally.accounts,
         };
-        let pipeline = Pipeline::start(&shared, rings.packets, events)?;
+        let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
         prospect.begin(&mut capture, &names)?;
         let events = RingReader::new(rings.events)?;
@@ -101,7 +105,8 @@ impl Stages {
         say(&screen)?;
         if let Some(http) = http {
             let attached = (capture.attached(), method);
-            let site = site(&shared, &tally.kernel, pipeline.shards(), attached);
+            let counters = (&tally.kernel, &refused);
+            let site = site(&shared, counters, pipeline.shards(), attached);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
@@ -140,8 +145,8 @@ impl Stages {
 /// What is served over HTTP.
 fn site(
     shared: &Shared<'_>,
-    counters: &Arc<KernelCounters>,
-    shards: &[ShardDoor],
+    (counters, refused): (&Arc<KernelCounters>, &Refused),
+    shards: &[ShardHandle],
     (attached, method): (Attached, AttachMethod),
 ) -> Site {
     let (config, accounts) = (shared.config, shared.accounts);
@@ -156,15 +161,17 @@ fn site(
             Arc::clone(accounts),
             config.source.clone(),
             shared.directories.clone(),
+            shared.heartbeats.clone(),
         ),
         metrics: Metrics {
             kernel: Arc::clone(counters),
-            admission: Arc::clone(shared.admission),
+            refused_by_kernel: refused.clone(),
             accounts: Arc::clone(accounts),
             shards: shards.to_vec(),
             attached,
             method,
             source: config.source.clone(),
+            heartbeats: shared.heartbeats.clone(),
             process: ProcessCollector::for_self(),
         },
     }

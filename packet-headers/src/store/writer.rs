@@ -14,6 +14,7 @@ use hashbrown::hash_map::Entry;
 use super::growing::{Finished, Growing, Loss, Press};
 use super::partial::Directories;
 use crate::accounts::Accounts;
+use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
 use anonymize::Anonymizer;
 use capture_files::InterfaceNames;
@@ -106,8 +107,9 @@ impl Writer {
     }
 
     /// Does jobs until nobody sends any more; tells `backlog` of each that is done.
-    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize) {
+    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize, heartbeat: &Heartbeat) {
         loop {
+            heartbeat.beat();
             match self.next(jobs) {
                 Ok(job) => {
                     let cost = job.cost();
@@ -126,11 +128,12 @@ impl Writer {
 
     /// Waits for the next job; for no longer than [`RETRY`] while files are stranded.
     fn next(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
-        if self.stranded.is_empty() {
-            Ok(jobs.recv()?)
+        let wait = if self.stranded.is_empty() {
+            LONGEST_WAIT
         } else {
-            jobs.recv_timeout(RETRY)
-        }
+            RETRY
+        };
+        jobs.recv_timeout(wait)
     }
 
     /// Does one job.

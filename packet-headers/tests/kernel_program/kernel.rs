@@ -7,7 +7,7 @@ use model::{BootNanos, Filters};
 use packet_headers::clock;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
-use packet_headers::kernel::{Admission, KernelCounters, LoadOptions, Programs, filters};
+use packet_headers::kernel::{FlowMaps, KernelCounters, LoadOptions, Programs, Refused, filters};
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::{Counter, FlowKey, Packet};
 
@@ -22,7 +22,8 @@ pub(crate) fn in_a_minute() -> BootNanos {
 pub(crate) struct Kernel {
     pub(crate) programs: Programs,
     pub(crate) counters: KernelCounters,
-    pub(crate) admission: Admission,
+    pub(crate) admission: FlowMaps,
+    pub(crate) refused: Refused,
     pub(crate) packets: PacketReader,
 }
 
@@ -83,11 +84,16 @@ impl Kernel {
         };
         change(&mut options);
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
+        let refused = Refused::default();
         filters::set(&mut programs, filters).expect("setting the filters");
         let Rings { mut packets, .. } = rings;
+        let mut flow_maps = programs
+            .take_flow_maps(1, &refused)
+            .expect("the maps of flows");
         Self {
+            refused,
             counters: programs.take_counters().expect("the counters"),
-            admission: programs.take_admission().expect("the maps of flows"),
+            admission: flow_maps.remove(0),
             packets: PacketReader::new(packets.remove(0)).expect("a reader"),
             programs,
         }

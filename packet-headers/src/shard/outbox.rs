@@ -40,7 +40,7 @@ impl Outbox {
 
     /// Takes a job; over the limit, without its packets. The end of a flow is always kept: without
     /// it the file would never be published.
-    pub(super) fn add(&mut self, mut job: Job) {
+    pub(crate) fn add(&mut self, mut job: Job) {
         if self.backlog.load(Ordering::Relaxed) + job.cost() > self.limit {
             let lost = std::mem::take(&mut job.chunk);
             self.accounts
@@ -66,7 +66,7 @@ impl Outbox {
     }
 
     /// Gives the writer everything, as fast as it takes it.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         for job in self.waiting.drain(..) {
             if let Err(refused) = self.writer.send(job) {
                 let lost = refused.0.chunk.packets;

@@ -1,0 +1,122 @@
+//! Tells the programs which connections have a lane of their own, and which are not wanted.
+//!
+//! All of it is a hint to the kernel: what the flow table decides about a packet that comes through
+//! anyway is the same. So nothing here fails; what the kernel did not take is counted.
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{HashMap, Map, MapData};
+use packet_headers_common::{FlowKey, FlowState};
+
+use model::BootNanos;
+
+type Key = [u8; FlowKey::SIZE];
+type State = [u8; FlowState::SIZE];
+
+/// Update only what is not there (linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
+/// Update only what is there (linux/bpf.h).
+const BPF_EXIST: u64 = 2;
+
+/// One shard's handle to the maps of connections. Handles share nothing but the maps themselves, which
+/// the kernel guards; each connection belongs to one shard, so no two handles speak of the same entry.
+pub struct FlowMaps {
+    flows: HashMap<MapData, Key, State>,
+    ignored: HashMap<MapData, Key, u8>,
+    refused: Refused,
+}
+
+/// How many connections the kernel had no room for: their packets go the candidates' way.
+#[derive(Debug, Clone, Default)]
+pub struct Refused(Arc<AtomicU64>);
+
+impl Refused {
+    /// The number so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl FlowMaps {
+    /// Handles for so many shards.
+    pub(super) fn for_shards(
+        shards: u32,
+        flows: &Map,
+        ignored: &Map,
+        refused: &Refused,
+    ) -> Result<Vec<Self>> {
+        let handle = |_shard| {
+            let flows = another(flows).context("opening the map of flows")?;
+            let ignored = another(ignored).context("opening the map of ignored flows")?;
+            Ok(Self {
+                flows: HashMap::try_from(flows)?,
+                ignored: HashMap::try_from(ignored)?,
+                refused: refused.clone(),
+            })
+        };
+        (0..shards).map(handle).collect()
+    }
+
+    /// A connection got its name: its packets have a lane of their own until the deadline.
+    pub fn admit(&mut self, key: &FlowKey, deadline: BootNanos, cookie: u64) {
+        let key = key.to_bytes();
+        let state = FlowState::new(deadline.0, cookie).to_bytes();
+        // When it is there already, the kernel has admitted it itself, and knows its home.
+        let _exists = self.flows.insert(key, state, BPF_NOEXIST);
+        let _was_not_ignored = self.ignored.remove(&key);
+        if self.flows.get(&key, 0).is_err() {
+            self.refused.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Its file is finished, but it is still open: the kernel drops its packets.
+    pub fn retire(&mut self, key: &FlowKey, cookie: u64) {
+        let key = key.to_bytes();
+        if self.is_of(&key, cookie) {
+            let state = FlowState::new(0, cookie).to_bytes();
+            let _gone = self.flows.insert(key, state, BPF_EXIST);
+        }
+    }
+
+    /// It is over.
+    pub fn release(&mut self, key: &FlowKey, cookie: u64) {
+        let key = key.to_bytes();
+        if self.is_of(&key, cookie) {
+            let _gone = self.flows.remove(&key);
+        }
+    }
+
+    /// Nobody wants it: the kernel drops its packets, until a SYN begins another one.
+    pub fn ignore(&mut self, key: &FlowKey) {
+        let key = key.to_bytes();
+        let _no_memory = self.ignored.insert(key, 1, 0);
+    }
+
+    /// How many connections the kernel knows.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.keys().filter(Result::is_ok).count()
+    }
+
+    /// Whether the entry is still of the connection that is meant, not of a later one.
+    fn is_of(&self, key: &Key, cookie: u64) -> bool {
+        let state = self.flows.get(key, 0);
+        state.is_ok_and(|state| FlowState::cookie_of(&state) == cookie)
+    }
+}
+
+/// Another handle to a map.
+fn another(map: &Map) -> Result<Map> {
+    let (Map::HashMap(data) | Map::LruHashMap(data)) = map else {
+        bail!("it is no hash map");
+    };
+    let data = MapData::from_fd(data.fd().as_fd().try_clone_to_owned()?)?;
+    Ok(match map {
+        Map::LruHashMap(_) => Map::LruHashMap(data),
+        _ => Map::HashMap(data),
+    })
+}

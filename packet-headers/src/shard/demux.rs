@@ -1,0 +1,73 @@
+//! A table, where what comes out of it goes, and where it is counted: all of a shard but the kernel
+//! and the clock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flow_table::{Action, BatchCounts, FlowTable, Hint};
+use model::{Discard, EventIssue};
+
+use super::outbox::Outbox;
+use crate::accounts::Accounts;
+use crate::store::writer::Job;
+
+/// A table, and where what comes out of it goes.
+pub struct Demux {
+    /// The flows.
+    pub table: FlowTable,
+    /// What is counted.
+    pub accounts: Arc<Accounts>,
+    /// The way to the writer.
+    pub outbox: Outbox,
+}
+
+impl Demux {
+    /// Counts what became of a batch of records.
+    pub fn count(&self, batch: &BatchCounts) {
+        let counters = &self.accounts;
+        counters.held.fetch_add(batch.held, Ordering::Relaxed);
+        (counters.hardware_clock_off).fetch_add(batch.clock_off, Ordering::Relaxed);
+        for (&reason, packets) in Discard::ALL.iter().zip(batch.refused) {
+            counters.discards.add(reason, packets);
+        }
+        counters
+            .received
+            .fetch_add(batch.received, Ordering::Relaxed);
+    }
+
+    /// Does what the table wants done, and counts what happened in it; what the kernel is to know goes
+    /// to `tell`.
+    pub fn act(&mut self, mut tell: impl FnMut(Hint)) {
+        for action in self.table.actions() {
+            match action {
+                Action::Write {
+                    serial,
+                    file,
+                    chunk,
+                    last,
+                } => self.outbox.add(Job {
+                    flow: serial,
+                    file,
+                    chunk,
+                    last,
+                }),
+                Action::Tell(hint) => tell(hint),
+            }
+        }
+        let counts = self.table.take_counts();
+        let counters = &self.accounts;
+        for (counter, n) in [
+            (&counters.opened, counts.opened),
+            (&counters.closed, counts.closed),
+            (&counters.empty, counts.empty),
+        ] {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+        for (&reason, packets) in Discard::ALL.iter().zip(counts.discarded) {
+            counters.discard_held(reason, packets);
+        }
+        for (&issue, n) in EventIssue::ALL.iter().zip(counts.issues) {
+            counters.events.add(issue, n);
+        }
+    }
+}
