@@ -7,8 +7,8 @@ use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
 use smallvec::SmallVec;
 
-use capture_files::block::Block;
-use capture_files::layout::FlowFile;
+use capture_files::FlowMeta;
+use capture_files::PacketBuffer;
 use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
 
 /// How long we remember a connection whose file is finished but whose Close has not come, after its
@@ -44,7 +44,7 @@ pub(super) struct Connection {
     wire_bytes: u64,
     /// Whether the lower end is this host's, by the direction of the first packet.
     low_is_here: Option<bool>,
-    pub(super) block: Block,
+    pub(super) block: PacketBuffer,
     /// Since when there is a packet in the block, once the connection is named.
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its records are in a file already.
@@ -104,7 +104,7 @@ impl Connection {
             seen: 0,
             wire_bytes: 0,
             low_is_here: None,
-            block: Block::default(),
+            block: PacketBuffer::default(),
             held_since: None,
             spilled: false,
             link_type: None,
@@ -167,14 +167,14 @@ impl Connection {
     }
 
     /// Where its packets belong.
-    pub(super) fn file(&self, key: &FlowKey, named: &Named) -> FlowFile {
+    pub(super) fn file(&self, key: &FlowKey, named: &Named) -> FlowMeta {
         let (low, high) = key.ends();
         let (local, remote) = if named.local_is_low {
             (low, high)
         } else {
             (high, low)
         };
-        FlowFile {
+        FlowMeta {
             local,
             remote,
             uuid: named.uuid.clone(),

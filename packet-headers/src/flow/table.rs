@@ -12,8 +12,8 @@ use packet_headers_common::{FlowKey, Packet};
 use super::census::Census;
 use super::connection::{Connection, Done, Incarnations, Named, Serial, State};
 use super::memory::{LONGEST_BLOCK, OVERHEAD};
-use capture_files::block::Chunk;
-use capture_files::layout::FlowFile;
+use capture_files::Chunk;
+use capture_files::FlowMeta;
 use model::{BootNanos, Discard, EventIssue, FlowEvent, FlowUuid, Timing, WallNanos, Wanted};
 
 /// How much there may be.
@@ -29,9 +29,9 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Write these records into the flow's file.
-    Spill(Serial, FlowFile, Chunk),
+    Spill(Serial, FlowMeta, Chunk),
     /// Write these records, and publish the flow's file.
-    Publish(Serial, FlowFile, Chunk),
+    Publish(Serial, FlowMeta, Chunk),
     /// Tell the kernel.
     Tell(Hint),
     /// So many packets that were held will be in no file.

@@ -9,7 +9,7 @@ use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role
 use crate::flow::census::Census;
 use crate::flow::connection::State;
 use crate::flow::table::{Action, FlowTable, Hint, Limits};
-use capture_files::block::Chunk;
+use capture_files::Chunk;
 use model::{BootNanos, Close, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted};
 
 pub(super) const TIMING: Timing = Timing {
