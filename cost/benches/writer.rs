@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capture_files::block::Block;
-use capture_files::layout::{Compression, FlowFile, Format, Naming};
+use capture_files::PacketBuffer;
+use capture_files::layout::{Compression, FlowMeta, Format, Naming};
 use cost::path::writer;
 use cost::traffic::{BEGIN, Connection};
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
@@ -26,7 +26,7 @@ const FILES: u64 = 100;
 
 /// A job for a flow: so many packets.
 fn job(flow: u64, packets: u64, last: bool) -> Job {
-    let (mut connection, mut block) = (Connection::new(flow as u32), Block::default());
+    let (mut connection, mut block) = (Connection::new(flow as u32), PacketBuffer::default());
     for n in 0..packets {
         let at = BEGIN + n * 10_000;
         let item = connection.next(at, TCP_ACK, n % 2 == 0);
@@ -36,7 +36,7 @@ fn job(flow: u64, packets: u64, last: bool) -> Job {
     let prefix = UuidPrefix::new("host_1700000000_unsafe").expect("a prefix");
     Job {
         flow,
-        file: FlowFile {
+        file: FlowMeta {
             uuid: prefix.uuid(flow),
             opened: WallNanos(BEGIN),
             link_type: LinkType::Ethernet,

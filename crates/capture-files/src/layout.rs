@@ -18,7 +18,7 @@ pub use name::{FileName, parse_any_name, parse_name};
 
 /// What a flow's file is called, and what it begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FlowFile {
+pub struct FlowMeta {
     /// The flow's name.
     pub uuid: FlowUuid,
     /// When the flow began: the date of the directory, in UTC.
@@ -31,7 +31,7 @@ pub struct FlowFile {
     pub remote: Endpoint,
 }
 
-impl FlowFile {
+impl FlowMeta {
     /// The directory of the flow's day, relative to the data directory: `YYYY/MM/DD`.
     #[must_use]
     pub fn day(&self) -> PathBuf {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_date_is_that_of_the_open_in_utc() {
-        let file = |seconds: u64| FlowFile {
+        let file = |seconds: u64| FlowMeta {
             uuid: uuid(),
             opened: WallNanos(seconds * 1_000_000_000),
             link_type: LinkType::Ethernet,

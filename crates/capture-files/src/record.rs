@@ -9,7 +9,7 @@ use model::WallNanos;
 
 /// A packet as a file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'block> {
+pub struct Record<'buffer> {
     /// When it passed the interface.
     pub time: WallNanos,
     /// Bytes that it had on the wire.
@@ -27,7 +27,7 @@ pub struct Record<'block> {
     /// Where in the packet the TCP header begins.
     pub l4: usize,
     /// Link, IP and TCP header, to the byte; they may be cut.
-    pub headers: &'block [u8],
+    pub headers: &'buffer [u8],
 }
 
 /// Bytes of an Ethernet header.
@@ -159,16 +159,16 @@ pub(super) fn set_time(bytes: &mut [u8], time: WallNanos) {
 
 /// The records of a stretch of memory, one after another.
 #[derive(Debug, Clone, Copy)]
-pub struct Records<'block>(&'block [u8]);
+pub struct Records<'buffer>(&'buffer [u8]);
 
-impl<'block> Records<'block> {
-    pub(super) const fn new(bytes: &'block [u8]) -> Self {
+impl<'buffer> Records<'buffer> {
+    pub(super) const fn new(bytes: &'buffer [u8]) -> Self {
         Self(bytes)
     }
 }
 
-impl<'block> Iterator for Records<'block> {
-    type Item = Record<'block>;
+impl<'buffer> Iterator for Records<'buffer> {
+    type Item = Record<'buffer>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,7 +1,6 @@
 //! What the table wants done.
 
-use capture_files::block::Chunk;
-use capture_files::layout::FlowFile;
+use capture_files::{Chunk, FlowMeta};
 use model::BootNanos;
 use packet_headers_common::FlowKey;
 
@@ -13,7 +12,7 @@ pub enum Action {
         /// Tells connections apart, also those of the same name; never used again.
         serial: u64,
         /// Which file.
-        file: FlowFile,
+        file: FlowMeta,
         /// The packets.
         chunk: Chunk,
         /// Whether they are the last ones: publish the file then.

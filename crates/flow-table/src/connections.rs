@@ -12,8 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use capture_files::block::Chunk;
-use capture_files::layout::FlowFile;
+use capture_files::{Chunk, FlowMeta};
 use hashbrown::HashMap;
 use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
@@ -63,7 +62,7 @@ pub(crate) struct Kept {
 }
 
 /// A connection whose file is finished: its last packets, if it has had any.
-pub(crate) type LastPackets = Option<(u64, FlowFile, Chunk)>;
+pub(crate) type LastPackets = Option<(u64, FlowMeta, Chunk)>;
 
 /// Connections, how they are found, and what they come to.
 #[derive(Debug, Default)]

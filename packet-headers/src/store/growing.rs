@@ -9,11 +9,11 @@ use anyhow::{Error, Result};
 use super::partial::{Directories, PartialFile, Setback};
 use crate::accounts::{AtStep, FileStep};
 use anonymize::{Anonymizer, Disguise, Layers};
+use capture_files::Chunk;
 use capture_files::InterfaceNames;
-use capture_files::block::Chunk;
 use capture_files::compress::Compressor;
 use capture_files::format::{About, Encoder};
-use capture_files::layout::{FlowFile, Format, Naming};
+use capture_files::layout::{FlowMeta, Format, Naming};
 use model::FlowUuid;
 
 /// What all files of a writer have in common.
@@ -31,7 +31,7 @@ pub(super) struct Press {
 
 /// A file that is not finished.
 pub(super) struct Growing {
-    file: FlowFile,
+    file: FlowMeta,
     disguise: Option<Disguise>,
     encoder: Encoder,
     partial: Option<PartialFile>,
@@ -43,7 +43,7 @@ pub(super) struct Growing {
 
 /// A file that only lacks its final name.
 pub(super) struct Finished {
-    file: FlowFile,
+    file: FlowMeta,
     partial: PartialFile,
     pub(super) packets: u64,
 }
@@ -56,7 +56,7 @@ pub(super) struct Loss {
 
 impl Growing {
     /// A file that nothing has been written of.
-    pub(super) fn new(file: FlowFile, press: &Press, lost_before: u64) -> Self {
+    pub(super) fn new(file: FlowMeta, press: &Press, lost_before: u64) -> Self {
         let (local, remote) = (file.local.ip(), file.remote.ip());
         let anonymizer = press.anonymizer.as_ref();
         Self {
@@ -70,7 +70,7 @@ impl Growing {
     }
 
     /// The flow may have got another name since: the accepting socket's wins.
-    pub(super) fn rename(&mut self, file: FlowFile) {
+    pub(super) fn rename(&mut self, file: FlowMeta) {
         self.file = file;
     }
 

@@ -17,10 +17,10 @@ use crate::accounts::Accounts;
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
 use anonymize::Anonymizer;
+use capture_files::Chunk;
 use capture_files::InterfaceNames;
-use capture_files::block::Chunk;
 use capture_files::compress::Compressor;
-use capture_files::layout::{FlowFile, Naming};
+use capture_files::layout::{FlowMeta, Naming};
 use model::{Discard, FlowUuid};
 
 /// What the writer is asked to do. Jobs of one flow come in order.
@@ -29,7 +29,7 @@ pub struct Job {
     /// The flow, by a number that is not used again.
     pub flow: u64,
     /// Where its packets belong.
-    pub file: FlowFile,
+    pub file: FlowMeta,
     /// The next of its records.
     pub chunk: Chunk,
     /// Whether these are the last, and the file is to be published.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::layout::{FlowFile, Format};
+use super::layout::{FlowMeta, Format};
 use super::record::Record;
 use crate::InterfaceNames;
 
@@ -16,7 +16,7 @@ mod pcapng;
 #[derive(Debug, Clone)]
 pub struct About<'a> {
     /// Its name, day, link type and ends.
-    pub file: &'a FlowFile,
+    pub file: &'a FlowMeta,
     /// The flow's ends as they may be shown: this host's and the other one.
     pub ends: [SocketAddr; 2],
 }

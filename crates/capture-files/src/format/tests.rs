@@ -32,7 +32,7 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
 /// A file of three packets at two interfaces, of header lengths that need every padding.
 fn file(format: Format) -> (Vec<u8>, Vec<Range<usize>>) {
     let names = InterfaceNames::default();
-    let file = FlowFile {
+    let file = FlowMeta {
         uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
         opened: WallNanos(TIME),
         link_type: LinkType::Ethernet,

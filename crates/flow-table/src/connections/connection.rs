@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use capture_files::block::Block;
-use capture_files::layout::FlowFile;
+use capture_files::{FlowMeta, PacketBuffer};
 use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::admission::tap;
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
@@ -45,7 +44,7 @@ pub(crate) struct Connection {
     wire_bytes: u64,
     /// Whether the lower end is this host's, by the direction of the first packet.
     low_is_here: Option<bool>,
-    pub(super) buffer: Block,
+    pub(super) buffer: PacketBuffer,
     /// Since when there is a packet in the buffer, while it is being captured.
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its packets are in a file already.
@@ -170,7 +169,7 @@ impl Connection {
             seen: 0,
             wire_bytes: 0,
             low_is_here: None,
-            buffer: Block::default(),
+            buffer: PacketBuffer::default(),
             held_since: None,
             spilled: false,
             link_type: None,
@@ -425,12 +424,12 @@ impl Connection {
     }
 
     /// Where its packets belong, while it is being captured.
-    pub(super) fn file(&self) -> Option<FlowFile> {
+    pub(super) fn file(&self) -> Option<FlowMeta> {
         let State::Capturing(capture) = &self.state else {
             return None;
         };
         let (local, remote) = self.local_and_remote();
-        Some(FlowFile {
+        Some(FlowMeta {
             local,
             remote,
             uuid: capture.uuid.clone(),

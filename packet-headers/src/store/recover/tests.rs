@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use capture_files::InterfaceNames;
-use capture_files::block::Block;
+use capture_files::PacketBuffer;
 use capture_files::compress::Compressor;
 use capture_files::format::{About, Encoder};
-use capture_files::layout::{Compression, FlowFile, Format};
+use capture_files::layout::{Compression, FlowMeta, Format};
 use capture_files::record::tests::packet;
 use model::{FlowUuid, WallNanos};
 use packet_headers_common::{Endpoint, LinkType};
@@ -41,7 +41,7 @@ fn recover(directories: &Directories) -> [u64; 4] {
 
 /// A file of two chunks with two packets each; where the first chunk ends.
 fn file(format: Format, compression: Compression) -> (Vec<u8>, usize) {
-    let about = FlowFile {
+    let about = FlowMeta {
         uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
         opened: WallNanos(1),
         link_type: LinkType::Ethernet,
@@ -58,7 +58,7 @@ fn file(format: Format, compression: Compression) -> (Vec<u8>, usize) {
         let mut headers = [0; 54];
         (headers[12], headers[14], headers[46]) = (8, 0x45, 0x50);
         headers[23] = 6;
-        let mut block = Block::default();
+        let mut block = PacketBuffer::default();
         for packet_number in 0..2 {
             let time = 1_700_000_000_000_000_000 + number * 10 + packet_number;
             block.push(&packet(&headers, None), WallNanos(time));

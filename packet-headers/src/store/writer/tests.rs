@@ -7,7 +7,7 @@ use pcap_file::pcap::PcapReader;
 
 use super::*;
 use crate::accounts::FileIssue;
-use capture_files::block::Block;
+use capture_files::PacketBuffer;
 use capture_files::record::tests::packet;
 use model::{FlowUuid, WallNanos};
 
@@ -29,13 +29,13 @@ fn writer(at: &Path) -> (Writer, Arc<Accounts>) {
 fn job(flow: u64, packets: u64, last: bool, accounts: &Accounts) -> Job {
     accounts.held.fetch_add(packets, Ordering::Relaxed);
     let uuid = FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap();
-    let mut block = Block::default();
+    let mut block = PacketBuffer::default();
     for _ in 0..packets {
         block.push(&packet(&[7; 54], None), WallNanos(1_000_000_000));
     }
     Job {
         flow,
-        file: FlowFile {
+        file: FlowMeta {
             uuid,
             opened: WallNanos(0),
             link_type: LinkType::Ethernet,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 
-use capture_files::block::Chunk;
+use capture_files::Chunk;
 use model::{
     BootNanos, Close, Discard, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted,
 };

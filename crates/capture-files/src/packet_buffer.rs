@@ -8,22 +8,22 @@ use super::record::{self, Records};
 use model::WallNanos;
 
 /// How far apart two CPUs may stamp packets and put them into a ring in the other order. Records
-/// this young stay in memory when a block is spilled, so that a late one still finds its place.
+/// this young stay in memory when a buffer is spilled, so that a late one still finds its place.
 const REORDER_WINDOW: u64 = 1_000_000;
 
 /// The most bytes that a plain packet's record takes.
 const PLAIN: usize = 128;
 
-/// How many bytes a block begins with. It grows by doubling.
+/// How many bytes a buffer begins with. It grows by doubling.
 const SMALLEST: usize = 2 * PLAIN;
 
-/// How many bytes a block begins with at most, when it was long before. Not more: the blocks of busy
+/// How many bytes a buffer begins with at most, when it was long before. Not more: the buffers of busy
 /// flows would stand at a distance that has them fight for the same lines of the cache.
 const LARGEST_START: usize = 2048;
 
 /// Records of one flow, in time order.
 #[derive(Debug, Default)]
-pub struct Block {
+pub struct PacketBuffer {
     bytes: Vec<u8>,
     packets: u64,
     newest: WallNanos,
@@ -56,7 +56,7 @@ impl Chunk {
     }
 }
 
-impl Block {
+impl PacketBuffer {
     /// Adds a packet at its place in time.
     #[inline]
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
@@ -118,7 +118,7 @@ impl Block {
         Some((record.time, length))
     }
 
-    /// Takes over the records of another block, each at its place in time.
+    /// Takes over the records of another buffer, each at its place in time.
     pub fn absorb(&mut self, other: &Self) {
         let mut place = 0;
         while let Some((time, length)) = other.record(place) {
@@ -229,37 +229,37 @@ mod tests {
 
     #[test]
     fn a_spill_keeps_what_a_late_packet_could_come_before() {
-        let mut block = Block::default();
+        let mut buffer = PacketBuffer::default();
         for n in 0..100 {
-            block.push(&packet(&[1; 54], None), WallNanos(n * 100_000));
+            buffer.push(&packet(&[1; 54], None), WallNanos(n * 100_000));
         }
-        let first = block.spill();
+        let first = buffer.spill();
         assert_eq!(first.packets, 90);
         // Stamped before what was put into the ring earlier.
-        block.push(&packet(&[2; 54], None), WallNanos(9_850_000));
-        let packets = read(&[first, block.take()]);
+        buffer.push(&packet(&[2; 54], None), WallNanos(9_850_000));
+        let packets = read(&[first, buffer.take()]);
         assert!(packets.is_sorted_by_key(|(time, _)| *time));
         assert_eq!(packets[99].1, [2; 54]);
     }
 
     #[test]
-    fn a_block_grows_by_doubling_and_begins_larger_when_it_was_long() {
-        let mut block = Block::default();
+    fn a_buffer_grows_by_doubling_and_begins_larger_when_it_was_long() {
+        let mut buffer = PacketBuffer::default();
         let mut capacities = Vec::new();
         for n in 0..40 {
-            block.push(&packet(&[1; 66], None), WallNanos(n));
-            capacities.push(block.capacity());
+            buffer.push(&packet(&[1; 66], None), WallNanos(n));
+            capacities.push(buffer.capacity());
         }
         capacities.dedup();
         assert_eq!(capacities, [256, 512, 1024, 2048, 4096]);
-        block.take();
-        assert_eq!(block.capacity(), 0);
-        block.push(&packet(&[1; 66], None), WallNanos(40));
-        assert_eq!(block.capacity(), 2048);
+        buffer.take();
+        assert_eq!(buffer.capacity(), 0);
+        buffer.push(&packet(&[1; 66], None), WallNanos(40));
+        assert_eq!(buffer.capacity(), 2048);
         // It was used for one packet.
-        block.take();
-        block.push(&packet(&[1; 66], None), WallNanos(41));
-        assert_eq!(block.capacity(), 256);
+        buffer.take();
+        buffer.push(&packet(&[1; 66], None), WallNanos(41));
+        assert_eq!(buffer.capacity(), 256);
     }
 
     proptest! {
@@ -267,20 +267,20 @@ mod tests {
         fn every_packet_comes_out_once_and_in_time_order(
             jitter in proptest::collection::vec((0u64..900_000, 20usize..100, 0u8..4), 1..300)
         ) {
-            let (mut block, mut aside, mut chunks) = (Block::default(), Block::default(), Vec::new());
+            let (mut buffer, mut aside, mut chunks) = (PacketBuffer::default(), PacketBuffer::default(), Vec::new());
             let mut sent = Vec::new();
             for (n, (late, length, what)) in jitter.into_iter().enumerate() {
                 let at = 10_000_000 + n as u64 * 50_000 - late;
                 let headers = vec![n as u8; length];
                 sent.push((at, headers.clone()));
-                let to = if what == 0 { &mut aside } else { &mut block };
+                let to = if what == 0 { &mut aside } else { &mut buffer };
                 to.push(&packet(&headers, None), WallNanos(at));
-                if what == 1 && block.len() > 2000 {
-                    chunks.push(block.spill());
+                if what == 1 && buffer.len() > 2000 {
+                    chunks.push(buffer.spill());
                 }
             }
-            block.absorb(&aside);
-            chunks.push(block.take());
+            buffer.absorb(&aside);
+            chunks.push(buffer.take());
             let packets = read(&chunks);
             let mut bytes: Vec<_> = packets.iter().map(|(_, bytes)| bytes.clone()).collect();
             let mut want: Vec<_> = sent.iter().map(|(_, bytes)| bytes.clone()).collect();
@@ -294,15 +294,15 @@ mod tests {
         fn packets_within_the_window_are_in_time_order_across_spills(
             jitter in proptest::collection::vec((0u64..900_000, any::<bool>()), 1..400)
         ) {
-            let (mut block, mut chunks) = (Block::default(), Vec::new());
+            let (mut buffer, mut chunks) = (PacketBuffer::default(), Vec::new());
             for (n, (late, spill)) in jitter.into_iter().enumerate() {
                 let at = 10_000_000 + n as u64 * 50_000 - late;
-                block.push(&packet(&[0; 54], None), WallNanos(at));
-                if spill && block.len() > 5000 {
-                    chunks.push(block.spill());
+                buffer.push(&packet(&[0; 54], None), WallNanos(at));
+                if spill && buffer.len() > 5000 {
+                    chunks.push(buffer.spill());
                 }
             }
-            chunks.push(block.take());
+            chunks.push(buffer.take());
             prop_assert!(read(&chunks).is_sorted_by_key(|(time, _)| *time));
         }
     }
