@@ -15,8 +15,8 @@ pub(crate) struct Replacement {
 /// How many addresses of outer headers are remembered: a tunnel within a tunnel has four ends.
 const OTHERS: usize = 4;
 
-/// Anonymizes the packets of one connection; [`Anonymizer::for_flow`] makes it. It can move to another
-/// thread, but not be shared by threads, as it remembers pseudonyms.
+/// Anonymizes the packets of one connection; [`Anonymizer::for_flow`] makes it. It can move to
+/// another thread, but not be shared by threads, as it remembers pseudonyms.
 ///
 /// ```
 /// use anonymize::{Anonymizer, Method, OwnAddresses};
@@ -60,11 +60,12 @@ impl FlowAnonymizer {
         self.remote.pseudonym
     }
 
-    /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP header,
-    /// as [`Layers`] describe them. Whatever is not understood is zeroed. The length does not change.
+    /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP
+    /// header, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
+    /// not change.
     ///
-    /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when they
-    /// are wrong.
+    /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when
+    /// they are wrong.
     pub fn anonymize_headers(&self, headers: &mut [u8], layers: Layers) {
         packet::anonymize(headers, layers, self);
     }

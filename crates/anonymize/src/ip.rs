@@ -22,8 +22,8 @@ const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Next header, length, reserved, SPI and sequence number (RFC 4302, 2). The integrity check value that
-/// follows covers the addresses.
+/// Next header, length, reserved, SPI and sequence number (RFC 4302, 2). The integrity check value
+/// that follows covers the addresses.
 const AUTHENTICATION_KEPT_LEN: usize = 12;
 
 /// Next header, length, type and segments left (RFC 8200, 4.4).
@@ -52,8 +52,8 @@ pub(crate) fn anonymize(bytes: &mut [u8], flow: &FlowAnonymizer) -> Option<Paylo
     }
 }
 
-/// Bytes of the fixed part of the header, which [`anonymize`] has anonymized even if it then fails at
-/// what follows; 0 if there are fewer.
+/// Bytes of the fixed part of the header, which [`anonymize`] has anonymized even if it then fails
+/// at what follows; 0 if there are fewer.
 pub(crate) fn fixed_len(bytes: &[u8]) -> usize {
     let length = match bytes.first().map(|first| first >> 4) {
         Some(4) => IPV4_LEN,
@@ -106,8 +106,8 @@ fn pseudonym_v6(octets: [u8; 16], flow: &FlowAnonymizer) -> [u8; 16] {
     }
 }
 
-/// Anonymizes extension headers up to the first header of another kind. Each has at least 8 bytes, so
-/// the loop ends.
+/// Anonymizes extension headers up to the first header of another kind. Each has at least 8 bytes,
+/// so the loop ends.
 fn extensions(bytes: &mut [u8], (mut next, mut at): Payload) -> Option<Payload> {
     loop {
         let rest = bytes.get_mut(at..)?;
@@ -128,8 +128,8 @@ fn extensions(bytes: &mut [u8], (mut next, mut at): Payload) -> Option<Payload> 
     }
 }
 
-/// Bytes of an extension header: at least [`EXTENSION_LEN`], and at least [`AUTHENTICATION_KEPT_LEN`] of
-/// an authentication header.
+/// Bytes of an extension header: at least [`EXTENSION_LEN`], and at least
+/// [`AUTHENTICATION_KEPT_LEN`] of an authentication header.
 fn extension_length(kind: u8, units: u8) -> usize {
     let units = usize::from(units);
     match kind {

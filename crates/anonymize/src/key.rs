@@ -10,7 +10,8 @@ const DIGITS: usize = 2 * KEY;
 
 /// The secret key of [`Method::PrefixPreserving`](crate::Method): two AES-128 keys that differ.
 ///
-/// Its `Debug` output does not contain it: keys end up in configurations, and configurations in logs.
+/// Its `Debug` output does not contain it: keys end up in configurations, and configurations in
+/// logs.
 ///
 /// ```
 /// use anonymize::{BadKey, Key};
@@ -28,8 +29,8 @@ pub enum BadKey {
     /// They are not 64 hexadecimal digits.
     #[error("a key is {DIGITS} hex digits")]
     NotHex,
-    /// Both halves are equal. The method combines the outputs of two AES keys by XOR; if the keys are
-    /// equal, the outputs cancel and every address stays as it is.
+    /// Both halves are equal. The method combines the outputs of two AES keys by XOR; if the keys
+    /// are equal, the outputs cancel and every address stays as it is.
     #[error("the two halves of the key are equal, which would leave every address as it is")]
     EqualHalves,
 }

@@ -1,5 +1,5 @@
-//! Anonymizes captured packet headers: replaces IP addresses with pseudonyms, and blanks every other
-//! header field that would reveal them.
+//! Anonymizes captured packet headers: replaces IP addresses with pseudonyms, and blanks every
+//! other header field that would reveal them.
 //!
 //! Replacing the two addresses of a packet is not enough. A checksum covers the addresses, so the
 //! hidden bits can be computed from it; options record routes; an authentication code lets whoever
@@ -38,37 +38,40 @@
 //!   [pseudonyms](Method).
 //! - MAC addresses become zero.
 //! - The checksums of IPv4, TCP, UDP and GRE become zero.
-//! - Options and extension headers that carry or sign addresses keep type and length, and their data
-//!   becomes zero: recorded and source routes, segment routing, home addresses, the integrity check
-//!   value of AH, TCP MD5 and TCP-AO, TCP fast open cookies (which servers derive from the client's
-//!   address), and ADD_ADDR of multipath TCP. So do options that this crate does not know.
+//! - Options and extension headers that carry or sign addresses keep type and length, and their
+//!   data becomes zero: recorded and source routes, segment routing, home addresses, the integrity
+//!   check value of AH, TCP MD5 and TCP-AO, TCP fast open cookies (which servers derive from the
+//!   client's address), and ADD_ADDR of multipath TCP. So do options that this crate does not know.
 //! - Fields of tunnels that hold a hash over the addresses inside: the UDP source port, the outer
 //!   IPv6 flow label, MPLS entropy labels, and the flow ID of NVGRE.
-//! - Headers in front of the connection's IP header that this crate does not understand become zero,
-//!   but for the EtherType of an Ethernet header.
+//! - Headers in front of the connection's IP header that this crate does not understand become
+//!   zero, but for the EtherType of an Ethernet header.
 //!
 //! # What stays
 //!
-//! Ports, sequence and acknowledgment numbers, flags, window, and the options MSS, window scale, SACK,
-//! timestamps and most of multipath TCP, because they are what captures are analyzed for and none is
-//! derived from an address. So do TTL, the IPv4 identification, the connection's own IPv6 flow label,
-//! VLAN tags and MPLS labels. **Together with outside knowledge these can still identify a host**:
-//! anonymized headers are not anonymous data. No header changes its length.
+//! Ports, sequence and acknowledgment numbers, flags, window, and the options MSS, window scale,
+//! SACK, timestamps and most of multipath TCP, because they are what captures are analyzed for and
+//! none is derived from an address. So do TTL, the IPv4 identification, the connection's own IPv6
+//! flow label, VLAN tags and MPLS labels. **Together with outside knowledge these can still
+//! identify a host**: anonymized headers are not anonymous data. No header changes its length.
 //!
 //! # Offsets
 //!
 //! The caller parses packets, and says with [`Layers`] where the connection's headers begin.
 //!
-//! - `headers` begins with the header that `link_type` names, and should end with the TCP header. Bytes
-//!   behind the TCP options are zeroed, so payload does not survive, but cutting it off is cheaper.
-//! - `l3` is where the connection's own IP header begins: the innermost, when the packet is in a tunnel.
-//!   `l4` is where its TCP header begins, behind all IPv4 options or IPv6 extension headers.
-//! - Both are compared with what the headers say. Where the headers in front of `l3` do not lead exactly
-//!   there, they are zeroed; where the headers from `l3` on do not lead to TCP at `l4`, those are zeroed.
-//! - **What begins at `l4` is taken for a TCP header.** That cannot be verified: with an `l4` that points
-//!   at something else, such as an address or payload, up to 60 bytes of it survive.
-//! - Headers that a snap length has cut are fine, at any byte. Offsets beyond the end are, too: they say
-//!   that the header is missing.
+//! - `headers` begins with the header that `link_type` names, and should end with the TCP header.
+//!   Bytes behind the TCP options are zeroed, so payload does not survive, but cutting it off is
+//!   cheaper.
+//! - `l3` is where the connection's own IP header begins: the innermost, when the packet is in a
+//!   tunnel. `l4` is where its TCP header begins, behind all IPv4 options or IPv6 extension
+//!   headers.
+//! - Both are compared with what the headers say. Where the headers in front of `l3` do not lead
+//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP at `l4`,
+//!   those are zeroed.
+//! - **What begins at `l4` is taken for a TCP header.** That cannot be verified: with an `l4` that
+//!   points at something else, such as an address or payload, up to 60 bytes of it survive.
+//! - Headers that a snap length has cut are fine, at any byte. An offset beyond the end says that
+//!   its header is missing. Without a TCP header, only the fixed part of the IP header stays.
 //!
 //! No input makes it panic.
 

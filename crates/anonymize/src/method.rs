@@ -22,16 +22,18 @@ use crate::Key;
 /// ```
 #[derive(Debug, Clone)]
 pub enum Method {
-    /// Keeps the network and zeroes the rest: /24 of IPv4, /48 of IPv6, /40 of 6to4, which leaves 24
-    /// bits of the IPv4 address in it. This host's own addresses stay as they are. Not reversible.
+    /// Keeps the network and zeroes the rest: /24 of IPv4, /48 of IPv6, /40 of 6to4, which leaves
+    /// 24 bits of the IPv4 address in it. This host's own addresses stay as they are. Not
+    /// reversible.
     Netblock,
-    /// Replaces every address, this host's own included, so that two addresses which share their first
-    /// n bits, and no more, have pseudonyms which share their first n bits, and no more. This is
-    /// ipcrypt-pfx of [draft-denis-ipcrypt](https://datatracker.ietf.org/doc/draft-denis-ipcrypt/).
+    /// Replaces every address, this host's own included, so that two addresses which share their
+    /// first n bits, and no more, have pseudonyms which share their first n bits, and no more. This
+    /// is ipcrypt-pfx of
+    /// [draft-denis-ipcrypt](https://datatracker.ietf.org/doc/draft-denis-ipcrypt/).
     ///
-    /// The same key gives the same pseudonyms on every host, and reverses them. The structure of the
-    /// network survives: whoever knows some real addresses, such as a public server's, knows the first
-    /// bits of their neighbours.
+    /// The same key gives the same pseudonyms on every host, and reverses them. The structure of
+    /// the network survives: whoever knows some real addresses, such as a public server's, knows
+    /// the first bits of their neighbours.
     PrefixPreserving(Key),
 }
 

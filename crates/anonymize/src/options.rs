@@ -12,8 +12,8 @@ const PAD1: u8 = 0;
 /// Bytes of an option's type and length.
 pub(crate) const HEADER_LEN: usize = 2;
 
-/// Passes each option of an IPv4 (RFC 791, 3.1) or TCP header (RFC 9293, 3.1) to `anonymize`, with its
-/// type and length: at least two bytes. The length field includes type and length.
+/// Passes each option of an IPv4 (RFC 791, 3.1) or TCP header (RFC 9293, 3.1) to `anonymize`, with
+/// its type and length: at least two bytes. The length field includes type and length.
 pub(crate) fn walk(list: &mut [u8], anonymize: impl Fn(&mut [u8])) {
     let length = |option: &[u8]| match *option {
         [NOP, ..] => Some(1),

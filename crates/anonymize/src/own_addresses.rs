@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// The addresses that count as this host's own. Cheap to clone: clones share one set, so that one can be
-/// updated while anonymizers use the others.
+/// The addresses that count as this host's own. Cheap to clone: clones share one set, so that one
+/// can be updated while anonymizers use the others.
 ///
-/// An address that the host gives up counts as its own a while longer, because captured packets with it
-/// may still wait in memory. The caller says how long, and what time it is.
+/// An address that the host gives up counts as its own a while longer, because captured packets
+/// with it may still wait in memory. The caller says how long, and what time it is.
 ///
 /// ```
 /// use anonymize::OwnAddresses;
@@ -22,22 +22,22 @@ use std::time::{Duration, Instant};
 pub struct OwnAddresses(Arc<RwLock<Known>>);
 
 impl OwnAddresses {
-    /// Whether the host has this address, or had it until recently. An IPv4-mapped IPv6 address is the same
-    /// as its IPv4 address.
+    /// Whether the host has this address, or had it until recently. An IPv4-mapped IPv6 address is
+    /// the same as its IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.0.contains_key(&address.to_canonical())
     }
 
-    /// Replaces the addresses with those `present` at `now`. One that is no longer present stays until it
-    /// [expires](Self::expire).
+    /// Replaces the addresses with those `present` at `now`. One that is no longer present stays
+    /// until it [expires](Self::expire).
     pub fn update(&self, present: &HashSet<IpAddr>, now: Instant) {
         self.change(|known| known.update(present, now));
     }
 
-    /// Removes addresses that have been gone for `keep`: as long as packets with them may wait in memory.
-    /// Returns when the next one is due, if any is.
+    /// Removes addresses that have been gone for `keep`: as long as packets with them may wait in
+    /// memory. Returns when the next one is due, if any is.
     pub fn expire(&self, keep: Duration, now: Instant) -> Option<Instant> {
         self.change(|known| known.expire(keep, now))
     }

@@ -86,8 +86,8 @@ pub(crate) fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymize
         zero_link_header(outer, layers.link_type);
     }
     if ip::anonymize(network, flow) != Some((PROTOCOL_TCP, network.len())) {
-        // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only the fixed
-        // part of the IP header is sure to be what it seems.
+        // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only
+        // the fixed part of the IP header is sure to be what it seems.
         let kept = if is_cut { ip::fixed_len(network) } else { 0 };
         network[kept..].fill(0);
     }
@@ -175,8 +175,8 @@ fn outer_ip(bytes: &mut [u8], flow: &FlowAnonymizer) -> Step {
     Some((Next::Protocol(protocol), length))
 }
 
-/// RFC 3032. The first four bits of the payload say what it is (RFC 4928): an IP version, or zero for a
-/// control word that Ethernet follows (RFC 4448).
+/// RFC 3032. The first four bits of the payload say what it is (RFC 4928): an IP version, or zero
+/// for a control word that Ethernet follows (RFC 4448).
 fn mpls(bytes: &mut [u8]) -> Step {
     let (mut length, mut is_entropy) = (0, false);
     loop {
@@ -241,8 +241,8 @@ fn gre(bytes: &mut [u8]) -> Step {
     Some((Next::EtherType(ethertype), length))
 }
 
-/// The source port of a tunnel is a hash of what it carries (RFC 7348, 5), and the checksum covers all
-/// of it.
+/// The source port of a tunnel is a hash of what it carries (RFC 7348, 5), and the checksum covers
+/// all of it.
 fn udp(bytes: &mut [u8]) -> Step {
     let header: &mut [u8; 8] = bytes.first_chunk_mut()?;
     header[..2].fill(0);
@@ -250,8 +250,8 @@ fn udp(bytes: &mut [u8]) -> Step {
     Some((Next::Port(read_u16(bytes, 2)?), 8))
 }
 
-/// draft-ietf-nvo3-vxlan-gpe, 3: if the P flag is set, the byte before the network identifier says what
-/// follows.
+/// draft-ietf-nvo3-vxlan-gpe, 3: if the P flag is set, the byte before the network identifier says
+/// what follows.
 fn vxlan_gpe(bytes: &[u8]) -> Step {
     let next = match (bytes.first()? & 0x04 != 0, bytes.get(3)?) {
         (false, _) | (true, 3) => Next::Ethernet,

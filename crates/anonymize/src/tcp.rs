@@ -23,8 +23,8 @@ const ADD_ADDR: u8 = 3;
 /// MP_TCPRST (RFC 8684, 3.6), the highest subtype that is assigned.
 const LAST_SUBTYPE: u8 = 8;
 
-/// Zeroes what depends on the addresses: the checksum, which includes both in a pseudo-header, and every
-/// option that is not known to be independent of them.
+/// Zeroes what depends on the addresses: the checksum, which includes both in a pseudo-header, and
+/// every option that is not known to be independent of them.
 pub(crate) fn anonymize(bytes: &mut [u8]) {
     let Some((header, rest)) = bytes.split_first_chunk_mut::<HEADER_LEN>() else {
         bytes.fill(0);
@@ -47,14 +47,14 @@ fn option(option: &mut [u8]) {
         _ => false,
     };
     if !known {
-        // Includes MD5 and AO signatures (19, 29), which let whoever has the key test guesses, and the
-        // fast open cookie (34), which the server derives from the client's address.
+        // Includes MD5 and AO signatures (19, 29), which let whoever has the key test guesses, and
+        // the fast open cookie (34), which the server derives from the client's address.
         options::blank(option);
     }
 }
 
-/// Keys, tokens and their HMACs are made from random numbers; ADD_ADDR carries an address and an HMAC
-/// over it.
+/// Keys, tokens and their HMACs are made from random numbers; ADD_ADDR carries an address and an
+/// HMAC over it.
 fn multipath(option: &mut [u8]) {
     let kept = option[options::HEADER_LEN] & 0xf0;
     let subtype = kept >> 4;

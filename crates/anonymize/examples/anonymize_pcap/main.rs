@@ -5,8 +5,9 @@
 //! $ anonymize_pcap IN OUT KEY        # prefix-preserving, with a key of 64 hexadecimal digits
 //! ```
 //!
-//! Packets may begin with an Ethernet or an IP header. Those that are not TCP are left out, and so is all
-//! payload. The example finds no TCP behind tunnel headers; the library anonymizes those, too.
+//! Packets may begin with an Ethernet or an IP header. Those that are not TCP are left out, and so
+//! is all payload. The example finds no TCP behind tunnel headers; the library anonymizes those,
+//! too.
 
 use std::env;
 use std::fs::File;
