@@ -15,7 +15,7 @@ use crate::{Method, OwnAddresses};
 ///
 /// let own = OwnAddresses::from_iter(["192.0.2.1".parse()?]);
 /// let anonymizer = Anonymizer::new(Method::Netblock, own);
-/// let pseudonym = |text: &str| text.parse().map(|address| anonymizer.pseudonym(address).to_string());
+/// let pseudonym = |real: &str| real.parse().map(|real| anonymizer.pseudonym(real).to_string());
 /// assert_eq!(pseudonym("198.51.100.77")?, "198.51.100.0");
 /// assert_eq!(pseudonym("2001:db8:1:2::77")?, "2001:db8:1::");
 /// // Netblock leaves this host's own addresses as they are.
