@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::Arguments;
 use crate::config::Config;
 use crate::kernel::Candidate;
-use crate::screen::say;
+use crate::stdout::print;
 
 mod clock;
 mod directories;
@@ -40,9 +40,9 @@ pub fn run(mut capture: Arguments, json: bool) -> Result<ExitCode> {
         .context("starting to look")?;
     let report = runtime.block_on(examine(&config, named))?;
     if json {
-        say(&report.as_json()?)?;
+        print(&report.as_json()?)?;
     } else {
-        say(&report)?;
+        print(&report)?;
     }
     Ok(if report.problems() == 0 {
         ExitCode::SUCCESS

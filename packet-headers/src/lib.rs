@@ -1,7 +1,7 @@
 //! The daemon: everything between the kernel programs and the files.
 
 pub mod accounts;
-pub mod addresses;
+mod banner;
 mod capture;
 pub mod cli;
 pub mod clock;
@@ -10,20 +10,19 @@ pub mod doctor;
 pub mod durations;
 pub mod events;
 pub mod heartbeat;
+pub mod host;
 pub mod http;
-pub mod interfaces;
 pub mod kernel;
 pub mod ledger;
 pub mod losses;
 pub mod metrics;
-mod netlink;
 mod pipeline;
 mod privileges;
 mod rate_limit;
 pub mod run;
-mod screen;
 pub mod shard;
 mod signals;
+mod stdout;
 pub mod store;
 pub mod summary;
 mod threads;

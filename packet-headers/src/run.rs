@@ -15,8 +15,8 @@ use self::stages::{KernelLog, Stages, Tally};
 use crate::config::Config;
 use crate::kernel::{method, requirements};
 use crate::privileges;
-use crate::screen::say;
-use crate::signals::{Asked, Signals};
+use crate::signals::{Request, Signals};
+use crate::stdout::print;
 use crate::summary::Summary;
 use model::AttachMethod;
 
@@ -28,7 +28,7 @@ const LOG_TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: &Config) -> Result<()> {
-    privileges::warn_unless(privileges::forbid_new());
+    privileges::warn_on_error(privileges::forbid_new());
     let watches_sockets = config.source.watches_sockets();
     let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
@@ -55,7 +55,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
         // A signal while stopping would hide it.
         tracing::error!("stopping: {error:#}");
     }
-    // Not here: a second signal is to be heard.
+    // On a blocking thread, so that this task can still receive a second signal.
     let stop = tokio::task::spawn_blocking(|| stages.stop());
     tokio::select! {
         stop = stop => stop.context("stopping")??,
@@ -63,7 +63,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     }
     kernel_log.flush();
     stopped?;
-    say(&Summary::new(tally.kernel.read()?, &tally.accounts))
+    print(&Summary::new(tally.kernel.read()?, &tally.accounts))
 }
 
 /// Answers signals until one says stop.
@@ -72,9 +72,9 @@ async fn serve(signals: &mut Signals, log: &mut KernelLog, tally: &Tally) -> Res
     let mut tick = tokio::time::interval(LOG_TICK);
     loop {
         tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Stop => return Ok(()),
-                Asked::Report => say(&Summary::new(kernel.read()?, accounts))?,
+            request = signals.next() => match request {
+                Request::Stop => return Ok(()),
+                Request::Report => print(&Summary::new(kernel.read()?, accounts))?,
             },
             _ = tick.tick() => {
                 log.flush();

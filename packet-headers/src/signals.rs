@@ -1,9 +1,9 @@
-//! The signals that mean something to us.
+//! The signals that the daemon handles.
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that mean something to us.
+/// The signals that the daemon handles.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -11,6 +11,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// Handles the signals from now on; they no longer end the process.
     pub(crate) fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
         Ok(Self {
@@ -20,25 +21,26 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.report.recv() => Asked::Report,
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.report.recv() => Request::Report,
         }
     }
 
-    /// Waits for the signal to stop.
+    /// Waits for a signal to stop.
     pub(crate) async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        while self.next().await != Request::Stop {}
     }
 }
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// SIGTERM or SIGINT.
+pub(crate) enum Request {
+    /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGUSR1: the counters.
+    /// SIGUSR1: print the counters.
     Report,
 }

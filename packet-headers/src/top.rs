@@ -10,7 +10,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::cli::TopArguments;
-use crate::screen::say;
+use crate::stdout::print;
 
 mod client;
 mod exposition;
@@ -43,7 +43,7 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     let mut model = Model::new(client.address());
     if arguments.once {
         model.take(Ok(client.ask()?));
-        return say(&figures::Text(&model));
+        return print(&figures::Text(&model));
     }
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         bail!("the live view needs a terminal; --once prints what the daemon says as text");

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anonymize::OwnAddresses;
-use packet_headers::addresses;
+use packet_headers::host::addresses;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::time::{sleep, timeout};
 

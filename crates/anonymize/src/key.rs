@@ -1,4 +1,4 @@
-//! The secret of the prefix-preserving scheme.
+//! The secret key of the prefix-preserving method.
 
 use std::fmt;
 
@@ -8,7 +8,10 @@ const KEY: usize = 32;
 /// Hex digits of a key.
 const DIGITS: usize = 2 * KEY;
 
-/// The secret of the prefix-preserving scheme: two AES-128 keys that differ.
+/// The secret key of [`Method::PrefixPreserving`](crate::Method): two AES-128 keys that differ.
+///
+/// Its `Debug` output does not contain it: keys end up in configurations, and configurations in
+/// logs.
 ///
 /// ```
 /// use anonymize::{BadKey, Key};
@@ -20,19 +23,20 @@ const DIGITS: usize = 2 * KEY;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; KEY]);
 
-/// Bytes that are not a key. The message repeats nothing of them.
+/// Why bytes are not a key. The message does not repeat any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// A key is 64 hexadecimal digits.
+    /// They are not 64 hexadecimal digits.
     #[error("a key is {DIGITS} hex digits")]
     NotHex,
-    /// With equal halves the scheme leaves every address as it is: its two AES outputs cancel.
+    /// Both halves are equal. The method combines the outputs of two AES keys by XOR; if the keys
+    /// are equal, the outputs cancel and every address stays as it is.
     #[error("the two halves of the key are equal, which would leave every address as it is")]
     EqualHalves,
 }
 
 impl Key {
-    /// Takes 64 hexadecimal digits as a key.
+    /// Reads a key of 64 hexadecimal digits.
     ///
     /// # Errors
     /// [`BadKey`] for anything else, and for a key whose halves are equal.
@@ -41,18 +45,17 @@ impl Key {
         Self::new(bytes).ok_or(BadKey::EqualHalves)
     }
 
-    /// A key, unless its halves are equal: the scheme's two AES outputs would cancel.
-    pub(super) fn new(bytes: [u8; KEY]) -> Option<Self> {
+    /// A key, unless its halves are equal: see [`BadKey::EqualHalves`].
+    pub(crate) fn new(bytes: [u8; KEY]) -> Option<Self> {
         let (first, second) = bytes.split_at(KEY / 2);
         (first != second).then_some(Self(bytes))
     }
 
-    pub(super) const fn bytes(&self) -> [u8; KEY] {
+    pub(crate) const fn bytes(&self) -> [u8; KEY] {
         self.0
     }
 }
 
-/// Keys end up in configurations, and configurations in logs.
 impl fmt::Debug for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Key(hidden)")

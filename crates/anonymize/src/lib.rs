@@ -1,183 +1,97 @@
-//! Hides who took part: the addresses in a file, and everything else in a header that tells them.
+//! Anonymizes captured packet headers: replaces IP addresses with pseudonyms, and blanks every
+//! other header field that would reveal them.
 //!
-//! A header repeats its addresses in more places than two: a checksum over them gives hidden bits
-//! back by arithmetic, options carry routes, and an authentication code lets guesses be tried. So
-//! what is known to say nothing about an address stays, and the rest of what is optional is blanked.
-//! Pure: no I/O, no clock.
+//! Replacing the two addresses of a packet is not enough. A checksum covers the addresses, so the
+//! hidden bits can be computed from it; options record routes; an authentication code lets whoever
+//! has its key test guesses. This crate therefore works from a list of fields that are known to say
+//! nothing about an address. Those stay; every other optional field is zeroed, known or not.
+//!
+//! It is pure: no I/O, no clock, and no memory is allocated per packet.
+//!
+//! ```
+//! use anonymize::{Anonymizer, Layers, LinkType, Method, OwnAddresses};
+//!
+//! let own = OwnAddresses::from_iter(["192.0.2.1".parse()?]);
+//! let anonymizer = Anonymizer::new(Method::Netblock, own);
+//! // Once per connection: this host's end, and the other one.
+//! let flow = anonymizer.for_flow("192.0.2.1".parse()?, "198.51.100.77".parse()?);
+//!
+//! // For each of its packets: the headers, and where they begin.
+//! let mut headers = [
+//!     0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0xab, 0xcd, // IPv4, up to the checksum
+//!     198, 51, 100, 77, 192, 0, 2, 1, // source and destination
+//!     0xc3, 0xcb, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 2, // ports, sequence numbers
+//!     0x50, 0x10, 0xff, 0xff, 0x12, 0x34, 0, 0, // flags, window, checksum, urgent pointer
+//! ];
+//! let layers = Layers { link_type: LinkType::RawIp, l3: 0, l4: 20 };
+//! flow.anonymize_headers(&mut headers, layers);
+//!
+//! assert_eq!(headers[12..20], [198, 51, 100, 0, 192, 0, 2, 1]);
+//! assert_eq!(headers[10..12], [0, 0]);
+//! assert_eq!(headers[36..38], [0, 0]);
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
+//! # What is hidden
+//!
+//! - IPv4 and IPv6 addresses, the connection's own and those of tunnels around it, become
+//!   [pseudonyms](Method).
+//! - MAC addresses become zero.
+//! - The checksums of IPv4, TCP, UDP and GRE become zero.
+//! - Options and extension headers that carry or sign addresses keep type and length, and their
+//!   data becomes zero: recorded and source routes, segment routing, home addresses, the integrity
+//!   check value of AH, TCP MD5 and TCP-AO, TCP fast open cookies (which servers derive from the
+//!   client's address), and ADD_ADDR of multipath TCP. So do options that this crate does not know.
+//! - Fields of tunnels that hold a hash over the addresses inside: the UDP source port, the outer
+//!   IPv6 flow label, MPLS entropy labels, and the flow ID of NVGRE.
+//! - Headers in front of the connection's IP header that this crate does not understand become
+//!   zero, but for the EtherType of an Ethernet header.
+//!
+//! # What stays
+//!
+//! Ports, sequence and acknowledgment numbers, flags, window, and the options MSS, window scale,
+//! SACK, timestamps and most of multipath TCP, because they are what captures are analyzed for and
+//! none is derived from an address. So do TTL, the IPv4 identification, the connection's own IPv6
+//! flow label, VLAN tags and MPLS labels. **Together with outside knowledge these can still
+//! identify a host**: anonymized headers are not anonymous data. No header changes its length.
+//!
+//! # Offsets
+//!
+//! The caller parses packets, and says with [`Layers`] where the connection's headers begin.
+//!
+//! - `headers` begins with the header that `link_type` names, and should end with the TCP header.
+//!   Bytes behind the TCP options are zeroed, so payload does not survive, but cutting it off is
+//!   cheaper.
+//! - `l3` is where the connection's own IP header begins: the innermost, when the packet is in a
+//!   tunnel. `l4` is where its TCP header begins, behind all IPv4 options or IPv6 extension
+//!   headers.
+//! - Both are compared with what the headers say. Where the headers in front of `l3` do not lead
+//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP at `l4`,
+//!   those are zeroed.
+//! - **What begins at `l4` is taken for a TCP header.** That cannot be verified: with an `l4` that
+//!   points at something else, such as an address or payload, up to 60 bytes of it survive.
+//! - Headers that a snap length has cut are fine, at any byte. An offset beyond the end says that
+//!   its header is missing. Without a TCP header, only the fixed part of the IP header stays.
+//!
+//! No input makes it panic.
 
+mod anonymizer;
+mod flow;
 mod ip;
 mod key;
+mod method;
 mod options;
 mod own_addresses;
 mod packet;
-mod schemes;
 mod tcp;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
+pub use packet_headers_common::LinkType;
 
-use packet_headers_common::LinkType;
-
+pub use self::anonymizer::Anonymizer;
+pub use self::flow::FlowAnonymizer;
 pub use self::key::{BadKey, Key};
+pub use self::method::Method;
 pub use self::own_addresses::OwnAddresses;
-use self::schemes::Scheme;
-
-/// How addresses are hidden.
-#[derive(Debug, Clone)]
-pub enum Method {
-    /// The network stays (/24 of IPv4, /48 of IPv6), the rest is zero; this host's own addresses
-    /// stay as they are.
-    Netblock,
-    /// Every address becomes another one, and two that share a prefix share one of that length
-    /// afterwards: ipcrypt-pfx of draft-denis-ipcrypt. Who has the key can turn it back.
-    PrefixPreserving(Key),
-}
-
-/// Gives addresses their pseudonyms. Cheap to clone.
-#[derive(Clone)]
-pub struct Anonymizer(Arc<Inner>);
-
-struct Inner {
-    scheme: Scheme,
-    own: OwnAddresses,
-}
-
-impl Anonymizer {
-    /// An anonymizer for a host that has these addresses.
-    #[must_use]
-    pub fn new(method: Method, own: OwnAddresses) -> Self {
-        let scheme = Scheme::new(method);
-        Self(Arc::new(Inner { scheme, own }))
-    }
-
-    /// The pseudonym of an address; of a v4-mapped one, that of its IPv4 address.
-    #[must_use]
-    pub fn address(&self, real: IpAddr) -> IpAddr {
-        let real = real.to_canonical();
-        if self.0.scheme.keeps_own() && self.0.own.contains(real) {
-            return real;
-        }
-        self.0.scheme.pseudonym(real)
-    }
-
-    /// The pseudonyms of a connection's ends, decided once per file: it stays consistent when the
-    /// host's addresses change meanwhile. `local` is this host's end as the flow source told it, so
-    /// it counts as an own address whether or not an interface has it.
-    #[must_use]
-    pub fn disguise(&self, local: IpAddr, remote: IpAddr) -> Disguise {
-        let (local, remote) = (local.to_canonical(), remote.to_canonical());
-        let shown_local = if self.0.scheme.keeps_own() {
-            local
-        } else {
-            self.address(local)
-        };
-        let shown_remote = if remote == local {
-            shown_local
-        } else {
-            self.address(remote)
-        };
-        Disguise {
-            local: Pseudonym {
-                real: local,
-                shown: shown_local,
-            },
-            remote: Pseudonym {
-                real: remote,
-                shown: shown_remote,
-            },
-            others: Cell::default(),
-            anonymizer: self.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for Anonymizer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("Anonymizer").field(&self.0.scheme).finish()
-    }
-}
-
-/// An address and what is shown in its place.
-#[derive(Debug, Clone, Copy)]
-struct Pseudonym {
-    real: IpAddr,
-    shown: IpAddr,
-}
-
-/// How many addresses of outer headers are remembered: two tunnels in each other have four ends.
-const OTHERS: usize = 4;
-
-/// What one connection looks like in its file. It belongs to one thread at a time.
-#[derive(Debug, Clone)]
-pub struct Disguise {
-    local: Pseudonym,
-    remote: Pseudonym,
-    /// The ends of the tunnels that the connection runs in, so that a pseudonym, which costs
-    /// hundreds of AES blocks, is not made again for each packet.
-    others: Cell<[Option<Pseudonym>; OTHERS]>,
-    anonymizer: Anonymizer,
-}
-
-/// Where the headers of a packet are that belong to the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layers {
-    /// What the packet begins with.
-    pub link_type: LinkType,
-    /// Where the connection's IP header begins: behind those of tunnels, if there are any.
-    pub l3: usize,
-    /// Where the TCP header begins.
-    pub l4: usize,
-}
-
-impl Disguise {
-    /// What is shown in place of this host's address.
-    #[must_use]
-    pub const fn local(&self) -> IpAddr {
-        self.local.shown
-    }
-
-    /// What is shown in place of the other end's address.
-    #[must_use]
-    pub const fn remote(&self) -> IpAddr {
-        self.remote.shown
-    }
-
-    /// Covers, in place, everything in a packet's header bytes that tells a hidden address. What is
-    /// not understood is zeroed rather than left. The length stays.
-    pub fn cover(&self, headers: &mut [u8], layers: Layers) {
-        packet::cover(headers, layers, self);
-    }
-
-    /// What is shown in place of an address that a header of the packet has.
-    fn shown(&self, real: IpAddr) -> IpAddr {
-        let real = real.to_canonical();
-        if real == self.local.real {
-            return self.local.shown;
-        }
-        if real == self.remote.real {
-            return self.remote.shown;
-        }
-        self.other(real)
-    }
-
-    fn other(&self, real: IpAddr) -> IpAddr {
-        let mut others = self.others.get();
-        for slot in &mut others {
-            match slot {
-                Some(known) if known.real == real => return known.shown,
-                Some(_) => {}
-                None => {
-                    let shown = self.anonymizer.address(real);
-                    *slot = Some(Pseudonym { real, shown });
-                    self.others.set(others);
-                    return shown;
-                }
-            }
-        }
-        self.anonymizer.address(real)
-    }
-}
+pub use self::packet::Layers;

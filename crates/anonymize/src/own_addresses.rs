@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// The addresses that count as this host's own. Cheap to clone: all clones are one.
+/// The addresses that count as this host's own. Cheap to clone: clones share one set, so that one
+/// can be updated while anonymizers use the others.
+///
+/// An address that the host gives up counts as its own a while longer, because captured packets
+/// with it may still wait in memory. The caller says how long, and what time it is.
 ///
 /// ```
 /// use anonymize::OwnAddresses;
@@ -18,22 +22,22 @@ use std::time::{Duration, Instant};
 pub struct OwnAddresses(Arc<RwLock<Known>>);
 
 impl OwnAddresses {
-    /// Whether the host has this address, or had it until recently. A v4-mapped one is the same as
-    /// its IPv4 address.
+    /// Whether the host has this address, or had it until recently. An IPv4-mapped IPv6 address is
+    /// the same as its IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.0.contains_key(&address.to_canonical())
     }
 
-    /// Takes over what there is now. An address that is not among them any more stays until it is
-    /// [expired](Self::expire).
+    /// Replaces the addresses with those `present` at `now`. One that is no longer present stays
+    /// until it [expires](Self::expire).
     pub fn update(&self, present: &HashSet<IpAddr>, now: Instant) {
         self.change(|known| known.update(present, now));
     }
 
-    /// Forgets addresses that have been gone for `keep`: as long as packets with them may wait in
-    /// memory. Returns when there will be something to forget next.
+    /// Removes addresses that have been gone for `keep`: as long as packets with them may wait in
+    /// memory. Returns when the next one is due, if any is.
     pub fn expire(&self, keep: Duration, now: Instant) -> Option<Instant> {
         self.change(|known| known.expire(keep, now))
     }
@@ -45,22 +49,17 @@ impl OwnAddresses {
 
 impl FromIterator<IpAddr> for OwnAddresses {
     fn from_iter<T: IntoIterator<Item = IpAddr>>(addresses: T) -> Self {
-        let own = Self::default();
-        let present = addresses
-            .into_iter()
-            .map(|address| address.to_canonical())
-            .collect();
-        own.update(&present, Instant::now());
-        own
+        let addresses = addresses.into_iter();
+        let known = addresses.map(|address| (address.to_canonical(), None));
+        Self(Arc::new(RwLock::new(Known(known.collect()))))
     }
 }
 
-/// Each address that counts as own, and since when no interface has it any more.
+/// Each address that counts as own, and since when it has been gone, if it has.
 #[derive(Debug, Default)]
 struct Known(HashMap<IpAddr, Option<Instant>>);
 
 impl Known {
-    /// Takes over what there is now.
     fn update(&mut self, present: &HashSet<IpAddr>, now: Instant) {
         for (address, gone) in &mut self.0 {
             *gone = if present.contains(address) {
@@ -74,7 +73,6 @@ impl Known {
         }
     }
 
-    /// Forgets what has been gone for `keep`. When there will be something to forget next.
     fn expire(&mut self, keep: Duration, now: Instant) -> Option<Instant> {
         self.0
             .retain(|_, gone| gone.is_none_or(|gone| gone + keep > now));

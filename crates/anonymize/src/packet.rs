@@ -1,15 +1,26 @@
-//! Covers a packet: the connection's own headers, and what they are carried in.
+//! Anonymizes the headers of a packet: the connection's own, and the outer ones that carry it.
 //!
-//! What stands before the connection's IP header is walked from the link layer on. Where the walk
-//! does not end at that header, it was misled, and all that it has seen is zeroed.
+//! The outer headers are walked from the link layer on. If the walk does not end exactly where the
+//! connection's IP header begins, it has misread some header, so all outer headers are zeroed.
 
-use packet_headers_common::LinkType;
+use crate::{FlowAnonymizer, LinkType, ip, tcp};
 
-use super::{Disguise, Layers, ip, tcp};
+/// Where in a packet the headers of its connection begin, in bytes from the packet's first byte.
+///
+/// The crate's documentation says [what depends on the offsets](crate#offsets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// What the packet begins with.
+    pub link_type: LinkType,
+    /// Offset of the connection's IP header: the innermost, if the packet is in a tunnel.
+    pub l3: usize,
+    /// Offset of the TCP header.
+    pub l4: usize,
+}
 
-/// Bytes of an Ethernet header, and of the addresses that it begins with.
-const ETHERNET: usize = 14;
-const ETHERNET_ADDRESSES: usize = 12;
+/// Bytes of an Ethernet header, and of the addresses at its beginning.
+const ETHERNET_LEN: usize = 14;
+const ETHERNET_ADDRESSES_LEN: usize = 12;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_VLAN: u16 = 0x8100;
@@ -31,7 +42,7 @@ const PROTOCOL_ETHERIP: u8 = 97;
 const PROTOCOL_MPLS: u8 = 137;
 const PROTOCOL_ETHERNET: u8 = 143;
 
-/// The ports that IANA gives, and the one that Linux took for VXLAN before there was one.
+/// Assigned by IANA, except the port that Linux used for VXLAN before one was assigned.
 const PORT_VXLAN: u16 = 4789;
 const PORT_LINUX_VXLAN: u16 = 8472;
 const PORT_VXLAN_GPE: u16 = 4790;
@@ -42,10 +53,10 @@ const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 const PPP_MPLS: u16 = 0x0281;
 
-/// The label that says that the next one is a hash of what is carried (RFC 6790).
+/// The label that marks the next one as a hash of what is carried (RFC 6790).
 const ENTROPY_INDICATOR: u32 = 7;
 
-/// What comes next, in the name space of what came before.
+/// What the next header is, in the number space of the header before it.
 #[derive(Clone, Copy)]
 enum Next {
     Ethernet,
@@ -55,15 +66,15 @@ enum Next {
     Ppp,
 }
 
-/// What comes behind a header, and how many bytes the header has.
+/// What follows a header, and how many bytes the header has. None if it is not understood.
 type Step = Option<(Next, usize)>;
 
-/// Covers a packet's headers.
-pub(super) fn cover(headers: &mut [u8], layers: Layers, disguise: &Disguise) {
-    // The record ends before its packet's TCP header begins.
+/// Anonymizes the headers of a packet in place.
+pub(crate) fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymizer) {
+    // The headers end before the TCP header begins.
     let is_cut = layers.l4 > headers.len();
     let l3 = layers.l3.min(headers.len());
-    let (carriers, rest) = headers.split_at_mut(l3);
+    let (outer, rest) = headers.split_at_mut(l3);
     let l4 = layers.l4.saturating_sub(l3).min(rest.len());
     let (network, transport) = rest.split_at_mut(l4);
 
@@ -71,28 +82,29 @@ pub(super) fn cover(headers: &mut [u8], layers: Layers, disguise: &Disguise) {
         LinkType::Ethernet => Next::Ethernet,
         LinkType::RawIp => Next::EtherType(ETHERTYPE_IPV4),
     };
-    if !walk(carriers, first, disguise) {
-        forget(carriers, layers.link_type);
+    if !walk(outer, first, flow) {
+        zero_link_header(outer, layers.link_type);
     }
-    if ip::cover(network, disguise) != Some((PROTOCOL_TCP, network.len())) {
-        // Of a packet that is cut nothing tells whether what precedes the end was understood.
-        let kept = if is_cut { ip::fixed(network) } else { 0 };
+    if ip::anonymize(network, flow) != Some((PROTOCOL_TCP, network.len())) {
+        // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only
+        // the fixed part of the IP header is sure to be what it seems.
+        let kept = if is_cut { ip::fixed_len(network) } else { 0 };
         network[kept..].fill(0);
     }
-    tcp::cover(transport);
+    tcp::anonymize(transport);
 }
 
-/// Covers header after header. Whether an IP header comes next when all are covered.
-fn walk(mut carriers: &mut [u8], mut next: Next, disguise: &Disguise) -> bool {
-    while !carriers.is_empty() {
-        let Some((then, length)) = step(next, carriers, disguise) else {
+/// Anonymizes header after header. Returns whether an IP header comes next after the last one.
+fn walk(mut outer: &mut [u8], mut next: Next, flow: &FlowAnonymizer) -> bool {
+    while !outer.is_empty() {
+        let Some((then, length)) = step(next, outer, flow) else {
             return false;
         };
-        // No header is empty, so it ends.
-        let Some(rest) = carriers.get_mut(length.max(1)..) else {
+        // Each step consumes at least one byte, so the loop ends.
+        let Some(rest) = outer.get_mut(length.max(1)..) else {
             return false;
         };
-        (next, carriers) = (then, rest);
+        (next, outer) = (then, rest);
     }
     matches!(
         next,
@@ -101,26 +113,26 @@ fn walk(mut carriers: &mut [u8], mut next: Next, disguise: &Disguise) -> bool {
     )
 }
 
-/// Zeroes all but the EtherType of the link layer.
-fn forget(carriers: &mut [u8], link_type: LinkType) {
+/// Zeroes all outer headers, except the EtherType of an Ethernet header.
+fn zero_link_header(outer: &mut [u8], link_type: LinkType) {
     let kept = match link_type {
-        LinkType::Ethernet if carriers.len() >= ETHERNET => ETHERNET_ADDRESSES..ETHERNET,
+        LinkType::Ethernet if outer.len() >= ETHERNET_LEN => ETHERNET_ADDRESSES_LEN..ETHERNET_LEN,
         LinkType::Ethernet | LinkType::RawIp => 0..0,
     };
-    carriers[..kept.start].fill(0);
-    carriers[kept.end..].fill(0);
+    outer[..kept.start].fill(0);
+    outer[kept.end..].fill(0);
 }
 
-fn step(next: Next, bytes: &mut [u8], disguise: &Disguise) -> Step {
+fn step(next: Next, bytes: &mut [u8], flow: &FlowAnonymizer) -> Step {
     match next {
         Next::Ethernet
         | Next::EtherType(ETHERTYPE_ETHERNET)
         | Next::Protocol(PROTOCOL_ETHERNET) => ethernet(bytes),
         Next::EtherType(ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN | ETHERTYPE_OLD_QINQ) => {
-            Some((Next::EtherType(number(bytes, 2)?), 4))
+            Some((Next::EtherType(read_u16(bytes, 2)?), 4))
         }
         Next::EtherType(ETHERTYPE_IPV4 | ETHERTYPE_IPV6)
-        | Next::Protocol(PROTOCOL_IPV4 | PROTOCOL_IPV6) => outer_ip(bytes, disguise),
+        | Next::Protocol(PROTOCOL_IPV4 | PROTOCOL_IPV6) => outer_ip(bytes, flow),
         Next::EtherType(ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM)
         | Next::Protocol(PROTOCOL_MPLS)
         | Next::Port(PORT_MPLS) => mpls(bytes),
@@ -129,9 +141,9 @@ fn step(next: Next, bytes: &mut [u8], disguise: &Disguise) -> Step {
         Next::EtherType(ETHERTYPE_PPP) | Next::Ppp => ppp(bytes),
         Next::Protocol(PROTOCOL_GRE) => gre(bytes),
         Next::Protocol(PROTOCOL_UDP) => udp(bytes),
-        // RFC 3378, 3: a version and nothing.
+        // RFC 3378, 3: a version and reserved bits.
         Next::Protocol(PROTOCOL_ETHERIP) => Some((Next::Ethernet, 2)),
-        // RFC 7348, 5: flags, network identifier, and reserved bytes.
+        // RFC 7348, 5: flags, network identifier and reserved bytes.
         Next::Port(PORT_VXLAN | PORT_LINUX_VXLAN) => Some((Next::Ethernet, 8)),
         Next::Port(PORT_VXLAN_GPE) => vxlan_gpe(bytes),
         Next::Port(PORT_GENEVE) => geneve(bytes),
@@ -139,7 +151,7 @@ fn step(next: Next, bytes: &mut [u8], disguise: &Disguise) -> Step {
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -148,29 +160,29 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 fn ethernet(bytes: &mut [u8]) -> Step {
-    bytes.get_mut(..ETHERNET_ADDRESSES)?.fill(0);
-    let ethertype = number(bytes, ETHERNET_ADDRESSES)?;
-    Some((Next::EtherType(ethertype), ETHERNET))
+    bytes.get_mut(..ETHERNET_ADDRESSES_LEN)?.fill(0);
+    let ethertype = read_u16(bytes, ETHERNET_ADDRESSES_LEN)?;
+    Some((Next::EtherType(ethertype), ETHERNET_LEN))
 }
 
-fn outer_ip(bytes: &mut [u8], disguise: &Disguise) -> Step {
-    let (protocol, length) = ip::cover(bytes, disguise)?;
+fn outer_ip(bytes: &mut [u8], flow: &FlowAnonymizer) -> Step {
+    let (protocol, length) = ip::anonymize(bytes, flow)?;
     if let [0x60..=0x6f, label @ ..] = bytes {
-        // A tunnel's flow label is a hash of what it carries (RFC 6438).
+        // The flow label of a tunnel is a hash of what it carries (RFC 6438).
         *label.first_mut()? &= 0xf0;
         label.get_mut(1..3)?.fill(0);
     }
     Some((Next::Protocol(protocol), length))
 }
 
-/// RFC 3032. What is carried tells itself by its first four bits (RFC 4928), and is Ethernet behind
-/// a control word (RFC 4448) when these are zero.
+/// RFC 3032. The first four bits of the payload say what it is (RFC 4928): an IP version, or zero
+/// for a control word that Ethernet follows (RFC 4448).
 fn mpls(bytes: &mut [u8]) -> Step {
     let (mut length, mut is_entropy) = (0, false);
     loop {
         let entry: &mut [u8; 4] = bytes.get_mut(length..)?.first_chunk_mut()?;
         if is_entropy {
-            // 20 bits of label.
+            // The label is the first 20 bits.
             entry[..2].fill(0);
             entry[2] &= 0x0f;
         }
@@ -181,10 +193,10 @@ fn mpls(bytes: &mut [u8]) -> Step {
         }
     }
     match bytes.get(length).map(|first| first >> 4) {
-        // Behind the end is the connection's own header.
+        // The end of the outer headers: the connection's own IP header is next.
         None | Some(4 | 6) => Some((Next::EtherType(ETHERTYPE_IPV4), length)),
         Some(0) => {
-            // Zeroed, as it could also be the beginning of an Ethernet address.
+            // Zero the control word: it could also be the beginning of a MAC address.
             bytes.get_mut(length..length + 4)?.fill(0);
             Some((Next::Ethernet, length + 4))
         }
@@ -194,8 +206,8 @@ fn mpls(bytes: &mut [u8]) -> Step {
 
 /// RFC 1661, 2, with or without the address and control bytes of HDLC (RFC 1662).
 fn ppp(bytes: &[u8]) -> Step {
-    let hdlc = if number(bytes, 0)? == 0xff03 { 2 } else { 0 };
-    let ethertype = match number(bytes, hdlc)? {
+    let hdlc = if read_u16(bytes, 0)? == 0xff03 { 2 } else { 0 };
+    let ethertype = match read_u16(bytes, hdlc)? {
         PPP_IPV4 => ETHERTYPE_IPV4,
         PPP_IPV6 => ETHERTYPE_IPV6,
         PPP_MPLS => ETHERTYPE_MPLS,
@@ -204,10 +216,10 @@ fn ppp(bytes: &[u8]) -> Step {
     Some((Next::EtherType(ethertype), hdlc + 2))
 }
 
-/// RFC 2784 with key and sequence number (RFC 2890), and the enhanced one of RFC 2637.
+/// RFC 2784 with key and sequence number (RFC 2890), and the enhanced GRE of PPTP (RFC 2637).
 fn gre(bytes: &mut [u8]) -> Step {
-    let flags = number(bytes, 0)?;
-    let ethertype = number(bytes, 2)?;
+    let flags = read_u16(bytes, 0)?;
+    let ethertype = read_u16(bytes, 2)?;
     let [checksum, routing, key, sequence] = [15, 14, 13, 12].map(|bit| flags >> bit & 1 == 1);
     let acknowledgment = flags & 0x0087 == 0x0081;
     if routing || (flags & 7 != 0 && ethertype != ETHERTYPE_PPP) {
@@ -221,7 +233,7 @@ fn gre(bytes: &mut [u8]) -> Step {
     if key {
         length += 4;
         if ethertype == ETHERTYPE_ETHERNET {
-            // The last byte may be a hash of what is carried (NVGRE: RFC 7637, 3.2).
+            // The last byte may be a hash of what is carried (FlowID of NVGRE: RFC 7637, 3.2).
             *bytes.get_mut(length - 1)? = 0;
         }
     }
@@ -230,16 +242,16 @@ fn gre(bytes: &mut [u8]) -> Step {
 }
 
 /// The source port of a tunnel is a hash of what it carries (RFC 7348, 5), and the checksum covers
-/// everything.
+/// all of it.
 fn udp(bytes: &mut [u8]) -> Step {
     let header: &mut [u8; 8] = bytes.first_chunk_mut()?;
     header[..2].fill(0);
     header[6..].fill(0);
-    Some((Next::Port(number(bytes, 2)?), 8))
+    Some((Next::Port(read_u16(bytes, 2)?), 8))
 }
 
-/// draft-ietf-nvo3-vxlan-gpe, 3: the last of the reserved bytes before the network identifier says
-/// what comes, when the P flag is set.
+/// draft-ietf-nvo3-vxlan-gpe, 3: if the P flag is set, the byte before the network identifier says
+/// what follows.
 fn vxlan_gpe(bytes: &[u8]) -> Step {
     let next = match (bytes.first()? & 0x04 != 0, bytes.get(3)?) {
         (false, _) | (true, 3) => Next::Ethernet,
@@ -249,9 +261,9 @@ fn vxlan_gpe(bytes: &[u8]) -> Step {
     Some((next, 8))
 }
 
-/// RFC 8926, 3.4 and 3.5. Options keep class, type and length.
+/// RFC 8926, 3.4 and 3.5. Options keep class, type and length; their data is zeroed.
 fn geneve(bytes: &mut [u8]) -> Step {
-    let ethertype = number(bytes, 2)?;
+    let ethertype = read_u16(bytes, 2)?;
     let length = 8 + usize::from(bytes.first()? & 0x3f) * 4;
     let mut options = bytes.get_mut(8..length)?;
     while let Some(data) = options

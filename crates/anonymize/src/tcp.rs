@@ -1,9 +1,9 @@
-//! Covers a TCP header.
+//! Anonymizes a TCP header.
 
-use super::options;
+use crate::options;
 
 /// Bytes of a header without options (RFC 9293, 3.1).
-const HEADER: usize = 20;
+const HEADER_LEN: usize = 20;
 
 const CHECKSUM: std::ops::Range<usize> = 16..18;
 
@@ -17,27 +17,28 @@ const MPTCP: u8 = 30;
 /// Bytes of a SACK option with one to four blocks (RFC 2018, 3).
 const SACK_LENGTHS: [usize; 4] = [10, 18, 26, 34];
 
-/// The only subtype of multipath TCP that has addresses (RFC 8684, 3.4.1). The last one that is
-/// known is MP_TCPRST (3.6).
+/// The only subtype of multipath TCP that carries an address (RFC 8684, 3.4.1).
 const ADD_ADDR: u8 = 3;
+
+/// MP_TCPRST (RFC 8684, 3.6), the highest subtype that is assigned.
 const LAST_SUBTYPE: u8 = 8;
 
-/// Covers what tells an address: the checksum, which covers a pseudo header of both, and every
-/// option that is not known to say nothing about them.
-pub(super) fn cover(bytes: &mut [u8]) {
-    let Some((header, rest)) = bytes.split_first_chunk_mut::<HEADER>() else {
+/// Zeroes what depends on the addresses: the checksum, which includes both in a pseudo-header, and
+/// every option that is not known to be independent of them.
+pub(crate) fn anonymize(bytes: &mut [u8]) {
+    let Some((header, rest)) = bytes.split_first_chunk_mut::<HEADER_LEN>() else {
         bytes.fill(0);
         return;
     };
     header[CHECKSUM].fill(0);
     let length = usize::from(header[12] >> 4) * 4;
-    let length = length.saturating_sub(HEADER).min(rest.len());
+    let length = length.saturating_sub(HEADER_LEN).min(rest.len());
     let (list, beyond) = rest.split_at_mut(length);
     options::walk(list, option);
     beyond.fill(0);
 }
 
-/// The lengths are asked for too: an option of another length is not the one that is known.
+/// The lengths are checked too: an option of any other length is not the one its kind says.
 fn option(option: &mut [u8]) {
     let known = match (option[0], option.len()) {
         (MSS, 4) | (WINDOW_SCALE, 3) | (SACK_PERMITTED, 2) | (TIMESTAMPS, 10) => true,
@@ -46,19 +47,19 @@ fn option(option: &mut [u8]) {
         _ => false,
     };
     if !known {
-        // Among them the signatures (19, 29), which let guesses be tried by who has the key, and
-        // the fast open cookie (34), which the server makes from the client's address.
+        // Includes MD5 and AO signatures (19, 29), which let whoever has the key test guesses, and
+        // the fast open cookie (34), which the server derives from the client's address.
         options::blank(option);
     }
 }
 
-/// Keys, tokens and the codes over them are made from random numbers; ADD_ADDR has an address and
-/// a code over it.
+/// Keys, tokens and their HMACs are made from random numbers; ADD_ADDR carries an address and an
+/// HMAC over it.
 fn multipath(option: &mut [u8]) {
-    let kept = option[options::HEADER] & 0xf0;
+    let kept = option[options::HEADER_LEN] & 0xf0;
     let subtype = kept >> 4;
     if subtype == ADD_ADDR || subtype > LAST_SUBTYPE {
         options::blank(option);
-        option[options::HEADER] = kept;
+        option[options::HEADER_LEN] = kept;
     }
 }

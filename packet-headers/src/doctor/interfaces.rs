@@ -7,10 +7,10 @@ use packet_headers_common::LinkType;
 use super::finding::Group;
 use super::others::{self, Others};
 use crate::config::Config;
-use crate::interfaces::choice::{Choice, LeftOut};
-use crate::interfaces::{Interface, Link};
+use crate::host::choice::{Choice, LeftOut};
+use crate::host::interfaces::{Interface, Link};
+use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
-use crate::netlink::Netlink;
 
 pub(super) async fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("interfaces");

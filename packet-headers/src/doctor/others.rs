@@ -7,10 +7,10 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption};
 
 use super::finding::Group;
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
+use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
 use crate::kernel::attach::{NETLINK_PRIORITY, tcx_programs};
-use crate::netlink::Netlink;
 use model::AttachMethod;
 
 /// Where packets pass programs.

@@ -133,10 +133,10 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
     match anonymizer {
         None => [local, remote],
         Some(anonymizer) if flow.uuid.is_some() => {
-            let disguise = anonymizer.disguise(local, remote);
-            [disguise.local(), disguise.remote()]
+            let flow = anonymizer.for_flow(local, remote);
+            [flow.local(), flow.remote()]
         }
-        // Nobody has said yet which end is ours: what no interface has is covered.
-        Some(anonymizer) => [local, remote].map(|real| anonymizer.address(real)),
+        // Which end is local is not known yet: only what an interface has stays as it is.
+        Some(anonymizer) => [local, remote].map(|real| anonymizer.pseudonym(real)),
     }
 }

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::load::Programs;
 use super::packet_socket::{PacketSocket, Shown};
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
 use model::AttachMethod;
 
 /// Puts programs where an interface's packets pass.

@@ -15,7 +15,7 @@ use rustix::net::{
 
 use super::load::Programs;
 use super::requirements;
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
 
 /// `ETH_P_ALL` of linux/if_ether.h: packets of every protocol. A socket takes it in network order.
 const EVERY_PROTOCOL: u16 = 3;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::addresses;
-use crate::capture::Prospect;
+use crate::capture::InterfacePlan;
 use crate::config::Config;
 use crate::events::publish::EventListener;
+use crate::host::addresses;
 use crate::http;
 use crate::store::partial::Directories;
 use crate::store::writer::Style;
@@ -23,7 +23,7 @@ pub(super) struct Claims {
     /// Where flow events are served, if they are.
     pub(super) events: Option<EventListener>,
     /// The interfaces that are wanted.
-    pub(super) prospect: Prospect,
+    pub(super) interfaces: InterfacePlan,
     /// Where files go.
     pub(super) directories: Directories,
     /// What they look like.
@@ -38,7 +38,7 @@ impl Claims {
     pub(super) async fn take(config: &Config) -> Result<Self> {
         let files = &config.files;
         Ok(Self {
-            prospect: Prospect::find(&config.interfaces).await?,
+            interfaces: InterfacePlan::find(&config.interfaces).await?,
             // Before the address: of a second daemon, their lock tells more.
             directories: Directories::prepare(&files.data, &files.partial, files.fsync)?,
             http: http::bind(config.service.http.as_ref()).await?,

@@ -9,6 +9,7 @@ use prometheus::process_collector::ProcessCollector;
 use super::claims::Claims;
 use super::options::{MAX_FLOWS, load_options};
 use crate::accounts::Accounts;
+use crate::banner::StartupBanner;
 use crate::capture::{Attached, CaptureSet, CaptureWatch};
 use crate::config::Config;
 use crate::events;
@@ -21,7 +22,7 @@ use crate::kernel::{Attacher, KernelCounters, Programs, Refused, filters, method
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ShardHandle, Shared};
 use crate::privileges;
-use crate::screen::{Screen, say};
+use crate::stdout::print;
 use crate::store::Upkeep;
 use capture_files::InterfaceNames;
 use model::AttachMethod;
@@ -59,14 +60,14 @@ impl Stages {
         let Claims {
             http,
             events: listener,
-            prospect,
+            interfaces,
             directories,
             style,
         } = claims;
         let needed = method::programs(method, config.source.watches_sockets());
         let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
-        // Here, and not later: there is one thread, and others inherit from it.
-        privileges::warn_unless(privileges::drop_unneeded(config, method));
+        // Now, while there is only one thread: later ones inherit its capabilities.
+        privileges::warn_on_error(privileges::drop_unneeded(config, method));
         filters::set(&mut programs, &config.filters)?;
         let tally = Tally {
             kernel: Arc::new(programs.take_counters()?),
@@ -91,18 +92,18 @@ impl Stages {
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
-        prospect.begin(&mut capture, &names)?;
+        interfaces.begin(&mut capture, &names)?;
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
         let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
         let upkeep = Upkeep::start(&directories, config.files.retention, &tally.accounts)?;
-        let screen = Screen {
+        let banner = StartupBanner {
             config,
             method,
             http: http.as_ref(),
-            interfaces: &prospect.describe(),
+            interfaces: &interfaces.describe(),
         };
-        say(&screen)?;
+        print(&banner)?;
         if let Some(http) = http {
             let attached = (capture.attached(), method);
             let counters = (&tally.kernel, &refused);
@@ -110,7 +111,7 @@ impl Stages {
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
-            capture: prospect.follow(capture, names),
+            capture: interfaces.follow(capture, names),
             sources,
             server,
             pipeline,

@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 
 use super::partial::{Directories, PartialFile, Setback};
 use crate::accounts::{AtStep, FileStep};
-use anonymize::{Anonymizer, Disguise, Layers};
+use anonymize::{Anonymizer, FlowAnonymizer, Layers};
 use capture_files::Chunk;
 use capture_files::InterfaceNames;
 use capture_files::compress::Compressor;
@@ -32,7 +32,7 @@ pub(super) struct Press {
 /// A file that is not finished.
 pub(super) struct Growing {
     file: FlowMeta,
-    disguise: Option<Disguise>,
+    disguise: Option<FlowAnonymizer>,
     encoder: Encoder,
     partial: Option<PartialFile>,
     /// How many packets are in the partial file.
@@ -60,7 +60,7 @@ impl Growing {
         let (local, remote) = (file.local.ip(), file.remote.ip());
         let anonymizer = press.anonymizer.as_ref();
         Self {
-            disguise: anonymizer.map(|anonymizer| anonymizer.disguise(local, remote)),
+            disguise: anonymizer.map(|anonymizer| anonymizer.for_flow(local, remote)),
             file,
             encoder: Encoder::new(press.naming.format),
             partial: None,
@@ -161,7 +161,7 @@ impl Growing {
                     l3: record.l3,
                     l4: record.l4,
                 };
-                disguise.cover(headers, layers);
+                disguise.anonymize_headers(headers, layers);
             }
         }
     }

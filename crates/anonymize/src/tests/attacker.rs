@@ -141,8 +141,8 @@ fn indistinguishable(build: impl Fn(IpAddr) -> Vec<u8>) {
         let mut seen = None;
         for (last, bytes) in all() {
             let l4 = 14 + usize::from(bytes[14] & 0x0f) * 4;
-            let disguise = anonymizer.disguise(ip("192.0.2.1"), remote(last));
-            let mut bytes = covered(&disguise, &bytes, ethernet(14, l4));
+            let flow = anonymizer.for_flow(ip("192.0.2.1"), remote(last));
+            let mut bytes = anonymized(&flow, &bytes, ethernet(14, l4));
             assert!(!occurs(&[198, 51, 100, last], &bytes) || last == 0);
             assert!(!occurs(&LOCAL_MAC, &bytes) && !occurs(&REMOTE_MAC, &bytes));
             let fits = fitting_v4(&bytes);
@@ -195,17 +195,17 @@ fn a_segment_routing_header_gives_nothing_back() {
     assert_eq!(fitting_v6(&bytes, l4, destination), [0xbeef]);
 
     let mut seen = None;
-    let disguised = |low| {
-        let disguise = netblock().disguise(destination.into(), source(low).into());
+    let anonymized_at = |low| {
+        let flow = netblock().for_flow(destination.into(), source(low).into());
         let (bytes, l4) = segment_routed(source(low), destination);
-        covered(&disguise, &bytes, ethernet(14, l4))
+        anonymized(&flow, &bytes, ethernet(14, l4))
     };
     for low in 0..=u16::MAX {
-        let bytes = disguised(low);
+        let bytes = anonymized_at(low);
         assert!(!occurs(&source(low)[6..], &bytes));
         assert_eq!(seen.get_or_insert_with(|| bytes.clone()), &bytes);
     }
-    let bytes = disguised(0xbeef);
+    let bytes = anonymized_at(0xbeef);
     assert_ne!(fitting_v6(&bytes, l4, destination), [0xbeef]);
     assert!(!occurs(&LOCAL_MAC, &bytes) && !occurs(&REMOTE_MAC, &bytes));
 }

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn hidden() -> Disguise {
-    netblock().disguise(ip("192.0.2.1"), ip("198.51.100.77"))
+fn hidden() -> FlowAnonymizer {
+    netblock().for_flow(ip("192.0.2.1"), ip("198.51.100.77"))
 }
 
-fn hidden_v6() -> Disguise {
-    netblock().disguise(ip("2001:db8:1::1"), ip("2001:db8:2:3:4:5:6:7"))
+fn hidden_v6() -> FlowAnonymizer {
+    netblock().for_flow(ip("2001:db8:1::1"), ip("2001:db8:2:3:4:5:6:7"))
 }
 
 /// What becomes of TCP options in a packet.
@@ -15,7 +15,7 @@ fn tcp_options(options: &[u8]) -> Vec<u8> {
     let mut options = options.to_vec();
     options.resize(options.len().next_multiple_of(4), 0);
     let bytes = packet(ip("198.51.100.77"), ip("192.0.2.1"), &options);
-    covered(&hidden(), &bytes, ethernet(14, 34)).split_off(54)
+    anonymized(&hidden(), &bytes, ethernet(14, 34)).split_off(54)
 }
 
 /// What becomes of IPv4 options in a raw packet.
@@ -48,7 +48,7 @@ fn extension(kind: u8, header: &[u8]) -> Vec<u8> {
 }
 
 /// What becomes of an IP header, with all that belongs to it, before TCP.
-fn before_tcp(disguise: &Disguise, mut bytes: Vec<u8>) -> Vec<u8> {
+fn before_tcp(flow: &FlowAnonymizer, mut bytes: Vec<u8>) -> Vec<u8> {
     let l4 = bytes.len();
     bytes.extend(tcp_header());
     let layers = Layers {
@@ -56,7 +56,7 @@ fn before_tcp(disguise: &Disguise, mut bytes: Vec<u8>) -> Vec<u8> {
         l3: 0,
         l4,
     };
-    covered(disguise, &bytes, layers)[..l4].to_vec()
+    anonymized(flow, &bytes, layers)[..l4].to_vec()
 }
 
 fn tcp_header() -> [u8; 20] {
@@ -75,13 +75,13 @@ fn what_is_no_secret_is_untouched() {
     want[24..26].fill(0);
     want[29] = 0;
     want[50..52].fill(0);
-    assert_eq!(covered(&hidden(), &bytes, ethernet(14, 34)), want);
+    assert_eq!(anonymized(&hidden(), &bytes, ethernet(14, 34)), want);
 
     // The same with tags, of which the lower one is in the bytes of another EtherType.
     let mut tagged = bytes;
     tagged.splice(12..12, [0x88, 0xa8, 0x60, 0x64, 0x81, 0x00, 0x00, 0x65]);
     want.splice(12..12, [0x88, 0xa8, 0x60, 0x64, 0x81, 0x00, 0x00, 0x65]);
-    assert_eq!(covered(&hidden(), &tagged, ethernet(22, 42)), want);
+    assert_eq!(anonymized(&hidden(), &tagged, ethernet(22, 42)), want);
 
     let remote = ip("2001:db8:2:3:4:5:6:7");
     let bytes = packet(remote, ip("2001:db8:1::1"), &options);
@@ -89,7 +89,7 @@ fn what_is_no_secret_is_untouched() {
     want[..12].fill(0);
     want[28..38].fill(0);
     want[70..72].fill(0);
-    assert_eq!(covered(&hidden_v6(), &bytes, ethernet(14, 54)), want);
+    assert_eq!(anonymized(&hidden_v6(), &bytes, ethernet(14, 54)), want);
 }
 
 #[test]
@@ -99,15 +99,15 @@ fn both_directions_show_the_same_ends() {
         ("2001:db8::7", "2001:db8:1::1"),
     ] {
         for anonymizer in both() {
-            let disguise = anonymizer.disguise(ip(other), ip(one));
+            let flow = anonymizer.for_flow(ip(other), ip(one));
             let layers = ethernet(14, if ip(one).is_ipv4() { 34 } else { 54 });
-            let there = covered(&disguise, &ack(ip(one), ip(other)), layers);
-            let back = covered(&disguise, &ack(ip(other), ip(one)), layers);
+            let there = anonymized(&flow, &ack(ip(one), ip(other)), layers);
+            let back = anonymized(&flow, &ack(ip(other), ip(one)), layers);
             assert_eq!(there.len(), back.len());
             let at = if ip(one).is_ipv4() { 26..34 } else { 22..54 };
             let (first, second) = there[at.clone()].split_at(at.len() / 2);
             assert_eq!(back[at], [second, first].concat());
-            let shown = match disguise.remote() {
+            let shown = match flow.remote() {
                 IpAddr::V4(shown) => shown.octets().to_vec(),
                 IpAddr::V6(shown) => shown.octets().to_vec(),
             };
@@ -121,17 +121,17 @@ fn a_connection_keeps_its_pseudonyms_when_the_hosts_addresses_change() {
     let [local, remote] = [ip("192.0.2.1"), ip("198.51.100.77")];
     let own = OwnAddresses::default();
     let anonymizer = Anonymizer::new(Method::Netblock, own.clone());
-    let disguise = anonymizer.disguise(local, remote);
+    let flow = anonymizer.for_flow(local, remote);
     own.update(&[remote].into_iter().collect(), std::time::Instant::now());
-    assert_eq!(anonymizer.address(remote), remote);
-    let bytes = covered(&disguise, &ack(remote, local), ethernet(14, 34));
+    assert_eq!(anonymizer.pseudonym(remote), remote);
+    let bytes = anonymized(&flow, &ack(remote, local), ethernet(14, 34));
     assert_eq!(bytes[26..34], [198, 51, 100, 0, 192, 0, 2, 1]);
 }
 
 #[test]
 fn a_mapped_address_on_the_wire_is_hidden_as_its_ipv4_address() {
     let bytes = ack(ip("::ffff:198.51.100.77"), ip("::ffff:192.0.2.1"));
-    let shown = covered(&hidden(), &bytes, ethernet(14, 54));
+    let shown = anonymized(&hidden(), &bytes, ethernet(14, 54));
     let mut want = bytes;
     want[..12].fill(0);
     want[37] = 0;
@@ -157,9 +157,9 @@ fn known_tcp_options_stay() {
         &[30, 4, 0x40, 2],
         &[30, 3, 0x51],
     ] {
-        let covered = tcp_options(known);
-        assert_eq!(covered[..known.len()], *known);
-        assert!(covered[known.len()..].iter().all(|byte| *byte == 0));
+        let shown = tcp_options(known);
+        assert_eq!(shown[..known.len()], *known);
+        assert!(shown[known.len()..].iter().all(|byte| *byte == 0));
     }
 }
 
@@ -316,10 +316,10 @@ fn of_headers_that_are_cut_the_ip_header_stays_readable() {
         l3: 0,
         l4: 240,
     };
-    let shown = covered(&hidden_v6(), &whole, layers);
+    let shown = anonymized(&hidden_v6(), &whole, layers);
     assert_eq!(shown[..8], whole[..8]);
     assert!(!occurs(&[2, 0, 3, 0, 4, 0, 5], &shown));
     assert_ne!(shown[8..40], [0; 32]);
     assert_eq!(shown[40..], [0; 16]);
-    assert_eq!(covered(&hidden_v6(), &whole[..39], layers), [0; 39]);
+    assert_eq!(anonymized(&hidden_v6(), &whole[..39], layers), [0; 39]);
 }

@@ -9,10 +9,8 @@ mod tunnels;
 use std::net::IpAddr;
 
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
-use packet_headers_common::LinkType;
 
-use super::OwnAddresses;
-use super::{Anonymizer, Disguise, Key, Layers, Method};
+use super::{Anonymizer, FlowAnonymizer, Key, Layers, LinkType, Method, OwnAddresses};
 
 const LOCAL_MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 const REMOTE_MAC: [u8; 6] = [0x06, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5];
@@ -46,9 +44,9 @@ fn ethernet(l3: usize, l4: usize) -> Layers {
     Layers { link_type, l3, l4 }
 }
 
-fn covered(disguise: &Disguise, headers: &[u8], layers: Layers) -> Vec<u8> {
+fn anonymized(flow: &FlowAnonymizer, headers: &[u8], layers: Layers) -> Vec<u8> {
     let mut bytes = headers.to_vec();
-    disguise.cover(&mut bytes, layers);
+    flow.anonymize_headers(&mut bytes, layers);
     assert_eq!(bytes.len(), headers.len());
     bytes
 }
@@ -101,10 +99,10 @@ fn harmless_options() -> Vec<u8> {
 
 /// Fails to compile when a stage could not have what it is meant for.
 #[test]
-fn threads_share_an_anonymizer_and_hand_a_disguise_on() {
+fn threads_share_an_anonymizer_and_hand_a_flow_anonymizer_on() {
     fn shared<T: Send + Sync + Clone>() {}
     fn handed_on<T: Send>() {}
     shared::<Anonymizer>();
     shared::<OwnAddresses>();
-    handed_on::<Disguise>();
+    handed_on::<FlowAnonymizer>();
 }

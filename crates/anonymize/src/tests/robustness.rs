@@ -33,8 +33,8 @@ proptest! {
     fn no_bytes_and_no_offsets_make_it_panic_or_change_the_length(
         headers in headers(), layers in layers()
     ) {
-        let disguise = netblock().disguise(ip("192.0.2.1"), ip("198.51.100.77"));
-        covered(&disguise, &headers, layers);
+        let flow = netblock().for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
+        anonymized(&flow, &headers, layers);
     }
 
     #[test]
@@ -49,18 +49,18 @@ proptest! {
             }
         }
         for anonymizer in both() {
-            let disguise = anonymizer.disguise(ip("192.0.2.1"), ip("198.51.100.77"));
-            covered(&disguise, &headers, layers);
+            let flow = anonymizer.for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
+            anonymized(&flow, &headers, layers);
         }
     }
 
     #[test]
-    fn what_is_covered_stays_as_it_is_when_it_is_covered_again(
+    fn anonymizing_twice_gives_the_same_as_anonymizing_once(
         headers in headers(), layers in layers()
     ) {
         // Netblock's pseudonyms are their own, so a second time finds nothing that the first left.
-        let disguise = netblock().disguise(ip("192.0.2.1"), ip("198.51.100.77"));
-        let once = covered(&disguise, &headers, layers);
-        prop_assert_eq!(covered(&disguise, &once, layers), once);
+        let flow = netblock().for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
+        let once = anonymized(&flow, &headers, layers);
+        prop_assert_eq!(anonymized(&flow, &once, layers), once);
     }
 }

@@ -76,7 +76,7 @@ fn prefix_preserving_gives_the_published_vectors() {
         ),
     ] {
         assert_eq!(
-            prefix_preserving(key).address(ip(real)),
+            prefix_preserving(key).pseudonym(ip(real)),
             ip(shown),
             "{real}"
         );
@@ -94,7 +94,7 @@ fn netblock_keeps_the_network_and_zeroes_the_rest() {
         // NAT64 (RFC 6052) has it in the last 32.
         ("64:ff9b::c633:644d", "64:ff9b::"),
     ] {
-        assert_eq!(netblock().address(ip(real)), ip(shown));
+        assert_eq!(netblock().pseudonym(ip(real)), ip(shown));
     }
 }
 
@@ -104,30 +104,51 @@ fn netblock_leaves_own_addresses_as_they_are_and_prefix_preserving_does_not() {
         .into_iter()
         .collect();
     let anonymizer = Anonymizer::new(Method::Netblock, own.clone());
-    assert_eq!(anonymizer.address(ip("198.51.100.77")), ip("198.51.100.77"));
     assert_eq!(
-        anonymizer.address(ip("::ffff:198.51.100.77")),
+        anonymizer.pseudonym(ip("198.51.100.77")),
         ip("198.51.100.77")
     );
-    assert_eq!(anonymizer.address(ip("2001:db8::7")), ip("2001:db8::7"));
-    assert_eq!(anonymizer.address(ip("198.51.100.78")), ip("198.51.100.0"));
-    let disguise = anonymizer.disguise(ip("192.0.2.1"), ip("198.51.100.77"));
-    assert_eq!(disguise.remote(), ip("198.51.100.77"));
+    assert_eq!(
+        anonymizer.pseudonym(ip("::ffff:198.51.100.77")),
+        ip("198.51.100.77")
+    );
+    assert_eq!(anonymizer.pseudonym(ip("2001:db8::7")), ip("2001:db8::7"));
+    assert_eq!(
+        anonymizer.pseudonym(ip("198.51.100.78")),
+        ip("198.51.100.0")
+    );
+    let flow = anonymizer.for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
+    assert_eq!(flow.remote(), ip("198.51.100.77"));
 
     let anonymizer = Anonymizer::new(Method::PrefixPreserving(key()), own);
-    let disguise = anonymizer.disguise(ip("198.51.100.77"), ip("198.51.100.78"));
-    assert_ne!(disguise.local(), ip("198.51.100.77"));
-    assert_eq!(disguise.local(), anonymizer.address(ip("198.51.100.77")));
-    assert_eq!(common(disguise.local(), disguise.remote()), 30);
+    let flow = anonymizer.for_flow(ip("198.51.100.77"), ip("198.51.100.78"));
+    assert_ne!(flow.local(), ip("198.51.100.77"));
+    assert_eq!(flow.local(), anonymizer.pseudonym(ip("198.51.100.77")));
+    assert_eq!(common(flow.local(), flow.remote()), 30);
 }
 
 #[test]
 fn the_local_end_is_an_own_address_whatever_interfaces_have() {
-    let disguise = netblock().disguise(ip("::ffff:192.0.2.9"), ip("198.51.100.77"));
-    assert_eq!(disguise.local(), ip("192.0.2.9"));
-    assert_eq!(disguise.remote(), ip("198.51.100.0"));
-    let loopback = netblock().disguise(ip("127.0.0.5"), ip("127.0.0.5"));
+    let flow = netblock().for_flow(ip("::ffff:192.0.2.9"), ip("198.51.100.77"));
+    assert_eq!(flow.local(), ip("192.0.2.9"));
+    assert_eq!(flow.remote(), ip("198.51.100.0"));
+    let loopback = netblock().for_flow(ip("127.0.0.5"), ip("127.0.0.5"));
     assert_eq!(loopback.remote(), ip("127.0.0.5"));
+}
+
+#[test]
+fn in_transit_no_end_is_local_unless_it_is_an_own_address() {
+    let transit = netblock().for_transit(ip("::ffff:192.0.2.9"), ip("198.51.100.77"));
+    assert_eq!(transit.local(), ip("192.0.2.0"));
+    assert_eq!(transit.remote(), ip("198.51.100.0"));
+    let bytes = ack(ip("198.51.100.77"), ip("192.0.2.9"));
+    let shown = anonymized(&transit, &bytes, ethernet(14, 34));
+    assert_eq!(shown[26..34], [198, 51, 100, 0, 192, 0, 2, 0]);
+
+    let own: OwnAddresses = [ip("198.51.100.77")].into_iter().collect();
+    let anonymizer = Anonymizer::new(Method::Netblock, own);
+    let transit = anonymizer.for_transit(ip("192.0.2.9"), ip("198.51.100.77"));
+    assert_eq!(transit.remote(), ip("198.51.100.77"));
 }
 
 proptest! {
@@ -147,9 +168,9 @@ proptest! {
         prop_assume!(one.to_canonical() == one && other.to_canonical() == other);
         let real = common(one, other);
         let [netblock, prefix_preserving] = both();
-        prop_assert!(common(netblock.address(one), netblock.address(other)) >= real);
+        prop_assert!(common(netblock.pseudonym(one), netblock.pseudonym(other)) >= real);
         // Not one bit more, so that no two become one.
-        let shown = common(prefix_preserving.address(one), prefix_preserving.address(other));
+        let shown = common(prefix_preserving.pseudonym(one), prefix_preserving.pseudonym(other));
         prop_assert_eq!(shown, real);
     }
 }

@@ -103,8 +103,8 @@ pub(super) fn example(which: usize) -> (Vec<u8>, Layers) {
 }
 
 /// Whether what stands before is understood: it is not all zero then.
-fn is_understood(covered: &[u8], l3: usize) -> bool {
-    l3 == 14 || covered[14..l3].iter().any(|byte| *byte != 0)
+fn is_understood(shown: &[u8], l3: usize) -> bool {
+    l3 == 14 || shown[14..l3].iter().any(|byte| *byte != 0)
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn no_carrier_tells_an_address() {
     for which in 0..COUNT {
         let (bytes, layers) = example(which);
         for anonymizer in both() {
-            let disguise = anonymizer.disguise(ip("192.0.2.1"), ip("198.51.100.77"));
-            let shown = covered(&disguise, &bytes, layers);
+            let flow = anonymizer.for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
+            let shown = anonymized(&flow, &bytes, layers);
             assert!(is_understood(&shown, layers.l3), "{which}: {shown:02x?}");
             for secret in [
                 &LOCAL_MAC[..],
@@ -129,9 +129,9 @@ fn no_carrier_tells_an_address() {
             ] {
                 assert!(!occurs(secret, &shown), "{which}: {shown:02x?}");
             }
-            // The connection's own header is covered as it is without a carrier.
+            // The connection's own headers look as they do without a tunnel.
             let plain = ack(ip("198.51.100.77"), ip("192.0.2.1"));
-            let plain = covered(&disguise, &plain, ethernet(14, 34));
+            let plain = anonymized(&flow, &plain, ethernet(14, 34));
             assert_eq!(shown[layers.l3..], plain[14..]);
         }
     }
@@ -139,10 +139,10 @@ fn no_carrier_tells_an_address() {
 
 #[test]
 fn a_carrier_keeps_what_is_no_secret() {
-    let disguise = netblock().disguise(ip("192.0.2.1"), ip("198.51.100.77"));
+    let flow = netblock().for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
     let shown = |which| {
         let (bytes, layers) = example(which);
-        covered(&disguise, &bytes, layers)[14..layers.l3].to_vec()
+        anonymized(&flow, &bytes, layers)[14..layers.l3].to_vec()
     };
     assert_eq!(shown(2), [0, 1, 0, 63, 0, 0, 0x70, 63, 0, 0, 1, 63]);
     assert_eq!(shown(4), [0x11, 0, 0, 7, 0, 99, 0x00, 0x21]);
@@ -170,10 +170,10 @@ fn a_carrier_keeps_what_is_no_secret() {
 fn an_own_tunnel_end_stays_and_pseudonyms_of_ends_do_not_change_within_a_file() {
     let own: OwnAddresses = [IpAddr::from(NEAR)].into_iter().collect();
     let anonymizer = Anonymizer::new(Method::Netblock, own.clone());
-    let disguise = anonymizer.disguise(ip("192.0.2.1"), ip("198.51.100.77"));
+    let flow = anonymizer.for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
     let (bytes, layers) = example(6);
     for _ in 0..2 {
-        let shown = covered(&disguise, &bytes, layers);
+        let shown = anonymized(&flow, &bytes, layers);
         assert_eq!(shown[26..34], [203, 0, 113, 41, 203, 0, 113, 0]);
         own.update(
             &[IpAddr::from(FAR)].into_iter().collect(),
@@ -184,7 +184,7 @@ fn an_own_tunnel_end_stays_and_pseudonyms_of_ends_do_not_change_within_a_file() 
 
 #[test]
 fn a_carrier_that_is_not_understood_is_zeroed_but_for_its_ethertype() {
-    let disguise = netblock().disguise(ip("192.0.2.1"), ip("198.51.100.77"));
+    let flow = netblock().for_flow(ip("192.0.2.1"), ip("198.51.100.77"));
     for carrier in [
         [&macs(0x894f)[..], &[7; 10]].concat(),
         // A port that nobody knows, a header too short, and one that leads past the connection's.
@@ -198,7 +198,7 @@ fn a_carrier_that_is_not_understood_is_zeroed_but_for_its_ethertype() {
         let l3 = carrier.len();
         let inner = ack(ip("198.51.100.77"), ip("192.0.2.1"));
         let bytes = [&carrier, &inner[14..]].concat();
-        let shown = covered(&disguise, &bytes, ethernet(l3, l3 + 20));
+        let shown = anonymized(&flow, &bytes, ethernet(l3, l3 + 20));
         let mut want = vec![0; l3];
         want[12..14].copy_from_slice(&carrier[12..14]);
         assert_eq!(shown[..l3], want);

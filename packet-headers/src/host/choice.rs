@@ -1,29 +1,29 @@
-//! Which of the interfaces that there are to capture. Pure.
+//! Which of the existing interfaces to capture. Pure.
 
 use std::collections::HashSet;
 
 use anyhow::{Context as _, Error, Result, bail};
 use model::NamePattern;
 
-use super::{Interface, Link};
+use super::interfaces::{Interface, Link};
 
-/// Which interfaces are to be captured: those that were asked for, or every one but loopback from
-/// the first time on that it is up.
+/// Which interfaces to capture: those that match an `--interface`; without any, each except
+/// loopback from the first time that it is up.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     wanted: Vec<NamePattern>,
-    /// Chosen the last time, by index: one that goes down stays.
+    /// Chosen the last time, by index: an interface that goes down stays chosen.
     chosen: HashSet<u32>,
-    /// What was not chosen for its link type, by index; said once.
+    /// Not chosen because of the link type, by index, so that this is reported only once.
     refused: HashSet<u32>,
 }
 
 /// Why a link is not captured.
 #[derive(Debug)]
 pub(crate) enum LeftOut {
-    /// It was not asked for, or is not there to be captured.
+    /// It is not wanted, or not yet: the reason in words.
     Unwanted(&'static str),
-    /// Its link type is not known.
+    /// Its link type is not supported.
     Unknown(Error),
 }
 
@@ -35,11 +35,11 @@ impl Choice {
         }
     }
 
-    /// Checks what was asked for by name.
+    /// Checks the interfaces that are wanted by name; patterns may match later.
     ///
     /// # Errors
-    /// When there is no such interface (the message lists those there are), or its link type is not
-    /// one that we know.
+    /// When one does not exist (the message lists those that do), or its link type is not
+    /// supported.
     pub(crate) fn check(&self, links: &[Link]) -> Result<()> {
         for name in self.wanted.iter().filter_map(NamePattern::plain_name) {
             let Some(link) = links.iter().find(|link| link.name == name) else {
@@ -50,24 +50,24 @@ impl Choice {
                     names.join(", ")
                 );
             };
-            let known = link.interface();
-            known.with_context(|| format!("--interface {name}"))?;
+            let supported = link.interface();
+            supported.with_context(|| format!("--interface {name}"))?;
         }
         Ok(())
     }
 
-    /// Whether an interface was asked for by its very name.
+    /// Whether an interface is wanted by its exact name, rather than by a pattern.
     pub(crate) fn is_named(&self, interface: &Interface) -> bool {
         self.wanted
             .iter()
             .any(|wanted| wanted.names(&interface.name))
     }
 
-    /// Chooses among what there is now; `gone` are those that left since the last time, even if
-    /// another has their index now.
-    pub(crate) fn choose(&mut self, links: &[Link], gone: &HashSet<u32>) -> Vec<Interface> {
-        self.chosen.retain(|index| !gone.contains(index));
-        self.refused.retain(|index| !gone.contains(index));
+    /// Chooses from the links that exist now. `removed` are the indexes of those that left since
+    /// the last time, even if others have these indexes now.
+    pub(crate) fn choose(&mut self, links: &[Link], removed: &HashSet<u32>) -> Vec<Interface> {
+        self.chosen.retain(|index| !removed.contains(index));
+        self.refused.retain(|index| !removed.contains(index));
         let mut interfaces = Vec::new();
         for link in links {
             match self.judge(link) {
@@ -90,17 +90,17 @@ impl Choice {
             let wanted =
                 (self.wanted.iter()).any(|wanted| wanted.matches(&link.name, link.is_loopback));
             if !wanted {
-                return Err(LeftOut::Unwanted("no --interface takes it"));
+                return Err(LeftOut::Unwanted("not matched by any --interface"));
             }
         } else if link.is_loopback {
             return Err(LeftOut::Unwanted("loopback has to be named"));
         } else if !link.is_up && !self.chosen.contains(&link.index) {
-            return Err(LeftOut::Unwanted("it is down; captured when it comes up"));
+            return Err(LeftOut::Unwanted("it is down; captured once it comes up"));
         }
         link.interface().map_err(LeftOut::Unknown)
     }
 
-    /// What it waits for when it has chosen none.
+    /// What is waited for while no interface is chosen, in words.
     pub(crate) fn awaited(&self) -> String {
         if self.wanted.is_empty() {
             return "one that is up".to_owned();

@@ -1,4 +1,4 @@
-//! Which network interfaces there are, what they are called, and what their packets begin with.
+//! The network interfaces of this namespace: their names, and what their packets begin with.
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::TryStreamExt as _;
@@ -7,11 +7,9 @@ use rtnetlink::packet_route::link::{
     LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
 
-use crate::netlink::Netlink;
+use super::netlink::Netlink;
 
-pub mod choice;
-
-/// An interface that can be captured.
+/// An interface that can be captured: its link type is supported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// Its name in this network namespace.
@@ -23,26 +21,26 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Its index and name.
+    /// The index and the name.
     pub(crate) fn numbered(&self) -> (u32, String) {
         (self.index, self.name.clone())
     }
 }
 
-/// A link of this network namespace, as rtnetlink tells of it.
+/// Any interface of this network namespace, as rtnetlink describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) index: u32,
     pub(crate) is_up: bool,
     pub(crate) is_loopback: bool,
-    /// Whether an XDP program is on it.
+    /// Whether an XDP program is attached to it.
     pub(crate) has_xdp: bool,
     pub(crate) layer: LinkLayerType,
 }
 
 impl Link {
-    /// All there are.
+    /// Lists all of them.
     pub(crate) async fn list(netlink: &mut Netlink) -> Result<Vec<Self>> {
         let links = netlink.dump(|handle| handle.link().get().execute().try_collect::<Vec<_>>());
         let links = links.await.context("listing network interfaces")?;
@@ -54,9 +52,9 @@ impl Link {
         for attribute in message.attributes {
             if let LinkAttribute::IfName(text) = attribute {
                 name = Some(text);
-            } else if let LinkAttribute::Xdp(said) = attribute {
-                let nothing = LinkXdp::Attached(XdpAttached::None);
-                has_xdp = !said.is_empty() && !said.contains(&nothing);
+            } else if let LinkAttribute::Xdp(xdp) = attribute {
+                let none = LinkXdp::Attached(XdpAttached::None);
+                has_xdp = !xdp.is_empty() && !xdp.contains(&none);
             }
         }
         Some(Self {
@@ -69,15 +67,16 @@ impl Link {
         })
     }
 
-    /// What its packets begin with, by its hardware type (ARPHRD of linux/if_arp.h).
+    /// The link as an interface to capture. Its link type follows from its hardware type (ARPHRD_*
+    /// of linux/if_arp.h).
     ///
     /// # Errors
-    /// When it is a type that we do not know.
+    /// When the hardware type is not supported.
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the kernel has dozens of hardware types, and we know a few"
+        reason = "the kernel has dozens of hardware types, and a few are supported"
     )]
-    fn interface(&self) -> Result<Interface> {
+    pub(super) fn interface(&self) -> Result<Interface> {
         let link_type = match self.layer {
             LinkLayerType::Ether | LinkLayerType::Loopback => LinkType::Ethernet,
             // tun and wireguard; rawip; ipip; sit; gre and gre6 in their IP modes.
@@ -88,7 +87,9 @@ impl Link {
             | LinkLayerType::Sit
             | LinkLayerType::Ipgre
             | LinkLayerType::Ip6gre => LinkType::RawIp,
-            other => bail!("its link type is {other:?}; Ethernet and raw IP are known"),
+            other => {
+                bail!("its link type is {other:?}, but only Ethernet and raw IP are supported")
+            }
         };
         Ok(Interface {
             name: self.name.clone(),

@@ -11,13 +11,13 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use tokio::time::sleep_until;
 
-use crate::netlink::{self, Changes, Follower, Netlink};
+use super::netlink::{self, Changes, Follower, Netlink};
 
-/// Reads this host's addresses, and begins to follow them. A removed one stays for `keep`: as long
-/// as packets with it may wait in memory. The returned [`Watch`] has to be run.
+/// Lists this host's addresses, and subscribes to changes. An address that is removed stays for
+/// `keep`: as long as packets with it may wait in memory. The returned [`Watch`] has to be run.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// When rtnetlink cannot be opened or does not answer.
 pub async fn watch(keep: Duration) -> Result<(OwnAddresses, Watch)> {
     let netlink = Netlink::open(Addresses::GROUPS).context("watching this host's addresses")?;
     let own = OwnAddresses::default();
@@ -42,13 +42,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Follows the addresses for ever; to be spawned.
+    /// Follows the addresses and never ends: spawn it as a task.
     pub async fn run(self) {
         match netlink::follow(self.netlink, self.addresses).await {}
     }
 }
 
-/// What is followed.
+/// Follows the addresses.
 #[derive(Debug)]
 struct Addresses {
     own: OwnAddresses,
@@ -64,7 +64,7 @@ impl Follower for Addresses {
         let messages: Vec<_> = netlink
             .dump(|handle| handle.address().get().execute().try_collect())
             .await?;
-        let present = messages.into_iter().filter_map(own).collect();
+        let present = messages.into_iter().filter_map(local_address).collect();
         self.own.update(&present, Instant::now());
         Ok(())
     }
@@ -84,9 +84,9 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// This end's address: on a point-to-point link `Address` is the other end's, and there is a
-/// `Local` beside it (linux/if_addr.h).
-fn own(message: AddressMessage) -> Option<IpAddr> {
+/// The address of this end. On a point-to-point link `Address` is the peer's, and `Local` is this
+/// end's (linux/if_addr.h).
+fn local_address(message: AddressMessage) -> Option<IpAddr> {
     let mut found = None;
     for attribute in message.attributes {
         if let AddressAttribute::Local(address) = attribute {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_point_to_point_link_this_end_is_the_own_one() {
+    fn on_a_point_to_point_link_the_own_address_is_that_of_this_end() {
         let message = |attributes| {
             let mut message = AddressMessage::default();
             message.attributes = attributes;
@@ -119,9 +119,9 @@ mod tests {
             AddressAttribute::Address(other),
             AddressAttribute::Local(this),
         ];
-        assert_eq!(own(message(both)), Some(this));
+        assert_eq!(local_address(message(both)), Some(this));
         let one = vec![AddressAttribute::Address(this)];
-        assert_eq!(own(message(one)), Some(this));
-        assert_eq!(own(message(vec![])), None);
+        assert_eq!(local_address(message(one)), Some(this));
+        assert_eq!(local_address(message(vec![])), None);
     }
 }

@@ -1,9 +1,9 @@
-//! The set of captured interfaces, with an attacher that only remembers.
+//! The set of captured interfaces, with an attacher that only records what is asked of it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use packet_headers_common::LinkType;
 
 use super::*;
@@ -11,7 +11,7 @@ use super::*;
 /// What happened, in order.
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// Refuses interfaces of these names; the programs of `lost` ones are gone.
+/// Refuses interfaces with these names; the programs on `lost` ones have been detached.
 #[derive(Default)]
 struct Fake {
     log: Log,
@@ -53,14 +53,14 @@ fn eth(name: &str, index: u32) -> Interface {
     interface(name, index, LinkType::Ethernet)
 }
 
-fn gone(indexes: &[u32]) -> Changes {
+fn removed(indexes: &[u32]) -> Changes {
     Changes {
-        gone: indexes.iter().copied().collect(),
-        lost: false,
+        removed: indexes.iter().copied().collect(),
+        overrun: false,
     }
 }
 
-/// What a change of the wanted interfaces does, in order.
+/// What is attached (+) and detached (-) for a change of the wanted interfaces, in order.
 fn steps(set: &mut CaptureSet<Fake>, wanted: &[Interface], changes: &Changes) -> String {
     set.reconcile(wanted, changes);
     set.attacher.log.take().join(" ")
@@ -72,7 +72,7 @@ fn what_comes_is_attached_and_what_goes_is_detached() {
     let both = [eth("eth0", 2), eth("veth1", 3)];
     assert_eq!(steps(&mut set, &both, &Changes::default()), "+2 +3");
     assert_eq!(steps(&mut set, &both, &Changes::default()), "");
-    assert_eq!(steps(&mut set, &both[..1], &gone(&[3])), "-3");
+    assert_eq!(steps(&mut set, &both[..1], &removed(&[3])), "-3");
     assert_eq!(steps(&mut set, &[], &Changes::default()), "-2");
 }
 
@@ -81,7 +81,7 @@ fn another_interface_with_the_same_index_is_another_interface() {
     let mut set = CaptureSet::new(Fake::default());
     let one = [eth("eth0", 2)];
     steps(&mut set, &one, &Changes::default());
-    assert_eq!(steps(&mut set, &one, &gone(&[2])), "-2 +2");
+    assert_eq!(steps(&mut set, &one, &removed(&[2])), "-2 +2");
     let raw = [interface("eth0", 2, LinkType::RawIp)];
     assert_eq!(steps(&mut set, &raw, &Changes::default()), "-2 +2");
 }
@@ -102,26 +102,26 @@ fn after_an_overrun_only_what_is_detached_is_attached_again() {
     steps(&mut set, &both, &Changes::default());
     set.attacher.lost.insert(3);
     assert_eq!(steps(&mut set, &both, &Changes::default()), "");
-    let lost = Changes {
-        lost: true,
+    let overrun = Changes {
+        overrun: true,
         ..Changes::default()
     };
-    assert_eq!(steps(&mut set, &both, &lost), "-3 +3");
+    assert_eq!(steps(&mut set, &both, &overrun), "-3 +3");
 }
 
 #[test]
-fn what_cannot_be_attached_is_told_once_and_tried_at_each_change() {
+fn a_failure_to_attach_is_reported_once_and_retried_at_each_change() {
     let mut set = CaptureSet::new(Fake::default());
     set.attacher.refuse.insert("veth1".to_owned());
     let both = [eth("eth0", 2), eth("veth1", 3)];
     let failures = set.reconcile(&both, &Changes::default());
-    let told: Vec<_> = failures
+    let reported: Vec<_> = failures
         .iter()
-        .map(|(i, why)| format!("{}: {why}", i.name))
+        .map(|(i, error)| format!("{}: {error}", i.name))
         .collect();
-    assert_eq!(told, ["veth1: refused"]);
+    assert_eq!(reported, ["veth1: refused"]);
     assert!(set.reconcile(&both, &Changes::default()).is_empty());
-    // When it went and comes back it is news again.
+    // After it has left and come back, the failure is reported again.
     assert!(set.reconcile(&both[..1], &Changes::default()).is_empty());
     assert_eq!(set.reconcile(&both, &Changes::default()).len(), 1);
     set.attacher.refuse.clear();

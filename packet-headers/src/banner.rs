@@ -1,23 +1,22 @@
-//! What a person sees when capture begins, and how it gets onto the screen.
+//! What the daemon prints when capture begins.
 
 use std::fmt;
-use std::io::{self, Write as _};
-
-use anyhow::{Context as _, Result};
 
 use crate::config::Config;
 use crate::http::Listener;
 use model::{AttachMethod, FlowSource};
 
-/// What a person sees when capture begins: what runs how, and where.
-pub(crate) struct Screen<'a> {
+/// What the daemon prints when capture begins: its main settings, and where to find what it
+/// produces.
+pub(crate) struct StartupBanner<'a> {
     pub(crate) config: &'a Config,
     pub(crate) method: AttachMethod,
     pub(crate) http: Option<&'a Listener>,
+    /// The captured interfaces, in words.
     pub(crate) interfaces: &'a str,
 }
 
-impl fmt::Display for Screen<'_> {
+impl fmt::Display for StartupBanner<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             config,
@@ -49,26 +48,15 @@ impl fmt::Display for Screen<'_> {
         }
         writeln!(
             out,
-            "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each when its connection ended",
+            "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each once its connection has ended",
             files.data.display()
         )?;
-        writeln!(out, "  packets  by {method}")?;
+        writeln!(out, "  packets  captured by {method}")?;
         if let Some(http) = http {
             writeln!(out, "  metrics  {}", http.url())?;
         }
         writeln!(out, "  counters kill -USR1 {pid}")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
         write!(out, "capturing {interfaces}")
-    }
-}
-
-/// Writes to standard output. A reader that went away is no reason to stop capturing.
-pub(crate) fn say(text: &impl fmt::Display) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("writing to standard output")
-        }
-        _ => Ok(()),
     }
 }
