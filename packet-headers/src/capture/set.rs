@@ -98,7 +98,7 @@ impl<A: Attach> CaptureSet<A> {
         if let Some(captured) = self.captured.get_mut(&renamed.index) {
             let (old, new) = (&captured.interface.name, &renamed.name);
             tracing::info!(
-                "interface {} was renamed from {old} to {new}",
+                "interface {} was renamed: it is {new} now, not {old}",
                 renamed.index
             );
             captured.interface = renamed;
