@@ -4,48 +4,41 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+pub use packet_headers_common::DiscardReason as Discard;
+
 use crate::clock::{BootNanos, WallClock};
 use crate::durations::Durations;
 use crate::losses::Losses;
 
-/// Counters that are named by an enum, one slot for each of its values.
-macro_rules! tally {
-    ($(#[doc = $head:literal])+ $table:ident by $name:ident {
-        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+
+/// Defines a set of counters, one for each value of an enum; and that enum, unless it exists.
+macro_rules! counter_set {
+    ($(#[doc = $head:literal])+ $set:ident by $name:ident {
+        $($(#[doc = $doc:literal])+ $value:ident = $text:literal,)+
     }) => {
-        $(#[doc = $head])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name as operators see it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
+        packet_headers_common::named_enum! {
+            $(#[doc = $head])+
+            pub enum $name {
+                $($(#[doc = $doc])+ $value = $text,)+
             }
         }
 
+        counter_set!($set by $name);
+    };
+    ($set:ident by $name:ident) => {
         #[doc = concat!("One counter for each [`", stringify!($name), "`].")]
         #[derive(Debug, Default)]
-        pub struct $table([AtomicU64; $name::ALL.len()]);
+        pub struct $set([AtomicU64; $name::COUNT]);
 
-        impl $table {
+        impl $set {
             /// Counts `n` of them.
             pub fn add(&self, which: $name, n: u64) {
-                self.0[which as usize].fetch_add(n, Ordering::Relaxed);
+                self.0[which.index()].fetch_add(n, Ordering::Relaxed);
             }
 
             /// How many there were.
             #[must_use]
             pub fn get(&self, which: $name) -> u64 {
-                self.0[which as usize].load(Ordering::Relaxed)
+                self.0[which.index()].load(Ordering::Relaxed)
             }
 
             /// Names and values of all.
@@ -61,35 +54,9 @@ macro_rules! tally {
     };
 }
 
-tally! {
-    /// Why a packet that user space received is in no file.
-    Discards by Discard {
-        /// Nobody named its connection within `--uuidwaitduration`, or before the end.
-        Unnamed = "unnamed",
-        /// It waited for a name, and was the oldest when candidate memory ran out.
-        CandidateMemory = "candidate_memory",
-        /// Its connection was refused: `--maxflows`, or the memory for flows ran out.
-        TooManyFlows = "too_many_flows",
-        /// Its connection is not of the `--direction` that is wanted.
-        Unwanted = "unwanted_direction",
-        /// The same packet was taken at another interface.
-        Duplicate = "duplicate",
-        /// It came after its flow's `--captureduration`.
-        AfterCapture = "after_captureduration",
-        /// It came after its flow's file had been finished: `--flowtimeout`.
-        AfterTimeout = "after_flowtimeout",
-        /// It came after its connection had ended, and its flow's file with it.
-        AfterEnd = "after_end",
-        /// The flow's file could not be written.
-        WriteFailed = "write_failed",
-        /// The disk was too slow: the blocks that wait for the writer reached their bound.
-        WriterBehind = "writer_behind",
-        /// A ring item that this build does not understand.
-        BadRecord = "bad_record",
-    }
-}
+counter_set!(Discards by Discard);
 
-tally! {
+counter_set! {
     /// What was refused, or lost, of the events that begin and end flows.
     Events by EventIssue {
         /// A line of over 64 KiB.
@@ -125,7 +92,7 @@ tally! {
     }
 }
 
-tally! {
+counter_set! {
     /// Why a file could not be written, or given its name.
     FileIssues by FileIssue {
         /// The filesystem is full, or a quota.
@@ -145,7 +112,7 @@ tally! {
     }
 }
 
-tally! {
+counter_set! {
     /// What was being done to a file when it failed.
     FileSteps by FileStep {
         /// The directory of its day was made.

@@ -60,19 +60,11 @@ census! {
 impl Census {
     /// A candidate was given up.
     pub(super) const fn gave_up(&mut self, reason: Discard) {
-        match reason {
-            Discard::CandidateMemory => self.over_memory += 1,
-            Discard::Unnamed => self.unnamed += 1,
-            // Refused, and counted there; or it never was a candidate.
-            Discard::TooManyFlows
-            | Discard::Unwanted
-            | Discard::Duplicate
-            | Discard::AfterCapture
-            | Discard::AfterTimeout
-            | Discard::AfterEnd
-            | Discard::WriteFailed
-            | Discard::WriterBehind
-            | Discard::BadRecord => {}
+        // One that was refused is counted there.
+        if matches!(reason, Discard::CandidateMemory) {
+            self.over_memory += 1;
+        } else if matches!(reason, Discard::Unnamed) {
+            self.unnamed += 1;
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use packet_headers_common::admission::tap;
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
-use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
+use packet_headers_common::{
+    Direction, Endpoint, FlowKey, LinkType, Packet, PrimaryTap, Role, TapPoint,
+};
 use smallvec::SmallVec;
 
 use super::uuid::FlowUuid;
@@ -51,7 +52,7 @@ pub(super) struct Connection {
     /// Who sent the SYN, and its sequence number, when we saw it.
     first_syn: Option<(Endpoint, u32)>,
     /// Where its packets are taken, by direction: from the lower end, from the higher end.
-    home: [Home; 2],
+    primary_tap: [PrimaryTap; 2],
     /// Which ends sent their FIN: bit 0 the lower one, bit 1 the higher one. One number: a processor
     /// waits when it reads as one what it has just written in parts.
     fins: u8,
@@ -116,7 +117,7 @@ impl Connection {
             start,
             last: start,
             first_syn: None,
-            home: [Home::NOWHERE; 2],
+            primary_tap: [PrimaryTap::UNKNOWN; 2],
             fins: 0,
             ended: None,
             seen: 0,
@@ -145,11 +146,11 @@ impl Connection {
     pub(super) fn note(&mut self, packet: &Packet<'_>, key: &FlowKey) -> Result<(), Discard> {
         let now = BootNanos(packet.boot_ns);
         let side = usize::from(!key.is_low(&packet.source));
-        let place = tap(packet.ifindex, packet.direction);
-        let home = &mut self.home[side];
-        if packet.at_home {
-            *home = Home::at(place, now.0);
-        } else if !home.takes(place, now.0) {
+        let point = TapPoint::new(packet.ifindex, packet.direction);
+        let tap = &mut self.primary_tap[side];
+        if packet.at_primary_tap {
+            *tap = PrimaryTap::new(point, now.0);
+        } else if !tap.accepts(point, now.0) {
             return Err(Discard::Duplicate);
         }
         if packet.is_first_syn() && self.first_syn.is_none() {

@@ -111,7 +111,7 @@ impl Bench {
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan: None,
-            at_home: false,
+            at_primary_tap: false,
             source: ends.0,
             destination: ends.1,
             sequence,
