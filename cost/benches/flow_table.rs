@@ -5,8 +5,8 @@ use std::hint::black_box;
 use cost::path::table;
 use cost::traffic::{BEGIN, Connection, SHORT};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use flow_table::FlowTable;
 use model::{BootNanos, UuidPrefix, WallNanos};
-use packet_headers::flow::table::FlowTable;
 use packet_headers_common::Packet;
 use packet_headers_common::record::TCP_ACK;
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use capture_files::InterfaceNames;
 use capture_files::layout::Naming;
+use flow_table::{Batch, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use packet_headers::accounts::Accounts;
-use packet_headers::flow::demux::{Batch, Demux};
-use packet_headers::flow::outbox::Outbox;
-use packet_headers::flow::table::{FlowTable, Limits};
+use packet_headers::shard::demux::Demux;
+use packet_headers::shard::outbox::Outbox;
 use packet_headers::store::partial::Directories;
 use packet_headers::store::writer::{Job, QUEUE, Style, Writer};
 
@@ -100,9 +100,10 @@ impl DataPath {
 
     /// Takes what `records` gives, then lets time pass up to `now`, and writes what is to be written.
     pub fn batch(&mut self, now: u64, records: impl FnOnce(&mut Batch<'_>)) {
-        let mut batch = self.demux.batch(&self.clock, &mut self.events);
+        let mut batch = self.demux.table.batch(&self.clock, &mut self.events);
         records(&mut batch);
-        batch.count();
+        let counts = batch.finish();
+        self.demux.count(&counts);
         for event in self.events.drain(..) {
             self.demux.table.on_event(event);
         }
@@ -115,7 +116,7 @@ impl DataPath {
     /// # Errors
     /// When not exactly `packets` packets are in files then.
     pub fn finish(mut self, packets: u64) -> Result<()> {
-        self.demux.table.shut_down();
+        while self.demux.table.shut_down() {}
         self.write();
         let written = self.demux.accounts.written.load(Ordering::Relaxed);
         ensure!(

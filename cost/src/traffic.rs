@@ -2,7 +2,7 @@
 
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, UuidPrefix, WallNanos};
 use packet_headers_common::record::{
-    CLASSES, FLAG_AT_HOME, RECORD_HEADER, TCP_ACK, TCP_FIN, TCP_SYN,
+    CLASSES, FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_SYN,
 };
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
@@ -10,7 +10,7 @@ use packet_headers_common::{Endpoint, FlowKey, Role};
 const HEADERS: usize = 14 + 20 + 32;
 
 /// Bytes of an item of the ring: of the smallest class that holds the headers.
-pub const ITEM: usize = RECORD_HEADER + CLASSES[1];
+pub const ITEM: usize = RECORD_HEADER_LEN + CLASSES[1];
 
 const _: () = assert!(CLASSES[0] < HEADERS && HEADERS <= CLASSES[1]);
 
@@ -60,7 +60,7 @@ impl Connection {
         let item = &mut self.items[usize::from(!by_client)];
         item[..8].copy_from_slice(&at.to_ne_bytes());
         let mut put = |place, number: u32| {
-            let place = RECORD_HEADER + place;
+            let place = RECORD_HEADER_LEN + place;
             item[place..place + 4].copy_from_slice(&number.to_be_bytes());
         };
         // Sequence and acknowledgment number, both timestamps.
@@ -69,8 +69,9 @@ impl Connection {
         put(42, data / 2);
         put(58, (at / 1_000_000) as u32);
         put(62, (at / 1_000_000) as u32 - 40);
-        item[RECORD_HEADER + 47] = flags;
-        item[RECORD_HEADER + 18..RECORD_HEADER + 20].copy_from_slice(&(sent as u16).to_be_bytes());
+        item[RECORD_HEADER_LEN + 47] = flags;
+        item[RECORD_HEADER_LEN + 18..RECORD_HEADER_LEN + 20]
+            .copy_from_slice(&(sent as u16).to_be_bytes());
         item
     }
 
@@ -124,7 +125,7 @@ fn item(from: ([u8; 4], u16), to: ([u8; 4], u16), direction: u8) -> [u8; ITEM] {
     for (place, field) in [(16, HEADERS as u16), (18, 14), (20, 34)] {
         put(place, &field.to_ne_bytes());
     }
-    put(26, &[direction, 0, FLAG_AT_HOME]);
+    put(26, &[direction, 0, FLAG_PRIMARY_TAP]);
     put(32, &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00]);
     put(46, &[0x45, 0, 0x05, 0xdc, 0, 0, 0x40, 0, 64, 6]);
     put(58, &from.0);

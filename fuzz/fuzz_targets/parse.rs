@@ -6,7 +6,9 @@
 
 use kernel::parse::{Headers, parse_through};
 use libfuzzer_sys::fuzz_target;
-use packet_headers_common::record::{CLASSES, CUT, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER};
+use packet_headers_common::record::{
+    CLASSES, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER_LEN, TRUNCATED_META_LEN,
+};
 use packet_headers_common::{LinkType, Packet};
 
 /// The kernel's parser, without the crates for kernel programs that its own crate brings.
@@ -67,7 +69,7 @@ fuzz_target!(|input: &[u8]| {
 fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     let kept = found.end.min(choice.limit);
     let is_cut = kept < found.end;
-    let mut record = Vec::with_capacity(RECORD_HEADER + CUT + MAX_HEADERS);
+    let mut record = Vec::with_capacity(RECORD_HEADER_LEN + TRUNCATED_META_LEN + MAX_HEADERS);
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
@@ -76,7 +78,7 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     }
     let flags = if is_cut { FLAG_TRUNCATED } else { 0 };
     record.extend([0, choice.link as u8, flags, 0, 0, 0]);
-    assert_eq!(record.len(), RECORD_HEADER);
+    assert_eq!(record.len(), RECORD_HEADER_LEN);
     if is_cut {
         record.extend(found.key.to_bytes());
         record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
@@ -85,8 +87,11 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
         record.extend([0; 6]);
     }
     record.extend(&packet[..kept]);
-    let length = record.len() - RECORD_HEADER;
+    let length = record.len() - RECORD_HEADER_LEN;
     let class = CLASSES.into_iter().find(|&class| class >= length);
-    record.resize(RECORD_HEADER + class.expect("the largest holds it"), 0xee);
+    record.resize(
+        RECORD_HEADER_LEN + class.expect("the largest holds it"),
+        0xee,
+    );
     record
 }

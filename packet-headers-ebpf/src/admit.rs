@@ -3,9 +3,8 @@
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use packet_headers_common::Counter;
-use packet_headers_common::admission::tap;
 use packet_headers_common::settings::Lane;
+use packet_headers_common::{KernelDiscard, TapPoint};
 use packet_headers_ebpf::parse::Headers;
 
 use crate::Place;
@@ -27,9 +26,9 @@ pub(crate) struct Admitted {
 /// does not touch a connection that is being captured: anybody can forge one.
 ///
 /// # Errors
-/// The [`Counter`] that says why the packet is dropped here.
+/// The [`KernelDiscard`] that says why the packet is dropped here.
 #[inline(always)]
-pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Admitted, Counter> {
+pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Admitted, KernelDiscard> {
     let Some(flow) = FLOWS.get_ptr_mut(&headers.key) else {
         return candidate(headers);
     };
@@ -41,18 +40,18 @@ pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Admitted, Counte
         if now_ns < flow.deadline_ns {
             // The compiler knows that it is 0 or 1; the verifier is shown.
             let side = black_box(usize::from(!headers.from_low)) & 1;
-            let home = &mut flow.home[side];
-            return if home.takes(tap(place.ifindex, place.direction), now_ns) {
+            let tap = &mut flow.primary_tap[side];
+            return if tap.accepts(TapPoint::new(place.ifindex, place.direction), now_ns) {
                 let lane = Lane::Admitted;
                 Ok(Admitted { lane, now_ns })
             } else {
-                Err(Counter::Duplicate)
+                Err(KernelDiscard::Duplicate)
             };
         }
         flow.deadline_ns = 0;
     }
     if !headers.first_syn {
-        return Err(Counter::AfterCapture);
+        return Err(KernelDiscard::AfterCapture);
     }
     // Gone already when another CPU was faster.
     let _removed = FLOWS.remove(&headers.key);
@@ -61,13 +60,13 @@ pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Admitted, Counte
 
 /// A packet of a connection that nobody named yet.
 #[inline(always)]
-fn candidate(headers: &Headers) -> Result<Admitted, Counter> {
+fn candidate(headers: &Headers) -> Result<Admitted, KernelDiscard> {
     if !filter::passes(&headers.key) {
-        return Err(Counter::Filtered);
+        return Err(KernelDiscard::Filtered);
     }
     if IGNORED.get_ptr(&headers.key).is_some() {
         if !headers.first_syn {
-            return Err(Counter::Ignored);
+            return Err(KernelDiscard::Ignored);
         }
         // Gone already when another CPU was faster.
         let _removed = IGNORED.remove(&headers.key);

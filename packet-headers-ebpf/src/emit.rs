@@ -9,11 +9,11 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::generated::{bpf_ringbuf_query, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
 use packet_headers_common::record::{
-    CLASSES, CUT, Cut, FLAG_AT_HOME, FLAG_HARDWARE_TIME, FLAG_TRUNCATED, HARDWARE_TIME,
-    RECORD_HEADER, Record,
+    CLASSES, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, HARDWARE_TIME_LEN,
+    RECORD_HEADER_LEN, Record, TRUNCATED_META_LEN, TruncatedMeta,
 };
 use packet_headers_common::settings::{LANES, Lane};
-use packet_headers_common::{Counter, FlowKey, RecordHeader};
+use packet_headers_common::{FlowKey, KernelDiscard, RecordHeader};
 use packet_headers_ebpf::parse::Headers;
 
 use crate::Place;
@@ -38,7 +38,7 @@ pub(crate) enum Kept {
 /// Copies the headers into the smallest class of record that holds them.
 ///
 /// # Errors
-/// The [`Counter`] that says why there is no record.
+/// The [`KernelDiscard`] that says why there is no record.
 #[inline(always)]
 pub(crate) fn emit(
     ctx: &TcContext,
@@ -46,10 +46,10 @@ pub(crate) fn emit(
     headers: &Headers,
     place: &Place,
     admitted: &Admitted,
-) -> Result<Kept, Counter> {
+) -> Result<Kept, KernelDiscard> {
     let full = match admitted.lane {
-        Lane::Admitted => Counter::AdmittedRingFull,
-        Lane::Candidate => Counter::CandidateRingFull,
+        Lane::Admitted => KernelDiscard::AdmittedRingFull,
+        Lane::Candidate => KernelDiscard::CandidateRingFull,
     };
     let number = shard(&headers.key) * LANES + admitted.lane as u32;
     let ring = PACKET_RINGS.get(number).ok_or(full)?;
@@ -77,7 +77,7 @@ pub(crate) fn emit(
     match outcome {
         Ok(()) => Ok(kept),
         Err(Refusal::RingFull) => Err(full),
-        Err(Refusal::CopyFailed) => Err(Counter::CopyFailed),
+        Err(Refusal::CopyFailed) => Err(KernelDiscard::CopyFailed),
     }
 }
 
@@ -94,9 +94,9 @@ fn shard(key: &FlowKey) -> u32 {
 ///
 /// By the helper: verifiers before Linux 6.8 have lost the offset's bound by now.
 #[inline(always)]
-fn cut(ctx: &TcContext, headers: &Headers) -> Result<Cut, Counter> {
-    let tcp: [u8; 14] = load(ctx, headers.l4).ok_or(Counter::CopyFailed)?;
-    Ok(Cut {
+fn cut(ctx: &TcContext, headers: &Headers) -> Result<TruncatedMeta, KernelDiscard> {
+    let tcp: [u8; 14] = load(ctx, headers.l4).ok_or(KernelDiscard::CopyFailed)?;
+    Ok(TruncatedMeta {
         key: headers.key,
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
         tcp_flags: tcp[13],
@@ -110,18 +110,18 @@ fn put(
     ctx: &TcContext,
     ring: &PacketRing,
     header: &RecordHeader,
-    cut: Option<&Cut>,
+    cut: Option<&TruncatedMeta>,
     time: Option<u64>,
 ) -> Result<(), Refusal> {
     let length = usize::from(header.header_len);
     if cut.is_some() {
-        return if length <= LARGE - CUT - HARDWARE_TIME {
+        return if length <= LARGE - TRUNCATED_META_LEN - HARDWARE_TIME_LEN {
             record::<LARGE>(ctx, ring, header, cut, time)
         } else {
             record::<LARGEST>(ctx, ring, header, cut, time)
         };
     }
-    let more = if time.is_some() { HARDWARE_TIME } else { 0 };
+    let more = if time.is_some() { HARDWARE_TIME_LEN } else { 0 };
     if length + more <= SMALLEST {
         record::<SMALLEST>(ctx, ring, header, None, time)
     } else if length + more <= SMALL {
@@ -174,7 +174,7 @@ fn fixed_part(
         direction: place.direction as u8,
         link_type: place.link as u8,
         flags: match admitted.lane {
-            Lane::Admitted => FLAG_AT_HOME,
+            Lane::Admitted => FLAG_PRIMARY_TAP,
             Lane::Candidate => 0,
         },
         reserved: 0,
@@ -209,7 +209,7 @@ fn record<const N: usize>(
     ctx: &TcContext,
     ring: &PacketRing,
     header: &RecordHeader,
-    cut: Option<&Cut>,
+    cut: Option<&TruncatedMeta>,
     time: Option<u64>,
 ) -> Result<(), Refusal> {
     let Some(mut entry) = ring.reserve_untyped::<Record<N>>(0) else {
@@ -218,13 +218,16 @@ fn record<const N: usize>(
     let record: *mut Record<N> = MaybeUninit::as_mut_ptr(&mut entry);
     // SAFETY: the ring gave us room for a whole record, aligned to 8 bytes, and it begins so.
     unsafe { record.cast::<RecordHeader>().write(*header) };
-    let behind = record.cast::<u8>().wrapping_add(RECORD_HEADER);
+    let behind = record.cast::<u8>().wrapping_add(RECORD_HEADER_LEN);
     let (bytes, room) = match cut {
         None => (behind, N),
         Some(cut) => {
             // SAFETY: the classes of cut records have room for it behind the header, aligned to 8.
-            unsafe { behind.cast::<Cut>().write(*cut) };
-            (behind.wrapping_add(CUT), N - CUT)
+            unsafe { behind.cast::<TruncatedMeta>().write(*cut) };
+            (
+                behind.wrapping_add(TRUNCATED_META_LEN),
+                N - TRUNCATED_META_LEN,
+            )
         }
     };
     let (bytes, room) = match time {
@@ -232,7 +235,10 @@ fn record<const N: usize>(
         Some(time) => {
             // SAFETY: the class has room for it, and what precedes it is whole words of 8 bytes.
             unsafe { bytes.cast::<u64>().write(time) };
-            (bytes.wrapping_add(HARDWARE_TIME), room - HARDWARE_TIME)
+            (
+                bytes.wrapping_add(HARDWARE_TIME_LEN),
+                room - HARDWARE_TIME_LEN,
+            )
         }
     };
     // The compiler knows that the length fits, and would leave out the check by which the verifier

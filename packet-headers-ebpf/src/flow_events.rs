@@ -13,7 +13,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::SockOpsContext;
 use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
-use packet_headers_common::{Counter, Endpoint, FlowKey, FlowState, Role};
+use packet_headers_common::{Endpoint, EventCounter, FlowKey, FlowState, Role};
 
 use crate::filter;
 use crate::maps::{CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, NETNS_COOKIE, WANTED};
@@ -38,7 +38,7 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
 #[inline(always)]
 fn opened(ctx: &SockOpsContext, role: Role) {
     if !is_ours(ctx) {
-        return count(Counter::EventOtherNetns);
+        return count(EventCounter::OtherNetns);
     }
     let event = event(ctx, OPEN, role);
     let key = FlowKey::new(
@@ -55,10 +55,10 @@ fn opened(ctx: &SockOpsContext, role: Role) {
         if FLOWS.get_ptr(&key).is_none() {
             let _no_room = IGNORED.insert(&key, &1, 0);
         }
-        return count(Counter::EventFiltered);
+        return count(EventCounter::Filtered);
     }
     if !filter::passes(&key) {
-        return count(Counter::EventFiltered);
+        return count(EventCounter::Filtered);
     }
     if !tell(event) {
         // Nobody would take it out of the map again.
@@ -66,7 +66,7 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     }
     let flow = FlowState::new(event.boot_ns + CAPTURE_NS.load(), event.cookie);
     if FLOWS.insert(&key, &flow, 0).is_err() {
-        count(Counter::FlowsFull);
+        count(EventCounter::FlowsFull);
     }
     // It was not ignored, more often than not.
     let _removed = IGNORED.remove(&key);
@@ -116,12 +116,12 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
 #[inline(always)]
 fn tell(event: EventRecord) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
-        count(Counter::EventRingFull);
+        count(EventCounter::RingFull);
         return false;
     };
     entry.write(event);
     entry.submit(0);
-    count(Counter::EventSubmitted);
+    count(EventCounter::Submitted);
     true
 }
 
@@ -169,11 +169,11 @@ fn addresses(ops: *const bpf_sock_ops) -> ([u32; 4], [u32; 4]) {
 }
 
 #[inline(always)]
-fn count(counter: Counter) {
+fn count(what: EventCounter) {
     let Some(counters) = EVENT_COUNTERS.get_ptr_mut(0) else {
         return;
     };
     // SAFETY: the slot of this CPU, aligned to 8 bytes.
     let counters = unsafe { &mut *counters };
-    counters[counter.slot()] += 1;
+    counters.count(what);
 }

@@ -35,7 +35,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{classifier, sock_ops, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext, TcContext};
 use aya_log_ebpf::warn;
-use packet_headers_common::{Counter, Direction, LinkType};
+use packet_headers_common::{Direction, KernelDiscard, LinkType, PacketCounter};
 use packet_headers_ebpf::parse::parse_through;
 
 use crate::admit::admit;
@@ -102,18 +102,22 @@ fn account(ctx: &TcContext, packet: &impl Frame, direction: Direction, link: Lin
     };
     // SAFETY: the slot of this CPU, which no other classifier touches while this one runs.
     let counters = unsafe { &mut *counters };
-    counters[Counter::Seen.slot()] += 1;
-    let outcome = match take(ctx, packet, direction, link) {
-        Ok(Kept::Whole) => Counter::Submitted,
+    counters.count(PacketCounter::Seen);
+    match take(ctx, packet, direction, link) {
+        Ok(Kept::Whole) => counters.count(PacketCounter::Submitted),
         Ok(Kept::Part) => {
-            counters[Counter::HeadersTruncated.slot()] += 1;
-            Counter::Submitted
+            counters.count(PacketCounter::HeadersTruncated);
+            counters.count(PacketCounter::Submitted);
         }
-        Err(counter) => counter,
-    };
-    counters[outcome.slot()] += 1;
-    if matches!(outcome, Counter::Malformed | Counter::HeadersTooLong) {
-        log_odd_header(ctx, outcome);
+        Err(reason) => {
+            counters.discard(reason);
+            if matches!(
+                reason,
+                KernelDiscard::Malformed | KernelDiscard::HeadersTooLong
+            ) {
+                log_odd_header(ctx, reason);
+            }
+        }
     }
 }
 
@@ -124,7 +128,7 @@ fn take(
     packet: &impl Frame,
     direction: Direction,
     link: LinkType,
-) -> Result<Kept, Counter> {
+) -> Result<Kept, KernelDiscard> {
     let headers = parse_through(packet, link, DECAPSULATE.load() != 0)?;
     let place = Place {
         // SAFETY: the context of a classifier is valid while it runs.
@@ -142,7 +146,7 @@ const LOG_EVERY: u64 = 1_000_000_000;
 /// Says that a packet's headers were odd, once a second at most; the counters know how many.
 #[cold]
 #[inline(never)]
-fn log_odd_header(ctx: &TcContext, outcome: Counter) {
+fn log_odd_header(ctx: &TcContext, outcome: KernelDiscard) {
     let Some(last) = LAST_LOG.get_ptr_mut(0) else {
         return;
     };
@@ -158,7 +162,7 @@ fn log_odd_header(ctx: &TcContext, outcome: Counter) {
     let interface = unsafe { (*ctx.skb.skb).ifindex };
     let length = ctx.len();
     // Two lines and no text argument: that would be a copy of unknown length.
-    if outcome as u32 == Counter::Malformed as u32 {
+    if outcome as u32 == KernelDiscard::Malformed as u32 {
         warn!(
             ctx,
             "interface {}: malformed headers in a packet of {} bytes", interface, length

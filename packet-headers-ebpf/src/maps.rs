@@ -7,7 +7,7 @@ use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::settings::{LANES, MAX_INTERFACES, MAX_NETS, MAX_SHARDS, WANT_ALL};
-use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
+use packet_headers_common::{EventCounters, FlowKey, FlowState, PacketCounters, RecordHeader};
 
 /// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
 const TEMPLATE_RING: usize = 4096;
@@ -71,13 +71,13 @@ pub(crate) static NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::
 pub(crate) static EXCLUDED_NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
 
 #[btf_map]
-pub(crate) static PACKET_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+pub(crate) static PACKET_COUNTERS: PerCpuArray<PacketCounters, 1> = PerCpuArray::new();
 
 /// Apart from the classifiers' counters, which are exact: a socket program in process context can be
 /// interrupted by another on its CPU between load and store, and Rust has no atomic addition for
 /// this target. These counters may miss one in such a moment; no packet's account rests on them.
 #[btf_map]
-pub(crate) static EVENT_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+pub(crate) static EVENT_COUNTERS: PerCpuArray<EventCounters, 1> = PerCpuArray::new();
 
 pub(crate) type PacketRing = RingBuf<RecordHeader, TEMPLATE_RING>;
 

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use packet_headers_common::{Counter, FlowKey, LinkType};
+use packet_headers_common::{FlowKey, KernelDiscard, LinkType};
 
 mod ip;
 mod link;
@@ -46,28 +46,28 @@ pub struct Headers {
 }
 
 /// No header that begins later is looked at: the kernel's verifier wants a bound on what is added to
-/// a packet pointer. A TCP header behind it makes [`Counter::HeadersTooLong`].
+/// a packet pointer. A TCP header behind it makes [`KernelDiscard::HeadersTooLong`].
 pub const MAX_OFFSET: usize = 4095;
 
 /// Finds the headers of a TCP packet.
 ///
 /// # Errors
-/// The [`Counter`] that says why the packet has none that we keep.
+/// The [`KernelDiscard`] that says why the packet has none that we keep.
 #[inline(always)]
-pub fn parse(packet: &impl Bytes, link: LinkType) -> Result<Headers, Counter> {
+pub fn parse(packet: &impl Bytes, link: LinkType) -> Result<Headers, KernelDiscard> {
     parse_through(packet, link, false)
 }
 
 /// Finds the headers of a TCP packet; those inside of one tunnel when it is to `decapsulate`.
 ///
 /// # Errors
-/// The [`Counter`] that says why the packet has none that we keep.
+/// The [`KernelDiscard`] that says why the packet has none that we keep.
 #[inline(always)]
 pub fn parse_through(
     packet: &impl Bytes,
     link: LinkType,
     decapsulate: bool,
-) -> Result<Headers, Counter> {
+) -> Result<Headers, KernelDiscard> {
     let outer = match link {
         LinkType::Ethernet => link::ethernet(packet, 0)?,
         LinkType::RawIp => link::none(packet, 0)?,
@@ -77,12 +77,12 @@ pub fn parse_through(
         Carried::Other { protocol, at } => (protocol, at),
     };
     if !decapsulate {
-        return Err(Counter::NotTcp);
+        return Err(KernelDiscard::NotTcp);
     }
     let inner = tunnel::inside(packet, protocol, at)?;
     match ip::carried(packet, inner)? {
         Carried::Tcp(headers) => Ok(headers),
-        Carried::Other { .. } => Err(Counter::NotTcp),
+        Carried::Other { .. } => Err(KernelDiscard::NotTcp),
     }
 }
 

@@ -8,10 +8,10 @@ use std::{fs, io};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
-use model::Filters;
+use model::{BootNanos, Filters};
 use packet_headers::clock;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER};
-use packet_headers_common::{Counter, Endpoint, FlowKey};
+use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, PacketCounter};
 use serde_json::json;
 
 use crate::frames::{frame_v4, frame_v6};
@@ -33,7 +33,7 @@ const RUNS: u32 = 4096;
 /// Bytes of a ring: the records of a turn fill less than the quarter at which the reader is woken.
 const RING: u32 = 4 << 20;
 
-const _: () = assert!(RUNS as usize * (RECORD_HEADER + CLASSES[2]) < RING as usize / 4);
+const _: () = assert!(RUNS as usize * (RECORD_HEADER_LEN + CLASSES[2]) < RING as usize / 4);
 
 /// The payload of a full-size packet with timestamps.
 const FULL: &[u8] = &[0; 1448];
@@ -43,8 +43,8 @@ struct Case {
     name: &'static str,
     program: &'static str,
     frame: Vec<u8>,
-    /// What counts the packet.
-    outcome: Counter,
+    /// What becomes of the packet.
+    outcome: Result<(), KernelDiscard>,
     /// Nanoseconds for a packet, of each round.
     took: Vec<u64>,
     /// Bytes of the ring that its record takes.
@@ -100,24 +100,28 @@ fn cases() -> Vec<Case> {
         ring: 0,
     };
     vec![
-        ingress("not IP: ARP", arp, Counter::NotIp),
-        ingress("not TCP: UDP", udp, Counter::NotTcp),
-        ingress("captured: ACK", ack(CAPTURED, &[]), Counter::Submitted),
-        ingress(
-            "captured: full size",
-            ack(CAPTURED, FULL),
-            Counter::Submitted,
-        ),
-        ingress("captured: ACK over IPv6", ack_v6(), Counter::Submitted),
-        ingress("captured: no timestamps", bare, Counter::Submitted),
-        ingress("of no known connection", ack(1, &[]), Counter::Submitted),
+        ingress("not IP: ARP", arp, Err(KernelDiscard::NotIp)),
+        ingress("not TCP: UDP", udp, Err(KernelDiscard::NotTcp)),
+        ingress("captured: ACK", ack(CAPTURED, &[]), Ok(())),
+        ingress("captured: full size", ack(CAPTURED, FULL), Ok(())),
+        ingress("captured: ACK over IPv6", ack_v6(), Ok(())),
+        ingress("captured: no timestamps", bare, Ok(())),
+        ingress("of no known connection", ack(1, &[]), Ok(())),
         Case {
             program: "ph_eth_egress",
-            ..ingress("duplicate", ack(CAPTURED, &[]), Counter::Duplicate)
+            ..ingress(
+                "duplicate",
+                ack(CAPTURED, &[]),
+                Err(KernelDiscard::Duplicate),
+            )
         },
-        ingress("past its deadline", ack(PAST, &[]), Counter::AfterCapture),
-        ingress("done", ack(DONE, &[]), Counter::AfterCapture),
-        ingress("ignored", ack(IGNORED, &[]), Counter::Ignored),
+        ingress(
+            "past its deadline",
+            ack(PAST, &[]),
+            Err(KernelDiscard::AfterCapture),
+        ),
+        ingress("done", ack(DONE, &[]), Err(KernelDiscard::AfterCapture)),
+        ingress("ignored", ack(IGNORED, &[]), Err(KernelDiscard::Ignored)),
     ]
 }
 
@@ -140,7 +144,7 @@ fn know(kernel: &mut Kernel) {
 
 /// Runs a case's program on its frame.
 fn turn(kernel: &mut Kernel, case: &mut Case) {
-    let before = kernel.counters.read().expect("counters").get(case.outcome);
+    let before = counted(kernel, case.outcome);
     let options = TestRunOptions {
         data_in: Some(&case.frame),
         repeat: RUNS,
@@ -151,10 +155,19 @@ fn turn(kernel: &mut Kernel, case: &mut Case) {
     kernel.packets.drain(u32::MAX, |_| {});
     let fill = kernel.packets.fill();
     case.ring = (fill.admitted + fill.candidate) / u64::from(RUNS);
-    let after = kernel.counters.read().expect("counters").get(case.outcome);
+    let after = counted(kernel, case.outcome);
     assert_eq!(after - before, u64::from(RUNS), "{}", case.name);
     let took = u64::try_from(result.duration.as_nanos());
     case.took.push(took.expect("a short time"));
+}
+
+/// How many packets the programs have counted with this outcome.
+fn counted(kernel: &Kernel, outcome: Result<(), KernelDiscard>) -> u64 {
+    let counts = kernel.counters.read().expect("counters").packets;
+    match outcome {
+        Ok(()) => counts.get(PacketCounter::Submitted),
+        Err(reason) => counts.discarded(reason),
+    }
 }
 
 /// A frame of a connection over IPv4: 66 bytes of headers.

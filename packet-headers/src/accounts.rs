@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use model::{Discard, Discards, EventIssues, counter_set};
+use model::{DiscardCounts, DiscardReason, EventIssues, counter_set};
 
 use crate::clock;
 use crate::durations::Durations;
@@ -101,7 +101,7 @@ pub struct Accounts {
     /// Packets in memory or in a partial file.
     pub held: AtomicU64,
     /// Packets that are in no file, by reason.
-    pub discards: Discards,
+    pub discards: DiscardCounts,
     /// Refused and lost events, by reason.
     pub events: EventIssues,
     /// Clients that read our events now.
@@ -152,7 +152,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Moves `packets` that were held to a discard reason.
-    pub fn discard_held(&self, reason: Discard, packets: u64) {
+    pub fn discard_held(&self, reason: DiscardReason, packets: u64) {
         self.held.fetch_sub(packets, Ordering::Relaxed);
         self.discards.add(reason, packets);
     }
@@ -172,9 +172,9 @@ impl Accounts {
     /// What was lost in user space.
     fn lost_here(&self) -> u64 {
         let losses = [
-            Discard::WriteFailed,
-            Discard::WriterBehind,
-            Discard::CandidateMemory,
+            DiscardReason::WriteFailed,
+            DiscardReason::WriterBehind,
+            DiscardReason::CandidateMemory,
         ];
         losses.map(|reason| self.discards.get(reason)).iter().sum()
     }

@@ -9,6 +9,7 @@ mod page;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use packet_headers_common::DiscardReason;
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, TextEncoder};
@@ -82,9 +83,9 @@ impl Metrics {
 }
 
 impl Moment<'_> {
-    /// Packets that were discarded for one of these reasons, by the names that operators see.
-    fn discarded(&self, reasons: &[&str]) -> u64 {
-        let packets = |reason: &&str| self.ledger.discarded.get(*reason);
-        reasons.iter().filter_map(packets).sum()
+    /// Packets that were discarded for one of these reasons.
+    fn discarded(&self, reasons: &[DiscardReason]) -> u64 {
+        let packets = |&reason| self.ledger.discarded.get(reason);
+        reasons.iter().map(packets).sum()
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use packet_headers_common::Counter;
+use packet_headers_common::{EventCounter, PacketCounter};
 
 use crate::accounts::Accounts;
 use crate::kernel::counters::Counts;
@@ -37,17 +37,17 @@ impl fmt::Display for Summary<'_> {
             "packets: seen={} written={} discarded={} held={}",
             ledger.seen,
             ledger.written,
-            ledger.all_discarded(),
+            ledger.discarded.total(),
             ledger.held
         )?;
-        let discarded = ledger.discarded.iter().filter(|(_, packets)| **packets > 0);
-        let discarded = discarded.map(|(&reason, &packets)| (reason, packets));
+        let discarded = ledger.discarded.by_name();
+        let discarded = discarded.filter(|&(_, packets)| packets > 0);
         line(out, "discarded", discarded)?;
-        let cut = Counter::HeadersTruncated;
+        let truncated = PacketCounter::HeadersTruncated;
         let accounts = self.accounts;
         let off = accounts.hardware_clock_off.load(Ordering::Relaxed);
         let records = [
-            (cut.name(), self.kernel.get(cut)),
+            (truncated.name(), self.kernel.packets.get(truncated)),
             ("hardware_clock_off", off),
         ];
         line(out, "records", records)?;
@@ -72,10 +72,10 @@ impl fmt::Display for Summary<'_> {
         ];
         line(out, "files", files)?;
         line(out, "file errors", accounts.file_issues.nonzero())?;
-        let lost = self.kernel.get(Counter::EventRingFull);
+        let lost = EventCounter::RingFull;
         let dropped = accounts.event_clients_dropped.load(Ordering::Relaxed);
         let more = [
-            (Counter::EventRingFull.name(), lost),
+            (lost.name(), self.kernel.events.get(lost)),
             ("clients_dropped", dropped),
         ];
         let more = more.into_iter().filter(|&(_, count)| count > 0);

@@ -194,7 +194,7 @@ pub(super) mod tests {
             direction: Direction::Egress,
             link_type: LinkType::Ethernet,
             vlan,
-            at_home: true,
+            at_primary_tap: true,
             source: Endpoint::v4([192, 0, 2, 1], 1),
             destination: Endpoint::v4([192, 0, 2, 2], 2),
             sequence: 0,

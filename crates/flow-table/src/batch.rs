@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use model::{BootNanos, Discard, FlowEvent, WallClock};
+use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers_common::Packet;
 
 use crate::table::FlowTable;
@@ -24,8 +24,8 @@ pub struct BatchCounts {
     pub held: u64,
     /// Times of a NIC that were too far from the kernel's, which the packets have instead.
     pub clock_off: u64,
-    /// Packets that are in no file, by [`Discard`].
-    pub refused: [u64; Discard::ALL.len()],
+    /// Packets that are in no file, by [`DiscardReason`].
+    pub refused: [u64; DiscardReason::COUNT],
 }
 
 impl<'a> Batch<'a> {
@@ -52,10 +52,10 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn sort(&mut self, record: &[u8]) -> Result<(), Discard> {
+    fn sort(&mut self, record: &[u8]) -> Result<(), DiscardReason> {
         let parsed = Packet::parse(record);
         let Ok(packet) = &parsed else {
-            return Err(Discard::BadRecord);
+            return Err(DiscardReason::BadRecord);
         };
         let at = BootNanos(packet.boot_ns);
         while let Some(event) = self.events.pop_front_if(|event| event.at() < at) {

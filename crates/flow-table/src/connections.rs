@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use capture_files::{Chunk, FlowMeta};
 use hashbrown::HashMap;
-use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
@@ -59,6 +59,15 @@ pub(crate) struct Kept {
     pub(crate) grew: bool,
     /// Its buffer is as long as it may get.
     pub(crate) is_full: bool,
+}
+
+/// Why a packet is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotKept {
+    /// It is discarded.
+    Discarded(DiscardReason),
+    /// The connection has been captured for as long as it is to be; it is to be finished.
+    IsOver,
 }
 
 /// A connection whose file is finished: its last packets, if it has had any.
@@ -115,17 +124,42 @@ struct Standing {
     queue: Option<QueueName>,
 }
 
-impl Standing {
+/// What a packet can change of a connection's standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Glance {
+    has_ended: bool,
+    is_empty: bool,
+    is_packetless: bool,
+    capacity: usize,
+}
+
+impl Glance {
     #[inline]
+    fn at(connection: &Connection) -> Self {
+        Self {
+            has_ended: connection.has_ended(),
+            is_empty: connection.buffer.is_empty(),
+            is_packetless: connection.seen == 0,
+            capacity: connection.buffer.capacity(),
+        }
+    }
+}
+
+impl Standing {
     fn of(connection: &Connection) -> Self {
-        let state = connection.state();
+        Self::at(connection, Glance::at(connection))
+    }
+
+    /// The standing of a connection when it looked like this.
+    fn at(connection: &Connection, glance: Glance) -> Self {
+        let state = connection.state_if(glance.has_ended);
         let queue = match state {
             ConnectionState::Candidate => Some(QueueName::Candidates),
             ConnectionState::Finished => Some(QueueName::Finished),
             ConnectionState::Capturing | ConnectionState::Lingering => {
-                if !connection.buffer.is_empty() {
+                if !glance.is_empty {
                     Some(QueueName::Buffering)
-                } else if connection.seen == 0 {
+                } else if glance.is_packetless {
                     Some(QueueName::Packetless)
                 } else {
                     None
@@ -134,7 +168,7 @@ impl Standing {
         };
         Self {
             state,
-            capacity: connection.buffer.capacity(),
+            capacity: glance.capacity,
             queue,
         }
     }
@@ -330,44 +364,35 @@ impl Connections {
         id
     }
 
-    /// A packet of it came: it is kept in memory, unless there is a reason not to.
+    /// A packet of its four-tuple came: it is kept in memory, unless there is a reason not to. `full`
+    /// is how long a buffer may get, in bytes.
     ///
     /// # Errors
-    /// Why it is not kept. [`Discard::AfterCapture`] of a connection that is being captured says that
-    /// its time is over, and it is to be finished.
+    /// Why it is not kept.
     #[inline]
     pub(crate) fn keep(
         &mut self,
         id: Id,
         packet: &Packet<'_>,
         wall: WallNanos,
-        limits: (&Timing, usize),
-    ) -> Result<Kept, Discard> {
-        let (timing, full) = limits;
-        self.change(id, |connection| {
-            let now = BootNanos(packet.boot_ns);
-            let had_ended = connection.has_ended();
-            connection.note(packet)?;
-            let is_captured = match &connection.state {
-                State::Finished(finished) => return Err(finished.reason),
-                State::Capturing(_) if now >= connection.start.after(timing.capture) => {
-                    return Err(Discard::AfterCapture);
-                }
-                State::Capturing(_) => true,
-                State::Candidate => false,
-            };
-            let before = connection.buffer.capacity();
-            connection.buffer.push(packet, wall);
-            let mut hurries = connection.has_ended() && !had_ended;
-            if is_captured && connection.held_since.is_none() {
-                connection.held_since = Some(now);
-                hurries = true;
-            }
-            Ok(Kept {
-                hurries,
-                grew: connection.buffer.capacity() > before,
-                is_full: is_captured && connection.buffer.is_full(full),
-            })
+        (timing, full): (&Timing, usize),
+    ) -> Result<Kept, NotKept> {
+        self.touch();
+        let connection = &mut *self.slots[id.slot()];
+        let before = Glance::at(connection);
+        let result = connection.keep(packet, wall, timing);
+        let after = Glance::at(connection);
+        let is_captured = connection.is_capturing();
+        let is_full = is_captured && connection.buffer.is_full(full);
+        // Nearly always a packet changes nothing of these.
+        if before != after {
+            let standings = (Standing::at(connection, before), Standing::of(connection));
+            self.adjust(id, standings);
+        }
+        result.map(|()| Kept {
+            hurries: is_captured && (before.has_ended != after.has_ended || before.is_empty),
+            grew: before.capacity != after.capacity,
+            is_full,
         })
     }
 
@@ -443,7 +468,7 @@ impl Connections {
     /// Finishes the file of a connection that is being captured; its further packets are discarded
     /// for this reason. Its last packets, unless it never had any. Its timer is still the old one: it is
     /// forgotten next, or [set](Self::set_timer).
-    pub(crate) fn finish(&mut self, id: Id, reason: Discard) -> LastPackets {
+    pub(crate) fn finish(&mut self, id: Id, reason: DiscardReason) -> LastPackets {
         self.change(id, |connection| {
             let file = connection.file();
             let State::Capturing(capture) = &connection.state else {
@@ -525,12 +550,13 @@ impl Connections {
         let result = how(connection);
         let after = Standing::of(connection);
         if before != after {
-            self.adjust(id, before, after);
+            self.adjust(id, (before, after));
         }
         result
     }
 
-    fn adjust(&mut self, id: Id, before: Standing, after: Standing) {
+    #[cold]
+    fn adjust(&mut self, id: Id, (before, after): (Standing, Standing)) {
         self.totals.remove(before);
         self.totals.add(after);
         if before.queue != after.queue {

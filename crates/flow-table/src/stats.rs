@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Discard, EventIssue};
+use model::{DiscardReason, EventIssue};
 
 macro_rules! table_stats {
     ($($(#[doc = $doc:literal])+ $field:ident,)+) => {
@@ -68,8 +68,8 @@ pub struct TableCounts {
     pub closed: u64,
     /// Connections with a name that ended without a packet: they have no file.
     pub empty: u64,
-    /// Packets that were held and are in no file, by [`Discard`].
-    pub discarded: [u64; Discard::ALL.len()],
+    /// Packets that were held and are in no file, by [`DiscardReason`].
+    pub discarded: [u64; DiscardReason::COUNT],
     /// Events that were not what they should be, by [`EventIssue`].
     pub issues: [u64; EventIssue::ALL.len()],
 }

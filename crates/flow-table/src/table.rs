@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use model::{BootNanos, Discard, FlowEvent, Timing, WallClock, WallNanos, Wanted};
+use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::{Action, Hint};
 use crate::batch::Batch;
-use crate::connections::{ConnectionState, Connections, Id, QueueName};
+use crate::connections::{ConnectionState, Connections, Id, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
 use crate::stats::{TableCounts, TableStats};
 
@@ -100,7 +100,7 @@ impl FlowTable {
     /// # Errors
     /// Why it is not.
     #[inline]
-    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), Discard> {
+    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
         let key = packet.key();
         let id = match self.connections.youngest(&key) {
             Some(id) if !self.connections.get(id).is_succeeded_by(packet) => id,
@@ -109,7 +109,8 @@ impl FlowTable {
         let limits = (&self.timing, self.buffer_size);
         let kept = match self.connections.keep(id, packet, wall, limits) {
             Ok(kept) => kept,
-            Err(reason) => return Err(self.not_kept(id, reason)),
+            Err(NotKept::Discarded(reason)) => return Err(reason),
+            Err(NotKept::IsOver) => return Err(self.finish(id)),
         };
         if kept.is_full {
             memory::spill(self, id);
@@ -129,19 +130,17 @@ impl FlowTable {
         if self.connections.number_of(&key) >= MOST_INCARNATIONS
             && let Some(oldest) = self.connections.oldest_candidate(&key)
         {
-            ending::give_up(self, oldest, Discard::CandidateMemory);
+            ending::give_up(self, oldest, DiscardReason::CandidateMemory);
         }
         self.stats.begun += 1;
         self.connections.begin(key, start)
     }
 
-    /// A packet is not kept, for this reason.
+    /// A connection has been captured for as long as it is to be.
     #[cold]
-    fn not_kept(&mut self, id: Id, reason: Discard) -> Discard {
-        let is_captured = self.connections.get(id).is_capturing();
-        if reason == Discard::AfterCapture && is_captured {
-            ending::finish(self, id, Some(reason));
-        }
+    fn finish(&mut self, id: Id) -> DiscardReason {
+        let reason = DiscardReason::AfterCapture;
+        ending::finish(self, id, Some(reason));
         reason
     }
 
@@ -167,7 +166,7 @@ impl FlowTable {
     pub fn shut_down(&mut self) -> bool {
         for _ in 0..time::MOST {
             if let Some(candidate) = self.connections.first(QueueName::Candidates) {
-                ending::give_up(self, candidate, Discard::Unnamed);
+                ending::give_up(self, candidate, DiscardReason::Unnamed);
             } else if let Some(finished) = self.connections.first(QueueName::Finished) {
                 // The kernel's maps go with the daemon: no need to tell.
                 self.connections.forget(finished);
@@ -185,11 +184,11 @@ impl FlowTable {
     }
 
     /// A candidate of so many packets was given up.
-    pub(crate) fn gave_up(&mut self, reason: Discard, packets: u64) {
+    pub(crate) fn gave_up(&mut self, reason: DiscardReason, packets: u64) {
         self.counts.discarded[reason as usize] += packets;
         // Others were refused, and are counted there.
-        self.stats.unnamed += u64::from(reason == Discard::Unnamed);
-        self.stats.over_memory += u64::from(reason == Discard::CandidateMemory);
+        self.stats.unnamed += u64::from(reason == DiscardReason::Unnamed);
+        self.stats.over_memory += u64::from(reason == DiscardReason::CandidateMemory);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Counters that are named by an enum: one for each of its values, and no other.
 
-/// Declares an enum whose values operators know by name, and a set of counters with one slot for each.
+/// Declares a set of counters with one slot for each value of an enum whose values operators know by
+/// name; and that enum, unless it exists.
 ///
 /// ```
 /// model::counter_set! {
@@ -19,42 +20,33 @@
 /// ```
 #[macro_export]
 macro_rules! counter_set {
-    ($(#[doc = $head:literal])+ $table:ident by $name:ident {
-        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+
+    ($(#[doc = $head:literal])+ $set:ident by $name:ident {
+        $($(#[doc = $doc:literal])+ $value:ident = $text:literal,)+
     }) => {
-        $(#[doc = $head])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name as operators see it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
+        $crate::named_enum! {
+            $(#[doc = $head])+
+            pub enum $name {
+                $($(#[doc = $doc])+ $value = $text,)+
             }
         }
 
+        $crate::counter_set!($set by $name);
+    };
+    ($set:ident by $name:ident) => {
         #[doc = concat!("One counter for each [`", stringify!($name), "`].")]
         #[derive(Debug, Default)]
-        pub struct $table([::core::sync::atomic::AtomicU64; $name::ALL.len()]);
+        pub struct $set([::core::sync::atomic::AtomicU64; $name::COUNT]);
 
-        impl $table {
+        impl $set {
             /// Counts `n` of them.
             pub fn add(&self, which: $name, n: u64) {
-                self.0[which as usize].fetch_add(n, ::core::sync::atomic::Ordering::Relaxed);
+                self.0[which.index()].fetch_add(n, ::core::sync::atomic::Ordering::Relaxed);
             }
 
             /// How many there were.
             #[must_use]
             pub fn get(&self, which: $name) -> u64 {
-                self.0[which as usize].load(::core::sync::atomic::Ordering::Relaxed)
+                self.0[which.index()].load(::core::sync::atomic::Ordering::Relaxed)
             }
 
             /// Names and values of all.

@@ -1,7 +1,7 @@
 //! IP headers of both versions, what may stand between them and TCP, and the TCP header.
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
-use packet_headers_common::{Counter, Endpoint, FlowKey};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use super::{Bytes, Headers, MAX_OFFSET, Network};
 
@@ -35,9 +35,9 @@ pub(super) enum Carried {
 /// Looks behind the IP header.
 ///
 /// # Errors
-/// The [`Counter`] that says why nothing can be found there.
+/// The [`KernelDiscard`] that says why nothing can be found there.
 #[inline(always)]
-pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, Counter> {
+pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, KernelDiscard> {
     match network {
         Network::V4(l3) => ipv4(packet, l3),
         Network::V6(l3) => ipv6(packet, l3),
@@ -46,12 +46,12 @@ pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, 
 
 /// RFC 791. A first fragment is kept with its headers; later ones have no TCP header.
 #[inline(always)]
-fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
+    let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(KernelDiscard::Malformed)?;
     let [first, fragment, next, source, destination] = header;
     let length = (first >> 24 & 0x0f) as usize * 4;
     if first >> 28 != 4 || length < IPV4_MIN {
-        return Err(Counter::Malformed);
+        return Err(KernelDiscard::Malformed);
     }
     let (mut protocol, mut l4) = ((next >> 16) as u8, l3 + length);
     let later_fragment = fragment & 0x1fff != 0;
@@ -59,7 +59,7 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
         if protocol != EXTENSION_AUTHENTICATION || later_fragment {
             return not_tcp(protocol, l4, later_fragment);
         }
-        let next: [u8; 4] = packet.read(l4).ok_or(Counter::Malformed)?;
+        let next: [u8; 4] = packet.read(l4).ok_or(KernelDiscard::Malformed)?;
         l4 += authentication(&next);
         protocol = next[0];
         if protocol != PROTOCOL_TCP {
@@ -67,7 +67,7 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
         }
     }
     if later_fragment {
-        return Err(Counter::LaterFragment);
+        return Err(KernelDiscard::LaterFragment);
     }
     let tcp = tcp(packet, l4, ip_end(packet, l3, 0, first as u16))?;
     let source = Endpoint::v4(source.to_be_bytes(), tcp.source);
@@ -77,20 +77,20 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
 
 /// A later fragment of another protocol has no header that leads on.
 #[inline(always)]
-fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, Counter> {
+fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, KernelDiscard> {
     match (later_fragment, protocol) {
         (false, _) => Ok(Carried::Other { protocol, at }),
-        (true, EXTENSION_AUTHENTICATION) => Err(Counter::LaterFragment),
-        (true, _) => Err(Counter::NotTcp),
+        (true, EXTENSION_AUTHENTICATION) => Err(KernelDiscard::LaterFragment),
+        (true, _) => Err(KernelDiscard::NotTcp),
     }
 }
 
 /// RFC 8200, with every extension header that can stand before TCP.
 #[inline(always)]
-fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u32; IPV6_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
+    let header: [u32; IPV6_WORDS] = packet.words(l3).ok_or(KernelDiscard::Malformed)?;
     if header[0] >> 28 != 6 {
-        return Err(Counter::Malformed);
+        return Err(KernelDiscard::Malformed);
     }
     let next = (header[1] >> 8) as u8;
     let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER)?;
@@ -119,7 +119,11 @@ fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
 
 /// Walks the extension headers from `at`, whose type is `next`, to what they precede.
 #[inline(always)]
-fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, usize), Counter> {
+fn extensions(
+    packet: &impl Bytes,
+    mut next: u8,
+    mut at: usize,
+) -> Result<(u8, usize), KernelDiscard> {
     for _ in 0..=MAX_EXTENSIONS {
         let is_extension = matches!(
             next,
@@ -137,13 +141,13 @@ fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, u
         }
         // The kernel's verifier must see a bound on an offset that grows in a loop.
         if at > MAX_OFFSET {
-            return Err(Counter::HeadersTooLong);
+            return Err(KernelDiscard::HeadersTooLong);
         }
-        let header: [u8; 4] = packet.read(at).ok_or(Counter::Malformed)?;
+        let header: [u8; 4] = packet.read(at).ok_or(KernelDiscard::Malformed)?;
         at += match next {
             EXTENSION_FRAGMENT => {
                 if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0 {
-                    return Err(Counter::LaterFragment);
+                    return Err(KernelDiscard::LaterFragment);
                 }
                 8
             }
@@ -152,7 +156,7 @@ fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, u
         };
         next = header[0];
     }
-    Err(Counter::HeadersTooLong)
+    Err(KernelDiscard::HeadersTooLong)
 }
 
 /// Bytes of an authentication header: it tells them in units of 4, minus 2 (RFC 4302, 2.2).
@@ -184,16 +188,16 @@ fn headers(l3: usize, l4: usize, tcp: &Tcp, source: Endpoint, destination: Endpo
 
 /// RFC 9293, 3.1; the IP packet that it is in ends at `ip_end`.
 #[inline(always)]
-fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, Counter> {
+fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, KernelDiscard> {
     if l4 > MAX_OFFSET {
-        return Err(Counter::HeadersTooLong);
+        return Err(KernelDiscard::HeadersTooLong);
     }
     // What is needed of the header is in its first four words; it has five at least.
-    let header: [u32; 4] = packet.words(l4).ok_or(Counter::Malformed)?;
+    let header: [u32; 4] = packet.words(l4).ok_or(KernelDiscard::Malformed)?;
     let length = (header[3] >> 28) as usize * 4;
     let end = l4 + length;
     if length < TCP_MIN || end > ip_end {
-        return Err(Counter::Malformed);
+        return Err(KernelDiscard::Malformed);
     }
     Ok(Tcp {
         source: (header[0] >> 16) as u16,

@@ -1,6 +1,6 @@
 //! What stands before an IP header: Ethernet, tags, labels, PPPoE; or nothing.
 
-use packet_headers_common::Counter;
+use packet_headers_common::KernelDiscard;
 
 use super::{Bytes, Network, forget};
 
@@ -32,20 +32,20 @@ const PPP_IPV6: u16 = 0x0057;
 
 /// Nothing: the IP header's own version tells which it is.
 #[inline(always)]
-pub(super) fn none(packet: &impl Bytes, at: usize) -> Result<Network, Counter> {
-    match packet.read::<2>(at).ok_or(Counter::NotIp)?[0] >> 4 {
+pub(super) fn none(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
+    match packet.read::<2>(at).ok_or(KernelDiscard::NotIp)?[0] >> 4 {
         4 => Ok(Network::V4(at)),
         6 => Ok(Network::V6(at)),
-        _ => Err(Counter::NotIp),
+        _ => Err(KernelDiscard::NotIp),
     }
 }
 
 /// IEEE 802.3, with the tags of 802.1Q and 802.1ad that are still in the packet.
 #[inline(always)]
-pub(super) fn ethernet(packet: &impl Bytes, start: usize) -> Result<Network, Counter> {
+pub(super) fn ethernet(packet: &impl Bytes, start: usize) -> Result<Network, KernelDiscard> {
     let mut at = start + ETHERTYPE_AT;
     for _ in 0..=MAX_TAGS {
-        let ethertype = packet.read(at).ok_or(Counter::NotIp)?;
+        let ethertype = packet.read(at).ok_or(KernelDiscard::NotIp)?;
         let next = at + ETHERTYPE;
         match u16::from_be_bytes(ethertype) {
             ETHERTYPE_IPV4 => return Ok(Network::V4(next)),
@@ -55,41 +55,41 @@ pub(super) fn ethernet(packet: &impl Bytes, start: usize) -> Result<Network, Cou
             }
             ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => return mpls(packet, next),
             ETHERTYPE_PPPOE_SESSION => return pppoe(packet, next),
-            _ => return Err(Counter::NotIp),
+            _ => return Err(KernelDiscard::NotIp),
         }
     }
-    Err(Counter::NotIp)
+    Err(KernelDiscard::NotIp)
 }
 
 /// RFC 3032. No label says what the stack carries: where it is IP, its version does (RFC 4928, 3).
 #[inline(always)]
-fn mpls(packet: &impl Bytes, start: usize) -> Result<Network, Counter> {
+fn mpls(packet: &impl Bytes, start: usize) -> Result<Network, KernelDiscard> {
     let mut at = forget(packet, start);
     for _ in 0..MAX_LABELS {
-        let label: [u8; LABEL] = packet.read(at).ok_or(Counter::Malformed)?;
+        let label: [u8; LABEL] = packet.read(at).ok_or(KernelDiscard::Malformed)?;
         at = forget(packet, at + LABEL);
         let bottom = label[2] & 1 != 0;
         if bottom {
             return none(packet, at);
         }
     }
-    Err(Counter::HeadersTooLong)
+    Err(KernelDiscard::HeadersTooLong)
 }
 
 /// RFC 2516, the session stage.
 #[inline(always)]
-fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, Counter> {
+fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
     /// Version 1 and type 1.
     const VERSION_AND_TYPE: u8 = 0x11;
     const SESSION_DATA: u8 = 0;
-    let header: [u8; PPPOE] = packet.read(at).ok_or(Counter::Malformed)?;
+    let header: [u8; PPPOE] = packet.read(at).ok_or(KernelDiscard::Malformed)?;
     if header[0] != VERSION_AND_TYPE || header[1] != SESSION_DATA {
-        return Err(Counter::Malformed);
+        return Err(KernelDiscard::Malformed);
     }
     let at = forget(packet, at + PPPOE);
     match u16::from_be_bytes([header[6], header[7]]) {
         PPP_IPV4 => Ok(Network::V4(at)),
         PPP_IPV6 => Ok(Network::V6(at)),
-        _ => Err(Counter::NotIp),
+        _ => Err(KernelDiscard::NotIp),
     }
 }

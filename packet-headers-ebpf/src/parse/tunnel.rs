@@ -1,6 +1,6 @@
 //! What an IP packet carries when it is the outside of a tunnel.
 
-use packet_headers_common::Counter;
+use packet_headers_common::KernelDiscard;
 
 use super::link::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use super::{Bytes, MAX_OFFSET, Network, forget};
@@ -24,17 +24,21 @@ const PORT_GENEVE: u16 = 6081;
 
 /// Where the IP header inside of a tunnel is; `at` is where what the outer packet carries begins.
 #[inline(always)]
-pub(super) fn inside(packet: &impl Bytes, protocol: u8, at: usize) -> Result<Network, Counter> {
+pub(super) fn inside(
+    packet: &impl Bytes,
+    protocol: u8,
+    at: usize,
+) -> Result<Network, KernelDiscard> {
     let at = forget(packet, at);
     if at > MAX_OFFSET {
-        return Err(Counter::HeadersTooLong);
+        return Err(KernelDiscard::HeadersTooLong);
     }
     let (kind, at) = match protocol {
         PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
         PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
         PROTOCOL_GRE => gre(packet, at)?,
         PROTOCOL_UDP => udp(packet, at)?,
-        _ => return Err(Counter::NotTcp),
+        _ => return Err(KernelDiscard::NotTcp),
     };
     let at = forget(packet, at);
     match kind {
@@ -42,29 +46,29 @@ pub(super) fn inside(packet: &impl Bytes, protocol: u8, at: usize) -> Result<Net
         ETHERTYPE_IPV6 => Ok(Network::V6(at)),
         // The packet is IP, whatever the frame in it is.
         ETHERTYPE_ETHERNET => link::ethernet(packet, at).map_err(|counter| {
-            if matches!(counter, Counter::NotIp) {
-                Counter::NotTcp
+            if matches!(counter, KernelDiscard::NotIp) {
+                KernelDiscard::NotTcp
             } else {
                 counter
             }
         }),
-        _ => Err(Counter::NotTcp),
+        _ => Err(KernelDiscard::NotTcp),
     }
 }
 
 /// RFC 2784 with the key and sequence number of RFC 2890: what it carries, and where.
 #[inline(always)]
-fn gre(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
+fn gre(packet: &impl Bytes, at: usize) -> Result<(u16, usize), KernelDiscard> {
     const CHECKSUM: u8 = 0x80;
     const ROUTING: u8 = 0x40;
     const KEY: u8 = 0x20;
     const SEQUENCE: u8 = 0x10;
     const VERSION: u8 = 0x07;
     const FIELD: usize = 4;
-    let header: [u8; GRE] = packet.read(at).ok_or(Counter::Malformed)?;
+    let header: [u8; GRE] = packet.read(at).ok_or(KernelDiscard::Malformed)?;
     // Version 1 is PPTP's; the routing field was given up with RFC 1701.
     if header[1] & VERSION != 0 || header[0] & ROUTING != 0 {
-        return Err(Counter::NotTcp);
+        return Err(KernelDiscard::NotTcp);
     }
     let has = |field| usize::from(header[0] & field != 0);
     let fields = has(CHECKSUM) + has(KEY) + has(SEQUENCE);
@@ -74,13 +78,13 @@ fn gre(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
 
 /// VXLAN (RFC 7348) and GENEVE (RFC 8926), by their ports: what they carry, and where.
 #[inline(always)]
-fn udp(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
+fn udp(packet: &impl Bytes, at: usize) -> Result<(u16, usize), KernelDiscard> {
     const VALID_NETWORK: u8 = 0x08;
     const GENEVE_VERSION: u8 = 0xc0;
     const GENEVE_OPTION_UNITS: u8 = 0x3f;
     const OPTION_UNIT: usize = 4;
     // A UDP packet without room for either is not TCP, and nothing is wrong with it.
-    let header: [u8; UDP + VXLAN] = packet.read(at).ok_or(Counter::NotTcp)?;
+    let header: [u8; UDP + VXLAN] = packet.read(at).ok_or(KernelDiscard::NotTcp)?;
     let first = header[UDP];
     match u16::from_be_bytes([header[2], header[3]]) {
         PORT_VXLAN | PORT_LINUX_VXLAN if first & VALID_NETWORK != 0 => {
@@ -91,6 +95,6 @@ fn udp(packet: &impl Bytes, at: usize) -> Result<(u16, usize), Counter> {
             let kind = u16::from_be_bytes([header[UDP + 2], header[UDP + 3]]);
             Ok((kind, at + UDP + GENEVE + options))
         }
-        _ => Err(Counter::NotTcp),
+        _ => Err(KernelDiscard::NotTcp),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use aya_obj::generated::BPF_RINGBUF_HDR_SZ;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER};
+use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
@@ -112,7 +112,7 @@ impl PacketReader {
         watch(&admitted.epoll, &rings.candidate)?;
         let candidate = Candidates {
             ring: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[CLASSES.len() - 1]),
+            waiting: Vec::with_capacity(RECORD_HEADER_LEN + CLASSES[CLASSES.len() - 1]),
             taken: 0,
         };
         Ok(Self {

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use packet_headers_common::Counter;
+use packet_headers_common::{DiscardReason, EventCounter};
 
 use super::Moment;
 use super::page::Page;
@@ -96,13 +96,20 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
         [
             (
                 "uuidwait",
-                moment.discarded(&["candidate_ring_full", "candidate_memory"]),
+                moment.discarded(&[
+                    DiscardReason::CandidateRingFull,
+                    DiscardReason::CandidateMemory,
+                ]),
             ),
             (
                 "streaming",
-                moment.discarded(&["admitted_ring_full", "writer_behind", "write_failed"]),
+                moment.discarded(&[
+                    DiscardReason::AdmittedRingFull,
+                    DiscardReason::WriterBehind,
+                    DiscardReason::WriteFailed,
+                ]),
             ),
-            ("skipped", moment.discarded(&["too_many_flows"])),
+            ("skipped", moment.discarded(&[DiscardReason::TooManyFlows])),
         ],
     );
     let lost = moment.accounts.events.get(EventIssue::NoPrefix);
@@ -113,7 +120,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
         [
             (
                 "notstarted",
-                moment.kernel.get(Counter::EventRingFull) + lost,
+                moment.kernel.events.get(EventCounter::RingFull) + lost,
             ),
             ("skipped", moment.accounts.events.get(EventIssue::Refused)),
         ],
@@ -122,11 +129,11 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
 
 fn demuxer(page: &mut Page, moment: &Moment<'_>) {
     let unreadable = [
-        "malformed",
-        "headers_too_long",
-        "later_fragment",
-        "copy_failed",
-        "bad_record",
+        DiscardReason::Malformed,
+        DiscardReason::HeadersTooLong,
+        DiscardReason::LaterFragment,
+        DiscardReason::CopyFailed,
+        DiscardReason::BadRecord,
     ];
     page.counter(
         "pcap_demuxer_bad_packets_total",

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use packet_headers_common::Counter;
+use packet_headers_common::{EventCounter, PacketCounter};
 
 use super::Moment;
 use super::page::Page;
@@ -37,12 +37,11 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
         "Packets in published files.",
         ledger.written,
     );
-    let discarded = ledger.discarded.iter().map(|(&reason, &n)| (reason, n));
     page.counters(
         "packet_headers_packets_discarded_total",
         "Packets that are in no file.",
         "reason",
-        discarded,
+        ledger.discarded.by_name(),
     );
     page.gauge(
         "packet_headers_packets_held",
@@ -52,7 +51,7 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
     page.counter(
         "packet_headers_headers_truncated_total",
         "Packets whose headers were longer than --maxheadersize, and were cut.",
-        moment.kernel.get(Counter::HeadersTruncated),
+        moment.kernel.packets.get(PacketCounter::HeadersTruncated),
     );
     page.counter(
         "packet_headers_hardware_times_refused_total",
@@ -139,7 +138,8 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
         (
             "packet_headers_flows_unadmitted_total",
             "Connections that the kernel had no room for: their packets pass as if without a name.",
-            moment.kernel.get(Counter::FlowsFull) + moment.metrics.refused_by_kernel.get(),
+            moment.kernel.events.get(EventCounter::FlowsFull)
+                + moment.metrics.refused_by_kernel.get(),
         ),
     ] {
         page.counter(name, help, value);
@@ -243,20 +243,21 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
 
 fn events(page: &mut Page, moment: &Moment<'_>) {
     let accounts = moment.accounts;
-    let lost = Counter::EventRingFull;
-    let lost = (lost.name(), moment.kernel.get(lost));
+    let in_kernel = |what: EventCounter| (what.name(), moment.kernel.events.get(what));
     page.counters(
         "packet_headers_event_issues_total",
         "Begins and ends of connections that were refused or lost, and reconnections to tcp-info.",
         "reason",
-        accounts.events.all().chain([lost]),
+        accounts
+            .events
+            .all()
+            .chain([in_kernel(EventCounter::RingFull)]),
     );
-    let left_out = [Counter::EventFiltered, Counter::EventOtherNetns];
     page.counters(
         "packet_headers_event_left_out_total",
         "Begins and ends of connections that are not to be captured.",
         "reason",
-        left_out.map(|counter| (counter.name(), moment.kernel.get(counter))),
+        [EventCounter::Filtered, EventCounter::OtherNetns].map(in_kernel),
     );
     let kernel = accounts.kernel_events_up.load(Ordering::Relaxed);
     let kernel = (&[("source", "kernel")][..], u64::from(kernel));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flow_table::{Action, BatchCounts, FlowTable, Hint};
-use model::{Discard, EventIssue};
+use model::{DiscardReason, EventIssue};
 
 use super::outbox::Outbox;
 use crate::accounts::Accounts;
@@ -27,7 +27,7 @@ impl Demux {
         let counters = &self.accounts;
         counters.held.fetch_add(batch.held, Ordering::Relaxed);
         (counters.hardware_clock_off).fetch_add(batch.clock_off, Ordering::Relaxed);
-        for (&reason, packets) in Discard::ALL.iter().zip(batch.refused) {
+        for (&reason, packets) in DiscardReason::ALL.iter().zip(batch.refused) {
             counters.discards.add(reason, packets);
         }
         counters
@@ -63,7 +63,7 @@ impl Demux {
         ] {
             counter.fetch_add(n, Ordering::Relaxed);
         }
-        for (&reason, packets) in Discard::ALL.iter().zip(counts.discarded) {
+        for (&reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
             counters.discard_held(reason, packets);
         }
         for (&issue, n) in EventIssue::ALL.iter().zip(counts.issues) {

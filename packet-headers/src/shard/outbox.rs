@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::accounts::Accounts;
 use crate::store::writer::Job;
-use model::Discard;
+use model::DiscardReason;
 
 /// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
 /// now waits here, up to a bound, and beyond it is discarded and counted.
@@ -44,7 +44,7 @@ impl Outbox {
         if self.backlog.load(Ordering::Relaxed) + job.cost() > self.limit {
             let lost = std::mem::take(&mut job.chunk);
             self.accounts
-                .discard_held(Discard::WriterBehind, lost.packets);
+                .discard_held(DiscardReason::WriterBehind, lost.packets);
             if !job.last {
                 return;
             }
@@ -70,7 +70,7 @@ impl Outbox {
         for job in self.waiting.drain(..) {
             if let Err(refused) = self.writer.send(job) {
                 let lost = refused.0.chunk.packets;
-                self.accounts.discard_held(Discard::WriteFailed, lost);
+                self.accounts.discard_held(DiscardReason::WriteFailed, lost);
             }
         }
     }

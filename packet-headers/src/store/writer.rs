@@ -21,7 +21,7 @@ use capture_files::Chunk;
 use capture_files::InterfaceNames;
 use capture_files::compress::Compressor;
 use capture_files::layout::{FlowMeta, Naming};
-use model::{Discard, FlowUuid};
+use model::{DiscardReason, FlowUuid};
 
 /// What the writer is asked to do. Jobs of one flow come in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,14 +250,14 @@ impl Writer {
         };
         self.complain(finished.uuid(), what, error);
         let accounts = &self.accounts;
-        accounts.discard_held(Discard::WriteFailed, finished.packets);
+        accounts.discard_held(DiscardReason::WriteFailed, finished.packets);
         accounts.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn lose(&self, uuid: &FlowUuid, loss: &Loss) {
         self.complain(uuid, "is incomplete", &loss.error);
         let accounts = &self.accounts;
-        accounts.discard_held(Discard::WriteFailed, loss.packets);
+        accounts.discard_held(DiscardReason::WriteFailed, loss.packets);
     }
 
     /// Counts an error of a flow's file, and says it.

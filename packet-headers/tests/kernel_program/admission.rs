@@ -1,9 +1,9 @@
 //! Which packets the programs let through, by what is known of their connection.
 
 use ipnet::IpNet;
-use model::Filters;
+use model::{BootNanos, Filters};
 use packet_headers::clock;
-use packet_headers_common::{Counter, Endpoint, FlowKey};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use crate::frames::{PAYLOAD, frame_v4};
 use crate::kernel::{Kernel, in_a_minute};
@@ -32,15 +32,15 @@ fn past_its_deadline_a_connection_costs_no_ring() {
     kernel.admission.retire(&key(), 8);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.retire(&key(), 7);
-    kernel.refuses(&frame, Counter::AfterCapture);
+    kernel.refuses(&frame, KernelDiscard::AfterCapture);
     // A new connection on the four-tuple starts over.
     kernel.captures("ph_eth_ingress", &syn(), 54);
     assert_eq!(kernel.admission.flows(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.admit(&key(), clock::now(), 7);
     // The first packet marks it, so that the others need no clock.
-    kernel.refuses(&frame, Counter::AfterCapture);
-    kernel.refuses(&frame, Counter::AfterCapture);
+    kernel.refuses(&frame, KernelDiscard::AfterCapture);
+    kernel.refuses(&frame, KernelDiscard::AfterCapture);
     kernel.admission.release(&key(), 7);
     kernel.captures("ph_eth_ingress", &frame, 54);
 }
@@ -50,7 +50,7 @@ fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
     let mut kernel = Kernel::new();
     let frame = frame_v4(&[], PAYLOAD);
     kernel.admission.ignore(&key());
-    kernel.refuses(&frame, Counter::Ignored);
+    kernel.refuses(&frame, KernelDiscard::Ignored);
     kernel.captures("ph_eth_ingress", &syn(), 54);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.ignore(&key());
@@ -67,13 +67,13 @@ fn a_captured_connection_survives_a_forged_syn() {
 }
 
 #[test]
-fn each_direction_of_a_connection_has_one_home() {
+fn each_direction_of_a_connection_has_one_primary_tap() {
     let mut kernel = Kernel::new();
     let frame = frame_v4(&[], PAYLOAD);
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
     let duplicate = kernel.run("ph_eth_egress", &frame);
-    assert_eq!(duplicate.counter, Counter::Duplicate);
+    assert_eq!(duplicate, Err(KernelDiscard::Duplicate));
     let mut back = frame;
     for (one, other, length) in [(26, 30, 4), (34, 36, 2)] {
         for at in 0..length {
@@ -127,7 +127,7 @@ fn filters_leave_connections_out() {
         if passes {
             kernel.captures("ph_eth_ingress", &frame, 54);
         } else {
-            kernel.refuses(&frame, Counter::Filtered);
+            kernel.refuses(&frame, KernelDiscard::Filtered);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use aya::programs::{TestRun as _, TestRunOptions};
 use model::{BootNanos, Filters};
 use packet_headers::clock;
+use packet_headers::kernel::counters::Counts;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{FlowMaps, KernelCounters, LoadOptions, Programs, Refused, filters};
 use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::{Counter, FlowKey, Packet};
+use packet_headers_common::{FlowKey, KernelDiscard, Packet, PacketCounter};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -28,11 +29,7 @@ pub(crate) struct Kernel {
 }
 
 /// What became of one frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    pub(crate) counter: Counter,
-    pub(crate) record: Option<Taken>,
-}
+pub(crate) type Outcome = Result<Taken, KernelDiscard>;
 
 /// What a record says of its packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +96,7 @@ impl Kernel {
         }
     }
 
-    /// Runs a program once on a frame; says which counter moved and what is in the ring.
+    /// Runs a program once on a frame. What is in the ring and what was counted must agree.
     pub(crate) fn run(&mut self, program: &str, frame: &[u8]) -> Outcome {
         self.run_with(program, frame, None)
     }
@@ -124,14 +121,6 @@ impl Kernel {
             "the verdict is not ours"
         );
         let after = self.counters.read().expect("counters");
-        let moved: Vec<_> = Counter::ALL
-            .iter()
-            .filter(|&&counter| after.get(counter) != before.get(counter))
-            .collect();
-        let [Counter::Seen, counter, ref beside @ ..] = moved[..] else {
-            panic!("one packet is seen and has one outcome, not {moved:?}");
-        };
-        assert_eq!(after.get(*counter), before.get(*counter) + 1);
         let mut record = None;
         self.packets.drain(1, |item| {
             let packet = Packet::parse(item).expect("a record that can be read");
@@ -148,23 +137,25 @@ impl Kernel {
                 tcp_flags: packet.tcp_flags,
             });
         });
-        let truncated = record.as_ref().is_some_and(|record| record.truncated);
-        let informed: &[&Counter] = match truncated {
-            true => &[&Counter::HeadersTruncated],
-            false => &[],
-        };
-        assert_eq!(beside, informed);
-        Outcome {
-            counter: *counter,
-            record,
+        let outcome = record.ok_or_else(|| discarded(&before, &after));
+        let mut want = before;
+        want.packets.count(PacketCounter::Seen);
+        match &outcome {
+            Ok(taken) => {
+                want.packets.count(PacketCounter::Submitted);
+                if taken.truncated {
+                    want.packets.count(PacketCounter::HeadersTruncated);
+                }
+            }
+            Err(reason) => want.packets.discard(*reason),
         }
+        assert_eq!(after, want, "one packet is seen and has one outcome");
+        outcome
     }
 
     /// Runs a frame that must be captured; its record.
     pub(crate) fn takes(&mut self, program: &str, frame: &[u8]) -> Taken {
-        let outcome = self.run(program, frame);
-        assert_eq!(outcome.counter, Counter::Submitted);
-        outcome.record.expect("a record")
+        self.run(program, frame).expect("a record")
     }
 
     /// Runs a frame whose first `headers` bytes must come out, and nothing else.
@@ -176,12 +167,16 @@ impl Kernel {
         assert_eq!((taken.segments, taken.hardware_ns), (1, None));
     }
 
-    /// Runs a frame that must be counted, not captured.
-    pub(crate) fn refuses(&mut self, frame: &[u8], counter: Counter) {
-        let want = Outcome {
-            counter,
-            record: None,
-        };
-        assert_eq!(self.run("ph_eth_ingress", frame), want);
+    /// Runs a frame that must be discarded, for this reason.
+    pub(crate) fn refuses(&mut self, frame: &[u8], reason: KernelDiscard) {
+        assert_eq!(self.run("ph_eth_ingress", frame), Err(reason));
     }
+}
+
+/// The reason for which a packet was discarded in between.
+fn discarded(before: &Counts, after: &Counts) -> KernelDiscard {
+    let [before, after] = [before, after].map(|counts| &counts.packets);
+    let moved = |reason: &&KernelDiscard| after.discarded(**reason) != before.discarded(**reason);
+    let reason = KernelDiscard::ALL.iter().find(moved);
+    *reason.expect("a packet without a record is counted as discarded")
 }

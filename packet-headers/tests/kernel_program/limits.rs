@@ -1,6 +1,6 @@
 //! Long headers, headers that contradict their packet, and fragments.
 
-use packet_headers_common::{Counter, Endpoint, FlowKey};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use crate::admission::key;
 use crate::frames::{
@@ -47,7 +47,7 @@ fn headers_beyond_the_largest_record_are_cut_and_counted() {
     // A TCP header at 4102: nothing is looked at behind 4095.
     let far = [(43, extension(255)), (60, extension(251))];
     let frame = with_extensions(&plain, &far);
-    kernel.refuses(&frame[..3400], Counter::HeadersTooLong);
+    kernel.refuses(&frame[..3400], KernelDiscard::HeadersTooLong);
 }
 
 #[test]
@@ -104,12 +104,12 @@ fn an_authentication_header_precedes_tcp_in_ipv4_too() {
         let headers = 34 + usize::from(units) * 4 + 20;
         kernel.captures("ph_eth_ingress", &frame(units, 6, 34), headers);
     }
-    kernel.refuses(&frame(6, 17, 34), Counter::NotTcp);
-    kernel.refuses(&frame(6, 6, 34)[..40], Counter::Malformed);
-    kernel.refuses(&frame(6, 6, 34)[..36], Counter::Malformed);
+    kernel.refuses(&frame(6, 17, 34), KernelDiscard::NotTcp);
+    kernel.refuses(&frame(6, 6, 34)[..40], KernelDiscard::Malformed);
+    kernel.refuses(&frame(6, 6, 34)[..36], KernelDiscard::Malformed);
     let mut later = frame(6, 6, 34);
     later[21] = 9;
-    kernel.refuses(&later, Counter::LaterFragment);
+    kernel.refuses(&later, KernelDiscard::LaterFragment);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_data_offset_that_is_too_small_or_too_large_is_malformed() {
                 if words >= 5 && end <= frame.len() {
                     kernel.captures("ph_eth_ingress", &frame, end);
                 } else {
-                    kernel.refuses(&frame, Counter::Malformed);
+                    kernel.refuses(&frame, KernelDiscard::Malformed);
                 }
             }
         }
@@ -140,7 +140,7 @@ fn padding_is_no_header() {
     kernel.captures("ph_eth_ingress", &frame, 54);
     // Six words of TCP header reach into what pads the frame.
     frame[46] = 0x60;
-    kernel.refuses(&frame, Counter::Malformed);
+    kernel.refuses(&frame, KernelDiscard::Malformed);
     // 0: the NIC is to split the packet, which is as long as it is.
     frame[16..18].copy_from_slice(&[0, 0]);
     kernel.captures("ph_eth_ingress", &frame, 58);
@@ -148,7 +148,7 @@ fn padding_is_no_header() {
     six[19] = 20;
     kernel.captures("ph_eth_ingress", &six, 74);
     six[66] = 0x60;
-    kernel.refuses(&six, Counter::Malformed);
+    kernel.refuses(&six, KernelDiscard::Malformed);
     six[18..20].copy_from_slice(&[0, 0]);
     kernel.captures("ph_eth_ingress", &six, 78);
 }
@@ -163,9 +163,9 @@ fn of_a_fragmented_packet_the_first_is_kept() {
         frame
     };
     kernel.captures("ph_eth_ingress", &four(0x20, 0), 54);
-    kernel.refuses(&four(0x20, 1), Counter::LaterFragment);
-    kernel.refuses(&four(0x00, 9), Counter::LaterFragment);
-    kernel.refuses(&four(0x1f, 0), Counter::LaterFragment);
+    kernel.refuses(&four(0x20, 1), KernelDiscard::LaterFragment);
+    kernel.refuses(&four(0x00, 9), KernelDiscard::LaterFragment);
+    kernel.refuses(&four(0x1f, 0), KernelDiscard::LaterFragment);
     let six = |high: u8, low: u8| {
         let mut fragment = extension(1);
         fragment[1] = 77;
@@ -174,6 +174,6 @@ fn of_a_fragmented_packet_the_first_is_kept() {
     };
     kernel.captures("ph_eth_ingress", &six(0, 1), 54 + 16 + 20);
     kernel.captures("ph_eth_ingress", &six(0, 0), 54 + 16 + 20);
-    kernel.refuses(&six(0, 9), Counter::LaterFragment);
-    kernel.refuses(&six(1, 0), Counter::LaterFragment);
+    kernel.refuses(&six(0, 9), KernelDiscard::LaterFragment);
+    kernel.refuses(&six(1, 0), KernelDiscard::LaterFragment);
 }

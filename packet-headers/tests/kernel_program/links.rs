@@ -1,6 +1,6 @@
 //! What may stand between an Ethernet header's addresses and the IP header, and its malformed twins.
 
-use packet_headers_common::Counter;
+use packet_headers_common::KernelDiscard;
 
 use crate::frames::{ETHERNET, PAYLOAD, behind, frame_v4, frame_v6};
 use crate::kernel::Kernel;
@@ -47,10 +47,10 @@ fn tags_are_kept() {
         captures(&mut kernel, &[stack, &[&V6]].concat(), &six);
     }
     let four_tags = [&CUSTOMER[..], &CUSTOMER, &CUSTOMER, &CUSTOMER, &V4].concat();
-    kernel.refuses(&behind(&four_tags, &four), Counter::NotIp);
+    kernel.refuses(&behind(&four_tags, &four), KernelDiscard::NotIp);
     let other = [&CUSTOMER[..], &[0x08, 0x06]].concat();
-    kernel.refuses(&behind(&other, &four), Counter::NotIp);
-    kernel.refuses(&behind(&CUSTOMER, &four)[..16], Counter::NotIp);
+    kernel.refuses(&behind(&other, &four), KernelDiscard::NotIp);
+    kernel.refuses(&behind(&CUSTOMER, &four)[..16], KernelDiscard::NotIp);
 }
 
 #[test]
@@ -69,20 +69,20 @@ fn label_stacks_are_kept() {
         );
     }
     let nine = [&MPLS[..], &LABEL.repeat(8), &BOTTOM].concat();
-    kernel.refuses(&behind(&nine, &four), Counter::HeadersTooLong);
+    kernel.refuses(&behind(&nine, &four), KernelDiscard::HeadersTooLong);
     // Behind the bottom is a pseudowire's control word.
     let wire = [&MPLS[..], &BOTTOM, &[0, 0, 0, 0]].concat();
-    kernel.refuses(&behind(&wire, &four), Counter::NotIp);
+    kernel.refuses(&behind(&wire, &four), KernelDiscard::NotIp);
     let stack = behind(&[&MPLS[..], &LABEL, &LABEL].concat(), &four);
-    kernel.refuses(&stack[..20], Counter::Malformed);
+    kernel.refuses(&stack[..20], KernelDiscard::Malformed);
     kernel.refuses(
         &behind(&[&MPLS[..], &BOTTOM].concat(), &four)[..18],
-        Counter::NotIp,
+        KernelDiscard::NotIp,
     );
     // A version that is no other's: the IP header behind it is too short.
     let mut short = behind(&[&MPLS[..], &BOTTOM].concat(), &four);
     short[18] = 0x44;
-    kernel.refuses(&short, Counter::Malformed);
+    kernel.refuses(&short, KernelDiscard::Malformed);
 }
 
 #[test]
@@ -98,22 +98,22 @@ fn a_pppoe_session_is_kept() {
         frame[at] = value;
         frame
     };
-    kernel.refuses(&change(14, 0x21), Counter::Malformed);
-    kernel.refuses(&change(14, 0x12), Counter::Malformed);
+    kernel.refuses(&change(14, 0x21), KernelDiscard::Malformed);
+    kernel.refuses(&change(14, 0x12), KernelDiscard::Malformed);
     // Discovery's codes have no place in a session.
-    kernel.refuses(&change(15, 0xa7), Counter::Malformed);
+    kernel.refuses(&change(15, 0xa7), KernelDiscard::Malformed);
     // LCP.
-    kernel.refuses(&change(20, 0xc0), Counter::NotIp);
-    kernel.refuses(&change(21, 0x57), Counter::Malformed);
-    kernel.refuses(&plain[..21], Counter::Malformed);
+    kernel.refuses(&change(20, 0xc0), KernelDiscard::NotIp);
+    kernel.refuses(&change(21, 0x57), KernelDiscard::Malformed);
+    kernel.refuses(&plain[..21], KernelDiscard::Malformed);
     // The discovery stage is not IP.
-    kernel.refuses(&change(13, 0x63), Counter::NotIp);
+    kernel.refuses(&change(13, 0x63), KernelDiscard::NotIp);
 }
 
 #[test]
 fn an_ethertype_is_not_a_length() {
     let mut kernel = Kernel::new();
     let four = frame_v4(&[], PAYLOAD);
-    kernel.refuses(&behind(&[0x02, 0xe6], &four), Counter::NotIp);
+    kernel.refuses(&behind(&[0x02, 0xe6], &four), KernelDiscard::NotIp);
     kernel.captures("ph_eth_ingress", &four, ETHERNET + 40);
 }

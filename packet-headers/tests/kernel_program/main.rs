@@ -13,8 +13,9 @@ mod tunnels;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
+use model::BootNanos;
 use packet_headers::clock;
-use packet_headers_common::{Counter, Direction, LinkType, Packet};
+use packet_headers_common::{Direction, KernelDiscard, LinkType, Packet, PacketCounter};
 
 use crate::admission::key;
 use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
@@ -82,7 +83,10 @@ fn extension_headers_are_kept_in_any_number_up_to_the_bound() {
     let eight: Vec<_> = (0..8).map(|_| (60, extension(1))).collect();
     kernel.captures("ph_eth_ingress", &with_extensions(&plain, &eight), 74 + 64);
     let nine: Vec<_> = (0..9).map(|_| (60, extension(1))).collect();
-    kernel.refuses(&with_extensions(&plain, &nine), Counter::HeadersTooLong);
+    kernel.refuses(
+        &with_extensions(&plain, &nine),
+        KernelDiscard::HeadersTooLong,
+    );
 }
 
 #[test]
@@ -96,26 +100,26 @@ fn what_is_not_captured_has_its_own_counter() {
     };
     let mut arp = plain.clone();
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
-    kernel.refuses(&arp, Counter::NotIp);
-    kernel.refuses(&change(23, 17), Counter::NotTcp);
-    kernel.refuses(&change(21, 1), Counter::LaterFragment);
-    kernel.refuses(&change(14, 0x44), Counter::Malformed);
-    kernel.refuses(&change(14, 0x65), Counter::Malformed);
-    kernel.refuses(&change(46, 0x40), Counter::Malformed);
-    kernel.refuses(&plain[..53], Counter::Malformed);
-    kernel.refuses(&plain[..40], Counter::Malformed);
+    kernel.refuses(&arp, KernelDiscard::NotIp);
+    kernel.refuses(&change(23, 17), KernelDiscard::NotTcp);
+    kernel.refuses(&change(21, 1), KernelDiscard::LaterFragment);
+    kernel.refuses(&change(14, 0x44), KernelDiscard::Malformed);
+    kernel.refuses(&change(14, 0x65), KernelDiscard::Malformed);
+    kernel.refuses(&change(46, 0x40), KernelDiscard::Malformed);
+    kernel.refuses(&plain[..53], KernelDiscard::Malformed);
+    kernel.refuses(&plain[..40], KernelDiscard::Malformed);
     let v6 = frame_v6(PAYLOAD);
     let mut udp = v6.clone();
     udp[20] = 17;
-    kernel.refuses(&udp, Counter::NotTcp);
+    kernel.refuses(&udp, KernelDiscard::NotTcp);
     let mut later = extension(1);
     later[2] = 1;
     kernel.refuses(
         &with_extensions(&v6, &[(44, later)]),
-        Counter::LaterFragment,
+        KernelDiscard::LaterFragment,
     );
     let cut = with_extensions(&v6, &[(0, extension(100))]);
-    kernel.refuses(&cut[..100], Counter::Malformed);
+    kernel.refuses(&cut[..100], KernelDiscard::Malformed);
 }
 
 #[test]
@@ -164,14 +168,12 @@ fn a_full_ring_is_counted_to_the_packet() {
     program.test_run(options).expect("a test run");
     let mut records = 0;
     kernel.packets.drain(sent, |_| records += 1);
-    let counts = kernel.counters.read().expect("counters");
-    assert_eq!(counts.get(Counter::Seen), u64::from(sent));
-    assert_eq!(counts.get(Counter::Submitted), records);
-    assert_eq!(
-        counts.get(Counter::CandidateRingFull),
-        u64::from(sent) - records
-    );
-    assert!(counts.get(Counter::CandidateRingFull) > 0);
+    let counts = kernel.counters.read().expect("counters").packets;
+    assert_eq!(counts.get(PacketCounter::Seen), u64::from(sent));
+    assert_eq!(counts.get(PacketCounter::Submitted), records);
+    let lost = counts.discarded(KernelDiscard::CandidateRingFull);
+    assert_eq!(lost, u64::from(sent) - records);
+    assert!(lost > 0);
     // The other lane has all its room still.
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use capture_files::{FlowMeta, PacketBuffer};
-use model::{BootNanos, Discard, FlowUuid, Open, Timing, WallNanos};
-use packet_headers_common::admission::tap;
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
-use packet_headers_common::{Direction, Endpoint, FlowKey, Home, LinkType, Packet, Role};
+use packet_headers_common::{
+    Direction, Endpoint, FlowKey, LinkType, Packet, PrimaryTap, Role, TapPoint,
+};
 
-use super::Id;
 use super::queue::Links;
+use super::{Id, NotKept};
 
 /// How long a finished connection is remembered after its last packet when its Close never comes.
 /// Afterwards its packets would be candidates again, and find no name.
@@ -33,7 +34,7 @@ pub(crate) struct Connection {
     /// Who sent the SYN, and its sequence number, when we saw it.
     first_syn: Option<(Endpoint, u32)>,
     /// Where its packets are taken, by direction: from the lower end, from the higher end.
-    home: [Home; 2],
+    primary_tap: [PrimaryTap; 2],
     /// Which ends sent their FIN: bit 0 the lower one, bit 1 the higher one. One number, as a
     /// processor stalls when it reads as one what it has just written in parts.
     fins: u8,
@@ -92,7 +93,7 @@ pub(super) struct Finished {
     /// The socket's cookie, or 0.
     pub(super) cookie: u64,
     /// What its further packets are discarded for.
-    pub(super) reason: Discard,
+    pub(super) reason: DiscardReason,
     pub(super) closed: Option<BootNanos>,
     /// For when its timer is set.
     pub(super) armed: BootNanos,
@@ -163,7 +164,7 @@ impl Connection {
             start,
             last: start,
             first_syn: None,
-            home: [Home::NOWHERE; 2],
+            primary_tap: [PrimaryTap::UNKNOWN; 2],
             fins: 0,
             ended: None,
             seen: 0,
@@ -180,17 +181,44 @@ impl Connection {
         }
     }
 
+    /// Takes note of a packet, and keeps it in memory unless there is a reason not to.
+    ///
+    /// # Errors
+    /// Why it is not kept.
+    #[inline]
+    pub(super) fn keep(
+        &mut self,
+        packet: &Packet<'_>,
+        wall: WallNanos,
+        timing: &Timing,
+    ) -> Result<(), NotKept> {
+        self.note(packet).map_err(NotKept::Discarded)?;
+        let now = BootNanos(packet.boot_ns);
+        match &self.state {
+            State::Candidate => {}
+            State::Capturing(_) if now >= self.start.after(timing.capture) => {
+                return Err(NotKept::IsOver);
+            }
+            State::Capturing(_) => {
+                self.held_since.get_or_insert(now);
+            }
+            State::Finished(finished) => return Err(NotKept::Discarded(finished.reason)),
+        }
+        self.buffer.push(packet, wall);
+        Ok(())
+    }
+
     /// Takes note of a packet; whether it can be kept in this connection's file.
     #[inline]
-    pub(super) fn note(&mut self, packet: &Packet<'_>) -> Result<(), Discard> {
+    fn note(&mut self, packet: &Packet<'_>) -> Result<(), DiscardReason> {
         let now = BootNanos(packet.boot_ns);
         let side = usize::from(!self.key.is_low(&packet.source));
-        let place = tap(packet.ifindex, packet.direction);
-        let home = &mut self.home[side];
-        if packet.at_home {
-            *home = Home::at(place, now.0);
-        } else if !home.takes(place, now.0) {
-            return Err(Discard::Duplicate);
+        let point = TapPoint::new(packet.ifindex, packet.direction);
+        let tap = &mut self.primary_tap[side];
+        if packet.at_primary_tap {
+            *tap = PrimaryTap::new(point, now.0);
+        } else if !tap.accepts(point, now.0) {
+            return Err(DiscardReason::Duplicate);
         }
         if packet.is_first_syn() && self.first_syn.is_none() {
             self.first_syn = Some((packet.source, packet.sequence));
@@ -229,11 +257,15 @@ impl Connection {
     }
 
     /// What it is to its operator.
-    #[inline]
     pub(crate) const fn state(&self) -> ConnectionState {
+        self.state_if(self.has_ended())
+    }
+
+    /// What it is to its operator, if its packets say that it has ended, or do not.
+    pub(super) const fn state_if(&self, has_ended: bool) -> ConnectionState {
         match &self.state {
             State::Candidate => ConnectionState::Candidate,
-            State::Capturing(capture) if capture.closed.is_some() || self.ended.is_some() => {
+            State::Capturing(capture) if capture.closed.is_some() || has_ended => {
                 ConnectionState::Lingering
             }
             State::Capturing(_) => ConnectionState::Capturing,

@@ -1,6 +1,6 @@
 //! How connections leave the table: finished, given up, evicted.
 
-use model::Discard;
+use model::DiscardReason;
 
 use crate::action::{Action, Hint};
 use crate::connections::Id;
@@ -13,12 +13,12 @@ const WORTH_IGNORING: u64 = 4;
 
 /// Finishes the file of a connection that is being captured. `then` says what becomes of its further
 /// packets while its socket is open; without it, the connection is over.
-pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<Discard>) {
+pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<DiscardReason>) {
     let connection = table.connections.get(id);
     let (key, cookie) = (connection.key(), connection.cookie());
     let last = table
         .connections
-        .finish(id, then.unwrap_or(Discard::AfterEnd));
+        .finish(id, then.unwrap_or(DiscardReason::AfterEnd));
     match last {
         Some((serial, file, chunk)) => table.actions.push(Action::Write {
             serial,
@@ -45,7 +45,7 @@ pub(crate) fn forget(table: &mut FlowTable, id: Id) {
 
 /// Nobody named a candidate. If its SYN came while an earlier connection of the four-tuple was being
 /// captured, it did not begin another one after all: its packets are that one's.
-pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: Discard) {
+pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: DiscardReason) {
     let earlier = table.connections.before(id);
     let earlier = earlier.filter(|&earlier| table.connections.get(earlier).is_capturing());
     let candidate = table.connections.get(id);

@@ -7,7 +7,7 @@
 //! Each step takes the connection at the head of a queue, so what is done costs what is evicted, and
 //! a refusal costs nothing but a look at four empty queues.
 
-use model::Discard;
+use model::DiscardReason;
 
 use super::ending;
 use crate::action::Action;
@@ -61,7 +61,7 @@ pub(crate) fn keep_within(table: &mut FlowTable) {
         let Some(oldest) = table.connections.first(QueueName::Candidates) else {
             break;
         };
-        ending::give_up(table, oldest, Discard::CandidateMemory);
+        ending::give_up(table, oldest, DiscardReason::CandidateMemory);
     }
     make_room(table, 0);
 }
@@ -85,7 +85,7 @@ pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
             continue;
         }
         if let Some(oldest) = table.connections.first(QueueName::Candidates) {
-            ending::give_up(table, oldest, Discard::CandidateMemory);
+            ending::give_up(table, oldest, DiscardReason::CandidateMemory);
         } else if !write_early(table, more) {
             return false;
         }

@@ -1,6 +1,6 @@
 //! The rules of names: which connection an Open or Close means.
 
-use model::{Close, Discard, EventIssue, Open, Wanted};
+use model::{Close, DiscardReason, EventIssue, Open, Wanted};
 use packet_headers_common::{FlowKey, Role};
 
 use super::{ending, memory};
@@ -19,7 +19,7 @@ pub(crate) fn on_open(table: &mut FlowTable, open: Open) {
         return rename(table, other, open);
     }
     if !wants(table, &key, &open) {
-        return refuse(table, key, &open, Discard::Unwanted);
+        return refuse(table, key, &open, DiscardReason::Unwanted);
     }
     // A candidate has its room already.
     let more = meant(table, &key, &open).map_or(OVERHEAD, |_| 0);
@@ -27,7 +27,7 @@ pub(crate) fn on_open(table: &mut FlowTable, open: Open) {
     if !has_place || !memory::make_room(table, more) {
         table.stats.over_limit += u64::from(!has_place);
         table.stats.over_memory += u64::from(has_place);
-        return refuse(table, key, &open, Discard::TooManyFlows);
+        return refuse(table, key, &open, DiscardReason::TooManyFlows);
     }
     let id = meant(table, &key, &open).unwrap_or_else(|| {
         table.stats.begun += 1;
@@ -68,7 +68,7 @@ fn wants(table: &FlowTable, key: &FlowKey, open: &Open) -> bool {
 }
 
 /// Leaves a connection without a name: its packets are not wanted, here and in the kernel.
-fn refuse(table: &mut FlowTable, key: FlowKey, open: &Open, reason: Discard) {
+fn refuse(table: &mut FlowTable, key: FlowKey, open: &Open, reason: DiscardReason) {
     if let Some(candidate) = meant(table, &key, open) {
         ending::give_up(table, candidate, reason);
     }

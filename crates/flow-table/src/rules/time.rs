@@ -1,6 +1,6 @@
 //! The rules of time: when a connection is looked at again, and what is done then.
 
-use model::{BootNanos, Discard};
+use model::{BootNanos, DiscardReason};
 
 use super::{ending, memory};
 use crate::connections::{ConnectionState, Id, QueueName};
@@ -26,7 +26,7 @@ fn give_up_unnamed(table: &mut FlowTable, now: BootNanos) -> bool {
         if start.after(table.timing.uuid_wait) > now {
             return false;
         }
-        ending::give_up(table, oldest, Discard::Unnamed);
+        ending::give_up(table, oldest, DiscardReason::Unnamed);
     }
     true
 }
@@ -65,12 +65,12 @@ pub(crate) fn look_at(table: &mut FlowTable, id: Id, now: BootNanos) {
             let then = if connection.closed().is_some() {
                 None
             } else if connection.has_ended() {
-                Some(Discard::AfterEnd)
+                Some(DiscardReason::AfterEnd)
             } else if is_captured_whole {
-                Some(Discard::AfterCapture)
+                Some(DiscardReason::AfterCapture)
             } else {
                 table.stats.idle += 1;
-                Some(Discard::AfterTimeout)
+                Some(DiscardReason::AfterTimeout)
             };
             ending::finish(table, id, then);
         }

@@ -5,7 +5,7 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
-use packet_headers_common::{Counter, Endpoint, FlowKey, LinkType};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, LinkType};
 
 use crate::parse::{Headers, parse, parse_through};
 
@@ -23,7 +23,7 @@ fn tcp() -> Vec<u8> {
     tcp
 }
 
-fn inside(packet: &[u8]) -> Result<Headers, Counter> {
+fn inside(packet: &[u8]) -> Result<Headers, KernelDiscard> {
     parse_through(&packet, LinkType::RawIp, true)
 }
 
@@ -42,7 +42,10 @@ fn the_inner_headers_are_the_packet_s() {
         first_syn: true,
     };
     assert_eq!(inside(&packet), Ok(want));
-    assert_eq!(parse(&&packet[..], LinkType::RawIp), Err(Counter::NotTcp));
+    assert_eq!(
+        parse(&&packet[..], LinkType::RawIp),
+        Err(KernelDiscard::NotTcp)
+    );
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn the_fields_of_gre_are_counted() {
         if flags & 0x40 == 0 {
             assert_eq!(l3, Ok(24 + fields * 4));
         } else {
-            assert_eq!(l3, Err(Counter::NotTcp), "source routing");
+            assert_eq!(l3, Err(KernelDiscard::NotTcp), "source routing");
         }
     }
 }
@@ -67,7 +70,7 @@ fn the_fields_of_gre_are_counted() {
 #[test]
 fn one_tunnel_is_followed_and_no_more() {
     let twice = ipv4(4, &ipv4(4, &ipv4(6, &tcp())));
-    assert_eq!(inside(&twice), Err(Counter::NotTcp));
+    assert_eq!(inside(&twice), Err(KernelDiscard::NotTcp));
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn an_inner_packet_that_ends_too_soon_is_malformed() {
     for length in 20..whole.len() {
         assert_eq!(
             inside(&whole[..length]),
-            Err(Counter::Malformed),
+            Err(KernelDiscard::Malformed),
             "{length}"
         );
     }

@@ -112,7 +112,7 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     fs::remove_file(&partial).unwrap();
     writer.work(job(1, 5, true, &accounts));
     assert_eq!(packets(&published(temp.path(), 1)), 5);
-    assert_eq!(accounts.discards.get(Discard::WriteFailed), 8);
+    assert_eq!(accounts.discards.get(DiscardReason::WriteFailed), 8);
     assert_eq!(accounts.failed.load(Ordering::Relaxed), 1);
     assert_eq!(accounts.written.load(Ordering::Relaxed), 5);
     assert!(accounts.file_issues.get(FileIssue::Missing) > 0);
@@ -146,7 +146,7 @@ fn a_file_that_never_gets_its_name_is_kept_and_counted() {
     let partial = writer.stranded[0].path().to_owned();
     writer.end();
     assert_eq!(packets(&partial), 3);
-    assert_eq!(accounts.discards.get(Discard::WriteFailed), 3);
+    assert_eq!(accounts.discards.get(DiscardReason::WriteFailed), 3);
     assert_eq!(accounts.failed.load(Ordering::Relaxed), 1);
     assert_eq!(held(&accounts), 0);
 }

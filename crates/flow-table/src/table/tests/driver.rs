@@ -8,7 +8,8 @@ use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role
 
 use capture_files::Chunk;
 use model::{
-    BootNanos, Close, Discard, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted,
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos,
+    Wanted,
 };
 
 use crate::connections::ConnectionState;
@@ -113,7 +114,7 @@ impl TableDriver {
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan: None,
-            at_home: false,
+            at_primary_tap: false,
             source: ends.0,
             destination: ends.1,
             sequence,
@@ -216,7 +217,7 @@ impl TableDriver {
         self.opened += counts.opened;
         self.closed += counts.closed;
         self.empty += counts.empty;
-        for (reason, packets) in Discard::ALL.iter().zip(counts.discarded) {
+        for (reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
             if packets > 0 {
                 *self.discarded.entry(reason.name()).or_default() += packets;
             }

@@ -118,7 +118,7 @@ impl Full {
             direction: Direction::Ingress,
             link_type: LinkType::Ethernet,
             vlan: None,
-            at_home: false,
+            at_primary_tap: false,
             source: client(n),
             destination: SERVER,
             sequence,
