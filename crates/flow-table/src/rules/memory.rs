@@ -17,9 +17,9 @@ use crate::table::FlowTable;
 /// The part of the memory that candidates may take, so that they never crowd out others.
 const CANDIDATE_SHARE: usize = 4;
 
-/// When packets are written early, this part of the memory is to be free afterwards: packets are
-/// written by many rather than one by one.
-const FREED_SHARE: usize = 16;
+/// When packets are written early, those of so many connections are at once: what comes next finds
+/// room, and a packet is rarely written alone.
+const WRITTEN_AT_ONCE: usize = 64;
 
 /// A buffer is spilled when it is this long, in bytes…
 pub(crate) const LONGEST_BUFFER: usize = 64 * 1024;
@@ -86,7 +86,7 @@ pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
         }
         if let Some(oldest) = table.connections.first(QueueName::Candidates) {
             ending::give_up(table, oldest, DiscardReason::CandidateMemory);
-        } else if !write_early(table, more) {
+        } else if !write_early(table) {
             return false;
         }
     }
@@ -106,11 +106,9 @@ fn evict(table: &mut FlowTable) -> bool {
 }
 
 /// Writes the packets that have waited longest; whether there were any.
-fn write_early(table: &mut FlowTable, more: usize) -> bool {
-    let memory = table.limits.memory;
-    let aim = memory - memory / FREED_SHARE;
+fn write_early(table: &mut FlowTable) -> bool {
     let mut wrote = false;
-    while table.connections.bytes() + more > aim {
+    for _ in 0..WRITTEN_AT_ONCE {
         let Some(oldest) = table.connections.first(QueueName::Buffering) else {
             break;
         };
