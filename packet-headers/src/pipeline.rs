@@ -17,17 +17,16 @@ use crate::flow::table::{FlowTable, Limits};
 use crate::kernel::Admission;
 use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
-use crate::store::partial::Directories;
-use crate::store::writer::{self, Style, Writer};
+use crate::store::writer::{self, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::InterfaceNames;
+use capture_files::{Directories, FileOptions, InterfaceNames};
 use model::FlowEvent;
 
 /// What every shard works with.
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
-    pub(crate) style: &'a Style,
+    pub(crate) options: &'a FileOptions,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) admission: &'a Arc<Admission>,
     pub(crate) accounts: &'a Arc<Accounts>,
@@ -92,7 +91,7 @@ impl Pipeline {
             })?);
             let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
             let accounts = Arc::clone(shared.accounts);
-            let writer = Writer::new(directories, shared.style, names, accounts)?;
+            let writer = ShardWriter::new(directories, shared.options, names, accounts)?;
             threads.push(spawn(&format!("writer-{number}"), move || {
                 writer.run(&inbox, &backlog);
                 Ok(())

@@ -10,7 +10,7 @@ use packet_headers_common::Packet;
 use super::outbox::Outbox;
 use super::table::{Action, FlowTable, Hint};
 use crate::accounts::Accounts;
-use crate::store::writer::Job;
+use capture_files::Job;
 use model::{BootNanos, Discard, FlowEvent, WallClock};
 
 /// A table, and where what comes out of it goes.
@@ -61,15 +61,15 @@ impl Demux {
         let accounts = &self.accounts;
         for action in self.table.actions() {
             match action {
-                Action::Spill(flow, file, chunk) => self.outbox.add(Job {
+                Action::Spill(flow, meta, chunk) => self.outbox.add(Job {
                     flow,
-                    file,
+                    meta,
                     chunk,
                     last: false,
                 }),
-                Action::Publish(flow, file, chunk) => self.outbox.add(Job {
+                Action::Publish(flow, meta, chunk) => self.outbox.add(Job {
                     flow,
-                    file,
+                    meta,
                     chunk,
                     last: true,
                 }),

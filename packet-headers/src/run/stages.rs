@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ShardDoor, Shared};
 use crate::privileges;
 use crate::screen::{Screen, say};
-use crate::store::Upkeep;
+use crate::store::Maintenance;
 use capture_files::InterfaceNames;
 use model::AttachMethod;
 
@@ -31,7 +31,7 @@ pub(super) struct Stages {
     sources: Sources,
     server: Option<EventServer>,
     pipeline: Pipeline,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     tally: Tally,
 }
 
@@ -60,7 +60,7 @@ impl Stages {
             events: listener,
             prospect,
             directories,
-            style,
+            options,
         } = claims;
         let needed = method::programs(method, config.source.watches_sockets());
         let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
@@ -80,7 +80,7 @@ impl Stages {
         let shared = Shared {
             config,
             directories: &directories,
-            style: &style,
+            options: &options,
             interfaces: &names,
             admission: &Arc::new(programs.take_admission()?),
             accounts: &tally.accounts,
@@ -91,7 +91,8 @@ impl Stages {
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
         let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
-        let upkeep = Upkeep::start(&directories, config.files.retention, &tally.accounts)?;
+        let retention = config.files.retention;
+        let maintenance = Maintenance::start(&directories, retention, &tally.accounts)?;
         let screen = Screen {
             config,
             method,
@@ -109,7 +110,7 @@ impl Stages {
             sources,
             server,
             pipeline,
-            upkeep,
+            maintenance,
             tally,
         };
         Ok((stages, kernel_log))
@@ -133,7 +134,7 @@ impl Stages {
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
-        self.upkeep.stop()
+        self.maintenance.stop()
     }
 }
 
@@ -148,7 +149,7 @@ fn site(
     Site {
         flows: Flows {
             shards: shards.to_vec(),
-            anonymizer: shared.style.anonymizer.clone(),
+            anonymizer: shared.options.anonymizer.clone(),
             readers: config.service.flows,
         },
         readiness: Readiness::new(
