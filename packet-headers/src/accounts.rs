@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use capture_files::{FileIssues, FileSteps, StoreError};
+use capture_files::{FileError, FileIssues, FileSteps};
 use model::{Discard, Discards, EventIssues};
 
 use crate::clock;
@@ -100,7 +100,7 @@ impl Accounts {
     }
 
     /// Counts an error of a file.
-    pub fn note_file_error(&self, error: &StoreError) {
+    pub fn note_file_error(&self, error: &FileError) {
         self.file_issues.add(error.issue(), 1);
         self.file_steps.add(error.step(), 1);
     }

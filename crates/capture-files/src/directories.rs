@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
 use rustix::io::Errno;
 
-use crate::error::{Doing as _, FileStep, StoreError};
+use crate::error::{Doing as _, FileError, FileStep};
 use crate::partial_file::PartialFile;
 
 mod error;
@@ -151,7 +151,7 @@ impl Directories {
     ///
     /// # Errors
     /// What is not possible, and where. It may take as long as the disk takes.
-    pub fn try_writing(&self) -> Result<(), StoreError> {
+    pub fn try_writing(&self) -> Result<(), FileError> {
         let probe = self.partial.join(WRITE_PROBE);
         let written = fs::write(&probe, [0; WRITE_PROBE_LEN]);
         let removed = fs::remove_file(&probe);
@@ -199,7 +199,7 @@ impl Directories {
         day: &Path,
         name: &dyn Fn(u32) -> String,
         bytes: &[u8],
-    ) -> Result<PartialFile, StoreError> {
+    ) -> Result<PartialFile, FileError> {
         let day = self.run.join(day);
         let free = FreeName {
             directory: &day,
@@ -223,7 +223,7 @@ impl Directories {
         partial: &Path,
         day: &Path,
         name: &dyn Fn(u32) -> String,
-    ) -> Result<PathBuf, StoreError> {
+    ) -> Result<PathBuf, FileError> {
         if self.fsync {
             sync(partial)?;
         }
@@ -243,7 +243,7 @@ impl Directories {
     }
 
     /// Makes the directory of a day's published files.
-    fn make_day(&self, day: &Path) -> Result<(), StoreError> {
+    fn make_day(&self, day: &Path) -> Result<(), FileError> {
         make_directory(day, DIRECTORY_MODE)?;
         if self.fsync {
             // The day in its month, the month in its year, the year in the data directory.
@@ -271,20 +271,20 @@ fn new_run(partial: &Path) -> PathBuf {
     run
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<(), StoreError> {
+fn make_directory(path: &Path, mode: u32) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(mode).create(path);
     made.doing(FileStep::MakeDirectory, "making the directory", path)
 }
 
 /// The real path of a directory that exists.
-fn real(path: &Path) -> Result<PathBuf, StoreError> {
+fn real(path: &Path) -> Result<PathBuf, FileError> {
     let real = path.canonicalize();
     real.doing(FileStep::Open, "finding the directory", path)
 }
 
 /// Makes a file or directory safe against a power loss.
-fn sync(path: &Path) -> Result<(), StoreError> {
+fn sync(path: &Path) -> Result<(), FileError> {
     let synced = File::open(path).and_then(|file| file.sync_all());
     synced.doing(FileStep::Finish, "syncing", path)
 }

@@ -74,14 +74,14 @@ impl FileIssue {
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} {}", path.display())]
-pub struct StoreError {
+pub struct FileError {
     step: FileStep,
     doing: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
-impl StoreError {
+impl FileError {
     pub(crate) fn new(
         step: FileStep,
         doing: &'static str,
@@ -120,15 +120,15 @@ impl StoreError {
     }
 }
 
-/// Turns an I/O error into a [`StoreError`], where one may happen.
+/// Turns an I/O error into a [`FileError`], where one may happen.
 pub(crate) trait Doing<T> {
     /// Says what was being done to which path.
-    fn doing(self, step: FileStep, doing: &'static str, path: &Path) -> Result<T, StoreError>;
+    fn doing(self, step: FileStep, doing: &'static str, path: &Path) -> Result<T, FileError>;
 }
 
 impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
-    fn doing(self, step: FileStep, doing: &'static str, path: &Path) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::new(step, doing, path, source))
+    fn doing(self, step: FileStep, doing: &'static str, path: &Path) -> Result<T, FileError> {
+        self.map_err(|source| FileError::new(step, doing, path, source))
     }
 }
 

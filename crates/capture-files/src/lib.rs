@@ -50,7 +50,7 @@ mod writer;
 
 pub use compress::{Compression, Compressor};
 pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
-pub use error::{FileIssue, FileIssues, FileStep, FileSteps, StoreError};
+pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
 pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};
 pub use flow_meta::FlowMeta;

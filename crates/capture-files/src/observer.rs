@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{FlowUuid, WallNanos};
 
-use crate::error::StoreError;
+use crate::error::FileError;
 use crate::open_file::DroppedPackets;
 
 /// Hears what becomes of files and packets, and knows how many packets this host lost.
@@ -56,9 +56,9 @@ pub enum FileEvent<'a> {
     /// A finished file could not get its final name. It is kept for [`Writer::retry`].
     ///
     /// [`Writer::retry`]: crate::Writer::retry
-    Deferred(&'a FlowUuid, StoreError),
+    Deferred(&'a FlowUuid, FileError),
     /// Such a file could not get its name this time either.
-    StillDeferred(&'a FlowUuid, StoreError),
+    StillDeferred(&'a FlowUuid, FileError),
     /// A finished file will not be tried again.
     Abandoned(&'a FlowUuid, AbandonedFile),
     /// A flow ended without a file, as none could be written. Its packets, if there were any, were
@@ -83,7 +83,7 @@ pub struct AbandonedFile {
     /// The number of packets in it.
     pub packets: u64,
     /// Why it has no name.
-    pub error: StoreError,
+    pub error: FileError,
     /// Whether it stays among the partial files, where the next [`Recovery`](crate::Recovery) finds
     /// it, rather than being lost.
     pub remains: bool,

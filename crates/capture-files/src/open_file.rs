@@ -9,7 +9,7 @@ use model::FlowUuid;
 
 use crate::compress::Compressor;
 use crate::directories::Directories;
-use crate::error::{Doing as _, FileStep, StoreError};
+use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
 use crate::format::{Encoder, FileHeader, Format};
@@ -53,10 +53,10 @@ pub(crate) struct ClosedFile {
 /// Packets that are in no file, and why.
 #[derive(Debug)]
 pub struct DroppedPackets {
-    /// How many.
+    /// How many; 0 if a file only lacks what it should end with.
     pub packets: u64,
     /// Why.
-    pub error: StoreError,
+    pub error: FileError,
 }
 
 impl OpenFile {
@@ -111,7 +111,7 @@ impl OpenFile {
     }
 
     /// Makes the partial file with its first packets.
-    fn begin(&mut self, chunk: &Chunk, context: &mut WriterContext) -> Result<(), StoreError> {
+    fn begin(&mut self, chunk: &Chunk, context: &mut WriterContext) -> Result<(), FileError> {
         let mut encoder = Encoder::new(context.naming.format);
         context.plain.clear();
         let header = FileHeader {
@@ -248,7 +248,7 @@ impl OpenFile {
 
 impl ClosedFile {
     /// Gives the file its final name; its path from then on.
-    pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, StoreError> {
+    pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
         let name = |number| context.naming.name(&self.meta.uuid, number);
         let (partial, day) = (self.partial.path(), self.meta.day());
         context.directories.publish(partial, &day, &name)

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Doing as _, FileStep, StoreError};
+use crate::error::{Doing as _, FileError, FileStep};
 
 /// A file that is not finished. It is opened for each write only, so that there are no more
 /// descriptors when there are more flows.
@@ -18,9 +18,9 @@ pub(crate) struct PartialFile {
 #[derive(Debug)]
 pub(crate) enum AppendError {
     /// The file is as it was before.
-    Unchanged(StoreError),
+    Unchanged(FileError),
     /// The file is gone, with everything that it held.
-    Lost(StoreError),
+    Lost(FileError),
 }
 
 impl PartialFile {
@@ -28,7 +28,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// If they cannot be written. The file is removed then.
-    pub(crate) fn begin(path: PathBuf, mut file: File, bytes: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn begin(path: PathBuf, mut file: File, bytes: &[u8]) -> Result<Self, FileError> {
         let partial = Self {
             path,
             bytes: length(bytes),
@@ -45,7 +45,7 @@ impl PartialFile {
     /// # Errors
     /// If they cannot all be written. The file is cut back to what it was then, if possible.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
-        let error = |step, error| StoreError::new(step, "writing", &self.path, error);
+        let error = |step, error| FileError::new(step, "writing", &self.path, error);
         let mut out = match OpenOptions::new().append(true).open(&self.path) {
             Ok(out) => out,
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => {

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::directories::{Directories, remove_empty};
-use crate::error::{Doing as _, FileStep, StoreError};
+use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
 use crate::scan::{Verdict, Whole, scan};
 
@@ -56,7 +56,7 @@ pub enum Recovered {
     /// It is not ours, for this reason, and was left alone.
     Foreign(PathBuf, &'static str),
     /// It stays where it is, for the next recovery.
-    Failed(StoreError),
+    Failed(FileError),
 }
 
 /// A directory that is being read.
@@ -71,7 +71,7 @@ impl<'a> Recovery<'a> {
     ///
     /// # Errors
     /// If the directory of partial files cannot be listed.
-    pub fn new(directories: &'a Directories) -> Result<Self, StoreError> {
+    pub fn new(directories: &'a Directories) -> Result<Self, FileError> {
         let mut recovery = Self {
             directories,
             open: Vec::new(),
@@ -80,7 +80,7 @@ impl<'a> Recovery<'a> {
         Ok(recovery)
     }
 
-    fn enter(&mut self, directory: PathBuf) -> Result<(), StoreError> {
+    fn enter(&mut self, directory: PathBuf) -> Result<(), FileError> {
         let entries = fs::read_dir(&directory).doing(FileStep::Open, "listing", &directory)?;
         self.open.push(Listing { directory, entries });
         Ok(())
@@ -96,7 +96,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Looks at an entry of the innermost directory. There is nothing to tell of a directory.
-    fn visit(&mut self, entry: &DirEntry) -> Result<Option<Recovered>, StoreError> {
+    fn visit(&mut self, entry: &DirEntry) -> Result<Option<Recovered>, FileError> {
         let path = entry.path();
         let kind = entry.file_type();
         let kind = kind.doing(FileStep::Open, "looking at", &path)?;
@@ -136,7 +136,7 @@ impl Iterator for Recovery<'_> {
 }
 
 /// Does what is to be done with one file.
-fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recovered, StoreError> {
+fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recovered, FileError> {
     let Some((day, name)) = place(run, &path) else {
         return Ok(Recovered::Foreign(path, "its name is not one of ours"));
     };

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
-use crate::error::{FileStep, StoreError};
+use crate::error::{FileError, FileStep};
 
 mod oldest;
 mod sweep;
@@ -69,7 +69,7 @@ impl Retention {
     ///
     /// # Errors
     /// If the data directory cannot be read. One that does not exist is empty.
-    pub fn sweep(&self, now: SystemTime) -> Result<Sweep, StoreError> {
+    pub fn sweep(&self, now: SystemTime) -> Result<Sweep, FileError> {
         self.sweep_while(now, &|| true)
     }
 
@@ -81,17 +81,12 @@ impl Retention {
         &self,
         now: SystemTime,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Sweep, StoreError> {
+    ) -> Result<Sweep, FileError> {
         let tree = match Tree::open(&self.data, go_on) {
             Ok(tree) => tree,
             Err(Errno::NOENT) => return Ok(Sweep::default()),
             Err(error) => {
-                return Err(StoreError::new(
-                    FileStep::Open,
-                    "reading",
-                    &self.data,
-                    error,
-                ));
+                return Err(FileError::new(FileStep::Open, "reading", &self.data, error));
             }
         };
         let mut sweep = Sweep::default();

@@ -14,7 +14,7 @@ use model::FlowUuid;
 
 use crate::compress::Compressor;
 use crate::directories::Directories;
-use crate::error::{FileStep, StoreError};
+use crate::error::{FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
 use crate::interface_names::InterfaceNames;
@@ -210,7 +210,7 @@ impl<O: Observer> Writer<O> {
         Some(closed)
     }
 
-    fn publish(&mut self, file: &ClosedFile) -> Result<(), StoreError> {
+    fn publish(&mut self, file: &ClosedFile) -> Result<(), FileError> {
         let begun = Instant::now();
         let published = file.publish(&self.context);
         self.observer.observe(FileEvent::Rename(begun.elapsed()));
@@ -224,7 +224,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Keeps a file that could not get its name: what was captured is not thrown away.
-    fn defer(&mut self, file: ClosedFile, error: StoreError) {
+    fn defer(&mut self, file: ClosedFile, error: FileError) {
         if !file.partial().exists() || self.unpublished.len() >= MAX_UNPUBLISHED {
             self.abandon(&file, error);
         } else {
@@ -234,7 +234,7 @@ impl<O: Observer> Writer<O> {
         }
     }
 
-    fn abandon(&mut self, file: &ClosedFile, error: StoreError) {
+    fn abandon(&mut self, file: &ClosedFile, error: FileError) {
         let abandoned = AbandonedFile {
             packets: file.packets(),
             error,
@@ -282,7 +282,7 @@ impl<O: Observer> Writer<O> {
             if let Some(closed) = self.close(file) {
                 let why = io::Error::other("the end of the flow never came");
                 let path = closed.partial().path();
-                let error = StoreError::new(FileStep::Finish, "publishing", path, why);
+                let error = FileError::new(FileStep::Finish, "publishing", path, why);
                 self.abandon(&closed, error);
             }
         }

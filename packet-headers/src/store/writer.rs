@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use capture_files::{
-    Directories, FileEvent, FileOptions, InterfaceNames, Job, Observer, StoreError, Writer,
+    Directories, FileError, FileEvent, FileOptions, InterfaceNames, Job, Observer, Writer,
 };
 use model::{Discard, FlowUuid, WallNanos};
 
@@ -139,7 +139,7 @@ impl Observer for Counting {
 
 impl Counting {
     /// Counts and logs an error of a flow's file.
-    fn log_error(&self, uuid: &FlowUuid, what: &str, error: StoreError) {
+    fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
         self.accounts.note_file_error(&error);
         if let Some(more) = self.errors.pass() {
             let error = Error::from(error);

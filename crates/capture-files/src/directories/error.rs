@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::StoreError;
+use crate::error::FileError;
 
 /// Directories cannot be used for capture files.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum DirectoryError {
     },
     /// One of them cannot be made, opened or written.
     #[error(transparent)]
-    Io(#[from] StoreError),
+    Io(#[from] FileError),
 }
 
 /// What an error says of a process.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{FileStep, StoreError};
+use crate::error::{FileError, FileStep};
 
 /// How many files of one name there may be in a directory before the search ends.
 const MAX_NUMBER: u32 = 1000;
@@ -15,7 +15,7 @@ pub(super) struct FreeName<'a> {
     /// The name, by a number that is 0 unless there are several.
     pub(super) name: &'a dyn Fn(u32) -> String,
     /// Makes the directory.
-    pub(super) make_directory: &'a dyn Fn() -> Result<(), StoreError>,
+    pub(super) make_directory: &'a dyn Fn() -> Result<(), FileError>,
     /// What is being done, for errors.
     pub(super) step: FileStep,
     pub(super) doing: &'static str,
@@ -30,8 +30,8 @@ impl FreeName<'_> {
     pub(super) fn find<T>(
         &self,
         attempt: impl Fn(&Path) -> io::Result<T>,
-    ) -> Result<(PathBuf, T), StoreError> {
-        let failed = |path: &Path, error| StoreError::new(self.step, self.doing, path, error);
+    ) -> Result<(PathBuf, T), FileError> {
+        let failed = |path: &Path, error| FileError::new(self.step, self.doing, path, error);
         let (mut number, mut made_directory) = (0, false);
         while number < MAX_NUMBER {
             let path = self.directory.join((self.name)(number));

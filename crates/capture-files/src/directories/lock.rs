@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::DirectoryError;
-use crate::error::{Doing as _, FileStep, StoreError};
+use crate::error::{Doing as _, FileError, FileStep};
 
 /// What is being done, for errors.
 const LOCKING: &str = "locking the directory";
@@ -51,7 +51,7 @@ impl DirectoryLock {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(in_use(directory, &file)),
             Err(TryLockError::Error(error)) => {
-                Err(StoreError::new(FileStep::Open, LOCKING, directory, error).into())
+                Err(FileError::new(FileStep::Open, LOCKING, directory, error).into())
             }
         }
     }

@@ -20,7 +20,7 @@ fn create(directories: &Directories, bytes: &[u8]) -> PartialFile {
     directories.create(Path::new(DAY), &name, bytes).unwrap()
 }
 
-fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, StoreError> {
+fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, FileError> {
     directories.publish(partial.path(), Path::new(DAY), &name)
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::RetentionLimits;
 use super::oldest::Oldest;
 use super::tree::{Day, Directory, Entry, Tree};
-use crate::error::{FileStep, StoreError};
+use crate::error::{FileError, FileStep};
 
 /// What a sweep did.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Sweep {
     /// How many times something could not be read or removed. The rest was swept all the same.
     pub failures: u64,
     /// The first of those failures.
-    pub failure: Option<StoreError>,
+    pub failure: Option<FileError>,
 }
 
 impl Sweep {
@@ -150,7 +150,7 @@ impl Sweep {
     fn note(&mut self, doing: &'static str, path: &Path, error: Errno) {
         self.failures += 1;
         self.failure
-            .get_or_insert_with(|| StoreError::new(FileStep::Finish, doing, path, error));
+            .get_or_insert_with(|| FileError::new(FileStep::Finish, doing, path, error));
     }
 }
 

@@ -104,7 +104,7 @@ fn name(number: u64) -> String {
 }
 
 /// What a sweep without failures removed.
-fn totals(sweep: Result<Sweep, StoreError>) -> (u64, u64) {
+fn totals(sweep: Result<Sweep, FileError>) -> (u64, u64) {
     let sweep = sweep.unwrap();
     assert!(sweep.failures == 0 && sweep.failure.is_none(), "{sweep:?}");
     (sweep.files, sweep.bytes)

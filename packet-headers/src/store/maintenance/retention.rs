@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Error;
-use capture_files::{Retention, RetentionLimits, StoreError, Sweep};
+use capture_files::{FileError, Retention, RetentionLimits, Sweep};
 
 use super::goes_on;
 use crate::accounts::Accounts;
@@ -65,7 +65,7 @@ pub(super) fn run(
 }
 
 /// Counts what a sweep removed; the first of its errors.
-fn count(sweep: Result<Sweep, StoreError>, accounts: &Accounts) -> Option<StoreError> {
+fn count(sweep: Result<Sweep, FileError>, accounts: &Accounts) -> Option<FileError> {
     let Sweep {
         files,
         bytes,
