@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use capture_files::layout::{Compression, Format, Naming};
+use capture_files::{Compression, FileNaming, Format};
 use model::UuidPrefix;
 use packet_headers_common::record::TCP_ACK;
 
@@ -71,10 +71,10 @@ impl Case {
     /// # Errors
     /// When they do not come out at the other end.
     pub fn run(&self, packets: u64, directory: &Path) -> Result<()> {
-        let naming = Naming {
+        let naming = FileNaming {
             format: self.format,
             compression: self.compression,
-            ..Naming::PLAIN
+            ..FileNaming::PLAIN
         };
         let mut path = DataPath::new(directory, naming)?;
         let prefix = UuidPrefix::new("host_1700000000_unsafe")?;

@@ -8,15 +8,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use capture_files::InterfaceNames;
-use capture_files::layout::Naming;
+use capture_files::{Directories, FileNaming, FileOptions, InterfaceNames, Job};
 use flow_table::{Batch, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use packet_headers::accounts::Accounts;
 use packet_headers::shard::demux::Demux;
 use packet_headers::shard::outbox::Outbox;
-use packet_headers::store::partial::Directories;
-use packet_headers::store::writer::{Job, QUEUE, Style, Writer};
+use packet_headers::store::writer::{QUEUE, ShardWriter};
 
 const TIMING: Timing = Timing {
     uuid_wait: Duration::from_secs(5),
@@ -40,7 +38,7 @@ pub struct DataPath {
     events: VecDeque<FlowEvent>,
     jobs: Receiver<Job>,
     backlog: Arc<AtomicUsize>,
-    writer: Writer,
+    writer: ShardWriter,
 }
 
 /// An empty table with the default limits.
@@ -57,16 +55,21 @@ pub fn table() -> FlowTable {
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub fn writer(directory: &Path, naming: Naming, accounts: &Arc<Accounts>) -> Result<Writer> {
+pub fn writer(
+    directory: &Path,
+    naming: FileNaming,
+    accounts: &Arc<Accounts>,
+) -> Result<ShardWriter> {
     let (data, partial) = (directory.join("data"), directory.join("partial"));
-    let style = Style {
+    let options = FileOptions {
         naming,
         level: None,
         anonymizer: None,
+        application: "cost",
     };
     let names = Arc::new(InterfaceNames::default());
-    let directories = Directories::prepare(&data, &partial, false)?;
-    Writer::new(directories, &style, names, Arc::clone(accounts))
+    let directories = Directories::prepare(&data, &partial)?;
+    ShardWriter::new(directories, &options, names, Arc::clone(accounts))
 }
 
 impl DataPath {
@@ -74,7 +77,7 @@ impl DataPath {
     ///
     /// # Errors
     /// When the directory cannot be written.
-    pub fn new(directory: &Path, naming: Naming) -> Result<Self> {
+    pub fn new(directory: &Path, naming: FileNaming) -> Result<Self> {
         let accounts = Arc::new(Accounts::default());
         let backlog = Arc::new(AtomicUsize::new(0));
         let (sender, jobs) = sync_channel(QUEUE);
@@ -134,7 +137,7 @@ impl DataPath {
             for job in self.jobs.try_iter() {
                 idle = false;
                 let cost = job.cost();
-                self.writer.work(job);
+                self.writer.write(job);
                 self.backlog.fetch_sub(cost, Ordering::Relaxed);
             }
             if idle {

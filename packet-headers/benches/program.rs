@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
-use model::{BootNanos, Filters};
+use model::Filters;
 use packet_headers::clock;
 use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, PacketCounter};

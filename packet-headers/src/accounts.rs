@@ -1,93 +1,13 @@
 //! Where every packet went: the user-space half of `seen = written + Σ discarded`.
 
-use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use model::{DiscardCounts, DiscardReason, EventIssues, counter_set};
+use capture_files::{FileError, FileIssues, FileSteps};
+use model::{DiscardCounts, DiscardReason, EventIssues};
 
 use crate::clock;
 use crate::durations::Durations;
 use crate::losses::Losses;
-
-counter_set! {
-    /// Why a file could not be written, or given its name.
-    FileIssues by FileIssue {
-        /// The filesystem is full, or a quota.
-        NoSpace = "no_space",
-        /// The filesystem is mounted read-only.
-        ReadOnly = "read_only",
-        /// A file or directory was removed under us.
-        Missing = "missing",
-        /// We may not.
-        Denied = "denied",
-        /// The device failed.
-        Io = "io",
-        /// This process, or the system, has too many files open.
-        TooManyOpen = "too_many_open",
-        /// Anything else: the log says what.
-        Other = "other",
-    }
-}
-
-counter_set! {
-    /// What was being done to a file when it failed.
-    FileSteps by FileStep {
-        /// The directory of its day was made.
-        MakeDirectory = "mkdir",
-        /// It was made, or opened again.
-        Open = "fileopen",
-        /// Its records were written.
-        Write = "writepartial",
-        /// Its end was written, or it was given its name.
-        Finish = "writefinal",
-    }
-}
-
-impl FileIssue {
-    /// The kind that an error is of.
-    #[must_use]
-    pub fn of(error: &anyhow::Error) -> Self {
-        let causes = &mut error.chain();
-        let code = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-        match code {
-            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace,
-            Some(libc::EROFS) => Self::ReadOnly,
-            Some(libc::ENOENT | libc::ENOTDIR) => Self::Missing,
-            Some(libc::EACCES | libc::EPERM) => Self::Denied,
-            Some(libc::EIO) => Self::Io,
-            Some(libc::EMFILE | libc::ENFILE) => Self::TooManyOpen,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// The context of an error: what was being done to which file.
-#[derive(Debug)]
-pub struct AtStep {
-    step: FileStep,
-    what: String,
-}
-
-impl AtStep {
-    /// A context that says `what` was being done.
-    #[must_use]
-    pub const fn new(step: FileStep, what: String) -> Self {
-        Self { step, what }
-    }
-
-    /// The step at which an error happened; the last one when nothing else is known.
-    fn of(error: &anyhow::Error) -> FileStep {
-        let at = error.downcast_ref::<Self>();
-        at.map_or(FileStep::Finish, |at| at.step)
-    }
-}
-
-impl fmt::Display for AtStep {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.what)
-    }
-}
 
 /// All that user space counts; the kernel's half is in its maps.
 #[derive(Debug, Default)]
@@ -180,9 +100,9 @@ impl Accounts {
     }
 
     /// Counts an error of a file.
-    pub fn note_file_error(&self, error: &anyhow::Error) {
-        self.file_issues.add(FileIssue::of(error), 1);
-        self.file_steps.add(AtStep::of(error), 1);
+    pub fn note_file_error(&self, error: &FileError) {
+        self.file_issues.add(error.issue(), 1);
+        self.file_steps.add(error.step(), 1);
     }
 
     /// Moves `packets` that were held to written.

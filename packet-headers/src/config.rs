@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::store::retention::Limits;
 use anonymize::Method;
-use capture_files::layout::Naming;
+use capture_files::{FileNaming, RetentionLimits};
 use model::{AttachMethod, Filters, FlowReaders, FlowSource, ListenAddress, NamePattern, Timing};
 
 /// What the daemon does.
@@ -57,13 +56,13 @@ pub struct Files {
     /// Whether a file is made safe against a power loss before it is published.
     pub fsync: bool,
     /// What they are called, and their format and compression.
-    pub naming: Naming,
+    pub naming: FileNaming,
     /// How hard compression tries, when it was said.
     pub level: Option<u32>,
     /// How addresses are hidden, if they are.
     pub anonymize: Option<Method>,
     /// How much published files may take, and how old they may get.
-    pub retention: Limits,
+    pub retention: RetentionLimits,
 }
 
 /// How much there may be.

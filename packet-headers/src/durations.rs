@@ -24,7 +24,8 @@ impl Durations {
         done
     }
 
-    fn add(&self, took: Duration) {
+    /// Observes how long something took.
+    pub(crate) fn add(&self, took: Duration) {
         let micros = took.as_nanos().div_ceil(1000).max(1);
         // The first bucket whose bound is not exceeded.
         let bucket = micros.next_power_of_two().ilog2() as usize;

@@ -18,10 +18,9 @@ use crate::shard::demux::Demux;
 use crate::shard::list_request::{ListRequest, ListRequestSender};
 use crate::shard::outbox::Outbox;
 use crate::shard::stats::{ShardBounds, ShardStats};
-use crate::store::partial::Directories;
-use crate::store::writer::{self, Job, Style, Writer};
+use crate::store::writer::{self, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::InterfaceNames;
+use capture_files::{Directories, FileOptions, InterfaceNames, Job};
 use flow_table::{FlowTable, Limits};
 use model::FlowEvent;
 
@@ -29,7 +28,7 @@ use model::FlowEvent;
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
-    pub(crate) style: &'a Style,
+    pub(crate) options: &'a FileOptions,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) accounts: &'a Arc<Accounts>,
@@ -106,7 +105,7 @@ impl Pipeline {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
         let accounts = Arc::clone(shared.accounts);
-        let writer = Writer::new(directories, shared.style, names, accounts)?;
+        let writer = ShardWriter::new(directories, shared.options, names, accounts)?;
         let name = format!("writer-{}", self.shards.len());
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {

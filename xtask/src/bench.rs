@@ -43,7 +43,7 @@ pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
 fn alone(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
     cmd!(sh, "cargo bench --package packet-headers --bench program").run()?;
-    cmd!(sh, "cargo bench --package cost").run()?;
+    cmd!(sh, "cargo bench --package cost --package capture-files").run()?;
     Ok(())
 }
 

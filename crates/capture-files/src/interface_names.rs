@@ -1,12 +1,20 @@
-//! The names of interfaces, which pcapng files carry.
+//! The names of interfaces, which pcapng files contain.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
 
-/// How many interfaces that have gone are remembered: files in progress may have packets of them.
+/// How many removed interfaces are remembered: open files may still get packets from them.
 const GONE: usize = 1024;
 
-/// The names of interfaces by index, of those that left recently too.
+/// The names of interfaces by index, including those that were removed recently.
+///
+/// ```
+/// use capture_files::InterfaceNames;
+///
+/// let names = InterfaceNames::default();
+/// names.update([(2, "eth0".to_owned())]);
+/// assert_eq!((names.name(2), names.name(3)), ("eth0".to_owned(), "if3".to_owned()));
+/// ```
 #[derive(Debug, Default)]
 pub struct InterfaceNames(RwLock<Known>);
 
@@ -17,7 +25,7 @@ struct Known {
 }
 
 impl InterfaceNames {
-    /// Takes over what there is now.
+    /// Replaces the interfaces that there are.
     pub fn update(&self, interfaces: impl IntoIterator<Item = (u32, String)>) {
         let present: HashMap<_, _> = interfaces.into_iter().collect();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +38,7 @@ impl InterfaceNames {
         known.gone.truncate(GONE);
     }
 
-    /// An interface's name, or its index as `if3` when it has none.
+    /// An interface's name, or its index in the form `if3` if its name is not known.
     #[must_use]
     pub fn name(&self, index: u32) -> String {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

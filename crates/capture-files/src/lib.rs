@@ -1,13 +1,66 @@
-//! Capture files: packets in memory, and what a file is made of.
+//! Capture files that appear whole: pcap and pcapng, one file for each connection.
+//!
+//! For programs that capture packet headers all the time, and write them into many files at once that
+//! other programs pick up. The packets of a flow gather in a [`PacketBuffer`]; a [`Writer`] appends
+//! them to the flow's file, and publishes that when the flow has ended; a [`Recovery`] publishes what
+//! earlier runs left unfinished; a [`Retention`] removes the oldest files. All of them work in a pair
+//! of [`Directories`].
+//!
+//! # Promises
+//!
+//! - **A file appears whole.** It grows in a directory of its own, and is renamed into the data
+//!   directory when everything is in it. Who watches the data directory sees complete files only.
+//! - **A partial file is always a readable prefix.** It is appended to in whole records, and with
+//!   compression in whole gzip members or Zstandard frames. A write that fails is undone. What a crash
+//!   tears off is less than one append, and recovery cuts the rest to its last whole record.
+//! - **Nothing is overwritten.** A file whose name is taken gets a number: `<UUID>.1.pcap`.
+//! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files prove
+//!   nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
+//! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`] is
+//!   told of every packet whether it is in a published file, and if not, why.
+//! - **One process for one directory.** Both directories are locked for as long as they are in use.
+//!
+//! With [`Directories::with_fsync`], the first two hold for a power loss as well.
+//!
+//! # Limits
+//!
+//! Packets are the headers of TCP over IP, without payload: recovery takes nothing for ours that is
+//! shorter than 40 bytes or longer than 1100. Linux only.
+//!
+//! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and what is recovered.
+//! There are no threads here, and nothing is logged: that is for the program to decide.
 
-pub mod compress;
-pub mod format;
-pub mod interface_names;
-pub mod layout;
+mod compress;
+mod directories;
+mod error;
+mod file_name;
+mod file_naming;
+mod flow_meta;
+mod format;
+mod interface_names;
+mod observer;
+mod open_file;
 mod packet_buffer;
-pub mod record;
-pub mod scan;
+mod partial_file;
+mod record;
+mod recovery;
+mod retention;
+mod scan;
+mod writer;
 
+pub use compress::{Compression, Compressor};
+pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
+pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
+pub use file_name::FileName;
+pub use file_naming::{FileNaming, FlowId};
+pub use flow_meta::FlowMeta;
+pub use format::{Encoder, FileHeader, Format};
 pub use interface_names::InterfaceNames;
-pub use layout::FlowMeta;
+pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
+pub use open_file::DroppedPackets;
 pub use packet_buffer::{Chunk, PacketBuffer};
+pub use record::{Record, Records};
+pub use recovery::{Recovered, Recovery};
+pub use retention::{Retention, RetentionLimits, Sweep};
+pub use scan::{Verdict, Whole, scan};
+pub use writer::{FileOptions, Job, Writer};

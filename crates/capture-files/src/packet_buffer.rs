@@ -3,53 +3,83 @@
 //! Pure: no I/O.
 
 use packet_headers_common::Packet;
+use packet_headers_common::record::MAX_HEADERS;
 
-use super::record::{self, Records};
+use crate::record::{self, Record, Records};
 use model::WallNanos;
 
-/// How far apart two CPUs may stamp packets and put them into a ring in the other order. Records
-/// this young stay in memory when a buffer is spilled, so that a late one still finds its place.
+/// Two CPUs may put packets into a ring in the wrong order if their timestamps, in nanoseconds,
+/// differ by less than this. A spill keeps records this young in memory, so that a late one still
+/// finds its place.
 const REORDER_WINDOW: u64 = 1_000_000;
 
-/// The most bytes that a plain packet's record takes.
-const PLAIN: usize = 128;
+/// The most memory that the record of a plain packet takes, in bytes.
+const PLAIN_LEN: usize = 128;
 
-/// How many bytes a buffer begins with. It grows by doubling.
-const SMALLEST: usize = 2 * PLAIN;
+/// The capacity that a buffer starts with, in bytes. It grows by doubling.
+const SMALLEST: usize = 2 * PLAIN_LEN;
 
-/// How many bytes a buffer begins with at most, when it was long before. Not more: the buffers of busy
-/// flows would stand at a distance that has them fight for the same lines of the cache.
+/// The largest capacity that a buffer starts with if it was long before. If this were larger, the
+/// buffers of busy flows would lie at such a distance that they compete for the same cache lines.
 const LARGEST_START: usize = 2048;
 
-/// Records of one flow, in time order.
+/// The packets of one flow in memory, in time order.
+///
+/// It is emptied into [`Chunk`]s, which a [`Writer`](crate::Writer) appends to the flow's file.
+///
+/// ```
+/// use capture_files::{PacketBuffer, Record};
+/// use model::WallNanos;
+/// use packet_headers_common::{Direction, LinkType};
+///
+/// let mut buffer = PacketBuffer::default();
+/// // Two processors handed these over in the wrong order.
+/// for nanos in [1_700_000_000_000_000_007, 1_700_000_000_000_000_005] {
+///     buffer.push_record(&Record {
+///         time: WallNanos(nanos),
+///         wire_len: 1514,
+///         ifindex: 2,
+///         segments: 1,
+///         direction: Direction::Ingress,
+///         link_type: LinkType::Ethernet,
+///         l3: 14,
+///         l4: 34,
+///         headers: &[0; 54],
+///     });
+/// }
+/// let chunk = buffer.take();
+/// let times: Vec<_> = chunk.records().map(|record| record.time.0 % 10).collect();
+/// assert_eq!(times, [5, 7]);
+/// assert!(buffer.is_empty());
+/// ```
 #[derive(Debug, Default)]
 pub struct PacketBuffer {
     bytes: Vec<u8>,
     packets: u64,
     newest: WallNanos,
     spilled: WallNanos,
-    /// How many bytes were taken out last: as many will come until the next time.
-    usual: usize,
+    /// How many bytes were taken out last: about as many are expected before the next time.
+    usual_len: usize,
 }
 
-/// Records that are on their way to a file.
+/// Packets on their way from a [`PacketBuffer`] to a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
     bytes: Vec<u8>,
-    /// How many records.
+    /// The number of packets.
     pub packets: u64,
-    /// Bytes of memory that they hold: a buffer grows by doubling.
+    /// The memory that they hold, in bytes: more than they need, as a buffer grows by doubling.
     pub memory: usize,
 }
 
 impl Chunk {
-    /// The records, in time order.
+    /// The packets, in time order.
     #[must_use]
     pub fn records(&self) -> Records<'_> {
         Records::new(&self.bytes)
     }
 
-    /// How many bytes the records take.
+    /// The length of all records, in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
         self.bytes.len()
@@ -57,31 +87,53 @@ impl Chunk {
 }
 
 impl PacketBuffer {
-    /// Adds a packet at its place in time.
+    /// Inserts a packet from the kernel programs' ring at its place in time.
     #[inline]
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
         // What is on disk cannot be moved any more.
         let at = at.max(self.spilled);
-        let start = self.bytes.len();
-        let room = record::room(packet);
-        if room > self.bytes.capacity() - start {
-            self.grow(room);
-        }
+        let start = self.make_room(packet.headers.len());
         record::put(&mut self.bytes, packet, at);
         self.packets += 1;
         self.settle(start, at);
+    }
+
+    /// Inserts a packet from any other source at its place in time. Headers are truncated to
+    /// [`MAX_HEADERS`] bytes.
+    pub fn push_record(&mut self, record: &Record<'_>) {
+        let length = record.headers.len().min(MAX_HEADERS);
+        let start = self.make_room(length);
+        let record = Record {
+            time: record.time.max(self.spilled),
+            headers: record.headers.get(..length).unwrap_or_default(),
+            ..*record
+        };
+        record::put_record(&mut self.bytes, &record);
+        self.packets += 1;
+        self.settle(start, record.time);
+    }
+
+    /// Makes room for the record of a packet with so many bytes of headers; where it will begin.
+    #[inline]
+    fn make_room(&mut self, headers: usize) -> usize {
+        let start = self.bytes.len();
+        let room = record::room(headers);
+        if room > self.bytes.capacity() - start {
+            self.grow(room);
+        }
+        start
     }
 
     /// Makes room for this many bytes more, and for as many again as there are.
     #[cold]
     fn grow(&mut self, room: usize) {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
-        let usual = self.usual.min(LARGEST_START).next_power_of_two();
+        let usual = self.usual_len.min(LARGEST_START).next_power_of_two();
         let wanted = (2 * capacity).max(length + room).max(usual.max(SMALLEST));
         self.bytes.reserve_exact(wanted - length);
     }
 
-    /// Moves the record that was just put at the end to its place. Nearly always it is there.
+    /// Moves the record that was just appended to its place. Nearly always it is there already.
     #[inline]
     fn settle(&mut self, start: usize, at: WallNanos) {
         if at >= self.newest {
@@ -100,7 +152,7 @@ impl PacketBuffer {
         }
     }
 
-    /// Where the first record stands that is later than `at`.
+    /// The offset of the first record that is later than `at`.
     fn first_after(&self, at: WallNanos) -> usize {
         let mut place = 0;
         while let Some((time, length)) = self.record(place) {
@@ -112,13 +164,13 @@ impl PacketBuffer {
         place
     }
 
-    /// Time and length of the record that begins at `place`.
+    /// The time and length of the record at offset `place`.
     fn record(&self, place: usize) -> Option<(WallNanos, usize)> {
         let (record, length) = record::first(self.bytes.get(place..)?)?;
         Some((record.time, length))
     }
 
-    /// Takes over the records of another buffer, each at its place in time.
+    /// Inserts the packets of another buffer, each at its place in time.
     pub fn absorb(&mut self, other: &Self) {
         let mut place = 0;
         while let Some((time, length)) = other.record(place) {
@@ -137,40 +189,40 @@ impl PacketBuffer {
         self.packets += other.packets;
     }
 
-    /// How many packets are in it.
+    /// The number of packets.
     #[must_use]
     pub const fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// How many bytes the packets take.
+    /// The length of all records, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there is no packet in it.
+    /// Whether it holds no packet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether a plain packet's record would make it longer than `most` bytes.
+    /// Whether the record of a plain packet would make it longer than `most` bytes.
     #[must_use]
     pub fn is_full(&self, most: usize) -> bool {
-        self.bytes.len() + PLAIN > most
+        self.bytes.len() + PLAIN_LEN > most
     }
 
-    /// How many bytes of memory it holds.
+    /// The memory that it holds, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Takes everything out.
+    /// Takes all packets out.
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;
-        self.usual = self.bytes.len();
+        self.usual_len = self.bytes.len();
         Chunk {
             memory: self.bytes.capacity(),
             bytes: std::mem::take(&mut self.bytes),
@@ -178,7 +230,8 @@ impl PacketBuffer {
         }
     }
 
-    /// Takes out what no late packet can come before any more; all, if that frees nothing.
+    /// Takes out the packets that no late one can precede any more; all of them if that would free
+    /// less than half.
     pub fn spill(&mut self) -> Chunk {
         let safe = WallNanos(self.newest.0.saturating_sub(REORDER_WINDOW));
         let (mut place, mut packets, mut last) = (0, 0, self.spilled);
@@ -195,7 +248,7 @@ impl PacketBuffer {
         }
         // A fresh buffer for the few that stay: the old one goes with the chunk.
         let memory = self.bytes.capacity();
-        self.usual = self.bytes.len();
+        self.usual_len = self.bytes.len();
         let young = self.bytes.split_off(place);
         let chunk = std::mem::replace(&mut self.bytes, young);
         self.packets -= packets;
@@ -212,8 +265,8 @@ impl PacketBuffer {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::record::tests::packet;
     use super::*;
+    use crate::record::tests::packet;
 
     /// Times and bytes of all packets.
     fn read(chunks: &[Chunk]) -> Vec<(u64, Vec<u8>)> {
@@ -260,6 +313,27 @@ mod tests {
         buffer.take();
         buffer.push(&packet(&[1; 66], None), WallNanos(41));
         assert_eq!(buffer.capacity(), 256);
+    }
+
+    #[test]
+    fn a_packet_from_elsewhere_is_as_one_from_the_ring() {
+        let headers: Vec<u8> = (0..54).collect();
+        let mut ring = PacketBuffer::default();
+        ring.push(&packet(&headers, None), WallNanos(7));
+        let mut elsewhere = PacketBuffer::default();
+        let chunk = ring.take();
+        chunk.records().for_each(|it| elsewhere.push_record(&it));
+        assert_eq!(elsewhere.take(), chunk);
+        let long = [1; 2 * MAX_HEADERS];
+        for record in chunk.records() {
+            elsewhere.push_record(&Record {
+                headers: &long,
+                ..record
+            });
+        }
+        let chunk = elsewhere.take();
+        let kept = chunk.records().map(|record| record.headers.len());
+        assert_eq!(kept.collect::<Vec<_>>(), [MAX_HEADERS]);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! A packet in memory, on its way from the ring to a file of whatever format.
+//! A packet in memory, on its way to a file of any format.
 //!
 //! Pure: no I/O.
 
@@ -7,84 +7,109 @@ use packet_headers_common::{Direction, LinkType, Packet};
 
 use model::WallNanos;
 
-/// A packet as a file has it.
+/// A packet as a file will have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'buffer> {
     /// When it passed the interface.
     pub time: WallNanos,
-    /// Bytes that it had on the wire.
+    /// Its length on the wire, in bytes.
     pub wire_len: u32,
-    /// Index of the interface.
+    /// The index of the interface.
     pub ifindex: u32,
-    /// How many packets on the wire it stands for: 1 unless an offload splits or merges.
+    /// How many packets on the wire it stands for: 1 unless an offload splits or merges packets.
     pub segments: u16,
     /// Which way it passed the interface.
     pub direction: Direction,
     /// What the headers begin with.
     pub link_type: LinkType,
-    /// Where in the packet the IP header begins.
+    /// The offset of the IP header in the packet.
     pub l3: usize,
-    /// Where in the packet the TCP header begins.
+    /// The offset of the TCP header in the packet.
     pub l4: usize,
-    /// Link, IP and TCP header, to the byte; they may be cut.
+    /// The link, IP and TCP headers, to the byte; they may be truncated.
     pub headers: &'buffer [u8],
 }
 
-/// Bytes of an Ethernet header.
-const ETHERNET_HEADER: usize = 14;
+/// The length of an Ethernet header, in bytes.
+const ETHERNET_LEN: usize = 14;
 
-impl Record<'_> {
-    /// The same packet with another link header, made in `room`: none, or one from nobody to nobody.
-    pub fn moved_to<'room>(&self, link_type: LinkType, room: &'room mut Vec<u8>) -> Record<'room> {
+impl<'packet> Record<'packet> {
+    /// The record of a captured packet with this timestamp, without its VLAN tag if the NIC removed
+    /// that.
+    #[inline]
+    fn new(packet: &Packet<'packet>, time: WallNanos) -> Self {
+        Self {
+            time,
+            wire_len: packet.wire_len,
+            ifindex: packet.ifindex,
+            segments: packet.segments,
+            direction: packet.direction,
+            link_type: packet.link_type,
+            l3: packet.l3_offset.into(),
+            l4: packet.l4_offset.into(),
+            headers: packet.headers,
+        }
+    }
+
+    /// The packet rewritten for `link_type` into `buf`: its link header is removed, or replaced by an
+    /// Ethernet header with all-zero addresses.
+    pub(crate) fn with_link_type<'buf>(
+        &self,
+        link_type: LinkType,
+        buf: &'buf mut Vec<u8>,
+    ) -> Record<'buf> {
         let packet = self.headers.get(self.l3..).unwrap_or_default();
-        room.clear();
+        buf.clear();
         if link_type == LinkType::Ethernet {
             let ethertype: u16 = match packet.first().map_or(0, |first| first >> 4) {
                 6 => 0x86dd,
                 _ => 0x0800,
             };
-            room.put_bytes(0, ETHERNET_HEADER - 2);
-            room.put_u16(ethertype);
+            buf.put_bytes(0, ETHERNET_LEN - 2);
+            buf.put_u16(ethertype);
         }
-        let front = room.len();
-        room.extend_from_slice(packet);
+        let front = buf.len();
+        buf.extend_from_slice(packet);
         let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         Record {
             wire_len: self.wire_len.saturating_sub(length(self.l3)) + length(front),
             link_type,
             l3: front,
             l4: (self.l4 + front).saturating_sub(self.l3),
-            headers: room,
+            headers: buf,
             ..*self
         }
     }
 }
 
-/// Bytes before the headers: time, wire length, interface; length of the headers, both offsets and
-/// the segments; direction and link type.
-const FIXED: usize = 8 + 4 + 4 + 4 * 2 + 2;
+/// The length of what precedes the headers, in bytes: time, wire length, interface; length of the
+/// headers, both offsets and the segments; direction and link type.
+const FIXED_LEN: usize = 8 + 4 + 4 + 4 * 2 + 2;
 
-/// Bytes of a VLAN tag.
-const TAG: usize = 4;
+/// The length of a VLAN tag, in bytes.
+const TAG_LEN: usize = 4;
 
-/// Where a tag stands in an Ethernet header: behind both addresses.
+/// The offset of a VLAN tag in an Ethernet header: behind both addresses.
 const TAG_AT: usize = 12;
 
-/// Puts a packet at the end of `out`, with the VLAN tag that the NIC took off: on the wire it was
-/// there.
+/// Appends a packet to `out`, with the VLAN tag that the NIC removed put back, as it was on the wire.
 #[inline]
 pub(super) fn put(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos) {
     match packet.vlan {
         Some(tag) if packet.headers.len() >= TAG_AT => put_tagged(out, packet, time, tag),
-        _ => {
-            put_fixed(out, packet, time, 0);
-            out.extend_from_slice(packet.headers);
-        }
+        _ => put_record(out, &Record::new(packet, time)),
     }
 }
 
+/// Appends a record to `out`.
+#[inline]
+pub(super) fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
+    put_fixed(out, record, 0);
+    out.extend_from_slice(record.headers);
+}
+
 fn put_tagged(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, tag: (u16, u16)) {
-    put_fixed(out, packet, time, TAG as u16);
+    put_fixed(out, &Record::new(packet, time), TAG_LEN as u16);
     let (addresses, rest) = packet.headers.split_at(TAG_AT);
     out.extend_from_slice(addresses);
     out.put_u16(tag.0);
@@ -92,34 +117,35 @@ fn put_tagged(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, tag: (u16
     out.extend_from_slice(rest);
 }
 
-/// Puts what is before the headers; these are `more` bytes longer than the record says.
+/// Appends what comes before the headers, which will be `more` bytes longer than the record's.
 #[inline]
-fn put_fixed(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos, more: u16) {
-    // The ring tells the length in as many bits.
-    let length = packet.headers.len() as u16;
-    let mut fixed = [0; FIXED];
-    fixed[..8].copy_from_slice(&time.0.to_ne_bytes());
-    fixed[8..12].copy_from_slice(&packet.wire_len.saturating_add(more.into()).to_ne_bytes());
-    fixed[12..16].copy_from_slice(&packet.ifindex.to_ne_bytes());
+fn put_fixed(out: &mut Vec<u8>, record: &Record<'_>, more: u16) {
+    // No packet has more than MAX_HEADERS bytes of headers.
+    let length = record.headers.len() as u16;
+    let offset = |at: usize| u16::try_from(at).unwrap_or(u16::MAX).saturating_add(more);
+    let mut fixed = [0; FIXED_LEN];
+    fixed[..8].copy_from_slice(&record.time.0.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&record.wire_len.saturating_add(more.into()).to_ne_bytes());
+    fixed[12..16].copy_from_slice(&record.ifindex.to_ne_bytes());
     fixed[16..18].copy_from_slice(&length.saturating_add(more).to_ne_bytes());
-    fixed[18..20].copy_from_slice(&packet.l3_offset.saturating_add(more).to_ne_bytes());
-    fixed[20..22].copy_from_slice(&packet.l4_offset.saturating_add(more).to_ne_bytes());
-    fixed[22..24].copy_from_slice(&packet.segments.to_ne_bytes());
-    fixed[24] = packet.direction as u8;
-    fixed[25] = packet.link_type as u8;
+    fixed[18..20].copy_from_slice(&offset(record.l3).to_ne_bytes());
+    fixed[20..22].copy_from_slice(&offset(record.l4).to_ne_bytes());
+    fixed[22..24].copy_from_slice(&record.segments.to_ne_bytes());
+    fixed[24] = record.direction as u8;
+    fixed[25] = record.link_type as u8;
     out.extend_from_slice(&fixed);
 }
 
-/// The most bytes that a packet's record takes.
+/// The most bytes that a record with headers of this length takes.
 #[inline]
-pub(super) const fn room(packet: &Packet<'_>) -> usize {
-    FIXED + packet.headers.len() + TAG
+pub(super) const fn room(headers: usize) -> usize {
+    FIXED_LEN + headers + TAG_LEN
 }
 
-/// The record at the beginning of `bytes`, and how many bytes it takes; none when they end before.
+/// The record at the start of `bytes`, and how many bytes it takes; `None` if they end before it does.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
-    let (fixed, rest) = bytes.split_first_chunk::<FIXED>()?;
+    let (fixed, rest) = bytes.split_first_chunk::<FIXED_LEN>()?;
     let u16_at = |at: usize| u16::from_ne_bytes([fixed[at], fixed[at + 1]]);
     let u32_at = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|next| fixed[at + next]));
     let length = usize::from(u16_at(16));
@@ -140,24 +166,24 @@ pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
         l4: u16_at(20).into(),
         headers: rest.get(..length)?,
     };
-    Some((record, FIXED + length))
+    Some((record, FIXED_LEN + length))
 }
 
-/// The time of the record.
-fn time(fixed: &[u8; FIXED]) -> WallNanos {
+/// The time of a record.
+fn time(fixed: &[u8; FIXED_LEN]) -> WallNanos {
     let mut time = [0; 8];
     time.copy_from_slice(&fixed[..8]);
     WallNanos(u64::from_ne_bytes(time))
 }
 
-/// Gives the record at the beginning of `bytes` another time.
+/// Changes the time of the record at the start of `bytes`.
 pub(super) fn set_time(bytes: &mut [u8], time: WallNanos) {
     if let Some(field) = bytes.first_chunk_mut() {
         *field = time.0.to_ne_bytes();
     }
 }
 
-/// The records of a stretch of memory, one after another.
+/// The records of a [`Chunk`](crate::Chunk), in order.
 #[derive(Debug, Clone, Copy)]
 pub struct Records<'buffer>(&'buffer [u8]);
 
@@ -246,11 +272,11 @@ pub(super) mod tests {
         let mut bytes = Vec::new();
         put(&mut bytes, &packet(&headers, None), WallNanos(5));
         let (ethernet, _) = first(&bytes).unwrap();
-        let (mut room, mut again) = (Vec::new(), Vec::new());
-        let raw = ethernet.moved_to(LinkType::RawIp, &mut room);
+        let (mut buf, mut again) = (Vec::new(), Vec::new());
+        let raw = ethernet.with_link_type(LinkType::RawIp, &mut buf);
         assert_eq!(raw.headers, &headers[14..]);
         assert_eq!((raw.wire_len, raw.l3, raw.l4), (1500, 0, 20));
-        let back = raw.moved_to(LinkType::Ethernet, &mut again);
+        let back = raw.with_link_type(LinkType::Ethernet, &mut again);
         let want = [&[0; 12], &[8, 0][..], &headers[14..]].concat();
         assert_eq!(back.headers, want);
         assert_eq!((back.wire_len, back.l3, back.l4), (1514, 14, 34));

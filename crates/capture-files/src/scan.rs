@@ -1,16 +1,17 @@
 //! How much of a file that an earlier run left unfinished is whole.
 //!
-//! What a crash leaves is a prefix; what a power loss leaves may end in zeros or in what the disk held
-//! before. Every record is checked for what all of ours have in common, and the first that is not as
-//! ours are ends the whole part. Pure: reads what it is given, in bounded memory and, whatever it is
-//! given, in time that the length of the file bounds.
+//! A crash leaves a prefix. What a power loss leaves may end in zeros, or in what the disk held before.
+//! So every record is checked for what all of ours have in common, and the first that differs ends the
+//! whole part. Pure: reads what it is given, in bounded memory, and in time that is bounded by the
+//! length of the file, whatever is in it.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
-use super::layout::{Compression, Format};
+use crate::compress::Compression;
+use crate::format::Format;
 
 mod packet;
 mod pcap;
@@ -20,6 +21,8 @@ mod records;
 use records::Records;
 
 /// The part of a file that can be kept.
+///
+/// See [`scan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole {
     /// Where to cut the file: at most its length.
@@ -35,22 +38,23 @@ pub enum Verdict {
     Whole(Whole),
     /// Ours, but without a single whole packet.
     Empty,
-    /// It does not begin as our files do, and why we think so.
+    /// It does not begin as our files do, for this reason.
     NotOurs(&'static str),
 }
 
-/// The largest window, as a power of two, that a Zstandard frame may ask its reader to keep: 2 MiB,
-/// what the library's default level asks for. Frames of levels above 4 must be written with less.
-pub const MAX_WINDOW_LOG: u32 = 21;
+/// The largest window, as a power of two, that a Zstandard frame may require: 2 MiB, which the
+/// default level of the library uses. No frame requires a window that is longer than its content, so
+/// those of chunks up to this size are accepted at every level.
+const MAX_WINDOW_LOG: u32 = 21;
 
-/// The most bytes that a member or frame may unpack to. Ours hold a few hundred KiB.
+/// The most bytes that a member or frame may unpack to. Ours have a few hundred KiB.
 const MAX_PLAIN: u64 = 16 << 20;
 
-/// How many times its packed size a member may unpack to. Headers pack ten to one or so; more than
-/// this cannot be done with gzip anyway, and without a bound a small file could keep us for hours.
+/// How many times its packed size a member may unpack to. Headers shrink to a tenth or so. Gzip cannot
+/// do much better than this anyway, and without a bound a small file could keep us busy for hours.
 const MAX_RATIO: u64 = 1000;
 
-/// How many bytes are looked at at once.
+/// How many bytes are read at once.
 const STEP: usize = 16 << 10;
 
 /// What a gzip member begins with: magic and method (RFC 1952, 2.3).
@@ -65,8 +69,52 @@ const START: usize = ZSTD_DESCRIPTOR + 1;
 
 /// Finds the whole part of a file.
 ///
+/// ```
+/// use capture_files::{Compression, Encoder, FileHeader, FlowMeta, Format, InterfaceNames, Record};
+/// use capture_files::{Verdict, scan};
+/// # use model::{FlowUuid, WallNanos};
+/// # use packet_headers_common::{Direction, Endpoint, LinkType};
+///
+/// # let end = Endpoint::v4([192, 0, 2, 1], 443);
+/// # let meta = FlowMeta {
+/// #     uuid: FlowUuid::new("host_1_00000000000000AA")?,
+/// #     opened: WallNanos(1_700_000_000_000_000_000),
+/// #     link_type: LinkType::RawIp,
+/// #     local: end,
+/// #     remote: end,
+/// # };
+/// # let ends = [(end.ip(), end.port()).into(); 2];
+/// # let header = FileHeader { application: "example", meta: &meta, ends };
+/// # let mut headers = [0; 40];
+/// # headers[0] = 0x45;
+/// # let record = Record {
+/// #     time: meta.opened,
+/// #     wire_len: 40,
+/// #     ifindex: 2,
+/// #     segments: 1,
+/// #     direction: Direction::Egress,
+/// #     link_type: LinkType::RawIp,
+/// #     l3: 0,
+/// #     l4: 20,
+/// #     headers: &headers,
+/// # };
+/// let (mut encoder, mut file) = (Encoder::new(Format::Pcap), Vec::new());
+/// encoder.begin(&header, &mut file);
+/// encoder.packet(&record, &InterfaceNames::default(), &mut file);
+/// let whole = file.len() as u64;
+/// encoder.packet(&record, &InterfaceNames::default(), &mut file);
+///
+/// // A crash cut the second packet in half.
+/// file.truncate(file.len() - 20);
+/// match scan(&file[..], Format::Pcap, Compression::None)? {
+///     Verdict::Whole(found) => assert_eq!((found.bytes, found.packets), (whole, 1)),
+///     Verdict::Empty | Verdict::NotOurs(_) => unreachable!(),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
-/// When the file cannot be read. What is in it is never an error.
+/// If the file cannot be read. What is in it is never an error.
 pub fn scan(file: impl Read, format: Format, compression: Compression) -> io::Result<Verdict> {
     let mut source = Source::new(file);
     let mut records = Records::new(format);

@@ -1,23 +1,14 @@
 //! What the table wants done.
 
-use capture_files::{Chunk, FlowMeta};
+use capture_files::Job;
 use model::BootNanos;
 use packet_headers_common::FlowKey;
 
 /// What the table wants done. What merely happened is in [`TableCounts`](crate::TableCounts).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write packets into the connection's file.
-    Write {
-        /// Tells connections apart, also those of the same name; never used again.
-        serial: u64,
-        /// Which file.
-        file: FlowMeta,
-        /// The packets.
-        chunk: Chunk,
-        /// Whether they are the last ones: publish the file then.
-        last: bool,
-    },
+    /// Write packets into the connection's file, and publish it if they are its last.
+    Write(Job),
     /// Tell the kernel.
     Tell(Hint),
 }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use capture_files::{Chunk, FlowMeta};
+use capture_files::Job;
 use hashbrown::HashMap;
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
@@ -69,9 +69,6 @@ pub(crate) enum NotKept {
     /// The connection has been captured for as long as it is to be; it is to be finished.
     IsOver,
 }
-
-/// A connection whose file is finished: its last packets, if it has had any.
-pub(crate) type LastPackets = Option<(u64, FlowMeta, Chunk)>;
 
 /// Connections, how they are found, and what they come to.
 #[derive(Debug, Default)]
@@ -428,9 +425,9 @@ impl Connections {
 
     /// Takes packets out of a connection that is being captured, to be written: all of them, or those
     /// that no late packet can come before any more. None when there are none.
-    pub(crate) fn spill(&mut self, id: Id, all: bool) -> LastPackets {
+    pub(crate) fn spill(&mut self, id: Id, all: bool) -> Option<Job> {
         self.change(id, |connection| {
-            let file = connection.file()?;
+            let meta = connection.meta()?;
             if connection.buffer.is_empty() {
                 return None;
             }
@@ -442,7 +439,7 @@ impl Connections {
             connection.spilled = true;
             let more = !connection.buffer.is_empty();
             connection.held_since = more.then_some(connection.last);
-            Some((connection.serial, file, chunk))
+            Some(connection.job(meta, chunk, false))
         })
     }
 
@@ -468,9 +465,9 @@ impl Connections {
     /// Finishes the file of a connection that is being captured; its further packets are discarded
     /// for this reason. Its last packets, unless it never had any. Its timer is still the old one: it is
     /// forgotten next, or [set](Self::set_timer).
-    pub(crate) fn finish(&mut self, id: Id, reason: DiscardReason) -> LastPackets {
+    pub(crate) fn finish(&mut self, id: Id, reason: DiscardReason) -> Option<Job> {
         self.change(id, |connection| {
-            let file = connection.file();
+            let meta = connection.meta();
             let State::Capturing(capture) = &connection.state else {
                 return None;
             };
@@ -486,9 +483,9 @@ impl Connections {
             connection.held_since = None;
             let chunk = connection.buffer.take();
             has_packets
-                .then_some(file)
+                .then_some(meta)
                 .flatten()
-                .map(|file| (connection.serial, file, chunk))
+                .map(|meta| connection.job(meta, chunk, true))
         })
     }
 

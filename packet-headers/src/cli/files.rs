@@ -14,10 +14,7 @@ use anonymize::Method;
 use super::key_file;
 use crate::config::Files;
 use crate::doctor::NamedFile;
-use crate::store::retention::Limits;
-use capture_files::compress;
-use capture_files::layout;
-use capture_files::layout::{Naming, partial_directory};
+use capture_files::{FileNaming, RetentionLimits, partial_directory};
 
 /// The flags that say where files go and what they look like.
 #[derive(Debug, Args)]
@@ -123,7 +120,7 @@ impl FileArguments {
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let invalid = |message: &str| Err((ErrorKind::ValueValidation, message.to_owned()));
         if let Some(level) = self.compression_level {
-            let levels = compress::levels(self.compression.into());
+            let levels = capture_files::Compression::from(self.compression).levels();
             if self.compression == Compression::None {
                 return invalid("--compression-level needs --compression=gzip or zstd");
             }
@@ -187,20 +184,20 @@ impl FileArguments {
             partial: partial.unwrap_or_else(|| partial_directory(&data)),
             data,
             fsync: self.fsync,
-            naming: Naming {
+            naming: FileNaming {
                 id: match self.flow_id {
-                    FlowId::Mlab => layout::FlowId::Mlab,
-                    FlowId::Uuid => layout::FlowId::Uuid,
+                    FlowId::Mlab => capture_files::FlowId::Mlab,
+                    FlowId::Uuid => capture_files::FlowId::Uuid,
                 },
                 format: match self.format {
-                    Format::Pcap => layout::Format::Pcap,
-                    Format::Pcapng => layout::Format::Pcapng,
+                    Format::Pcap => capture_files::Format::Pcap,
+                    Format::Pcapng => capture_files::Format::Pcapng,
                 },
                 compression: self.compression.into(),
             },
             level: self.compression_level,
             anonymize,
-            retention: Limits {
+            retention: RetentionLimits {
                 disk: self.max_disk.map(|size| size.as_u64()),
                 age: self.max_age,
             },
@@ -208,7 +205,7 @@ impl FileArguments {
     }
 }
 
-impl From<Compression> for layout::Compression {
+impl From<Compression> for capture_files::Compression {
     fn from(compression: Compression) -> Self {
         match compression {
             Compression::None => Self::None,
@@ -242,7 +239,7 @@ mod tests {
         let files = files.into_config().unwrap();
         assert!(files.data.ends_with("captures") && files.data.is_absolute());
         assert!(files.partial.ends_with("captures.partial"));
-        assert_eq!(files.naming, Naming::default());
+        assert_eq!(files.naming, FileNaming::default());
         assert!(files.anonymize.is_none() && !files.fsync);
         assert_eq!((files.retention.disk, files.retention.age), (None, None));
     }
@@ -263,9 +260,9 @@ mod tests {
         files.check().unwrap();
         let files = files.into_config().unwrap();
         assert_eq!(files.partial, PathBuf::from("/p"));
-        assert_eq!(files.naming.format, layout::Format::Pcapng);
-        assert_eq!(files.naming.compression, layout::Compression::Zstd);
-        assert_eq!(files.naming.id, layout::FlowId::Uuid);
+        assert_eq!(files.naming.format, capture_files::Format::Pcapng);
+        assert_eq!(files.naming.compression, capture_files::Compression::Zstd);
+        assert_eq!(files.naming.id, capture_files::FlowId::Uuid);
         assert_eq!(files.level, Some(19));
         assert!(matches!(files.anonymize, Some(Method::Netblock)) && files.fsync);
         assert_eq!(files.retention.disk, Some(10_000_000_000));

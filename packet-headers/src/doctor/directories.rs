@@ -6,14 +6,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use rustix::fs::{Access, AtFlags, CWD, StatxFlags, accessat, statx};
 use rustix::io::Errno;
 
 use super::finding::Group;
 use super::space::{self, Space};
 use crate::config::Files;
-use crate::store::{lock, partial};
+use crate::store::directories::diagnostic;
+use capture_files::{Directories, DirectoryError, DirectoryLock};
 
 pub(super) fn check(files: &Files) -> Group {
     let mut group = Group::new("files");
@@ -124,8 +125,8 @@ fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
 /// Whether files can be moved from one to the other, and nobody takes a partial file for a whole one.
 fn pair(group: &mut Group, data: &Place, partial: &Place) {
     const NAME: &str = "publishing";
-    if let Err(obstacle) = partial::really_apart(&data.real, &partial.real) {
-        group.obstacle(NAME, obstacle);
+    if let Err(nested) = Directories::check_apart(&data.real, &partial.real) {
+        group.obstacle(NAME, diagnostic(nested));
     } else if data.mount == partial.mount {
         group.ok(NAME, "by rename: both directories are on one filesystem");
     } else {
@@ -140,12 +141,15 @@ fn pair(group: &mut Group, data: &Place, partial: &Place) {
 
 /// Whether nobody else uses it.
 fn locked(group: &mut Group, name: &str, directory: &Path) -> bool {
-    match lock::obstacle(directory) {
-        Ok(None) => return true,
-        Ok(Some(obstacle)) => group.obstacle(name, obstacle),
+    match DirectoryLock::check(directory) {
+        Ok(()) => return true,
+        Err(in_use @ DirectoryError::InUse { .. }) => group.obstacle(name, diagnostic(in_use)),
         Err(error) => group.note(
             name,
-            format!("{error:#}: nothing can keep a second packet-headers away"),
+            format!(
+                "{:#}: nothing can keep a second packet-headers away",
+                Error::from(error)
+            ),
             "make sure that no other one uses it, or take a filesystem that locks directories",
         ),
     }
@@ -164,7 +168,7 @@ fn left(group: &mut Group, partial: &Path) {
         }
     };
     let paths = entries.iter().map(fs::DirEntry::path);
-    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| partial::is_run(path));
+    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| Directories::is_run(path));
     if !runs.is_empty() {
         let files: usize = runs.iter().map(|run| count(run)).sum();
         group.mention(

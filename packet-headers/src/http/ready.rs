@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::accounts::Accounts;
 use crate::capture::Attached;
 use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
-use crate::store::partial::Directories;
+use capture_files::Directories;
 use model::FlowSource;
 
 /// How long a disk may take to write a page. Kubernetes gives a probe a second by default, and the
@@ -99,7 +99,7 @@ impl Readiness {
             drop(turn);
             tried
         });
-        tried.await.context("trying to write a file")?
+        Ok(tried.await.context("trying to write a file")??)
     }
 
     fn hangs(&self) -> anyhow::Error {

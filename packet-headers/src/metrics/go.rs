@@ -7,7 +7,7 @@ use packet_headers_common::{DiscardReason, EventCounter};
 
 use super::Moment;
 use super::page::Page;
-use crate::accounts::FileStep;
+use capture_files::FileStep;
 use model::{EventIssue, FlowSource};
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {

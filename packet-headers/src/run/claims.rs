@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::events::publish::EventListener;
 use crate::host::addresses;
 use crate::http;
-use crate::store::partial::Directories;
-use crate::store::writer::Style;
+use crate::store::directories;
 use anonymize::Anonymizer;
+use capture_files::{Directories, FileOptions};
 
 /// How long a packet may wait for a slow disk, at most, with an address that the host has given up.
 const MAX_DELAY: Duration = Duration::from_secs(600);
@@ -27,7 +27,7 @@ pub(super) struct Claims {
     /// Where files go.
     pub(super) directories: Directories,
     /// What they look like.
-    pub(super) style: Style,
+    pub(super) options: FileOptions,
 }
 
 impl Claims {
@@ -40,16 +40,16 @@ impl Claims {
         Ok(Self {
             interfaces: InterfacePlan::find(&config.interfaces).await?,
             // Before the address: of a second daemon, their lock tells more.
-            directories: Directories::prepare(&files.data, &files.partial, files.fsync)?,
+            directories: directories::prepare(files)?,
             http: http::bind(config.service.http.as_ref()).await?,
-            style: style(config).await?,
+            options: file_options(config).await?,
             events: event_listener(config)?,
         })
     }
 }
 
 /// What files look like. Where addresses are hidden but for the host's own, those are watched.
-async fn style(config: &Config) -> Result<Style> {
+async fn file_options(config: &Config) -> Result<FileOptions> {
     let files = &config.files;
     let anonymizer = match &files.anonymize {
         None => None,
@@ -61,10 +61,11 @@ async fn style(config: &Config) -> Result<Style> {
             Some(Anonymizer::new(method.clone(), own))
         }
     };
-    Ok(Style {
+    Ok(FileOptions {
         naming: files.naming,
         level: files.level,
         anonymizer,
+        application: concat!("packet-headers ", env!("CARGO_PKG_VERSION")),
     })
 }
 

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ShardHandle, Shared};
 use crate::privileges;
 use crate::stdout::print;
-use crate::store::Upkeep;
+use crate::store::Maintenance;
 use capture_files::InterfaceNames;
 use model::AttachMethod;
 
@@ -33,7 +33,7 @@ pub(super) struct Stages {
     sources: Sources,
     server: Option<EventServer>,
     pipeline: Pipeline,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     tally: Tally,
 }
 
@@ -62,7 +62,7 @@ impl Stages {
             events: listener,
             interfaces,
             directories,
-            style,
+            options,
         } = claims;
         let needed = method::programs(method, config.source.watches_sockets());
         let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
@@ -86,7 +86,7 @@ impl Stages {
             config,
             heartbeats: &heartbeats,
             directories: &directories,
-            style: &style,
+            options: &options,
             interfaces: &names,
             accounts: &tally.accounts,
         };
@@ -96,7 +96,8 @@ impl Stages {
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
         let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
-        let upkeep = Upkeep::start(&directories, config.files.retention, &tally.accounts)?;
+        let retention = config.files.retention;
+        let maintenance = Maintenance::start(&directories, retention, &tally.accounts)?;
         let banner = StartupBanner {
             config,
             method,
@@ -115,7 +116,7 @@ impl Stages {
             sources,
             server,
             pipeline,
-            upkeep,
+            maintenance,
             tally,
         };
         Ok((stages, kernel_log))
@@ -139,7 +140,7 @@ impl Stages {
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
-        self.upkeep.stop()
+        self.maintenance.stop()
     }
 }
 
@@ -154,7 +155,7 @@ fn site(
     Site {
         flows: Flows {
             shards: shards.to_vec(),
-            anonymizer: shared.style.anonymizer.clone(),
+            anonymizer: shared.options.anonymizer.clone(),
             readers: config.service.flows,
         },
         readiness: Readiness::new(

@@ -9,7 +9,6 @@ use model::{DiscardReason, EventIssue};
 
 use super::outbox::Outbox;
 use crate::accounts::Accounts;
-use crate::store::writer::Job;
 
 /// A table, and where what comes out of it goes.
 pub struct Demux {
@@ -40,17 +39,7 @@ impl Demux {
     pub fn act(&mut self, mut tell: impl FnMut(Hint)) {
         for action in self.table.actions() {
             match action {
-                Action::Write {
-                    serial,
-                    file,
-                    chunk,
-                    last,
-                } => self.outbox.add(Job {
-                    flow: serial,
-                    file,
-                    chunk,
-                    last,
-                }),
+                Action::Write(job) => self.outbox.add(job),
                 Action::Tell(hint) => tell(hint),
             }
         }

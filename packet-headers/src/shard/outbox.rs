@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::accounts::Accounts;
-use crate::store::writer::Job;
+use capture_files::Job;
 use model::DiscardReason;
 
 /// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take

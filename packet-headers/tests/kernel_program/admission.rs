@@ -1,7 +1,7 @@
 //! Which packets the programs let through, by what is known of their connection.
 
 use ipnet::IpNet;
-use model::{BootNanos, Filters};
+use model::Filters;
 use packet_headers::clock;
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
@@ -85,7 +85,7 @@ fn each_direction_of_a_connection_has_one_primary_tap() {
 
 #[test]
 fn the_map_of_flows_has_a_bound() {
-    let kernel = Kernel::new();
+    let mut kernel = Kernel::new();
     for port in 0..100 {
         let client = Endpoint::v4([192, 0, 2, 1], port);
         let key = FlowKey::new(client, Endpoint::v4([192, 0, 2, 2], 443));

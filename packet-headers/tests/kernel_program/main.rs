@@ -13,7 +13,6 @@ mod tunnels;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
-use model::BootNanos;
 use packet_headers::clock;
 use packet_headers_common::{Direction, KernelDiscard, LinkType, Packet, PacketCounter};
 

@@ -6,10 +6,10 @@ use packet_headers_common::LinkType;
 use pcap_file::pcap::PcapHeader;
 use pcap_file::{DataLink, Endianness, TsResolution};
 
-use super::super::record::Record;
 use super::{SNAP_LENGTH, u32_of};
+use crate::record::Record;
 
-/// What a file of packets of this link type begins with.
+/// Appends what a file of packets with this link type begins with.
 pub(super) fn header(link_type: LinkType, out: &mut Vec<u8>) {
     let header = PcapHeader {
         snaplen: SNAP_LENGTH,
@@ -23,7 +23,7 @@ pub(super) fn header(link_type: LinkType, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok());
 }
 
-/// The format's number of a link type.
+/// The format's number for a link type.
 pub(super) const fn data_link(link_type: LinkType) -> DataLink {
     match link_type {
         LinkType::Ethernet => DataLink::ETHERNET,
@@ -31,7 +31,7 @@ pub(super) const fn data_link(link_type: LinkType) -> DataLink {
     }
 }
 
-/// Seconds, nanoseconds, captured and wire length; then the headers.
+/// Appends seconds, nanoseconds, captured and wire length, then the headers; where these are.
 #[inline]
 pub(super) fn packet(record: &Record<'_>, out: &mut Vec<u8>) -> Range<usize> {
     let time = record.time.0;

@@ -1,5 +1,5 @@
-//! draft-ietf-opsawg-pcapng: one section, a block for each interface that the flow uses, directions,
-//! and at the end how many packets were taken and lost.
+//! draft-ietf-opsawg-pcapng: one section, a block for each interface that the flow uses, packets with
+//! their direction, and at the end how many packets were captured and lost.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -20,15 +20,15 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::{Block, PcapNgBlock as _};
 use smallvec::SmallVec;
 
-use super::super::record::Record;
 use super::pcap::data_link;
-use super::{About, SNAP_LENGTH, u32_of};
-use crate::InterfaceNames;
+use super::{FileHeader, SNAP_LENGTH, u32_of};
+use crate::interface_names::InterfaceNames;
+use crate::record::Record;
 use model::WallNanos;
 
 /// An interface that a file's section describes.
 #[derive(Debug, Clone, Copy)]
-pub struct Interface {
+pub(super) struct Interface {
     index: u32,
     first: WallNanos,
     last: WallNanos,
@@ -36,23 +36,22 @@ pub struct Interface {
 }
 
 /// Section Header Block (4.1): who wrote it, and whose packets these are.
-pub(super) fn section(about: &About<'_>, out: &mut Vec<u8>) {
-    let [local, remote] = about.ends;
-    let comment = format!("uuid={} local={local} remote={remote}", about.file.uuid);
-    let program = concat!("packet-headers ", env!("CARGO_PKG_VERSION"));
+pub(super) fn section(header: &FileHeader<'_>, out: &mut Vec<u8>) {
+    let [local, remote] = header.ends;
+    let comment = format!("uuid={} local={local} remote={remote}", header.meta.uuid);
     let block = SectionHeaderBlock {
         endianness: Endianness::Little,
         options: vec![
             SectionHeaderOption::Comment(Cow::Owned(comment)),
             SectionHeaderOption::OS(Cow::Borrowed("Linux")),
-            SectionHeaderOption::UserApplication(Cow::Borrowed(program)),
+            SectionHeaderOption::UserApplication(Cow::Borrowed(header.application)),
         ],
         ..SectionHeaderBlock::default()
     };
     write(&block.into_block(), out);
 }
 
-/// The number of a packet's interface in the section; describes it there (4.2) when it is new.
+/// The number of a packet's interface in the section. A new one is described first (4.2).
 pub(super) fn interface(
     interfaces: &mut SmallVec<[Interface; 1]>,
     record: &Record<'_>,
@@ -78,7 +77,7 @@ pub(super) fn interface(
 }
 
 fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
-    /// 10 to the power of minus this is the unit of times.
+    /// Times are in units of 10 to the power of minus this many seconds.
     const NANOSECONDS: u8 = 9;
     let block = InterfaceDescriptionBlock {
         linktype: data_link(record.link_type),
@@ -91,25 +90,25 @@ fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
     write(&block.into_block(), out);
 }
 
-/// Bytes of an Enhanced Packet Block (4.3) beside the packet and its padding, and a comment: type,
+/// The length of an Enhanced Packet Block (4.3) without the packet, its padding and a comment: type,
 /// length, interface, time in two halves, captured and wire length; the flags; the end of options;
 /// length.
-const PACKET_OVERHEAD: usize = 7 * 4 + 8 + 4 + 4;
+const PACKET_OVERHEAD_LEN: usize = 7 * 4 + 8 + 4 + 4;
 
-/// Option `epb_flags`, and above it its length.
+/// The code of option `epb_flags`, and in the upper half its length.
 const FLAGS: u32 = 2 | 4 << 16;
 
-/// Option `opt_endofopt`, which has no bytes.
+/// Option `opt_endofopt`, which is empty.
 const END_OF_OPTIONS: u32 = 0;
 
 /// Option `opt_comment`.
 const COMMENT: u16 = 1;
 
-/// What the comment begins with; a number follows.
+/// What the comment begins with. A number follows.
 const SEGMENTS: &str = "segments=";
 
-/// Enhanced Packet Block: where in `out` the headers are. A comment tells for how many packets of
-/// the wire it stands, when these are more than one: there is no option for it.
+/// Appends an Enhanced Packet Block; where in `out` the headers are. If the packet stands for several
+/// on the wire, a comment says for how many: there is no option for that.
 pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> Range<usize> {
     let length = record.headers.len();
     let padded = length.next_multiple_of(4);
@@ -117,7 +116,7 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
         0 | 1 => 0,
         segments => 4 + segments_length(segments).next_multiple_of(4),
     };
-    let total = u32_of(PACKET_OVERHEAD + padded + comment);
+    let total = u32_of(PACKET_OVERHEAD_LEN + padded + comment);
     let time = record.time.0;
     let fields = [
         ENHANCED_PACKET_BLOCK,
@@ -144,7 +143,7 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
     start..start + length
 }
 
-/// The comment that tells the number of segments, as an option.
+/// Appends the comment with the number of segments, as an option.
 fn put_segments(segments: u16, out: &mut Vec<u8>) {
     let length = segments_length(segments);
     out.put_u16_le(COMMENT);
@@ -155,7 +154,7 @@ fn put_segments(segments: u16, out: &mut Vec<u8>) {
     out.put_bytes(0, length.next_multiple_of(4) - length);
 }
 
-/// Bytes of that comment.
+/// The length of that comment, without padding.
 const fn segments_length(segments: u16) -> usize {
     SEGMENTS.len() + segments.ilog10() as usize + 1
 }
@@ -177,8 +176,8 @@ pub(super) fn statistics(interfaces: &[Interface], lost: u64, out: &mut Vec<u8>)
     }
 }
 
-/// Times are two numbers of 32 bits, the upper one first, whatever the byte order; the library
-/// writes one number of 64 bits, which in little endian begins with the lower half.
+/// Times are two 32-bit numbers, the upper one first, in either byte order. The library writes one
+/// 64-bit number, which in little endian begins with the lower half.
 const fn halves(time: WallNanos) -> u64 {
     time.0.rotate_left(32)
 }

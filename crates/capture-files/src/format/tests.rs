@@ -32,20 +32,21 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
 /// A file of three packets at two interfaces, of header lengths that need every padding.
 fn file(format: Format) -> (Vec<u8>, Vec<Range<usize>>) {
     let names = InterfaceNames::default();
-    let file = FlowMeta {
+    let meta = FlowMeta {
         uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
         opened: WallNanos(TIME),
         link_type: LinkType::Ethernet,
         local: Endpoint::v4([192, 0, 2, 1], 443),
         remote: Endpoint::v4([198, 51, 100, 7], 50_000),
     };
-    let about = About {
-        file: &file,
+    let header = FileHeader {
+        application: "some program",
+        meta: &meta,
         ends: ["192.0.2.1:443", "198.51.100.0:50000"].map(|end| end.parse().unwrap()),
     };
     let mut out = Vec::new();
     let mut encoder = Encoder::new(format);
-    encoder.begin(&about, &mut out);
+    encoder.begin(&header, &mut out);
     let mut places = Vec::new();
     for record in [
         record(0, 3, Direction::Ingress, &[1; 54]),
@@ -98,6 +99,8 @@ fn a_pcapng_section_says_whose_packets_it_has() {
         options[0],
         SectionHeaderOption::Comment(Cow::Borrowed(comment))
     );
+    let program = SectionHeaderOption::UserApplication(Cow::Borrowed("some program"));
+    assert!(options.contains(&program), "{options:?}");
 }
 
 #[test]

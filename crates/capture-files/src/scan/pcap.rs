@@ -6,7 +6,7 @@ use super::packet::{link_type, plausible, plausible_lengths};
 use super::records::{Item, u32_at};
 
 /// A file's header up to the link type: magic, version 2.4, no time zone, no accuracy, and the snap
-/// length that `block.rs` says.
+/// length that `format.rs` declares.
 const HEADER: [u8; 20] = [
     0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0,
 ];

@@ -1,9 +1,9 @@
 //! Follows a file's plain content from record to record, in whatever pieces it comes.
 
-use super::super::layout::Format;
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::{STEP, Whole};
+use crate::format::Format;
 
 /// The longest header, record or block that is followed: room for a block with options and comments.
 pub(super) const MAX_ITEM: usize = 64 << 10;

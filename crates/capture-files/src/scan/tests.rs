@@ -6,8 +6,8 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
-use super::super::layout::parse_any_name;
 use super::*;
+use crate::file_name::FileName;
 
 mod samples;
 
@@ -322,13 +322,13 @@ fn how_a_file_is_read_makes_no_difference_but_that_it_cannot_be_read_does() {
 
 #[test]
 fn the_fuzzer_begins_with_whole_files() {
-    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/scan");
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/scan");
     for seed in std::fs::read_dir(seeds).unwrap() {
         let seed = seed.unwrap();
         let bytes = std::fs::read(seed.path()).unwrap();
         let name = seed.file_name().into_string().unwrap();
         let to_pack = name.starts_with("to-pack-");
-        let read = parse_any_name(&name).unwrap();
+        let read = FileName::parse(&name).unwrap();
         let compression = if to_pack {
             Compression::None
         } else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use capture_files::{FlowMeta, PacketBuffer};
+use capture_files::{Chunk, FlowMeta, Job, PacketBuffer};
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{
@@ -455,8 +455,18 @@ impl Connection {
         }
     }
 
+    /// Packets for its file.
+    pub(super) const fn job(&self, meta: FlowMeta, chunk: Chunk, last: bool) -> Job {
+        Job {
+            flow: self.serial,
+            meta,
+            chunk,
+            last,
+        }
+    }
+
     /// Where its packets belong, while it is being captured.
-    pub(super) fn file(&self) -> Option<FlowMeta> {
+    pub(super) fn meta(&self) -> Option<FlowMeta> {
         let State::Capturing(capture) = &self.state else {
             return None;
         };

@@ -20,12 +20,7 @@ pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<DiscardReason>)
         .connections
         .finish(id, then.unwrap_or(DiscardReason::AfterEnd));
     match last {
-        Some((serial, file, chunk)) => table.actions.push(Action::Write {
-            serial,
-            file,
-            chunk,
-            last: true,
-        }),
+        Some(job) => table.actions.push(Action::Write(job)),
         None => table.counts.empty += 1,
     }
     if then.is_none() {

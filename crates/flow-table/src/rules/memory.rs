@@ -45,13 +45,8 @@ pub(crate) fn spill(table: &mut FlowTable, id: Id) {
 }
 
 fn write(table: &mut FlowTable, id: Id, all: bool) {
-    if let Some((serial, file, chunk)) = table.connections.spill(id, all) {
-        table.actions.push(Action::Write {
-            serial,
-            file,
-            chunk,
-            last: false,
-        });
+    if let Some(job) = table.connections.spill(id, all) {
+        table.actions.push(Action::Write(job));
     }
 }
 

@@ -84,7 +84,7 @@ fn a_directory_that_another_uses_is_a_problem_with_its_pid() {
     let mut group = Group::new("files");
     assert!(locked(&mut group, "datadir", directory.path()));
     assert!(group.findings.is_empty());
-    let _held = lock::DirectoryLock::take(directory.path()).unwrap();
+    let _held = DirectoryLock::take(directory.path()).unwrap();
     assert!(!locked(&mut group, "datadir", directory.path()));
     let finding = group.the("datadir");
     assert_eq!(finding.state, State::Problem);

@@ -197,17 +197,12 @@ impl TableDriver {
         let actions: Vec<_> = self.table.actions().collect();
         for action in actions {
             match action {
-                Action::Write {
-                    serial,
-                    file,
-                    chunk,
-                    last,
-                } => {
+                Action::Write(job) => {
                     self.writes += 1;
-                    self.grow(serial, &chunk);
-                    if last {
-                        let packets = self.growing.remove(&serial).unwrap_or_default();
-                        self.published.push((file.uuid.to_string(), packets));
+                    self.grow(job.flow, &job.chunk);
+                    if job.last {
+                        let packets = self.growing.remove(&job.flow).unwrap_or_default();
+                        self.published.push((job.meta.uuid.to_string(), packets));
                     }
                 }
                 Action::Tell(hint) => self.hear(hint),

@@ -304,6 +304,6 @@ fn a_million_opens_without_a_packet_cost_each_the_same_and_leave_room_for_others
     full.forget_actions();
     while full.table.shut_down() {}
     let files = full.table.actions();
-    let files = files.filter(|action| matches!(action, crate::Action::Write { last: true, .. }));
+    let files = files.filter(|action| matches!(action, crate::Action::Write(job) if job.last));
     assert_eq!(files.count(), 200);
 }

@@ -1,31 +1,48 @@
-//! The published files in their directories, by descriptors: a symbolic link that appears between two
-//! steps is not followed either.
+//! The published files in their directories, accessed through descriptors, so that a symbolic link
+//! that appears between two steps is not followed either.
 
+use std::ffi::OsStr;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::civil::Date;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 
-use capture_files::layout::parse_name;
+use crate::file_name::FileName;
 
-/// An open directory.
-pub(super) type Directory = OwnedFd;
+/// The open directory of a day.
+pub(super) struct Directory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Removes a file.
+    pub(super) fn remove(&self, entry: &Entry) -> Result<()> {
+        unlinkat(&self.descriptor, &entry.name, AtFlags::empty())
+    }
+
+    /// Where a file in it is, for errors.
+    pub(super) fn path_of(&self, entry: &Entry) -> PathBuf {
+        self.path.join(OsStr::from_bytes(entry.name.to_bytes()))
+    }
+}
 
 /// What `st_blocks` counts in (stat(3type)).
 const STAT_BLOCK: u64 = 512;
 
-/// A published file. Older ones are less.
+/// A published file. Older ones compare as less.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
-    /// When it was written last.
+    /// When it was modified last.
     pub(super) modified: SystemTime,
-    /// What it is called in its directory.
+    /// Its name in its directory.
     pub(super) name: CString,
-    /// What it takes on disk.
+    /// The disk space that it takes, in bytes.
     pub(super) bytes: u64,
 }
 
@@ -37,7 +54,7 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// Names of the directories of its year, month and day.
+    /// The names of the directories of its year, month and day.
     fn path(self) -> [String; 3] {
         let (year, month, day) = (self.date.year(), self.date.month(), self.date.day());
         [
@@ -48,26 +65,41 @@ impl Day {
     }
 }
 
-/// A data directory, as long as we are to go on.
+/// A data directory, to be read for as long as `go_on` says so.
 pub(super) struct Tree<'a> {
-    root: Directory,
+    path: &'a Path,
+    root: OwnedFd,
     go_on: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Tree<'a> {
     /// Opens a data directory, which may be a symbolic link itself.
-    pub(super) fn open(data: &Path, go_on: &'a dyn Fn() -> bool) -> Result<Self> {
+    pub(super) fn open(data: &'a Path, go_on: &'a dyn Fn() -> bool) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, data, flags, Mode::empty())?;
-        Ok(Self { root, go_on })
+        Ok(Self {
+            path: data,
+            root,
+            go_on,
+        })
     }
 
-    /// Whether nobody has said stop.
+    /// Where it is.
+    pub(super) const fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// Where the directory of a day is, for errors.
+    pub(super) fn path_of(&self, day: &Day) -> PathBuf {
+        self.path.join(day.path().join("/"))
+    }
+
+    /// Whether to go on.
     pub(super) fn goes_on(&self) -> bool {
         (self.go_on)()
     }
 
-    /// The days that there are directories of, oldest first.
+    /// The days for which there are directories, oldest first.
     pub(super) fn days(&self) -> Result<Vec<Day>> {
         let mut days = Vec::new();
         for year in numbers(&self.root, 4)? {
@@ -91,24 +123,28 @@ impl<'a> Tree<'a> {
 
     /// Opens a day's directory.
     pub(super) fn open_day(&self, day: &Day) -> Result<Directory> {
-        let [year, month, day] = day.path();
-        enter(enter(enter(&self.root, &year)?, &month)?, &day)
+        let [year, month, of_day] = day.path();
+        let descriptor = enter(enter(enter(&self.root, &year)?, &month)?, &of_day)?;
+        Ok(Directory {
+            descriptor,
+            path: self.path_of(day),
+        })
     }
 
-    /// Shows each file of a day that is ours, until somebody says stop.
+    /// Shows each file of a day that is ours, for as long as it goes on.
     pub(super) fn each(&self, day: &Day, mut show: impl FnMut(&Directory, Entry)) -> Result<()> {
         let directory = self.open_day(day)?;
-        for entry in Dir::read_from(&directory)? {
+        for entry in Dir::read_from(&directory.descriptor)? {
             let entry = entry?;
             if !self.goes_on() {
                 break;
             }
             let name = entry.file_name();
-            let ours = name.to_str().ok().and_then(parse_name).is_some();
-            if !ours {
+            let ours = name.to_str().ok().and_then(FileName::parse_published);
+            if ours.is_none() {
                 continue;
             }
-            let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            let stat = statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
             if let Some(stat) = gone(stat)?
                 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             {
@@ -118,7 +154,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Removes a day's directory if nothing is in it, then its month's and its year's; but not those
+    /// Removes a day's directory if nothing is in it, then its month's and its year's, but not those
     /// that `kept_from` or a later day is in.
     pub(super) fn remove_if_empty(&self, day: &Day, kept_from: Date) -> Result<()> {
         let [year, month, of_day] = day.path();
@@ -134,13 +170,8 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Removes a file.
-pub(super) fn remove(directory: &Directory, entry: &Entry) -> Result<()> {
-    unlinkat(directory, &entry.name, AtFlags::empty())
-}
-
-/// Removes a directory, unless something is in it, or it is none.
-fn remove_empty(parent: &Directory, name: &str) -> Result<bool> {
+/// Removes a directory, unless something is in it, or it is not one.
+fn remove_empty(parent: &OwnedFd, name: &str) -> Result<bool> {
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(false),
@@ -148,8 +179,8 @@ fn remove_empty(parent: &Directory, name: &str) -> Result<bool> {
     }
 }
 
-/// Opens a directory in another one; what is none counts as gone.
-fn enter(parent: impl AsFd, name: &str) -> Result<Directory> {
+/// Opens a directory in another one. What is not a directory counts as gone.
+fn enter(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(parent, name, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => Err(Errno::NOENT),
@@ -157,8 +188,8 @@ fn enter(parent: impl AsFd, name: &str) -> Result<Directory> {
     }
 }
 
-/// The names in a directory that are numbers of exactly so many digits.
-fn numbers(directory: &Directory, digits: usize) -> Result<Vec<i16>> {
+/// The names in a directory that are numbers of exactly `digits` digits.
+fn numbers(directory: &OwnedFd, digits: usize) -> Result<Vec<i16>> {
     let mut numbers = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -171,7 +202,7 @@ fn numbers(directory: &Directory, digits: usize) -> Result<Vec<i16>> {
     Ok(numbers)
 }
 
-/// `None` for what has gone.
+/// `None` for what is gone.
 fn gone<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

@@ -4,11 +4,11 @@ use std::collections::BinaryHeap;
 
 use super::tree::Entry;
 
-/// How many files are remembered at once: some megabytes of names. Where more of one day have to go,
-/// its directory is read again.
+/// How many files are remembered at once: some megabytes of names. If more of one day have to go, its
+/// directory is read again.
 pub(super) const MOST: usize = 1 << 15;
 
-/// The oldest files that were added: as many as are wanted, and no more than [`MOST`].
+/// The oldest of the files that were added: as many as are wanted, and no more than [`MOST`].
 pub(super) struct Oldest {
     /// The youngest of them first.
     files: BinaryHeap<Entry>,
@@ -26,7 +26,7 @@ impl Oldest {
         }
     }
 
-    /// Takes a file in; the youngest goes when there is enough without it.
+    /// Adds a file. The youngest is dropped if there is enough without it.
     pub(super) fn add(&mut self, file: Entry) {
         self.bytes = self.bytes.saturating_add(file.bytes);
         self.files.push(file);
@@ -40,7 +40,7 @@ impl Oldest {
         }
     }
 
-    /// They, the oldest first.
+    /// The files, oldest first.
     pub(super) fn into_sorted(self) -> Vec<Entry> {
         self.files.into_sorted_vec()
     }

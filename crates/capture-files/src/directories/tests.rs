@@ -5,7 +5,8 @@ use super::*;
 const DAY: &str = "2026/11/23";
 
 fn directories(at: &Path) -> Directories {
-    Directories::prepare(&at.join("data"), &at.join("data.partial"), true).unwrap()
+    let directories = Directories::prepare(&at.join("data"), &at.join("data.partial"));
+    directories.unwrap().with_fsync(true)
 }
 
 fn name(number: u32) -> String {
@@ -16,11 +17,11 @@ fn name(number: u32) -> String {
 }
 
 fn create(directories: &Directories, bytes: &[u8]) -> PartialFile {
-    directories.create(Path::new(DAY), name, bytes).unwrap()
+    directories.create(Path::new(DAY), &name, bytes).unwrap()
 }
 
-fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf> {
-    directories.publish(partial.path(), Path::new(DAY), name)
+fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, FileError> {
+    directories.publish(partial.path(), Path::new(DAY), &name)
 }
 
 /// Every file below a directory, relative to it.
@@ -91,35 +92,13 @@ fn a_directory_that_was_removed_is_made_again() {
 }
 
 #[test]
-fn a_partial_file_that_was_removed_is_said_to_be_gone() {
-    let temp = tempfile::tempdir().unwrap();
-    let directories = directories(temp.path());
-    let mut partial = create(&directories, b"x");
-    fs::remove_file(partial.path()).unwrap();
-    let setback = partial.append(b"y").unwrap_err();
-    assert!(matches!(setback, Setback::Gone(_)), "{setback:?}");
-}
-
-#[test]
-fn an_io_error_is_a_setback_and_not_an_end() {
-    // Nothing is mapped at address zero: the kernel answers EIO.
-    let mut partial = PartialFile {
-        path: PathBuf::from("/proc/self/mem"),
-        bytes: 0,
-    };
-    let (Setback::Kept(error) | Setback::Gone(error)) = partial.append(b"x").unwrap_err();
-    let cause = error.downcast_ref::<io::Error>().unwrap();
-    assert_eq!(cause.raw_os_error(), Some(libc::EIO), "{error:#}");
-}
-
-#[test]
 fn a_directory_that_cannot_be_made_is_named() {
     let temp = tempfile::tempdir().unwrap();
     let in_the_way = temp.path().join("file");
     fs::write(&in_the_way, b"").unwrap();
-    let prepared = Directories::prepare(&in_the_way.join("data"), temp.path(), false);
-    let error = prepared.unwrap_err();
-    assert!(format!("{error:#}").contains("file/data"), "{error:#}");
+    let prepared = Directories::prepare(&in_the_way.join("data"), temp.path());
+    let error = prepared.unwrap_err().to_string();
+    assert!(error.contains("file/data"), "{error}");
 }
 
 #[test]
@@ -127,8 +106,8 @@ fn directories_within_each_other_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
     for partial in [data.clone(), data.join("partial"), temp.path().to_owned()] {
-        let error = Directories::prepare(&data, &partial, false).unwrap_err();
-        assert!(error.to_string().contains("within each other"), "{error:#}");
+        let error = Directories::prepare(&data, &partial).unwrap_err();
+        assert!(error.to_string().contains("within each other"), "{error}");
     }
 }
 
@@ -142,4 +121,42 @@ fn nobody_but_us_can_write_and_nobody_else_sees_partial_files() {
     assert_eq!(mode(&path) & 0o022, 0);
     assert_eq!(mode(path.parent().unwrap()) & 0o022, 0);
     assert_eq!(mode(directories.partial()), 0o700);
+}
+
+#[test]
+fn the_partial_directory_is_a_sibling() {
+    let sibling = partial_directory(Path::new("/var/spool/pcap"));
+    assert_eq!(sibling, Path::new("/var/spool/pcap.partial"));
+}
+
+#[test]
+fn trying_to_write_leaves_nothing_and_says_what_is_not_possible() {
+    let temp = tempfile::tempdir().unwrap();
+    let directories = directories(temp.path());
+    directories.try_writing().unwrap();
+    assert_eq!(files(temp.path()), [""; 0]);
+    fs::remove_dir(directories.data()).unwrap();
+    let error = directories.try_writing().unwrap_err();
+    assert_eq!(error.path(), directories.data());
+    fs::remove_dir_all(directories.partial()).unwrap();
+    let error = directories.try_writing().unwrap_err();
+    assert_eq!(error.path(), directories.partial());
+    let said = format!("writing a file in {}", directories.partial().display());
+    assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn each_run_has_a_directory_of_its_own() {
+    let temp = tempfile::tempdir().unwrap();
+    // All of them in a second or two, as one process.
+    for run in 1..=5 {
+        let directories = directories(temp.path());
+        create(&directories, b"left behind");
+        let runs = fs::read_dir(directories.partial()).unwrap();
+        let (ours, earlier): (Vec<_>, Vec<_>) = runs
+            .map(|entry| entry.unwrap().path())
+            .inspect(|path| assert!(Directories::is_run(path)))
+            .partition(|path| !directories.is_earlier_run(path));
+        assert_eq!((ours.len(), earlier.len()), (1, run - 1));
+    }
 }

@@ -1,9 +1,7 @@
-//! What goes, what stays, and that the account is right.
+//! What is removed, what stays, and that the totals are right.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use tempfile::TempDir;
 
@@ -18,15 +16,15 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn age(seconds: u64) -> Limits {
-    Limits {
+fn age(seconds: u64) -> RetentionLimits {
+    RetentionLimits {
         disk: None,
         age: Some(Duration::from_secs(seconds)),
     }
 }
 
-fn disk(bytes: u64) -> Limits {
-    Limits {
+fn disk(bytes: u64) -> RetentionLimits {
+    RetentionLimits {
         disk: Some(bytes),
         age: None,
     }
@@ -48,10 +46,13 @@ impl Place {
         self.temp.path().join("data")
     }
 
-    fn sweeper(&self, limits: Limits) -> (Retention, Arc<Accounts>) {
-        let accounts = Arc::new(Accounts::default());
-        let retention = Retention::new(&self.data(), limits, Arc::clone(&accounts));
-        (retention, accounts)
+    /// Sweeps at noon; how many files were removed, and how much disk space they took.
+    fn sweep(&self, limits: RetentionLimits) -> (u64, u64) {
+        self.sweep_at(NOON, limits)
+    }
+
+    fn sweep_at(&self, seconds: u64, limits: RetentionLimits) -> (u64, u64) {
+        totals(Retention::new(&self.data(), limits).sweep(at(seconds)))
     }
 
     /// Writes a file that was modified `ago` seconds before noon; says what it takes on disk.
@@ -102,9 +103,11 @@ fn name(number: u64) -> String {
     format!("host_1_{number:016X}.pcap")
 }
 
-fn expired(accounts: &Accounts) -> (u64, u64) {
-    let [files, bytes] = [&accounts.expired, &accounts.expired_bytes];
-    (files.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+/// What a sweep without failures removed.
+fn totals(sweep: Result<Sweep, FileError>) -> (u64, u64) {
+    let sweep = sweep.unwrap();
+    assert!(sweep.failures == 0 && sweep.failure.is_none(), "{sweep:?}");
+    (sweep.files, sweep.bytes)
 }
 
 #[test]
@@ -118,28 +121,23 @@ fn the_oldest_go_until_the_rest_fits_and_the_account_is_exact() {
         place.ours("2026/11/22", 5, 6),
         place.ours("2026/11/23", 2, 10),
     ];
-    let (mut retention, accounts) = place.sweeper(disk(sizes.iter().sum::<u64>() - sizes[0] - 1));
-    let sweep = retention.sweep(at(NOON)).unwrap();
-    let bytes = sizes[0] + sizes[2];
-    assert_eq!(sweep, Sweep { files: 2, bytes });
-    assert_eq!(expired(&accounts), (2, bytes));
+    let limits = disk(sizes.iter().sum::<u64>() - sizes[0] - 1);
+    assert_eq!(place.sweep(limits), (2, sizes[0] + sizes[2]));
     let want = [
         format!("2026/11/22/{}", name(1)),
         format!("2026/11/22/{}", name(5)),
         format!("2026/11/23/{}", name(2)),
     ];
     assert_eq!(place.left(), want);
-    assert_eq!(retention.sweep(at(NOON)).unwrap(), Sweep::default());
+    assert_eq!(place.sweep(limits), (0, 0));
 }
 
 #[test]
 fn what_just_fits_stays() {
     let place = Place::new();
     let size = place.ours("2026/11/20", 1, 80) + place.ours("2026/11/20", 2, 79);
-    let (mut retention, _) = place.sweeper(disk(size));
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 0);
-    let (mut retention, _) = place.sweeper(disk(0));
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 2);
+    assert_eq!(place.sweep(disk(size)).0, 0);
+    assert_eq!(place.sweep(disk(0)), (2, size));
 }
 
 #[test]
@@ -150,16 +148,14 @@ fn what_is_too_old_goes_by_when_it_was_written() {
     place.ours("2026/11/20", 3, 80);
     // Recovered from an earlier run a while ago.
     place.ours("2026/11/20", 4, 2);
-    let (mut retention, accounts) = place.sweeper(age(DAY));
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 2);
-    assert_eq!(expired(&accounts).0, 2);
+    assert_eq!(place.sweep(age(DAY)).0, 2);
     let want = [
         format!("2026/11/20/{}", name(4)),
         format!("2026/11/22/{}", name(2)),
     ];
     assert_eq!(place.left(), want);
     // Whoever sets the clock back loses nothing.
-    assert_eq!(retention.sweep(at(NOON - 30 * DAY)).unwrap().files, 0);
+    assert_eq!(place.sweep_at(NOON - 30 * DAY, age(DAY)).0, 0);
 }
 
 #[test]
@@ -192,14 +188,12 @@ fn what_is_not_ours_is_neither_removed_nor_counted() {
     ] {
         sizes += place.file(&format!("2026/11/20/{ours}"), 90 * DAY);
     }
-    let (mut retention, _) = place.sweeper(disk(sizes));
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 0);
-    let limits = Limits {
+    assert_eq!(place.sweep(disk(sizes)).0, 0);
+    let limits = RetentionLimits {
         disk: Some(0),
         age: Some(Duration::ZERO),
     };
-    let (mut retention, _) = place.sweeper(limits);
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 2);
+    assert_eq!(place.sweep(limits).0, 2);
     assert_eq!(place.left(), others);
     assert!(partial.join(name(1)).exists());
 }
@@ -223,12 +217,11 @@ fn no_symbolic_link_is_followed() {
         data.join("2026/11/20").join(name(3)),
     )
     .unwrap();
-    let limits = Limits {
+    let limits = RetentionLimits {
         disk: Some(0),
         age: Some(Duration::ZERO),
     };
-    let (mut retention, _) = place.sweeper(limits);
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 1);
+    assert_eq!(place.sweep(limits).0, 1);
     let link = format!("2026/11/20/{}", name(3));
     assert_eq!(place.left(), ["2025", "2026/09", "2026/10/20", &link]);
     for directory in ["", "11", "11/20"] {
@@ -242,9 +235,8 @@ fn the_data_directory_may_be_a_symbolic_link() {
     place.ours("2026/11/20", 2, 90);
     let link = place.temp.path().join("link");
     symlink(place.data(), &link).unwrap();
-    let accounts = Arc::new(Accounts::default());
-    let mut retention = Retention::new(&link, disk(0), accounts);
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 1);
+    let retention = Retention::new(&link, disk(0));
+    assert_eq!(totals(retention.sweep(at(NOON))).0, 1);
 }
 
 #[test]
@@ -262,14 +254,12 @@ fn emptied_directories_go_but_not_those_of_today_and_yesterday() {
     {
         place.ours(day, number as u64, 2);
     }
-    let (mut retention, _) = place.sweeper(disk(0));
-    assert_eq!(retention.sweep(at(NOON)).unwrap().files, 5);
+    assert_eq!(place.sweep(disk(0)).0, 5);
     assert_eq!(place.left(), ["2026/11/22", "2026/11/23"]);
     // On New Year's Day, last year's December is yesterday's.
     let place = Place::new();
     place.ours("2025/12/30", 1, 2);
-    let (mut retention, _) = place.sweeper(disk(0));
-    retention.sweep(at(1_767_225_600)).unwrap();
+    place.sweep_at(1_767_225_600, disk(0));
     assert_eq!(place.left(), ["2025/12"]);
 }
 
@@ -277,20 +267,20 @@ fn emptied_directories_go_but_not_those_of_today_and_yesterday() {
 fn a_file_that_somebody_took_meanwhile_is_no_error_and_is_not_counted() {
     let place = Place::new();
     let size = place.ours("2026/11/20", 1, 90);
-    let (mut retention, accounts) = place.sweeper(disk(0));
-    let tree = Tree::open(&place.data(), &|| true).unwrap();
+    let data = place.data();
+    let tree = Tree::open(&data, &|| true).unwrap();
     let day = tree.days().unwrap()[0];
-    let mut removed = Sweep::default();
+    let mut sweep = Sweep::default();
     let taken = tree.each(&day, |directory, entry| {
-        fs::remove_file(place.data().join("2026/11/20").join(name(1))).unwrap();
-        assert_eq!(retention.remove(directory, &entry, &mut removed), size);
+        fs::remove_file(data.join("2026/11/20").join(name(1))).unwrap();
+        assert_eq!(sweep.remove(directory, &entry), size);
     });
     taken.unwrap();
-    assert_eq!((removed, expired(&accounts)), (Sweep::default(), (0, 0)));
     // So is a whole day, and all of the data.
-    fs::remove_dir_all(place.data()).unwrap();
-    assert_eq!(retention.size(&tree, &day), 0);
-    assert_eq!(retention.sweep(at(NOON)).unwrap(), Sweep::default());
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(sweep.size(&tree, &day), 0);
+    assert_eq!(totals(Ok(sweep)), (0, 0));
+    assert_eq!(place.sweep(disk(0)), (0, 0));
 }
 
 #[test]
@@ -299,35 +289,30 @@ fn a_stop_is_heard_within_a_sweep() {
     for number in 0..50 {
         place.ours("2026/11/20", number, 90);
     }
-    let (mut retention, accounts) = place.sweeper(disk(0));
-    let removed = || expired(&accounts).0;
-    let sweep = retention.sweep_while(at(NOON), &|| removed() < 10);
-    assert_eq!(sweep.unwrap().files, 10);
+    let go_on = || place.left().len() > 40;
+    let sweep = Retention::new(&place.data(), disk(0)).sweep_while(at(NOON), &go_on);
+    assert_eq!(totals(sweep).0, 10);
 }
 
 #[test]
-fn the_thread_sweeps_at_once_and_when_much_was_published_and_stops_promptly() {
+fn what_cannot_be_removed_is_said_and_the_rest_goes_on() {
     let place = Place::new();
     let size = place.ours("2026/11/20", 1, 90);
-    let (retention, accounts) = place.sweeper(disk(size));
-    place.ours("2026/11/20", 2, 89);
-    let (stop, stopped) = sync_channel(1);
-    let thread = thread::spawn(move || retention.run(&stopped));
-    let wait = |files: u64| {
-        let began = Instant::now();
-        while expired(&accounts).0 < files {
-            assert!(began.elapsed() < Duration::from_secs(30), "no {files} went");
-            thread::sleep(Duration::from_millis(5));
-        }
-    };
-    wait(1);
-    place.ours("2026/11/20", 3, 88);
-    accounts.published.fetch_add(1, Ordering::Relaxed);
-    accounts.published_bytes.fetch_add(8192, Ordering::Relaxed);
-    wait(2);
-    let asked = Instant::now();
-    drop(stop);
-    thread.join().unwrap();
-    assert!(asked.elapsed() < Duration::from_millis(500));
-    assert_eq!(place.left(), [format!("2026/11/20/{}", name(3))]);
+    place.ours("2026/11/21", 2, 80);
+    let data = place.data();
+    let tree = Tree::open(&data, &|| true).unwrap();
+    let days = tree.days().unwrap();
+    let mut sweep = Sweep::default();
+    // A directory where a file was found cannot be unlinked.
+    let listed = tree.each(&days[0], |directory, entry| {
+        let path = directory.path_of(&entry);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(sweep.remove(directory, &entry), 0);
+    });
+    listed.unwrap();
+    sweep.run(&tree, disk(0), at(NOON));
+    assert_eq!((sweep.files, sweep.bytes, sweep.failures), (1, size, 1));
+    let failure = sweep.failure.unwrap();
+    assert_eq!(failure.path(), data.join("2026/11/20").join(name(1)));
 }

@@ -1,0 +1,53 @@
+//! The thread that looks after files that are not being written: first it publishes what earlier runs
+//! left, then it keeps the data directory within its limits.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Result;
+use capture_files::{Directories, RetentionLimits};
+
+use crate::accounts::Accounts;
+use crate::threads::{join, spawn};
+
+mod recovery;
+mod retention;
+
+/// The running thread. It goes on until the other end of its channel is dropped.
+pub(crate) struct Maintenance {
+    stop: SyncSender<Infallible>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Maintenance {
+    /// Starts it.
+    pub(crate) fn start(
+        directories: &Directories,
+        limits: RetentionLimits,
+        accounts: &Arc<Accounts>,
+    ) -> Result<Self> {
+        let (stop, stopped) = sync_channel(1);
+        let (directories, accounts) = (directories.clone(), Arc::clone(accounts));
+        let thread = spawn("maintenance", move || {
+            recovery::run(&directories, &accounts, &|| goes_on(&stopped));
+            if limits != RetentionLimits::default() {
+                retention::run(directories.data(), limits, &accounts, &stopped);
+            }
+            Ok(())
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Lets it finish the file that it is working on, and waits for it.
+    pub(crate) fn stop(self) -> Result<()> {
+        drop(self.stop);
+        join(self.thread)
+    }
+}
+
+/// Whether nobody has asked it to stop.
+fn goes_on(stopped: &Receiver<Infallible>) -> bool {
+    matches!(stopped.try_recv(), Err(TryRecvError::Empty))
+}
