@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use capture_files::{Directories, FileNaming, FileOptions, InterfaceNames, Job};
 use flow_table::{Batch, FlowTable, Limits};
-use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
-use packet_headers::accounts::Accounts;
+use model::{BootNanos, Count, FlowEvent, Timing, WallClock, Wanted};
 use packet_headers::shard::demux::Demux;
 use packet_headers::shard::outbox::Outbox;
+use packet_headers::stats::Counters;
 use packet_headers::store::writer::{QUEUE, ShardWriter};
 
 const TIMING: Timing = Timing {
@@ -26,7 +25,7 @@ const TIMING: Timing = Timing {
 
 /// Of 1 GiB, three quarters are the table's and one the writer's.
 const TABLE: usize = 768 << 20;
-const BACKLOG: usize = 256 << 20;
+const BACKLOG: u64 = 256 << 20;
 
 /// The wall clock ahead of the boot clock, in nanoseconds. Fixed, so that every run does the same.
 const OFFSET: i64 = 1_700_000_000_000_000_000;
@@ -37,7 +36,7 @@ pub struct DataPath {
     clock: WallClock,
     events: VecDeque<FlowEvent>,
     jobs: Receiver<Job>,
-    backlog: Arc<AtomicUsize>,
+    backlog: Arc<Count>,
     writer: ShardWriter,
 }
 
@@ -58,7 +57,7 @@ pub fn table() -> FlowTable {
 pub fn writer(
     directory: &Path,
     naming: FileNaming,
-    accounts: &Arc<Accounts>,
+    counters: &Arc<Counters>,
 ) -> Result<ShardWriter> {
     let (data, partial) = (directory.join("data"), directory.join("partial"));
     let options = FileOptions {
@@ -69,7 +68,7 @@ pub fn writer(
     };
     let names = Arc::new(InterfaceNames::default());
     let directories = Directories::prepare(&data, &partial)?;
-    ShardWriter::new(directories, &options, names, Arc::clone(accounts))
+    ShardWriter::new(directories, &options, names, Arc::clone(counters))
 }
 
 impl DataPath {
@@ -78,15 +77,15 @@ impl DataPath {
     /// # Errors
     /// When the directory cannot be written.
     pub fn new(directory: &Path, naming: FileNaming) -> Result<Self> {
-        let accounts = Arc::new(Accounts::default());
-        let backlog = Arc::new(AtomicUsize::new(0));
+        let counters = Arc::new(Counters::default());
+        let backlog = Arc::new(Count::default());
         let (sender, jobs) = sync_channel(QUEUE);
-        let (waiting, counted) = (Arc::clone(&backlog), Arc::clone(&accounts));
+        let (waiting, counted) = (Arc::clone(&backlog), Arc::clone(&counters));
         Ok(Self {
-            writer: writer(directory, naming, &accounts)?,
+            writer: writer(directory, naming, &counters)?,
             demux: Demux {
                 table: table(),
-                accounts,
+                counters,
                 outbox: Outbox::new(sender, waiting, BACKLOG, counted),
             },
             clock: WallClock::apart(OFFSET),
@@ -121,7 +120,7 @@ impl DataPath {
     pub fn finish(mut self, packets: u64) -> Result<()> {
         while self.demux.table.shut_down() {}
         self.write();
-        let written = self.demux.accounts.written.load(Ordering::Relaxed);
+        let written = self.demux.counters.written.get();
         ensure!(
             written == packets,
             "{written} packets of {packets} are in files"
@@ -136,9 +135,9 @@ impl DataPath {
             let mut idle = true;
             for job in self.jobs.try_iter() {
                 idle = false;
-                let cost = job.cost();
+                let cost = job.cost() as u64;
                 self.writer.write(job);
-                self.backlog.fetch_sub(cost, Ordering::Relaxed);
+                self.backlog.sub(cost);
             }
             if idle {
                 break;

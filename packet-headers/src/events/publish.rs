@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 pub use self::server::{EventServer, Scope};
 pub use self::socket::EventListener;
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 use model::{EventIssue, FlowEvent};
 
 /// How many events may wait for the server. They take 2 MiB then.
@@ -49,14 +49,14 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     queue: mpsc::Sender<Message>,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
 }
 
 impl Publisher {
     /// Hands an event over, without waiting: what the server has no room for is counted.
     pub(super) fn tell(&self, event: &FlowEvent) {
         if is_told(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
-            self.accounts.events.add(EventIssue::NotServed, 1);
+            self.counters.events.add(EventIssue::NotServed, 1);
         }
     }
 
