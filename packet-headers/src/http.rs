@@ -4,6 +4,7 @@
 mod flows;
 mod listen;
 mod ready;
+mod requester;
 mod routes;
 mod server;
 

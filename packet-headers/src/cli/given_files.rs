@@ -1,7 +1,7 @@
 //! The files that flags name: tried one by one, for who wants to know of each.
 
 use super::Arguments;
-use crate::doctor::NamedFile;
+use super::named_file::NamedFile;
 
 impl Arguments {
     /// Tries each file that a flag names. Those that cannot be used are forgotten.

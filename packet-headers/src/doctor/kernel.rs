@@ -10,7 +10,7 @@ use super::finding::Group;
 use crate::config::Config;
 use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
 use crate::kernel::{Candidate, Programs, method};
-use crate::run::load_options;
+use crate::load_options::load_options;
 use model::AttachMethod;
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {

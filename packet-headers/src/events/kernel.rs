@@ -1,7 +1,6 @@
 //! Flow events from the kernel: the sockets of this host, as the socket program sees them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use packet_headers_common::event::{Event, SocketEvent};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
+use crate::heartbeat::Heartbeat;
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
@@ -26,31 +26,31 @@ const TICK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the ring cannot be waited for.
-pub fn follow(
+pub(super) fn follow(
     mut ring: RingReader,
-    prefix: &LearnedPrefix,
-    sink: &EventSink,
-    counters: &Arc<Counters>,
+    mut namer: EventNamer<'_>,
+    heartbeat: &Heartbeat,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut teller = Teller::new(prefix, sink, counters);
     loop {
+        heartbeat.beat();
         let stopping = stop.load(Ordering::Acquire);
-        let Ok(()) = teller.catch_up() else {
+        let Ok(()) = namer.catch_up() else {
             return Ok(());
         };
         let mut event = None;
         while ring.next(|item| event = Event::parse(item)) {
+            heartbeat.beat();
             let Some(event) = event.take() else {
-                counters.events.add(EventIssue::BadRecord, 1);
+                namer.counters.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
-            let Ok(()) = teller.tell(event) else {
+            let Ok(()) = namer.tell(event) else {
                 return Ok(());
             };
         }
         if stopping {
-            teller.give_up();
+            namer.give_up();
             return Ok(());
         }
         ring.wait(TICK)?;
@@ -63,7 +63,7 @@ const WAITING: usize = 64 * 1024;
 const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
 
 /// Names events and delivers them, in order, as soon as there is a prefix.
-struct Teller<'a> {
+pub(super) struct EventNamer<'a> {
     prefix: &'a LearnedPrefix,
     sink: &'a EventSink,
     counters: &'a Counters,
@@ -72,8 +72,12 @@ struct Teller<'a> {
     waiting: VecDeque<Event>,
 }
 
-impl<'a> Teller<'a> {
-    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, counters: &'a Counters) -> Self {
+impl<'a> EventNamer<'a> {
+    pub(super) fn new(
+        prefix: &'a LearnedPrefix,
+        sink: &'a EventSink,
+        counters: &'a Counters,
+    ) -> Self {
         Self {
             prefix,
             sink,
@@ -193,14 +197,14 @@ mod tests {
         let (sink, shards) = queues(1);
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut teller = Teller::new(&known, &sink, &counters);
-        let clock = teller.clock;
+        let mut namer = EventNamer::new(&known, &sink, &counters);
+        let clock = namer.clock;
         for cookie in [2, 3] {
-            teller.tell(event(cookie)).unwrap();
+            namer.tell(event(cookie)).unwrap();
             let expected = flow_event(&event(cookie), &prefix(), &clock);
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
-        teller.give_up();
+        namer.give_up();
         assert_eq!(counters.events.nonzero().count(), 0);
     }
 
@@ -209,20 +213,20 @@ mod tests {
         let (sink, shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &counters);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..100 {
-            teller.tell(event(cookie)).unwrap();
+            namer.tell(event(cookie)).unwrap();
         }
-        teller.catch_up().unwrap();
+        namer.catch_up().unwrap();
         assert!(delivered(&shards[0]).is_empty());
 
         teach(&unknown);
         // Whether a tick comes first or an event: nothing is overtaken.
-        teller.tell(event(100)).unwrap();
-        teller.catch_up().unwrap();
-        teller.tell(event(101)).unwrap();
+        namer.tell(event(100)).unwrap();
+        namer.catch_up().unwrap();
+        namer.tell(event(101)).unwrap();
         assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
-        teller.give_up();
+        namer.give_up();
         assert_eq!(counters.events.nonzero().count(), 0);
     }
 
@@ -231,10 +235,10 @@ mod tests {
         let (sink, shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &counters);
-        teller.tell(event(4)).unwrap();
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
+        namer.tell(event(4)).unwrap();
         teach(&unknown);
-        teller.catch_up().unwrap();
+        namer.catch_up().unwrap();
         assert_eq!(delivered(&shards[0]), [4]);
     }
 
@@ -244,10 +248,10 @@ mod tests {
         let shard = shards.remove(0);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &counters);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         let (dropped, kept) = (1000, WAITING as u64);
         for cookie in 0..dropped + kept {
-            teller.tell(event(cookie)).unwrap();
+            namer.tell(event(cookie)).unwrap();
         }
         assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
         teach(&unknown);
@@ -257,7 +261,7 @@ mod tests {
                 let events = shard.iter().take(WAITING);
                 events.map(|event| event.at().0).collect::<Vec<_>>()
             });
-            teller.catch_up().unwrap();
+            namer.catch_up().unwrap();
             let expected = Vec::from_iter(dropped..dropped + kept);
             assert!(
                 reader.join().unwrap() == expected,
@@ -272,12 +276,12 @@ mod tests {
         let (sink, shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &counters);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..5 {
-            teller.tell(event(cookie)).unwrap();
+            namer.tell(event(cookie)).unwrap();
         }
-        teller.catch_up().unwrap();
-        teller.give_up();
+        namer.catch_up().unwrap();
+        namer.give_up();
         assert_eq!(counters.events.get(EventIssue::NoPrefix), 5);
         assert!(delivered(&shards[0]).is_empty());
     }
@@ -288,7 +292,7 @@ mod tests {
         drop(shards);
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut teller = Teller::new(&known, &sink, &counters);
-        assert_eq!(teller.tell(event(1)), Err(Stopped));
+        let mut namer = EventNamer::new(&known, &sink, &counters);
+        assert_eq!(namer.tell(event(1)), Err(Stopped));
     }
 }

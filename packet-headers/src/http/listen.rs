@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use tokio::net::TcpListener;
 
-use super::ListenAddress;
+use model::ListenAddress;
 
 /// The socket that clients connect to.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! What there is to ask for.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -12,6 +11,7 @@ use axum::{Extension, Router};
 
 use super::flows::{Asked, Flows};
 use super::ready::Readiness;
+use super::requester::Requester;
 use crate::stats::prometheus::Metrics;
 
 /// What is served.
@@ -19,23 +19,6 @@ pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) flows: Flows,
     pub(crate) readiness: Readiness,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    /// Whether it is on this host.
-    pub(super) is_here: bool,
-}
-
-impl Asker {
-    /// Who connected from an address to one of ours.
-    pub(super) fn new(from: SocketAddr, to: SocketAddr) -> Self {
-        let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
-        Self {
-            is_here: from == to || from.is_loopback(),
-        }
-    }
 }
 
 /// The media type of Prometheus' text format.
@@ -85,10 +68,10 @@ fn answer(good: &'static str, wrong: &[String]) -> Response {
 
 async fn flows(
     State(site): State<Arc<Site>>,
-    Extension(asker): Extension<Asker>,
+    Extension(requester): Extension<Requester>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    if !site.flows.may_be_read_by(asker) {
+    if !site.flows.may_be_read_by(requester) {
         return (StatusCode::FORBIDDEN, NOT_YOURS).into_response();
     }
     match site.flows.json(&asked).await {

@@ -9,20 +9,11 @@ use tokio::sync::watch;
 
 use model::Count;
 
-use super::server::Shared;
+use super::shared::{Progress, Shared};
 use super::stream::{Reader, TooSlow};
 
 /// Bytes that are written to a client at once.
 const CHUNK: usize = 64 * 1024;
-
-/// How far the events are: what clients wait for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
-    /// The oldest event that can still be read.
-    pub(super) first: u64,
-    /// There will be no more.
-    pub(super) ended: bool,
-}
 
 /// One client.
 pub(super) struct Client {

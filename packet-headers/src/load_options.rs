@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
 
 /// How many connections the kernel can know; of more, the packets go the candidates' way.
-pub(super) const MAX_FLOWS: u32 = 1 << 18;
+pub(crate) const MAX_FLOWS: u32 = 1 << 18;
 
 /// With what the programs are loaded.
 pub(crate) fn load_options(config: &Config) -> LoadOptions {
