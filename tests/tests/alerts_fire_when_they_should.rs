@@ -83,7 +83,7 @@ fn each_alert_fires_of_a_sick_daemon_and_none_of_a_healthy_one() -> Result<()> {
         let fires = tests.contains(&format!("alertname: {name}\n        exp_alerts:\n"));
         ensure!(quiet && fires, "{name} is not tested");
     }
-    assert_eq!(count, 12);
+    assert_eq!(count, 13);
     Ok(())
 }
 

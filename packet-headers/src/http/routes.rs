@@ -50,11 +50,21 @@ async fn metrics(State(site): State<Arc<Site>>) -> Response {
 }
 
 async fn healthy(State(site): State<Arc<Site>>) -> Response {
-    answer("ok\n", &site.readiness.dead())
+    health(&site.readiness)
 }
 
 async fn ready(State(site): State<Arc<Site>>) -> Response {
-    answer("ready\n", &site.readiness.missing().await)
+    readiness(&site.readiness).await
+}
+
+/// Whether the process is to be kept: not when a thread is stuck that only a restart helps.
+fn health(now: &Readiness) -> Response {
+    answer("ok\n", &now.dead())
+}
+
+/// Whether connections are captured and saved.
+async fn readiness(now: &Readiness) -> Response {
+    answer("ready\n", &now.missing().await)
 }
 
 /// What is wrong, a line each; `good` when nothing is.
@@ -82,4 +92,92 @@ async fn flows(
 
 fn failure(status: StatusCode, error: &anyhow::Error) -> Response {
     (status, format!("{error:#}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use axum::body::to_bytes;
+    use capture_files::{Directories, partial_directory};
+    use model::{FlowSource, UuidPrefix};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::capture::Attached;
+    use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+    use crate::stats::Counters;
+
+    /// A daemon that captures and saves, with two threads that turn.
+    struct Daemon {
+        readiness: Readiness,
+        shard: Heartbeat,
+        writer: Heartbeat,
+        _home: TempDir,
+    }
+
+    fn daemon() -> Daemon {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
+        let attached = Attached::default();
+        attached.set(["wan0"].into_iter());
+        let counters = Arc::new(Counters::default());
+        counters.kernel_events_up.store(true, Ordering::Relaxed);
+        let source = FlowSource::Kernel(UuidPrefix::new("host_1").unwrap());
+        let heartbeats = Heartbeats::of_old_process();
+        let shard = heartbeats.add("shard-0", WaitsFor::Work);
+        let writer = heartbeats.add("writer-0", WaitsFor::Disk);
+        Daemon {
+            readiness: Readiness::new(attached, counters, source, directories, heartbeats),
+            shard,
+            writer,
+            _home: home,
+        }
+    }
+
+    /// Status and body.
+    async fn read(response: Response) -> (u16, String) {
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// What `/healthz` and `/readyz` answer.
+    async fn answers(daemon: &Daemon) -> [(u16, String); 2] {
+        [
+            read(health(&daemon.readiness)).await,
+            read(readiness(&daemon.readiness).await).await,
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_daemon_whose_threads_turn_is_healthy_and_ready() {
+        let [health, ready] = answers(&daemon()).await;
+        assert_eq!(health, (200, "ok\n".to_owned()));
+        assert_eq!(ready, (200, "ready\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_waits_for_work_and_is_stuck_is_named_and_asks_for_a_restart() {
+        let daemon = daemon();
+        daemon.shard.stop_turning();
+        for (status, text) in answers(&daemon).await {
+            assert_eq!(status, 503);
+            assert!(text.contains("shard-0"), "{text}");
+            assert!(!text.contains("writer-0"), "{text}");
+        }
+        daemon.shard.beat();
+        let [(health, _), (ready, _)] = answers(&daemon).await;
+        assert_eq!((health, ready), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_waits_for_a_disk_and_is_stuck_is_no_reason_to_restart() {
+        let daemon = daemon();
+        daemon.writer.stop_turning();
+        let [(health, _), (ready, text)] = answers(&daemon).await;
+        assert_eq!((health, ready), (200, 503));
+        assert!(text.contains("writer-0"), "{text}");
+    }
 }
