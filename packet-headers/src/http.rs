@@ -8,7 +8,7 @@ mod requester;
 mod routes;
 mod server;
 
-use model::ListenAddress;
+use model::{Diagnostic, ListenAddress};
 
 pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
@@ -20,7 +20,7 @@ pub(crate) use server::serve;
 ///
 /// # Errors
 /// When the address cannot be taken.
-pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> anyhow::Result<Option<Listener>> {
+pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> Result<Option<Listener>, Diagnostic> {
     match wanted {
         Some(wanted) => Listener::bind(wanted).await.map(Some),
         None => Ok(None),

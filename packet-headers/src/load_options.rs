@@ -1,5 +1,7 @@
 //! With what the kernel programs are loaded, by the configuration and what this kernel can.
 
+use model::Diagnostic;
+
 use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
 
@@ -28,33 +30,18 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
 
 /// Whether the NIC's times are asked for, and the kernel shows them to the programs.
 fn hardware_clock(config: &Config) -> bool {
-    let shown = requirements::shows_hardware_times();
-    if config.hardware_clock && !shown {
-        tracing::warn!(
-            "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets \
-             have the kernel's times"
-        );
-    }
-    config.hardware_clock && shown
+    config.hardware_clock && unless_lacking(requirements::shows_hardware_times()).is_some()
 }
 
 /// The network namespace whose sockets the kernel source is to tell of: ours, or all.
 fn own_sockets_only(config: &Config) -> Option<u64> {
-    if config.every_netns || !config.source.watches_sockets() {
-        return None;
-    }
-    if !requirements::tells_netns() {
-        tracing::warn!(
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
-             connections of every namespace on this host are named"
-        );
-        return None;
-    }
-    match netns::cookie() {
-        Ok(cookie) => Some(cookie),
-        Err(error) => {
-            tracing::warn!("connections of every network namespace are named: {error}");
-            None
-        }
-    }
+    let wanted = config.source.watches_sockets() && !config.every_netns;
+    wanted.then(netns::own).and_then(unless_lacking)
+}
+
+/// What the kernel has; what it lacks is logged, and done without.
+fn unless_lacking<T>(asked: Result<T, Diagnostic>) -> Option<T> {
+    asked
+        .inspect_err(|lacking| tracing::warn!("{lacking}"))
+        .ok()
 }

@@ -126,7 +126,7 @@ fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
 fn pair(group: &mut Group, data: &Place, partial: &Place) {
     const NAME: &str = "publishing";
     if let Err(nested) = Directories::check_apart(&data.real, &partial.real) {
-        group.obstacle(NAME, diagnostic(nested));
+        group.diagnostic(NAME, diagnostic(nested));
     } else if data.mount == partial.mount {
         group.ok(NAME, "by rename: both directories are on one filesystem");
     } else {
@@ -143,7 +143,7 @@ fn pair(group: &mut Group, data: &Place, partial: &Place) {
 fn locked(group: &mut Group, name: &str, directory: &Path) -> bool {
     match DirectoryLock::check(directory) {
         Ok(()) => return true,
-        Err(in_use @ DirectoryError::InUse { .. }) => group.obstacle(name, diagnostic(in_use)),
+        Err(in_use @ DirectoryError::InUse { .. }) => group.diagnostic(name, diagnostic(in_use)),
         Err(error) => group.note(
             name,
             format!(

@@ -56,20 +56,26 @@ impl Group {
         self.add(name, State::Note, found.into(), Some(remedy.to_owned()));
     }
 
+    /// Something that the daemon would log, and go on.
+    pub(super) fn warning(&mut self, name: &str, found: Diagnostic) {
+        let Diagnostic { problem, help } = found;
+        self.add(name, State::Note, problem, Some(help));
+    }
+
     pub(super) fn problem(&mut self, name: &str, found: impl Into<String>, remedy: &str) {
         self.add(name, State::Problem, found.into(), Some(remedy.to_owned()));
     }
 
     /// A problem that the daemon would end with.
-    pub(super) fn obstacle(&mut self, name: &str, obstacle: Diagnostic) {
-        let Diagnostic { problem, help } = obstacle;
+    pub(super) fn diagnostic(&mut self, name: &str, found: Diagnostic) {
+        let Diagnostic { problem, help } = found;
         self.add(name, State::Problem, problem, Some(help));
     }
 
     /// A problem that the daemon would end with; the remedy if it does not say one itself.
     pub(super) fn error(&mut self, name: &str, error: &Error, remedy: &str) {
         match error.downcast_ref::<Diagnostic>() {
-            Some(obstacle) => self.obstacle(name, obstacle.clone()),
+            Some(found) => self.diagnostic(name, found.clone()),
             None => self.problem(name, format!("{error:#}"), remedy),
         }
     }

@@ -2,16 +2,13 @@
 //! its verifier and taken away again.
 
 use std::fs;
-use std::io;
-
-use anyhow::Error;
 
 use super::finding::Group;
 use crate::config::Config;
-use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
-use crate::kernel::{Candidate, Programs, method};
+use crate::kernel::requirements::{check_kernel, shows_hardware_times};
+use crate::kernel::{Candidate, Programs, method, netns};
 use crate::load_options::load_options;
-use model::AttachMethod;
+use model::{AttachMethod, Diagnostic};
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
@@ -23,7 +20,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     programs(&mut group, config, candidate, permitted);
     tcx(&mut group, config, candidate, permitted);
     if config.source.watches_sockets() && !config.every_netns {
-        netns_cookie(&mut group, tells_netns());
+        network_namespaces(&mut group, netns::own());
     }
     if config.hardware_clock {
         hardware_clock(&mut group, shows_hardware_times());
@@ -56,19 +53,7 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
             NAME,
             "the kernel takes them, with these flags; they are gone again",
         ),
-        Err(error) => group.problem(NAME, format!("{error:#}"), why_refused(&error)),
-    }
-}
-
-fn why_refused(error: &Error) -> &'static str {
-    if refused_with(error, io::ErrorKind::PermissionDenied) {
-        "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
-         5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
-    } else if refused_with(error, io::ErrorKind::OutOfMemory) {
-        "give it more memory, or less to do: --ring-size, --shards, --maxflows"
-    } else {
-        "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \
-         a bug: report it with this line"
+        Err(refused) => group.diagnostic(NAME, refused),
     }
 }
 
@@ -80,8 +65,8 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
             NAME,
             "cannot be asked for: a capability is missing, see below",
         );
-    } else if let Err(obstacle) = candidate.is_supported() {
-        group.obstacle(NAME, obstacle);
+    } else if let Err(missing) = candidate.is_supported() {
+        group.diagnostic(NAME, missing);
     } else if method == AttachMethod::Tcx {
         group.ok(NAME, "there; they end with the daemon, however it ends");
     } else if config.attach.is_some() {
@@ -94,33 +79,22 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
     }
 }
 
-fn netns_cookie(group: &mut Group, known: bool) {
+fn network_namespaces(group: &mut Group, own: Result<u64, Diagnostic>) {
     const NAME: &str = "network namespaces";
-    if known {
-        group.ok(
+    match own {
+        Ok(_cookie) => group.ok(
             NAME,
             "told apart: connections of the daemon's own are named",
-        );
-    } else {
-        group.note(
-            NAME,
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
-             connections of every namespace on this host are named",
-            "say so with --netns all, or run on a newer kernel",
-        );
+        ),
+        Err(all) => group.warning(NAME, all),
     }
 }
 
-fn hardware_clock(group: &mut Group, shown: bool) {
+fn hardware_clock(group: &mut Group, shown: Result<(), Diagnostic>) {
     const NAME: &str = "hardware timestamps";
-    if shown {
-        group.ok(NAME, "shown to programs, for packets that the NIC stamps");
-    } else {
-        group.note(
-            NAME,
-            "not shown to programs (Linux 5.16 does): packets have the kernel's times",
-            "leave --timestamp hardware out, or run on a newer kernel",
-        );
+    match shown {
+        Ok(()) => group.ok(NAME, "shown to programs, for packets that the NIC stamps"),
+        Err(not_shown) => group.warning(NAME, not_shown),
     }
 }
 
@@ -169,21 +143,14 @@ mod tests {
     #[test]
     fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
         let mut group = Group::new("kernel");
-        netns_cookie(&mut group, false);
-        hardware_clock(&mut group, false);
-        let netns = group.the("network namespaces");
-        assert_eq!(netns.state, State::Note);
-        assert!(netns.found.contains("every namespace"), "{netns:?}");
-        let clock = group.the("hardware timestamps");
-        assert_eq!(clock.state, State::Note);
-        assert!(clock.found.contains("kernel's times"), "{clock:?}");
-    }
-
-    #[test]
-    fn a_refusal_says_what_can_be_done_about_its_kind() {
-        let refused = |kind| Error::from(io::Error::from(kind)).context("loading");
-        assert!(why_refused(&refused(io::ErrorKind::PermissionDenied)).contains("seccomp"));
-        assert!(why_refused(&refused(io::ErrorKind::OutOfMemory)).contains("--ring-size"));
-        assert!(why_refused(&refused(io::ErrorKind::InvalidInput)).contains("bug"));
+        let lacks = || Diagnostic::new("it lacks that", "take a newer one");
+        network_namespaces(&mut group, Err(lacks()));
+        hardware_clock(&mut group, Err(lacks()));
+        for name in ["network namespaces", "hardware timestamps"] {
+            let noted = group.the(name);
+            assert_eq!(noted.state, State::Note);
+            assert_eq!(noted.found, "it lacks that");
+            assert_eq!(noted.remedy.as_deref(), Some("take a newer one"));
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
             let (needs, method) = (needs.join(", "), candidate.method);
             group.ok("capabilities", format!("{needs}, for {method}"));
         }
-        Err(obstacle) => group.obstacle("capabilities", obstacle),
+        Err(missing) => group.diagnostic("capabilities", missing),
     }
     let limit = getrlimit(Resource::Memlock).current;
     let by_cgroup = kernel_is_at_least(5, 11);

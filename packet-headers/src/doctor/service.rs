@@ -1,14 +1,10 @@
 //! What others will ask of the daemon: whether its addresses can be had.
 
-use std::io;
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
-
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::finding::Group;
 use crate::config::Service;
+use crate::events::publish::{Place, inspect};
 use crate::http::Listener;
 use model::ListenAddress;
 
@@ -30,11 +26,7 @@ const HTTP: &str = "HTTP";
 async fn http(group: &mut Group, address: &ListenAddress) {
     match Listener::bind(address).await {
         Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
-        Err(error) => group.problem(
-            HTTP,
-            format!("{address}: {}", error.root_cause()),
-            "give another --prometheusx.listen-address, or an empty one to serve nothing",
-        ),
+        Err(error) => group.diagnostic(HTTP, error),
     }
 }
 
@@ -42,28 +34,10 @@ async fn http(group: &mut Group, address: &ListenAddress) {
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
-    let remedy = "give another --eventsocket.listen";
-    if let Err(error) = SocketAddr::from_pathname(path) {
-        return group.problem(NAME, format!("{at}: {error}"), remedy);
-    }
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or_else(|| Path::new("."));
-    let access = Access::WRITE_OK | Access::EXEC_OK;
-    if let Err(errno) = accessat(CWD, above, access, AtFlags::EACCESS) {
-        let found = format!("{}: {}", above.display(), io::Error::from(errno));
-        let remedy = format!("make the directory and let this user write to it, or {remedy}");
-        return group.problem(NAME, found, &remedy);
-    }
-    match path.symlink_metadata() {
-        Err(_nothing_there) => group.ok(NAME, format!("{at} can be made")),
-        Ok(file) if !file.file_type().is_socket() => {
-            let found = format!("{at} is there, and is no socket");
-            group.problem(NAME, found, &format!("remove it, or {remedy}"));
-        }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            group.problem(NAME, format!("{at} is served by another program"), remedy);
-        }
-        Ok(_) => group.ok(NAME, format!("{at} is left of a program that ended")),
+    match inspect(path) {
+        Ok(Place::Free) => group.ok(NAME, format!("{at} can be made")),
+        Ok(Place::LeftOver) => group.ok(NAME, format!("{at} is left of a program that ended")),
+        Err(found) => group.diagnostic(NAME, found),
     }
 }
 

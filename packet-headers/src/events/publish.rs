@@ -26,6 +26,7 @@ mod sweep;
 pub use self::publisher::Publisher;
 pub use self::server::{EventServer, Scope};
 pub use self::socket::EventListener;
+pub(crate) use self::socket::{Place, inspect};
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 
-use anyhow::{Context as _, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use tokio::net::TcpListener;
 
-use model::ListenAddress;
+use model::{Diagnostic, ListenAddress};
 
 /// The socket that clients connect to.
 #[derive(Debug)]
@@ -24,21 +23,24 @@ impl Listener {
     ///
     /// # Errors
     /// When it is somebody else's, or not this host's; with what to do.
-    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self> {
+    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self, Diagnostic> {
         let (host, port) = wanted.parts();
         let bound = if host.is_empty() {
             every_address(port)
         } else {
             one_address(host, port).await
         };
-        let socket = bound.with_context(|| {
-            format!(
-                "serving HTTP at {wanted}: --prometheusx.listen-address can name another address \
-                 or port, or nothing (--prometheusx.listen-address=) to serve none"
+        let listener = bound.and_then(|socket| {
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        });
+        listener.map_err(|error| {
+            Diagnostic::new(
+                format!("serving HTTP at {wanted}: {error}"),
+                "--prometheusx.listen-address can name another address or port, or nothing \
+                 (--prometheusx.listen-address=) to serve none",
             )
-        })?;
-        let address = socket.local_addr().context("asking for our own address")?;
-        Ok(Self { socket, address })
+        })
     }
 
     /// Where the metrics are; of every address, the one that reaches us from this host.

@@ -19,7 +19,7 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, Programs, Refused, filters, method, requirements};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::stdout::print;
@@ -51,7 +51,8 @@ impl Stages {
         taken: Prerequisites,
         heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog)> {
-        let (mut programs, rings) = load(config, method)?;
+        let settings = load_options(config);
+        let (mut programs, rings) = load(config, method, &settings)?;
         let counted = CounterSources {
             kernel: Arc::new(programs.take_counters()?),
             counters: Arc::default(),
@@ -60,8 +61,8 @@ impl Stages {
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(config.sizes.shards);
         let counters = &counted.counters;
-        let listener = taken.events;
-        let server = listener.map(|it| EventServer::start(it, scope(config), heartbeats, counters));
+        let scope = scope(config, &settings);
+        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
@@ -132,9 +133,13 @@ impl Stages {
 }
 
 /// Loads the programs, and drops the privileges that only this takes.
-fn load(config: &Config, method: AttachMethod) -> Result<(Programs, Rings)> {
+fn load(
+    config: &Config,
+    method: AttachMethod,
+    settings: &LoadOptions,
+) -> Result<(Programs, Rings)> {
     let needed = method::programs(method, config.source.watches_sockets());
-    let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
+    let (mut programs, rings) = Programs::load_needed(settings, needed)?;
     // Now, while there is only one thread: later ones inherit its capabilities.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     filters::set(&mut programs, &config.filters)?;
@@ -142,10 +147,10 @@ fn load(config: &Config, method: AttachMethod) -> Result<(Programs, Rings)> {
 }
 
 /// What the event server has to know of the sources.
-fn scope(config: &Config) -> Scope {
+fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: config.every_netns || !requirements::tells_netns(),
+        every_namespace: settings.netns_cookie.is_none(),
     }
 }

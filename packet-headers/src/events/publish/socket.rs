@@ -7,8 +7,9 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::fs::{Mode, fchmod};
+use anyhow::{Context as _, Result};
+use model::Diagnostic;
+use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, fchmod};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
@@ -33,17 +34,18 @@ impl EventListener {
     /// When somebody else is there, or the file cannot be made; with what to do.
     pub fn bind(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let address = SocketAddrUnix::new(path)
-            .with_context(|| format!("{shown} cannot name a socket: use a path below 108 bytes"))?;
-        clear(path)?;
+        match inspect(path)? {
+            Place::Free => {}
+            Place::LeftOver => fs::remove_file(path)
+                .with_context(|| format!("removing the dead socket {shown}"))?,
+        }
+        let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .context("making the event socket")?;
         // The file will have the socket's own mode, less the umask: at no instant more than this.
         fchmod(&socket, Mode::from_raw_mode(MODE)).context("setting the event socket's mode")?;
-        bind(&socket, &address).with_context(|| {
-            format!("making the event socket {shown}: its directory must exist, and be writable")
-        })?;
+        bind(&socket, &address).with_context(|| format!("making the event socket {shown}"))?;
         let file = SocketFile::of(path)?;
         // What the umask took.
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))
@@ -54,27 +56,67 @@ impl EventListener {
     }
 }
 
-/// Makes room for a socket, if what is there is one that nobody listens at.
-fn clear(path: &Path) -> Result<()> {
+/// What is where a socket is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing.
+    Free,
+    /// The socket of a program that has ended.
+    LeftOver,
+}
+
+/// Looks whether a socket can be made at a path, and changes nothing.
+///
+/// # Errors
+/// Why it cannot, and what to do.
+pub(crate) fn inspect(path: &Path) -> Result<Place, Diagnostic> {
     let shown = path.display();
+    SocketAddrUnix::new(path).map_err(|error| {
+        Diagnostic::new(
+            format!("{shown} cannot name a socket: {error}"),
+            "give --eventsocket.listen a path below 108 bytes",
+        )
+    })?;
+    inspect_directory(path)?;
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("looking at {shown}")),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::Free),
+        Err(error) => return Err(taken(format!("looking at {shown}: {error}"))),
     };
-    ensure!(
-        found.file_type().is_socket(),
-        "{shown} is there and is no socket: give --eventsocket.listen another path"
-    );
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).with_context(|| format!("removing the dead socket {shown}"))
-        }
-        Err(error) => Err(error).with_context(|| format!("finding out who serves {shown}")),
-        Ok(_) => bail!(
-            "another program serves {shown}: stop it, or give --eventsocket.listen another path"
-        ),
+    if !found.file_type().is_socket() {
+        return Err(taken(format!("{shown} is there and is no socket")));
     }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Place::LeftOver),
+        Err(error) => Err(taken(format!("finding out who serves {shown}: {error}"))),
+        Ok(_) => Err(Diagnostic::new(
+            format!("another program serves {shown}"),
+            "stop it, or give --eventsocket.listen another path",
+        )),
+    }
+}
+
+/// Looks whether a file can be made beside `path`.
+fn inspect_directory(path: &Path) -> Result<(), Diagnostic> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or_else(|| Path::new("."));
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, above, access, AtFlags::EACCESS).map_err(|errno| {
+        let (above, error) = (above.display(), io::Error::from(errno));
+        Diagnostic::new(
+            format!("the event socket cannot be made in {above}: {error}"),
+            "its directory must exist, and this user must be able to write to it; or give \
+             --eventsocket.listen another path",
+        )
+    })
+}
+
+/// Something is in the way that is not ours to remove.
+fn taken(problem: String) -> Diagnostic {
+    Diagnostic::new(
+        problem,
+        "remove it, or give --eventsocket.listen another path",
+    )
 }
 
 /// The file of a socket; removed on drop, unless another has taken its place.
