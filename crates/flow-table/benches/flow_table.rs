@@ -2,13 +2,19 @@
 
 use std::hint::black_box;
 
-use cost::path::table;
-use cost::traffic::{BEGIN, Connection, SHORT};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flow_table::FlowTable;
 use model::{BootNanos, UuidPrefix, WallNanos};
 use packet_headers_common::Packet;
 use packet_headers_common::record::TCP_ACK;
+
+use crate::data_path::table;
+use crate::traffic::{BEGIN, Connection, SHORT};
+
+#[expect(dead_code, reason = "the guard uses more of it")]
+mod data_path;
+#[expect(dead_code, reason = "the guard uses more of it")]
+mod traffic;
 
 /// Packets between two ticks.
 const BATCH: u64 = 2_000;

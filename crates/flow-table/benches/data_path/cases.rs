@@ -7,7 +7,7 @@ use capture_files::{Compression, FileNaming, Format};
 use model::UuidPrefix;
 use packet_headers_common::record::TCP_ACK;
 
-use crate::path::DataPath;
+use super::DataPath;
 use crate::traffic::{BEGIN, Connection, SHORT};
 
 /// Nanoseconds between two packets.
