@@ -57,7 +57,8 @@ impl DirectoryLock {
     }
 
     /// The directory, and why its filesystem cannot lock it: nothing keeps others away then.
-    pub(super) fn unlocked(&self) -> Option<(&Path, &io::Error)> {
+    #[must_use]
+    pub fn unlocked(&self) -> Option<(&Path, &io::Error)> {
         let error = self.held.as_ref().err()?;
         Some((&self.directory, error))
     }
