@@ -8,8 +8,8 @@ use capture_files::{Directories, Recovered, Recovery};
 use crate::accounts::Accounts;
 use crate::rate_limit::RateLimit;
 
-/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some of
-/// them cannot be published is no reason not to capture.
+/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some
+/// of them cannot be published is no reason not to capture.
 pub(super) fn run(directories: &Directories, accounts: &Accounts, go_on: &dyn Fn() -> bool) {
     let mut recovery = match Recovery::new(directories) {
         Ok(recovery) => recovery,

@@ -22,7 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// The part of `--max-disk` that may be published between two sweeps.
 const GROWTH_SHARE: u64 = 20;
 
-/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at most.
+/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at
+/// most.
 const REST: u32 = 20;
 
 /// The disk space that a file takes beyond its length, at most: the rest of its last block.
