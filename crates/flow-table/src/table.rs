@@ -99,7 +99,6 @@ impl FlowTable {
     ///
     /// # Errors
     /// Why it is not.
-    #[inline]
     pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
         let key = packet.key();
         let id = match self.connections.youngest(&key) {
