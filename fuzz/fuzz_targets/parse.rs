@@ -4,7 +4,7 @@
 //! The first byte chooses the link type, whether tunnels are opened, and how much a record keeps.
 #![no_main]
 
-use kernel::parse::{Headers, parse_through};
+use kernel::parse::{Headers, parse};
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
     CLASSES, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER_LEN, TRUNCATED_META_LEN,
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let choice = Choice::new(choice);
-    let Ok(found) = parse_through(&packet, choice.link, choice.decapsulate) else {
+    let Ok(found) = parse(&packet, choice.link, choice.decapsulate) else {
         return;
     };
     assert!(found.end <= packet.len());
@@ -62,7 +62,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read.link_type, choice.link);
     assert_eq!(read.key(), found.key);
     assert_eq!(found.key.is_low(&read.source), found.from_low);
-    assert_eq!(read.is_first_syn(), found.first_syn);
+    assert_eq!(read.is_first_syn(), found.is_first_syn());
 });
 
 /// The record that the kernel would write.
