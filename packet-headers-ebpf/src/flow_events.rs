@@ -16,7 +16,9 @@ use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
 use packet_headers_common::{Endpoint, EventCounter, FlowKey, FlowState, Role};
 
 use crate::filter;
-use crate::maps::{CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, NETNS_COOKIE, WANTED};
+use crate::maps::{
+    CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, WANTED,
+};
 
 const AF_INET: u32 = 2;
 
@@ -41,10 +43,12 @@ fn opened(ctx: &SockOpsContext, role: Role) {
         return count(EventCounter::OtherNetns);
     }
     let event = event(ctx, OPEN, role);
-    let key = FlowKey::new(
-        Endpoint::v6(address(&event.local), event.local_port),
-        Endpoint::v6(address(&event.remote), event.remote_port),
-    );
+    let local = Endpoint::v6(address(&event.local), event.local_port);
+    let remote = Endpoint::v6(address(&event.remote), event.remote_port);
+    if LOOPBACK.load() == 0 && remote.is_loopback() {
+        return count(EventCounter::Loopback);
+    }
+    let key = FlowKey::new(local, remote);
     let wanted = match WANTED.load() {
         WANT_INCOMING => matches!(role, Role::Accepting),
         WANT_OUTGOING => matches!(role, Role::Connecting),

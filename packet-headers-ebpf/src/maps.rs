@@ -32,6 +32,9 @@ pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);
 pub(crate) static WANTED: Global<u8> = Global::new(WANT_ALL);
 
 #[unsafe(no_mangle)]
+pub(crate) static LOOPBACK: Global<u8> = Global::new(1);
+
+#[unsafe(no_mangle)]
 pub(crate) static FILTERS: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]

@@ -257,7 +257,12 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_event_left_out_total",
         "Begins and ends of connections that are not to be captured.",
         "reason",
-        [EventCounter::Filtered, EventCounter::OtherNetns].map(in_kernel),
+        [
+            EventCounter::Filtered,
+            EventCounter::OtherNetns,
+            EventCounter::Loopback,
+        ]
+        .map(in_kernel),
     );
     let kernel = accounts.kernel_events_up.load(Ordering::Relaxed);
     let kernel = (&[("source", "kernel")][..], u64::from(kernel));

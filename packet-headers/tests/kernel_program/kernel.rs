@@ -74,6 +74,7 @@ impl Kernel {
             capture: Duration::from_secs(30),
             max_flows: 16,
             wanted: filters::wanted(filters),
+            loopback: true,
             filters: filters::bits(filters),
             header_bytes: MAX_HEADERS as u32,
             decapsulate: false,
