@@ -1,12 +1,11 @@
 //! Which packets the programs let through, by what is known of their connection.
 
 use ipnet::IpNet;
+use kernel_tests::frames::{PAYLOAD, frame_v4};
+use kernel_tests::kernel::{Kernel, in_a_minute};
 use model::Filters;
 use packet_headers::clock;
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
-
-use crate::frames::{PAYLOAD, frame_v4};
-use crate::kernel::{Kernel, in_a_minute};
 
 /// The connection of `frame_v4`.
 pub(crate) fn key() -> FlowKey {
@@ -25,32 +24,32 @@ fn syn() -> Vec<u8> {
 
 #[test]
 fn past_its_deadline_a_connection_costs_no_ring() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
     kernel.admission.admit(&key(), in_a_minute(), 7);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.retire(&key(), 8);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.retire(&key(), 7);
-    kernel.refuses(&frame, KernelDiscard::AfterCapture);
+    kernel.discards(&frame, KernelDiscard::AfterCapture);
     // A new connection on the four-tuple starts over.
     kernel.captures("ph_eth_ingress", &syn(), 54);
     assert_eq!(kernel.admission.flows(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.admit(&key(), clock::now(), 7);
     // The first packet marks it, so that the others need no clock.
-    kernel.refuses(&frame, KernelDiscard::AfterCapture);
-    kernel.refuses(&frame, KernelDiscard::AfterCapture);
+    kernel.discards(&frame, KernelDiscard::AfterCapture);
+    kernel.discards(&frame, KernelDiscard::AfterCapture);
     kernel.admission.release(&key(), 7);
     kernel.captures("ph_eth_ingress", &frame, 54);
 }
 
 #[test]
 fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
     kernel.admission.ignore(&key());
-    kernel.refuses(&frame, KernelDiscard::Ignored);
+    kernel.discards(&frame, KernelDiscard::Ignored);
     kernel.captures("ph_eth_ingress", &syn(), 54);
     kernel.captures("ph_eth_ingress", &frame, 54);
     kernel.admission.ignore(&key());
@@ -60,7 +59,7 @@ fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
 
 #[test]
 fn a_captured_connection_survives_a_forged_syn() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &syn(), 54);
     assert_eq!(kernel.admission.flows(), 1);
@@ -68,7 +67,7 @@ fn a_captured_connection_survives_a_forged_syn() {
 
 #[test]
 fn each_direction_of_a_connection_has_one_primary_tap() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
@@ -85,7 +84,7 @@ fn each_direction_of_a_connection_has_one_primary_tap() {
 
 #[test]
 fn the_map_of_flows_has_a_bound() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     for port in 0..100 {
         let client = Endpoint::v4([192, 0, 2, 1], port);
         let key = FlowKey::new(client, Endpoint::v4([192, 0, 2, 2], 443));
@@ -127,7 +126,7 @@ fn filters_leave_connections_out() {
         if passes {
             kernel.captures("ph_eth_ingress", &frame, 54);
         } else {
-            kernel.refuses(&frame, KernelDiscard::Filtered);
+            kernel.discards(&frame, KernelDiscard::Filtered);
         }
     }
 }

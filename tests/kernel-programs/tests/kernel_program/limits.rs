@@ -1,12 +1,12 @@
 //! Long headers, headers that contradict their packet, and fragments.
 
+use kernel_tests::frames::{
+    PAYLOAD, authentication, extension, frame_v4, frame_v6, ipv4, with_extensions,
+};
+use kernel_tests::kernel::{Kernel, Taken};
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use crate::admission::key;
-use crate::frames::{
-    PAYLOAD, authentication, extension, frame_v4, frame_v6, ipv4, with_extensions,
-};
-use crate::kernel::{Kernel, Taken};
 
 fn key_v6() -> FlowKey {
     let end = |last, port| Endpoint::v6([0x2001_0db8_0000_0000, last], port);
@@ -31,7 +31,7 @@ fn cut(frame: &[u8], kept: usize, offsets: [u16; 2], key: FlowKey) -> Taken {
 
 #[test]
 fn headers_beyond_the_largest_record_are_cut_and_counted() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     // The kernel tests no frames of more than about 3500 bytes.
     let plain = frame_v6(&[]);
     // One byte more than a record is one unit more: 54 + 8 n + 20 is 1018, 1026, ...
@@ -47,7 +47,7 @@ fn headers_beyond_the_largest_record_are_cut_and_counted() {
     // A TCP header at 4102: nothing is looked at behind 4095.
     let far = [(43, extension(255)), (60, extension(251))];
     let frame = with_extensions(&plain, &far);
-    kernel.refuses(&frame[..3400], KernelDiscard::HeadersTooLong);
+    kernel.discards(&frame[..3400], KernelDiscard::HeadersTooLong);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_cut_record_knows_its_direction_sequence_and_flags() {
 
 #[test]
 fn an_authentication_header_precedes_tcp_in_ipv4_too() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let plain = frame_v4(&[], PAYLOAD);
     let frame = |units: u8, next: u8, from: usize| {
         let carried = [&authentication(next, units), &plain[from..]].concat();
@@ -104,17 +104,17 @@ fn an_authentication_header_precedes_tcp_in_ipv4_too() {
         let headers = 34 + usize::from(units) * 4 + 20;
         kernel.captures("ph_eth_ingress", &frame(units, 6, 34), headers);
     }
-    kernel.refuses(&frame(6, 17, 34), KernelDiscard::NotTcp);
-    kernel.refuses(&frame(6, 6, 34)[..40], KernelDiscard::Malformed);
-    kernel.refuses(&frame(6, 6, 34)[..36], KernelDiscard::Malformed);
+    kernel.discards(&frame(6, 17, 34), KernelDiscard::NotTcp);
+    kernel.discards(&frame(6, 6, 34)[..40], KernelDiscard::Malformed);
+    kernel.discards(&frame(6, 6, 34)[..36], KernelDiscard::Malformed);
     let mut later = frame(6, 6, 34);
     later[21] = 9;
-    kernel.refuses(&later, KernelDiscard::LaterFragment);
+    kernel.discards(&later, KernelDiscard::LaterFragment);
 }
 
 #[test]
 fn a_data_offset_that_is_too_small_or_too_large_is_malformed() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     for payload in [&[][..], &PAYLOAD[..19]] {
         let four = frame_v4(&[], payload);
         let six = frame_v6(payload);
@@ -125,7 +125,7 @@ fn a_data_offset_that_is_too_small_or_too_large_is_malformed() {
                 if words >= 5 && end <= frame.len() {
                     kernel.captures("ph_eth_ingress", &frame, end);
                 } else {
-                    kernel.refuses(&frame, KernelDiscard::Malformed);
+                    kernel.discards(&frame, KernelDiscard::Malformed);
                 }
             }
         }
@@ -134,13 +134,13 @@ fn a_data_offset_that_is_too_small_or_too_large_is_malformed() {
 
 #[test]
 fn padding_is_no_header() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let mut frame = frame_v4(&[], &[]);
     frame.resize(74, 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
     // Six words of TCP header reach into what pads the frame.
     frame[46] = 0x60;
-    kernel.refuses(&frame, KernelDiscard::Malformed);
+    kernel.discards(&frame, KernelDiscard::Malformed);
     // 0: the NIC is to split the packet, which is as long as it is.
     frame[16..18].copy_from_slice(&[0, 0]);
     kernel.captures("ph_eth_ingress", &frame, 58);
@@ -148,14 +148,14 @@ fn padding_is_no_header() {
     six[19] = 20;
     kernel.captures("ph_eth_ingress", &six, 74);
     six[66] = 0x60;
-    kernel.refuses(&six, KernelDiscard::Malformed);
+    kernel.discards(&six, KernelDiscard::Malformed);
     six[18..20].copy_from_slice(&[0, 0]);
     kernel.captures("ph_eth_ingress", &six, 78);
 }
 
 #[test]
 fn of_a_fragmented_packet_the_first_is_kept() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let four = |flags: u8, offset: u8| {
         let mut frame = frame_v4(&[], PAYLOAD);
         frame[20] = flags;
@@ -163,9 +163,9 @@ fn of_a_fragmented_packet_the_first_is_kept() {
         frame
     };
     kernel.captures("ph_eth_ingress", &four(0x20, 0), 54);
-    kernel.refuses(&four(0x20, 1), KernelDiscard::LaterFragment);
-    kernel.refuses(&four(0x00, 9), KernelDiscard::LaterFragment);
-    kernel.refuses(&four(0x1f, 0), KernelDiscard::LaterFragment);
+    kernel.discards(&four(0x20, 1), KernelDiscard::LaterFragment);
+    kernel.discards(&four(0x00, 9), KernelDiscard::LaterFragment);
+    kernel.discards(&four(0x1f, 0), KernelDiscard::LaterFragment);
     let six = |high: u8, low: u8| {
         let mut fragment = extension(1);
         fragment[1] = 77;
@@ -174,6 +174,6 @@ fn of_a_fragmented_packet_the_first_is_kept() {
     };
     kernel.captures("ph_eth_ingress", &six(0, 1), 54 + 16 + 20);
     kernel.captures("ph_eth_ingress", &six(0, 0), 54 + 16 + 20);
-    kernel.refuses(&six(0, 9), KernelDiscard::LaterFragment);
-    kernel.refuses(&six(1, 0), KernelDiscard::LaterFragment);
+    kernel.discards(&six(0, 9), KernelDiscard::LaterFragment);
+    kernel.discards(&six(1, 0), KernelDiscard::LaterFragment);
 }

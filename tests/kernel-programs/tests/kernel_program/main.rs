@@ -4,8 +4,6 @@
 
 mod admission;
 mod budget;
-mod frames;
-mod kernel;
 mod limits;
 mod links;
 mod offloads;
@@ -13,16 +11,16 @@ mod tunnels;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
+use kernel_tests::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
+use kernel_tests::kernel::{Kernel, in_a_minute};
 use packet_headers::clock;
 use packet_headers_common::{Direction, KernelDiscard, LinkType, Packet, PacketCounter};
 
 use crate::admission::key;
-use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
-use crate::kernel::{Kernel, in_a_minute};
 
 #[test]
 fn headers_come_out_to_the_byte_and_no_payload() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let all_options = [
         TcpOptionElement::MaximumSegmentSize(1460),
         TcpOptionElement::SelectiveAcknowledgementPermitted,
@@ -45,7 +43,7 @@ fn headers_come_out_to_the_byte_and_no_payload() {
 
 #[test]
 fn ipv4_options_are_kept() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let plain = frame_v4(&[], PAYLOAD);
     let mut frame = plain[..34].to_vec();
     frame[14] = 0x4f;
@@ -57,7 +55,7 @@ fn ipv4_options_are_kept() {
 
 #[test]
 fn extension_headers_are_kept_in_any_number_up_to_the_bound() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let plain = frame_v6(PAYLOAD);
     let mut first_fragment = extension(1);
     first_fragment[3] = 1;
@@ -82,7 +80,7 @@ fn extension_headers_are_kept_in_any_number_up_to_the_bound() {
     let eight: Vec<_> = (0..8).map(|_| (60, extension(1))).collect();
     kernel.captures("ph_eth_ingress", &with_extensions(&plain, &eight), 74 + 64);
     let nine: Vec<_> = (0..9).map(|_| (60, extension(1))).collect();
-    kernel.refuses(
+    kernel.discards(
         &with_extensions(&plain, &nine),
         KernelDiscard::HeadersTooLong,
     );
@@ -90,7 +88,7 @@ fn extension_headers_are_kept_in_any_number_up_to_the_bound() {
 
 #[test]
 fn what_is_not_captured_has_its_own_counter() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let plain = frame_v4(&[], PAYLOAD);
     let change = |at: usize, value: u8| {
         let mut frame = plain.clone();
@@ -99,31 +97,31 @@ fn what_is_not_captured_has_its_own_counter() {
     };
     let mut arp = plain.clone();
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
-    kernel.refuses(&arp, KernelDiscard::NotIp);
-    kernel.refuses(&change(23, 17), KernelDiscard::NotTcp);
-    kernel.refuses(&change(21, 1), KernelDiscard::LaterFragment);
-    kernel.refuses(&change(14, 0x44), KernelDiscard::Malformed);
-    kernel.refuses(&change(14, 0x65), KernelDiscard::Malformed);
-    kernel.refuses(&change(46, 0x40), KernelDiscard::Malformed);
-    kernel.refuses(&plain[..53], KernelDiscard::Malformed);
-    kernel.refuses(&plain[..40], KernelDiscard::Malformed);
+    kernel.discards(&arp, KernelDiscard::NotIp);
+    kernel.discards(&change(23, 17), KernelDiscard::NotTcp);
+    kernel.discards(&change(21, 1), KernelDiscard::LaterFragment);
+    kernel.discards(&change(14, 0x44), KernelDiscard::Malformed);
+    kernel.discards(&change(14, 0x65), KernelDiscard::Malformed);
+    kernel.discards(&change(46, 0x40), KernelDiscard::Malformed);
+    kernel.discards(&plain[..53], KernelDiscard::Malformed);
+    kernel.discards(&plain[..40], KernelDiscard::Malformed);
     let v6 = frame_v6(PAYLOAD);
     let mut udp = v6.clone();
     udp[20] = 17;
-    kernel.refuses(&udp, KernelDiscard::NotTcp);
+    kernel.discards(&udp, KernelDiscard::NotTcp);
     let mut later = extension(1);
     later[2] = 1;
-    kernel.refuses(
+    kernel.discards(
         &with_extensions(&v6, &[(44, later)]),
         KernelDiscard::LaterFragment,
     );
     let cut = with_extensions(&v6, &[(0, extension(100))]);
-    kernel.refuses(&cut[..100], KernelDiscard::Malformed);
+    kernel.discards(&cut[..100], KernelDiscard::Malformed);
 }
 
 #[test]
 fn a_record_tells_where_when_and_which_way() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
     for (program, direction) in [
         ("ph_eth_ingress", Direction::Ingress),
@@ -155,7 +153,7 @@ fn a_record_tells_where_when_and_which_way() {
 
 #[test]
 fn a_full_ring_is_counted_to_the_packet() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
     let sent = 2000;
     let options = TestRunOptions {
@@ -180,7 +178,7 @@ fn a_full_ring_is_counted_to_the_packet() {
 
 #[test]
 fn an_interface_without_a_link_layer_is_read_from_the_ip_header_on() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     for frame in [frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD)] {
         let packet = &frame[14..];
         let headers = if packet[0] == 0x45 { 40 } else { 60 };

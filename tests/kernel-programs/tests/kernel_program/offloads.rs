@@ -1,9 +1,8 @@
 //! What a NIC does: it splits and merges packets, and tells when it saw them.
 
+use kernel_tests::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
+use kernel_tests::kernel::Kernel;
 use model::Filters;
-
-use crate::frames::{PAYLOAD, extension, frame_v4, frame_v6, with_extensions};
-use crate::kernel::Kernel;
 
 /// Bytes of the kernel's `struct __sk_buff`, and where in it the fields are.
 const CONTEXT: usize = 192;
@@ -20,7 +19,7 @@ fn context(segments: u32, size: u32) -> [u8; CONTEXT] {
 
 #[test]
 fn a_packet_tells_for_how_many_it_stands() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     for frame in [frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD)] {
         for (segments, size, want) in [
             (0, 0, 1),
@@ -76,6 +75,6 @@ fn the_nic_s_time_is_told_when_it_is_asked_for() {
         }
     }
     context[HWTSTAMP..HWTSTAMP + 8].copy_from_slice(&TIME.to_ne_bytes());
-    let unasked = Kernel::new().run_with("ph_eth_ingress", &plain, Some(&context));
+    let unasked = Kernel::plain().run_with("ph_eth_ingress", &plain, Some(&context));
     assert_eq!(unasked.expect("a record").hardware_ns, None);
 }

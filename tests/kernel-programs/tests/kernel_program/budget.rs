@@ -1,14 +1,13 @@
 //! How long the programs are, and how much of the verifier's patience they take.
 //!
 //! Nothing is timed: a program that grew costs more, whatever machine it runs on. What it costs is
-//! measured by `cargo bench -p packet-headers --bench program`.
+//! measured by `cargo bench -p kernel-tests`.
 
 use std::fmt::Write as _;
 
 use aya::programs::ProgramInfo;
+use kernel_tests::kernel::Kernel;
 use model::Filters;
-
-use crate::kernel::Kernel;
 
 /// The kernel gives up after a million (`BPF_COMPLEXITY_LIMIT_INSNS`); older verifiers see fewer
 /// paths as alike, and look at more.
@@ -32,7 +31,7 @@ fn the_programs_are_as_long_as_they_were() {
         options.filters = u8::MAX;
     });
     let settings = [
-        ("plain", Kernel::new()),
+        ("plain", Kernel::plain()),
         ("decapsulating", Kernel::decapsulating()),
         ("everything", all),
     ];
@@ -64,7 +63,7 @@ fn the_programs_are_as_long_as_they_were() {
         differ.is_empty(),
         "instructions and verified instructions are not near those of budget.txt for {differ:#?}\nLonger: \
          is it worth it? Shorter: well done. Then put these figures into \
-         packet-headers/tests/kernel_program/budget.txt:\n{found}"
+         kernel-tests/tests/kernel_program/budget.txt:\n{found}"
     );
 }
 

@@ -2,10 +2,13 @@
 
 use etherparse::{Ipv6FlowLabel, PacketBuilder, TcpOptionElement};
 
-/// Fills what must never come out of the kernel.
-pub(crate) const PAYLOAD: &[u8] = &[0xa5; 700];
+/// A payload, which must never come out of the kernel.
+pub const PAYLOAD: &[u8] = &[0xa5; 700];
 
-pub(crate) fn frame_v4(options: &[TcpOptionElement], payload: &[u8]) -> Vec<u8> {
+/// An Ethernet frame with an IPv4 header and a TCP header, which has no flag set, sequence number 7 and
+/// these options.
+#[must_use]
+pub fn frame_v4(options: &[TcpOptionElement], payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
         .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
         .tcp(50_000, 443, 7, 1000)
@@ -16,7 +19,9 @@ pub(crate) fn frame_v4(options: &[TcpOptionElement], payload: &[u8]) -> Vec<u8> 
     frame
 }
 
-pub(crate) fn frame_v6(payload: &[u8]) -> Vec<u8> {
+/// The same over IPv6, without options.
+#[must_use]
+pub fn frame_v6(payload: &[u8]) -> Vec<u8> {
     let source = "2001:db8::1".parse::<std::net::Ipv6Addr>().expect("one");
     let destination = "2001:db8::2".parse::<std::net::Ipv6Addr>().expect("one");
     let ip = etherparse::Ipv6Header {
@@ -37,16 +42,18 @@ pub(crate) fn frame_v6(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A whole Ethernet header.
-pub(crate) const ETHERNET: usize = 14;
+/// Bytes of an Ethernet header.
+pub const ETHERNET: usize = 14;
 
 /// An Ethernet frame with something between the addresses and the IP header, EtherTypes included.
-pub(crate) fn behind(between: &[u8], frame: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn behind(between: &[u8], frame: &[u8]) -> Vec<u8> {
     [&frame[..12], between, &frame[ETHERNET..]].concat()
 }
 
 /// An IPv4 packet without options, that carries `protocol`.
-pub(crate) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + payload.len()).expect("a length");
     let mut packet = vec![0x45, 0];
     packet.extend(length.to_be_bytes());
@@ -57,7 +64,8 @@ pub(crate) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet that carries `protocol`.
-pub(crate) fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("a length");
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(length.to_be_bytes());
@@ -69,7 +77,8 @@ pub(crate) fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An authentication header of `units` times 4 bytes before `next`.
-pub(crate) fn authentication(next: u8, units: u8) -> Vec<u8> {
+#[must_use]
+pub fn authentication(next: u8, units: u8) -> Vec<u8> {
     let mut bytes = vec![0u8; usize::from(units) * 4];
     bytes[0] = next;
     bytes[1] = units - 2;
@@ -77,7 +86,8 @@ pub(crate) fn authentication(next: u8, units: u8) -> Vec<u8> {
 }
 
 /// Puts extension headers, each `(type, bytes)`, between the IPv6 header and TCP.
-pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
+#[must_use]
+pub fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut out = frame[..54].to_vec();
     let mut next_at = 20;
     for (kind, bytes) in extensions {
@@ -93,7 +103,8 @@ pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec
 }
 
 /// An extension header of `units` times 8 bytes; its next header is filled in later.
-pub(crate) fn extension(units: u8) -> Vec<u8> {
+#[must_use]
+pub fn extension(units: u8) -> Vec<u8> {
     let mut bytes = vec![0u8; usize::from(units) * 8];
     bytes[1] = units - 1;
     bytes

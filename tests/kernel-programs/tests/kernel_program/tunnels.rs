@@ -1,10 +1,10 @@
 //! Connections inside of tunnels, and what only looks like a tunnel.
 
+use kernel_tests::frames::{ETHERNET, PAYLOAD, behind, extension, frame_v4, frame_v6, ipv4, ipv6};
+use kernel_tests::kernel::Kernel;
 use packet_headers_common::KernelDiscard;
 
 use crate::admission::key;
-use crate::frames::{ETHERNET, PAYLOAD, behind, extension, frame_v4, frame_v6, ipv4, ipv6};
-use crate::kernel::Kernel;
 
 const GRE: u8 = 47;
 const UDP: u8 = 17;
@@ -70,7 +70,7 @@ fn tunnels(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
 #[test]
 fn the_inner_connection_is_the_flow() {
     let mut kernel = Kernel::decapsulating();
-    let mut plain = Kernel::new();
+    let mut plain = Kernel::plain();
     for inner in [frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD)] {
         let ip = if inner[14] == 0x45 { 20 } else { 40 };
         for (protocol, carried) in tunnels(&inner) {
@@ -86,7 +86,7 @@ fn the_inner_connection_is_the_flow() {
                 if ip == 20 {
                     assert_eq!(taken.key, key());
                 }
-                plain.refuses(&frame, KernelDiscard::NotTcp);
+                plain.discards(&frame, KernelDiscard::NotTcp);
             }
         }
     }
@@ -134,24 +134,24 @@ fn what_only_looks_like_a_tunnel_is_counted() {
         (UDP, udp(4789, &[])),
         (1, PAYLOAD.to_vec()),
     ] {
-        kernel.refuses(&frame(protocol, &carried), KernelDiscard::NotTcp);
+        kernel.discards(&frame(protocol, &carried), KernelDiscard::NotTcp);
     }
     // Two tunnels, one in the other.
-    kernel.refuses(&frame(4, &ipv4(4, packet)), KernelDiscard::NotTcp);
+    kernel.discards(&frame(4, &ipv4(4, packet)), KernelDiscard::NotTcp);
     // ARP, and UDP, inside.
     let arp = behind(&[0x08, 0x06], &inner);
     let carried = udp(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], &arp[..]].concat());
-    kernel.refuses(&frame(UDP, &carried), KernelDiscard::NotTcp);
-    kernel.refuses(&frame(4, &ipv4(17, PAYLOAD)), KernelDiscard::NotTcp);
+    kernel.discards(&frame(UDP, &carried), KernelDiscard::NotTcp);
+    kernel.discards(&frame(4, &ipv4(17, PAYLOAD)), KernelDiscard::NotTcp);
     // Inner headers that contradict themselves, or end too soon.
     let mut bad = packet.to_vec();
     bad[0] = 0x44;
-    kernel.refuses(&frame(4, &bad), KernelDiscard::Malformed);
-    kernel.refuses(&frame(4, &frame_v6(&[])[14..]), KernelDiscard::Malformed);
-    kernel.refuses(&frame(4, packet)[..60], KernelDiscard::Malformed);
-    kernel.refuses(&frame(GRE, &gre(0x00, 0))[..36], KernelDiscard::Malformed);
+    kernel.discards(&frame(4, &bad), KernelDiscard::Malformed);
+    kernel.discards(&frame(4, &frame_v6(&[])[14..]), KernelDiscard::Malformed);
+    kernel.discards(&frame(4, packet)[..60], KernelDiscard::Malformed);
+    kernel.discards(&frame(GRE, &gre(0x00, 0))[..36], KernelDiscard::Malformed);
     // A later fragment of a tunnel's packet.
     let mut later = frame(GRE, &gre(0x00, 0));
     later[21] = 9;
-    kernel.refuses(&later, KernelDiscard::NotTcp);
+    kernel.discards(&later, KernelDiscard::NotTcp);
 }

@@ -1,6 +1,6 @@
 //! What the kernel program costs by itself: nanoseconds for a packet, by what becomes of it.
 //!
-//! Needs root. `cargo bench -p packet-headers --bench program` prints a table, and writes
+//! Needs root. `cargo bench -p kernel-tests` prints a table, and writes
 //! `target/bench/program.json`.
 
 use std::path::Path;
@@ -8,21 +8,13 @@ use std::{fs, io};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;
+use kernel_tests::frames::{frame_v4, frame_v6};
+use kernel_tests::kernel::{Kernel, in_a_minute};
 use model::Filters;
 use packet_headers::clock;
 use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, PacketCounter};
 use serde_json::json;
-
-use crate::frames::{frame_v4, frame_v6};
-use crate::kernel::{Kernel, in_a_minute};
-
-#[expect(dead_code, reason = "the tests of the program use all of it")]
-#[path = "../tests/kernel_program/frames.rs"]
-mod frames;
-#[expect(dead_code, reason = "the tests of the program use all of it")]
-#[path = "../tests/kernel_program/kernel.rs"]
-mod kernel;
 
 /// Rounds, in each of which every case has its turn: what disturbs the machine disturbs them all.
 const ROUNDS: usize = 51;

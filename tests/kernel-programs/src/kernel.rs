@@ -1,4 +1,4 @@
-//! The programs, loaded, and a look at what each frame made of them.
+//! The loaded programs, and what they make of a frame.
 
 use std::time::Duration;
 
@@ -16,56 +16,83 @@ use packet_headers_common::{FlowKey, KernelDiscard, Packet, PacketCounter};
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 
 /// A deadline that no test reaches.
-pub(crate) fn in_a_minute() -> BootNanos {
+#[must_use]
+pub fn in_a_minute() -> BootNanos {
     clock::now().after(Duration::from_secs(60))
 }
 
-pub(crate) struct Kernel {
-    pub(crate) programs: Programs,
-    pub(crate) counters: KernelCounters,
-    pub(crate) admission: FlowMaps,
-    pub(crate) refused: Refused,
-    pub(crate) packets: PacketReader,
+/// The programs and what the daemon shares with them, with one shard and nothing attached.
+pub struct Kernel {
+    /// The programs.
+    pub programs: Programs,
+    /// What they count.
+    pub counters: KernelCounters,
+    /// What they know of connections.
+    pub admission: FlowMaps,
+    /// How many connections they had no room for.
+    pub refused: Refused,
+    /// What they write.
+    pub packets: PacketReader,
 }
 
-/// What became of one frame.
-pub(crate) type Outcome = Result<Taken, KernelDiscard>;
+/// What became of one frame: its record, or why it has none.
+pub type Outcome = Result<Taken, KernelDiscard>;
 
 /// What a record says of its packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) headers: Vec<u8>,
-    pub(crate) wire_len: u32,
-    pub(crate) offsets: [u16; 2],
-    pub(crate) truncated: bool,
-    pub(crate) segments: u16,
-    pub(crate) hardware_ns: Option<u64>,
-    pub(crate) key: FlowKey,
-    pub(crate) source_port: u16,
-    pub(crate) sequence: u32,
-    pub(crate) tcp_flags: u8,
+pub struct Taken {
+    /// The header bytes.
+    pub headers: Vec<u8>,
+    /// Bytes that the packet has.
+    pub wire_len: u32,
+    /// Where the IP header and the TCP header begin.
+    pub offsets: [u16; 2],
+    /// Whether the packet's headers are longer than `headers`.
+    pub truncated: bool,
+    /// How many packets on the wire it stands for.
+    pub segments: u16,
+    /// When the NIC saw it.
+    pub hardware_ns: Option<u64>,
+    /// Its connection.
+    pub key: FlowKey,
+    /// The port that sent it.
+    pub source_port: u16,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP flags, the low eight.
+    pub tcp_flags: u8,
 }
 
+/// What goes wrong is a test's failure: these functions panic.
 impl Kernel {
-    pub(crate) fn new() -> Self {
+    /// The programs as the daemon loads them unless told otherwise.
+    #[must_use]
+    pub fn plain() -> Self {
         Self::with(&Filters::default())
     }
 
-    pub(crate) fn with(filters: &Filters) -> Self {
+    /// The programs with these filters.
+    #[must_use]
+    pub fn with(filters: &Filters) -> Self {
         Self::load(filters, |_| {})
     }
 
-    pub(crate) fn decapsulating() -> Self {
+    /// The programs that open tunnels.
+    #[must_use]
+    pub fn decapsulating() -> Self {
         Self::load(&Filters::default(), |options| options.decapsulate = true)
     }
 
-    pub(crate) fn keeping(header_bytes: u32) -> Self {
+    /// The programs that keep so many header bytes of a packet.
+    #[must_use]
+    pub fn keeping(header_bytes: u32) -> Self {
         Self::load(&Filters::default(), |options| {
             options.header_bytes = header_bytes;
         })
     }
 
-    pub(crate) fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
+    /// The programs with these filters, and options that `change` sets.
+    pub fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
         let mut options = LoadOptions {
             shards: 1,
             admitted_ring: 64 * 1024,
@@ -98,17 +125,12 @@ impl Kernel {
     }
 
     /// Runs a program once on a frame. What is in the ring and what was counted must agree.
-    pub(crate) fn run(&mut self, program: &str, frame: &[u8]) -> Outcome {
+    pub fn run(&mut self, program: &str, frame: &[u8]) -> Outcome {
         self.run_with(program, frame, None)
     }
 
-    /// The same with a context, of which the frame is a part.
-    pub(crate) fn run_with(
-        &mut self,
-        program: &str,
-        frame: &[u8],
-        context: Option<&[u8]>,
-    ) -> Outcome {
+    /// The same with a context, of which the frame is a part: a `struct __sk_buff`.
+    pub fn run_with(&mut self, program: &str, frame: &[u8], context: Option<&[u8]>) -> Outcome {
         let before = self.counters.read().expect("counters");
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -154,13 +176,13 @@ impl Kernel {
         outcome
     }
 
-    /// Runs a frame that must be captured; its record.
-    pub(crate) fn takes(&mut self, program: &str, frame: &[u8]) -> Taken {
+    /// Runs a program on a frame that it must capture; returns the record.
+    pub fn takes(&mut self, program: &str, frame: &[u8]) -> Taken {
         self.run(program, frame).expect("a record")
     }
 
-    /// Runs a frame whose first `headers` bytes must come out, and nothing else.
-    pub(crate) fn captures(&mut self, program: &str, frame: &[u8], headers: usize) {
+    /// Runs a program on a frame of which it must capture the first `headers` bytes, and nothing else.
+    pub fn captures(&mut self, program: &str, frame: &[u8], headers: usize) {
         let taken = self.takes(program, frame);
         assert_eq!(taken.headers, frame[..headers]);
         assert_eq!(taken.wire_len, frame.len() as u32);
@@ -168,8 +190,8 @@ impl Kernel {
         assert_eq!((taken.segments, taken.hardware_ns), (1, None));
     }
 
-    /// Runs a frame that must be discarded, for this reason.
-    pub(crate) fn refuses(&mut self, frame: &[u8], reason: KernelDiscard) {
+    /// Runs a program on a frame that it must discard, for this reason.
+    pub fn discards(&mut self, frame: &[u8], reason: KernelDiscard) {
         assert_eq!(self.run("ph_eth_ingress", frame), Err(reason));
     }
 }

@@ -1,9 +1,8 @@
 //! What may stand between an Ethernet header's addresses and the IP header, and its malformed twins.
 
+use kernel_tests::frames::{ETHERNET, PAYLOAD, behind, frame_v4, frame_v6};
+use kernel_tests::kernel::Kernel;
 use packet_headers_common::KernelDiscard;
-
-use crate::frames::{ETHERNET, PAYLOAD, behind, frame_v4, frame_v6};
-use crate::kernel::Kernel;
 
 /// EtherTypes of IPv4 and IPv6.
 const V4: [u8; 2] = [0x08, 0x00];
@@ -32,7 +31,7 @@ fn captures(kernel: &mut Kernel, between: &[&[u8]], frame: &[u8]) {
 
 #[test]
 fn tags_are_kept() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let (four, six) = (frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD));
     let stacks: [&[&[u8]]; 6] = [
         &[&CUSTOMER],
@@ -47,15 +46,15 @@ fn tags_are_kept() {
         captures(&mut kernel, &[stack, &[&V6]].concat(), &six);
     }
     let four_tags = [&CUSTOMER[..], &CUSTOMER, &CUSTOMER, &CUSTOMER, &V4].concat();
-    kernel.refuses(&behind(&four_tags, &four), KernelDiscard::NotIp);
+    kernel.discards(&behind(&four_tags, &four), KernelDiscard::NotIp);
     let other = [&CUSTOMER[..], &[0x08, 0x06]].concat();
-    kernel.refuses(&behind(&other, &four), KernelDiscard::NotIp);
-    kernel.refuses(&behind(&CUSTOMER, &four)[..16], KernelDiscard::NotIp);
+    kernel.discards(&behind(&other, &four), KernelDiscard::NotIp);
+    kernel.discards(&behind(&CUSTOMER, &four)[..16], KernelDiscard::NotIp);
 }
 
 #[test]
 fn label_stacks_are_kept() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let (four, six) = (frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD));
     for labels in 0..8 {
         let stack = LABEL.repeat(labels);
@@ -69,25 +68,25 @@ fn label_stacks_are_kept() {
         );
     }
     let nine = [&MPLS[..], &LABEL.repeat(8), &BOTTOM].concat();
-    kernel.refuses(&behind(&nine, &four), KernelDiscard::HeadersTooLong);
+    kernel.discards(&behind(&nine, &four), KernelDiscard::HeadersTooLong);
     // Behind the bottom is a pseudowire's control word.
     let wire = [&MPLS[..], &BOTTOM, &[0, 0, 0, 0]].concat();
-    kernel.refuses(&behind(&wire, &four), KernelDiscard::NotIp);
+    kernel.discards(&behind(&wire, &four), KernelDiscard::NotIp);
     let stack = behind(&[&MPLS[..], &LABEL, &LABEL].concat(), &four);
-    kernel.refuses(&stack[..20], KernelDiscard::Malformed);
-    kernel.refuses(
+    kernel.discards(&stack[..20], KernelDiscard::Malformed);
+    kernel.discards(
         &behind(&[&MPLS[..], &BOTTOM].concat(), &four)[..18],
         KernelDiscard::NotIp,
     );
     // A version that is no other's: the IP header behind it is too short.
     let mut short = behind(&[&MPLS[..], &BOTTOM].concat(), &four);
     short[18] = 0x44;
-    kernel.refuses(&short, KernelDiscard::Malformed);
+    kernel.discards(&short, KernelDiscard::Malformed);
 }
 
 #[test]
 fn a_pppoe_session_is_kept() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let (four, six) = (frame_v4(&[], PAYLOAD), frame_v6(PAYLOAD));
     captures(&mut kernel, &[&PPPOE_V4], &four);
     captures(&mut kernel, &[&PPPOE_V6], &six);
@@ -98,22 +97,22 @@ fn a_pppoe_session_is_kept() {
         frame[at] = value;
         frame
     };
-    kernel.refuses(&change(14, 0x21), KernelDiscard::Malformed);
-    kernel.refuses(&change(14, 0x12), KernelDiscard::Malformed);
+    kernel.discards(&change(14, 0x21), KernelDiscard::Malformed);
+    kernel.discards(&change(14, 0x12), KernelDiscard::Malformed);
     // Discovery's codes have no place in a session.
-    kernel.refuses(&change(15, 0xa7), KernelDiscard::Malformed);
+    kernel.discards(&change(15, 0xa7), KernelDiscard::Malformed);
     // LCP.
-    kernel.refuses(&change(20, 0xc0), KernelDiscard::NotIp);
-    kernel.refuses(&change(21, 0x57), KernelDiscard::Malformed);
-    kernel.refuses(&plain[..21], KernelDiscard::Malformed);
+    kernel.discards(&change(20, 0xc0), KernelDiscard::NotIp);
+    kernel.discards(&change(21, 0x57), KernelDiscard::Malformed);
+    kernel.discards(&plain[..21], KernelDiscard::Malformed);
     // The discovery stage is not IP.
-    kernel.refuses(&change(13, 0x63), KernelDiscard::NotIp);
+    kernel.discards(&change(13, 0x63), KernelDiscard::NotIp);
 }
 
 #[test]
 fn an_ethertype_is_not_a_length() {
-    let mut kernel = Kernel::new();
+    let mut kernel = Kernel::plain();
     let four = frame_v4(&[], PAYLOAD);
-    kernel.refuses(&behind(&[0x02, 0xe6], &four), KernelDiscard::NotIp);
+    kernel.discards(&behind(&[0x02, 0xe6], &four), KernelDiscard::NotIp);
     kernel.captures("ph_eth_ingress", &four, ETHERNET + 40);
 }
