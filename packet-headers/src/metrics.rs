@@ -1,6 +1,6 @@
-//! What the daemon counts, as Prometheus reads it.
+//! The daemon's counters in the Prometheus text format.
 //!
-//! A scrape reads atomics and the kernel's counters. Nobody waits for it.
+//! A scrape only reads atomics and the kernel's counters; no packet waits for it.
 
 mod go;
 mod own;
@@ -25,7 +25,7 @@ use crate::pipeline::ShardHandle;
 use flow_table::TableStats;
 use model::{AttachMethod, FlowSource};
 
-/// Where the numbers come from.
+/// The sources of all metrics.
 pub(crate) struct Metrics {
     pub(crate) kernel: Arc<KernelCounters>,
     pub(crate) refused_by_kernel: Refused,
@@ -38,7 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) process: ProcessCollector,
 }
 
-/// The numbers of one scrape that more than one metric is made of.
+/// Numbers of one scrape that several metrics are derived from.
 struct Moment<'a> {
     metrics: &'a Metrics,
     accounts: &'a Accounts,
@@ -52,9 +52,9 @@ impl Metrics {
     /// Every metric in Prometheus' text format.
     ///
     /// # Errors
-    /// When the kernel does not let us read its counters.
+    /// When the kernel's counters cannot be read.
     pub(crate) fn text(&self) -> Result<String> {
-        // First the kernel's, as the ledger wants it.
+        // The kernel's first: the ledger requires that order.
         let kernel = self.kernel.read()?;
         let mut flows = TableStats::default();
         for shard in &self.shards {
@@ -77,13 +77,13 @@ impl Metrics {
         let encoder = TextEncoder::new();
         encoder
             .encode(&families, &mut text)
-            .context("writing metrics")?;
-        String::from_utf8(text).context("writing metrics")
+            .context("formatting metrics")?;
+        String::from_utf8(text).context("formatting metrics")
     }
 }
 
 impl Moment<'_> {
-    /// Packets that were discarded for one of these reasons.
+    /// Packets discarded for any of these reasons.
     fn discarded(&self, reasons: &[DiscardReason]) -> u64 {
         let packets = |&reason| self.ledger.discarded.get(reason);
         reasons.iter().map(packets).sum()

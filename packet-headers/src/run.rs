@@ -1,16 +1,16 @@
 //! Captures from the first claim to the last summary. With what is below it, the only place that knows
 //! every stage.
 
-mod claims;
 mod options;
+mod prerequisites;
 mod stages;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use self::claims::Claims;
 pub(crate) use self::options::load_options;
+use self::prerequisites::Prerequisites;
 use self::stages::{KernelLog, Stages, Tally};
 use crate::config::Config;
 use crate::kernel::{method, requirements};
@@ -47,8 +47,8 @@ pub fn run(config: &Config) -> Result<()> {
 
 async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
-    let claims = Claims::take(config).await?;
-    let (stages, mut kernel_log) = Stages::start(config, method, claims).await?;
+    let prerequisites = Prerequisites::take(config).await?;
+    let (stages, mut kernel_log) = Stages::start(config, method, prerequisites).await?;
     let tally = stages.tally();
     let stopped = serve(&mut signals, &mut kernel_log, &tally).await;
     if let Err(error) = &stopped {

@@ -252,7 +252,7 @@ fn the_place_of_another_is_not_taken_and_that_of_a_dead_one_is() -> Result<()> {
     };
     let file = home.path().join("file");
     fs::write(&file, "precious")?;
-    refuse(&[KERNEL, &listen(&file)], &["is no socket", "file"])?;
+    refuse(&[KERNEL, &listen(&file)], &["is not a socket", "file"])?;
     assert_eq!(fs::read_to_string(&file)?, "precious");
     let nowhere = home.path().join("no/tcpevents.sock");
     refuse(&[KERNEL, &listen(&nowhere)], &["directory must exist"])?;

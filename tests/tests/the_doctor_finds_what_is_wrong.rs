@@ -138,7 +138,7 @@ fn where_all_is_well_it_says_so_and_one_can_capture() -> Result<()> {
     let command = doctor(&executable()?, &datadir, &FLAGS);
     let report = examine(&lab, &command, &plain)?;
     ensure!(report.problems().is_empty(), "{report:#?}");
-    report.says("programs and maps", "ok", &["the kernel takes them"])?;
+    report.says("programs and maps", "ok", &["the kernel accepts them"])?;
     report.says("capabilities", "ok", &["CAP_BPF", "CAP_NET_ADMIN"])?;
     report.says("cgroup2", "ok", &["root"])?;
     report.says(WAN, "ok", &["Ethernet, up"])?;
@@ -268,7 +268,7 @@ fn another_program_where_ours_would_be_is_named() -> Result<()> {
     report.says(WAN, "problem", &words)?;
     let report = by("tcx")?;
     ensure!(report.problems().is_empty(), "{report:#?}");
-    report.says(WAN, "note", &["u32", "ours goes before"])?;
+    report.says(WAN, "note", &["u32", "ours runs first"])?;
     ensure!(by("socket")?.problems().is_empty());
     Ok(())
 }
@@ -285,7 +285,7 @@ fn a_daemon_on_the_same_directories_is_named() -> Result<()> {
     assert_eq!(report.problems(), ["datadir", "partial-dir"]);
     let pid = format!("pid {}", daemon.id());
     report.says("datadir", "problem", &[&pid, "stop it"])?;
-    report.says(WAN, "note", &["a packet-headers is on it"])?;
+    report.says(WAN, "note", &["another packet-headers is attached"])?;
     // It did not notice.
     daemon.stop()?.summary.in_balance()
 }

@@ -67,7 +67,8 @@ fn once_has_the_figures_of_the_daemons_summary() -> Result<()> {
     }
     assert_eq!(number(&text, "published")?, 10);
     ensure!(number(&text, "opened")? >= 10, "{text}");
-    ensure!(text.contains(", ready, names by kernel, on wan0"), "{text}");
+    let head = ", ready, names from kernel, on wan0";
+    ensure!(text.contains(head), "{text}");
     ensure!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
     daemon.stop()?.summary.in_balance()
 }
@@ -97,7 +98,7 @@ fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Res
     terminal.wait_for(&[&uuid])?;
     pair.finish()?;
     daemon.kill()?;
-    terminal.wait_for(&["no answer, trying on"])?;
+    terminal.wait_for(&["no answer, retrying"])?;
     terminal.press("q")?;
     let status = terminal.end()?;
     ensure!(status.success(), "{status}");
@@ -109,7 +110,7 @@ fn control_c_ends_it_too() -> Result<()> {
     let lab = Lab::new()?;
     let mut terminal = Terminal::start(&lab.host, &top(&[])?)?;
     // Nobody is there to be shown.
-    terminal.wait_for(&["no answer, trying on", "--prometheusx.listen-address"])?;
+    terminal.wait_for(&["no answer, retrying", "--prometheusx.listen-address"])?;
     terminal.press("\u{3}")?;
     let status = terminal.end()?;
     ensure!(status.success(), "{status}");
@@ -125,7 +126,7 @@ fn flows_that_the_daemon_keeps_to_itself_are_said_and_the_rest_is_shown() -> Res
     )?;
     let (status, out, err) = printed(&lab, &["--once"])?;
     ensure!(status.success(), "{out}{err}");
-    ensure!(out.contains("flows are not told: 403"), "{out}");
+    ensure!(out.contains("connections cannot be listed: 403"), "{out}");
     ensure!(out.contains("packets    seen "), "{out}");
     daemon.stop()?.summary.in_balance()
 }

@@ -1,5 +1,5 @@
-//! What the kernel has of what is needed. Where it can be asked it is asked: the programs are shown to
-//! its verifier and taken away again.
+//! What the kernel offers of what a capture needs. Where possible it is tried: the programs are
+//! loaded, which runs the verifier, and unloaded again.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
     match check_kernel() {
         Ok(()) => group.ok("version", version()),
-        Err(error) => group.error("version", &error, "run on a Linux of 5.8 or later"),
+        Err(error) => group.error("version", &error, "run on Linux 5.8 or later"),
     }
     let permitted = candidate.is_permitted().is_ok();
     programs(&mut group, config, candidate, permitted);
@@ -29,10 +29,10 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
         hardware_clock(&mut group, shows_hardware_times());
     }
     let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
-    let there = if btf { "there" } else { "not there" };
+    let there = if btf { "present" } else { "absent" };
     group.ok(
         "BTF",
-        format!("{there}, and not needed: the programs read no kernel structures"),
+        format!("{there}, but not needed: the programs read no kernel structures"),
     );
     jit(&mut group, fs::read_to_string(JIT).ok().as_deref());
     group
@@ -44,17 +44,17 @@ fn version() -> String {
     format!("Linux {release}")
 }
 
-/// Shows the very programs and maps of such a capture to the kernel, and takes them away again.
+/// Loads the programs and maps of such a capture into the kernel, and unloads them again.
 fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
     const NAME: &str = "programs and maps";
     if !permitted {
-        return group.mention(NAME, "not tried: a capability is missing, see below");
+        return group.mention(NAME, "not tried: a capability is missing (see below)");
     }
     let needed = method::programs(candidate.method, config.source.watches_sockets());
     match Programs::load_needed(&load_options(config), needed) {
         Ok(_dropped) => group.ok(
             NAME,
-            "the kernel takes them, with these flags; they are gone again",
+            "the kernel accepts them with these flags; they are unloaded again",
         ),
         Err(error) => group.problem(NAME, format!("{error:#}"), why_refused(&error)),
     }
@@ -65,10 +65,10 @@ fn why_refused(error: &Error) -> &'static str {
         "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
          5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
     } else if refused_with(error, io::ErrorKind::OutOfMemory) {
-        "give it more memory, or less to do: --ring-size, --shards, --maxflows"
+        "allow it more memory, or lower --ring-size, --shards or --maxflows"
     } else {
-        "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \
-         a bug: report it with this line"
+        "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this \
+         is a bug: please report it with this line"
     }
 }
 
@@ -76,20 +76,17 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
     const NAME: &str = "TCX links";
     let method = candidate.method;
     if !permitted {
-        group.mention(
-            NAME,
-            "cannot be asked for: a capability is missing, see below",
-        );
-    } else if let Err(obstacle) = candidate.is_supported() {
-        group.obstacle(NAME, obstacle);
+        group.mention(NAME, "not tried: a capability is missing (see below)");
+    } else if let Err(diagnostic) = candidate.is_supported() {
+        group.diagnostic(NAME, diagnostic);
     } else if method == AttachMethod::Tcx {
-        group.ok(NAME, "there; they end with the daemon, however it ends");
+        group.ok(NAME, "available; they end with the daemon, however it ends");
     } else if config.attach.is_some() {
-        group.ok(NAME, format!("not asked for: attached as {method}"));
+        group.ok(NAME, format!("not requested: {method} instead"));
     } else {
         group.mention(
             NAME,
-            format!("not there (Linux 6.6 has them): {method} instead"),
+            format!("not available (they need Linux 6.6): {method} instead"),
         );
     }
 }
@@ -99,14 +96,14 @@ fn netns_cookie(group: &mut Group, known: bool) {
     if known {
         group.ok(
             NAME,
-            "told apart: connections of the daemon's own are named",
+            "told apart: only connections of the daemon's own get names",
         );
     } else {
         group.note(
             NAME,
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
-             connections of every namespace on this host are named",
-            "say so with --netns all, or run on a newer kernel",
+            "this kernel does not show a socket's network namespace to programs (Linux 5.15 does): \
+             connections of every namespace on this host get names",
+            "use --netns all if that is what you want, or run on a newer kernel",
         );
     }
 }
@@ -114,32 +111,35 @@ fn netns_cookie(group: &mut Group, known: bool) {
 fn hardware_clock(group: &mut Group, shown: bool) {
     const NAME: &str = "hardware timestamps";
     if shown {
-        group.ok(NAME, "shown to programs, for packets that the NIC stamps");
+        group.ok(
+            NAME,
+            "available to programs, for packets that the NIC stamps",
+        );
     } else {
         group.note(
             NAME,
-            "not shown to programs (Linux 5.16 does): packets have the kernel's times",
-            "leave --timestamp hardware out, or run on a newer kernel",
+            "not available to programs (they need Linux 5.16): packets get the kernel's timestamps",
+            "omit --timestamp hardware, or run on a newer kernel",
         );
     }
 }
 
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
-/// By the content of [`JIT`], which only the first network namespace has.
+/// Judges the content of [`JIT`], which exists only in the host's first network namespace.
 fn jit(group: &mut Group, setting: Option<&str>) {
     const NAME: &str = "JIT compiler";
     match setting.map(str::trim) {
         Some("0") => group.note(
             NAME,
-            "off: every packet is interpreted, which costs several times as much",
-            "sysctl -w net.core.bpf_jit_enable=1",
+            "off: programs are interpreted, so every packet costs several times as much",
+            "run sysctl -w net.core.bpf_jit_enable=1",
         ),
         Some(_) => group.ok(NAME, "on"),
         None => group.note(
             NAME,
-            "not to be seen from this network namespace",
-            "look on the host: sysctl net.core.bpf_jit_enable should be 1",
+            "not visible from this network namespace",
+            "check on the host that sysctl net.core.bpf_jit_enable is 1",
         ),
     }
 }
@@ -161,8 +161,8 @@ mod tests {
             jit(&mut group, setting);
             let jit = group.the("JIT compiler");
             assert_eq!(jit.state, state, "{setting:?}");
-            let remedy = jit.remedy.as_deref().unwrap_or_default();
-            assert_eq!(remedy.contains("bpf_jit_enable"), state == State::Note);
+            let help = jit.help.as_deref().unwrap_or_default();
+            assert_eq!(help.contains("bpf_jit_enable"), state == State::Note);
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         assert!(netns.found.contains("every namespace"), "{netns:?}");
         let clock = group.the("hardware timestamps");
         assert_eq!(clock.state, State::Note);
-        assert!(clock.found.contains("kernel's times"), "{clock:?}");
+        assert!(clock.found.contains("kernel's timestamps"), "{clock:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What others will ask of the daemon: whether its addresses can be had.
+//! What the daemon serves: whether it can listen at its addresses.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -26,44 +26,47 @@ pub(super) async fn check(service: &Service) -> Group {
 
 const HTTP: &str = "HTTP";
 
-/// Takes the address and gives it back.
+/// Listens at the address for a moment.
 async fn http(group: &mut Group, address: &ListenAddress) {
     match Listener::bind(address).await {
-        Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
+        Ok(_closed_again) => group.ok(HTTP, format!("{address} is free")),
         Err(error) => group.problem(
             HTTP,
             format!("{address}: {}", error.root_cause()),
-            "give another --prometheusx.listen-address, or an empty one to serve nothing",
+            "use another --prometheusx.listen-address, or an empty one to serve nothing",
         ),
     }
 }
 
-/// Whether a socket can be made at a path.
+/// Checks that the event socket can be created at a path.
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
-    let remedy = "give another --eventsocket.listen";
+    let help = "use another --eventsocket.listen";
     if let Err(error) = SocketAddr::from_pathname(path) {
-        return group.problem(NAME, format!("{at}: {error}"), remedy);
+        return group.problem(NAME, format!("{at}: {error}"), help);
     }
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     let above = above.unwrap_or_else(|| Path::new("."));
     let access = Access::WRITE_OK | Access::EXEC_OK;
     if let Err(errno) = accessat(CWD, above, access, AtFlags::EACCESS) {
         let found = format!("{}: {}", above.display(), io::Error::from(errno));
-        let remedy = format!("make the directory and let this user write to it, or {remedy}");
-        return group.problem(NAME, found, &remedy);
+        let help = format!("create the directory and let this user write to it, or {help}");
+        return group.problem(NAME, found, &help);
     }
     match path.symlink_metadata() {
-        Err(_nothing_there) => group.ok(NAME, format!("{at} can be made")),
+        Err(_nothing_there) => group.ok(NAME, format!("{at} can be created")),
         Ok(file) if !file.file_type().is_socket() => {
-            let found = format!("{at} is there, and is no socket");
-            group.problem(NAME, found, &format!("remove it, or {remedy}"));
+            let found = format!("{at} exists, and is not a socket");
+            group.problem(NAME, found, &format!("remove it, or {help}"));
         }
         Ok(_) if UnixStream::connect(path).is_ok() => {
-            group.problem(NAME, format!("{at} is served by another program"), remedy);
+            group.problem(NAME, format!("{at} is served by another program"), help);
         }
-        Ok(_) => group.ok(NAME, format!("{at} is left of a program that ended")),
+        Ok(_) => group.ok(
+            NAME,
+            format!("{at} was left by a program that has ended; the daemon replaces it"),
+        ),
     }
 }
 

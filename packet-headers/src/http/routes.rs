@@ -1,4 +1,4 @@
-//! What there is to ask for.
+//! The paths that are served, and their answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::flows::{Asked, Flows};
 use super::ready::Readiness;
 use crate::metrics::Metrics;
 
-/// What is served.
+/// Everything that is served.
 pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) flows: Flows,
     pub(crate) readiness: Readiness,
 }
 
-/// Who asks.
+/// The client that sent a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asker {
-    /// Whether it is on this host.
+    /// Whether the client is on this host.
     pub(super) is_here: bool,
 }
 
 impl Asker {
-    /// Who connected from an address to one of ours.
+    /// The client that connected from one address to another, which is ours.
     pub(super) fn new(from: SocketAddr, to: SocketAddr) -> Self {
         let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
         Self {
@@ -38,13 +38,14 @@ impl Asker {
     }
 }
 
-/// The media type of Prometheus' text format.
+/// The media type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What those are told who may not read which connections there are.
-const NOT_YOURS: &str = "connections are not shown to you: --serve-flows says who may read them\n";
+/// The answer to clients that may not list connections.
+const NOT_YOURS: &str =
+    "forbidden: this client may not list connections (see --serve-flows of the daemon)\n";
 
-/// What there is to ask for.
+/// The routes of everything that is served.
 pub(crate) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
@@ -74,7 +75,7 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
     answer("ready\n", &site.readiness.missing().await)
 }
 
-/// What is wrong, a line each; `good` when nothing is.
+/// 200 with `good` when nothing is wrong, otherwise 503 with one line for each problem.
 fn answer(good: &'static str, wrong: &[String]) -> Response {
     if wrong.is_empty() {
         return good.into_response();

@@ -6,8 +6,8 @@ use anyhow::Result;
 use aya_log::EbpfLogger;
 use prometheus::process_collector::ProcessCollector;
 
-use super::claims::Claims;
 use super::options::{MAX_FLOWS, load_options};
+use super::prerequisites::Prerequisites;
 use crate::accounts::Accounts;
 use crate::banner::StartupBanner;
 use crate::capture::{Attached, CaptureSet, CaptureWatch};
@@ -55,15 +55,15 @@ impl Stages {
     pub(super) async fn start(
         config: &Config,
         method: AttachMethod,
-        claims: Claims,
+        prerequisites: Prerequisites,
     ) -> Result<(Self, KernelLog)> {
-        let Claims {
+        let Prerequisites {
             http,
             events: listener,
             interfaces,
             directories,
             options,
-        } = claims;
+        } = prerequisites;
         let needed = method::programs(method, config.source.watches_sockets());
         let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
         // Now, while there is only one thread: later ones inherit its capabilities.

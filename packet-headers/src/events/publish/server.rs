@@ -1,4 +1,4 @@
-//! The thread that owns the event socket: takes events and accepts clients.
+//! The thread that owns the event socket: it takes events from the sources and accepts clients.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,27 +24,27 @@ use model::{BootNanos, EventIssue, FlowEvent, FlowUuid, WallClock};
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
 
-/// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
-/// each connection that was open when it connected, and what is written to it at once.
+/// How many clients are served. Each costs at most 16 bytes for each connection that was open when
+/// it connected, and the chunk that is written to it at once.
 const CLIENTS: usize = 32;
 
-/// Events that are taken before clients have their turn.
+/// How many events are taken before clients have their turn.
 const BATCH: usize = 1024;
 
-/// How long nobody is accepted after a failure.
+/// How long to wait after a client could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long all clients together have at the end to take what they were not given yet.
+/// How long all clients together have, at the end, to read their last events.
 const PARTING: Duration = Duration::from_millis(250);
 
-/// What the server has to know of the sources.
+/// What the server must know about the sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     /// How many connections can be open at once.
     pub open: usize,
-    /// Connections that are older than the daemon will be told.
+    /// Whether connections older than the daemon will be delivered.
     pub older: bool,
-    /// Sockets of every network namespace are told.
+    /// Whether events come from every network namespace.
     pub every_namespace: bool,
 }
 
@@ -82,7 +82,7 @@ impl EventServer {
                 shared.serve(&listener, events, stopped, scope).await;
                 Ok(())
             });
-            // There may be a list of sockets on its way.
+            // A blocking task may still be listing sockets.
             runtime.shutdown_background();
             served
         })?;
@@ -94,25 +94,25 @@ impl EventServer {
         })
     }
 
-    /// What the kernel source tells its events.
+    /// The handle through which the kernel source delivers its events.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.publisher.clone()
     }
 
-    /// Gives clients what was told so far, and ends. A client that does not take it loses it: none is
-    /// waited for longer than a quarter of a second.
+    /// Lets clients read the events so far, and stops. Clients have a quarter of a second for that;
+    /// what they have not read by then, they lose.
     ///
     /// # Errors
-    /// When the thread broke down.
+    /// When the thread failed.
     pub fn stop(self) -> Result<()> {
-        // Ended already: that is told by the thread.
+        // Fails if the thread has ended already; joining it says why.
         let _ended = self.stop.send(());
         join(self.thread)
     }
 }
 
-/// What the server's tasks share.
+/// The state that the server's tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
     stream: Mutex<Stream>,
@@ -133,22 +133,22 @@ impl Shared {
         })
     }
 
-    /// The events so far. All tasks are on one thread: nobody waits.
+    /// The stream. All tasks run on one thread, so nobody waits for the lock.
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where clients are counted.
+    /// The counters.
     pub(super) fn accounts(&self) -> &Accounts {
         &self.accounts
     }
 
-    /// Tells when there is more to read.
+    /// Notifies of new events.
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Lets clients read what is new.
+    /// Notifies clients of new events.
     pub(super) fn announce(&self) {
         let first = self.stream().first();
         self.progress.send_modify(|progress| progress.first = first);
@@ -170,14 +170,14 @@ impl Shared {
         scope: Scope,
     ) {
         let mut clients = JoinSet::new();
-        let mut desk = Desk::new(self);
+        let mut intake = EventIntake::new(self);
         let mut batch = Vec::with_capacity(BATCH);
         let mut sweep = std::pin::pin!(sweep::run(self, scope.every_namespace));
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
-                _ = events.recv_many(&mut batch, BATCH) => desk.take(&mut batch),
-                client = desk.accept(listener) => self.admit(client, &mut clients),
+                _ = events.recv_many(&mut batch, BATCH) => intake.take(&mut batch),
+                client = intake.accept(listener) => self.admit(client, &mut clients),
                 Some(_) = clients.join_next() => {}
                 never = &mut sweep => match never {},
             }
@@ -185,17 +185,17 @@ impl Shared {
         while let Ok(message) = events.try_recv() {
             batch.push(message);
         }
-        desk.take(&mut batch);
+        intake.take(&mut batch);
         self.progress.send_modify(|progress| progress.ended = true);
         let parted = async { while clients.join_next().await.is_some() {} };
         let _not_all_took_it = timeout(PARTING, parted).await;
     }
 
-    /// Serves one more client, if there may be one more.
+    /// Serves one more client, unless there are too many already.
     fn admit(self: &Arc<Self>, socket: UnixStream, clients: &mut JoinSet<()>) {
         if clients.len() >= CLIENTS {
             let who = client::who(&socket);
-            tracing::warn!("{who} is not served events: there are {CLIENTS} clients already");
+            tracing::warn!("refused {who}: there are {CLIENTS} clients already");
             self.accounts
                 .event_clients_dropped
                 .fetch_add(1, Ordering::Relaxed);
@@ -205,24 +205,24 @@ impl Shared {
     }
 }
 
-/// Takes what the sources tell.
-struct Desk<'a> {
+/// Takes the sources' events into the stream, and accepts clients.
+struct EventIntake<'a> {
     shared: &'a Shared,
     clock: WallClock,
     full: RateLimit,
     refused: RateLimit,
-    /// How many were not served when that was said last.
-    said: u64,
+    /// How many events had not been served when that was last logged.
+    logged: u64,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> EventIntake<'a> {
     fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
             clock: clock::sample(),
             full: RateLimit::default(),
             refused: RateLimit::default(),
-            said: 0,
+            logged: 0,
         }
     }
 
@@ -236,8 +236,8 @@ impl<'a> Desk<'a> {
                 Message::Event(FlowEvent::Close(close)) => {
                     stream.close(&close.uuid, self.clock.wall(close.at))
                 }
-                Message::OlderTold => {
-                    stream.older_are_told();
+                Message::OlderDelivered => {
+                    stream.older_are_delivered();
                     Ok(())
                 }
             };
@@ -248,20 +248,20 @@ impl<'a> Desk<'a> {
         }
         drop(stream);
         self.shared.announce();
-        self.say(why);
+        self.log_unserved(why);
     }
 
-    /// Says that events were not served, if some were not.
-    fn say(&mut self, why: Option<anyhow::Error>) {
+    /// Logs that events were not served, if there are new ones.
+    fn log_unserved(&mut self, why: Option<anyhow::Error>) {
         let count = self.shared.accounts.events.get(EventIssue::NotServed);
-        if count == self.said {
+        if count == self.logged {
             return;
         }
         if let Some(withheld) = self.full.pass() {
-            let why = why.map_or_else(|| "too many at once".to_owned(), |why| format!("{why:#}"));
-            let missing = count - self.said;
-            tracing::warn!("{missing} flow events were not served: {why}{withheld}");
-            self.said = count;
+            let why = why.map_or_else(|| "the queue is full".to_owned(), |why| format!("{why:#}"));
+            let missing = count - self.logged;
+            tracing::warn!("{missing} flow events were not served to clients: {why}{withheld}");
+            self.logged = count;
         }
     }
 
@@ -274,7 +274,7 @@ impl<'a> Desk<'a> {
                     if let Some(withheld) = self.refused.pass() {
                         tracing::warn!("accepting a client of the event socket: {error}{withheld}");
                     }
-                    // Out of descriptors, mostly: not again at once.
+                    // Usually because too many files are open: do not retry at once.
                     sleep(ACCEPT_AGAIN).await;
                 }
             }

@@ -1,5 +1,5 @@
-//! The socket's file: made so that nobody else can ever open it, taken over from a server that is
-//! dead, and removed at the end.
+//! The event socket's file: never accessible to other users, not even for a moment; replaces that of
+//! a dead server; removed at the end.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,13 +13,13 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 
-/// Owner and group may connect: that takes the right to write.
+/// Owner and group may connect, which requires write permission.
 const MODE: u32 = 0o660;
 
 /// How many clients may wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// A socket that listens, and its file.
+/// A listening socket and its file.
 #[derive(Debug)]
 pub struct EventListener {
     pub(super) listener: UnixListener,
@@ -30,31 +30,33 @@ impl EventListener {
     /// Listens at `path`, whose directory must exist.
     ///
     /// # Errors
-    /// When somebody else is there, or the file cannot be made; with what to do.
+    /// When another program serves the path, or the file cannot be created; the message says what to
+    /// do.
     pub fn bind(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let address = SocketAddrUnix::new(path)
-            .with_context(|| format!("{shown} cannot name a socket: use a path below 108 bytes"))?;
+        let address = SocketAddrUnix::new(path).with_context(|| {
+            format!("{shown} is too long for a socket: use a path below 108 bytes")
+        })?;
         clear(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .context("making the event socket")?;
-        // The file will have the socket's own mode, less the umask: at no instant more than this.
+            .context("creating the event socket")?;
+        // The file gets the socket's mode, less the umask, so it never has more than this.
         fchmod(&socket, Mode::from_raw_mode(MODE)).context("setting the event socket's mode")?;
         bind(&socket, &address).with_context(|| {
-            format!("making the event socket {shown}: its directory must exist, and be writable")
+            format!("creating the event socket {shown} (its directory must exist and be writable)")
         })?;
         let file = SocketFile::of(path)?;
-        // What the umask took.
+        // Adds back what the umask removed.
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))
-            .with_context(|| format!("letting the group use {shown}"))?;
+            .with_context(|| format!("setting the mode of {shown}"))?;
         listen(&socket, BACKLOG).with_context(|| format!("listening at {shown}"))?;
         let listener = socket.into();
         Ok(Self { listener, file })
     }
 }
 
-/// Makes room for a socket, if what is there is one that nobody listens at.
+/// Removes a socket at which nobody listens any more.
 fn clear(path: &Path) -> Result<()> {
     let shown = path.display();
     let found = match fs::symlink_metadata(path) {
@@ -64,20 +66,20 @@ fn clear(path: &Path) -> Result<()> {
     };
     ensure!(
         found.file_type().is_socket(),
-        "{shown} is there and is no socket: give --eventsocket.listen another path"
+        "{shown} exists and is not a socket: use another --eventsocket.listen"
     );
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).with_context(|| format!("removing the dead socket {shown}"))
         }
-        Err(error) => Err(error).with_context(|| format!("finding out who serves {shown}")),
-        Ok(_) => bail!(
-            "another program serves {shown}: stop it, or give --eventsocket.listen another path"
-        ),
+        Err(error) => Err(error).with_context(|| format!("checking whether {shown} is in use")),
+        Ok(_) => {
+            bail!("another program serves {shown}: stop it, or use another --eventsocket.listen")
+        }
     }
 }
 
-/// The file of a socket; removed on drop, unless another has taken its place.
+/// The file of a socket. It is removed on drop, unless another file has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -91,13 +93,13 @@ impl SocketFile {
         Ok(Self { path, place })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Device and inode.
+/// The device and inode of a file.
 fn place(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
@@ -108,7 +110,7 @@ impl Drop for SocketFile {
         if place(&self.path).is_ok_and(|place| place == self.place)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!("the event socket {} stays: {error}", self.path.display());
+            tracing::warn!("removing the event socket {}: {error}", self.path.display());
         }
     }
 }

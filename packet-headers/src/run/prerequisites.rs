@@ -17,7 +17,7 @@ use capture_files::{Directories, FileOptions};
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
 /// What is ours before anything is loaded or attached.
-pub(super) struct Claims {
+pub(super) struct Prerequisites {
     /// Where HTTP is served, if it is.
     pub(super) http: Option<http::Listener>,
     /// Where flow events are served, if they are.
@@ -30,7 +30,7 @@ pub(super) struct Claims {
     pub(super) options: FileOptions,
 }
 
-impl Claims {
+impl Prerequisites {
     /// Takes all of it.
     ///
     /// # Errors
