@@ -2,20 +2,19 @@
 //! and the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use flow_table::{Action, BatchCounts, FlowTable, Hint};
 use model::{DiscardReason, EventIssue};
 
 use super::outbox::Outbox;
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 
 /// A table, and where what comes out of it goes.
 pub struct Demux {
     /// The flows.
     pub table: FlowTable,
     /// What is counted.
-    pub accounts: Arc<Accounts>,
+    pub counters: Arc<Counters>,
     /// The way to the writer.
     pub outbox: Outbox,
 }
@@ -23,15 +22,14 @@ pub struct Demux {
 impl Demux {
     /// Counts what became of a batch of records.
     pub fn count(&self, batch: &BatchCounts) {
-        let counters = &self.accounts;
-        counters.held.fetch_add(batch.held, Ordering::Relaxed);
-        (counters.hardware_clock_off).fetch_add(batch.clock_off, Ordering::Relaxed);
+        let counters = &self.counters;
+        // First that they have left the ring: see `stats::balance`.
+        counters.received.add(batch.received);
+        counters.held.add(batch.held);
         for (&reason, packets) in DiscardReason::ALL.iter().zip(batch.refused) {
             counters.discards.add(reason, packets);
         }
-        counters
-            .received
-            .fetch_add(batch.received, Ordering::Relaxed);
+        counters.hardware_clock_off.add(batch.clock_off);
     }
 
     /// Does what the table wants done, and counts what happened in it; what the kernel is to know goes
@@ -44,13 +42,13 @@ impl Demux {
             }
         }
         let counts = self.table.take_counts();
-        let counters = &self.accounts;
+        let counters = &self.counters;
         for (counter, n) in [
             (&counters.opened, counts.opened),
             (&counters.closed, counts.closed),
             (&counters.empty, counts.empty),
         ] {
-            counter.fetch_add(n, Ordering::Relaxed);
+            counter.add(n);
         }
         for (&reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
             counters.discard_held(reason, packets);

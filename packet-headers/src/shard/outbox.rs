@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 use capture_files::Job;
-use model::DiscardReason;
+use model::{Count, DiscardReason};
 
 /// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
 /// now waits here, up to a bound, and beyond it is discarded and counted.
@@ -15,9 +14,9 @@ pub struct Outbox {
     writer: SyncSender<Job>,
     waiting: VecDeque<Job>,
     /// Bytes of all jobs that are not done.
-    backlog: Arc<AtomicUsize>,
-    limit: usize,
-    accounts: Arc<Accounts>,
+    backlog: Arc<Count>,
+    limit: u64,
+    counters: Arc<Counters>,
 }
 
 impl Outbox {
@@ -25,31 +24,32 @@ impl Outbox {
     #[must_use]
     pub fn new(
         writer: SyncSender<Job>,
-        backlog: Arc<AtomicUsize>,
-        limit: usize,
-        accounts: Arc<Accounts>,
+        backlog: Arc<Count>,
+        limit: u64,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             writer,
             waiting: VecDeque::new(),
             backlog,
             limit,
-            accounts,
+            counters,
         }
     }
 
     /// Takes a job; over the limit, without its packets. The end of a flow is always kept: without
     /// it the file would never be published.
     pub(crate) fn add(&mut self, mut job: Job) {
-        if self.backlog.load(Ordering::Relaxed) + job.cost() > self.limit {
+        let cost = job.cost() as u64;
+        if self.backlog.get() + cost > self.limit {
             let lost = std::mem::take(&mut job.chunk);
-            self.accounts
+            self.counters
                 .discard_held(DiscardReason::WriterBehind, lost.packets);
             if !job.last {
                 return;
             }
         }
-        self.backlog.fetch_add(job.cost(), Ordering::Relaxed);
+        self.backlog.add(job.cost() as u64);
         self.waiting.push_back(job);
     }
 
@@ -70,7 +70,7 @@ impl Outbox {
         for job in self.waiting.drain(..) {
             if let Err(refused) = self.writer.send(job) {
                 let lost = refused.0.chunk.packets;
-                self.accounts.discard_held(DiscardReason::WriteFailed, lost);
+                self.counters.discard_held(DiscardReason::WriteFailed, lost);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What a shard tells of itself: numbers that others read without asking.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use flow_table::{SharedTableStats, TableStats};
+use model::Count;
 
 use crate::kernel::ring::Fill;
 
@@ -27,25 +27,25 @@ pub struct ShardStats {
     pub bounds: ShardBounds,
     /// Its connections.
     pub table: SharedTableStats,
-    admitted_fill: AtomicU64,
-    candidate_fill: AtomicU64,
-    backlog: Arc<AtomicUsize>,
+    admitted_fill: Count,
+    candidate_fill: Count,
+    backlog: Arc<Count>,
 }
 
 impl ShardStats {
     /// Of a shard with these bounds, and this much waiting for its writer.
     #[must_use]
-    pub fn new(bounds: ShardBounds, backlog: Arc<AtomicUsize>) -> Self {
+    pub fn new(bounds: ShardBounds, backlog: Arc<Count>) -> Self {
         Self {
             bounds,
             table: SharedTableStats::default(),
-            admitted_fill: AtomicU64::new(0),
-            candidate_fill: AtomicU64::new(0),
+            admitted_fill: Count::default(),
+            candidate_fill: Count::default(),
             backlog,
         }
     }
 
-    pub(super) fn publish(&self, table: &TableStats, fill: Fill) {
+    pub(crate) fn publish(&self, table: &TableStats, fill: Fill) {
         self.table.set(table);
         let ShardBounds {
             admitted_ring,
@@ -53,23 +53,23 @@ impl ShardStats {
             ..
         } = self.bounds;
         let admitted = fill.admitted.min(admitted_ring);
-        self.admitted_fill.store(admitted, Ordering::Relaxed);
+        self.admitted_fill.set(admitted);
         let candidate = fill.candidate.min(candidate_ring);
-        self.candidate_fill.store(candidate, Ordering::Relaxed);
+        self.candidate_fill.set(candidate);
     }
 
     /// How full the rings were when they were drained last.
     #[must_use]
     pub fn fill(&self) -> Fill {
         Fill {
-            admitted: self.admitted_fill.load(Ordering::Relaxed),
-            candidate: self.candidate_fill.load(Ordering::Relaxed),
+            admitted: self.admitted_fill.get(),
+            candidate: self.candidate_fill.get(),
         }
     }
 
     /// Bytes that wait for the writer.
     #[must_use]
     pub fn backlog(&self) -> u64 {
-        self.backlog.load(Ordering::Relaxed) as u64
+        self.backlog.get()
     }
 }

@@ -1,28 +1,28 @@
 //! The threads behind the rings, and the writers behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
 
-use crate::accounts::Accounts;
 use crate::config::{Config, Sizes};
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::FlowMaps;
 use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
-use crate::shard::Shard;
 use crate::shard::demux::Demux;
-use crate::shard::list_request::{ListRequest, ListRequestSender};
+use crate::shard::list_request::ListRequest;
 use crate::shard::outbox::Outbox;
-use crate::shard::stats::{ShardBounds, ShardStats};
+use crate::shard::{Shard, ShardHandle};
+use crate::stats::CounterSources;
+use crate::stats::shard::{ShardBounds, ShardStats};
 use crate::store::writer::{self, ShardWriter};
 use crate::threads::{join, spawn};
 use capture_files::{Directories, FileOptions, InterfaceNames, Job};
 use flow_table::{FlowTable, Limits};
-use model::FlowEvent;
+use model::{Count, FlowEvent};
 
 /// What every shard works with.
 pub(crate) struct Shared<'a> {
@@ -31,7 +31,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) options: &'a FileOptions,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
-    pub(crate) accounts: &'a Arc<Accounts>,
+    pub(crate) counted: &'a CounterSources,
 }
 
 /// The part of `--maxheap` that may wait for the writers; the rest is for the flow tables.
@@ -42,13 +42,6 @@ pub(crate) struct Pipeline {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<()>>>,
     shards: Vec<ShardHandle>,
-}
-
-/// How others learn what a shard does.
-#[derive(Debug, Clone)]
-pub(crate) struct ShardHandle {
-    pub(crate) stats: Arc<ShardStats>,
-    pub(crate) requests: ListRequestSender,
 }
 
 impl Pipeline {
@@ -65,7 +58,7 @@ impl Pipeline {
             shards: Vec::new(),
         };
         for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
-            let backlog = Arc::new(AtomicUsize::new(0));
+            let backlog = Arc::new(Count::default());
             let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
             let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
@@ -82,7 +75,7 @@ impl Pipeline {
                 events,
                 demux: Demux {
                     table: table(shared.config, bounds),
-                    accounts: Arc::clone(shared.accounts),
+                    counters: Arc::clone(&shared.counted.counters),
                     outbox,
                 },
                 stats,
@@ -100,12 +93,12 @@ impl Pipeline {
     fn start_writer(
         &mut self,
         shared: &Shared<'_>,
-        backlog: Arc<AtomicUsize>,
+        backlog: Arc<Count>,
     ) -> Result<SyncSender<Job>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
-        let accounts = Arc::clone(shared.accounts);
-        let writer = ShardWriter::new(directories, shared.options, names, accounts)?;
+        let counters = Arc::clone(&shared.counted.counters);
+        let writer = ShardWriter::new(directories, shared.options, names, counters)?;
         let name = format!("writer-{}", self.shards.len());
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {
@@ -140,9 +133,9 @@ fn bounds(sizes: Sizes) -> ShardBounds {
 }
 
 /// The way to a writer, with room for what may wait.
-fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<AtomicUsize>) -> Outbox {
-    let limit = bytes(bounds(shared.config.sizes).backlog);
-    Outbox::new(jobs, backlog, limit, Arc::clone(shared.accounts))
+fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<Count>) -> Outbox {
+    let limit = bounds(shared.config.sizes).backlog;
+    Outbox::new(jobs, backlog, limit, Arc::clone(&shared.counted.counters))
 }
 
 fn table(config: &Config, bounds: ShardBounds) -> FlowTable {

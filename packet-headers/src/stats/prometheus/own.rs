@@ -1,12 +1,12 @@
 //! Our own metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use packet_headers_common::{EventCounter, PacketCounter};
 
 use super::Moment;
 use super::page::Page;
-use crate::shard::stats::ShardStats;
+use crate::stats::shard::ShardStats;
 use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
@@ -21,32 +21,28 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     about(page, moment);
 }
 
-fn get(number: &AtomicU64) -> u64 {
-    number.load(Ordering::Relaxed)
-}
-
 fn packets(page: &mut Page, moment: &Moment<'_>) {
-    let ledger = &moment.ledger;
+    let balance = &moment.balance;
     page.counter(
         "packet_headers_packets_seen_total",
         "Packets that passed a captured interface.",
-        ledger.seen,
+        balance.seen,
     );
     page.counter(
         "packet_headers_packets_written_total",
         "Packets in published files.",
-        ledger.written,
+        balance.written,
     );
     page.counters(
         "packet_headers_packets_discarded_total",
         "Packets that are in no file, by reason.",
         "reason",
-        ledger.discarded.by_name(),
+        balance.discarded.by_name(),
     );
     page.gauge(
         "packet_headers_packets_held",
         "Packets in a ring, in memory or in a partial file: seen - written - discarded.",
-        ledger.held,
+        balance.held,
     );
     page.counter(
         "packet_headers_headers_truncated_total",
@@ -56,7 +52,7 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
     page.counter(
         "packet_headers_hardware_times_refused_total",
         "Packets whose NIC timestamp was rejected (over 1 s off); the kernel's timestamp was used.",
-        get(&moment.accounts.hardware_clock_off),
+        moment.counters.hardware_clock_off.get(),
     );
 }
 
@@ -64,7 +60,7 @@ fn rings(page: &mut Page, moment: &Moment<'_>) {
     let shards = moment.metrics.shards.iter().enumerate();
     let (mut fills, mut sizes) = (Vec::new(), Vec::new());
     for (number, shard) in shards {
-        let (fill, bounds) = (shard.stats.fill(), shard.stats.bounds);
+        let (fill, bounds) = (shard.fill(), shard.bounds);
         let number = number.to_string();
         for (ring, fill, size) in [
             ("admitted", fill.admitted, bounds.admitted_ring),
@@ -96,7 +92,7 @@ fn rings(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn flows(page: &mut Page, moment: &Moment<'_>) {
-    let (flows, accounts) = (&moment.flows, moment.accounts);
+    let (flows, counters) = (&moment.flows, moment.counters);
     page.gauges(
         "packet_headers_flows",
         "Connections by state: without a name yet, being captured, ended but waiting for last \
@@ -112,22 +108,22 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
         (
             "packet_headers_flows_opened_total",
             "Connections that got a name.",
-            get(&accounts.opened),
+            counters.opened.get(),
         ),
         (
             "packet_headers_flows_closed_total",
             "Named connections whose socket was closed.",
-            get(&accounts.closed),
+            counters.closed.get(),
         ),
         (
             "packet_headers_flows_empty_total",
             "Named connections that ended without a packet, and so without a file.",
-            get(&accounts.empty),
+            counters.empty.get(),
         ),
         (
             "packet_headers_flows_failed_total",
             "Named connections whose file could not be written.",
-            get(&accounts.failed),
+            counters.failed.get(),
         ),
         (
             "packet_headers_flows_evicted_total",
@@ -149,7 +145,7 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
 fn memory(page: &mut Page, moment: &Moment<'_>) {
     let sum = |of: fn(&ShardStats) -> u64| {
         let shards = moment.metrics.shards.iter();
-        shards.map(|shard| of(&shard.stats)).sum()
+        shards.map(|shard| of(shard)).sum()
     };
     page.gauge(
         "packet_headers_flow_memory_bytes",
@@ -174,81 +170,81 @@ fn memory(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn files(page: &mut Page, moment: &Moment<'_>) {
-    let accounts = moment.accounts;
+    let counters = moment.counters;
     page.counter(
         "packet_headers_files_published_total",
         "Files published.",
-        get(&accounts.published),
+        counters.published.get(),
     );
     page.counter(
         "packet_headers_file_bytes_total",
         "Bytes in published files.",
-        get(&accounts.published_bytes),
+        counters.published_bytes.get(),
     );
     page.counters(
         "packet_headers_file_errors_total",
         "Failed attempts to write or publish a file.",
         "reason",
-        accounts.file_issues.all(),
+        counters.file_issues.all(),
     );
     page.histogram(
         "packet_headers_spill_duration_seconds",
         "Time to write records to a partial file.",
-        &accounts.spills,
+        &counters.spills,
     );
     page.histogram(
         "packet_headers_rename_duration_seconds",
         "Time to publish a file.",
-        &accounts.renames,
+        &counters.renames,
     );
 }
 
 fn old_files(page: &mut Page, moment: &Moment<'_>) {
-    let accounts = moment.accounts;
+    let counters = moment.counters;
     for (name, help, value) in [
         (
             "packet_headers_files_recovered_total",
             "Files of earlier runs that were published.",
-            &accounts.recovered,
+            &counters.recovered,
         ),
         (
             "packet_headers_recovered_packets_total",
             "Packets in the files of earlier runs that were published.",
-            &accounts.recovered_packets,
+            &counters.recovered_packets,
         ),
         (
             "packet_headers_files_removed_total",
             "Files of earlier runs that held no packet, and were removed.",
-            &accounts.removed,
+            &counters.removed,
         ),
         (
             "packet_headers_files_foreign_total",
             "Files among those of earlier runs that are not ours, and were left alone.",
-            &accounts.foreign,
+            &counters.foreign,
         ),
         (
             "packet_headers_files_expired_total",
             "Published files removed for --max-age or --max-disk.",
-            &accounts.expired,
+            &counters.expired,
         ),
         (
             "packet_headers_expired_bytes_total",
             "Disk space that files removed for --max-age or --max-disk took.",
-            &accounts.expired_bytes,
+            &counters.expired_bytes,
         ),
     ] {
-        page.counter(name, help, get(value));
+        page.counter(name, help, value.get());
     }
 }
 
 fn events(page: &mut Page, moment: &Moment<'_>) {
-    let accounts = moment.accounts;
+    let counters = moment.counters;
     let in_kernel = |what: EventCounter| (what.name(), moment.kernel.events.get(what));
     page.counters(
         "packet_headers_event_issues_total",
         "Flow events that were refused or lost, and reconnections to tcp-info.",
         "reason",
-        accounts
+        counters
             .events
             .all()
             .chain([in_kernel(EventCounter::RingFull)]),
@@ -264,9 +260,9 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         ]
         .map(in_kernel),
     );
-    let kernel = accounts.kernel_events_up.load(Ordering::Relaxed);
+    let kernel = counters.kernel_events_up.load(Ordering::Relaxed);
     let kernel = (&[("source", "kernel")][..], u64::from(kernel));
-    let tcpinfo = accounts.tcpinfo_up.load(Ordering::Relaxed);
+    let tcpinfo = counters.tcpinfo_up.load(Ordering::Relaxed);
     let tcpinfo = (&[("source", "tcpinfo")][..], u64::from(tcpinfo));
     let sources = match &moment.metrics.source {
         FlowSource::Kernel(_) => vec![kernel],
@@ -281,13 +277,13 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
     page.gauge(
         "packet_headers_event_clients",
         "Clients of --eventsocket.listen.",
-        get(&accounts.event_clients),
+        counters.event_clients.get(),
     );
     page.counter(
         "packet_headers_event_clients_dropped_total",
         "Clients of --eventsocket.listen disconnected because they were too slow, or refused because \
          there were too many.",
-        get(&accounts.event_clients_dropped),
+        counters.event_clients_dropped.get(),
     );
 }
 

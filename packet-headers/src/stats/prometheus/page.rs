@@ -4,7 +4,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-use crate::durations::Durations;
+use crate::stats::durations::Durations;
 
 /// The metric families of one scrape.
 #[derive(Default)]

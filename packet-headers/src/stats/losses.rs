@@ -1,10 +1,9 @@
 //! How many packets this host lost, and since when: a file says how many were lost while it grew.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use model::WallNanos;
+use model::{Count, WallNanos};
 
 /// How many changes are remembered: when packets are lost all the time and it is looked twice a
 /// second, those of half an hour.
@@ -13,7 +12,7 @@ const MEMORY: usize = 4096;
 /// The losses of the kernel programs, as they were told, and how the sum of all grew.
 #[derive(Debug, Default)]
 pub struct Losses {
-    rings: AtomicU64,
+    rings: Count,
     /// Each sum, and when it was seen first; none before the first loss.
     history: Mutex<VecDeque<(WallNanos, u64)>>,
 }
@@ -21,7 +20,7 @@ pub struct Losses {
 impl Losses {
     /// Takes note of what the kernel programs lost so far; others lost `beside` that.
     pub fn note(&self, now: WallNanos, rings: u64, beside: u64) {
-        self.rings.store(rings, Ordering::Relaxed);
+        self.rings.set(rings);
         let sum = rings + beside;
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         if history.back().map_or(0, |&(_, last)| last) == sum {
@@ -36,7 +35,7 @@ impl Losses {
     /// What the kernel programs had lost when it was noted last.
     #[must_use]
     pub fn rings(&self) -> u64 {
-        self.rings.load(Ordering::Relaxed)
+        self.rings.get()
     }
 
     /// The sum of all losses before a moment; at most, those that were noted by then.

@@ -1,61 +1,61 @@
-//! Where every packet went: the user-space half of `seen = written + Σ discarded`.
+//! All that the daemon counts: the user-space half of `seen = written + Σ discarded + held`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use capture_files::{FileError, FileIssues, FileSteps};
-use model::{DiscardCounts, DiscardReason, EventIssues};
+use model::{Count, DiscardCounts, DiscardReason, EventIssues};
 
+use super::durations::Durations;
+use super::losses::Losses;
 use crate::clock;
-use crate::durations::Durations;
-use crate::losses::Losses;
 
-/// All that user space counts; the kernel's half is in its maps.
+/// All that the daemon counts; the kernel's half is in its maps.
 #[derive(Debug, Default)]
-pub struct Accounts {
+pub struct Counters {
     /// Records taken from the rings.
-    pub received: AtomicU64,
+    pub received: Count,
     /// Of them, those with a NIC's time that is too far from ours: they have the kernel's.
-    pub hardware_clock_off: AtomicU64,
+    pub hardware_clock_off: Count,
     /// Packets in published files.
-    pub written: AtomicU64,
+    pub written: Count,
     /// Packets in memory or in a partial file.
-    pub held: AtomicU64,
+    pub held: Count,
     /// Packets that are in no file, by reason.
     pub discards: DiscardCounts,
     /// Refused and lost events, by reason.
     pub events: EventIssues,
     /// Clients that read our events now.
-    pub event_clients: AtomicU64,
+    pub event_clients: Count,
     /// Clients that were refused our events, or did not read them fast enough.
-    pub event_clients_dropped: AtomicU64,
+    pub event_clients_dropped: Count,
     /// Connections that got a name.
-    pub opened: AtomicU64,
+    pub opened: Count,
     /// Named connections whose Close came.
-    pub closed: AtomicU64,
+    pub closed: Count,
     /// Files that have their final name.
-    pub published: AtomicU64,
+    pub published: Count,
     /// Bytes of those files.
-    pub published_bytes: AtomicU64,
+    pub published_bytes: Count,
     /// Named flows that ended without a packet, and so without a file.
-    pub empty: AtomicU64,
+    pub empty: Count,
     /// Named flows that ended without a file, because none could be written.
-    pub failed: AtomicU64,
+    pub failed: Count,
     /// Files that could not be written, or given their name, by reason: one for each try.
     pub file_issues: FileIssues,
     /// The same, by what was being done.
     pub file_steps: FileSteps,
     /// Partial files of earlier runs that were published.
-    pub recovered: AtomicU64,
+    pub recovered: Count,
     /// Packets in them.
-    pub recovered_packets: AtomicU64,
+    pub recovered_packets: Count,
     /// Partial files of earlier runs that held no packet, and were removed.
-    pub removed: AtomicU64,
+    pub removed: Count,
     /// Files among those of earlier runs that are not ours, and were left.
-    pub foreign: AtomicU64,
+    pub foreign: Count,
     /// Published files that were removed for their age, or to make room.
-    pub expired: AtomicU64,
+    pub expired: Count,
     /// Bytes that they took on disk.
-    pub expired_bytes: AtomicU64,
+    pub expired_bytes: Count,
     /// What was lost on the way, and since when.
     pub losses: Losses,
     /// How long the shards' ticks took.
@@ -70,10 +70,10 @@ pub struct Accounts {
     pub tcpinfo_up: AtomicBool,
 }
 
-impl Accounts {
+impl Counters {
     /// Moves `packets` that were held to a discard reason.
     pub fn discard_held(&self, reason: DiscardReason, packets: u64) {
-        self.held.fetch_sub(packets, Ordering::Relaxed);
+        self.held.sub(packets);
         self.discards.add(reason, packets);
     }
 
@@ -107,7 +107,7 @@ impl Accounts {
 
     /// Moves `packets` that were held to written.
     pub fn write_held(&self, packets: u64) {
-        self.held.fetch_sub(packets, Ordering::Relaxed);
-        self.written.fetch_add(packets, Ordering::Relaxed);
+        self.held.sub(packets);
+        self.written.add(packets);
     }
 }

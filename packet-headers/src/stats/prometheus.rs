@@ -15,22 +15,22 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, TextEncoder};
 
 use self::page::Page;
-use crate::accounts::Accounts;
+use super::balance::PacketBalance;
+use super::counters::Counters;
+use super::shard::ShardStats;
+use super::sources::{CounterSources, Reading};
 use crate::capture::Attached;
 use crate::heartbeat::Heartbeats;
+use crate::kernel::Refused;
 use crate::kernel::counters::Counts;
-use crate::kernel::{KernelCounters, Refused};
-use crate::ledger::Ledger;
-use crate::pipeline::ShardHandle;
 use flow_table::TableStats;
 use model::{AttachMethod, FlowSource};
 
 /// The sources of all metrics.
 pub(crate) struct Metrics {
-    pub(crate) kernel: Arc<KernelCounters>,
+    pub(crate) counted: CounterSources,
     pub(crate) refused_by_kernel: Refused,
-    pub(crate) accounts: Arc<Accounts>,
-    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) shards: Vec<Arc<ShardStats>>,
     pub(crate) attached: Attached,
     pub(crate) method: AttachMethod,
     pub(crate) source: FlowSource,
@@ -41,9 +41,9 @@ pub(crate) struct Metrics {
 /// Numbers of one scrape that several metrics are derived from.
 struct Moment<'a> {
     metrics: &'a Metrics,
-    accounts: &'a Accounts,
+    counters: &'a Counters,
     kernel: Counts,
-    ledger: Ledger,
+    balance: PacketBalance,
     flows: TableStats,
     interfaces: Vec<String>,
 }
@@ -54,17 +54,16 @@ impl Metrics {
     /// # Errors
     /// When the kernel's counters cannot be read.
     pub(crate) fn text(&self) -> Result<String> {
-        // The kernel's first: the ledger requires that order.
-        let kernel = self.kernel.read()?;
+        let Reading { kernel, balance } = self.counted.scrape()?;
         let mut flows = TableStats::default();
         for shard in &self.shards {
-            shard.stats.table.add_to(&mut flows);
+            shard.table.add_to(&mut flows);
         }
         let moment = Moment {
             metrics: self,
-            accounts: &self.accounts,
+            counters: &self.counted.counters,
             kernel,
-            ledger: Ledger::new(&kernel, &self.accounts),
+            balance,
             flows,
             interfaces: self.attached.names(),
         };
@@ -85,7 +84,7 @@ impl Metrics {
 impl Moment<'_> {
     /// Packets discarded for any of these reasons.
     fn discarded(&self, reasons: &[DiscardReason]) -> u64 {
-        let packets = |&reason| self.ledger.discarded.get(reason);
+        let packets = |&reason| self.balance.discarded.get(reason);
         reasons.iter().map(packets).sum()
     }
 }

@@ -1,8 +1,6 @@
 //! The Go program's metrics, for existing dashboards. Its saver is our connection, its demuxer our
 //! table of connections.
 
-use std::sync::atomic::Ordering;
-
 use packet_headers_common::{DiscardReason, EventCounter};
 
 use super::Moment;
@@ -14,7 +12,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     savers(page, moment);
     missed(page, moment);
     demuxer(page, moment);
-    let events = &moment.accounts.events;
+    let events = &moment.counters.events;
     page.counters(
         "pcap_tcpinfohandler_bad_events_total",
         "Bad events from tcp-info.",
@@ -54,9 +52,9 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
         "Connections not saved because memory ran out.",
         flows.over_memory,
     );
-    let steps = &moment.accounts.file_steps;
+    let steps = &moment.counters.file_steps;
     let empty = match moment.metrics.source {
-        FlowSource::TcpInfo(..) => moment.accounts.empty.load(Ordering::Relaxed),
+        FlowSource::TcpInfo(..) => moment.counters.empty.get(),
         // The kernel source also names connections that pass no captured interface: no error.
         FlowSource::Kernel(_) | FlowSource::Hybrid(..) => 0,
     };
@@ -112,7 +110,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
             ("skipped", moment.discarded(&[DiscardReason::TooManyFlows])),
         ],
     );
-    let lost = moment.accounts.events.get(EventIssue::NoPrefix);
+    let lost = moment.counters.events.get(EventIssue::NoPrefix);
     page.counters(
         "pcap_missed_uuids_total",
         "Names lost before they arrived, or refused.",
@@ -122,7 +120,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
                 "notstarted",
                 moment.kernel.events.get(EventCounter::RingFull) + lost,
             ),
-            ("skipped", moment.accounts.events.get(EventIssue::Refused)),
+            ("skipped", moment.counters.events.get(EventIssue::Refused)),
         ],
     );
 }
@@ -140,17 +138,17 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
         "Packets that could not be understood.",
         moment.discarded(&unreadable),
     );
-    let accounts = moment.accounts;
+    let counters = moment.counters;
     let unused = [
         EventIssue::Repeated,
         EventIssue::SecondSocket,
         EventIssue::Refused,
     ];
-    let unused: u64 = unused.map(|issue| accounts.events.get(issue)).iter().sum();
+    let unused: u64 = unused.map(|issue| counters.events.get(issue)).iter().sum();
     page.counter(
         "pcap_demuxer_uuids_total",
         "Names received from flow sources.",
-        accounts.opened.load(Ordering::Relaxed) + unused,
+        counters.opened.get() + unused,
     );
     page.counter(
         "pcap_demuxer_savers_garbage_collected_total",
@@ -170,7 +168,7 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
     page.histogram(
         "pcap_demuxer_gc_latency_seconds",
         "Time that a shard takes to find connections whose timers have expired.",
-        &accounts.ticks,
+        &counters.ticks,
     );
 }
 

@@ -1,7 +1,8 @@
 //! How long something took, counted in buckets: to observe one takes two additions and no lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use model::Count;
 
 /// How many buckets there are. The first takes a microsecond, each further one twice as much as the
 /// one before: up to 8.4 seconds.
@@ -10,9 +11,9 @@ pub const BUCKETS: usize = 24;
 /// How long something took, each time.
 #[derive(Debug, Default)]
 pub struct Durations {
-    buckets: [AtomicU64; BUCKETS],
-    longer: AtomicU64,
-    nanos: AtomicU64,
+    buckets: [Count; BUCKETS],
+    longer: Count,
+    nanos: Count,
 }
 
 impl Durations {
@@ -30,9 +31,9 @@ impl Durations {
         // The first bucket whose bound is not exceeded.
         let bucket = micros.next_power_of_two().ilog2() as usize;
         let bucket = self.buckets.get(bucket).unwrap_or(&self.longer);
-        bucket.fetch_add(1, Ordering::Relaxed);
+        bucket.add(1);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.nanos.add(nanos);
     }
 
     /// The upper bound of each bucket, and how many took no longer than that.
@@ -41,7 +42,7 @@ impl Durations {
             .iter()
             .enumerate()
             .scan(0, |sum, (at, bucket)| {
-                *sum += bucket.load(Ordering::Relaxed);
+                *sum += bucket.get();
                 Some((Duration::from_micros(1 << at), *sum))
             })
     }
@@ -49,13 +50,13 @@ impl Durations {
     /// How many took longer than the last bucket's bound.
     #[must_use]
     pub fn longer(&self) -> u64 {
-        self.longer.load(Ordering::Relaxed)
+        self.longer.get()
     }
 
     /// How long all of them took together.
     #[must_use]
     pub fn sum(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+        Duration::from_nanos(self.nanos.get())
     }
 }
 
