@@ -3,10 +3,10 @@
 use std::fs::File;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::world::netns::{self, Lab, WAN};
 use pcap_file::pcap::PcapReader;
 
 /// The device, at both ends.

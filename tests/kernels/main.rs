@@ -5,14 +5,14 @@ mod devices;
 mod running;
 
 use anyhow::{Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
-use end_to_end::kernel::qdiscs;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::output_of;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, Stopped, executable, kernel_uuid};
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Plan, Side};
-use end_to_end::verdict;
+use end_to_end::world::kernel::qdiscs;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::process::output_of;
 use rustix::process::Signal;
 use std::process::Command;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn capture(test: &str, lab: &Lab, flags: &[&str], needs: &[Feature]) -> Result<S
         plans.retain(|plan| plan.opener == Side::Peer);
     }
     let connections = traffic::run(lab, &plans, &())?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     for feature in needs {
         feature.is_named_where_it_lacks(&stopped.transcript)?;
     }

@@ -5,14 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::kernel_uuid;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::oracle::equal_but;
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::kernel_uuid;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Connection, Plan};
-use end_to_end::verdict;
+use end_to_end::verify::oracle::equal_but;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
 /// A second way from the host to the peer.
 const OTHER: &str = "wan1";
@@ -52,7 +52,7 @@ fn behind_a_bridge_every_file_has_each_packet_once() -> Result<()> {
     let launch = Launch::new(&lab).on(&[]);
     let daemon = launch.start(&["--flow-source=kernel"])?;
     let connections = traffic::run(&lab, &Plan::mixed(24), &())?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
     let discarded = |reason| summary.get("discarded", reason);
     let copies = discarded("duplicate");

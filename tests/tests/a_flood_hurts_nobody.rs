@@ -5,14 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::flood::{Flood, PORT};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::oracle::{Oracle, equal_but};
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::flood::{Flood, PORT};
 use end_to_end::traffic::{self, Connection, Plan, Side};
-use end_to_end::{bpf, procfs};
+use end_to_end::verify::oracle::{Oracle, equal_but};
+use end_to_end::verify::pcap::Packet;
+use end_to_end::world::bpf;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::procfs;
 
 /// How long the flood lasts, and how many real connections are made meanwhile.
 const LASTS: Duration = Duration::from_secs(20);

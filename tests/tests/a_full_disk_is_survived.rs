@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid, now};
-use end_to_end::launch::Launch;
-use end_to_end::mount::SmallDisk;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::summary::Summary;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::{procfs, wait};
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::steady::{Made, Pace, Steady};
+use end_to_end::verify::captures::Captures;
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::verify::report::Summary;
+use end_to_end::world::mount::SmallDisk;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::procfs;
+use end_to_end::world::wait;
 
 /// Of the filesystem.
 const MEBIBYTES: u32 = 4;

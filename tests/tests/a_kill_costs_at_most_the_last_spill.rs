@@ -7,14 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid, now};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::{tools, wait};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tools;
+use end_to_end::traffic::steady::{Made, Pace, Steady};
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use fastrand::Rng;
 use tempfile::TempDir;
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::bpf::{Runs, Statistics, runs};
-use end_to_end::bulk::Bulk;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::Lab;
-use end_to_end::summary::Summary;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::traffic::bulk::Bulk;
+use end_to_end::verify::report::Summary;
+use end_to_end::world::bpf::{Runs, Statistics, runs};
+use end_to_end::world::netns::Lab;
 
 /// Bytes of the bulk transfer that are looked at, before its end and after.
 const STRETCH: u64 = 200 << 20;

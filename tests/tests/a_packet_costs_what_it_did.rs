@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use end_to_end::process::output_of;
+use end_to_end::world::process::output_of;
 use tempfile::TempDir;
 
 /// How far a count may be from its figure, in percent, either way. A run differs from the next by less

@@ -6,15 +6,15 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid, now};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::wait;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::steady::{Made, Pace, Steady};
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// Those of the systemd unit, and the least spill interval.

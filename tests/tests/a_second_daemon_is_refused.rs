@@ -4,11 +4,11 @@
 use std::os::unix::fs::symlink;
 
 use anyhow::Result;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::refusal::{one_line, refused};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::traffic::{self, Connection, Plan};
+use end_to_end::world::netns::Lab;
 use tempfile::TempDir;
 
 const KERNEL: &str = "--flow-source=kernel";

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::Daemon;
-use end_to_end::deploy;
-use end_to_end::http::{self, Metrics};
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::http::{self, Metrics};
+use end_to_end::world::deploy;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::process::output_of;
 use serde_json::{Value, json};
 
 /// Where the daemon serves its metrics in this test.

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::deploy;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::world::deploy;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::process::output_of;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// What the sidecar of the manifests runs, again and again.

@@ -9,19 +9,22 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::attack::Votes;
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::oracle::{self, Oracle};
-use end_to_end::pair::Pair;
-use end_to_end::pcap::Packet;
-use end_to_end::process::output_of;
-use end_to_end::refusal::refused;
-use end_to_end::secrets::Secrets;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::refused;
+use end_to_end::peers::scapy;
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::Connection;
-use end_to_end::{disguise, scapy, strangers, wait};
+use end_to_end::traffic::ip_option_connections;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::anonymized;
+use end_to_end::verify::checksum_attack::Votes;
+use end_to_end::verify::oracle::{self, Oracle};
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::secrets::Secrets;
+use end_to_end::world::netns::{self, Lab, WAN};
+use end_to_end::world::process::output_of;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// The peer's addresses, none of whose parts occurs elsewhere.
@@ -122,24 +125,24 @@ fn capture(arguments: &[&str]) -> Result<Evidence> {
     let mut in_partial = Vec::new();
     let plain = converse(&lab, || {
         in_partial.extend(wait::until("a partial file", LIMIT, || {
-            let packets = disguise::has_packets(&partial)?;
+            let packets = anonymized::has_packets(&partial)?;
             Ok(packets.then(|| secrets.below(&partial)))
         })??);
         Ok(())
     })?;
     let mut optional = Vec::new();
     for (own, hidden) in netns::first(0).into_iter().zip(parse(HIDDEN)?) {
-        optional.push(strangers::with_options(&lab, own, hidden)?);
+        optional.push(ip_option_connections::with_options(&lab, own, hidden)?);
     }
     let ([own, _], [hidden, _], [announced]) =
         (netns::first(0), parse(HIDDEN)?, parse([ANNOUNCED])?);
-    strangers::multipath(&lab, own, hidden, announced)?;
+    ip_option_connections::multipath(&lab, own, hidden, announced)?;
 
     // And the one that is multipath.
     daemon.wait_for_files(plain.len() + optional.len() + 1)?;
     let stopped = daemon.stop()?;
     let oracle = tcpdump.stop()?;
-    for mac in disguise::macs(&oracle, &plain[0])? {
+    for mac in anonymized::macs(&oracle, &plain[0])? {
         secrets.add_mac(&mac);
     }
     stopped.summary.in_balance()?;
@@ -200,12 +203,12 @@ impl Evidence {
             let is_optional = self.optional.iter().any(|one| one.cookie == of.cookie);
             let theirs = theirs
                 .iter()
-                .map(|packet| disguise::expected(packet, &shown));
+                .map(|packet| anonymized::expected(packet, &shown));
             let mut theirs: Vec<_> = theirs.collect();
             let mut ours = self.packets(of)?;
             if is_optional {
-                disguise::forget_options(&mut theirs);
-                disguise::forget_options(&mut ours);
+                anonymized::forget_options(&mut theirs);
+                anonymized::forget_options(&mut ours);
             }
             oracle::equal(&ours, &theirs).with_context(|| of.to_string())?;
         }

@@ -11,15 +11,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::event_client::{EventClient, Told, consistent, joins};
-use end_to_end::http::{self, Metrics};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::event_client::{EventClient, Told, consistent, joins};
+use end_to_end::peers::http::{self, Metrics};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::burst;
+use end_to_end::traffic::short_connections;
 use end_to_end::traffic::{self, Connection, Conversation, Plan};
-use end_to_end::{burst, quick, ss};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::ss;
 use tempfile::TempDir;
 
 const KERNEL: &str = "--flow-source=kernel";
@@ -101,7 +103,7 @@ fn open_now(lab: &Lab) -> Result<BTreeSet<(u64, [SocketAddr; 2])>> {
 fn connect_clients(lab: &Lab, socket: &Path) -> Result<(Vec<EventClient>, Vec<Connection>)> {
     let (mut clients, mut made) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| {
-        let traffic = scope.spawn(|| quick::run(lab, SHORT, &()));
+        let traffic = scope.spawn(|| short_connections::run(lab, SHORT, &()));
         while !traffic.is_finished() {
             clients.push(EventClient::start(lab, socket)?);
             std::thread::sleep(Duration::from_millis(2 * STEP as u64));
@@ -166,7 +168,7 @@ fn compare(
     mut follower: Daemon,
     tcpdump: Tcpdump,
     connections: &[Connection],
-) -> Result<end_to_end::daemon::Stopped> {
+) -> Result<end_to_end::peers::daemon::Stopped> {
     for daemon in [&mut daemon, &mut follower] {
         daemon.wait_for_files(connections.len())?;
     }

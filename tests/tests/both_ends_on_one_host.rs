@@ -4,12 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
-use end_to_end::daemon::kernel_uuid;
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::verdict;
+use end_to_end::capture;
+use end_to_end::peers::daemon::kernel_uuid;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::world::netns::Lab;
 
 /// Connections of each family.
 const EACH: usize = 10;
@@ -32,7 +32,7 @@ fn over_loopback_it_has_one_file_with_each_packet_once() -> Result<()> {
         }
     }
     let count = connections.len();
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
     assert_eq!(summary.get("connections", "opened"), count as u64);
     assert_eq!(summary.get("events", "second_socket"), count as u64);

@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::deploy::{self, Pod};
-use end_to_end::process::output_of;
+use end_to_end::peers::daemon::executable;
+use end_to_end::world::deploy::{self, Pod};
+use end_to_end::world::process::output_of;
 
 /// What the program and its queues take beside rings and connections, and what its files take of the
 /// page cache while they wait for the disk.

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::mount::{with_mounts, without_cgroup2};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::refusal::{one_line, refused};
+use end_to_end::peers::daemon::executable;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::world::mount::{with_mounts, without_cgroup2};
+use end_to_end::world::netns::{Lab, WAN};
 use tempfile::TempDir;
 
 /// The daemon with a data directory and arguments.

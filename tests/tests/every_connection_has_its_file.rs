@@ -6,12 +6,12 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::summary::Summary;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Connection, Conversation, Plan};
-use end_to_end::verdict;
+use end_to_end::verify::report::Summary;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
 /// Makes connections beside the daemon and tcpdump, and compares all there is. Their sockets tell of
 /// their close.
@@ -34,7 +34,7 @@ fn capture(
     let mut daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
     let connections = traffic(&mut daemon)?;
     let count = connections.len();
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
     for (line, key, value) in [
         ("packets", "held", 0),

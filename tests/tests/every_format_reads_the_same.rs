@@ -4,16 +4,18 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::format::{self, Compression, Container, Format};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::pcap::{CaptureFile, Packet};
-use end_to_end::pcapng::{Section, Way};
-use end_to_end::refusal::refused;
-use end_to_end::scapy::{self, Record};
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::refused;
+use end_to_end::peers::scapy::{self, Record};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Connection, Plan};
-use end_to_end::{launch::Launch, tools, verdict};
+use end_to_end::verify::format::{self, Compression, Container, Format};
+use end_to_end::verify::pcap::{CaptureFile, Packet};
+use end_to_end::verify::pcapng::{Section, Way};
+use end_to_end::world::netns::{Lab, WAN};
 use tempfile::TempDir;
 
 /// Connections of each format: every kind of address, opener and ending, some of them long.
@@ -32,7 +34,7 @@ fn everybody_reads(format: Format, more: &[&str]) -> Result<()> {
     let arguments = [&["--flow-source=kernel", container, compression], more].concat();
     let daemon = Daemon::start(&lab, &arguments)?;
     let connections = traffic::run(&lab, &Plan::mixed(CONNECTIONS), &())?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
 
     let files = stopped.captures.published()?;
     let paths: Vec<&Path> = files.values().map(AsRef::as_ref).collect();

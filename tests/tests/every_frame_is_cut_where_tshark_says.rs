@@ -8,14 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::corpus::{self, Link, PORTS, Way, flows};
-use end_to_end::dissect::{self, Dissected};
-use end_to_end::format;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{Lab, Namespace, WAN};
-use end_to_end::tcpdump::{self, Tcpdump};
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::{self, Tcpdump};
+use end_to_end::peers::tcpinfo::StandIn;
+use end_to_end::traffic::corpus::{self, Link, PORTS, Way, flows};
+use end_to_end::verify::captures::Captures;
+use end_to_end::verify::dissect::{self, Dissected};
+use end_to_end::verify::format;
+use end_to_end::world::netns::{Lab, Namespace, WAN};
 use pcap_file::pcap::PcapReader;
 use serde_json::json;
 

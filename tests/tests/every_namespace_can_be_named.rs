@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use end_to_end::daemon::kernel_uuid;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{Lab, first, second};
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::verdict;
+use end_to_end::capture;
+use end_to_end::peers::daemon::kernel_uuid;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::world::netns::{Lab, first, second};
 
 /// Connections of each family and way.
 const EACH: usize = 5;
@@ -31,7 +31,7 @@ fn the_accepting_socket_names_the_file_wherever_it_is() -> Result<()> {
         }
     }
     let count = connections.len();
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let summary = &stopped.summary;
     assert_eq!(summary.get("connections", "opened"), count as u64);
     // Both ends are seen, and one of them is the name.

@@ -5,16 +5,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::process::output_of;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{self, StandIn};
+use end_to_end::peers::daemon::{Daemon, Stopped, executable, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{self, StandIn};
+use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
+use end_to_end::world::process::output_of;
 use rustix::process::Signal;
 use tempfile::TempDir;
 

@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::format::Format;
-use end_to_end::launch::Launch;
-use end_to_end::mount::SmallDisk;
-use end_to_end::netns::Lab;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::kernel_uuid;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::{daemon::kernel_uuid, verdict, wait};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::format::Format;
+use end_to_end::world::mount::SmallDisk;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// How long a partial file may take to appear.
@@ -41,7 +43,7 @@ fn and_nowhere_else() -> Result<()> {
     ensure!(visible.is_empty(), "{visible:?} while {growing:?} grows");
     ensure!(!captures.partial().exists(), "both directories are used");
     let connection = conversation.finish(&())?;
-    verdict::conclude(daemon, tcpdump, &[connection], kernel_uuid)?;
+    capture::conclude(daemon, tcpdump, &[connection], kernel_uuid)?;
     let left = files_below(&partial)?;
     ensure!(left.is_empty(), "{left:?}");
     Ok(())

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::netns::{self, Lab};
-use end_to_end::oracle::Oracle;
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::Connection;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::world::netns::{self, Lab};
 
 /// Ports that the connections of these tests are made to, below the ephemeral ones.
 const PORTS: [u16; 2] = [5001, 5002];

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, executable};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Plan};
-use end_to_end::verdict;
+use end_to_end::world::netns::{self, Lab};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -79,7 +79,7 @@ fn capture_and_compare(
     let daemon = start()?;
     tcpinfo.wait_for_client(1)?;
     let connections = traffic::run(lab, &Plan::mixed(10), tcpinfo)?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, uuid)?;
     let transcript = &stopped.transcript;
     for flag in ["--stream", "--maxidleram"] {
         let said = |line: &&str| line.contains(flag) && line.contains(NO_EFFECT);

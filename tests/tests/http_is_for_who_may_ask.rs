@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::Daemon;
-use end_to_end::http::{self, Answer, Metrics};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::refusal::{one_line, refused};
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::http::{self, Answer, Metrics};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::world::netns::{self, Lab};
 use tempfile::TempDir;
 
 const KERNEL: &str = "--flow-source=kernel";

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::quick::{self, Poll};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::Connection;
+use end_to_end::traffic::short_connections::{self, Poll};
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::world::netns::Lab;
 use tempfile::TempDir;
 
 const CONNECTIONS: usize = 10_000;
@@ -60,7 +60,8 @@ fn ten_thousand_connections_of_two_milliseconds_give_ten_thousand_files() -> Res
     tcpinfo.wait_for_client(2)?;
 
     let poll = Poll::new(&tcpinfo);
-    let (connections, announced) = poll.during(|poll| quick::run(&lab, CONNECTIONS, poll))?;
+    let (connections, announced) =
+        poll.during(|poll| short_connections::run(&lab, CONNECTIONS, poll))?;
     tcpinfo.wait_until_sent()?;
     let [kernel, hybrid, polled] = [kernel, hybrid, polled].map(finish);
     let (kernel, hybrid, polled) = (kernel?, hybrid?, polled?);

@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::kernel::Inventory;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::oracle::equal;
-use end_to_end::pair::Pair;
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::Connection;
-use end_to_end::tun::Tunnel;
-use end_to_end::wait;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::oracle::equal;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::world::kernel::Inventory;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
+use end_to_end::world::tun::Tunnel;
+use end_to_end::world::wait;
 use rustix::process::Signal;
 
 /// How long the kernel may take to free a link.

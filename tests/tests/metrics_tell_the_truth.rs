@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::http::{self, Answer, Metrics};
-use end_to_end::launch::Launch;
-use end_to_end::mount::SmallDisk;
-use end_to_end::netns::{self, Lab};
-use end_to_end::prometheus::{Prometheus, promtool};
-use end_to_end::summary::Summary;
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::http::{self, Answer, Metrics};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::prometheus::{Prometheus, promtool};
+use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::report::Summary;
+use end_to_end::world::mount::SmallDisk;
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::wait;
 use serde_json::Value;
 use tempfile::TempDir;
 

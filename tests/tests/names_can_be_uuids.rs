@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::scapy;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Connection, Plan};
-use end_to_end::{scapy, verdict};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::process::output_of;
 
 /// Prints the UUID of each argument, as Python's library has it.
 const PROGRAM: &str = "
@@ -39,7 +40,7 @@ fn judge(
     let names: Vec<_> = connections.iter().map(name).collect();
     let uuids = uuids(&names)?;
     let uuid = |of: &Connection| uuids.get(&name(of)).cloned().unwrap_or_default();
-    verdict::conclude(daemon, tcpdump, connections, uuid).map(drop)
+    capture::conclude(daemon, tcpdump, connections, uuid).map(drop)
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn mlab_is_the_form_without_the_flag() -> Result<()> {
     let daemon = Daemon::start(&lab, &["--flow-source=kernel", "--flow-id=mlab"])?;
     let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
     let name = kernel_uuid(connections.first().context("one was made")?);
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     assert!(stopped.captures.published()?.contains_key(&name));
     Ok(())
 }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::format::Format;
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::format::Format;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use jiff::Timestamp;
 use tempfile::TempDir;
 

@@ -2,14 +2,14 @@
 //! names that they would have had.
 
 use anyhow::Result;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Connection, Conversation, Observer, Plan};
-use end_to_end::verdict;
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::world::netns::Lab;
 
 /// Every kind of address with every opener.
 const KINDS: usize = 6;
@@ -51,7 +51,7 @@ fn they_are_captured_from_the_start_on_beside_new_ones() -> Result<()> {
     let newer = traffic::run(&lab, &Plan::mixed(KINDS), &())?;
     let mut connections = finish(older, &())?;
     connections.extend(newer);
-    let (stopped, oracle) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, oracle) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     check_beginnings(&oracle, &connections[..KINDS])?;
     assert_eq!(stopped.summary.get("discarded", "unnamed"), 0);
     Ok(())
@@ -63,8 +63,9 @@ fn one_that_is_silent_has_no_file() -> Result<()> {
     let lab = Lab::new()?;
     let older = open(&lab)?;
     let mut daemon = Daemon::start(&lab, &["--flow-source=kernel"])?;
-    let opened =
-        |count| move |s: &end_to_end::summary::Summary| s.get("connections", "opened") == count;
+    let opened = |count| {
+        move |s: &end_to_end::verify::report::Summary| s.get("connections", "opened") == count
+    };
     daemon.wait_for_summary("the older ones are known", opened(KINDS as u64))?;
     let stopped = daemon.stop()?;
     drop(older);
@@ -85,7 +86,7 @@ fn with_existing_off_they_are_not_captured() -> Result<()> {
     }
     let newer = traffic::run(&lab, &Plan::mixed(KINDS), &())?;
     let older = finish(older, &())?;
-    let (stopped, oracle) = verdict::conclude(daemon, tcpdump, &newer, kernel_uuid)?;
+    let (stopped, oracle) = capture::conclude(daemon, tcpdump, &newer, kernel_uuid)?;
     check_beginnings(&oracle, &older)?;
     let mut packets = 0;
     for connection in &older {
@@ -115,5 +116,5 @@ fn with_tcpinfo_the_prefix_of_their_names_is_learned() -> Result<()> {
     let newer = traffic::run(&lab, &Plan::mixed(2), &tcpinfo)?;
     let mut connections = finish(older, &tcpinfo)?;
     connections.extend(newer);
-    verdict::conclude(daemon, tcpdump, &connections, uuid).map(drop)
+    capture::conclude(daemon, tcpdump, &connections, uuid).map(drop)
 }

@@ -1,10 +1,10 @@
 //! Promise: the files are pcap as everybody's tools know it.
 
 use anyhow::{Context, Result};
-use end_to_end::daemon::Daemon;
-use end_to_end::netns::Lab;
-use end_to_end::tools;
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Plan};
+use end_to_end::world::netns::Lab;
 
 #[test]
 fn tshark_capinfos_and_tcpdump_read_every_file_without_a_warning() -> Result<()> {

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::bulk::Bulk;
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::pcap::CaptureFile;
-use end_to_end::summary::Summary;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::{self, Connection, Plan};
-use end_to_end::{procfs, wait};
+use end_to_end::verify::pcap::CaptureFile;
+use end_to_end::verify::report::Summary;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::procfs;
+use end_to_end::world::wait;
 use rustix::process::Signal;
 
 /// The smallest rings there are: 256 KiB hold about 2600 packets, those of candidates a quarter.

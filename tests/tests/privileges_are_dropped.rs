@@ -6,16 +6,16 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::procfs;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::verdict;
+use end_to_end::world::netns::{self, Lab, WAN};
+use end_to_end::world::procfs;
 use tempfile::TempDir;
 
 /// Capabilities by their number (linux/capability.h).
@@ -63,7 +63,7 @@ fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64, bounding: u64) -
     pair.finish()?;
     daemon.wait_for_files(1)?;
     check_threads(&daemon, kept, bounding)?;
-    verdict::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
+    capture::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
 }
 
 /// What an ordinary user can reach: the daemon's program, and a directory to capture into.
@@ -144,7 +144,7 @@ fn with_a_packet_socket_another_capability_stays() -> Result<()> {
     tcpinfo.wait_for_client(1)?;
     let connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
     check_threads(&daemon, BPF | NET_RAW | DAC_OVERRIDE, NOTHING)?;
-    verdict::conclude(daemon, tcpdump, &connections, uuid).map(drop)
+    capture::conclude(daemon, tcpdump, &connections, uuid).map(drop)
 }
 
 #[test]

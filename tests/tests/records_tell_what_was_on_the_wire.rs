@@ -1,11 +1,11 @@
 //! Promise: what a file keeps of a packet is less than the packet, and says so.
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, Stopped};
-use end_to_end::netns::Lab;
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, Stopped};
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Ending, Family, Plan, Side};
+use end_to_end::verify::captures::files_below;
+use end_to_end::world::netns::Lab;
 
 /// The kernel's default on a link of 1500 bytes: what an offload splits a packet into at most.
 const MAX_SEGMENT: u64 = 1460;

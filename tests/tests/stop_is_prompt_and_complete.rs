@@ -4,15 +4,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::bulk::Bulk;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::netns::Lab;
-use end_to_end::oracle::equal_until;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{self, StandIn};
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{self, StandIn};
+use end_to_end::peers::tools;
+use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::verify::oracle::equal_until;
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::Lab;
 use rustix::process::Signal;
 
 /// Enough of each packet for tcpdump to have its headers.

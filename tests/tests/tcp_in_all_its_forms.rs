@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::forms::Form;
-use end_to_end::links;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::options::{Options, kind};
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::tcp_shapes::Form;
 use end_to_end::traffic::{Connection, Side};
-use end_to_end::verdict;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::tcp_options::{Options, kind};
+use end_to_end::world::links;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -34,7 +34,7 @@ fn captured(lab: &Lab, traffic: impl FnOnce() -> Result<Vec<Connection>>) -> Res
     let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, FILTER)?;
     let daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
     let connections = traffic()?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
     let files = stopped.captures.published()?;
     let read = |connection: Connection| {
         let file = files.get(&kernel_uuid(&connection)).context("no file")?;

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::Daemon;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::world::netns::Lab;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ fn compare(
     mut daemon: Daemon,
     tcpdump: Tcpdump,
     connections: &[Connection],
-) -> Result<(Oracle, end_to_end::daemon::Stopped)> {
+) -> Result<(Oracle, end_to_end::peers::daemon::Stopped)> {
     daemon.wait_for_files(connections.len())?;
     let stopped = daemon.stop()?;
     let oracle = tcpdump.stop()?;

@@ -8,13 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{executable, kernel_uuid};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::launch::Launch;
-use end_to_end::mount::{SmallDisk, with_mounts, without_cgroup2};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::{Process, Stream, output_of};
+use end_to_end::peers::daemon::{executable, kernel_uuid};
+use end_to_end::peers::launch::Launch;
 use end_to_end::traffic::{self, Plan};
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::mount::{SmallDisk, with_mounts, without_cgroup2};
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::process::{Process, Stream, output_of};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -302,7 +302,7 @@ fn an_event_socket_that_nobody_serves_is_named() -> Result<()> {
     assert_eq!(report.problems(), ["tcpinfo.eventsocket"]);
     let words = [&*socket.to_string_lossy(), "No such file", "start tcp-info"];
     report.says("tcpinfo.eventsocket", "problem", &words)?;
-    let mut tcpinfo = end_to_end::tcpinfo::StandIn::unix(&socket);
+    let mut tcpinfo = end_to_end::peers::tcpinfo::StandIn::unix(&socket);
     tcpinfo.listen()?;
     let report = examine(&lab, &command, &plain)?;
     ensure!(report.problems().is_empty(), "{report:#?}");

@@ -8,14 +8,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::container::{Account, Container, Image, Profile};
-use end_to_end::deploy::{self, Pod};
-use end_to_end::http;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
+use end_to_end::peers::http;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::Captures;
+use end_to_end::world::container::{Account, Container, Image, Profile};
+use end_to_end::world::deploy::{self, Pod};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::process::output_of;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// A user that no host has.

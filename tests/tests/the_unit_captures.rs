@@ -5,12 +5,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
-use end_to_end::systemd::{Systemd, UNIT, UPLOAD, unit};
+use end_to_end::peers::daemon::executable;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::process::output_of;
+use end_to_end::world::systemd::{Systemd, UNIT, UPLOAD, unit};
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// CAP_NET_ADMIN, CAP_PERFMON and CAP_BPF: linux/capability.h.

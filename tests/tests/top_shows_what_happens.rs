@@ -5,13 +5,13 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable, kernel_uuid};
-use end_to_end::netns::{self, Lab};
-use end_to_end::pair::Pair;
-use end_to_end::process::{Process, Stream};
-use end_to_end::terminal::Terminal;
+use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::peers::terminal::Terminal;
+use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::wait;
 
 /// Where top asks when it is not told otherwise.
 const SERVED: &str = "--prometheusx.listen-address=:9990";

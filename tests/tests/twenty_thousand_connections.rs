@@ -6,12 +6,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, PREFIX};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::pcap::Packet;
-use end_to_end::process::{Process, Stream};
-use end_to_end::{procfs, ss, wait};
+use end_to_end::peers::daemon::{Daemon, PREFIX};
+use end_to_end::peers::launch::Launch;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::procfs;
+use end_to_end::world::ss;
+use end_to_end::world::wait;
 use rustix::process::Signal;
 
 /// Two processes at either end, each below 20,000 descriptors, which is all that some machines give.

@@ -9,14 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::format::{self, Compression, Container, Format};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::pcap::{self, Packet};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::{needle, tools, wait};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::format::{self, Compression, Container, Format};
+use end_to_end::verify::needle;
+use end_to_end::verify::pcap::{self, Packet};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// A day that is not today.
@@ -135,7 +137,7 @@ fn salvageable(torn: &Path, sample: &Sample) -> Result<usize> {
 
 /// How many packets there are in the beginning of a file.
 fn whole_records(bytes: &[u8]) -> Result<usize> {
-    let is_pcapng = end_to_end::pcapng::is_pcapng(bytes);
+    let is_pcapng = end_to_end::verify::pcapng::is_pcapng(bytes);
     let word = |at: usize| {
         let bytes = bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)

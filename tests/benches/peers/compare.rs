@@ -1,7 +1,7 @@
 //! Each tool under each load, in turns.
 
 use anyhow::Result;
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, Sample, measure, median};

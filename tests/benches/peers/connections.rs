@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use std::{hint, io::Write as _};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::netns::{self, Lab};
+use end_to_end::world::netns::{self, Lab};
 
 use crate::processors::{self, SENDER};
 use crate::report::Row;

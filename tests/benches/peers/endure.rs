@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, Sample, measure, measure_after, median};

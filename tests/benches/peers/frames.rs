@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use end_to_end::netns;
+use end_to_end::world::netns;
 use etherparse::{PacketBuilder, TcpOptionElement};
 
 /// Bytes of an Ethernet, an IPv4 and a TCP header with timestamps: what a captured packet keeps.

@@ -1,7 +1,7 @@
 //! How cost grows with the number of flows, and with that of shards.
 
 use anyhow::Result;
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, measure};

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::report::Report;
 

@@ -1,9 +1,9 @@
 //! One measurement: a tool, a load, and what came of it.
 
 use anyhow::{Result, ensure};
-use end_to_end::bpf::Statistics;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::procfs;
+use end_to_end::world::bpf::Statistics;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::procfs;
 
 use crate::frames::Shape;
 use crate::sender::{self, Pace, Sent, Until};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::wait;
+use end_to_end::world::wait;
 
 /// A tool that has used less than this in that time has nothing left to do.
 const QUIET: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(150));

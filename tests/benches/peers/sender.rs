@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::netns::{Namespace, WAN};
+use end_to_end::world::netns::{Namespace, WAN};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::bind;
 use rustix::io::Errno;

@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::bpf;
-use end_to_end::daemon::Daemon;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::{Process, Stream};
-use end_to_end::procfs;
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::tcpinfo::StandIn;
+use end_to_end::world::bpf;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::procfs;
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use end_to_end::needle;
+use end_to_end::verify::needle;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Bytes that each connection carries.

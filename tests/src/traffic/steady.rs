@@ -1,0 +1,126 @@
+//! Traffic that does not rest: short connections one after another, and some that last.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::traffic::{self, Connection, Conversation, Ending, Family, Plan, Side};
+use crate::world::netns::Lab;
+
+/// How much of it there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between the end of a short connection and the beginning of the next.
+    pub pause: Duration,
+    /// How many connections last.
+    pub lasting: usize,
+    /// Between two exchanges on each of those.
+    pub trickle: Duration,
+}
+
+/// Connections that were made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Those that lasted: opened before the job began, closed after it ended.
+    pub lasting: Vec<Connection>,
+    /// The short ones, in order.
+    pub short: Vec<Connection>,
+}
+
+impl Made {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.lasting.iter().chain(&self.short)
+    }
+}
+
+/// The traffic while it goes on.
+#[derive(Debug, Default)]
+pub struct Steady {
+    stop: AtomicBool,
+    short: AtomicUsize,
+}
+
+impl Steady {
+    /// How many short connections have ended.
+    #[must_use]
+    pub fn short(&self) -> usize {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Runs `job` while the traffic goes on; what it returned, and the connections.
+    ///
+    /// # Errors
+    /// The job's own, or a connection that did not go as planned.
+    pub fn during<T>(
+        lab: &Lab,
+        pace: Pace,
+        job: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<(T, Made)> {
+        let steady = Self::default();
+        let plans = kinds();
+        let open = plans.iter().cycle().take(pace.lasting);
+        let open: Result<Vec<_>> = open.map(|plan| traffic::open(lab, plan, &())).collect();
+        let open = open?;
+        thread::scope(|scope| {
+            let steady = &steady;
+            let lasting = open.into_iter();
+            let lasting: Vec<_> = lasting
+                .map(|one| scope.spawn(move || steady.trickle(one, pace.trickle)))
+                .collect();
+            let short = scope.spawn(|| steady.connect(lab, &plans, pace.pause));
+            let outcome = job(steady);
+            steady.stop.store(true, Ordering::Relaxed);
+            let lasting = lasting
+                .into_iter()
+                .map(|thread| thread.join().expect("a conversation does not panic"));
+            let made = Made {
+                lasting: lasting.collect::<Result<_>>()?,
+                short: short.join().expect("connecting does not panic")?,
+            };
+            Ok((outcome?, made))
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn trickle(&self, conversation: Conversation, pause: Duration) -> Result<Connection> {
+        while self.goes_on() {
+            conversation.talk()?;
+            thread::sleep(pause);
+        }
+        conversation.finish(&())
+    }
+
+    fn connect(&self, lab: &Lab, plans: &[Plan], pause: Duration) -> Result<Vec<Connection>> {
+        let mut made = Vec::new();
+        for plan in plans.iter().cycle() {
+            if !self.goes_on() {
+                break;
+            }
+            let conversation = traffic::open(lab, plan, &())?;
+            conversation.talk()?;
+            made.push(conversation.finish(&())?);
+            self.short.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(pause);
+        }
+        Ok(made)
+    }
+}
+
+/// Every kind of connection that ends without a pause.
+fn kinds() -> Vec<Plan> {
+    let families = [Family::V4, Family::V6, Family::V4Mapped];
+    let endings = [Ending::HostFirst, Ending::PeerFirst, Ending::Reset];
+    let plan = |at: usize| Plan {
+        family: families[at % 3],
+        opener: [Side::Peer, Side::Host][at % 2],
+        long: false,
+        ending: endings[at / 3 % 3],
+    };
+    (0..18).map(plan).collect()
+}
