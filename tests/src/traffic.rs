@@ -1,15 +1,23 @@
 //! What a test sends: real TCP connections, and frames that belong to no socket.
+//!
+//! Uses [`crate::world`] alone. Every payload is made of a marker ([`payload`]), so that it is
+//! recognized wherever it must not be.
 
 pub mod bulk;
 pub mod burst;
+pub mod connection;
 pub mod conversation;
 pub mod corpus;
-pub mod ends;
+mod ends;
 pub mod flood;
 pub mod ip_option_connections;
 pub mod pair;
+pub mod payload;
+pub mod plan;
 pub mod short_connections;
 pub mod steady;
 pub mod tcp_shapes;
 
-pub use conversation::*;
+pub use connection::{Connection, Observer};
+pub use conversation::{Conversation, between, open, reopen, run};
+pub use plan::{Ending, Family, Plan, Side};

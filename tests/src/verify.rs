@@ -1,4 +1,7 @@
-//! What must hold: readers of files and reports, and their comparison with what tcpdump saw.
+//! What must hold: readers of capture files and of the daemon's report, and the comparison of both
+//! with what tcpdump saw.
+//!
+//! Uses [`crate::world`] and [`crate::traffic`]; starts no daemon.
 
 pub mod anonymized;
 pub mod captures;

@@ -1,6 +1,10 @@
 //! The machine that a test builds, and what that machine says about itself.
+//!
+//! Uses no other part of the harness.
 
 pub mod bpf;
+pub mod cgroup;
+pub mod command;
 pub mod container;
 pub mod deploy;
 pub mod kernel;
@@ -9,6 +13,7 @@ pub mod mount;
 pub mod netns;
 pub mod process;
 pub mod procfs;
+pub mod python;
 pub mod ss;
 pub mod systemd;
 pub mod tun;

@@ -1,4 +1,4 @@
-//! Promise: the files are pcap as everybody's tools know it.
+//! Promise: the files are pcap as the usual tools know it.
 
 use anyhow::{Context, Result};
 use end_to_end::peers::daemon::Daemon;

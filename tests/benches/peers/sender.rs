@@ -27,7 +27,7 @@ const BATCH: usize = 64;
 pub(crate) enum Pace {
     /// As fast as the sender can.
     FlatOut,
-    /// So many packets a second.
+    /// So many packets per second.
     PerSecond(u32),
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Until {
 pub(crate) struct Sent {
     /// Packets.
     pub(crate) packets: u64,
-    /// From the first to the last.
+    /// The time from the first to the last.
     pub(crate) took: Duration,
 }
 

@@ -1,7 +1,8 @@
-//! The daemon under test, known by its command line, its output and its files.
+//! The daemon under test, as its users know it: by its output, its signals and its files.
 
 use std::env;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,31 +11,29 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::peers::launch::Launch;
-use crate::peers::tcpinfo::StandIn;
+use super::launch::Launch;
+use super::tcpinfo::StandIn;
 use crate::traffic::Connection;
 use crate::verify::captures::Captures;
-use crate::verify::report::{self, Summary};
-use crate::world::netns::{Lab, Namespace, WAN};
+use crate::verify::report::{PacketField, Report};
+use crate::world::netns::{Lab, Namespace};
 use crate::world::process::{Process, Stream};
 use crate::world::wait;
 
-/// The environment variable with flags for every daemon: the tests of one way on another.
+/// The environment variable with further flags for every daemon, to run any test in another mode.
 const FLAGS: &str = "PACKET_HEADERS_FLAGS";
-/// The UUID prefix that the daemon is given.
+/// The UUID prefix that [`Launch::new`] gives the daemon.
 pub const PREFIX: &str = "lab_1700000000_unsafe";
 /// How long the daemon may take to stop.
-pub const STOP_LIMIT: Duration = Duration::from_secs(3);
-/// How long anything else may take: the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(3);
 
-/// The UUID of a connection's socket, as the kernel source names it with [`PREFIX`].
+/// The UUID that the kernel source gives a connection's socket with [`PREFIX`].
 #[must_use]
 pub fn kernel_uuid(connection: &Connection) -> String {
     format!("{PREFIX}_{:016X}", connection.cookie)
 }
 
-/// The daemon's executable: `PACKET_HEADERS_BIN`, or what `cargo build --release` made.
+/// The daemon's executable: `PACKET_HEADERS_BIN`, or the one that `cargo build --release` made.
 ///
 /// # Errors
 /// There is none.
@@ -57,7 +56,7 @@ pub struct Daemon {
     home: Home,
 }
 
-/// The directory that a daemon's own are below.
+/// The directory above a daemon's data directory.
 #[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
@@ -65,7 +64,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// One that is removed with what holds it.
+    /// A new one, which is removed when this is dropped.
     pub(crate) fn temporary() -> Result<Self> {
         let directory = TempDir::new()?;
         Ok(Self {
@@ -74,7 +73,7 @@ impl Home {
         })
     }
 
-    /// One that is somebody else's.
+    /// One that the caller made, and keeps.
     pub(crate) fn lasting(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -82,7 +81,7 @@ impl Home {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -96,17 +95,17 @@ impl Home {
 /// A daemon that was killed.
 #[derive(Debug)]
 pub struct Killed {
-    /// When, in nanoseconds since 1970: not after the signal was sent.
-    pub at: u64,
-    /// Everything that it had printed.
+    /// A moment just before the signal was sent: the time since 1970.
+    pub at: Duration,
+    /// Everything that it printed.
     pub transcript: String,
 }
 
-/// A daemon that has stopped as it should, and what it left.
+/// A daemon that has stopped as it should, with every packet accounted for, and what it left.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Its last summary.
-    pub summary: Summary,
+    /// Its last report.
+    pub report: Report,
     /// Its files.
     pub captures: Captures,
     /// Everything that it printed.
@@ -115,48 +114,32 @@ pub struct Stopped {
 }
 
 impl Daemon {
-    /// Starts it on [`WAN`] of the lab's host, with [`PREFIX`] and further arguments, and waits until
-    /// it captures.
+    /// Starts it as [`Launch::new`] says, with further flags, and waits until it captures.
     ///
     /// # Errors
     /// It does not begin to capture.
-    pub fn start(lab: &Lab, arguments: &[&str]) -> Result<Self> {
-        Launch::new(lab).start(arguments)
+    pub fn start(lab: &Lab, flags: &[&str]) -> Result<Self> {
+        Launch::new(lab).start(flags)
     }
 
-    /// Starts it on [`WAN`] of the lab's host to follow a tcp-info, from which it learns all names.
+    /// The same, but it follows a tcp-info, from which it learns every name.
     ///
     /// # Errors
     /// It does not begin to capture.
-    pub fn follow(lab: &Lab, tcpinfo: &StandIn, arguments: &[&str]) -> Result<Self> {
-        let home = Home::temporary()?;
-        let mut command = Command::new(executable()?);
-        command.args(["--interface", WAN]).arg(tcpinfo.flag());
-        command.args(arguments).arg("--datadir");
-        command.arg(home.captures().root());
-        Self::spawn(&lab.host, home, &mut command)
+    pub fn follow(lab: &Lab, tcpinfo: &StandIn, flags: &[&str]) -> Result<Self> {
+        let launch = Launch::new(lab).following(tcpinfo).without_prefix();
+        launch.start(flags)
     }
 
-    /// Starts it in a namespace with nothing but a data directory.
-    ///
-    /// # Errors
-    /// It does not begin to capture.
-    pub fn start_plain(namespace: &Namespace) -> Result<Self> {
-        let home = Home::temporary()?;
-        let mut command = Command::new(executable()?);
-        command.arg("--datadir").arg(home.captures().root());
-        Self::spawn(namespace, home, &mut command)
-    }
-
-    /// Starts `command`, which captures into the data directory below `home`, in a namespace, and waits
-    /// until it captures.
+    /// Starts `command`, which captures into the data directory below `home`, in a namespace, and
+    /// waits until it captures.
     pub(crate) fn spawn(namespace: &Namespace, home: Home, command: &mut Command) -> Result<Self> {
         let captures = home.captures();
         let flags = env::var(FLAGS).unwrap_or_default();
         command.args(flags.split_whitespace());
         serve_at_any_port(command);
         let mut process = Process::start(namespace, command)?;
-        process.wait_for_line((Stream::Out, 0), "it captures", LIMIT, |line| {
+        process.wait_for_line((Stream::Out, 0), "it captures", |line| {
             line.starts_with("capturing ")
         })?;
         Ok(Self {
@@ -166,22 +149,22 @@ impl Daemon {
         })
     }
 
-    /// Its process id.
+    /// Its process ID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Where it says that it serves HTTP.
+    /// The address where it serves HTTP, as it says itself.
     ///
     /// # Errors
-    /// It does not say.
+    /// It serves none.
     pub fn http(&self) -> Result<SocketAddr> {
         let lines = self.process.lines(Stream::Out);
-        let said = lines
+        let url = lines
             .iter()
             .find_map(|line| line.strip_prefix("  metrics  http://"));
-        let address = said.and_then(|said| said.strip_suffix("/metrics"));
+        let address = url.and_then(|url| url.strip_suffix("/metrics"));
         let address = address.with_context(|| self.transcript())?;
         Ok(address.replace("localhost", "127.0.0.1").parse()?)
     }
@@ -195,60 +178,68 @@ impl Daemon {
     /// Waits until it has published `count` files.
     ///
     /// # Errors
-    /// It has not, or a file is where none belongs.
+    /// It has not, or a file is in the wrong place.
     pub fn wait_for_files(&mut self, count: usize) -> Result<()> {
         let mut last = 0;
-        let waited = wait::until(format!("{count} files"), LIMIT, || {
+        let waited = wait::until(format!("{count} files"), || {
             last = self.captures.published()?.len();
             Ok((last >= count).then_some(()))
         });
         if waited.is_err() {
             // For the transcript.
-            self.summary()?;
+            self.report()?;
         }
         waited.with_context(|| format!("{last} files; {}", self.process.transcript()))
     }
 
-    /// Asks for a summary.
+    /// Makes it print a report, and reads that.
     ///
     /// # Errors
-    /// None comes.
-    pub fn summary(&mut self) -> Result<Summary> {
+    /// It prints none.
+    pub fn report(&mut self) -> Result<Report> {
         let from = self.process.lines(Stream::Out).len();
         self.process.signal(Signal::USR1)?;
         self.process
-            .wait_for_line((Stream::Out, from), "a summary", LIMIT, |line| {
-                line.starts_with(report::LAST)
-            })?;
-        last_summary(&self.process)
+            .wait_for_line((Stream::Out, from), "a report", Report::ends)?;
+        last_report(&self.process)
     }
 
-    /// Waits for a summary that `accept` takes.
+    /// Waits for a report that `accept` accepts.
     ///
     /// # Errors
-    /// None comes; `what` says what never happened.
-    pub fn wait_for_summary(
+    /// There is none; the message has `what`.
+    pub fn wait_for_report(
         &mut self,
         what: &str,
-        accept: impl Fn(&Summary) -> bool,
-    ) -> Result<Summary> {
-        let waited = wait::until(what, LIMIT, || Ok(Some(self.summary()?).filter(&accept)));
+        accept: impl Fn(&Report) -> bool,
+    ) -> Result<Report> {
+        let waited = wait::until(what, || Ok(Some(self.report()?).filter(&accept)));
         waited.with_context(|| self.process.transcript())
     }
 
-    /// How many lines of its log have `text` in them.
+    /// Waits until it holds no packet; every packet must be accounted for then.
+    ///
+    /// # Errors
+    /// It still holds some, or the report is not in balance.
+    pub fn wait_until_quiet(&mut self) -> Result<Report> {
+        let quiet = self.wait_for_report("no packet is held", |r| r.get(PacketField::Held) == 0)?;
+        quiet.in_balance()?;
+        Ok(quiet)
+    }
+
+    /// How many lines of its log contain `text`.
     #[must_use]
     pub fn log_lines(&self, text: &str) -> usize {
         let lines = self.process.lines(Stream::Err);
         lines.iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Waits until so many lines of its log have `text` in them.
+    /// Waits until so many lines of its log contain `text`.
     ///
     /// # Errors
-    /// There are not.
+    /// There are fewer.
     pub fn wait_for_log(&mut self, times: usize, text: &str) -> Result<()> {
-        let waited = wait::until(format!("{times} times {text:?} in the log"), LIMIT, || {
+        let waited = wait::until(format!("{times} times {text:?} in the log"), || {
             ensure!(self.process.ended()?.is_none(), "it ended");
             Ok((self.log_lines(text) >= times).then_some(()))
         });
@@ -267,8 +258,8 @@ impl Daemon {
     ///
     /// # Errors
     /// It still runs.
-    pub fn wait(&mut self, limit: Duration) -> Result<()> {
-        self.process.wait(limit).map(drop)
+    pub fn wait_within(&mut self, limit: Duration) -> Result<()> {
+        self.process.wait_within(limit).map(drop)
     }
 
     /// Everything that it has printed so far.
@@ -284,11 +275,10 @@ impl Daemon {
     pub fn kill(mut self) -> Result<Killed> {
         let at = now()?;
         self.process.signal(Signal::KILL)?;
-        let status = self.process.wait(STOP_LIMIT)?;
+        let status = self.process.wait_within(STOP_LIMIT)?;
         let transcript = self.process.transcript();
-        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         ensure!(
-            signal == Some(Signal::KILL.as_raw()),
+            status.signal() == Some(Signal::KILL.as_raw()),
             "{status}: {transcript}"
         );
         Ok(Killed { at, transcript })
@@ -297,7 +287,7 @@ impl Daemon {
     /// Stops it by SIGTERM and checks that it stopped as it should.
     ///
     /// # Errors
-    /// It took too long, failed, panicked, or its last summary is missing.
+    /// It took too long, failed, panicked, or its last report is missing or not in balance.
     pub fn stop(self) -> Result<Stopped> {
         self.stop_by(Signal::TERM)
     }
@@ -309,7 +299,7 @@ impl Daemon {
     pub fn stop_by(mut self, signal: Signal) -> Result<Stopped> {
         let begun = Instant::now();
         self.process.signal(signal)?;
-        let status = self.process.wait(STOP_LIMIT)?;
+        let status = self.process.wait_within(STOP_LIMIT)?;
         let (took, transcript) = (begun.elapsed(), self.process.transcript());
         ensure!(
             status.code() == Some(0),
@@ -320,8 +310,10 @@ impl Daemon {
             "{signal:?} took {took:?}\n{transcript}"
         );
         ensure!(!transcript.contains("panicked"), "{transcript}");
+        let report = last_report(&self.process).with_context(|| transcript.clone())?;
+        report.in_balance().with_context(|| transcript.clone())?;
         Ok(Stopped {
-            summary: last_summary(&self.process).context(transcript.clone())?,
+            report,
             captures: self.captures,
             transcript,
             _home: self.home,
@@ -329,34 +321,31 @@ impl Daemon {
     }
 }
 
-/// Lets a daemon serve HTTP where no other one does, unless its command line says where.
+/// Makes a daemon serve HTTP at a port that is free, unless its command line says where.
 pub(crate) fn serve_at_any_port(command: &mut Command) {
     const FLAG: &str = "--prometheusx.listen-address";
-    let mut said = command.get_args();
-    // With one dash as with two.
-    if !said.any(|said| {
-        said.to_string_lossy()
-            .contains(FLAG.trim_start_matches('-'))
-    }) {
+    // With one dash or with two.
+    let name = FLAG.trim_start_matches('-');
+    let mut arguments = command.get_args();
+    if !arguments.any(|argument| argument.to_string_lossy().contains(name)) {
         command.arg(format!("{FLAG}=127.0.0.1:0"));
     }
 }
 
-/// Nanoseconds since 1970.
+/// The time since 1970.
 ///
 /// # Errors
 /// The clock is not set.
-pub fn now() -> Result<u64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(u64::try_from(since.as_nanos())?)
+pub fn now() -> Result<Duration> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?)
 }
 
-fn last_summary(process: &Process) -> Result<Summary> {
+fn last_report(process: &Process) -> Result<Report> {
     let lines = process.lines(Stream::Out);
-    let last = |head: &str| lines.iter().rposition(|line| line.starts_with(head));
-    let (first, last) = last(report::FIRST)
-        .zip(last(report::LAST))
-        .context("no summary")?;
-    let block = lines.get(first..=last).context("no whole summary")?;
-    Summary::parse(block)
+    let last = |is: fn(&str) -> bool| lines.iter().rposition(|line| is(line));
+    let (first, last) = last(Report::begins)
+        .zip(last(Report::ends))
+        .context("no report")?;
+    let block = lines.get(first..=last).context("no whole report")?;
+    Report::parse(block)
 }

@@ -1,39 +1,33 @@
-//! A client of the event server that shares nothing with the daemon: Python, from the documented
-//! format alone.
+//! A client of the event server that shares nothing with the daemon: a Python program, written from
+//! the documented format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::peers::scapy::python;
 use crate::world::netns::Lab;
 use crate::world::process::{Process, Stream};
+use crate::world::python;
 use crate::world::wait;
 
-/// The program.
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/event_client.py");
-/// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// An event as a client reads it.
+/// An event as a client reads it; times are since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// The name of the connection.
+pub struct Event {
+    /// The UUID of the connection.
     pub uuid: String,
-    /// When it happened, in nanoseconds since 1970.
-    pub at: u64,
-    /// When it was read.
-    pub read: u64,
-    /// Cookie, this host's end and the other one of an Open; a Close has none.
+    /// When it happened.
+    pub at: Duration,
+    /// When the client read it.
+    pub read: Duration,
+    /// The cookie, this host's end and the other end, of an Open; a Close has none of them.
     pub open: Option<(u64, [SocketAddr; 2])>,
 }
 
-impl Told {
-    /// The name, and whether it is an Open.
+impl Event {
+    /// The UUID, and whether it is an Open.
     fn key(&self) -> (&str, bool) {
         (&self.uuid, self.open.is_some())
     }
@@ -63,42 +57,42 @@ impl EventClient {
     }
 
     fn spawn(lab: &Lab, socket: &Path, words: &[&str]) -> Result<Self> {
-        let mut command = Command::new(python()?);
-        command.arg(PROGRAM).arg(socket).args(words);
+        let mut command = python::program("event_client.py")?;
+        command.arg(socket).args(words);
         let mut process = Process::start(&lab.host, &mut command)?;
         let connected = |line: &str| line == "connected";
-        process.wait_for_line((Stream::Out, 0), "it connects", LIMIT, connected)?;
+        process.wait_for_line((Stream::Out, 0), "it connects", connected)?;
         Ok(Self { process })
     }
 
-    /// Waits until it has read so many events.
+    /// Waits until it has read so many events, and returns all that it has read.
     ///
     /// # Errors
-    /// It has not, or something that was no event.
-    pub fn wait_for(&mut self, count: usize) -> Result<Vec<Told>> {
+    /// It has not, or it has read something else than events.
+    pub fn wait_for(&mut self, count: usize) -> Result<Vec<Event>> {
         let mut read = 0;
-        let waited = wait::until(format!("{count} events are read"), LIMIT, || {
+        let waited = wait::until(format!("{count} events are read"), || {
             let ended = self.process.ended()?;
             read = self.process.lines(Stream::Out).len() - 1;
             ensure!(ended.is_none() || read >= count, "it ended");
             Ok((read >= count).then_some(()))
         });
         waited.with_context(|| format!("{read} are: {:?}", self.process.lines(Stream::Err)))?;
-        self.told()
+        self.events()
     }
 
-    /// What it has read up to the end of the stream, which must be near.
+    /// Waits for the end of the stream, and returns all that it has read.
     ///
     /// # Errors
-    /// The stream does not end, or had something that was no event.
-    pub fn finish(mut self) -> Result<Vec<Told>> {
-        let status = self.process.wait(LIMIT)?;
+    /// The stream does not end, or it has read something else than events.
+    pub fn finish(mut self) -> Result<Vec<Event>> {
+        let status = self.process.wait()?;
         let said = self.process.lines(Stream::Err);
         ensure!(status.success(), "{status}: {said:?}");
-        self.told()
+        self.events()
     }
 
-    fn told(&self) -> Result<Vec<Told>> {
+    fn events(&self) -> Result<Vec<Event>> {
         let lines = self.process.lines(Stream::Out);
         let events = lines.iter().skip(1).filter(|line| *line != "end");
         events
@@ -107,7 +101,7 @@ impl EventClient {
     }
 }
 
-fn parse(line: &str) -> Result<Told> {
+fn parse(line: &str) -> Result<Event> {
     let words: Vec<_> = line.split(' ').collect();
     let (uuid, at, read, open) = match words[..] {
         ["close", uuid, at, read] => (uuid, at, read, None),
@@ -128,24 +122,24 @@ fn parse(line: &str) -> Result<Told> {
             let ends = [end(host, host_port)?, end(peer, peer_port)?];
             (uuid, at, read, Some((cookie.parse()?, ends)))
         }
-        _ => anyhow::bail!("no event"),
+        _ => anyhow::bail!("not an event"),
     };
-    Ok(Told {
+    Ok(Event {
         uuid: uuid.to_owned(),
-        at: at.parse()?,
-        read: read.parse()?,
+        at: Duration::from_nanos(at.parse()?),
+        read: Duration::from_nanos(read.parse()?),
         open,
     })
 }
 
-/// Checks that each connection has one Open, and one Close at most, after it; those that are open at
-/// the end.
+/// Checks that each connection has one Open, and behind it at most one Close; returns the
+/// connections that are open at the end.
 ///
 /// # Errors
-/// What is twice, or in the wrong order.
-pub fn consistent(told: &[Told]) -> Result<BTreeSet<String>> {
+/// An event that is there twice, or in the wrong order.
+pub fn consistent(events: &[Event]) -> Result<BTreeSet<String>> {
     let mut state = BTreeMap::new();
-    for event in told {
+    for event in events {
         let before = state.insert(event.uuid.clone(), event.open.is_some());
         let expected = event.open.is_none().then_some(true);
         ensure!(before == expected, "{event:?} after {before:?}");
@@ -154,20 +148,21 @@ pub fn consistent(told: &[Told]) -> Result<BTreeSet<String>> {
     Ok(state.into_keys().collect())
 }
 
-/// Checks that `late`, who connected while `early` was reading, read what was open at some moment and
-/// from there on what `early` read; how many were open at that moment.
+/// Checks that there is a moment such that `late`, which connected while `early` was reading, first
+/// read what was open at that moment, and then the same events as `early`; returns how many were
+/// open.
 ///
 /// # Errors
 /// There is no such moment.
-pub fn joins(late: &[Told], early: &[Told]) -> Result<usize> {
+pub fn joins(late: &[Event], early: &[Event]) -> Result<usize> {
     let mut open: BTreeSet<_> = BTreeSet::new();
     for at in 0..=early.len() {
         let (replay, events) = late.split_at(open.len().min(late.len()));
         let same = || {
             events
                 .iter()
-                .map(Told::key)
-                .eq(early[at..].iter().map(Told::key))
+                .map(Event::key)
+                .eq(early[at..].iter().map(Event::key))
         };
         if events.len() == early.len() - at
             && same()
@@ -186,5 +181,5 @@ pub fn joins(late: &[Told], early: &[Told]) -> Result<usize> {
             };
         }
     }
-    anyhow::bail!("{} events are no end of {}", late.len(), early.len())
+    anyhow::bail!("{} events are not the end of {}", late.len(), early.len())
 }

@@ -1,4 +1,4 @@
-//! Asking a daemon over HTTP from inside a namespace, and reading what it answers.
+//! Requests over HTTP from inside a namespace, and the answers.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -24,29 +24,29 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body of an answer that must be a good one.
+    /// The body of an answer whose status must be 200.
     ///
     /// # Errors
-    /// It is another one.
+    /// It has another status.
     pub fn good(self) -> Result<String> {
         ensure!(self.status == 200, "{self:?}");
         Ok(self.body)
     }
 }
 
-/// Asks for `path`.
+/// Requests `path`.
 ///
 /// # Errors
 /// There is no answer.
 pub fn get(from: &Namespace, at: SocketAddr, path: &str) -> Result<Answer> {
-    ask(from, at, &format!("GET {path} HTTP/1.1\r\n"))
+    request(from, at, &format!("GET {path} HTTP/1.1\r\n"))
 }
 
-/// Asks with a head of one's own, whose last lines are added.
+/// Sends a request with these first lines; further ones are added.
 ///
 /// # Errors
 /// There is no answer.
-pub fn ask(from: &Namespace, at: SocketAddr, head: &str) -> Result<Answer> {
+pub fn request(from: &Namespace, at: SocketAddr, head: &str) -> Result<Answer> {
     let text = from.run(|| {
         let mut stream = TcpStream::connect_timeout(&at, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;
@@ -65,6 +65,14 @@ pub fn ask(from: &Namespace, at: SocketAddr, head: &str) -> Result<Answer> {
     })
 }
 
+/// Scrapes `/metrics`.
+///
+/// # Errors
+/// There is no good answer.
+pub fn metrics(from: &Namespace, at: SocketAddr) -> Result<Metrics> {
+    Metrics::parse(&get(from, at, "/metrics")?.good()?)
+}
+
 /// The metrics of one scrape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
@@ -78,7 +86,7 @@ impl Metrics {
     /// Parses the text format.
     ///
     /// # Errors
-    /// A line that is none, or two of one name.
+    /// A line that is malformed, or two lines for one name.
     pub fn parse(text: &str) -> Result<Self> {
         let (mut types, mut samples) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {

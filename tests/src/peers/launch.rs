@@ -1,4 +1,4 @@
-//! Starting the daemon in other ways than most tests do.
+//! The command line of the daemon: which flags it gets, and how it is started.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::peers::daemon::{Daemon, Home, PREFIX, executable, serve_at_any_port};
+use super::daemon::{Daemon, Home, PREFIX, executable, serve_at_any_port};
+use super::tcpinfo::StandIn;
 use crate::world::netns::{Lab, Namespace, WAN};
 
 /// How the daemon is to be started.
@@ -15,50 +16,83 @@ pub struct Launch<'a> {
     namespace: &'a Namespace,
     wrapper: &'a [&'a str],
     interfaces: &'a [&'a str],
+    source: FlowSource<'a>,
     prefix: bool,
     home: Option<&'a Path>,
     program: Option<&'a Path>,
     datadir: bool,
 }
 
+/// The flags that say where the daemon learns about connections.
+#[derive(Debug, Clone, Copy)]
+enum FlowSource<'a> {
+    /// None: the daemon's default.
+    Default,
+    /// The kernel.
+    Kernel,
+    /// The event socket of a tcp-info.
+    TcpInfo(&'a StandIn),
+}
+
 impl<'a> Launch<'a> {
-    /// As [`Daemon::start`]: on [`WAN`] of the lab's host, with [`PREFIX`].
+    /// On [`WAN`] of the lab's host, with the kernel as the flow source and [`PREFIX`] as the
+    /// prefix of UUIDs.
     #[must_use]
     pub const fn new(lab: &'a Lab) -> Self {
         Self {
+            interfaces: &[WAN],
+            source: FlowSource::Kernel,
+            prefix: true,
+            ..Self::bare(lab)
+        }
+    }
+
+    /// On the lab's host with a data directory, and no other flags.
+    #[must_use]
+    pub const fn bare(lab: &'a Lab) -> Self {
+        Self {
             namespace: &lab.host,
             wrapper: &[],
-            interfaces: &[WAN],
-            prefix: true,
+            interfaces: &[],
+            source: FlowSource::Default,
+            prefix: false,
             home: None,
             program: None,
             datadir: true,
         }
     }
 
-    /// On these interfaces instead; with none, on those that the daemon finds.
+    /// On these interfaces instead; on those that the daemon finds if there are none.
     #[must_use]
     pub const fn on(mut self, interfaces: &'a [&'a str]) -> Self {
         self.interfaces = interfaces;
         self
     }
 
-    /// By this program, whose arguments the daemon's command line follows; it must become the daemon
-    /// by exec.
+    /// With the event socket of a tcp-info, which then is the flow source unless a flag says
+    /// otherwise.
     #[must_use]
-    pub const fn by(mut self, wrapper: &'a [&'a str]) -> Self {
-        self.wrapper = wrapper;
+    pub const fn following(mut self, tcpinfo: &'a StandIn) -> Self {
+        self.source = FlowSource::TcpInfo(tcpinfo);
         self
     }
 
-    /// Without a prefix: it has to be learned.
+    /// Without a prefix: the daemon has to find or learn it.
     #[must_use]
     pub const fn without_prefix(mut self) -> Self {
         self.prefix = false;
         self
     }
 
-    /// With its data directory, `captures`, below one that is there and stays.
+    /// By this program and arguments, which the daemon's command line follows; the program must
+    /// become the daemon by exec.
+    #[must_use]
+    pub const fn by(mut self, wrapper: &'a [&'a str]) -> Self {
+        self.wrapper = wrapper;
+        self
+    }
+
+    /// With its data directory, `captures`, below a directory that exists and outlives the daemon.
     #[must_use]
     pub const fn within(mut self, home: &'a Path) -> Self {
         self.home = Some(home);
@@ -72,20 +106,20 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Without a flag for the data directory, which must be said in another way: it is where the flag
-    /// would put it.
+    /// Without the flag for the data directory: the caller says in another way that it is where the
+    /// flag would put it.
     #[must_use]
     pub const fn without_datadir(mut self) -> Self {
         self.datadir = false;
         self
     }
 
-    /// Starts it and waits until it captures.
+    /// Starts it with further flags, and waits until it captures.
     ///
     /// # Errors
     /// It does not begin to capture.
-    pub fn start(&self, arguments: &[&str]) -> Result<Daemon> {
-        let (home, mut command) = self.prepare(arguments)?;
+    pub fn start(&self, flags: &[&str]) -> Result<Daemon> {
+        let (home, mut command) = self.prepare(flags)?;
         if self.datadir {
             command.arg("--datadir").arg(home.captures().root());
         }
@@ -93,19 +127,19 @@ impl<'a> Launch<'a> {
     }
 
     /// The command line of [`Launch::start`] with another data directory, for a daemon that is not
-    /// expected to capture. What it is given is below the directory of [`Launch::within`].
+    /// expected to capture. Its other files are below the directory of [`Launch::within`].
     ///
     /// # Errors
     /// There is no daemon, no such directory, or it cannot be written.
-    pub fn command(&self, datadir: &Path, arguments: &[&str]) -> Result<Command> {
+    pub fn command(&self, datadir: &Path, flags: &[&str]) -> Result<Command> {
         self.home.context("Launch::within was not called")?;
-        let (_, mut command) = self.prepare(arguments)?;
+        let (_, mut command) = self.prepare(flags)?;
         command.arg("--datadir").arg(datadir);
         serve_at_any_port(&mut command);
         Ok(command)
     }
 
-    fn prepare(&self, arguments: &[&str]) -> Result<(Home, Command)> {
+    fn prepare(&self, flags: &[&str]) -> Result<(Home, Command)> {
         let home = match self.home {
             Some(path) => Home::lasting(path),
             None => Home::temporary()?,
@@ -125,12 +159,17 @@ impl<'a> Launch<'a> {
         for interface in self.interfaces {
             command.args(["--interface", interface]);
         }
+        match self.source {
+            FlowSource::Default => {}
+            FlowSource::Kernel => drop(command.arg("--flow-source=kernel")),
+            FlowSource::TcpInfo(tcpinfo) => drop(command.arg(tcpinfo.flag())),
+        }
         if self.prefix {
             let prefix = home.path().join("prefix");
             fs::write(&prefix, format!("{PREFIX}\n"))?;
             command.arg("--uuid-prefix-file").arg(prefix);
         }
-        command.args(arguments);
+        command.args(flags);
         Ok((home, command))
     }
 }

@@ -1,4 +1,4 @@
-//! Debian's Prometheus, which scrapes a daemon and is asked what it understood.
+//! A real Prometheus, which scrapes a daemon and is queried for what it has read.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,15 +10,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::peers::http;
+use super::http;
 use crate::world::netns::Namespace;
 use crate::world::process::Process;
 use crate::world::wait;
 
-/// Where it listens: the namespace is the test's own.
+/// Where it listens; no other program of the namespace does.
 const ADDRESS: &str = "127.0.0.1:9090";
-/// How long it may take to start, and to scrape.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to start and to scrape.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running Prometheus; killed on drop.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Prometheus<'a> {
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts it to scrape a daemon that listens at `target`, and waits until it has.
+    /// Starts it with the task to scrape `target`, and waits until it has.
     ///
     /// # Errors
     /// It is not installed, or does not scrape.
@@ -52,7 +52,7 @@ impl<'a> Prometheus<'a> {
             process,
             _home: home,
         };
-        let scraped = wait::until("Prometheus scrapes", LIMIT, || {
+        let scraped = wait::within(STARTED_WITHIN, "Prometheus scrapes", || {
             let ended = prometheus.process.ended()?;
             ensure!(ended.is_none(), "it ended");
             Ok(prometheus.query("up").ok().filter(|up| *up == [1.0]))
@@ -61,10 +61,10 @@ impl<'a> Prometheus<'a> {
         Ok(prometheus)
     }
 
-    /// The values of a PromQL expression now.
+    /// The present values of a PromQL expression.
     ///
     /// # Errors
-    /// It is no expression.
+    /// The expression is not valid.
     pub fn query(&self, expression: &str) -> Result<Vec<f64>> {
         let mut path = "/api/v1/query?query=".to_owned();
         for byte in expression.bytes() {
@@ -80,7 +80,7 @@ impl<'a> Prometheus<'a> {
             .with_context(|| answer.clone())
     }
 
-    /// The value of an expression that has one.
+    /// The value of an expression that has exactly one.
     ///
     /// # Errors
     /// It has none, or several.
@@ -93,10 +93,10 @@ impl<'a> Prometheus<'a> {
     }
 }
 
-/// Checks metrics with promtool, which must find nothing to say.
+/// Checks metrics with promtool, which must find no fault.
 ///
 /// # Errors
-/// What promtool says.
+/// What promtool prints.
 pub fn promtool(metrics: &str) -> Result<()> {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped());

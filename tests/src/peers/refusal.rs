@@ -1,4 +1,4 @@
-//! A daemon that does not start, and what it says.
+//! A daemon that refuses to start, and the reason that it prints.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use anyhow::{Result, ensure};
 use crate::world::netns::Lab;
 use crate::world::process::{Process, Stream};
 
-/// How long the daemon may take to see that it cannot work.
+/// How long the daemon may take to notice that it cannot work.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs a command, which must fail with `code`; its standard error.
+/// Runs a command, which must fail with `code`; returns the lines of its standard error.
 ///
 /// # Errors
-/// It ends in another way, or captures.
+/// It ends in another way, or it captures.
 pub fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String>> {
     let mut process = Process::start(&lab.host, command)?;
-    let status = process.wait(LIMIT)?;
+    let status = process.wait_within(LIMIT)?;
     let transcript = process.transcript();
     ensure!(
         status.code() == Some(code),
@@ -34,10 +34,10 @@ pub fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String
     Ok(process.lines(Stream::Err))
 }
 
-/// Checks that there is one line, which has all of `words`.
+/// Checks that there is exactly one line, and that it contains all of `words`.
 ///
 /// # Errors
-/// There are more or fewer, or a word is missing.
+/// There is not, or it does not.
 pub fn one_line(lines: &[String], words: &[&str]) -> Result<()> {
     let [line] = lines else {
         anyhow::bail!("not one line: {lines:#?}");

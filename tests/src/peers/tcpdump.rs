@@ -1,8 +1,7 @@
-//! tcpdump, the judge: runs beside the daemon and keeps whole packets.
+//! tcpdump, which runs beside the daemon and keeps whole packets.
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -13,42 +12,72 @@ use crate::world::netns::{Namespace, WAN};
 use crate::world::process::{Process, Stream};
 use crate::world::wait;
 
-/// How long tcpdump may take to start, to catch up and to stop.
-const LIMIT: Duration = Duration::from_secs(20);
+/// The filter that accepts TCP.
+pub const TCP: &str = "tcp";
 
 /// The name of its file, in a directory of its own.
-pub const FILE: &str = "all.pcap";
+const FILE: &str = "all.pcap";
 
-/// A running tcpdump of one interface's packets.
+/// Bytes of each packet that are certain to include its headers.
+const HEADERS_LEN: u32 = 256;
+
+/// The snap length that keeps whole packets.
+const UNLIMITED: u32 = 0;
+
+/// A running tcpdump on one interface; killed on drop.
 #[derive(Debug)]
 pub struct Tcpdump {
     process: Process,
     directory: TempDir,
-    /// Packets that came before its filter was in place. The kernel counts them as received.
+    /// Packets that came before the filter was in place; the kernel counts them as received.
     strays: u64,
-    /// How often the kernel counts each packet that it gives: on loopback as sent and as received,
-    /// of which libpcap leaves out the first.
+    /// How often the kernel counts each packet: on loopback as sent and as received, of which
+    /// libpcap drops the first.
     copies: u64,
 }
 
-/// How tcpdump counts: what it has written, what the kernel gave it, what the kernel dropped.
+/// The file of a tcpdump that has ended; removed on drop.
+#[derive(Debug)]
+pub struct Recorded(TempDir);
+
+impl Recorded {
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.0.path().join(FILE)
+    }
+}
+
+/// tcpdump's counts of packets: those that it wrote, received from the kernel, and that the kernel
+/// dropped.
 type Statistics = [u64; 3];
 
 impl Tcpdump {
-    /// Starts it for all TCP packets of [`WAN`] and waits until it listens. `snaplen` as tcpdump's
-    /// `-s`: 0 keeps all of each packet.
+    /// Starts it for all TCP packets of [`WAN`], and waits until it listens.
     ///
     /// # Errors
     /// It is missing or does not begin to listen.
-    pub fn start(namespace: &Namespace, snaplen: u32) -> Result<Self> {
-        Self::start_on((namespace, WAN), snaplen, "tcp")
+    pub fn start(namespace: &Namespace) -> Result<Self> {
+        Self::start_on((namespace, WAN), TCP)
     }
 
-    /// Starts it for an interface's packets that pass a filter, and waits until it listens.
+    /// [`Tcpdump::start`] with little more of each packet than its headers, for much traffic.
     ///
     /// # Errors
-    /// It is missing or does not begin to listen.
-    pub fn start_on(
+    /// As [`Tcpdump::start`].
+    pub fn start_for_headers(namespace: &Namespace) -> Result<Self> {
+        Self::spawn((namespace, WAN), HEADERS_LEN, TCP)
+    }
+
+    /// Starts it for the packets of an interface that pass a filter, and waits until it listens.
+    ///
+    /// # Errors
+    /// As [`Tcpdump::start`].
+    pub fn start_on(at: (&Namespace, &str), filter: &str) -> Result<Self> {
+        Self::spawn(at, UNLIMITED, filter)
+    }
+
+    fn spawn(
         (namespace, interface): (&Namespace, &str),
         snaplen: u32,
         filter: &str,
@@ -61,7 +90,7 @@ impl Tcpdump {
         command.arg(filter);
         let mut process =
             Process::start(namespace, &mut command).context("apt-get install tcpdump")?;
-        process.wait_for_line((Stream::Err, 0), "tcpdump listens", LIMIT, |line| {
+        process.wait_for_line((Stream::Err, 0), "tcpdump listens", |line| {
             line.contains("listening on")
         })?;
         let mut tcpdump = Self {
@@ -70,32 +99,32 @@ impl Tcpdump {
             strays: 0,
             copies: if interface == "lo" { 2 } else { 1 },
         };
-        // There is no TCP traffic yet.
+        // No TCP traffic has begun yet.
         [_, tcpdump.strays, _] = tcpdump.statistics()?;
         Ok(tcpdump)
     }
 
-    /// Stops it once it has written all that the kernel gave it, and reads its file. The traffic
-    /// must have ended.
+    /// Stops it once it has written everything that the kernel gave it, and reads its file. The
+    /// traffic must have ended.
     ///
     /// # Errors
     /// It lost packets, or does not end.
     pub fn stop(self) -> Result<Oracle> {
-        Oracle::read(&self.finish()?.path().join(FILE))
+        Oracle::read(&self.finish()?.file())
     }
 
-    /// The same, but its file is not read.
+    /// [`Tcpdump::stop`] without reading its file.
     ///
     /// # Errors
     /// It lost packets, or does not end.
-    pub fn finish(mut self) -> Result<TempDir> {
-        let caught_up = wait::until("tcpdump has caught up", LIMIT, || {
+    pub fn finish(mut self) -> Result<Recorded> {
+        let caught_up = wait::until("tcpdump has caught up", || {
             let [written, received, _] = self.statistics()?;
             Ok((written * self.copies + self.strays == received).then_some(()))
         });
         caught_up.with_context(|| self.process.transcript())?;
         self.process.signal(Signal::INT)?;
-        self.process.wait(LIMIT)?;
+        self.process.wait()?;
         let text = self.process.lines(Stream::Err).join(", ");
         let [written, received, dropped] =
             statistics(&text).with_context(|| self.process.transcript())?;
@@ -104,31 +133,24 @@ impl Tcpdump {
             "tcpdump lost packets: {}",
             self.process.transcript()
         );
-        Ok(self.directory)
-    }
-
-    /// The file that it writes.
-    #[must_use]
-    pub fn file(&self) -> PathBuf {
-        self.directory.path().join(FILE)
+        Ok(Recorded(self.directory))
     }
 
     fn statistics(&mut self) -> Result<Statistics> {
         let from = self.process.lines(Stream::Err).len();
         self.process.signal(Signal::USR1)?;
-        let at = self.process.wait_for_line(
-            (Stream::Err, from),
-            "tcpdump's statistics",
-            LIMIT,
-            |line| statistics(line).is_some(),
-        )?;
+        let at =
+            self.process
+                .wait_for_line((Stream::Err, from), "tcpdump's statistics", |line| {
+                    statistics(line).is_some()
+                })?;
         let lines = self.process.lines(Stream::Err);
         let line = lines.get(at).context("the line is there")?;
         statistics(line).context("the line was accepted")
     }
 }
 
-/// The last statistics in tcpdump's text, of which a comma ends each item.
+/// The last statistics in what tcpdump printed; a comma ends each item.
 fn statistics(text: &str) -> Option<Statistics> {
     let number = |what: &str| {
         let mut items = text.rsplit(", ");

@@ -1,4 +1,4 @@
-//! A stand-in for tcp-info's event socket: its lines, as CONTRACT.md has them, and its accidents.
+//! A stand-in for tcp-info's event socket: its documented lines, and its failures.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,14 +19,12 @@ use crate::traffic::{Connection, Observer};
 use crate::world::netns::Namespace;
 use crate::world::wait;
 
-/// How long after its time the stand-in announces an Open: tcp-info polls every 10 ms.
+/// The delay of each line: tcp-info polls every 10 ms.
 const DELAY: Duration = Duration::from_millis(30);
-/// How long a client may take to connect: it backs off.
-const LIMIT: Duration = Duration::from_secs(20);
-/// How often the server looks for clients and lines.
+/// The time between two looks for clients and lines.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// The UUID that the stand-in gives a connection: tcp-info's form, with another prefix than the
+/// The UUID that the stand-in gives a connection: in tcp-info's form, with another prefix than the
 /// daemon's own.
 #[must_use]
 pub fn uuid(connection: &Connection) -> String {
@@ -40,7 +38,7 @@ enum Address {
     Tcp(SocketAddr),
 }
 
-/// What the server's thread shares with the tests.
+/// What the server's thread shares with the test.
 #[derive(Debug, Default)]
 struct Shared {
     lines: Mutex<VecDeque<(Instant, Vec<u8>)>>,
@@ -48,7 +46,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// A tcp-info that announces what it is told to.
+/// A tcp-info that announces what a test tells it.
 #[derive(Debug)]
 pub struct StandIn {
     address: Address,
@@ -84,7 +82,7 @@ impl StandIn {
         }
     }
 
-    /// What the daemon's flag says to find it.
+    /// The daemon's flag that makes it follow this tcp-info.
     #[must_use]
     pub fn flag(&self) -> String {
         match &self.address {
@@ -96,10 +94,10 @@ impl StandIn {
     /// Listens at the unix socket's path.
     ///
     /// # Errors
-    /// It cannot listen, or is no unix stand-in.
+    /// It cannot listen, or has no unix socket.
     pub fn listen(&mut self) -> Result<()> {
         let Address::Unix(path) = &self.address else {
-            anyhow::bail!("a TCP stand-in listens from its beginning");
+            anyhow::bail!("a TCP stand-in listens already");
         };
         let listener = UnixListener::bind(path).with_context(|| format!("binding {path:?}"))?;
         listener.set_nonblocking(true)?;
@@ -107,7 +105,7 @@ impl StandIn {
         Ok(())
     }
 
-    /// Goes away as a tcp-info that ends: every client loses its connection.
+    /// Goes away like a tcp-info that ends: every client loses its connection.
     ///
     /// # Errors
     /// The socket's file cannot be removed.
@@ -123,7 +121,7 @@ impl StandIn {
         Ok(())
     }
 
-    /// How often a client has connected.
+    /// How many times a client has connected.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
@@ -134,12 +132,13 @@ impl StandIn {
     /// # Errors
     /// It has not.
     pub fn wait_for_client(&self, count: usize) -> Result<()> {
-        wait::until(format!("client {count} connects"), LIMIT, || {
+        wait::until(format!("client {count} connects"), || {
             Ok((self.accepted() >= count).then_some(()))
         })
     }
 
-    /// Sends a line to every client that is connected when its turn comes: after the lines before.
+    /// Sends a line to every client that is connected when its turn comes, after the lines before
+    /// it.
     pub fn send(&self, line: impl Into<Vec<u8>>) {
         self.queue(line.into());
     }
@@ -154,9 +153,9 @@ impl StandIn {
     /// Waits until every line has been sent.
     ///
     /// # Errors
-    /// They have not: a client does not read.
+    /// They have not, because a client does not read.
     pub fn wait_until_sent(&self) -> Result<()> {
-        wait::until("the stand-in's lines are sent", LIMIT, || {
+        wait::until("the stand-in's lines are sent", || {
             Ok(self.lines().is_empty().then_some(()))
         })
     }
@@ -190,7 +189,7 @@ impl Shared {
                 Err(error) => panic!("the stand-in's socket: {error}"),
             }
             for line in self.due() {
-                // A client that is gone is a client less.
+                // Forget clients that are gone.
                 clients.retain_mut(|client| client.write_all(&line).is_ok());
             }
         }
@@ -229,7 +228,7 @@ impl Observer for StandIn {
     }
 
     fn closed(&self, connection: &Connection) {
-        // tcp-info gives a Close in local time.
+        // tcp-info writes the time of a Close in local time.
         let local = Timestamp::now().to_string().replace('Z', "+00:00");
         let close =
             json!({"Event": 1, "Timestamp": local, "UUID": uuid(connection), "ID": Value::Null});

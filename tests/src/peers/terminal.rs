@@ -1,11 +1,11 @@
-//! A program in a terminal of its own: what is on the screen, keys, and how it leaves the terminal.
+//! A program in a terminal of its own: what is on the screen, which keys are pressed, and how the
+//! program leaves the terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::fd::{AsFd, OwnedFd};
@@ -16,9 +16,6 @@ use vt100::Parser;
 use crate::world::netns::Namespace;
 use crate::world::wait;
 
-/// How long something may take to appear.
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// Rows and columns.
 const SIZE: (u16, u16) = (30, 160);
 
@@ -27,12 +24,12 @@ pub struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Mutex<Parser>>,
-    /// The program's side, by which its settings can be read.
+    /// The program's side, through which the settings can be read.
     peer: OwnedFd,
     before: Settings,
 }
 
-/// What a program may change of a terminal and has to put back.
+/// The settings of a terminal that a program may change and has to restore.
 #[derive(Debug, PartialEq, Eq)]
 struct Settings {
     input: u32,
@@ -60,7 +57,7 @@ impl Settings {
 }
 
 impl Terminal {
-    /// Starts a program inside a namespace. It has no other terminal than this.
+    /// Starts a program inside a namespace, with this as its only terminal.
     ///
     /// # Errors
     /// It cannot be started.
@@ -90,7 +87,7 @@ impl Terminal {
         let mut output = File::from(ours.try_clone()?);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // Ends with an error when nobody has the other side open any more.
+            // Fails once nobody has the other side open any more.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 lock(&shown).process(&bytes[..length]);
             }
@@ -104,18 +101,18 @@ impl Terminal {
         })
     }
 
-    /// What is on the screen.
+    /// The text on the screen.
     #[must_use]
     pub fn text(&self) -> String {
         lock(&self.screen).screen().contents()
     }
 
-    /// Waits until the screen has all of these words.
+    /// Waits until all of these words are on the screen.
     ///
     /// # Errors
-    /// It has not; with what it has.
+    /// They are not; the message has the screen's text.
     pub fn wait_for(&mut self, words: &[&str]) -> Result<()> {
-        let waited = wait::until(format!("{words:?} on the screen"), LIMIT, || {
+        let waited = wait::until(format!("{words:?} on the screen"), || {
             let text = self.text();
             let all = words.iter().all(|word| text.contains(word));
             ensure!(all || self.child.try_wait()?.is_none(), "it ended");
@@ -142,17 +139,15 @@ impl Terminal {
         Ok(Settings::of(&self.peer)? != self.before)
     }
 
-    /// Waits for the program's end, by which the terminal has to be as it was.
+    /// Waits for the program's end; the terminal must be as it was before.
     ///
     /// # Errors
-    /// It still runs, or left the terminal otherwise.
+    /// It still runs, or it has changed the terminal.
     pub fn end(mut self) -> Result<ExitStatus> {
-        let ended = wait::until("the end of the program", LIMIT, || {
-            Ok(self.child.try_wait()?)
-        });
+        let ended = wait::until("the end of the program", || Ok(self.child.try_wait()?));
         let status = ended.with_context(|| self.text())?;
-        ensure!(!self.is_changed()?, "the terminal's settings are others");
-        wait::until("the screen is as it was", LIMIT, || {
+        ensure!(!self.is_changed()?, "the terminal's settings have changed");
+        wait::until("the screen is as it was", || {
             let parser = lock(&self.screen);
             let screen = parser.screen();
             let restored = !screen.alternate_screen() && !screen.hide_cursor();
@@ -168,7 +163,7 @@ fn lock(screen: &Mutex<Parser>) -> MutexGuard<'_, Parser> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended.
+        // It may have ended already.
         if matches!(self.child.try_wait(), Ok(None))
             && let Err(error) = self.child.kill().and_then(|()| self.child.wait())
         {

@@ -1,4 +1,4 @@
-//! Other people's programs, reading our files.
+//! Programs of others, which read the daemon's files.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,16 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::verify::format::{self, Compression, Container, Format};
-use crate::world::process::output_of;
+use crate::world::command::output_of;
 
-/// What tshark says to root, about itself.
+/// What tshark prints when root runs it.
 const TO_ROOT: &str = "Running as user \"root\" and group \"root\". This could be dangerous.";
 
-/// Reads `file` with tshark, which must not warn and must find `count` packets, none malformed.
+/// Reads `file` with tshark, which must not warn, and must find `count` packets of which none is
+/// malformed.
 ///
 /// # Errors
-/// What tshark says.
+/// What tshark prints.
 pub fn tshark(file: &Path, count: usize) -> Result<()> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-r"]).arg(file);
@@ -31,10 +32,11 @@ pub fn tshark(file: &Path, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// These fields of every packet of `file`, as tshark sees them; a field that a packet lacks is empty.
+/// The values that tshark gives these fields, for every packet of `file`; empty where a packet has
+/// no such field.
 ///
 /// # Errors
-/// What tshark says, be it a warning.
+/// What tshark prints, even a warning.
 pub fn fields<const N: usize>(file: &Path, names: [&str; N]) -> Result<Vec<[String; N]>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-r"]).arg(file).args(["-T", "fields"]);
@@ -51,11 +53,11 @@ pub fn fields<const N: usize>(file: &Path, names: [&str; N]) -> Result<Vec<[Stri
     Ok(out.lines().map(packet).collect())
 }
 
-/// Reads `file` with capinfos: what its name says, nanosecond Ethernet, `count` packets in the order
-/// of time.
+/// Reads `file` with capinfos, which must find the format that its name tells, Ethernet,
+/// nanoseconds, and `count` packets in the order of time.
 ///
 /// # Errors
-/// What capinfos says.
+/// What capinfos prints.
 pub fn capinfos(file: &Path, count: usize) -> Result<()> {
     let mut command = Command::new("capinfos");
     command.args(["-M", "-t", "-E", "-c", "-o"]).arg(file);
@@ -87,11 +89,10 @@ pub fn capinfos(file: &Path, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads `file` with tcpdump, without its compression, which tcpdump does not know; it must find
-/// `count` packets and say nothing but what it reads.
+/// Reads `file`, decompressed, with tcpdump, which must not warn, and must find `count` packets.
 ///
 /// # Errors
-/// What tcpdump says.
+/// What tcpdump prints.
 pub fn tcpdump(file: &Path, count: usize) -> Result<()> {
     let plain = tempfile::NamedTempFile::new()?;
     fs::write(plain.path(), format::contents(file)?)?;

@@ -1,4 +1,4 @@
-//! A transfer that goes on, both ways on several connections, until it is told to stop.
+//! A transfer in both directions of several connections that goes on until it is stopped.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::traffic::ends::establish;
-use crate::traffic::{Connection, Family, Observer, Side};
-use crate::verify::needle;
+use super::ends::establish;
+use super::{Connection, Family, Observer, Side, payload};
 use crate::world::netns::Lab;
 use crate::world::wait;
 
-/// Bytes of a write, and the pause after it: about 60 MB/s on each connection and way, so that
-/// neither tcpdump nor the daemon has an excuse to lose a packet.
+/// Bytes of a write, and the pause after it: about 60 MB/s in each direction of a connection, so
+/// that neither tcpdump nor the daemon has an excuse to lose a packet.
 const PIECE: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -31,8 +30,8 @@ pub struct Bulk {
 }
 
 impl Bulk {
-    /// Opens one IPv4 connection from the peer and one IPv6 connection from the host, and sends on
-    /// both, both ways. `observer` is told of them, but not of their end.
+    /// Opens one IPv4 connection from the peer and one IPv6 connection from the host, and sends in
+    /// both directions of each. `observer` learns that they are open, but not of their end.
     ///
     /// # Errors
     /// A connection cannot be made.
@@ -69,13 +68,13 @@ impl Bulk {
         &self.connections
     }
 
-    /// Waits until `bytes` more than now have arrived.
+    /// Waits until `bytes` more bytes have arrived than now.
     ///
     /// # Errors
-    /// They have not within ten seconds.
+    /// They have not.
     pub fn wait_for(&self, bytes: u64) -> Result<()> {
         let goal = self.received.load(Ordering::Relaxed) + bytes;
-        wait::until("the bulk transfer goes on", Duration::from_secs(10), || {
+        wait::until("the bulk transfer goes on", || {
             Ok((self.received.load(Ordering::Relaxed) >= goal).then_some(()))
         })
     }
@@ -93,7 +92,7 @@ impl Bulk {
     fn finish(&self) {
         self.stop.store(true, Ordering::Relaxed);
         for end in &self.ends {
-            // What a reader still waits for ends here; a socket that is closed already is as good.
+            // Ends a read that still waits; a socket that is closed already is as good.
             match end.shutdown(Shutdown::Both) {
                 Err(error) if error.kind() != ErrorKind::NotConnected => eprintln!("{error}"),
                 _ => {}
@@ -109,8 +108,8 @@ impl Drop for Bulk {
 }
 
 fn send(mut stream: TcpStream, stop: &AtomicBool) {
-    let piece = needle::payload(PIECE);
-    // The end comes as an error of the write, or by word.
+    let piece = payload::bytes(PIECE);
+    // It ends when it is told to, or with the error of a write to a socket that is shut down.
     while !stop.load(Ordering::Relaxed) && stream.write_all(&piece).is_ok() {
         thread::sleep(PAUSE);
     }

@@ -1,4 +1,4 @@
-//! Connections that are reset as soon as they are made: as many events with as few packets as can be.
+//! Connections that are reset as soon as they are established: many events with few packets.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::traffic::Connection;
-use crate::traffic::ends::{Ends, listen};
+use super::Connection;
+use super::ends::{Ends, listen};
 use crate::world::netns::{self, Lab};
 
-/// Makes `count` connections from the peer, one after another, each reset by the peer at once.
+/// Makes `count` connections from the peer, one after another; the peer resets each at once.
 ///
 /// # Errors
 /// A connection that cannot be made.

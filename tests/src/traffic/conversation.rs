@@ -1,131 +1,26 @@
-//! Real TCP connections between the two namespaces of a lab, payloads made of the marker.
+//! Conversations between the two namespaces of a lab: each opens a connection, exchanges some
+//! payload, and closes it as planned.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::traffic::ends::{Ends, LIMIT, LITTLE, connect_from, establish, listen};
+use super::ends::{Ends, connect_from, establish, listen};
+use super::{Connection, Ending, Observer, Plan};
 use crate::world::netns::{self, Lab, Namespace};
-use crate::world::ss;
+use crate::world::{ss, wait};
 
-/// Payload of a long connection: rounds, bytes each way in a round, and the pause after it.
+/// The payload of a long connection: rounds, bytes each way in a round, and the pause after each.
 const ROUNDS: usize = 8;
 const ROUND: usize = 48 << 10;
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// The addresses of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4 at both ends.
-    V4,
-    /// IPv6 at both ends.
-    V6,
-    /// IPv4 on the wire; the host's socket is an IPv6 socket with a v4-mapped address.
-    V4Mapped,
-}
-
-/// An end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The daemon's.
-    Host,
-    /// The other.
-    Peer,
-}
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The host closes, then the peer.
-    HostFirst,
-    /// The peer closes, then the host.
-    PeerFirst,
-    /// The host closes; the peer only 300 ms later.
-    PeerLate,
-    /// The peer resets it.
-    Reset,
-}
-
-/// A connection to make.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// Its addresses.
-    pub family: Family,
-    /// Who connects.
-    pub opener: Side,
-    /// Several hundred kilobytes each way over several hundred milliseconds, or a few bytes at once?
-    pub long: bool,
-    /// How it ends.
-    pub ending: Ending,
-}
-
-impl Plan {
-    /// A short IPv4 connection that the peer opens and closes.
-    pub const SHORT: Self = Self {
-        family: Family::V4,
-        opener: Side::Peer,
-        long: false,
-        ending: Ending::PeerFirst,
-    };
-
-    /// `count` connections in which every kind occurs with every other; each fifth is long.
-    #[must_use]
-    pub fn mixed(count: usize) -> Vec<Self> {
-        let plan = |at: usize| Self {
-            family: [Family::V4, Family::V6, Family::V4Mapped][at % 3],
-            opener: [Side::Peer, Side::Host][at % 2],
-            long: at.is_multiple_of(5),
-            ending: [
-                Ending::HostFirst,
-                Ending::PeerFirst,
-                Ending::PeerLate,
-                Ending::Reset,
-            ][at / 2 % 4],
-        };
-        (0..count).map(plan).collect()
-    }
-}
-
-/// A connection that was made.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// Address and port of the daemon's side.
-    pub host: SocketAddr,
-    /// Address and port of the other side.
-    pub peer: SocketAddr,
-    /// SO_COOKIE of the socket on the daemon's side.
-    pub cookie: u64,
-    /// From before the SYN to after the last close.
-    pub lasted: Duration,
-}
-
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            host, peer, cookie, ..
-        } = self;
-        write!(f, "host {host}, peer {peer}, cookie {cookie:#x}")
-    }
-}
-
-/// Told of each connection as it is made: the part that tcp-info plays.
-pub trait Observer: Sync {
-    /// The connection is established.
-    fn opened(&self, connection: &Connection);
-    /// The host's socket is closed.
-    fn closed(&self, connection: &Connection);
-}
-
-/// Nobody.
-impl Observer for () {
-    fn opened(&self, _: &Connection) {}
-    fn closed(&self, _: &Connection) {}
-}
-
-/// Makes all connections: each long one on a thread of its own, the short ones one after another.
+/// Makes all of the planned connections: each long one on a thread of its own, the short ones one
+/// after another.
+///
+/// The long ones come last in the result.
 ///
 /// # Errors
 /// A connection that did not go as planned.
@@ -145,7 +40,7 @@ pub fn run(lab: &Lab, plans: &[Plan], observer: &dyn Observer) -> Result<Vec<Con
     })
 }
 
-/// Makes one connection, talks, and closes it.
+/// Makes one connection, exchanges its payload, and closes it.
 fn converse(lab: &Lab, plan: &Plan, observer: &dyn Observer) -> Result<Connection> {
     let conversation = open(lab, plan, observer)?;
     conversation.talk()?;
@@ -154,7 +49,7 @@ fn converse(lab: &Lab, plan: &Plan, observer: &dyn Observer) -> Result<Connectio
         let said = ss::cookie(&lab.host, connection.host, connection.peer)?;
         ensure!(
             said == connection.cookie,
-            "ss says sk:{said:x} of {connection}"
+            "ss has sk:{said:x} for {connection}"
         );
         for _ in 0..ROUNDS {
             conversation.ends.exchange(ROUND)?;
@@ -164,7 +59,7 @@ fn converse(lab: &Lab, plan: &Plan, observer: &dyn Observer) -> Result<Connectio
     conversation.finish(observer)
 }
 
-/// A connection that is open.
+/// An open connection.
 #[derive(Debug)]
 pub struct Conversation {
     ends: Ends,
@@ -201,10 +96,10 @@ impl Conversation {
     /// # Errors
     /// It does not arrive.
     pub fn talk(&self) -> Result<()> {
-        self.ends.exchange(LITTLE)
+        self.ends.exchange_little()
     }
 
-    /// Talks once more and closes the connection.
+    /// Exchanges a little more payload and closes the connection.
     ///
     /// # Errors
     /// It does not end as planned.
@@ -221,8 +116,8 @@ impl Conversation {
     }
 }
 
-/// Makes `times` connections one after another from the same port of the peer to the same port of
-/// the host, each reset by the peer, so that the next can follow at once.
+/// Makes `times` connections one after another between the same two ports. The peer resets each of
+/// them, so that the next one can follow at once.
 ///
 /// # Errors
 /// A connection that did not go as planned.
@@ -238,23 +133,23 @@ pub fn reopen(lab: &Lab, times: usize) -> Result<Vec<Connection>> {
         let (host, _) = listener.accept()?;
         let ends = Ends::new(host, peer)?;
         connections.push(ends.connection()?);
-        ends.exchange(LITTLE)?;
+        ends.exchange_little()?;
         ends.close(Ending::Reset, || ())?;
     }
     Ok(connections)
 }
 
-/// Makes a connection between two namespaces, talks a little and closes it; the accepting side's
-/// namespace and address come first.
+/// Makes a connection between any two namespaces, exchanges a little payload and closes it; the
+/// namespace and address of the accepting side come first.
 ///
 /// # Errors
 /// A connection that did not go as planned.
-pub fn elsewhere(acceptor: (&Namespace, IpAddr), connector: &Namespace) -> Result<()> {
+pub fn between(acceptor: (&Namespace, IpAddr), connector: &Namespace) -> Result<()> {
     let listener = listen(acceptor.0, acceptor.1)?;
     let to = listener.local_addr()?;
-    let peer = connector.run(|| Ok(TcpStream::connect_timeout(&to, LIMIT)?))?;
+    let peer = connector.run(|| Ok(TcpStream::connect_timeout(&to, wait::LIMIT)?))?;
     let (host, _) = listener.accept()?;
     let ends = Ends::new(host, peer)?;
-    ends.exchange(LITTLE)?;
+    ends.exchange_little()?;
     ends.close(Ending::PeerFirst, || ())
 }

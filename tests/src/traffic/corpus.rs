@@ -1,46 +1,42 @@
-//! Frames by the thousand, from a seed: every header that can stand before TCP, in any order and
-//! number, whole and broken.
+//! Thousands of frames from a seed: every header that can precede TCP, in any order and number,
+//! whole and broken.
 
 use std::fs;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 
-use crate::peers::scapy;
-use crate::verify::needle;
+use super::payload;
+use crate::world::command::output_of;
 use crate::world::netns::{self, Namespace};
-use crate::world::process::output_of;
+use crate::world::python;
 
 mod layers;
 
-/// The program that sends frames, for any Python.
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/send_frames.py");
-
-/// The host's port, and the first of the peer's: one for each flow.
+/// The host's port, and the first of the peer's ports, of which each flow has one.
 pub const PORTS: (u16, u16) = (5001, 40_000);
 
-/// How many flows of each address family the frames belong to.
+/// The number of flows of each address family.
 pub const FLOWS: u16 = 8;
 
-/// What frames begin with.
+/// The first header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// An Ethernet header, and perhaps more.
+    /// Ethernet, perhaps with tags.
     Ethernet,
-    /// An IP header.
+    /// IP.
     RawIp,
 }
 
 /// How frames get to the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Through a packet socket of the other end's interface.
+pub enum Injection {
+    /// Through a packet socket at the other end of the link.
     Socket,
-    /// By the program behind a tun device, which it makes and keeps while it sends.
+    /// By the program behind a tun device.
     Tun,
 }
 
@@ -52,7 +48,7 @@ pub fn flows() -> Vec<(IpAddr, IpAddr, u16)> {
     pairs.flat_map(flow).collect()
 }
 
-/// Makes `count` frames. The same seed makes the same ones.
+/// Makes `count` frames; the same seed makes the same ones.
 #[must_use]
 pub fn frames(seed: u64, count: usize, link: Link) -> Vec<Vec<u8>> {
     let mut rng = Rng::with_seed(seed);
@@ -68,33 +64,33 @@ pub fn frames(seed: u64, count: usize, link: Link) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Where the payload begins, if there is enough of it to see.
+/// The length of the headers: where the payload begins, or all of a frame with hardly any payload.
 fn headers(frame: &[u8]) -> usize {
-    let sixth = needle::find(frame);
+    let sixth = payload::find(frame);
     sixth.map_or(frame.len(), |at| at - 5)
 }
 
 /// Breaks a frame somewhere in its headers.
 fn damage(rng: &mut Rng, frame: &mut Vec<u8>) {
-    /// Less than this no interface takes.
+    /// The fewest bytes that every interface accepts.
     const SHORTEST: usize = 20;
     let end = headers(frame);
     match rng.u8(..6) {
-        // It ends early.
+        // The frame ends early.
         0 | 1 => frame.truncate(rng.usize(SHORTEST..=end.max(SHORTEST))),
-        // It ends within the last header.
+        // The frame ends within the last header.
         2 => frame.truncate(end - rng.usize(1..=24.min(end - SHORTEST))),
-        // A byte is another one.
+        // A byte is replaced.
         3 => {
             let at = rng.usize(12.min(end - 1)..end);
             frame[at] = rng.u8(..);
         }
-        // A bit is the other one.
+        // A bit is flipped.
         4 => {
             let at = rng.usize(12.min(end - 1)..end);
             frame[at] ^= 1 << rng.u8(..8);
         }
-        // Where the header begins that is the last one in most frames, lengths lie.
+        // A length is replaced near the begin of what is the last header in most frames.
         _ => {
             let at = end.saturating_sub(rng.usize(8..=48)).max(12);
             frame[at] = rng.u8(..) & 0xf0;
@@ -102,27 +98,32 @@ fn damage(rng: &mut Rng, frame: &mut Vec<u8>) {
     }
 }
 
-/// Sends frames into a namespace's interface; how many of them the interface took.
+/// Sends frames into a namespace's interface; returns how many of them the interface accepted.
 ///
 /// # Errors
-/// What the sending program says.
-pub fn send(namespace: &Namespace, interface: &str, way: Way, frames: &[Vec<u8>]) -> Result<usize> {
+/// What the sending program printed.
+pub fn send(
+    namespace: &Namespace,
+    interface: &str,
+    injection: Injection,
+    frames: &[Vec<u8>],
+) -> Result<usize> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("frames");
     write(&file, frames)?;
-    let mut command = Command::new(scapy::python()?);
-    command.arg(PROGRAM).arg(interface);
-    command.arg(match way {
-        Way::Socket => "socket",
-        Way::Tun => "tun",
+    let mut command = python::program("send_frames.py")?;
+    command.arg(interface);
+    command.arg(match injection {
+        Injection::Socket => "socket",
+        Injection::Tun => "tun",
     });
     command.arg(&file);
     let (out, err) = namespace.run(|| output_of(&mut command, "python3"))?;
     ensure!(err.is_empty(), "send_frames.py: {err}");
-    out.trim().parse().context("how many frames were taken")
+    out.trim().parse().context("how many frames were accepted")
 }
 
-/// Each frame behind its length, 32 bits in network order.
+/// Writes each frame behind its length, 32 bits in network order.
 fn write(file: &Path, frames: &[Vec<u8>]) -> Result<()> {
     let mut bytes = Vec::new();
     for frame in frames {
@@ -132,7 +133,7 @@ fn write(file: &Path, frames: &[Vec<u8>]) -> Result<()> {
     fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))
 }
 
-/// A number of the range, small ones far more often than large ones.
+/// A number in the range; small ones are far more frequent than large ones.
 fn small(rng: &mut Rng, range: RangeInclusive<usize>) -> usize {
     let (from, to) = range.into_inner();
     let bound = rng.usize(from..=to);

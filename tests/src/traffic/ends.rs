@@ -1,4 +1,4 @@
-//! Both ends of one connection: how it is made, what is said on it, how it is closed.
+//! Both ends of one connection: how it is made, what is sent on it, how it is closed.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -6,19 +6,17 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr, socket_cookie};
+use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use crate::traffic::{Connection, Ending, Family, Side};
-use crate::verify::needle;
+use super::{Connection, Ending, Family, Side, payload};
 use crate::world::netns::{self, Lab, Namespace};
+use crate::world::wait;
 
-/// No read or write of a test may take longer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-/// Payload of a short exchange, each way.
-pub(crate) const LITTLE: usize = 200;
-/// How long a peer that closes late waits: well after the daemon's Close event, well within its
-/// linger of 1 s.
+/// Bytes of a short exchange, each way.
+const LITTLE: usize = 200;
+/// How long a peer that closes late waits: until well after the daemon's Close event, and well
+/// within its linger of 1 s.
 const LATE: Duration = Duration::from_millis(300);
 
 /// Both ends of a connection.
@@ -28,7 +26,7 @@ pub(crate) struct Ends {
     pub(crate) peer: TcpStream,
 }
 
-/// Opens a connection between the namespaces of the lab.
+/// Opens a connection between the two namespaces of a lab.
 pub(crate) fn establish(lab: &Lab, family: Family, opener: Side) -> Result<Ends> {
     let place = |addresses: [IpAddr; 2]| addresses[usize::from(family == Family::V6)];
     let (host, peer) = (place(netns::first(0)), place(netns::second(0)));
@@ -85,31 +83,27 @@ pub(crate) fn connect_from(
 impl Ends {
     pub(crate) fn new(host: TcpStream, peer: TcpStream) -> Result<Self> {
         for stream in [&host, &peer] {
-            stream.set_read_timeout(Some(LIMIT))?;
-            stream.set_write_timeout(Some(LIMIT))?;
+            stream.set_read_timeout(Some(wait::LIMIT))?;
+            stream.set_write_timeout(Some(wait::LIMIT))?;
         }
         Ok(Self { host, peer })
     }
 
     pub(crate) fn connection(&self) -> Result<Connection> {
-        // The addresses of the wire, also where the socket is an IPv6 one.
-        let plain = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
-        Ok(Connection {
-            host: plain(self.host.local_addr()?),
-            peer: plain(self.host.peer_addr()?),
-            cookie: socket_cookie(&self.host)?,
-            lasted: Duration::ZERO,
-        })
+        Connection::of(&self.host)
     }
 
-    /// Sends `len` bytes from either end to the other, at the same time when they are many.
+    /// Sends a little payload from the peer to the host, and then from the host to the peer.
+    pub(crate) fn exchange_little(&self) -> Result<()> {
+        send(&self.peer, LITTLE)?;
+        receive(&self.host, LITTLE)?;
+        send(&self.host, LITTLE)?;
+        receive(&self.peer, LITTLE)
+    }
+
+    /// Sends `len` bytes from each end to the other at the same time, as the sockets' buffers need
+    /// not have room for them.
     pub(crate) fn exchange(&self, len: usize) -> Result<()> {
-        if len == LITTLE {
-            send(&self.peer, len)?;
-            receive(&self.host, len)?;
-            send(&self.host, len)?;
-            return receive(&self.peer, len);
-        }
         thread::scope(|scope| {
             let sent = [&self.host, &self.peer].map(|end| scope.spawn(move || send(end, len)));
             let received =
@@ -143,7 +137,7 @@ impl Ends {
                 drop(self.peer);
                 ensure!(
                     (&self.host).read(&mut [0]).is_err(),
-                    "the reset did not come"
+                    "the reset did not arrive"
                 );
                 drop(self.host);
                 host_closed();
@@ -154,8 +148,8 @@ impl Ends {
 }
 
 fn send(mut stream: &TcpStream, len: usize) -> Result<()> {
-    // Several writes, so that there are packets of several sizes.
-    for piece in needle::payload(len).chunks(LITTLE.max(len / 3)) {
+    // Several writes, for packets of several sizes.
+    for piece in payload::bytes(len).chunks(LITTLE.max(len / 3)) {
         stream.write_all(piece).context("sending")?;
     }
     Ok(())
@@ -165,7 +159,7 @@ fn receive(mut stream: &TcpStream, len: usize) -> Result<()> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).context("receiving")?;
     ensure!(
-        bytes == needle::payload(len),
+        bytes == payload::bytes(len),
         "the payload changed on its way"
     );
     Ok(())

@@ -1,4 +1,5 @@
-//! A SYN flood: raw IPv4 packets from random addresses and ports, as fast as one processor can.
+//! A SYN flood: raw IPv4 packets from random addresses and ports, as fast as one processor sends
+//! them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, connect, ipproto, send, 
 
 use crate::world::netns::{self, Lab};
 
-/// Where the SYNs go: nobody listens there, and there is no route back to who they say sent them.
+/// The port that the SYNs are sent to. Nobody listens there, and there is no route back to their
+/// source addresses.
 pub const PORT: u16 = 9;
 
 /// A running flood from the peer to the host; it ends when this is dropped.
@@ -50,19 +52,19 @@ impl Flood {
         })
     }
 
-    /// How many SYNs were sent so far.
+    /// How many SYNs have been sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// How long it has lasted.
+    /// How long it has lasted so far.
     #[must_use]
     pub fn lasted(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Ends it; how many SYNs were sent in which time.
+    /// Ends it; returns how many SYNs were sent, and in which time.
     ///
     /// # Errors
     /// Sending failed.
@@ -98,7 +100,7 @@ fn flood(socket: &OwnedFd, target: Ipv4Addr, stop: &AtomicBool, sent: &AtomicU64
     Ok(())
 }
 
-/// Any number after another (Marsaglia's xorshift64).
+/// Random numbers (Marsaglia's xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -113,7 +115,7 @@ impl Random {
 /// Bytes of an IPv4 header, and of a TCP header, without options.
 const HEADER: usize = 20;
 
-/// A SYN whose random parts are still to be filled in, and the sum of the rest for its checksum.
+/// A SYN without its random parts, and the checksum's sum over all other parts.
 struct Template {
     packet: [u8; 2 * HEADER],
     sum: u32,
@@ -130,17 +132,17 @@ impl Template {
         packet[22..24].copy_from_slice(&PORT.to_be_bytes());
         // Five words, SYN, a window of 64 KiB.
         packet[32..36].copy_from_slice(&[0x50, 0x02, 0xff, 0xff]);
-        // The addresses and TCP; and of the pseudo-header, protocol and TCP length.
+        // The addresses, the TCP header, and the pseudo-header's protocol and TCP length.
         let words = packet[12..].chunks_exact(2);
         let words = words.map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
         let sum = words.sum::<u32>() + u32::from(packet[9]) + HEADER as u32;
         Self { packet, sum }
     }
 
-    /// The SYN from an address, port and sequence number that are made of `random`.
+    /// The SYN whose source address, port and sequence number are made from `random`.
     fn fill(&mut self, random: u64) -> &[u8] {
         let [a, b, c, d, e, f, g, h] = random.to_ne_bytes();
-        // 16.0.0.0 to 63.255.255.255: ordinary addresses, and none of the lab's.
+        // 16.0.0.0 to 63.255.255.255: ordinary addresses, none of which the lab has.
         let source = [16 + a % 48, b, c, d];
         let port = [0x80 | e, f];
         let packet = &mut self.packet;

@@ -1,25 +1,24 @@
-//! Connections that only a program in Python can make: with options that the standard library of Rust
-//! has no word for.
+//! Connections whose packets carry the peer's address in an option, of IP or of Multipath TCP.
+//! Rust's standard library knows neither, so that a program in Python makes them.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use rustix::net::sockopt::socket_cookie;
+use anyhow::Result;
 
-use crate::peers::scapy;
-use crate::traffic::Connection;
-use crate::traffic::ends::LIMIT;
+use super::Connection;
+use super::ends::listen;
 use crate::world::netns::{Lab, Namespace};
 use crate::world::process::{Process, Stream};
+use crate::world::{python, wait};
 
-/// Payload of the connections, each way.
+/// Bytes of payload on a connection, each way.
 const LITTLE: usize = 5;
 
-/// Connects from an address, which it has written into an option: of IPv4, a route that each router
-/// adds itself to (RFC 791); of IPv6, a destination option whose type nobody knows (RFC 4727).
+/// Connects from an address, and puts the address into an option. In IPv4 it is the route that each
+/// router records itself in (RFC 791), in IPv6 a destination option of an experimental type (RFC
+/// 4727).
 const WITH_OPTIONS: &str = "
 import socket, sys
 here, there, port = sys.argv[1:]
@@ -37,7 +36,7 @@ assert s.recv(5) == b'hello'
 assert s.recv(1) == b''
 ";
 
-/// Accepts one Multipath TCP connection, or makes one, and stays until the other side has gone.
+/// Accepts or makes one Multipath TCP connection, and stays until the other side has closed it.
 const MULTIPATH: &str = "
 import socket, sys, time
 here, there, port = sys.argv[1:]
@@ -58,48 +57,36 @@ else:
     s.recv(1)
 ";
 
-fn python(program: &str, arguments: [&str; 3]) -> Result<Command> {
-    let mut command = Command::new(scapy::python()?);
+fn script(program: &str, arguments: [&str; 3]) -> Result<Command> {
+    let mut command = python::command()?;
     command.args(["-c", program]).args(arguments);
     Ok(command)
 }
 
-fn end(mut process: Process) -> Result<()> {
-    let status = process.wait(LIMIT)?;
-    ensure!(status.success(), "{}", process.transcript());
-    Ok(())
-}
-
-/// Makes a connection from an address of the peer to one of the host, each packet of which says the
-/// peer's address in an option too.
+/// Makes a connection from an address of the peer to one of the host; each packet has the peer's
+/// address in an IP option too.
 ///
 /// # Errors
 /// A connection that did not go as planned.
 pub fn with_options(lab: &Lab, host: IpAddr, peer: IpAddr) -> Result<Connection> {
-    let bind = || TcpListener::bind((host, 0)).with_context(|| format!("bind {host}"));
-    let listener = lab.host.run(bind)?;
+    let listener = listen(&lab.host, host)?;
     let port = listener.local_addr()?.port().to_string();
     let (here, there) = (peer.to_string(), host.to_string());
-    let mut command = python(WITH_OPTIONS, [&here, &there, &port])?;
+    let mut command = script(WITH_OPTIONS, [&here, &there, &port])?;
     let program = Process::start(&lab.peer, &mut command)?;
-    let (mut stream, peer) = listener.accept()?;
-    stream.set_read_timeout(Some(LIMIT))?;
+    let (mut stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(wait::LIMIT))?;
     let mut bytes = [0; LITTLE];
     stream.read_exact(&mut bytes)?;
     stream.write_all(&bytes)?;
-    let connection = Connection {
-        host: stream.local_addr()?,
-        peer,
-        cookie: socket_cookie(&stream)?,
-        lasted: Duration::ZERO,
-    };
+    let connection = Connection::of(&stream)?;
     drop(stream);
-    end(program)?;
+    program.finish()?;
     Ok(connection)
 }
 
-/// Makes a Multipath TCP connection (RFC 8684) from `peer` to `host`, on which the peer announces that
-/// it can be reached at `other` too. The addresses of its ends.
+/// Makes a Multipath TCP connection (RFC 8684) from `peer` to `host`, on which the peer announces
+/// that it has the address `other` too.
 ///
 /// # Errors
 /// A connection that did not go as planned, or a kernel without Multipath TCP.
@@ -110,13 +97,12 @@ pub fn multipath(lab: &Lab, host: IpAddr, peer: IpAddr, other: IpAddr) -> Result
     lab.peer.ip(&announce)?;
     let (host, peer) = (host.to_string(), peer.to_string());
     let start = |namespace: &Namespace, arguments| {
-        Process::start(namespace, &mut python(MULTIPATH, arguments)?)
+        Process::start(namespace, &mut script(MULTIPATH, arguments)?)
     };
     let mut server = start(&lab.host, [&host, "-", "-"])?;
-    server.wait_for_line((Stream::Out, 0), "it listens", LIMIT, |_| true)?;
-    let lines = server.lines(Stream::Out);
-    let port: SocketAddr = format!("0.0.0.0:{}", lines[0]).parse()?;
-    let client = start(&lab.peer, [&peer, &host, &port.port().to_string()])?;
-    end(client)?;
-    end(server)
+    server.wait_for_line((Stream::Out, 0), "it listens", |_| true)?;
+    let port = server.lines(Stream::Out).remove(0);
+    let client = start(&lab.peer, [&peer, &host, &port])?;
+    client.finish()?;
+    server.finish().map(drop)
 }

@@ -1,19 +1,19 @@
-//! A connection between any two places: chosen ports, either side accepting, both on one host.
+//! A connection between any two namespaces, or within one: with chosen addresses, either side
+//! accepting.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::net::sockopt::socket_cookie;
 
-use crate::traffic::ends::{Ends, LIMIT, LITTLE, connect_from};
-use crate::traffic::{Connection, Ending};
+use super::ends::{Ends, connect_from};
+use super::{Connection, Ending};
 use crate::world::netns::Namespace;
+use crate::world::wait;
 
 /// Both ends of an open connection.
 #[derive(Debug)]
 pub struct Pair {
-    /// The accepting end is the host's place, whoever it belongs to.
+    /// The accepting end is in the host's place, whichever namespace it is in.
     ends: Ends,
 }
 
@@ -24,7 +24,7 @@ impl Pair {
     /// The connection cannot be made.
     pub fn open(at: (&Namespace, SocketAddr), from: &Namespace) -> Result<Self> {
         Self::made(at, |to| {
-            from.run(|| Ok(TcpStream::connect_timeout(&to, LIMIT)?))
+            from.run(|| Ok(TcpStream::connect_timeout(&to, wait::LIMIT)?))
         })
     }
 
@@ -37,7 +37,7 @@ impl Pair {
         Self::made(at, |to| connect_from(from.0, any, to))
     }
 
-    /// [`Pair::open`] by a way of one's own: a program that is told where to connect.
+    /// [`Pair::open`], but `connect` makes the connection to the address that it is given.
     ///
     /// # Errors
     /// The connection cannot be made.
@@ -54,20 +54,20 @@ impl Pair {
         })
     }
 
-    /// The connection as the accepting side's host knows it.
+    /// The connection as the accepting side sees it.
     ///
     /// # Errors
-    /// The kernel does not tell.
+    /// The kernel refuses to tell.
     pub fn accepted(&self) -> Result<Connection> {
-        known(&self.ends.host)
+        Connection::of(&self.ends.host)
     }
 
-    /// The connection as the connecting side's host knows it.
+    /// The connection as the connecting side sees it.
     ///
     /// # Errors
-    /// The kernel does not tell.
+    /// The kernel refuses to tell.
     pub fn connected(&self) -> Result<Connection> {
-        known(&self.ends.peer)
+        Connection::of(&self.ends.peer)
     }
 
     /// Exchanges a little payload.
@@ -75,24 +75,15 @@ impl Pair {
     /// # Errors
     /// It does not arrive.
     pub fn talk(&self) -> Result<()> {
-        self.ends.exchange(LITTLE)
+        self.ends.exchange_little()
     }
 
     /// Exchanges a little payload and closes both ends, the connecting one first.
     ///
     /// # Errors
-    /// The payload does not arrive, or the connection does not end so.
+    /// The payload does not arrive, or the connection does not end that way.
     pub fn finish(self) -> Result<()> {
         self.talk()?;
         self.ends.close(Ending::PeerFirst, || ())
     }
-}
-
-fn known(end: &TcpStream) -> Result<Connection> {
-    Ok(Connection {
-        host: end.local_addr()?,
-        peer: end.peer_addr()?,
-        cookie: socket_cookie(end)?,
-        lasted: Duration::ZERO,
-    })
 }

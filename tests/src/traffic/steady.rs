@@ -1,4 +1,4 @@
-//! Traffic that does not rest: short connections one after another, and some that last.
+//! Traffic without a pause: short connections one after another, and some that last.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -6,30 +6,30 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::traffic::{self, Connection, Conversation, Ending, Family, Plan, Side};
+use super::{Connection, Conversation, Ending, Family, Plan, Side, conversation};
 use crate::world::netns::Lab;
 
-/// How much of it there is.
+/// How much traffic there is.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Between the end of a short connection and the beginning of the next.
+    /// The time between the end of a short connection and the beginning of the next.
     pub pause: Duration,
-    /// How many connections last.
+    /// The number of connections that last.
     pub lasting: usize,
-    /// Between two exchanges on each of those.
+    /// The time between two exchanges on each of these.
     pub trickle: Duration,
 }
 
-/// Connections that were made.
+/// The connections that were made.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct Connections {
     /// Those that lasted: opened before the job began, closed after it ended.
     pub lasting: Vec<Connection>,
     /// The short ones, in order.
     pub short: Vec<Connection>,
 }
 
-impl Made {
+impl Connections {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Connection> {
         self.lasting.iter().chain(&self.short)
@@ -44,25 +44,27 @@ pub struct Steady {
 }
 
 impl Steady {
-    /// How many short connections have ended.
+    /// How many short connections have ended so far.
     #[must_use]
     pub fn short(&self) -> usize {
         self.short.load(Ordering::Relaxed)
     }
 
-    /// Runs `job` while the traffic goes on; what it returned, and the connections.
+    /// Runs `job` while the traffic goes on; returns the job's result and the connections.
     ///
     /// # Errors
-    /// The job's own, or a connection that did not go as planned.
+    /// The job's own error, or a connection that did not go as planned.
     pub fn during<T>(
         lab: &Lab,
         pace: Pace,
         job: impl FnOnce(&Self) -> Result<T>,
-    ) -> Result<(T, Made)> {
+    ) -> Result<(T, Connections)> {
         let steady = Self::default();
         let plans = kinds();
         let open = plans.iter().cycle().take(pace.lasting);
-        let open: Result<Vec<_>> = open.map(|plan| traffic::open(lab, plan, &())).collect();
+        let open: Result<Vec<_>> = open
+            .map(|plan| conversation::open(lab, plan, &()))
+            .collect();
         let open = open?;
         thread::scope(|scope| {
             let steady = &steady;
@@ -76,11 +78,11 @@ impl Steady {
             let lasting = lasting
                 .into_iter()
                 .map(|thread| thread.join().expect("a conversation does not panic"));
-            let made = Made {
+            let connections = Connections {
                 lasting: lasting.collect::<Result<_>>()?,
                 short: short.join().expect("connecting does not panic")?,
             };
-            Ok((outcome?, made))
+            Ok((outcome?, connections))
         })
     }
 
@@ -102,7 +104,7 @@ impl Steady {
             if !self.goes_on() {
                 break;
             }
-            let conversation = traffic::open(lab, plan, &())?;
+            let conversation = conversation::open(lab, plan, &())?;
             conversation.talk()?;
             made.push(conversation.finish(&())?);
             self.short.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +114,7 @@ impl Steady {
     }
 }
 
-/// Every kind of connection that ends without a pause.
+/// Every kind of connection whose end takes no pause.
 fn kinds() -> Vec<Plan> {
     let families = [Family::V4, Family::V6, Family::V4Mapped];
     let endings = [Ending::HostFirst, Ending::PeerFirst, Ending::Reset];

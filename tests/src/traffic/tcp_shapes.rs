@@ -1,41 +1,34 @@
-//! Connections whose sockets have options that the standard library of Rust has no word for: both
-//! ends are programs in Python.
+//! Connections whose sockets have options that Rust's standard library does not know: both ends are
+//! programs in Python.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use crate::peers::scapy;
-use crate::traffic::ends::LIMIT;
-use crate::traffic::{Connection, Side};
+use super::{Connection, Side};
 use crate::world::netns::{Lab, Namespace};
 use crate::world::process::{Process, Stream};
-use crate::world::ss;
-use crate::world::wait;
+use crate::world::{python, ss, wait};
 
-/// The program of either end.
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/an_end.py");
-
-/// The options of both sockets of a connection, and what is said on it.
+/// The options of both sockets of a connection, and the amount of its payload.
 #[derive(Debug, Clone, Copy)]
-pub struct Form {
-    /// How many connections, one after the other.
+pub struct Shape {
+    /// The number of connections, made one after another.
     pub times: usize,
     /// `TCP_MAXSEG`; 0 leaves it to the MTU.
     pub mss: usize,
-    /// `SO_SNDBUF` and `SO_RCVBUF`; 0 leaves them to the kernel.
+    /// `SO_SNDBUF` and `SO_RCVBUF`, in bytes; 0 leaves them to the kernel.
     pub buffer: usize,
-    /// Payload each way.
+    /// Bytes of payload each way.
     pub amount: usize,
-    /// TCP Fast Open (RFC 7413)?
+    /// Whether TCP Fast Open (RFC 7413) is used.
     pub fast_open: bool,
 }
 
-impl Form {
-    /// One connection as the kernel makes it, with 400,000 bytes each way.
+impl Shape {
+    /// One connection with the kernel's defaults, and 400,000 bytes each way.
     pub const PLAIN: Self = Self {
         times: 1,
         mss: 0,
@@ -45,8 +38,8 @@ impl Form {
     };
 
     fn start(self, at: &Namespace, ends: [&str; 3], words: &[&str]) -> Result<Process> {
-        let mut command = Command::new(scapy::python()?);
-        command.arg(PROGRAM).args(ends);
+        let mut command = python::program("tcp_end.py")?;
+        command.args(ends);
         for number in [self.times, self.mss, self.buffer, self.amount] {
             command.arg(number.to_string());
         }
@@ -55,7 +48,8 @@ impl Form {
         Process::start(at, &mut command)
     }
 
-    /// Starts both ends, the listening one first; that one and the connecting one.
+    /// Starts both ends, first the listening one and then the connecting one; returns them in that
+    /// order.
     fn connect(
         self,
         (listens, server): (&Namespace, IpAddr),
@@ -64,7 +58,7 @@ impl Form {
     ) -> Result<[Process; 2]> {
         let (server, client) = (server.to_string(), client.to_string());
         let mut listener = self.start(listens, [&server, "-", "-"], words[0])?;
-        listener.wait_for_line((Stream::Out, 0), "it listens", LIMIT, |_| true)?;
+        listener.wait_for_line((Stream::Out, 0), "it listens", |_| true)?;
         let port = listener.lines(Stream::Out).remove(0);
         let connector = self.start(connects, [&client, &server, &port], words[1])?;
         Ok([listener, connector])
@@ -84,8 +78,8 @@ impl Form {
             Side::Peer => self.connect(host, peer, [&[]; 2])?,
             Side::Host => self.connect(peer, host, [&[]; 2])?,
         };
-        let connector = end(connector)?;
-        let listener = end(listener)?;
+        let connector = connector.finish()?;
+        let listener = listener.finish()?;
         let lines = match opener {
             Side::Peer => &listener[1..],
             Side::Host => &connector[..],
@@ -95,10 +89,10 @@ impl Form {
     }
 
     /// Makes a Multipath TCP connection (RFC 8684) from the peer to the host, with a second subflow
-    /// from another address of the peer; both subflows.
+    /// from another address of the peer; returns both subflows.
     ///
     /// # Errors
-    /// It did not go as planned, or a kernel without Multipath TCP.
+    /// It did not go as planned, or the kernel has no Multipath TCP.
     pub fn multipath(
         self,
         lab: &Lab,
@@ -114,14 +108,14 @@ impl Form {
             .ip(&["mptcp", "endpoint", "add", &other, "subflow"])?;
         let words: [&[&str]; 2] = [&["multipath", "again"], &["multipath", "hold"]];
         let [listener, connector] = self.connect(ends[0], ends[1], words)?;
-        let subflows = wait::until("two subflows", LIMIT, || {
+        let subflows = wait::until("two subflows", || {
             let sockets = ss::established(&lab.host)?;
             Ok((sockets.len() == 2).then_some(sockets))
         });
         let subflows = subflows.with_context(|| connector.transcript())?;
         connector.signal(Signal::TERM)?;
-        end(connector)?;
-        end(listener)?;
+        connector.finish()?;
+        listener.finish()?;
         lab.peer.ip(&["mptcp", "endpoint", "flush"])?;
         let connection = |([host, peer], cookie): ([SocketAddr; 2], u64)| Connection {
             host,
@@ -133,18 +127,11 @@ impl Form {
     }
 }
 
-/// What a program printed until it ended, which must be success.
-fn end(mut process: Process) -> Result<Vec<String>> {
-    let status = process.wait(LIMIT)?;
-    ensure!(status.success(), "{}", process.transcript());
-    Ok(process.lines(Stream::Out))
-}
-
-/// The connection that the host's program prints.
+/// The connection that the host's program printed.
 fn connection(line: &str) -> Result<Connection> {
     let words: Vec<_> = line.split(' ').collect();
     let [cookie, host, host_port, peer, peer_port] = words[..] else {
-        anyhow::bail!("not understood: {line}");
+        anyhow::bail!("not a connection: {line}");
     };
     let address = |ip: &str, port: &str| -> Result<SocketAddr> {
         Ok(SocketAddr::new(ip.parse()?, port.parse()?))

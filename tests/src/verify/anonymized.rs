@@ -1,42 +1,42 @@
-//! What an anonymized packet has to look like, made of what tcpdump saw of it.
+//! What an anonymized packet has to look like, derived from what tcpdump saw of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::captures::files_below;
+use super::oracle::Oracle;
+use super::pcap::{self, Packet};
 use crate::traffic::Connection;
-use crate::verify::captures::files_below;
-use crate::verify::oracle::Oracle;
-use crate::verify::pcap::{self, Packet};
 
-/// Bytes of the MAC addresses, of an Ethernet header, of an IPv4 header without options, and of an
-/// IPv6 header.
-const MACS: usize = 12;
-const LINK: usize = 14;
-const IPV4: usize = 20;
-const IPV6: usize = 40;
+/// Lengths of the two MAC addresses, an Ethernet header, an IPv4 header without options, and an
+/// IPv6 header, in bytes.
+const MACS_LEN: usize = 12;
+const LINK_LEN: usize = 14;
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
 
-/// A packet's headers with other addresses, and without what tells the real ones.
+/// A packet's headers with the addresses replaced, and without all that would reveal the real ones.
 #[must_use]
-pub fn expected(packet: &Packet, shown: impl Fn(IpAddr) -> IpAddr) -> Packet {
+pub fn expected(packet: &Packet, pseudonym: impl Fn(IpAddr) -> IpAddr) -> Packet {
     let mut packet = packet.clone();
     packet.captured.truncate(packet.header_len);
     let tcp = tcp_header(&packet);
     let bytes = &mut packet.captured;
-    bytes[..MACS].fill(0);
+    bytes[..MACS_LEN].fill(0);
     bytes[tcp + 16..tcp + 18].fill(0);
     if packet.from.is_ipv4() {
-        bytes[LINK + 10..LINK + 12].fill(0);
+        bytes[LINK_LEN + 10..LINK_LEN + 12].fill(0);
     }
-    let ends = [packet.from, packet.to].map(|end| SocketAddr::new(shown(end.ip()), end.port()));
+    let ends = [packet.from, packet.to].map(|end| SocketAddr::new(pseudonym(end.ip()), end.port()));
     for (number, end) in ends.into_iter().enumerate() {
         match end.ip() {
             IpAddr::V4(ip) => {
-                bytes[LINK + 12 + 4 * number..][..4].copy_from_slice(&ip.octets());
+                bytes[LINK_LEN + 12 + 4 * number..][..4].copy_from_slice(&ip.octets());
             }
             IpAddr::V6(ip) => {
-                bytes[LINK + 8 + 16 * number..][..16].copy_from_slice(&ip.octets());
+                bytes[LINK_LEN + 8 + 16 * number..][..16].copy_from_slice(&ip.octets());
             }
         }
     }
@@ -44,25 +44,29 @@ pub fn expected(packet: &Packet, shown: impl Fn(IpAddr) -> IpAddr) -> Packet {
     packet
 }
 
-/// Blanks what is between the IP header without options and the TCP header.
-pub fn forget_options(packets: &mut [Packet]) {
+/// Blanks everything between the fixed part of the IP header and the TCP header.
+pub fn blank_options(packets: &mut [Packet]) {
     for packet in packets {
-        let fixed = if packet.from.is_ipv4() { IPV4 } else { IPV6 };
+        let fixed = if packet.from.is_ipv4() {
+            IPV4_LEN
+        } else {
+            IPV6_LEN
+        };
         let tcp = tcp_header(packet);
-        packet.captured[LINK + fixed..tcp].fill(0);
+        packet.captured[LINK_LEN + fixed..tcp].fill(0);
     }
 }
 
-/// Where the TCP header begins.
+/// The offset of the TCP header.
 fn tcp_header(packet: &Packet) -> usize {
     let bytes = &packet.captured;
     let word = |at: usize| usize::from(bytes[at]);
     if packet.from.is_ipv4() {
-        return LINK + (word(LINK) & 15) * 4;
+        return LINK_LEN + (word(LINK_LEN) & 15) * 4;
     }
-    // TCP follows, or destination options and then TCP.
-    let options = bytes[LINK + 6] == 60;
-    let first = LINK + IPV6;
+    // TCP follows at once or behind destination options.
+    let options = bytes[LINK_LEN + 6] == 60;
+    let first = LINK_LEN + IPV6_LEN;
     first
         + if options {
             (word(first + 1) + 1) * 8
@@ -71,23 +75,23 @@ fn tcp_header(packet: &Packet) -> usize {
         }
 }
 
-/// The MAC addresses of both ends.
+/// The MAC addresses of both ends of a connection.
 ///
 /// # Errors
-/// tcpdump saw no packet of the connection.
+/// tcpdump saw no packet of it.
 pub fn macs(oracle: &Oracle, of: &Connection) -> Result<[Vec<u8>; 2]> {
     let packets = oracle.connection(of.host, of.peer, 0)?;
     let first = packets.first().context("no packet")?;
-    Ok([&first.captured[..6], &first.captured[6..MACS]].map(<[u8]>::to_vec))
+    Ok([&first.captured[..6], &first.captured[6..MACS_LEN]].map(<[u8]>::to_vec))
 }
 
-/// Whether there is a partial file with packets below a directory.
+/// Whether a partial file below a directory has packets.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn has_packets(partial: &Path) -> Result<bool> {
     let files = files_below(partial)?.into_iter();
-    // One that is being written may end anywhere.
+    // A file that is being written may end anywhere.
     let mut packets = files.filter_map(|path| pcap::read(&path).ok());
     Ok(packets.any(|packets| !packets.is_empty()))
 }

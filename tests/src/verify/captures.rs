@@ -1,4 +1,4 @@
-//! The daemon's data directory as an uploader would look at it.
+//! The daemon's data directory, as an uploader would see it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
-use crate::verify::format::Format;
-use crate::verify::needle;
-use crate::verify::pcap::{self, CaptureFile, Packet};
+use super::format::Format;
+use super::needle;
+use super::pcap::{self, CaptureFile, Packet};
 
 /// A data directory and the directory of partial files beside it.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct Captures {
 }
 
 impl Captures {
-    /// The data directory `root`, which need not exist yet.
+    /// The data directory `root`, which may not exist yet.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self {
@@ -42,11 +42,11 @@ impl Captures {
         path.into()
     }
 
-    /// Every published file by its UUID. Anything else in the data directory is an error.
+    /// Every published file by its UUID; anything else in the data directory is an error.
     ///
     /// # Errors
-    /// A file at another place than `<date>/<UUID>.pcap`, or what `--format` and `--compression`
-    /// make of that; or two of one UUID.
+    /// A file that is not at `<date>/<UUID>.pcap` (the ending depends on `--format` and
+    /// `--compression`), or two of one UUID.
     pub fn published(&self) -> Result<BTreeMap<String, PathBuf>> {
         let dates = [self.begun.clone(), today()];
         let mut files = BTreeMap::new();
@@ -59,12 +59,23 @@ impl Captures {
             );
             let name = place.file_name().and_then(|name| name.to_str());
             let Some((uuid, _)) = name.and_then(Format::of) else {
-                bail!("{place:?} is no <UUID>.pcap");
+                bail!("{place:?} is not <UUID>.pcap");
             };
             let before = files.insert(uuid.to_owned(), path.clone());
             ensure!(before.is_none(), "two files of {uuid}");
         }
         Ok(files)
+    }
+
+    /// The packets of the published file with a UUID.
+    ///
+    /// # Errors
+    /// There is no such file, and as [`Captures::read_file`].
+    pub fn packets_of(&self, uuid: &str) -> Result<Vec<Packet>> {
+        let files = self.published()?;
+        let file = files.get(uuid);
+        let file = file.with_context(|| format!("no file {uuid} in {files:?}"))?;
+        self.read(file)
     }
 
     /// The packets of a published file.
@@ -75,10 +86,11 @@ impl Captures {
         self.read_file(file).map(|file| file.packets)
     }
 
-    /// Reads a published file: it has packets, and a snap length that holds for every one.
+    /// Reads a published file, which must have packets, and a snap length that none of them
+    /// exceeds.
     ///
     /// # Errors
-    /// Anything in it that is not whole.
+    /// It has not, or anything in it is incomplete.
     pub fn read_file(&self, file: &Path) -> Result<CaptureFile> {
         let read = pcap::read_file(file)?;
         let longest = read.packets.iter().map(|p| p.captured.len()).max();
@@ -94,7 +106,7 @@ impl Captures {
     /// Checks that no partial file is left.
     ///
     /// # Errors
-    /// Those that are.
+    /// The files that are.
     pub fn no_partial_files(&self) -> Result<()> {
         let left = files_below(&self.partial())?;
         ensure!(left.is_empty(), "partial files are left: {left:?}");
@@ -104,7 +116,7 @@ impl Captures {
     /// Checks that no file, published or partial, has payload in it.
     ///
     /// # Errors
-    /// Those that have.
+    /// The files that have.
     pub fn no_payload(&self) -> Result<()> {
         for directory in [self.root.clone(), self.partial()] {
             let found = needle::search(&directory)?;
@@ -114,7 +126,7 @@ impl Captures {
     }
 }
 
-/// Every file below a directory; none if there is no such directory.
+/// Every file below a directory; none if the directory does not exist.
 ///
 /// # Errors
 /// A directory that cannot be read.
@@ -135,7 +147,7 @@ pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The directories of today's date, UTC.
+/// The directories of today's date in UTC: `YYYY/MM/DD`.
 fn today() -> String {
     let now = Timestamp::now().to_string();
     let (date, _) = now.split_once('T').expect("RFC 3339 has a T");

@@ -1,47 +1,51 @@
-//! What somebody who has our files, and knows all but sixteen bits of the addresses in them, can tell
-//! of those bits by the arithmetic of checksums.
+//! An attack on anonymized files: an attacker who knows all but sixteen bits of an address computes
+//! these bits from checksums.
 //!
-//! The Internet checksum (RFC 1071) is the ones' complement of a sum of 16-bit words. The IPv4 header's
-//! covers the addresses; so does TCP's, by the pseudo-header, but also the payload, which we do not
-//! have. Where the interface is to complete it, the field has the pseudo-header's sum alone.
+//! The Internet checksum (RFC 1071) is the ones' complement of a sum of 16-bit words. That of the
+//! IPv4 header covers the addresses; so does TCP's, through the pseudo-header, but it covers the
+//! payload too, which the files do not have. Where the interface is to complete TCP's checksum, the
+//! field has the sum of the pseudo-header alone.
 
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::verify::pcap::Packet;
+use super::pcap::Packet;
 
-/// Bytes of an Ethernet header, of an IPv4 header without options, and of an IPv6 header.
-const LINK: usize = 14;
-const IPV4: usize = 20;
-const IPV6: usize = 40;
-/// TCP, by number.
+/// Lengths of an Ethernet header, an IPv4 header without options, and an IPv6 header, in bytes.
+const LINK_LEN: usize = 14;
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+/// The protocol number of TCP.
 const TCP: u32 = 6;
 
-/// For each value of the last sixteen bits of an address, how many packets of it speak for that value.
+/// How many packets vote for each value of the last sixteen bits of an address.
 #[derive(Debug)]
 pub struct Votes {
     votes: Vec<usize>,
-    /// Packets that could speak.
+    /// The number of packets, each of which may vote for several values.
     pub packets: usize,
 }
 
 impl Votes {
-    /// Lets a connection's packets vote. `secret` is the end of which sixteen bits are not known; all
-    /// others of both ends are known as they are.
+    /// Lets a connection's packets vote. The attacker does not know the last sixteen bits of
+    /// `secret`'s address, but all other bits of both ends.
     ///
     /// # Errors
-    /// A packet that is too short.
+    /// A packet that is too short, or of another connection.
     pub fn count(packets: &[Packet], secret: SocketAddr, other: SocketAddr) -> Result<Self> {
         let mut votes = vec![0; 1 << 16];
         for packet in packets {
-            // What is called a port is not hidden.
+            // Ports are not anonymized.
             let ends = [packet.from.port(), packet.to.port()];
-            ensure!(ends.contains(&secret.port()), "another's: {packet}");
+            ensure!(
+                ends.contains(&secret.port()),
+                "of another connection: {packet}"
+            );
             let known = sum(&bytes(other.ip())) + sum(&leading(secret.ip()));
             let checks = Checks::of(packet, known)?;
             for (value, votes) in (0..).zip(&mut votes) {
-                *votes += usize::from(checks.speak_for(value));
+                *votes += usize::from(checks.vote_for(value));
             }
         }
         Ok(Self {
@@ -50,7 +54,7 @@ impl Votes {
         })
     }
 
-    /// How many speak for the truth.
+    /// How many packets vote for the true value.
     #[must_use]
     pub fn for_truth(&self, secret: IpAddr) -> usize {
         let bytes = bytes(secret);
@@ -58,7 +62,7 @@ impl Votes {
         self.votes[usize::from(u16::from_be_bytes(*last))]
     }
 
-    /// The values for which as many speak as for no other, if any speaks at all.
+    /// The values with the most votes; none if nobody votes.
     #[must_use]
     pub fn winners(&self) -> Vec<u16> {
         let most = self.votes.iter().copied().max().unwrap_or(0);
@@ -68,13 +72,13 @@ impl Votes {
     }
 }
 
-/// The checksums of one packet, and what they cover but for the unknown word.
+/// The checksums of one packet, and the sums of what they cover except for the unknown word.
 struct Checks {
-    /// Field, and the sum of the rest of the IPv4 header.
+    /// The IPv4 header's field, and the sum of the rest of that header.
     ip: Option<(u16, u32)>,
-    /// Field, and the sum of the rest of the pseudo-header.
+    /// TCP's field, and the sum of the rest of the pseudo-header.
     pseudo: (u16, u32),
-    /// Where there is no payload: field, and the sum of pseudo-header and TCP header.
+    /// Of a packet without payload: TCP's field, and the sum of pseudo-header and TCP header.
     whole: Option<(u16, u32)>,
 }
 
@@ -86,14 +90,14 @@ impl Checks {
         };
         let (ip, tcp) = match packet.from.ip() {
             IpAddr::V4(_) => {
-                let len = usize::from(at(LINK..LINK + 1)?[0] & 15) * 4;
-                let options = LINK + IPV4..LINK + len;
-                let rest = sum(at(LINK..LINK + 10)?) + sum(at(options)?) + addresses;
-                let field = word(at(LINK + 10..LINK + 12)?);
-                (Some((field, rest)), LINK + len)
+                let len = usize::from(at(LINK_LEN..LINK_LEN + 1)?[0] & 15) * 4;
+                let options = LINK_LEN + IPV4_LEN..LINK_LEN + len;
+                let rest = sum(at(LINK_LEN..LINK_LEN + 10)?) + sum(at(options)?) + addresses;
+                let field = word(at(LINK_LEN + 10..LINK_LEN + 12)?);
+                (Some((field, rest)), LINK_LEN + len)
             }
-            // No packet of an attacked connection has extension headers.
-            IpAddr::V6(_) => (None, LINK + IPV6),
+            // The connections under attack have no extension headers.
+            IpAddr::V6(_) => (None, LINK_LEN + IPV6_LEN),
         };
         let header = at(tcp..packet.header_len)?;
         let len = packet.wire_len - tcp as u32;
@@ -108,8 +112,8 @@ impl Checks {
         })
     }
 
-    /// Whether any of them is right if the word has this value.
-    fn speak_for(&self, value: u32) -> bool {
+    /// Whether any of them is correct if the unknown word has this value.
+    fn vote_for(&self, value: u32) -> bool {
         let full = |(field, rest)| field == !fold(rest + value);
         let (field, rest) = self.pseudo;
         self.ip.is_some_and(full) || self.whole.is_some_and(full) || field == fold(rest + value)
@@ -148,33 +152,36 @@ fn fold(sum: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    /// RFC 1071 in another way than ours.
+    /// RFC 1071, computed in another way than by the code under test.
     fn checksum(bytes: &[u8]) -> u16 {
         let sum: u64 = bytes.chunks(2).map(|pair| u64::from(word(pair))).sum();
         !((sum % 0xffff) as u16)
     }
 
-    /// An ACK without options from 10.0.0.2 to 10.0.0.1, with right checksums where they are wanted.
+    /// An ACK without options from 10.0.0.2 to 10.0.0.1, with correct checksums where they are
+    /// wanted.
     fn packet(ip: bool, tcp: bool) -> Packet {
-        let mut bytes = vec![0; LINK];
+        let mut bytes = vec![0; LINK_LEN];
         bytes.extend([0x45, 0, 0, 40, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0]);
         bytes.extend([10, 0, 0, 2, 10, 0, 0, 1]);
         bytes.extend([
             0, 80, 0, 90, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0x10, 2, 0, 0, 0, 0, 0,
         ]);
         if ip {
-            let sum = checksum(&bytes[LINK..LINK + IPV4]);
-            bytes[LINK + 10..LINK + 12].copy_from_slice(&sum.to_be_bytes());
+            let sum = checksum(&bytes[LINK_LEN..LINK_LEN + IPV4_LEN]);
+            bytes[LINK_LEN + 10..LINK_LEN + 12].copy_from_slice(&sum.to_be_bytes());
         }
         if tcp {
-            let pseudo = [&bytes[LINK + 12..], &[0, 6, 0, 20]].concat();
+            let pseudo = [&bytes[LINK_LEN + 12..], &[0, 6, 0, 20]].concat();
             let sum = checksum(&pseudo);
-            bytes[LINK + 36..LINK + 38].copy_from_slice(&sum.to_be_bytes());
+            bytes[LINK_LEN + 36..LINK_LEN + 38].copy_from_slice(&sum.to_be_bytes());
         }
         Packet {
-            time: 0,
+            time: Duration::ZERO,
             wire_len: 54,
             captured: bytes,
             header_len: 54,
@@ -189,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn either_checksum_tells_and_none_does_not() {
+    fn either_checksum_reveals_the_word_and_without_them_nothing_does() {
         for (ip, tcp) in [(true, true), (true, false), (false, true), (false, false)] {
             let packet = packet(ip, tcp);
             let votes =

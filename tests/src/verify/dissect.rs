@@ -1,4 +1,4 @@
-//! What tshark makes of each frame of a capture file: where its headers end.
+//! Where the headers of each frame in a capture file end, according to tshark.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -7,31 +7,31 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::world::process::output_of;
+use crate::world::command::output_of;
 
-/// What tshark says of one frame.
+/// What tshark says about one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dissected {
-    /// The TCP header, if there is a whole one.
+    /// Its TCP header, if there is a whole one.
     pub tcp: Option<TcpHeader>,
-    /// The protocols, outermost first.
+    /// Its protocols, outermost first.
     pub protocols: String,
-    /// What it finds strange.
+    /// What tshark finds strange about it.
     pub remarks: Vec<String>,
 }
 
 /// A whole TCP header in a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpHeader {
-    /// Who sent it, by the IP header that TCP is behind.
+    /// The sender, by the IP header in front of TCP.
     pub from: SocketAddr,
-    /// Who was to receive it.
+    /// The receiver.
     pub to: SocketAddr,
-    /// Where it ends in the frame.
+    /// The offset in the frame where it ends.
     pub end: usize,
 }
 
-/// The first fragment has the headers, so fragments are not put together; nor are segments.
+/// Neither fragments nor segments are reassembled, as the daemon looks at each packet alone.
 const SETTINGS: [&str; 4] = [
     "ip.defragment:FALSE",
     "ipv6.defragment:FALSE",
@@ -39,10 +39,10 @@ const SETTINGS: [&str; 4] = [
     "tcp.relative_sequence_numbers:FALSE",
 ];
 
-/// What tshark says of each frame of a file, in their order.
+/// What tshark says about each frame of a file, in their order.
 ///
 /// # Errors
-/// What tshark says when it cannot read it, or output that is not understood.
+/// What tshark prints when it cannot read the file, or output that is not understood.
 pub fn frames(file: &Path) -> Result<Vec<Dissected>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-T", "json", "-x", "--no-duplicate-keys", "-r"]);
@@ -51,7 +51,7 @@ pub fn frames(file: &Path) -> Result<Vec<Dissected>> {
         command.args(["-o", setting]);
     }
     let (out, _) = output_of(&mut command, "tshark")?;
-    let frames: Vec<Value> = serde_json::from_str(&out).context("what tshark prints")?;
+    let frames: Vec<Value> = serde_json::from_str(&out).context("tshark's output")?;
     ensure!(!frames.is_empty(), "tshark finds no frame");
     let dissected = frames.iter().enumerate().map(|(number, frame)| {
         let layers = &frame["_source"]["layers"];
@@ -77,7 +77,7 @@ fn dissected(layers: &Value) -> Result<Dissected> {
     })
 }
 
-/// Every text of this name, however deep.
+/// Every text with this name, at any depth.
 fn collect(value: &Value, name: &str, texts: &mut Vec<String>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         if key == name {
@@ -92,7 +92,7 @@ fn collect(value: &Value, name: &str, texts: &mut Vec<String>) {
     }
 }
 
-/// None for a frame without a whole TCP header.
+/// The TCP header of a frame; none if it is not whole.
 fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
     let Some(place) = last(&layers["tcp_raw"]) else {
         return Ok(None);
@@ -124,7 +124,7 @@ fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
     }))
 }
 
-/// The innermost of several layers of one name; each is an array that begins with its bytes.
+/// The innermost of several layers with one name; each is an array that begins with its bytes.
 fn last(layer: &Value) -> Option<&Vec<Value>> {
     let layer = layer.as_array()?;
     let innermost = layer.last()?.as_array();

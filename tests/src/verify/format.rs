@@ -1,4 +1,4 @@
-//! The kinds of capture files, as their names tell them, and their bytes without compression.
+//! The formats of capture files, which the endings of their names tell, and their decompression.
 
 use std::fmt;
 use std::fs;
@@ -7,39 +7,39 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::world::process::bytes_of;
+use crate::world::command::bytes_of;
 
-/// How packets are written down.
+/// The file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    /// The classic format.
+    /// pcap.
     Pcap,
-    /// The next generation.
+    /// pcapng.
     PcapNg,
 }
 
-/// What a file is compressed with.
+/// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Nothing.
+    /// No compression.
     None,
-    /// RFC 1952.
+    /// gzip (RFC 1952).
     Gzip,
-    /// RFC 8878.
+    /// Zstandard (RFC 8878).
     Zstd,
 }
 
-/// A kind of capture file.
+/// A format of capture files with its compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
-    /// How packets are written down.
+    /// The file format.
     pub container: Container,
-    /// What that is compressed with.
+    /// Its compression.
     pub compression: Compression,
 }
 
 impl Format {
-    /// Every kind there is.
+    /// Every format.
     pub const ALL: [Self; 6] = {
         use Compression::{Gzip, None, Zstd};
         use Container::{Pcap, PcapNg};
@@ -53,17 +53,19 @@ impl Format {
         ]
     };
 
-    /// What the daemon writes when it is not told otherwise.
+    /// The daemon's default.
     pub const DEFAULT: Self = Self::new(Container::Pcap, Compression::None);
 
-    const fn new(container: Container, compression: Compression) -> Self {
+    /// A file format with a compression.
+    #[must_use]
+    pub const fn new(container: Container, compression: Compression) -> Self {
         Self {
             container,
             compression,
         }
     }
 
-    /// How names of such files end, without the dot before it.
+    /// How the names of such files end, without the dot before it.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match (self.container, self.compression) {
@@ -76,7 +78,7 @@ impl Format {
         }
     }
 
-    /// The daemon's flags for it.
+    /// The daemon's flags that select it.
     #[must_use]
     pub const fn flags(self) -> [&'static str; 2] {
         let container = match self.container {
@@ -91,7 +93,7 @@ impl Format {
         [container, compression]
     }
 
-    /// What stands before the extension in a file's name, and the kind of file.
+    /// The part of a file's name before the extension, and the format that the extension tells.
     #[must_use]
     pub fn of(name: &str) -> Option<(&str, Self)> {
         Self::ALL.into_iter().find_map(|format| {
@@ -100,14 +102,14 @@ impl Format {
         })
     }
 
-    /// The kind of the file at `path`.
+    /// The format of the file at `path`.
     ///
     /// # Errors
     /// Its name is not that of a capture file.
     pub fn at(path: &Path) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str());
         let found = name.and_then(Self::of);
-        let (_, format) = found.with_context(|| format!("{path:?} is no capture file"))?;
+        let (_, format) = found.with_context(|| format!("{path:?} is not a capture file"))?;
         Ok(format)
     }
 }
@@ -118,21 +120,21 @@ impl fmt::Display for Format {
     }
 }
 
-/// The bytes of a capture file, decompressed by the program that everybody has for it, which must
-/// find the file whole and say nothing.
+/// The bytes of a capture file, decompressed by gzip or zstd, which must find the file whole and
+/// print no warning.
 ///
 /// # Errors
-/// The file cannot be read, or what the program says.
+/// The file cannot be read, or what the program printed.
 pub fn contents(path: &Path) -> Result<Vec<u8>> {
-    let (program, package) = match Format::at(path)?.compression {
+    let program = match Format::at(path)?.compression {
         Compression::None => {
             return fs::read(path).with_context(|| format!("reading {}", path.display()));
         }
-        Compression::Gzip => ("gzip", "gzip"),
-        Compression::Zstd => ("zstd", "zstd"),
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
     };
     let mut command = Command::new(program);
-    let (bytes, said) = bytes_of(command.arg("-dc").arg(path), package)?;
+    let (bytes, said) = bytes_of(command.arg("-dc").arg(path), program)?;
     ensure!(said.is_empty(), "{program} warns: {said}");
     Ok(bytes)
 }
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_kind() {
+    fn a_name_tells_the_format() {
         for format in Format::ALL {
             let name = format!("lab_1_unsafe_00.1.{format}");
             assert_eq!(Format::of(&name), Some(("lab_1_unsafe_00.1", format)));

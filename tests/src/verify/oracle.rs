@@ -1,46 +1,47 @@
-//! What tcpdump saw, by connection, and the comparison of a file of ours with it.
+//! What tcpdump saw, by connection, and the comparison of the daemon's files with it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::captures::Captures;
+use super::needle;
+use super::pcap::{self, Packet};
 use crate::traffic::Connection;
-use crate::verify::captures::Captures;
-use crate::verify::needle;
-use crate::verify::pcap::{self, Packet};
 use crate::world::wait;
 
-/// How far our time of a packet may be from tcpdump's: nanoseconds.
-const TOLERANCE: u64 = 1_000_000;
+/// How far the daemon's time of a packet may be from tcpdump's.
+pub const TOLERANCE: Duration = Duration::from_millis(1);
 
-/// How far apart the times of any packet may be. tcpdump has the time at which a packet
-/// was queued for the receiving processor, we have that at which it is looked at; when the
-/// machine takes the processor away in between, they are apart by as long as it does.
-const PREEMPTED: u64 = 100_000_000;
+/// How far they may be apart for a packet whose processor was preempted. tcpdump has the time when
+/// the packet was queued for the receiving processor, the daemon the time when the processor
+/// handles it; a hypervisor or another thread may take the processor away in between.
+const PREEMPTED: Duration = Duration::from_millis(100);
 
-/// One packet in so many may be further than [`TOLERANCE`] away…
+/// One packet in so many may be preempted…
 const RARE: usize = 1000;
 
-/// …and so many in any case: those that were on their way when the processor was taken.
+/// …and this many in any case: those that were on their way when a processor was taken away.
 const FEW: usize = 3;
 
-/// The packets of tcpdump's file: those of each pair of addresses, cut at each new SYN.
+/// The packets of tcpdump's file by pair of addresses, and by connection: each new SYN begins one.
 #[derive(Debug)]
 pub struct Oracle {
     flows: HashMap<(SocketAddr, SocketAddr), Vec<Vec<Packet>>>,
 }
 
 impl Oracle {
-    /// Sorts packets, which are in the order of capture, into connections.
+    /// Sorts packets into connections; they must be in the order of capture.
     #[must_use]
     pub fn new(packets: Vec<Packet>) -> Self {
         let mut flows: HashMap<_, Vec<Vec<Packet>>> = HashMap::new();
         for packet in packets {
             let connections = flows.entry(key(packet.from, packet.to)).or_default();
             let fresh = packet.opens && {
-                // The same sequence number again is the same SYN, sent again.
+                // A SYN with the same sequence number is the same one, sent again.
                 let known = connections.last().and_then(|last| last.first());
                 known.is_none_or(|first| first.sequence != packet.sequence)
             };
@@ -64,7 +65,7 @@ impl Oracle {
                 "tcpdump cut a header: {packet}"
             );
         }
-        // The search would be worth nothing if it did not find payload where there is some.
+        // The search for payload proves nothing unless it finds payload where there is some.
         ensure!(
             !needle::search(path)?.is_empty(),
             "tcpdump's own file has no payload"
@@ -72,7 +73,7 @@ impl Oracle {
         Ok(Self::new(packets))
     }
 
-    /// The packets of connection number `nth` between two addresses.
+    /// The packets of the `nth` connection between two addresses, from 0.
     ///
     /// # Errors
     /// tcpdump saw no such connection.
@@ -82,12 +83,29 @@ impl Oracle {
         Ok(found)
     }
 
-    /// Checks that there is exactly one file for each of `connections`, under the name that `uuid`
-    /// gives it, equal to what tcpdump saw of it, and no other file, no partial file, no payload.
+    /// The packets of a connection that is the first one, or the only one, between its addresses.
+    ///
+    /// # Errors
+    /// tcpdump saw no such connection.
+    pub fn packets_of(&self, of: &Connection) -> Result<&[Packet]> {
+        self.connection(of.host, of.peer, 0)
+    }
+
+    /// How many packets such connections have in total.
+    ///
+    /// # Errors
+    /// As [`Oracle::packets_of`].
+    pub fn count<'a>(&self, of: impl IntoIterator<Item = &'a Connection>) -> Result<u64> {
+        let counts = of.into_iter().map(|one| Ok(self.packets_of(one)?.len()));
+        Ok(counts.sum::<Result<usize>>()? as u64)
+    }
+
+    /// Checks that each of `connections` has exactly one file, which is named by `uuid` and equals
+    /// what tcpdump saw; and that there is no other file, no partial file, and no payload.
     ///
     /// # Errors
     /// What differs, and where.
-    pub fn judge(
+    pub fn verify(
         &self,
         captures: &Captures,
         connections: &[Connection],
@@ -117,13 +135,13 @@ impl Oracle {
     }
 }
 
-/// The same value for both directions of a connection.
+/// A key that is the same for both directions of a connection.
 fn key(a: SocketAddr, b: SocketAddr) -> (SocketAddr, SocketAddr) {
     (a.min(b), a.max(b))
 }
 
-/// Checks that our packets are tcpdump's, in each direction: as many, equal, and at the same times, but
-/// for a few, which a machine that takes the processor away has kept waiting.
+/// Checks that our packets are tcpdump's in each direction: as many, equal, and at the same times
+/// except for a few whose processor was preempted.
 ///
 /// # Errors
 /// The first difference.
@@ -135,13 +153,12 @@ pub fn equal(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
 fn late_ones_are_rare(late: usize, all: usize) -> Result<()> {
     ensure!(
         late <= FEW + all / RARE,
-        "the times of {late} of {all} packets are more than {TOLERANCE} ns apart"
+        "the times of {late} of {all} packets are more than {TOLERANCE:?} apart"
     );
     Ok(())
 }
 
-/// [`equal`], but for how many times are more than [`TOLERANCE`] apart: that many. None is more than
-/// [`PREEMPTED`].
+/// [`equal`] with any number of preempted packets, which it returns.
 fn count_late(ours: &[Packet], theirs: &[Packet]) -> Result<usize> {
     let mut late = 0;
     for (way, ours, theirs) in directions(ours, theirs)? {
@@ -158,8 +175,8 @@ fn count_late(ours: &[Packet], theirs: &[Packet]) -> Result<usize> {
     Ok(late)
 }
 
-/// Checks that our packets are tcpdump's in each direction, but for missing ones that `may_miss`
-/// takes; how many are missing.
+/// Checks that our packets are tcpdump's in each direction, except for missing ones that `may_miss`
+/// accepts; returns how many are missing.
 ///
 /// # Errors
 /// The first difference.
@@ -181,20 +198,20 @@ pub fn equal_but(
     Ok(missing)
 }
 
-/// Checks that our packets are, in each direction, tcpdump's up to some point that is not before
-/// `moment`, in nanoseconds since 1970.
+/// Checks that our packets are, in each direction, tcpdump's up to a point that is not before
+/// `moment` (the time since 1970).
 ///
 /// # Errors
-/// The first difference, or the first packet of before that moment that we do not have.
-pub fn equal_until(ours: &[Packet], theirs: &[Packet], moment: u64) -> Result<()> {
+/// The first difference, or the first packet from before that moment that we do not have.
+pub fn equal_until(ours: &[Packet], theirs: &[Packet], moment: Duration) -> Result<()> {
     for (way, ours, theirs) in directions(ours, theirs)? {
         let (last, left, late) = pair(&way, &ours, &theirs)?;
         late_ones_are_rare(late, ours.len()).context(way.clone())?;
-        // A packet that is missing before others that are there is a hole, not an end.
+        // A packet that is missing before others is a gap, and not the end.
         let end = moment.max(last.saturating_sub(TOLERANCE));
         if let Some(missing) = left.iter().find(|packet| packet.time < end) {
             bail!(
-                "{way}: complete only to {} packets: {missing} is {} ns before the end",
+                "{way}: complete only to {} packets: {missing} is {:?} before the end",
                 ours.len(),
                 end - missing.time
             );
@@ -203,7 +220,7 @@ pub fn equal_until(ours: &[Packet], theirs: &[Packet], moment: u64) -> Result<()
     Ok(())
 }
 
-/// A direction's name, our packets in it, and tcpdump's.
+/// The name of a direction, our packets in it, and tcpdump's.
 type Direction<'a> = (String, Vec<&'a Packet>, Vec<&'a Packet>);
 
 fn directions<'a>(ours: &'a [Packet], theirs: &'a [Packet]) -> Result<[Direction<'a>; 2]> {
@@ -231,8 +248,8 @@ fn directions<'a>(ours: &'a [Packet], theirs: &'a [Packet]) -> Result<[Direction
     }))
 }
 
-/// [`TOLERANCE`]; on an emulated machine, whose processor may be taken away at any time, more.
-fn usual_tolerance() -> u64 {
+/// [`TOLERANCE`]; more on an emulated machine, whose processor may be taken away at any time.
+fn usual_tolerance() -> Duration {
     if wait::patience() == 1 {
         TOLERANCE
     } else {
@@ -240,19 +257,19 @@ fn usual_tolerance() -> u64 {
     }
 }
 
-/// How many packets may overtake another between tcpdump's tap and ours, which see a packet one
-/// after the other while the other processor handles the next.
+/// How many packets may overtake another one between tcpdump's tap and the daemon's, which see a
+/// packet one after the other while another processor handles the next packet.
 const OVERTAKING: usize = 64;
 
-/// The time of the last packet of tcpdump's that we have, its others, and how many of ours are more
-/// than [`TOLERANCE`] away from theirs.
-type Paired<'a> = (u64, Vec<&'a Packet>, usize);
+/// The time of tcpdump's last packet that we have, the packets that only tcpdump has, and how many
+/// of our packets were preempted.
+type Paired<'a> = (Duration, Vec<&'a Packet>, usize);
 
-/// Finds for each of our packets tcpdump's, at most [`PREEMPTED`] away.
+/// Finds tcpdump's packet for each of ours, at most [`PREEMPTED`] away.
 fn pair<'a>(way: &str, ours: &[&Packet], theirs: &[&'a Packet]) -> Result<Paired<'a>> {
-    let bound = PREEMPTED * u64::from(wait::patience());
+    let bound = PREEMPTED * wait::patience();
     let mut left: VecDeque<_> = theirs.iter().copied().collect();
-    let (mut last, mut beyond) = (0, 0);
+    let (mut last, mut beyond) = (Duration::ZERO, 0);
     for (at, our) in ours.iter().enumerate() {
         let mut near = left.iter().take(OVERTAKING);
         let found = near.position(|their| same(our, their, bound).is_ok());
@@ -270,7 +287,7 @@ fn pair<'a>(way: &str, ours: &[&Packet], theirs: &[&'a Packet]) -> Result<Paired
     Ok((last, left.into(), beyond))
 }
 
-/// [`pair`], where any number of packets may be missing of ours; those.
+/// [`pair`] where any number of our packets may be missing; returns those.
 fn pair_with_gaps<'a>(
     way: &str,
     ours: &[&Packet],
@@ -279,7 +296,8 @@ fn pair_with_gaps<'a>(
     let mut left: VecDeque<_> = theirs.iter().copied().collect();
     let mut missing = Vec::new();
     for (at, our) in ours.iter().enumerate() {
-        // Ours are in the order of time: what is long before this one is none of the others.
+        // Ours are in the order of time: what is long before this one is not among the others
+        // either.
         while let Some(early) = left.pop_front_if(|their| their.time + TOLERANCE < our.time) {
             missing.push(early);
         }
@@ -294,7 +312,7 @@ fn pair_with_gaps<'a>(
     Ok(missing)
 }
 
-fn same(our: &Packet, their: &Packet, bound: u64) -> Result<()> {
+fn same(our: &Packet, their: &Packet, bound: Duration) -> Result<()> {
     ensure!(our.wire_len == their.wire_len, "the wire length differs");
     ensure!(
         our.captured.len() == their.header_len,
@@ -307,7 +325,7 @@ fn same(our: &Packet, their: &Packet, bound: u64) -> Result<()> {
         bail!("header byte {at} differs");
     }
     let apart = our.time.abs_diff(their.time);
-    ensure!(apart <= bound, "the times are {apart} ns apart");
+    ensure!(apart <= bound, "the times are {apart:?} apart");
     Ok(())
 }
 

@@ -1,46 +1,47 @@
-//! Reading capture files: the records as they are, and the headers by a decoder that is not ours.
+//! Reading capture files: the records, and their headers by a decoder that is not the daemon's.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use etherparse::{LaxPacketHeaders, LinkExtHeader, NetHeaders, TransportHeader};
 use pcap_file::pcap::PcapReader;
 use pcap_file::{DataLink, TsResolution};
 
-use crate::verify::format;
-use crate::verify::pcapng::{self, Section};
+use super::format;
+use super::pcapng::{self, Section};
 
 /// A TCP packet of a capture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
-    /// Nanoseconds since 1970.
-    pub time: u64,
+    /// When it was captured: the time since 1970, in nanoseconds.
+    pub time: Duration,
     /// Its length on the wire.
     pub wire_len: u32,
-    /// What the file has of it.
+    /// The bytes of it that the file has.
     pub captured: Vec<u8>,
-    /// Length of the link, IP and TCP headers, options and extension headers included.
+    /// Length of its link, IP and TCP headers, including options and extension headers.
     pub header_len: usize,
-    /// Length of the TCP header among them.
+    /// Length of its TCP header.
     pub tcp_header_len: usize,
     /// Who sent it.
     pub from: SocketAddr,
     /// Who was to receive it.
     pub to: SocketAddr,
-    /// TCP sequence number.
+    /// Its TCP sequence number.
     pub sequence: u32,
-    /// Does it begin a connection: SYN without ACK?
+    /// Whether it begins a connection: SYN without ACK.
     pub opens: bool,
-    /// Does it end a direction: FIN or RST?
+    /// Whether it ends a direction: FIN or RST.
     pub ends: bool,
-    /// Does it begin a direction: SYN, with or without ACK?
+    /// Whether it begins a direction: SYN, with or without ACK.
     pub synchronizes: bool,
 }
 
 impl Packet {
-    fn decode((time, wire_len): (u64, u32), data: &[u8], link: DataLink) -> Result<Self> {
+    fn decode((time, wire_len): (Duration, u32), data: &[u8], link: DataLink) -> Result<Self> {
         let (parsed, link) = if link == DataLink::RAW {
             (LaxPacketHeaders::from_ip(data)?, 0)
         } else {
@@ -82,7 +83,7 @@ impl fmt::Display for Packet {
             (_, true) => " FIN/RST",
             _ => "",
         };
-        let (seconds, nanos) = (self.time / 1_000_000_000, self.time % 1_000_000_000);
+        let (seconds, nanos) = (self.time.as_secs(), self.time.subsec_nanos());
         write!(
             f,
             "{seconds}.{nanos:09} {} > {}{kind} seq {}, wire {}, captured {}, headers {}",
@@ -96,15 +97,15 @@ impl fmt::Display for Packet {
     }
 }
 
-/// A capture file of TCP packets, times in nanoseconds: on Ethernet, or without a link layer (pcap
-/// only).
+/// A capture file of TCP packets with times in nanoseconds: on Ethernet, or (in pcap only) without
+/// a link layer.
 #[derive(Debug, Clone)]
 pub struct CaptureFile {
-    /// Bytes of a packet at most, by the file's own word.
+    /// The most bytes that it has of a packet, as it says itself.
     pub snaplen: u32,
-    /// The packets, in the order of the file.
+    /// Its packets, in their order.
     pub packets: Vec<Packet>,
-    /// What a pcapng file has beside them.
+    /// What a pcapng file says besides.
     pub section: Option<Section>,
 }
 
@@ -116,10 +117,10 @@ pub fn read(path: &Path) -> Result<Vec<Packet>> {
     read_file(path).map(|file| file.packets)
 }
 
-/// Reads a capture file; its name tells how it is compressed.
+/// Reads a capture file; its name says how it is compressed.
 ///
 /// # Errors
-/// Anything in it that is not whole.
+/// Anything in it that is incomplete.
 pub fn read_file(path: &Path) -> Result<CaptureFile> {
     let place = || format!("in {}", path.display());
     let bytes = format::contents(path)?;
@@ -138,7 +139,7 @@ fn parse_pcap(bytes: &[u8]) -> Result<CaptureFile> {
     ensure!(version == (2, 4), "version {version:?}");
     ensure!(
         header.ts_resolution == TsResolution::NanoSecond,
-        "no nanosecond times"
+        "its times are not in nanoseconds"
     );
     ensure!(
         [DataLink::ETHERNET, DataLink::RAW].contains(&header.datalink),
@@ -146,11 +147,11 @@ fn parse_pcap(bytes: &[u8]) -> Result<CaptureFile> {
         header.datalink
     );
     let mut packets = Vec::new();
-    // The reader's other way refuses wire lengths above the snap length, which are what we want.
+    // `next_packet` would refuse wire lengths above the snap length, which these files are about.
     while let Some(raw) = reader.next_raw_packet() {
         let at = || format!("packet {}", packets.len());
         let raw = raw.with_context(at)?;
-        let time = u64::from(raw.ts_sec) * 1_000_000_000 + u64::from(raw.ts_frac);
+        let time = Duration::new(raw.ts_sec.into(), raw.ts_frac);
         let packet = Packet::decode((time, raw.orig_len), &raw.data, header.datalink);
         let packet = packet.with_context(at)?;
         packets.push(packet);

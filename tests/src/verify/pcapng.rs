@@ -1,7 +1,8 @@
-//! Reading pcapng files, strictly, as the Internet-Draft draft-ietf-opsawg-pcapng has them: one
-//! little-endian section, times in nanoseconds.
+//! A strict reader of pcapng files (Internet-Draft draft-ietf-opsawg-pcapng) with one little-endian
+//! section and times in nanoseconds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -11,27 +12,27 @@ const INTERFACE: u32 = 1;
 const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
 
-/// Codes of options: the comment that any block may have, and those of one kind of block.
+/// Option codes: the comment of any block, and those of particular blocks.
 const COMMENT: u16 = 1;
 const INTERFACE_NAME: u16 = 2;
 const TIME_RESOLUTION: u16 = 9;
 const FLAGS: u16 = 2;
 
-/// Which way a packet went, by the host that captured it.
+/// The direction of a packet, as the host that captured it sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// Received.
     In,
     /// Sent.
     Out,
 }
 
-/// An interface that packets were captured at.
+/// An interface where packets were captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// LINKTYPE_ of its packets.
+    /// The `LINKTYPE_` of its packets.
     pub link_type: u16,
-    /// Bytes of a packet at most; 0 for any number.
+    /// The most bytes captured of a packet; 0 for no limit.
     pub snaplen: u32,
     /// Its name.
     pub name: String,
@@ -40,23 +41,23 @@ pub struct Interface {
 /// A packet as it is in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawPacket {
-    /// Nanoseconds since 1970.
-    pub time: u64,
+    /// When it was captured: the time since 1970, in nanoseconds.
+    pub time: Duration,
     /// Its length on the wire.
     pub wire_len: u32,
-    /// What the file has of it.
+    /// The bytes of it that the file has.
     pub data: Vec<u8>,
-    /// Which of the section's interfaces it passed.
+    /// The index of its interface in the section.
     pub interface: usize,
-    /// Which way.
-    pub way: Option<Way>,
+    /// Its direction, if the file says it.
+    pub direction: Option<Direction>,
 }
 
-/// What the counters of one interface say at the end, by option code: 4 is packets received, 5
-/// dropped by the interface, 6 accepted by a filter, 7 dropped by the operating system, 8 delivered.
+/// The counters of one interface by option code: 4 for packets received, 5 dropped by the
+/// interface, 6 accepted by a filter, 7 dropped by the operating system, 8 delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
-    /// Which of the section's interfaces.
+    /// The index of the interface in the section.
     pub interface: usize,
     /// The counters.
     pub counters: BTreeMap<u16, u64>,
@@ -65,26 +66,26 @@ pub struct Statistics {
 /// A whole file: one section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
-    /// The section header's comments.
+    /// The comments in the section header.
     pub comments: Vec<String>,
-    /// The interfaces, in the order of their numbers.
+    /// The interfaces, in the order of their indices.
     pub interfaces: Vec<Interface>,
-    /// Every statistics block, and how many packets came before it.
+    /// Every statistics block, with the number of packets before it.
     pub statistics: Vec<(usize, Statistics)>,
     /// The packets.
     pub packets: Vec<RawPacket>,
 }
 
-/// Whether bytes begin as a pcapng file does.
+/// Whether these bytes begin like a pcapng file.
 #[must_use]
 pub fn is_pcapng(bytes: &[u8]) -> bool {
     bytes.starts_with(&SECTION.to_le_bytes())
 }
 
-/// Reads a file's bytes.
+/// Reads the bytes of a file.
 ///
 /// # Errors
-/// Anything that is not whole, or not as the format has it.
+/// Anything that is incomplete or does not conform to the format.
 pub fn parse(bytes: &[u8]) -> Result<Section> {
     let mut section = Section::default();
     let mut rest = bytes;
@@ -101,7 +102,7 @@ pub fn parse(bytes: &[u8]) -> Result<Section> {
     Ok(section)
 }
 
-/// The first block's type and body, and what follows it.
+/// The type and body of the first block, and the bytes behind it.
 fn block(bytes: &[u8]) -> Result<(u32, &[u8], &[u8])> {
     let mut head = Fields(bytes);
     let (kind, length) = (head.u32()?, head.u32()? as usize);
@@ -142,7 +143,7 @@ impl Section {
                 let interface = self.interface(fields.u32()?)?;
                 self.packets.push(packet(interface, fields)?);
             }
-            _ => bail!("blocks of type {kind:#x} are not ours"),
+            _ => bail!("the daemon writes no blocks of type {kind:#x}"),
         }
         Ok(())
     }
@@ -172,6 +173,7 @@ fn interface(mut fields: Fields<'_>) -> Result<Interface> {
 
 fn packet(interface: usize, mut fields: Fields<'_>) -> Result<RawPacket> {
     let time = u64::from(fields.u32()?) << 32 | u64::from(fields.u32()?);
+    let time = Duration::from_nanos(time);
     let (captured, wire_len) = (fields.u32()?, fields.u32()?);
     let data = fields.padded(captured as usize)?.to_vec();
     let options = fields.options()?;
@@ -179,9 +181,9 @@ fn packet(interface: usize, mut fields: Fields<'_>) -> Result<RawPacket> {
     let flags = flags.map(|(_, value)| -> Result<u32> {
         Ok(u32::from_le_bytes((*value).try_into().context("flags")?))
     });
-    let way = match flags.transpose()?.map(|flags| flags & 3) {
-        Some(1) => Some(Way::In),
-        Some(2) => Some(Way::Out),
+    let direction = match flags.transpose()?.map(|flags| flags & 3) {
+        Some(1) => Some(Direction::In),
+        Some(2) => Some(Direction::Out),
         _ => None,
     };
     Ok(RawPacket {
@@ -189,11 +191,11 @@ fn packet(interface: usize, mut fields: Fields<'_>) -> Result<RawPacket> {
         wire_len,
         data,
         interface,
-        way,
+        direction,
     })
 }
 
-/// What of a block is still to be read.
+/// The part of a block that is still to be read.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -203,7 +205,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    /// `len` bytes that are followed by zeros up to a multiple of four.
+    /// `len` bytes, which zeros pad to a multiple of four.
     fn padded(&mut self, len: usize) -> Result<&'a [u8]> {
         let taken = self.take(len)?;
         let padding = self.take(len.next_multiple_of(4) - len)?;
@@ -219,7 +221,7 @@ impl<'a> Fields<'a> {
         Ok(u32::from_le_bytes(self.take(4)?.try_into()?))
     }
 
-    /// The rest of the block: options and their end. A block without options has none of that.
+    /// The rest of the block: options and their end. A block without options has neither.
     fn options(&mut self) -> Result<Vec<(u16, &'a [u8])>> {
         let mut options = Vec::new();
         while !self.0.is_empty() {

@@ -1,70 +1,130 @@
-//! The daemon's counters, as it prints them.
+//! The daemon's report: what it has counted, as it prints it at exit and on SIGUSR1.
+//!
+//! Every name that the daemon prints is known here ([`fields`]), independently of the daemon's
+//! code. A name that is not known is an error, so that no count can be overlooked, and a count is
+//! asked for by an enum, so that none can be misspelled.
+
+mod fields;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-/// The head of a summary's first line, and of its last.
-pub const FIRST: &str = "packets: ";
-/// The head of a summary's last line.
-pub const LAST: &str = "balance: ";
+pub use fields::{
+    ConnectionField, DiscardReason, EventField, Field, FileErrorReason, FileField, PacketField,
+    RecordField,
+};
 
-/// One summary: the values of each line by name, and what the balance line says.
+/// The head of a report's last line, which says whether the daemon finds every packet accounted
+/// for.
+const BALANCE: &str = "balance";
+
+/// The counts of one line, by field. Where the daemon leaves out fields that are 0, so does this.
+pub type Line<F> = BTreeMap<F, u64>;
+
+/// One report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    lines: BTreeMap<String, BTreeMap<String, u64>>,
+pub struct Report {
+    packets: Line<PacketField>,
+    discarded: Line<DiscardReason>,
+    records: Line<RecordField>,
+    connections: Line<ConnectionField>,
+    files: Line<FileField>,
+    file_errors: Line<FileErrorReason>,
+    events: Line<EventField>,
     balance: String,
 }
 
-impl Summary {
-    /// Parses the lines from [`FIRST`] to [`LAST`].
+/// A count of a report together with all of its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the report: the line's and its own.
+    pub name: String,
+    /// The sample of `/metrics` that has the same count.
+    pub metric: String,
+    /// The count.
+    pub count: u64,
+}
+
+impl Report {
+    /// Whether a line of the daemon's output is the first of a report.
+    #[must_use]
+    pub fn begins(line: &str) -> bool {
+        line.split_once(':')
+            .is_some_and(|(head, _)| head == PacketField::LINE)
+    }
+
+    /// Whether a line of the daemon's output is the last of a report.
+    #[must_use]
+    pub fn ends(line: &str) -> bool {
+        line.split_once(':')
+            .is_some_and(|(head, _)| head == BALANCE)
+    }
+
+    /// Parses the lines of one report.
     ///
     /// # Errors
-    /// A line that is not of the documented form.
+    /// A line that is missing, that is there twice or that is not known; so for the names in a
+    /// line.
     pub fn parse(text: &[String]) -> Result<Self> {
-        let (mut lines, mut balance) = (BTreeMap::new(), None);
+        Self::parse_lines(text).with_context(|| text.join("\n"))
+    }
+
+    fn parse_lines(text: &[String]) -> Result<Self> {
+        let mut lines = BTreeMap::new();
         for line in text {
             let (head, rest) = line.split_once(':').with_context(|| line.clone())?;
-            if head == "balance" {
-                balance = Some(rest.trim().to_owned());
-                continue;
-            }
-            let mut values = BTreeMap::new();
-            for word in rest.split_whitespace() {
-                let (key, number) = value(word).with_context(|| line.clone())?;
-                if values.insert(key, number).is_some() {
-                    bail!("two values of one name: {word} in {line}");
-                }
-            }
-            if lines.insert(head.to_owned(), values).is_some() {
-                bail!("two lines of {head}: {text:?}");
-            }
+            let before = lines.insert(head, rest.trim());
+            ensure!(before.is_none(), "two lines of {head:?}");
         }
-        let balance = balance.with_context(|| format!("no balance in {text:?}"))?;
-        let summary = Self { lines, balance };
-        for key in ["seen", "written", "discarded", "held"] {
-            ensure!(
-                summary.line("packets").contains_key(key),
-                "no {key} in {text:?}"
-            );
-        }
-        Ok(summary)
+        let report = Self {
+            packets: parse_line(&mut lines)?,
+            discarded: parse_line(&mut lines)?,
+            records: parse_line(&mut lines)?,
+            connections: parse_line(&mut lines)?,
+            files: parse_line(&mut lines)?,
+            file_errors: parse_line(&mut lines)?,
+            events: parse_line(&mut lines)?,
+            balance: take(&mut lines, BALANCE)?.to_owned(),
+        };
+        ensure!(lines.is_empty(), "lines that are not known: {lines:?}");
+        Ok(report)
     }
 
-    /// The value of `key` in the line that begins with `line`; 0 when it is absent.
+    /// The count of a field.
     #[must_use]
-    pub fn get(&self, line: &str, key: &str) -> u64 {
-        self.lines
-            .get(line)
-            .and_then(|values| values.get(key))
-            .copied()
-            .unwrap_or(0)
+    pub fn get<F: Field>(&self, field: F) -> u64 {
+        F::line(self).get(&field).copied().unwrap_or(0)
     }
 
-    /// All values of a line.
+    /// The counts of a line.
     #[must_use]
-    pub fn line(&self, line: &str) -> BTreeMap<String, u64> {
-        self.lines.get(line).cloned().unwrap_or_default()
+    pub fn line<F: Field>(&self) -> &Line<F> {
+        F::line(self)
+    }
+
+    /// Every count that a report can have, also those that are 0.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let lines = [
+            self.entries_of::<PacketField>(),
+            self.entries_of::<DiscardReason>(),
+            self.entries_of::<RecordField>(),
+            self.entries_of::<ConnectionField>(),
+            self.entries_of::<FileField>(),
+            self.entries_of::<FileErrorReason>(),
+            self.entries_of::<EventField>(),
+        ];
+        lines.concat()
+    }
+
+    fn entries_of<F: Field>(&self) -> Vec<Entry> {
+        let entry = |field: &F| Entry {
+            name: format!("{}: {}", F::LINE, field.name()),
+            metric: field.metric(),
+            count: self.get(*field),
+        };
+        F::ALL.iter().map(entry).collect()
     }
 
     /// Checks that every packet is accounted for, by the daemon's word and by our own sum.
@@ -72,15 +132,15 @@ impl Summary {
     /// # Errors
     /// The sums differ.
     pub fn in_balance(&self) -> Result<()> {
-        let packets = |key| self.get("packets", key);
-        let reasons: u64 = self.line("discarded").values().sum();
+        let reasons: u64 = self.discarded.values().sum();
+        let discarded = self.get(PacketField::Discarded);
         ensure!(
-            packets("discarded") == reasons,
-            "discarded is {} and the reasons add up to {reasons}: {self:?}",
-            packets("discarded")
+            discarded == reasons,
+            "discarded is {discarded}, but its reasons add up to {reasons}: {self:?}"
         );
+        let (written, held) = (self.get(PacketField::Written), self.get(PacketField::Held));
         ensure!(
-            packets("seen") == packets("written") + reasons + packets("held"),
+            self.get(PacketField::Seen) == written + reasons + held,
             "seen is not written + discarded + held: {self:?}"
         );
         ensure!(self.balance == "exact", "{self:?}");
@@ -88,54 +148,35 @@ impl Summary {
     }
 }
 
-fn value(word: &str) -> Result<(String, u64)> {
-    let (key, value) = word.split_once('=').context("no key=value")?;
-    let value = value.parse().with_context(|| word.to_owned())?;
-    Ok((key.to_owned(), value))
+/// The lines of a report, by their heads.
+type Lines<'a> = BTreeMap<&'a str, &'a str>;
+
+fn take<'a>(lines: &mut Lines<'a>, head: &str) -> Result<&'a str> {
+    lines
+        .remove(head)
+        .with_context(|| format!("no line {head:?}"))
+}
+
+/// Takes the line that has fields of one kind, and parses it.
+fn parse_line<F: Field>(lines: &mut Lines<'_>) -> Result<Line<F>> {
+    let head = F::LINE;
+    let mut line = Line::new();
+    for word in take(lines, head)?.split_whitespace() {
+        let (name, count) = word
+            .split_once('=')
+            .with_context(|| format!("{head}: {word:?} is not name=count"))?;
+        let known = F::ALL.iter().find(|field| field.name() == name);
+        let field = known.with_context(|| format!("{head}: the harness knows no {name:?}"))?;
+        let count = count.parse().with_context(|| format!("{head}: {word}"))?;
+        let before = line.insert(*field, count);
+        ensure!(before.is_none(), "{head}: {name:?} is there twice");
+    }
+    ensure!(
+        !F::COMPLETE || line.len() == F::ALL.len(),
+        "{head}: a field is missing"
+    );
+    Ok(line)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Summary> {
-        Summary::parse(&text.lines().map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    const GOOD: &str = "packets: seen=100 written=80 discarded=20 held=0\n\
-        discarded: not_tcp=2 unnamed=18\nfiles: published=50 failed=0\nbalance: exact";
-
-    #[test]
-    fn a_balanced_summary_is_accepted() {
-        let summary = parse(GOOD).unwrap();
-        summary.in_balance().unwrap();
-        assert_eq!(summary.get("files", "published"), 50);
-        assert_eq!(summary.get("events", "bad_json"), 0);
-    }
-
-    #[test]
-    fn an_unbalanced_one_is_not() {
-        for (from, to) in [
-            ("seen=100", "seen=101"),
-            ("not_tcp=2", "not_tcp=3"),
-            ("exact", "off by 1"),
-        ] {
-            let summary = parse(&GOOD.replace(from, to)).unwrap();
-            assert!(summary.in_balance().is_err(), "{to}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_one_is_an_error() {
-        for (from, to) in [
-            ("balance: exact", ""),
-            ("seen=100 ", ""),
-            ("=18", "=x"),
-            ("unnamed=", "unnamed"),
-            ("files:", "packets:"),
-            ("not_tcp=", "unnamed="),
-        ] {
-            assert!(parse(&GOOD.replace(from, to)).is_err(), "{from} -> {to}");
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Addresses that must not be found, in any form that a file or a log could have them.
+//! The search for secret addresses in files and logs, in every form in which they could be there.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::verify::captures::files_below;
-use crate::verify::format::{self, Format};
+use super::captures::files_below;
+use super::format::{self, Format};
 
-/// Things to look for, each with its name.
+/// The byte strings to look for, each with a description.
 #[derive(Debug, Default, Clone)]
 pub struct Secrets(Vec<(String, Vec<u8>)>);
 
 impl Secrets {
-    /// Adds an IP address: its bytes, and how it is written.
+    /// Adds an IP address: its bytes, and the ways to write it.
     pub fn add_address(&mut self, address: IpAddr) {
         let bytes = match address {
             IpAddr::V4(address) => address.octets().to_vec(),
@@ -53,8 +53,8 @@ impl Secrets {
         }
     }
 
-    /// What of it is in `bytes`. An address that goes on as another, such as 10.0.0.17 in 10.0.0.177,
-    /// is found too.
+    /// Which of them are in `bytes`. One that is the beginning of another address, such as
+    /// 10.0.0.17 of 10.0.0.177, is found too.
     #[must_use]
     pub fn in_bytes(&self, bytes: &[u8]) -> Vec<String> {
         let is_there = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
@@ -62,7 +62,8 @@ impl Secrets {
         found.map(|(name, _)| name.clone()).collect()
     }
 
-    /// What of it is in the names and in the contents of files below a directory, compressed or not.
+    /// Which of them are in the paths and in the contents of files below a directory, compressed or
+    /// not.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -72,11 +73,11 @@ impl Secrets {
             let mut bytes = path.as_os_str().as_encoded_bytes().to_vec();
             match fs::read(&path) {
                 Ok(content) => bytes.extend(content),
-                // A partial file that was published meanwhile.
+                // A partial file that has been published in the meantime.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 other => drop(other.with_context(|| path.display().to_string())?),
             }
-            // A file that is not finished cannot always be decompressed.
+            // An unfinished file cannot always be decompressed.
             if Format::at(&path).is_ok()
                 && let Ok(plain) = format::contents(&path)
             {

@@ -1,10 +1,10 @@
-//! The options of a captured TCP header, read by nothing of ours but their lengths.
+//! The options of a captured TCP header, found by their lengths.
 
 use anyhow::{Context, Result, ensure};
 
-use crate::verify::pcap::Packet;
+use super::pcap::Packet;
 
-/// Kinds of options, as IANA numbers them.
+/// The kinds of options, by IANA's numbers.
 pub mod kind {
     /// Maximum segment size (RFC 9293).
     pub const MSS: u8 = 2;
@@ -20,23 +20,23 @@ pub mod kind {
     pub const FAST_OPEN: u8 = 34;
 }
 
-/// End of the list, and the filler between options: the two without a length.
+/// The end of the list and the filler between options: the two kinds without a length.
 const END: u8 = 0;
 const NOP: u8 = 1;
 
 /// The options of a TCP header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options<'a> {
-    /// All of their bytes, fillers included.
+    /// All of their bytes, including fillers.
     pub bytes: &'a [u8],
     list: Vec<(u8, &'a [u8])>,
 }
 
 impl<'a> Options<'a> {
-    /// Those of a packet whose header was captured whole.
+    /// The options of a packet whose headers were captured whole.
     ///
     /// # Errors
-    /// The header or an option is cut.
+    /// The headers or an option are cut.
     pub fn of(packet: &'a Packet) -> Result<Self> {
         let whole = packet.captured.get(..packet.header_len);
         let whole = whole.with_context(|| format!("a cut header: {packet}"))?;
@@ -68,7 +68,7 @@ impl<'a> Options<'a> {
         Ok(Self { bytes, list })
     }
 
-    /// The value of the option of a kind, if there is one.
+    /// The value of the first option of a kind, if there is one.
     #[must_use]
     pub fn get(&self, kind: u8) -> Option<&'a [u8]> {
         let found = self.list.iter().find(|(of, _)| *of == kind);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_told() {
+    fn cut_options_are_errors() {
         for bytes in [[2].as_slice(), &[2, 4, 5], &[8, 1, 0, 0]] {
             assert!(Options::parse(bytes).is_err(), "{bytes:?}");
         }

@@ -1,4 +1,4 @@
-//! The daemon's own maps and programs, by their ids in /proc and by `bpftool`.
+//! The maps and programs of one process, by their IDs in /proc and by `bpftool`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,9 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::world::process::output_of;
+use crate::world::command::output_of;
 
-/// How often a program ran and how long that took, all in all.
+/// How often programs ran, and how long that took in total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Runs {
     /// Runs.
@@ -19,7 +19,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// What was since `before`.
+    /// The runs since `before`.
     #[must_use]
     pub const fn since(self, before: Self) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Runs {
     }
 }
 
-/// How many entries a process's map of this name has.
+/// How many entries a process's map with this name has.
 ///
 /// # Errors
 /// It has no such map, or `bpftool` failed.
@@ -45,7 +45,8 @@ pub fn entries(process: u32, map: &str) -> Result<usize> {
     anyhow::bail!("process {process} has no map {map}")
 }
 
-/// The runs of a process's programs whose names begin so, while statistics are enabled.
+/// The runs of a process's programs whose names begin with `name`, while [`Statistics`] are
+/// enabled.
 ///
 /// # Errors
 /// It has none, or `bpftool` failed.
@@ -67,12 +68,12 @@ pub fn runs(process: u32, name: &str) -> Result<Runs> {
         .with_context(|| format!("process {process} has no program {name}*"))
 }
 
-/// The ids of what a process has open, by /proc/PID/fdinfo.
+/// The IDs of the objects that a process has open, by /proc/PID/fdinfo.
 fn ids(process: u32, kind: &str) -> Result<BTreeSet<String>> {
     let directory = format!("/proc/{process}/fdinfo");
     let mut ids = BTreeSet::new();
     for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
-        // A descriptor may be closed by now.
+        // The descriptor may have been closed in the meantime.
         let Ok(text) = fs::read_to_string(entry?.path()) else {
             continue;
         };
@@ -89,7 +90,7 @@ fn bpftool(arguments: &[&str]) -> Result<Value> {
     serde_json::from_str(&out).with_context(|| format!("{arguments:?}: {out}"))
 }
 
-/// The kernel's statistics of program runs, while this lives; as they were before on drop.
+/// Keeps the kernel's statistics of program runs enabled; restores the setting on drop.
 #[derive(Debug)]
 pub struct Statistics {
     before: String,

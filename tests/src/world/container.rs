@@ -1,18 +1,18 @@
-//! The daemon's container image, run by an OCI runtime as Kubernetes has it run.
+//! The daemon's container image, run by an OCI runtime as Kubernetes would run it.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::world::command::output_of;
 use crate::world::deploy::{Mount, Pod};
 use crate::world::netns::Namespace;
-use crate::world::process::{Process, Stream, output_of};
+use crate::world::process::{Process, Stream};
 
 mod image;
 mod seccomp;
@@ -20,22 +20,21 @@ mod seccomp;
 pub use image::Image;
 pub use seccomp::Profile;
 
-/// How long a container may take to begin, and to end.
-const LIMIT: Duration = Duration::from_secs(20);
-/// Everything that a runtime mounts of its own accord.
+/// What a runtime mounts on its own account.
 const RUNTIME_MOUNTS: [(&str, &str, &[&str]); 4] = [
     ("proc", "/proc", &["nosuid", "noexec", "nodev"]),
     ("tmpfs", "/dev", &["nosuid", "mode=755", "size=65536k"]),
     ("tmpfs", "/dev/shm", &["nosuid", "noexec", "nodev"]),
     ("sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
 ];
-/// Makes such a node of this machine, in a mount namespace, and becomes the program that follows.
+/// Gives this machine the cgroup layout of [`crun`]'s comment, in a mount namespace, and becomes
+/// the program that follows.
 const NODE: &str = "
     unified=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/self/mounts)
     [ \"$unified\" = /sys/fs/cgroup ] || mount --bind \"$unified\" /sys/fs/cgroup
     exec \"$@\"
 ";
-/// What a runtime hides, or shows read-only.
+/// What a runtime hides, and what it shows read-only.
 const MASKED: [&str; 4] = [
     "/proc/kcore",
     "/proc/keys",
@@ -44,10 +43,10 @@ const MASKED: [&str; 4] = [
 ];
 const READ_ONLY: [&str; 4] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
 
-/// Who the daemon is in its container.
+/// The user that the daemon is in its container.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// The user's id.
+    /// The user's ID, which is the group's too.
     pub user: u32,
     /// Its capabilities, without `CAP_`.
     pub capabilities: Vec<String>,
@@ -63,8 +62,8 @@ pub struct Container {
 }
 
 impl Container {
-    /// Runs the image as `pod` says on the network of `node`, whose directories for data are below
-    /// `disk`, as `account` and under a seccomp profile.
+    /// Runs the image as `pod` says: in the network namespace `node`, with its data below `disk`,
+    /// as `account` and under a seccomp profile.
     ///
     /// # Errors
     /// The runtime's, or it is not installed.
@@ -99,7 +98,7 @@ impl Container {
         let state = bundle.path().join("state");
         let name = format!("{}-{}", node.name(), account.user);
         let mut command = crun(&state);
-        // Resource limits are not what this is about, and not every machine lets us make them.
+        // The tests need no resource limits, and not every machine allows them.
         command.args(["--cgroup-manager=disabled", "run", "--bundle"]);
         command.arg(bundle.path()).arg(&name);
         Ok(Self {
@@ -110,36 +109,35 @@ impl Container {
         })
     }
 
-    /// Waits until it captures.
+    /// Waits until the daemon captures.
     ///
     /// # Errors
     /// It does not.
     pub fn wait_until_it_captures(&mut self) -> Result<()> {
         let out = (Stream::Out, 0);
         let line = |line: &str| line.contains("capturing ");
-        self.process
-            .wait_for_line(out, "it captures", LIMIT, line)?;
+        self.process.wait_for_line(out, "it captures", line)?;
         Ok(())
     }
 
-    /// Stops it as Kubernetes does; everything that it printed.
+    /// Stops it as Kubernetes does; returns everything that it printed.
     ///
     /// # Errors
     /// It fails, or does not stop.
     pub fn stop(mut self) -> Result<String> {
         output_of(self.crun("kill").arg("TERM"), "crun")?;
-        let status = self.process.wait(LIMIT)?;
+        let status = self.process.wait()?;
         let transcript = self.process.transcript();
         ensure!(status.code() == Some(0), "{status}: {transcript}");
         Ok(transcript)
     }
 
-    /// Waits for it to fail; what it printed to standard error.
+    /// Waits until it has failed; returns the lines of its standard error.
     ///
     /// # Errors
-    /// It goes on, or ends well.
+    /// It keeps running, or succeeds.
     pub fn fails(mut self) -> Result<Vec<String>> {
-        let status = self.process.wait(LIMIT)?;
+        let status = self.process.wait()?;
         let transcript = self.process.transcript();
         ensure!(status.code() == Some(1), "{status}: {transcript}");
         Ok(self.process.lines(Stream::Err))
@@ -158,7 +156,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // Of a container that has ended there is nothing left to delete.
+        // A container that has ended leaves nothing to delete.
         if self.process.ended().is_ok_and(|ended| ended.is_none())
             && let Err(error) = output_of(&mut self.crun("delete"), "crun")
         {
@@ -167,8 +165,8 @@ impl Drop for Container {
     }
 }
 
-/// The runtime, on a node whose /sys/fs/cgroup is cgroup2 as that of all newer ones: crun refuses those
-/// that have both kinds.
+/// The runtime, where /sys/fs/cgroup is cgroup2 as on all newer nodes: crun refuses nodes with both
+/// versions of cgroups.
 fn crun(state: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--", "sh", "-ec", NODE, "sh", "crun", "--root"]);
@@ -181,7 +179,7 @@ fn process(image: &Image, pod: &Pod, account: &Account) -> Result<Value> {
     let escalates = pod.security.allow_privilege_escalation != Some(false);
     let names = account.capabilities.iter();
     let names: Vec<_> = names.map(|name| format!("CAP_{name}")).collect();
-    // Another user than root keeps them through exec only so.
+    // A user other than root keeps capabilities across exec only if they are ambient.
     let ambient = if account.user == 0 { &[] } else { &names[..] };
     let mut arguments = image.entrypoint()?;
     arguments.extend(pod.arguments.iter().cloned());
@@ -209,8 +207,11 @@ fn mounts(pod: &[Mount], disk: &Path) -> Result<Vec<Value>> {
     });
     let mut mounts: Vec<_> = own.collect();
     for mount in pod {
-        let host = mount.host.as_deref().context("a volume of the pod's")?;
-        // Where files go is the test's own.
+        let host = mount
+            .host
+            .as_deref()
+            .context("a mount without a host path")?;
+        // What is writable is the data directory, which belongs to the test.
         let source = match mount.read_only {
             true => host.to_owned(),
             false => disk.to_owned(),

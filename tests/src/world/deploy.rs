@@ -1,16 +1,15 @@
-//! What the files in deploy/ say, as their own tools read them.
+//! The files in deploy/, as the tools that they are written for read them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::peers::scapy::python;
-use crate::world::process::output_of;
+use crate::world::command::output_of;
+use crate::world::python;
 
-/// The plain manifests, without anything that is optional.
+/// The plain manifests, without any option.
 pub const MANIFESTS: &str = "packet-headers.yaml";
 
 /// The daemon's container in a rendering of the chart.
@@ -20,13 +19,13 @@ pub struct Pod {
     pub arguments: Vec<String>,
     /// Its memory limit, as Kubernetes writes it.
     pub memory: String,
-    /// Where it serves HTTP.
+    /// The port where it serves HTTP.
     pub port: u16,
-    /// The paths that say whether it lives and is ready.
+    /// The paths of the liveness and readiness probes.
     pub probes: [String; 2],
-    /// What it may do.
+    /// Its privileges.
     pub security: Security,
-    /// What it sees of the node.
+    /// Its mounts.
     pub mounts: Vec<Mount>,
 }
 
@@ -38,11 +37,11 @@ pub struct Security {
     pub capabilities: Option<Capabilities>,
     /// Whether it may gain privileges.
     pub allow_privilege_escalation: Option<bool>,
-    /// Whether the image is read-only.
+    /// Whether its root filesystem is read-only.
     pub read_only_root_filesystem: bool,
-    /// The user's id.
+    /// The user's ID.
     pub run_as_user: Option<u32>,
-    /// Whether it may do everything.
+    /// Whether it has every privilege.
     #[serde(default)]
     pub privileged: bool,
 }
@@ -50,38 +49,37 @@ pub struct Security {
 /// The capabilities of a securityContext.
 #[derive(Debug, Deserialize)]
 pub struct Capabilities {
-    /// Those that it has, without `CAP_`.
+    /// Those that it gets, without `CAP_`.
     pub add: Vec<String>,
-    /// Those that it has not.
+    /// Those that are taken away.
     pub drop: Vec<String>,
 }
 
 /// A mount of a container.
 #[derive(Debug, Deserialize)]
 pub struct Mount {
-    /// Where, in the container.
+    /// The path in the container.
     pub path: PathBuf,
-    /// What, on the node; a volume of the pod's otherwise.
+    /// The path on the node; none for a volume of the pod.
     pub host: Option<PathBuf>,
-    /// Whether it cannot be written.
+    /// Whether it is read-only.
     pub read_only: bool,
 }
 
-/// The directory itself.
+/// The directory deploy/.
 #[must_use]
 pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-/// Every rendering of the chart, by its name; those that are plain manifests by their file's. Rendered by
-/// Helm, and validated with the schemas of Kubernetes on the way.
+/// Every rendering of the chart by its name, and each plain manifest by its file's name. Helm
+/// renders them, and the schemas of Kubernetes validate them.
 ///
 /// # Errors
 /// What is wrong with them.
 pub fn pods() -> Result<BTreeMap<String, Pod>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/deploy_files.py");
-    let mut command = Command::new(python()?);
-    let (out, _) = output_of(command.arg(script).arg(directory()), "python3")?;
+    let mut command = python::program("deploy_files.py")?;
+    let (out, _) = output_of(command.arg(directory()), "python3")?;
     serde_json::from_str(&out).with_context(|| format!("reading {out}"))
 }
 

@@ -1,20 +1,20 @@
-//! What of eBPF is in the kernel, by `bpftool`.
+//! The eBPF objects in the kernel, as `bpftool` lists them, and what is attached by `tc`.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::world::command::output_of;
 use crate::world::netns::{Namespace, WAN};
-use crate::world::process::{Process, Stream, output_of};
 use crate::world::wait;
 
-/// The kernel frees programs some time after the last reference is gone.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long the kernel may take to free a link or a program after its last reference is gone.
+pub const FREED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The programs, links and maps that are in the kernel, by kind and id, each with a description.
+/// The programs, links and maps in the kernel by kind and ID, each with a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory(BTreeMap<(&'static str, u64), String>);
 
@@ -39,26 +39,26 @@ impl Inventory {
         Ok(Self(all))
     }
 
-    /// What is in this inventory and not in `before`.
+    /// What is in this inventory but not in `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let new = self.0.iter().filter(|(id, _)| !before.0.contains_key(*id));
         Self(new.map(|(id, text)| (*id, text.clone())).collect())
     }
 
-    /// How many of a kind there are: `prog`, `link` or `map`.
+    /// How many objects there are of a kind: `prog`, `link` or `map`.
     #[must_use]
     pub fn count(&self, kind: &str) -> usize {
         self.0.keys().filter(|(of, _)| *of == kind).count()
     }
 
-    /// Waits until nothing of this inventory is in the kernel.
+    /// Waits until nothing in this inventory is in the kernel any more.
     ///
     /// # Errors
     /// What is left.
     pub fn wait_until_gone(&self) -> Result<()> {
         let mut left = Vec::new();
-        let waited = wait::until("the kernel is as before", LIMIT, || {
+        let waited = wait::within(FREED_WITHIN, "the kernel is as before", || {
             let now = Self::take()?;
             let still = self.0.iter().filter(|(id, _)| now.0.contains_key(*id));
             left = still.map(|(id, text)| format!("{id:?} {text}")).collect();
@@ -76,17 +76,11 @@ impl Inventory {
 pub fn qdiscs(namespace: &Namespace) -> Result<String> {
     let mut text = String::new();
     for arguments in [
-        "qdisc show".to_owned(),
-        format!("filter show dev {WAN} ingress"),
-        format!("filter show dev {WAN} egress"),
+        &["qdisc", "show"][..],
+        &["filter", "show", "dev", WAN, "ingress"],
+        &["filter", "show", "dev", WAN, "egress"],
     ] {
-        let mut command = Command::new("tc");
-        command.args(arguments.split(' '));
-        let mut tc = Process::start(namespace, &mut command).context("apt-get install iproute2")?;
-        let status = tc.wait(LIMIT)?;
-        ensure!(status.success(), "{}", tc.transcript());
-        text.push_str(&tc.lines(Stream::Out).join("\n"));
-        text.push('\n');
+        text.push_str(&namespace.tc(arguments)?);
     }
     Ok(text)
 }

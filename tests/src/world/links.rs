@@ -1,29 +1,23 @@
-//! What a link does to the packets of TCP: how large they may be, and which of them are lost.
+//! What a link does to TCP's packets: how large they may be, and which of them are lost.
 
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-
-use crate::peers::scapy;
-use crate::traffic::ends;
+use crate::world::command::output_of;
 use crate::world::netns::{self, Lab, Namespace, WAN};
-use crate::world::process::{Process, output_of};
+use crate::world::python;
 
-/// The peer's interface to what is behind it.
+/// The peer's interface to the namespace behind it.
 const LAN: &str = "lan0";
 
-/// The program that lifts the limits of an interface.
-const BIG_TCP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/big_tcp.py");
-
-/// A classic BPF program that drops (2: `TC_ACT_SHOT`) one in sixteen of the packets that are longer
-/// than 500 bytes, by chance, and leaves the others (-1: `TC_ACT_UNSPEC`).
+/// A classic BPF program that drops (2: `TC_ACT_SHOT`) a random sixteenth of the packets that are
+/// longer than 500 bytes, and leaves the others alone (-1: `TC_ACT_UNSPEC`).
 const DROPS: &str = "7,128 0 0 0,37 0 4 500,32 0 0 4294963256,84 0 0 15,21 0 1 0,6 0 0 2,\
     6 0 0 4294967295";
 
 /// Sets the MTU of [`WAN`] at both ends.
 ///
 /// # Errors
-/// What `ip` said.
+/// What `ip` printed.
 pub fn set_mtu(lab: &Lab, mtu: usize) -> Result<()> {
     for namespace in [&lab.host, &lab.peer] {
         namespace.ip(&["link", "set", WAN, "mtu", &mtu.to_string()])?;
@@ -31,34 +25,32 @@ pub fn set_mtu(lab: &Lab, mtu: usize) -> Result<()> {
     Ok(())
 }
 
-/// Lets [`WAN`] carry packets of so many bytes at both ends, more than an IP header has room for
+/// Lets [`WAN`] carry packets of `bytes` bytes at both ends, more than an IP header can express
 /// (BIG TCP).
 ///
 /// # Errors
 /// A kernel without it.
 pub fn allow_packets_of(lab: &Lab, bytes: usize) -> Result<()> {
     for namespace in [&lab.host, &lab.peer] {
-        let mut command = Command::new(scapy::python()?);
-        command.args([BIG_TCP, WAN, &bytes.to_string()]);
-        let mut program = Process::start(namespace, &mut command)?;
-        let status = program.wait(ends::LIMIT)?;
-        anyhow::ensure!(status.success(), "{}", program.transcript());
+        let mut command = python::program("big_tcp.py")?;
+        command.args([WAN, &bytes.to_string()]);
+        namespace.run(|| output_of(&mut command, "python3"))?;
     }
     Ok(())
 }
 
-/// Has TCP make no packet of several segments, for connections from now on.
+/// Makes TCP send each segment in a packet of its own, on connections from now on.
 ///
 /// # Errors
-/// What `ip` said.
+/// What `ip` printed.
 pub fn send_single_segments(namespace: &Namespace) -> Result<()> {
     namespace.ip(&["link", "set", WAN, "gso_max_segs", "1"])
 }
 
-/// A namespace behind the peer, whose address in subnet 1 the host reaches by a way on which packets
-/// of both directions are lost. Not by a drop on either end: what a host drops itself is not lost to
-/// its TCP, and what comes is dropped too early or too late for who else looks at it. Each segment
-/// is sent on its own, so that it is lost on its own.
+/// A namespace behind the peer, whose address in subnet 1 the host reaches by a path that loses
+/// packets in both directions. They are dropped on the path, not at an end: TCP notices when its
+/// own host drops what it sends, and a drop of what arrives would come before or after the taps
+/// that the tests compare. Each segment is sent in a packet of its own, so that it is lost alone.
 ///
 /// # Errors
 /// `ip` or `tc` is missing, or the kernel has no `cls_bpf`.
@@ -78,16 +70,10 @@ pub fn behind_losses(lab: &Lab) -> Result<Namespace> {
         }
     }
     for interface in [WAN, LAN] {
-        tc(&lab.peer, &["qdisc", "add", "dev", interface, "clsact"])?;
+        lab.peer.tc(&["qdisc", "add", "dev", interface, "clsact"])?;
         let at = ["filter", "add", "dev", interface, "ingress"];
         let drops = ["bpf", "da", "bytecode", DROPS];
-        tc(&lab.peer, &[at.as_slice(), &drops].concat())?;
+        lab.peer.tc(&[&at[..], &drops].concat())?;
     }
     Ok(far)
-}
-
-fn tc(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("tc");
-    command.args(["-n", namespace.name()]).args(arguments);
-    output_of(&mut command, "iproute2").map(drop).context("tc")
 }

@@ -1,21 +1,19 @@
-//! A small filesystem of a test's own, that can be filled and made read-only.
+//! Mounts that belong to a test: a small filesystem that can be filled or made read-only, and mount
+//! namespaces.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::world::process::output_of;
-use crate::world::wait;
+use crate::world::command::output_of;
+use crate::world::{cgroup, wait};
 
-/// How long a filesystem may be busy.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// `command` after a shell script, in a mount namespace of its own: its mounts end with it.
+/// `command` behind a shell script, in a mount namespace of their own: the script's mounts end with
+/// it.
 #[must_use]
 pub fn with_mounts(script: &str, command: &Command) -> Command {
     let mut outer = Command::new("unshare");
@@ -30,17 +28,10 @@ pub fn with_mounts(script: &str, command: &Command) -> Command {
 /// # Errors
 /// There is none.
 pub fn without_cgroup2() -> Result<String> {
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    let cgroup2 = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        let place = words.nth(1)?;
-        (words.next()? == "cgroup2").then_some(place)
-    });
-    let script: String = cgroup2
-        .map(|place| format!("umount -l '{place}'\n"))
-        .collect();
-    ensure!(!script.is_empty(), "this machine has no cgroup2");
-    Ok(script)
+    let mounts = cgroup::mounts()?;
+    ensure!(!mounts.is_empty(), "this machine has no cgroup2");
+    let unmount = |place: &PathBuf| format!("umount -l '{}'\n", place.display());
+    Ok(mounts.iter().map(unmount).collect())
 }
 
 /// A mounted tmpfs; unmounted on drop.
@@ -50,7 +41,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many MiB.
+    /// Mounts one of `mebibytes` MiB.
     ///
     /// # Errors
     /// No privilege to mount.
@@ -63,7 +54,7 @@ impl SmallDisk {
         Ok(Self { directory })
     }
 
-    /// Where it is.
+    /// Its mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -76,7 +67,7 @@ impl SmallDisk {
     /// Fills it to the last page.
     ///
     /// # Errors
-    /// A write fails for another reason than that it is full.
+    /// A write fails for another reason than lack of space.
     pub fn fill(&self) -> Result<()> {
         let mut file = File::create(self.filler())?;
         for size in [64 << 10, 4 << 10, 1] {
@@ -92,7 +83,7 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Makes room again.
+    /// Undoes [`SmallDisk::fill`].
     ///
     /// # Errors
     /// It was not filled.
@@ -100,13 +91,13 @@ impl SmallDisk {
         fs::remove_file(self.filler()).context("removing the filler")
     }
 
-    /// Makes it read-only, once nobody has a file open to write, or writable.
+    /// Remounts it with `ro` or `rw`. The kernel refuses `ro` while a file is open for writing.
     ///
     /// # Errors
-    /// Somebody has, for too long.
+    /// The kernel refuses for too long.
     pub fn remount(&self, option: &str) -> Result<()> {
         let mut last = None;
-        let waited = wait::until(format!("remount {option}"), LIMIT, || {
+        let waited = wait::until(format!("remount {option}"), || {
             let mut command = Command::new("mount");
             command.args(["-o", &format!("remount,{option}")]);
             last = output_of(command.arg(self.path()), "mount").err();
@@ -119,7 +110,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let mut command = Command::new("umount");
-        // Lazily: also when a test failed and somebody still has a file open.
+        // Lazily, because after a failed test a program may still have a file open.
         if let Err(error) = output_of(command.arg("-l").arg(self.path()), "mount") {
             eprintln!("{error:#}");
         }

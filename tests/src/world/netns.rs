@@ -1,10 +1,10 @@
-//! Network namespaces of the test's own, joined by veth pairs, and code that runs inside them.
+//! Network namespaces that belong to a test, joined by veth pairs, and code that runs inside them.
 //!
-//! A [`Lab`] also holds a lock that is shared by all tests on this machine, so that two of them
-//! never share the processors and the kernel's list of programs.
+//! A [`Lab`] also holds a lock that all tests on this machine share, so that no two of them compete
+//! for the processors or see each other's programs in the kernel.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::panic;
@@ -17,7 +17,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// The interface that joins either namespace of a [`Lab`] to the other.
+use crate::world::command::output_of;
+
+/// The name of the interface that joins each namespace of a [`Lab`] to the other.
 pub const WAN: &str = "wan0";
 
 /// A network namespace, deleted on drop.
@@ -27,7 +29,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace whose loopback is up. `role` ends its name, which is unique.
+    /// Makes a namespace whose loopback interface is up. Its name is unique and ends with `role`.
     ///
     /// # Errors
     /// `ip` is missing, or the privilege to use it.
@@ -47,10 +49,10 @@ impl Namespace {
         &self.name
     }
 
-    /// Runs many lines of `ip` for this namespace, in one process.
+    /// Runs many commands of `ip`, one a line, for this namespace in one process.
     ///
     /// # Errors
-    /// What `ip` said when it failed.
+    /// What `ip` printed when it failed.
     pub fn ip_batch(&self, lines: &str) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(lines.as_bytes())?;
@@ -60,16 +62,27 @@ impl Namespace {
     /// Runs `ip` with `arguments` for this namespace.
     ///
     /// # Errors
-    /// What `ip` said when it failed.
+    /// What `ip` printed when it failed.
     pub fn ip(&self, arguments: &[&str]) -> Result<()> {
         ip(&[&["-n", self.name.as_str()], arguments].concat())
     }
 
-    /// Runs `job` inside the namespace, on a thread that is thrown away: what it opens, and what it
-    /// starts, stays in this namespace.
+    /// Runs `tc` with `arguments` for this namespace; returns its standard output.
     ///
     /// # Errors
-    /// The namespace cannot be entered, or the job's own.
+    /// What `tc` printed when it failed.
+    pub fn tc(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("tc");
+        command.args(["-n", &self.name]).args(arguments);
+        let (out, _) = output_of(&mut command, "iproute2")?;
+        Ok(out)
+    }
+
+    /// Runs `job` inside the namespace, on a thread of its own that ends with it: what the job
+    /// opens and starts stays in this namespace.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the job's own error.
     pub fn run<T: Send>(&self, job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let inside = || {
             let path = format!("/run/netns/{}", self.name);
@@ -82,8 +95,8 @@ impl Namespace {
         outcome.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
     }
 
-    /// Starts a program inside the namespace. Not `ip netns exec`: that mounts another /sys, in
-    /// which cgroup2 cannot be seen.
+    /// Starts a program inside the namespace. `ip netns exec` would not do: it mounts another /sys,
+    /// in which cgroup2 cannot be seen.
     ///
     /// # Errors
     /// The program cannot be started.
@@ -96,7 +109,7 @@ impl Namespace {
         })
     }
 
-    /// Sets `net.<name>` of this namespace, the name written with slashes.
+    /// Sets `net.<name>` in this namespace; `name` is written with slashes.
     ///
     /// # Errors
     /// There is no such setting, or no privilege to write it.
@@ -114,11 +127,11 @@ impl Drop for Namespace {
     }
 }
 
-/// Joins two namespaces by a veth pair; subnet `number` is its own, `a` has the addresses that
-/// [`first`] gives and `b` those that [`second`] gives.
+/// Joins two namespaces by a veth pair with subnet `number`: `a` gets the addresses of [`first`],
+/// `b` those of [`second`].
 ///
 /// # Errors
-/// What `ip` said when it failed.
+/// What `ip` printed when it failed.
 pub fn join(a: (&Namespace, &str), b: (&Namespace, &str), number: u8) -> Result<()> {
     ip(&[
         "link", "add", a.1, "netns", &a.0.name, "type", "veth", "peer", "name", b.1, "netns",
@@ -127,7 +140,7 @@ pub fn join(a: (&Namespace, &str), b: (&Namespace, &str), number: u8) -> Result<
     for ((namespace, interface), [v4, v6]) in [(a, first(number)), (b, second(number))] {
         let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
         namespace.ip(&["addr", "add", &v4, "dev", interface])?;
-        // Without duplicate address detection the address can be used at once.
+        // Without duplicate address detection the address is usable at once.
         namespace.ip(&["addr", "add", &v6, "dev", interface, "nodad"])?;
         namespace.ip(&["link", "set", interface, "up"])?;
     }
@@ -146,7 +159,7 @@ pub fn second(number: u8) -> [IpAddr; 2] {
     addresses(number, 2)
 }
 
-/// A third IPv4 and IPv6 address in subnet `number`, which nobody has yet.
+/// A third IPv4 and IPv6 address in subnet `number`, which no namespace has.
 #[must_use]
 pub fn third(number: u8) -> [IpAddr; 2] {
     addresses(number, 3)
@@ -169,7 +182,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes both namespaces and joins them by [`WAN`] in subnet 0, once no other test has a lab.
+    /// Waits until no other test has a lab, makes both namespaces and joins them by [`WAN`] in
+    /// subnet 0.
     ///
     /// # Errors
     /// A tool or privilege that is missing.
@@ -195,17 +209,5 @@ impl Lab {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let output = match Command::new("ip").args(arguments).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            anyhow::bail!("`ip` is missing: apt-get install iproute2")
-        }
-        other => other.context("running ip")?,
-    };
-    ensure!(
-        output.status.success(),
-        "ip {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
+    output_of(Command::new("ip").args(arguments), "iproute2").map(drop)
 }

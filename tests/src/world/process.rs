@@ -1,12 +1,12 @@
 //! A program that a test started: its output, kept as it comes, its signals and its end.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::netns::Namespace;
@@ -73,19 +73,32 @@ impl Process {
         lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a line, from line number `from` on, that `accept` takes; the line's number.
+    /// Waits for a line that `accept` takes, from line number `from` on; returns the line's number.
     ///
     /// # Errors
-    /// There is none within `limit`, or the program ended.
+    /// There is none within [`wait::LIMIT`], or the program ended before.
     pub fn wait_for_line(
         &mut self,
         (stream, from): (Stream, usize),
         what: &str,
-        limit: Duration,
         accept: impl Fn(&str) -> bool,
     ) -> Result<usize> {
-        let waited = wait::until(what, limit, || {
-            // In this order: the lines of a program that has ended are all there.
+        self.wait_for_line_within(wait::LIMIT, (stream, from), what, accept)
+    }
+
+    /// [`Process::wait_for_line`] with another limit.
+    ///
+    /// # Errors
+    /// As [`Process::wait_for_line`].
+    pub fn wait_for_line_within(
+        &mut self,
+        limit: Duration,
+        (stream, from): (Stream, usize),
+        what: &str,
+        accept: impl Fn(&str) -> bool,
+    ) -> Result<usize> {
+        let waited = wait::within(limit, what, || {
+            // In this order: once a program has ended, all of its lines are there.
             let ended = self.ended()?;
             let lines = self.lines(stream);
             let found = lines.iter().skip(from).position(|line| accept(line));
@@ -107,10 +120,10 @@ impl Process {
         kill_process(pid, signal).with_context(|| format!("{signal:?} to {}", self.transcript()))
     }
 
-    /// Its exit status, when it has ended; by then all of its lines are there.
+    /// Its exit status, if it has ended; all of its lines are there then.
     ///
     /// # Errors
-    /// The kernel does not say.
+    /// The kernel refuses to tell.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -126,13 +139,31 @@ impl Process {
     /// Waits for its end.
     ///
     /// # Errors
+    /// It still runs after [`wait::LIMIT`].
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.wait_within(wait::LIMIT)
+    }
+
+    /// [`Process::wait`] with another limit.
+    ///
+    /// # Errors
     /// It still runs after `limit`.
-    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let waited = wait::until("the end of the program", limit, || self.ended());
+    pub fn wait_within(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let waited = wait::within(limit, "the end of the program", || self.ended());
         waited.with_context(|| self.transcript())
     }
 
-    /// Everything that it printed, for a message.
+    /// Waits for its end, which must be success; returns the lines of its standard output.
+    ///
+    /// # Errors
+    /// It still runs after [`wait::LIMIT`], or it failed.
+    pub fn finish(mut self) -> Result<Vec<String>> {
+        let status = self.wait()?;
+        ensure!(status.success(), "{status}: {}", self.transcript());
+        Ok(self.lines(Stream::Out))
+    }
+
+    /// Everything that it has printed, for an error message.
     #[must_use]
     pub fn transcript(&self) -> String {
         let mut text = format!("{} [{}]\n", self.name, self.child.id());
@@ -155,7 +186,7 @@ impl Drop for Process {
     }
 }
 
-/// Reads `pipe` to its end on a thread of its own, so that the program never waits for us.
+/// Reads `pipe` to its end on a thread of its own, so that the program never blocks on its output.
 fn collect(
     pipe: Option<impl Read + Send + 'static>,
     lines: &Arc<Mutex<Vec<String>>>,
@@ -174,33 +205,4 @@ fn collect(
             line.clear();
         }
     })
-}
-
-/// Runs a short program outside of any namespace to its end, which must be success; its standard
-/// output and standard error.
-///
-/// # Errors
-/// It is not installed (`package` has it), or it failed.
-pub fn output_of(command: &mut Command, package: &str) -> Result<(String, String)> {
-    let (out, err) = bytes_of(command, package)?;
-    Ok((String::from_utf8_lossy(&out).into_owned(), err))
-}
-
-/// [`output_of`] a program whose standard output is no text.
-///
-/// # Errors
-/// As [`output_of`].
-pub fn bytes_of(command: &mut Command, package: &str) -> Result<(Vec<u8>, String)> {
-    let output = match command.output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("{command:?} is missing: apt-get install {package}")
-        }
-        other => other.with_context(|| format!("running {command:?}"))?,
-    };
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        let out = String::from_utf8_lossy(&output.stdout);
-        bail!("{command:?}: {}\n{out}{err}", output.status);
-    }
-    Ok((output.stdout, err))
 }

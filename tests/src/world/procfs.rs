@@ -1,4 +1,4 @@
-//! What /proc says of a process and of a namespace's interfaces.
+//! What /proc says about a process and about the interfaces of a namespace.
 
 use std::fs;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::world::netns::Namespace;
 
-/// The most memory that a process has had at once, in bytes: pages of its own, of its files, and of
-/// what it maps of the kernel's.
+/// The most memory that a process has had at once, in bytes: its own pages, those of its files, and
+/// those of the kernel that it maps.
 ///
 /// # Errors
 /// There is no such process.
@@ -16,7 +16,7 @@ pub fn peak_memory(process: u32) -> Result<u64> {
     memory_by(process, "VmHWM")
 }
 
-/// The memory that a process has now, in bytes, counted as by [`peak_memory`].
+/// The memory that a process has now, in bytes, counted as in [`peak_memory`].
 ///
 /// # Errors
 /// There is no such process.
@@ -55,7 +55,7 @@ pub fn threads(process: u32) -> Result<Vec<String>> {
         let path = task?.path().join("status");
         match fs::read_to_string(&path) {
             Ok(status) => all.push(status),
-            // A thread that ended meanwhile.
+            // The thread has ended in the meantime.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {}
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
@@ -63,7 +63,7 @@ pub fn threads(process: u32) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// How long a process has run on processors, all its threads together, in user space and in the kernel.
+/// How long all threads of a process have run on processors, in user space and in the kernel.
 ///
 /// # Errors
 /// There is no such process.
@@ -72,7 +72,7 @@ pub fn processor_time(process: u32) -> Result<Duration> {
     const TICK: Duration = Duration::from_millis(10);
     let path = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
-    // The program's name, in parentheses, may have spaces; utime and stime are fields 14 and 15.
+    // The program's name, in parentheses, may contain spaces; utime and stime are fields 14 and 15.
     let (_, rest) = stat.rsplit_once(')').with_context(|| stat.clone())?;
     let fields = rest.split_whitespace().skip(11).take(2);
     let ticks: Result<Vec<u32>, _> = fields.map(str::parse).collect();
@@ -88,12 +88,13 @@ pub fn open_files(process: u32) -> Result<usize> {
     Ok(fs::read_dir(&path).with_context(|| path.clone())?.count())
 }
 
-/// How many packets have passed an interface both ways, those included that it dropped in sending.
+/// How many packets have passed an interface in both directions, including those that it dropped
+/// while sending.
 ///
 /// # Errors
 /// There is no such interface.
 pub fn packets(namespace: &Namespace, interface: &str) -> Result<u64> {
-    // Not /proc/net, which is the main thread's.
+    // /proc/net would be the main thread's.
     let text = namespace.run(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
     let line = text.lines().find_map(|line| {
         let (name, counters) = line.split_once(':')?;

@@ -1,18 +1,14 @@
-//! What `ss` says of a namespace's sockets.
+//! The sockets of a namespace, as `ss` lists them.
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::world::command::output_of;
 use crate::world::netns::Namespace;
-use crate::world::process::{Process, Stream};
 
-/// How long `ss` may take.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// The cookie, `sk:` of `ss -e`, of the established TCP socket between two addresses.
+/// The cookie (`sk:` of `ss -e`) of the established TCP socket between two addresses.
 ///
 /// # Errors
 /// `ss` is missing, failed, or knows no such socket.
@@ -32,18 +28,15 @@ pub fn cookie(namespace: &Namespace, local: SocketAddr, peer: SocketAddr) -> Res
 pub fn established(namespace: &Namespace) -> Result<Vec<([SocketAddr; 2], u64)>> {
     let mut command = Command::new("ss");
     command.args(["-tneHO", "state", "established"]);
-    let mut ss = Process::start(namespace, &mut command).context("apt-get install iproute2")?;
-    let status = ss.wait(LIMIT)?;
-    anyhow::ensure!(status.success(), "{}", ss.transcript());
-    let lines = ss.lines(Stream::Out);
-    Ok(lines.iter().filter_map(|line| parse(line)).collect())
+    let (out, _) = namespace.run(|| output_of(&mut command, "iproute2"))?;
+    Ok(out.lines().filter_map(parse).collect())
 }
 
-/// A line's two addresses and the cookie.
+/// The two addresses and the cookie of a line.
 fn parse(line: &str) -> Option<([SocketAddr; 2], u64)> {
     let mut addresses = line.split_whitespace().filter_map(|word| {
         let address: SocketAddr = word.parse().ok()?;
-        // `ss` prints what the socket has; a v4-mapped address is the IPv4 address on the wire.
+        // `ss` prints the socket's own address; a v4-mapped one is the IPv4 address on the wire.
         Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     });
     let both = [addresses.next()?, addresses.next()?];

@@ -1,18 +1,16 @@
-//! The systemd unit, under a systemd of its own: pid 1 of a pid namespace, on a copy-on-write view of
-//! this machine, on the network of a lab's host.
+//! The systemd units, under a systemd of their own: pid 1 of a pid namespace, with a copy-on-write
+//! view of this machine's files, in the network namespace of a lab's host.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::peers::daemon::executable;
-use crate::verify::captures::Captures;
+use crate::world::cgroup;
 use crate::world::deploy;
 use crate::world::netns::Namespace;
 use crate::world::process::Process;
@@ -20,26 +18,25 @@ use crate::world::wait;
 
 /// The daemon's unit.
 pub const UNIT: &str = "packet-headers.service";
-/// The uploader's units, and how often the test wants it.
+/// The uploader's units.
 pub const UPLOAD: [&str; 2] = [
     "packet-headers-upload.service",
     "packet-headers-upload.timer",
 ];
+/// Makes the uploader's timer fast enough for a test.
 const OFTEN: &str = "[Timer]\nOnActiveSec=1s\nOnUnitInactiveSec=1s\nAccuracySec=100ms\n";
-/// Where the uploader takes files.
+/// Where the uploader moves files.
 const DESTINATION: &str = "uploaded";
-/// How long systemd may take for anything.
-const LIMIT: Duration = Duration::from_secs(20);
-/// What every service needs to be there, without which systemd cannot start it again.
+/// The targets that services depend on; without them systemd cannot restart a service.
 const TARGETS: [&str; 5] = ["basic", "sysinit", "shutdown", "network", "network-online"];
 
-/// A unit as it is shipped.
+/// A unit's file in deploy/.
 #[must_use]
 pub fn unit(name: &str) -> PathBuf {
     deploy::directory().join("systemd").join(name)
 }
 
-/// A running systemd with nothing to do but run our units; ended on drop.
+/// A running systemd that runs our units and nothing else; ended on drop.
 #[derive(Debug)]
 pub struct Systemd {
     systemd: Process,
@@ -48,22 +45,23 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots it in a network namespace; with the uploader's units on request.
+    /// Boots it in a network namespace with this executable of the daemon, and with the uploader's
+    /// units if it `uploads`.
     ///
     /// # Errors
     /// There is no cgroup2, or systemd is not installed.
-    pub fn boot(namespace: &Namespace, uploads: bool) -> Result<Self> {
+    pub fn boot(namespace: &Namespace, daemon: &Path, uploads: bool) -> Result<Self> {
         let home = TempDir::new()?;
         for directory in ["view", "log", "private"] {
             fs::create_dir(home.path().join(directory))?;
         }
-        // As systemd makes it.
+        // The mode that systemd gives it.
         fs::set_permissions(home.path().join("private"), Permissions::from_mode(0o700))?;
         let remote = format!("R:/var/lib/packet-headers/{DESTINATION}");
         let upload = format!("DESTINATION={remote}\nRCLONE_CONFIG_R_TYPE=local\n");
         fs::write(home.path().join("upload"), upload)?;
         write_units(&home.path().join("units"), uploads)?;
-        let cgroup = cgroup2()?.join(namespace.name());
+        let cgroup = cgroup::root()?.join(namespace.name());
         fs::create_dir(&cgroup).with_context(|| format!("making {}", cgroup.display()))?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/boot_systemd.sh");
         let mut command = Command::new("unshare");
@@ -77,7 +75,7 @@ impl Systemd {
             "--",
         ]);
         command.arg("sh").arg(script).arg(home.path());
-        command.arg(namespace.name()).arg(executable()?);
+        command.arg(namespace.name()).arg(daemon);
         let systemd = Process::start(namespace, &mut command)?;
         Ok(Self {
             systemd,
@@ -86,14 +84,14 @@ impl Systemd {
         })
     }
 
-    /// Waits until the daemon has begun to capture so many times; its process id.
+    /// Waits until the daemon has begun to capture for the `count`th time; returns its process ID.
     ///
     /// # Errors
     /// It has not.
     pub fn wait_for_starts(&mut self, count: usize) -> Result<u32> {
         let out = self.home.path().join("log/out");
-        let waited = wait::until(format!("start {count} of the daemon"), LIMIT, || {
-            // Not there before the first start.
+        let waited = wait::until(format!("start {count} of the daemon"), || {
+            // The file does not exist before the first start.
             let text = fs::read_to_string(&out).unwrap_or_default();
             let starts = text.lines().filter(|line| line.contains("capturing "));
             Ok((starts.count() == count).then_some(()))
@@ -110,16 +108,16 @@ impl Systemd {
             .with_context(|| format!("one process in {text:?}"))
     }
 
-    /// The daemon's files.
+    /// The daemon's data directory.
     #[must_use]
-    pub fn captures(&self) -> Captures {
-        Captures::new(self.state().join("pcap"))
+    pub fn datadir(&self) -> PathBuf {
+        self.state().join("pcap")
     }
 
-    /// Those that the uploader has taken.
+    /// The directory of the files that the uploader has moved.
     #[must_use]
-    pub fn uploaded(&self) -> Captures {
-        Captures::new(self.state().join(DESTINATION))
+    pub fn uploaded(&self) -> PathBuf {
+        self.state().join(DESTINATION)
     }
 
     fn state(&self) -> PathBuf {
@@ -149,19 +147,19 @@ impl Systemd {
 
 impl Drop for Systemd {
     fn drop(&mut self) {
-        // With pid 1 every process of its namespace ends.
+        // Every process of the namespace ends with its pid 1.
         let ended = self
             .systemd
             .signal(Signal::KILL)
-            .and_then(|()| self.systemd.wait(LIMIT).map(drop))
-            .and_then(|()| wait::until("empty cgroups", LIMIT, || Ok(remove(&self.cgroup).ok())));
+            .and_then(|()| self.systemd.wait().map(drop))
+            .and_then(|()| wait::until("empty cgroups", || Ok(remove(&self.cgroup).ok())));
         if let Err(error) = ended {
             eprintln!("{error:#}");
         }
     }
 }
 
-/// Writes what systemd is to run.
+/// Writes the units that systemd runs.
 fn write_units(units: &Path, uploads: bool) -> Result<()> {
     fs::create_dir(units)?;
     let service = |name: &str| units.join(format!("{name}.d"));
@@ -186,7 +184,7 @@ fn write_units(units: &Path, uploads: bool) -> Result<()> {
     Ok(fs::write(service(UPLOAD[1]).join("test.conf"), OFTEN)?)
 }
 
-/// Removes a cgroup and those below.
+/// Removes a cgroup and those below it.
 fn remove(cgroup: &Path) -> Result<()> {
     for entry in fs::read_dir(cgroup)? {
         let path = entry?.path();
@@ -195,15 +193,4 @@ fn remove(cgroup: &Path) -> Result<()> {
         }
     }
     Ok(fs::remove_dir(cgroup)?)
-}
-
-/// Where cgroup2 is mounted.
-fn cgroup2() -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let mut places = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let place = words.next()?;
-        (words.next()? == "cgroup2").then(|| place.into())
-    });
-    places.next().context("this machine has no cgroup2")
 }

@@ -1,5 +1,5 @@
-//! A tunnel between two namespaces: a tun device in each, whose packets are IP packets without a link
-//! layer, and threads that carry them over.
+//! A tunnel between two namespaces: a tun device in each, whose packets are IP packets without a
+//! link layer, and threads that carry them across.
 #![allow(
     unsafe_code,
     reason = "no safe wrapper knows TUNSETIFF, which gives a tun device to its descriptor"
@@ -17,12 +17,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::world::netns::{Namespace, first, second};
 
-/// More than any packet has.
+/// More bytes than any packet has.
 const LARGEST: usize = 1 << 16;
-/// How often it is looked for packets: the descriptors do not block, so that the threads end.
+/// The time between two looks for packets. The descriptors do not block, so that the threads can
+/// end.
 const PERIOD: Duration = Duration::from_micros(200);
 
-/// Two joined tun devices, gone on drop.
+/// Two joined tun devices, removed on drop.
 #[derive(Debug)]
 pub struct Tunnel {
     stop: Arc<AtomicBool>,
@@ -70,7 +71,7 @@ fn carry(mut from: &File, mut to: &File, stop: &AtomicBool) {
     let mut packet = vec![0; LARGEST];
     while !stop.load(Ordering::Acquire) {
         match from.read(&mut packet) {
-            // What the other side does not take is lost, as on any wire.
+            // A packet that the other side does not accept is lost, as on any wire.
             Ok(length) => drop(to.write(&packet[..length])),
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PERIOD),
             Err(_) => break,
@@ -78,7 +79,7 @@ fn carry(mut from: &File, mut to: &File, stop: &AtomicBool) {
     }
 }
 
-/// `struct ifreq` of netdevice(7), of which TUNSETIFF reads the name and the flags.
+/// `struct ifreq` of netdevice(7); TUNSETIFF reads its name and flags.
 #[repr(C)]
 struct Request {
     name: [u8; libc::IFNAMSIZ],
@@ -88,7 +89,7 @@ struct Request {
 
 const _: () = assert!(size_of::<Request>() == size_of::<libc::ifreq>());
 
-/// Makes a tun device in this thread's namespace, which lives as long as its descriptor.
+/// Makes a tun device in this thread's namespace. It lives as long as its descriptor.
 fn device(name: &str) -> Result<File> {
     let path = "/dev/net/tun";
     let file = File::options().read(true).write(true).open(path);

@@ -1,11 +1,12 @@
-//! The headers of a frame, made from the last to the first: each knows what is behind it.
+//! The headers of a frame, made from the last to the first, as each has to describe what follows
+//! it.
 
 use std::net::IpAddr;
 
 use fastrand::Rng;
 
 use super::{FLOWS, Link, PORTS, small};
-use crate::verify::needle;
+use crate::traffic::payload;
 use crate::world::netns;
 
 const TCP: u8 = 6;
@@ -16,7 +17,7 @@ const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const DESTINATION: u8 = 60;
 
-/// A frame; `number` is its sequence number, so that no two are alike.
+/// A frame; its sequence number is `number`, so that no two are alike.
 pub(super) fn frame(rng: &mut Rng, link: Link, number: u32) -> Vec<u8> {
     let is_v6 = rng.bool();
     let flow = rng.u16(..FLOWS);
@@ -29,7 +30,7 @@ pub(super) fn frame(rng: &mut Rng, link: Link, number: u32) -> Vec<u8> {
     }
     let mut frame = tcp(rng, ends, number);
     let length = small(rng, 0..=600);
-    frame.extend(needle::payload(length));
+    frame.extend(payload::bytes(length));
     let frame = match addresses {
         [IpAddr::V4(from), IpAddr::V4(to)] => ipv4(rng, [from.octets(), to.octets()], frame),
         [IpAddr::V6(from), IpAddr::V6(to)] => ipv6(rng, [from.octets(), to.octets()], frame),
@@ -41,8 +42,8 @@ pub(super) fn frame(rng: &mut Rng, link: Link, number: u32) -> Vec<u8> {
     }
 }
 
-/// RFC 9293, 3.1, with up to 40 bytes of options. Never a SYN alone: that would begin another
-/// connection.
+/// RFC 9293, 3.1, with up to 40 bytes of options. It is never a SYN without ACK, which would begin
+/// another connection.
 fn tcp(rng: &mut Rng, [from, to]: [u16; 2], number: u32) -> Vec<u8> {
     /// ACK is always set; FIN, SYN, RST, PSH or URG may be.
     const ACK: u8 = 0x10;
@@ -81,7 +82,7 @@ fn tcp_options(rng: &mut Rng) -> Vec<u8> {
     options
 }
 
-/// RFC 791, with up to 40 bytes of options; now and then an authentication header, or a fragment.
+/// RFC 791, with up to 40 bytes of options; sometimes with an authentication header, or a fragment.
 fn ipv4(rng: &mut Rng, [from, to]: [[u8; 4]; 2], inner: Vec<u8>) -> Vec<u8> {
     let (protocol, inner) = match rng.u8(..8) {
         0 => (AH, authentication(rng, TCP, inner)),
@@ -101,7 +102,7 @@ fn ipv4(rng: &mut Rng, [from, to]: [[u8; 4]; 2], inner: Vec<u8>) -> Vec<u8> {
     header
 }
 
-/// Flags and offset: mostly none, at times the first fragment, seldom a later one.
+/// Flags and offset: mostly not a fragment, sometimes the first, rarely a later one.
 fn fragment_field(rng: &mut Rng) -> u16 {
     match rng.u8(..32) {
         0 => rng.u16(1..0x1fff),
@@ -118,7 +119,7 @@ fn ipv4_options(rng: &mut Rng, length: usize) -> Vec<u8> {
         if takes > room || rng.bool() {
             options.push(1);
         } else {
-            // A route that is recorded, empty so far.
+            // A recorded route, empty so far.
             options.extend([7, takes as u8, 4]);
             options.extend(vec![0; takes - 3]);
         }
@@ -126,7 +127,7 @@ fn ipv4_options(rng: &mut Rng, length: usize) -> Vec<u8> {
     options
 }
 
-/// RFC 8200, with up to seven extension headers of all kinds that can stand before TCP.
+/// RFC 8200, with up to seven extension headers of every kind that can precede TCP.
 fn ipv6(rng: &mut Rng, [from, to]: [[u8; 16]; 2], mut inner: Vec<u8>) -> Vec<u8> {
     let mut next = TCP;
     for place in (0..small(rng, 0..=7)).rev() {
@@ -147,7 +148,7 @@ fn ipv6(rng: &mut Rng, [from, to]: [[u8; 16]; 2], mut inner: Vec<u8>) -> Vec<u8>
     header
 }
 
-/// A segment routing header (RFC 8754), of which nothing is left to visit.
+/// A segment routing header (RFC 8754) whose segments have all been visited.
 fn segments(rng: &mut Rng, next: u8, inner: Vec<u8>) -> Vec<u8> {
     let count = small(rng, 1..=12) as u8;
     let mut header = vec![next, count * 2, 4, 0, count - 1, 0];
@@ -159,9 +160,9 @@ fn segments(rng: &mut Rng, next: u8, inner: Vec<u8>) -> Vec<u8> {
     header
 }
 
-/// Options that nobody has to know, or padding.
+/// Options that a receiver may ignore, and padding.
 fn options(rng: &mut Rng, next: u8, inner: Vec<u8>) -> Vec<u8> {
-    // At times longer than a whole record of the usual size.
+    // Sometimes longer than a whole record of the usual size.
     let units = match rng.u8(..16) {
         0 => rng.usize(20..=48),
         _ => small(rng, 0..=6),
@@ -206,8 +207,8 @@ fn authentication(rng: &mut Rng, next: u8, inner: Vec<u8>) -> Vec<u8> {
     header
 }
 
-/// IEEE 802.3, and what may stand between it and IP: tags, labels, a session. The addresses are
-/// nobody's, so that nobody answers.
+/// IEEE 802.3, and what may stand between it and IP: VLAN tags, MPLS labels, a PPPoE session. The
+/// addresses belong to nobody, so that nobody answers.
 fn ethernet(rng: &mut Rng, is_v6: bool, inner: Vec<u8>) -> Vec<u8> {
     let ethertype: u16 = if is_v6 { 0x86dd } else { 0x0800 };
     let (mut ethertype, mut inner) = match rng.u8(..12) {
@@ -230,7 +231,7 @@ fn ethernet(rng: &mut Rng, is_v6: bool, inner: Vec<u8>) -> Vec<u8> {
     header
 }
 
-/// RFC 3032: a stack of labels.
+/// A stack of MPLS labels (RFC 3032).
 fn labels(rng: &mut Rng, inner: Vec<u8>) -> Vec<u8> {
     let mut stack = Vec::new();
     let count = rng.usize(1..=4);
@@ -242,7 +243,7 @@ fn labels(rng: &mut Rng, inner: Vec<u8>) -> Vec<u8> {
     stack
 }
 
-/// RFC 2516, with the protocol numbers of PPP.
+/// A PPPoE session (RFC 2516), with the protocol numbers of PPP.
 fn session(rng: &mut Rng, is_v6: bool, inner: Vec<u8>) -> Vec<u8> {
     let protocol: u16 = if is_v6 { 0x0057 } else { 0x0021 };
     let mut header = vec![0x11, 0];

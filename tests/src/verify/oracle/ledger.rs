@@ -1,8 +1,9 @@
-//! Which of tcpdump's packets are in our files, where files may have gaps and a connection several
-//! files: each packet may be claimed once.
+//! Which of tcpdump's packets are in the daemon's files, where files may have gaps and a connection
+//! several files: each packet may be claimed once.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,9 +17,9 @@ use crate::verify::pcap::Packet;
 pub struct Entry<'a> {
     /// The packet.
     pub packet: &'a Packet,
-    /// When its connection's first packet passed, in nanoseconds since 1970.
-    pub begun: u64,
-    /// Whether it is in a file of ours.
+    /// When the first packet of its connection passed: the time since 1970.
+    pub begun: Duration,
+    /// Whether one of the daemon's files has it.
     pub claimed: bool,
 }
 
@@ -31,14 +32,14 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// A ledger in which nothing is claimed.
+    /// A ledger of packets none of which is claimed.
     ///
     /// # Errors
     /// tcpdump cut a header.
     pub fn new(oracle: &'a Oracle) -> Result<Self> {
         let mut entries: HashMap<_, Vec<_>> = HashMap::new();
         for packets in oracle.flows.values().flatten() {
-            let begun = packets.first().map_or(0, |first| first.time);
+            let begun = packets.first().map_or(Duration::ZERO, |first| first.time);
             for packet in packets {
                 let Some(header) = packet.captured.get(..packet.header_len) else {
                     bail!("tcpdump cut a header: {packet}");
@@ -58,11 +59,11 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// Claims what every published file has. A connection may have several: `<UUID>.1.pcap`, and so
-    /// on; how many files there are.
+    /// Claims the packets of every published file, of which a connection may have several
+    /// (`<UUID>.1.pcap` and so on); returns how many files there are.
     ///
     /// # Errors
-    /// A file that is not whole or of no connection, and as [`Ledger::claim`].
+    /// A file that is incomplete or of no connection, and as [`Ledger::claim`].
     pub fn claim_files<'b>(
         &mut self,
         captures: &Captures,
@@ -82,16 +83,16 @@ impl<'a> Ledger<'a> {
         Ok(files.len())
     }
 
-    /// Claims what a file of ours has, which must all be of one connection and in the order of time.
+    /// Claims the packets of a file, which must be in the order of time and all of one connection.
     ///
     /// # Errors
     /// A packet that tcpdump does not have, or that was claimed before.
     pub fn claim(&mut self, file: &[Packet], (a, b): (SocketAddr, SocketAddr)) -> Result<()> {
-        let mut before = 0;
+        let mut before = Duration::ZERO;
         for (at, packet) in file.iter().enumerate() {
             ensure!(
                 key(packet.from, packet.to) == key(a, b),
-                "packet {at} is another connection's: {packet}"
+                "packet {at} belongs to another connection: {packet}"
             );
             ensure!(before <= packet.time, "packet {at} is not in order");
             before = packet.time;
@@ -113,7 +114,7 @@ impl<'a> Ledger<'a> {
         let fitting = equal.iter_mut().filter(|entry| fits(entry));
         let Some(entry) = fitting.min_by_key(|entry| apart(entry)) else {
             let times: Vec<_> = equal.iter().map(|e| (e.packet.time, e.claimed)).collect();
-            bail!("it is in a file already, or at another time: {times:?}");
+            bail!("it is in a file already, or has another time: {times:?}");
         };
         entry.claimed = true;
         self.claimed += 1;
@@ -121,21 +122,21 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Checks that the times of the claimed packets are as near to tcpdump's as they have to be.
+    /// Checks that the times of the claimed packets are near enough to tcpdump's.
     ///
     /// # Errors
-    /// Those of too many are not.
+    /// Those of too many packets are not.
     pub fn in_time(&self) -> Result<()> {
         late_ones_are_rare(self.late, self.claimed)
     }
 
-    /// How many packets are in our files.
+    /// How many packets have been claimed.
     #[must_use]
     pub const fn claimed(&self) -> usize {
         self.claimed
     }
 
-    /// Every packet, in the order of time.
+    /// Every packet of tcpdump's, in the order of time.
     #[must_use]
     pub fn into_entries(self) -> Vec<Entry<'a>> {
         let mut entries: Vec<_> = self.entries.into_values().flatten().collect();
@@ -148,7 +149,7 @@ impl<'a> Ledger<'a> {
 mod tests {
     use super::*;
     use crate::verify::oracle::FEW;
-    use crate::verify::oracle::tests::{ours, tcpdump};
+    use crate::verify::oracle::tests::{NANOSECOND, ours, tcpdump};
 
     #[test]
     fn each_packet_is_claimed_once_in_whatever_files() -> Result<()> {
@@ -170,11 +171,11 @@ mod tests {
         type Change = fn(&mut Vec<Packet>);
         let cases: [(Change, &str); 6] = [
             (|p| p.insert(1, p[0].clone()), "in a file already"),
-            (|p| p[3].time += PREEMPTED + 1, "at another time"),
+            (|p| p[3].time += PREEMPTED + NANOSECOND, "has another time"),
             (|p| p[1].captured[53] ^= 1, "tcpdump does not have"),
-            (|p| p[2].wire_len += 1, "or at another time"),
+            (|p| p[2].wire_len += 1, "or has another time"),
             (|p| p.swap(0, 2), "not in order"),
-            (|p| p[2].from.set_port(9), "another connection's"),
+            (|p| p[2].from.set_port(9), "another connection"),
         ];
         let oracle = Oracle::new(tcpdump());
         let ends = (ours()[0].from, ours()[0].to);
@@ -198,7 +199,7 @@ mod tests {
         let late = |count: usize| -> Result<()> {
             let mut packets = ours();
             for packet in &mut packets[4 - count..] {
-                packet.time += TOLERANCE + 1;
+                packet.time += TOLERANCE + NANOSECOND;
             }
             let mut ledger = Ledger::new(&oracle)?;
             ledger.claim(&packets, ends)?;

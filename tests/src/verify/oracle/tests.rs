@@ -1,9 +1,15 @@
-//! The judge itself.
+//! The comparison itself: it accepts equal captures, and finds every difference.
 
 use super::*;
 
-/// A packet of `len` wire bytes, 54 of which are headers, and all of which are captured.
-fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
+pub(super) const NANOSECOND: Duration = Duration::from_nanos(1);
+
+const fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+/// A packet of `len` bytes on the wire, all of which are captured, 54 of them headers.
+fn packet(way: bool, time: Duration, sequence: u32, len: u32) -> Packet {
     let (a, b) = ("10.0.0.1:1", "10.0.0.2:2");
     let (from, to) = if way { (a, b) } else { (b, a) };
     Packet {
@@ -23,10 +29,10 @@ fn packet(way: bool, time: u64, sequence: u32, len: u32) -> Packet {
 
 pub(super) fn tcpdump() -> Vec<Packet> {
     vec![
-        packet(true, 1_000, 0, 54),
-        packet(false, 2_000, 1, 54),
-        packet(true, 3_000, 2, 100),
-        packet(false, 4_000, 3, 54),
+        packet(true, micros(1), 0, 54),
+        packet(false, micros(2), 1, 54),
+        packet(true, micros(3), 2, 100),
+        packet(false, micros(4), 3, 54),
     ]
 }
 
@@ -41,8 +47,8 @@ pub(super) fn ours() -> Vec<Packet> {
 #[test]
 fn equal_captures_are_equal() {
     equal(&ours(), &tcpdump()).unwrap();
-    equal_until(&ours(), &tcpdump(), u64::MAX).unwrap();
-    equal_until(&ours()[..3], &tcpdump(), 4_000).unwrap();
+    equal_until(&ours(), &tcpdump(), Duration::MAX).unwrap();
+    equal_until(&ours()[..3], &tcpdump(), micros(4)).unwrap();
 }
 
 #[test]
@@ -53,8 +59,8 @@ fn every_difference_is_told() {
         (|p| p[2].captured.push(0), "55 bytes captured of 54"),
         (|p| p[2].captured.truncate(53), "53 bytes captured of 54"),
         (|p| p[2].captured[53] ^= 1, "header byte 53"),
-        (|p| p[3].time += PREEMPTED + 1, "ns apart"),
-        (|p| p[2].time = 1, "order of time"),
+        (|p| p[3].time += PREEMPTED + NANOSECOND, "the times are"),
+        (|p| p[2].time = NANOSECOND, "order of time"),
         (|p| drop(p.pop()), "we have 1 packets, tcpdump has 2"),
         (|p| p[1].from.set_port(9), "another connection"),
     ];
@@ -70,7 +76,7 @@ fn every_difference_is_told() {
 fn gaps_are_where_they_may_be() {
     let mut theirs = tcpdump();
     let long = 200;
-    theirs.extend((4..long).map(|n| packet(true, u64::from(n) * TOLERANCE, n, 54)));
+    theirs.extend((4..long).map(|n| packet(true, TOLERANCE * n, n, 54)));
     let mut ours = theirs.clone();
     ours.iter_mut()
         .for_each(|packet| packet.captured.truncate(54));
@@ -95,7 +101,7 @@ fn times_are_far_apart_for_a_few_packets_only() {
     let late = |count: usize| {
         let mut late = ours();
         for packet in &mut late[4 - count..] {
-            packet.time += TOLERANCE + 1;
+            packet.time += TOLERANCE + NANOSECOND;
         }
         equal(&late, &tcpdump())
     };
@@ -106,8 +112,9 @@ fn times_are_far_apart_for_a_few_packets_only() {
 
 #[test]
 fn a_capture_that_ends_early_is_told() {
-    let error = equal_until(&ours()[..2], &tcpdump(), 3_500).unwrap_err();
-    assert!(error.to_string().contains("500 ns before"), "{error}");
+    let moment = Duration::from_nanos(3_500);
+    let error = equal_until(&ours()[..2], &tcpdump(), moment).unwrap_err();
+    assert!(error.to_string().contains("500ns before"), "{error}");
     let mut holed = ours();
     holed.remove(0);
     for packet in &mut holed {
@@ -116,9 +123,9 @@ fn a_capture_that_ends_early_is_told() {
     let mut theirs = tcpdump();
     theirs[2].time += 2 * TOLERANCE;
     theirs[3].time += 2 * TOLERANCE;
-    let error = equal_until(&holed, &theirs, 0).unwrap_err();
+    let error = equal_until(&holed, &theirs, Duration::ZERO).unwrap_err();
     assert!(error.to_string().contains("before the end"), "{error}");
-    let error = equal_until(&ours(), &tcpdump()[..3], 0).unwrap_err();
+    let error = equal_until(&ours(), &tcpdump()[..3], Duration::ZERO).unwrap_err();
     assert!(
         error.to_string().contains("tcpdump does not have"),
         "{error}"
@@ -128,8 +135,8 @@ fn a_capture_that_ends_early_is_told() {
 #[test]
 fn a_new_syn_is_a_new_connection_and_a_repeated_one_is_not() {
     let mut packets = tcpdump();
-    packets.insert(1, packet(true, 1_500, 0, 54));
-    let mut again = packet(true, 9_000, 7, 54);
+    packets.insert(1, packet(true, Duration::from_nanos(1_500), 0, 54));
+    let mut again = packet(true, micros(9), 7, 54);
     again.opens = true;
     packets.push(again.clone());
     let (a, b) = (again.from, again.to);

@@ -56,9 +56,12 @@ fn what_is_in_a_file_is_read() {
     let [packet] = &section.packets[..] else {
         panic!("{section:?}");
     };
-    assert_eq!(packet.time, (1 << 32) + 5);
+    assert_eq!(packet.time, Duration::from_nanos((1 << 32) + 5));
     assert_eq!((packet.wire_len, &packet.data[..]), (100, &[7, 8, 9][..]));
-    assert_eq!((packet.interface, packet.way), (0, Some(Way::Out)));
+    assert_eq!(
+        (packet.interface, packet.direction),
+        (0, Some(Direction::Out))
+    );
     let (before, statistics) = &section.statistics[0];
     assert_eq!((*before, statistics.counters[&4]), (1, 1));
 }
@@ -79,7 +82,8 @@ fn a_file_that_is_cut_anywhere_but_between_blocks_is_refused() {
 #[test]
 fn what_is_not_as_the_format_has_it_is_refused() {
     let whole = file().concat();
-    // The version, a reserved field, the resolution of times, an interface number, padding, a length.
+    // The version, a reserved field, the resolution of times, an interface number, padding, a
+    // length.
     for at in [12, 58, 76, 100, 123, whole.len() - 1] {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;

@@ -1,4 +1,4 @@
-//! An OCI image, taken apart as a runtime does.
+//! An OCI image, unpacked as a runtime would do it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::process::output_of;
+use crate::world::command::output_of;
 
-/// The daemon's image: its files, and what it says of itself.
+/// The daemon's image: its files and its configuration.
 #[derive(Debug)]
 pub struct Image {
     home: TempDir,
@@ -18,10 +18,10 @@ pub struct Image {
 }
 
 impl Image {
-    /// Unpacks the image that was built.
+    /// Unpacks the image that `cargo xtask image` built.
     ///
     /// # Errors
-    /// It was not, or is no OCI archive of one image.
+    /// There is none, or it is not an OCI archive of one image.
     pub fn unpack() -> Result<Self> {
         let home = TempDir::new()?;
         let layout = home.path().join("layout");
@@ -42,16 +42,16 @@ impl Image {
         self.home.path().join("root")
     }
 
-    /// What it starts; a container's arguments follow.
+    /// The command that it starts, before the container's arguments.
     ///
     /// # Errors
-    /// It starts nothing.
+    /// It has none.
     pub fn entrypoint(&self) -> Result<Vec<String>> {
         let entrypoint = self.config["config"]["Entrypoint"].clone();
         serde_json::from_value(entrypoint).context("no entrypoint")
     }
 
-    /// Its arguments where a container has none.
+    /// The arguments of a container that brings none of its own.
     ///
     /// # Errors
     /// There are none.
@@ -59,14 +59,14 @@ impl Image {
         serde_json::from_value(self.config["config"]["Cmd"].clone()).context("no arguments")
     }
 
-    /// A label's value.
+    /// The value of the label `org.opencontainers.image.<name>`.
     #[must_use]
     pub fn label(&self, name: &str) -> Option<&str> {
         let labels = &self.config["config"]["Labels"];
         labels[format!("org.opencontainers.image.{name}")].as_str()
     }
 
-    /// The architecture that it says it is for.
+    /// The architecture that it is built for.
     #[must_use]
     pub fn architecture(&self) -> Option<&str> {
         self.config["architecture"].as_str()
@@ -85,7 +85,7 @@ fn read(file: &Path) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))
 }
 
-/// Where what a descriptor means is.
+/// The file that a descriptor refers to.
 fn blob(layout: &Path, descriptor: &Value) -> Result<PathBuf> {
     let digest = descriptor["digest"].as_str().context("no digest")?;
     let (kind, value) = digest.split_once(':').context("no digest")?;

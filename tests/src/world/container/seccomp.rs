@@ -1,4 +1,4 @@
-//! The seccomp profile that container runtimes have by default, for a container's capabilities.
+//! The default seccomp profile of container runtimes, as it applies to a container's capabilities.
 
 use std::fs;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The profile of podman, buildah and CRI-O, in the Debian package golang-github-containers-common.
+/// The profile of podman, buildah and CRI-O; Debian has it in golang-github-containers-common.
 const FILE: &str = "/usr/share/containers/seccomp.json";
-/// This machine's architecture, as the profile calls it.
+/// The profile's name for this machine's architecture.
 const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
     "SCMP_ARCH_X86_64"
 } else {
@@ -18,10 +18,10 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
 /// Which of the default profiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// bpf(2) and perf_event_open(2) are for CAP_SYS_ADMIN alone: of containerd before 1.7, Docker before
-    /// 23, and Debian's podman.
+    /// Only CAP_SYS_ADMIN may call bpf(2) and perf_event_open(2): containerd before 1.7, Docker
+    /// before 23, and Debian's podman.
     Old,
-    /// They are also for CAP_BPF and CAP_PERFMON: of containerd from 1.7 on, and Docker from 23 on.
+    /// CAP_BPF and CAP_PERFMON are enough for them: containerd since 1.7, Docker since 23.
     New,
 }
 
@@ -55,7 +55,7 @@ struct When {
     arches: Vec<String>,
 }
 
-/// The seccomp part of a config.json, for a container with these capabilities, without `CAP_`.
+/// The seccomp part of a config.json, for a container with these capabilities (without `CAP_`).
 pub(super) fn filter(profile: Profile, capabilities: &[String]) -> Result<Value> {
     let text = fs::read(FILE)
         .with_context(|| format!("{FILE}: apt-get install golang-github-containers-common"))?;
