@@ -1,10 +1,10 @@
 """One end of TCP connections, with the socket options that its arguments ask for.
 
-Arguments: its address, the other end's address and port ("-" twice to listen), how many
-connections, TCP_MAXSEG and buffer size (0: as the kernel has it), bytes to send and to receive on
-each, and words: "fastopen", "multipath", "hold" (send as much again after a SIGTERM; the other end
-needs "again"). Prints its port when it listens, then of each connection: the cookie of the socket,
-its address and port, the other end's.
+Arguments: its address; the other end's address and port ("-" twice to listen); the number of
+connections; TCP_MAXSEG and the size of the buffers (0 for the kernel's defaults); the number of bytes
+to send and to receive on each; and words: "fastopen", "multipath", "hold" (send as much again after
+a SIGTERM; the other end needs "again"). Prints its port if it listens, and then for each connection
+the cookie of the socket, its address and port, and the other end's.
 """
 
 import signal

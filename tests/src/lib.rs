@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`world`] | the machine: namespaces, links, disks, processes, the state of the kernel |
 //! | [`traffic`] | what is sent through it, and a list of the connections that were made |
-//! | [`verify`] | what must hold: readers of files and reports, and comparison with tcpdump's file |
+//! | [`verify`] | what must hold: readers of files and reports, compared with tcpdump's file |
 //! | [`peers`] | programs: the daemon, tcpdump, tcp-info, readers of the daemon's files and HTTP |
 //! | [`capture`] | all of them together: a daemon, traffic, and the verification of its files |
 //!

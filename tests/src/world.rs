@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod links;
 pub mod mount;
 pub mod netns;
+pub mod parallel;
 pub mod process;
 pub mod procfs;
 pub mod python;

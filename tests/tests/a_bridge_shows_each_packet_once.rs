@@ -122,8 +122,8 @@ fn when_the_primary_tap_goes_down_the_connection_is_captured_at_another() -> Res
     let (next, captured) = (after.clone().min(), after.count());
     let next = next.context("nothing was captured at wan1")?;
     println!(
-        "{captured} packets were captured at the new primary tap; {missing} had passed it before, and \
-         it took {:?} from the last packet at the old one",
+        "{captured} packets were captured at the new primary tap; {missing} had passed it before, \
+         and it took {:?} from the last packet at the old one",
         next - last_at_first
     );
     assert!(captured > missing, "{captured} captured, {missing} missing");

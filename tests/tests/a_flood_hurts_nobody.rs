@@ -12,9 +12,8 @@ use end_to_end::traffic::{self, Connection, Plan, Side};
 use end_to_end::verify::oracle::{Oracle, equal_but};
 use end_to_end::verify::pcap::Packet;
 use end_to_end::verify::report::{DiscardReason, PacketField};
-use end_to_end::world::bpf;
 use end_to_end::world::netns::{Lab, WAN};
-use end_to_end::world::procfs;
+use end_to_end::world::{bpf, procfs};
 
 /// How long the flood lasts, and how many real connections are made in that time.
 const LASTS: Duration = Duration::from_secs(20);

@@ -19,15 +19,14 @@ use end_to_end::verify::report::{
 };
 use end_to_end::world::mount::SmallDisk;
 use end_to_end::world::netns::Lab;
-use end_to_end::world::procfs;
-use end_to_end::world::wait;
+use end_to_end::world::{procfs, wait};
 
 /// The size of the filesystem.
 const MEBIBYTES: u32 = 4;
 const SPILL: &str = "--spill-interval=200ms";
-/// About 30 short connections a second. A file takes a page, and the disk has a thousand of them.
+/// About 40 short connections a second. A file takes a page, and the disk has a thousand of them.
 const PACE: Pace = Pace {
-    pause: Duration::from_millis(30),
+    pause: Duration::from_millis(20),
     lasting: 3,
     trickle: Duration::from_millis(20),
 };

@@ -22,9 +22,10 @@ use tempfile::TempDir;
 
 /// The shortest time from the start of a daemon until it is killed, and how much longer it may be.
 const SHORTEST: Duration = Duration::from_millis(50);
-const LONGER: Duration = Duration::from_millis(550);
-const SPILL_INTERVAL: &str = "--spill-interval=200ms";
-const SPILL: Duration = Duration::from_millis(200);
+const LONGER: Duration = Duration::from_millis(400);
+const SPILL: Duration = Duration::from_millis(100);
+/// The spill interval; and nobody has to wait long for packets that no daemon can name.
+const FLAGS: [&str; 2] = ["--spill-interval=100ms", "--uuidwaitduration=1s"];
 /// How much older than the spill interval a lost packet may be: the ring is read every 20 ms, a
 /// name may take as long, a spill holds back the last millisecond, and then the writer has its
 /// turn; all on processors that tcpdump, the traffic and other programs share.
@@ -70,7 +71,7 @@ struct KillPlan<'a> {
 
 fn start(plan: KillPlan<'_>) -> Result<(Daemon, Uptime)> {
     let begun = Instant::now();
-    let flags = [&[SPILL_INTERVAL], plan.flags].concat();
+    let flags = [&FLAGS, plan.flags].concat();
     let daemon = plan.launch.start(&flags)?;
     let uptime = Uptime {
         from: now()?,
@@ -158,8 +159,8 @@ fn lost(uptime: Uptime, entries: &[Entry<'_>], lasting: &HashSet<[SocketAddr; 2]
     let age = uptime.to - oldest.packet.time;
     ensure!(
         age <= SPILL + STALLED,
-        "{} packets are lost, the oldest by {age:?}: {}, of a connection that began {:?} before it; the \
-         daemon was killed after {:?}",
+        "{} packets are lost, the oldest by {age:?}: {}, of a connection that began {:?} before it; \
+         the daemon was killed after {:?}",
         lost.len(),
         oldest.packet,
         oldest.packet.time - oldest.begun,

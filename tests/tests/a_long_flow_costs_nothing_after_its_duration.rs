@@ -55,8 +55,8 @@ fn ring_traffic_for_it_has_stopped() -> Result<()> {
     let late = grown(&before, &after, DiscardReason::AfterCaptureDuration);
     let seen = grown(&before, &after, PacketField::Seen);
     println!(
-        "a captured packet took the kernel program {} ns, a packet after {CAPTURED:?} {} ns; {late} of \
-         {seen} packets were such",
+        "a captured packet took the kernel program {} ns, a packet after {CAPTURED:?} {} ns; \
+         {late} of {seen} packets were such",
         per_run(captured),
         per_run(dropped),
     );

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use end_to_end::world::command::output_of;
+use end_to_end::world::parallel;
 use tempfile::TempDir;
 
 /// How far a count may be from its figure in either direction, in percent. Two runs differ by less
@@ -80,17 +80,17 @@ fn count(case: &str, packets: u64) -> Result<u64> {
     total.parse().with_context(|| format!("a sum of {total}"))
 }
 
-/// Instructions for each packet: the difference between both runs, so that the program's start does
-/// not count.
-fn per_packet(figure: &Figure) -> Result<f64> {
-    let Figure { case, packets, .. } = figure;
-    let (once, twice) = thread::scope(|scope| {
-        let once = scope.spawn(|| count(case, *packets));
-        let twice = count(case, 2 * packets);
-        (once.join(), twice)
-    });
-    let once = once.map_err(|_panic| anyhow!("counting panicked"))??;
-    Ok((twice? - once) as f64 / *packets as f64)
+/// Instructions for each packet of every figure's case: the difference between two runs, of which
+/// one has twice the packets, so that the program's start does not count.
+fn per_packet(figures: &[Figure]) -> Result<Vec<f64>> {
+    let runs = figures.iter().flat_map(|figure| [(figure, 1), (figure, 2)]);
+    let runs: Vec<_> = runs.collect();
+    let counts = parallel::map(&runs, |(Figure { case, packets, .. }, times)| {
+        count(case, times * packets).with_context(|| case.clone())
+    })?;
+    let pairs = counts.chunks(2).zip(figures);
+    let each = pairs.map(|(pair, figure)| (pair[1] - pair[0]) as f64 / figure.packets as f64);
+    Ok(each.collect())
 }
 
 /// How far a count is from its figure, if it is too far.
@@ -110,9 +110,9 @@ fn instructions_per_packet_are_those_that_are_written_down() -> Result<()> {
     let file = file();
     let text = fs::read_to_string(&file)?;
     let (mut wrong, mut renewed) = (String::new(), String::new());
-    for figure in figures(&text)? {
-        let Figure { case, packets, .. } = &figure;
-        let counted = per_packet(&figure).with_context(|| case.clone())?;
+    let figures = figures(&text)?;
+    for (figure, counted) in figures.iter().zip(per_packet(&figures)?) {
+        let Figure { case, packets, .. } = figure;
         println!("{case}: {counted:.1}");
         writeln!(renewed, "{case} {packets} {counted:.0}")?;
         if let Some(deviation) = deviation(figure.instructions, counted) {

@@ -14,9 +14,8 @@ use end_to_end::traffic::{self, Plan};
 use end_to_end::verify::captures::{Captures, files_below};
 use end_to_end::verify::report::{FileErrorReason, FileField};
 use end_to_end::world::command::output_of;
-use end_to_end::world::deploy;
 use end_to_end::world::netns::Lab;
-use end_to_end::world::wait;
+use end_to_end::world::{deploy, wait};
 use tempfile::TempDir;
 
 /// The command that the manifests' sidecar runs again and again.

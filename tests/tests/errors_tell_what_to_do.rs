@@ -103,7 +103,7 @@ fn a_prefix_file_that_cannot_be_used_is_named() -> Result<()> {
 fn without_privilege_the_missing_capability_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    // The program and a data directory, where the user nobody can reach them.
+    // The program and a data directory, where the user `nobody` can reach them.
     fs::set_permissions(home.path(), Permissions::from_mode(0o755))?;
     let program = home.path().join("packet-headers");
     fs::copy(executable()?, &program).context("copying the daemon")?;

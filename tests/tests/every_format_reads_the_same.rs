@@ -18,6 +18,7 @@ use end_to_end::verify::pcap::{CaptureFile, Packet};
 use end_to_end::verify::pcapng::{Direction, Section};
 use end_to_end::verify::report::FileField;
 use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::parallel;
 use tempfile::TempDir;
 
 /// Connections in each format, which combine all kinds of address, opener and ending.
@@ -40,10 +41,10 @@ fn every_tool_reads(format: Format, more: &[&str]) -> Result<()> {
     let files = stopped.captures.published()?;
     let paths: Vec<&Path> = files.values().map(AsRef::as_ref).collect();
     let by_scapy = scapy::read(&paths)?;
-    let (mut packed, mut plain) = (0, 0);
-    for (number, ((name, path), records)) in files.iter().zip(by_scapy).enumerate() {
-        ensure!(Format::at(path)? == format, "{path:?} is no {format}");
-        let connection = connections.iter().find(|one| kernel_uuid(one) == *name);
+    let all: Vec<_> = files.iter().zip(by_scapy).enumerate().collect();
+    let sizes = parallel::map(&all, |(number, ((name, path), records))| {
+        ensure!(Format::at(path)? == format, "{path:?} is not {format}");
+        let connection = connections.iter().find(|one| kernel_uuid(one) == **name);
         let connection = connection.context("a file of no connection")?;
         let file = stopped.captures.read_file(path)?;
         let count = file.packets.len();
@@ -51,15 +52,17 @@ fn every_tool_reads(format: Format, more: &[&str]) -> Result<()> {
             0 => tools::tshark(path, count),
             _ => Ok(()),
         };
-        same(&file.packets, &records)
+        same(&file.packets, records)
             .and_then(tshark)
             .and_then(|()| tools::capinfos(path, count))
             .and_then(|()| tools::tcpdump(path, count))
-            .and_then(|()| metadata(&file, &records, name, connection))
+            .and_then(|()| metadata(&file, records, name, connection))
             .with_context(|| path.display().to_string())?;
-        packed += fs::metadata(path)?.len();
-        plain += format::contents(path)?.len() as u64;
-    }
+        let packed = fs::metadata(path)?.len();
+        Ok((packed, format::contents(path)?.len() as u64))
+    })?;
+    let packed: u64 = sizes.iter().map(|(packed, _)| packed).sum();
+    let plain: u64 = sizes.iter().map(|(_, plain)| plain).sum();
     println!("{format}: {packed} bytes of {plain}");
     match format.compression {
         Compression::None => assert_eq!(packed, plain),

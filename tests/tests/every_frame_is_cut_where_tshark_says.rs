@@ -222,8 +222,8 @@ fn compare(
     let captured = captured(&stopped.captures)?;
     let count = |records: &Records| records.values().map(Vec::len).sum::<usize>();
     println!(
-        "{interface}: {sent} frames were sent, and {seen} arrived; tshark sees TCP in {}, and one of our \
-         flows in {}; our files have {}",
+        "{interface}: {sent} frames were sent, and {seen} arrived; tshark sees TCP in {}, and one of \
+         our flows in {}; our files have {}",
         expected.tcp(),
         count(&expected.records),
         count(&captured)

@@ -12,9 +12,13 @@ use end_to_end::traffic::{Connection, short_connections};
 use end_to_end::verify::oracle::Oracle;
 use end_to_end::verify::report::{ConnectionField, EventField, FileField};
 use end_to_end::world::netns::Lab;
+use end_to_end::world::parallel;
 use tempfile::TempDir;
 
 const CONNECTIONS: usize = 10_000;
+
+/// Gives a connection its UUID.
+type Naming = fn(&Connection) -> String;
 
 /// Waits until a daemon holds no packet, and stops it.
 fn finish(mut daemon: Daemon) -> Result<Stopped> {
@@ -28,7 +32,7 @@ fn complete(
     stopped: &Stopped,
     oracle: &Oracle,
     connections: &[Connection],
-    name: fn(&Connection) -> String,
+    name: Naming,
 ) -> Result<()> {
     oracle
         .verify(&stopped.captures, connections, name)
@@ -51,9 +55,12 @@ fn ten_thousand_connections_of_two_milliseconds_give_ten_thousand_files() -> Res
     let kernel = Daemon::start(&lab, &[])?;
     // These two learn the prefix, and do not look for connections that are open when they have
     // learned it.
-    let start = |source| Daemon::follow(&lab, &tcpinfo, &[source, "--existing=false"]);
-    let hybrid = start("--flow-source=hybrid")?;
-    let polled = start("--flow-source=tcpinfo")?;
+    let start = |flags: &[&str]| {
+        let flags = [&["--existing=false"], flags].concat();
+        Daemon::follow(&lab, &tcpinfo, &flags)
+    };
+    let hybrid = start(&["--flow-source=hybrid"])?;
+    let polled = start(&["--flow-source=tcpinfo", "--uuidwaitduration=1s"])?;
     tcpinfo.wait_for_client(2)?;
 
     let poll = Poll::new(&tcpinfo);
@@ -69,15 +76,17 @@ fn ten_thousand_connections_of_two_milliseconds_give_ten_thousand_files() -> Res
     let median = lasted[CONNECTIONS / 2];
     let files = polled.captures.published()?.len();
     println!(
-        "{CONNECTIONS} connections of {median:?} (median): tcp-info's poll found {announced}, and alone \
-         gave {files} files"
+        "{CONNECTIONS} connections of {median:?} (median): tcp-info's poll found {announced}, and \
+         alone gave {files} files"
     );
     assert_eq!(connections.len(), CONNECTIONS);
     assert!(median < Duration::from_millis(4), "{median:?} is not short");
     assert_eq!(files, announced);
     assert!(0 < files && files < CONNECTIONS);
-    complete(&kernel, &oracle, &connections, kernel_uuid).context("kernel")?;
-    complete(&hybrid, &oracle, &connections, uuid).context("hybrid")?;
+    let all: [(_, _, Naming); 2] = [("kernel", &kernel, kernel_uuid), ("hybrid", &hybrid, uuid)];
+    parallel::map(&all, |(source, stopped, name)| {
+        complete(stopped, &oracle, &connections, *name).context(*source)
+    })?;
     // Both sources reported those that the poll found; that made no second file.
     let repeated =
         hybrid.report.get(EventField::Repeated) + hybrid.report.get(EventField::SecondSocket);

@@ -79,7 +79,8 @@ fn with_existing_off_they_are_not_captured() -> Result<()> {
     let lab = Lab::new()?;
     let older = open(&lab)?;
     let mut finished = Vec::new();
-    let captured = Capture::new(&lab).run(&["--existing=false"], |_| {
+    let flags = ["--existing=false", "--uuidwaitduration=1s"];
+    let captured = Capture::new(&lab).run(&flags, |_| {
         for conversation in &older {
             conversation.talk()?;
         }

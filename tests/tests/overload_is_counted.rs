@@ -8,8 +8,7 @@ use end_to_end::traffic::{self, Connection, Plan};
 use end_to_end::verify::pcap::CaptureFile;
 use end_to_end::verify::report::{ConnectionField, DiscardReason, PacketField, Report};
 use end_to_end::world::netns::{Lab, WAN};
-use end_to_end::world::procfs;
-use end_to_end::world::wait;
+use end_to_end::world::{procfs, wait};
 use rustix::process::Signal;
 
 /// The smallest rings: 256 KiB hold about 2600 packets, and the ring of candidates a quarter of

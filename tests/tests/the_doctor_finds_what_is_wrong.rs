@@ -160,7 +160,7 @@ fn where_all_is_well_it_says_so_and_the_daemon_captures() -> Result<()> {
 fn without_privileges_it_names_those_that_are_missing() -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(256)?;
-    // The program and a directory, where the user nobody can reach them.
+    // The program and a directory, where the user `nobody` can reach them.
     let program = disk.path().join("packet-headers");
     fs::copy(executable()?, &program).context("copying the daemon")?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;

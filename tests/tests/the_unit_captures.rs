@@ -10,9 +10,8 @@ use end_to_end::traffic::{self, Plan};
 use end_to_end::verify::captures::Captures;
 use end_to_end::world::command::output_of;
 use end_to_end::world::netns::Lab;
-use end_to_end::world::procfs;
 use end_to_end::world::systemd::{Systemd, UNIT, UPLOAD, unit};
-use end_to_end::world::wait;
+use end_to_end::world::{procfs, wait};
 use tempfile::TempDir;
 
 /// CAP_NET_ADMIN, CAP_PERFMON and CAP_BPF: linux/capability.h.

@@ -13,9 +13,7 @@ use end_to_end::verify::pcap::Packet;
 use end_to_end::verify::report::{ConnectionField, DiscardReason, FileField};
 use end_to_end::world::netns::{self, Lab};
 use end_to_end::world::process::{Process, Stream};
-use end_to_end::world::procfs;
-use end_to_end::world::ss;
-use end_to_end::world::wait;
+use end_to_end::world::{parallel, procfs, ss, wait};
 use rustix::process::Signal;
 
 /// Two processes at either end, as some machines give a process no more than 20,000 descriptors.
@@ -153,10 +151,11 @@ fn at_once_they_give_as_many_files_within_the_bounds() -> Result<()> {
         "{} files of other names",
         files.len()
     );
-    for (name, addresses) in names {
-        let packets = stopped.captures.read(&files[&name])?;
-        check(&packets, addresses).with_context(|| name)?;
-    }
+    let names: Vec<_> = names.into_iter().collect();
+    parallel::map(&names, |(name, addresses)| {
+        let packets = stopped.captures.read(&files[name])?;
+        check(&packets, *addresses).with_context(|| name.clone())
+    })?;
     for reason in [
         DiscardReason::AdmittedRingFull,
         DiscardReason::CandidateRingFull,

@@ -10,8 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::world::netns::Lab;
 use crate::world::process::{Process, Stream};
-use crate::world::python;
-use crate::world::wait;
+use crate::world::{python, wait};
 
 /// An event as a client reads it; times are since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,23 +17,23 @@ const ROUNDS: usize = 8;
 const ROUND: usize = 48 << 10;
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Makes all of the planned connections: each long one on a thread of its own, the short ones one
-/// after another.
-///
-/// The long ones come last in the result.
+/// Makes all of the planned connections: each one that pauses on a thread of its own, so that these
+/// take place at the same time; the others one after another. Those that pause come last in the
+/// result.
 ///
 /// # Errors
 /// A connection that did not go as planned.
 pub fn run(lab: &Lab, plans: &[Plan], observer: &dyn Observer) -> Result<Vec<Connection>> {
-    let (long, short): (Vec<_>, Vec<_>) = plans.iter().partition(|plan| plan.long);
+    let (pausing, prompt): (Vec<_>, Vec<_>) = plans.iter().partition(|plan| plan.pauses());
     thread::scope(|scope| {
-        let long: Vec<_> = long
+        let pausing: Vec<_> = pausing
             .into_iter()
             .map(|plan| scope.spawn(move || converse(lab, plan, observer)))
             .collect();
-        let short = short.into_iter().map(|plan| converse(lab, plan, observer));
-        let mut connections: Vec<_> = short.collect::<Result<_>>()?;
-        for one in long {
+        let prompt = prompt.into_iter();
+        let prompt = prompt.map(|plan| converse(lab, plan, observer));
+        let mut connections: Vec<_> = prompt.collect::<Result<_>>()?;
+        for one in pausing {
             connections.push(one.join().expect("a conversation does not panic")?);
         }
         Ok(connections)

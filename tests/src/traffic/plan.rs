@@ -56,6 +56,12 @@ impl Plan {
         ending: Ending::PeerFirst,
     };
 
+    /// Whether the connection takes hundreds of milliseconds, most of which it waits.
+    #[must_use]
+    pub fn pauses(&self) -> bool {
+        self.long || self.ending == Ending::PeerLate
+    }
+
     /// `count` connections that combine all kinds of address, opener and ending; every fifth is
     /// long.
     #[must_use]

@@ -11,7 +11,7 @@ use super::captures::Captures;
 use super::needle;
 use super::pcap::{self, Packet};
 use crate::traffic::Connection;
-use crate::world::wait;
+use crate::world::{parallel, wait};
 
 /// How far the daemon's time of a packet may be from tcpdump's.
 pub const TOLERANCE: Duration = Duration::from_millis(1);
@@ -113,7 +113,7 @@ impl Oracle {
     ) -> Result<()> {
         let mut files = captures.published()?;
         let mut seen: HashMap<_, usize> = HashMap::new();
-        let (mut late, mut all) = (0, 0);
+        let mut all = Vec::new();
         for connection in connections {
             let (host, peer) = (connection.host, connection.peer);
             let count = seen.entry(key(host, peer)).or_default();
@@ -123,12 +123,16 @@ impl Oracle {
             let file = files
                 .remove(&name)
                 .with_context(|| format!("no file {name} for {connection}"))?;
-            let ours = captures.read(&file)?;
-            late += count_late(&ours, theirs)
-                .with_context(|| format!("{} of {connection}", file.display()))?;
-            all += ours.len();
+            all.push((connection, theirs, file));
         }
-        late_ones_are_rare(late, all)?;
+        let counts = parallel::map(&all, |(connection, theirs, file)| {
+            let ours = captures.read(file)?;
+            let late = count_late(&ours, theirs)
+                .with_context(|| format!("{} of {connection}", file.display()))?;
+            Ok((late, ours.len()))
+        })?;
+        let late = counts.iter().map(|(late, _)| late).sum();
+        late_ones_are_rare(late, counts.iter().map(|(_, packets)| packets).sum())?;
         ensure!(files.is_empty(), "files of no connection: {files:?}");
         captures.no_partial_files()?;
         captures.no_payload()

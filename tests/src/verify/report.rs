@@ -1,6 +1,6 @@
 //! The daemon's report: what it has counted, as it prints it at exit and on SIGUSR1.
 //!
-//! Every name that the daemon prints is known here ([`fields`]), independently of the daemon's
+//! Every name that the daemon prints is known here ([`Field`]), independently of the daemon's
 //! code. A name that is not known is an error, so that no count can be overlooked, and a count is
 //! asked for by an enum, so that none can be misspelled.
 
@@ -40,7 +40,7 @@ pub struct Report {
 pub struct Entry {
     /// Its name in the report: the line's and its own.
     pub name: String,
-    /// The sample of `/metrics` that has the same count.
+    /// The PromQL expression with the same count: a sample of `/metrics`, or a sum of samples.
     pub metric: String,
     /// The count.
     pub count: u64,

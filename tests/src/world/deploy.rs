@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -78,9 +79,18 @@ pub fn directory() -> PathBuf {
 /// # Errors
 /// What is wrong with them.
 pub fn pods() -> Result<BTreeMap<String, Pod>> {
-    let mut command = python::program("deploy_files.py")?;
-    let (out, _) = output_of(command.arg(directory()), "python3")?;
-    serde_json::from_str(&out).with_context(|| format!("reading {out}"))
+    /// What the program prints. It takes seconds, and its input does not change.
+    static RENDERED: Mutex<Option<String>> = Mutex::new(None);
+    let mut rendered = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let json = match &*rendered {
+        Some(json) => json,
+        None => {
+            let mut command = python::program("deploy_files.py")?;
+            let (json, _) = output_of(command.arg(directory()), "python3")?;
+            rendered.insert(json)
+        }
+    };
+    serde_json::from_str(json).with_context(|| format!("reading {json}"))
 }
 
 /// The daemon's container in the plain manifests.

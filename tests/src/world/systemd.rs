@@ -10,11 +10,9 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::world::cgroup;
-use crate::world::deploy;
 use crate::world::netns::Namespace;
 use crate::world::process::Process;
-use crate::world::wait;
+use crate::world::{cgroup, deploy, wait};
 
 /// The daemon's unit.
 pub const UNIT: &str = "packet-headers.service";

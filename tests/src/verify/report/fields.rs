@@ -16,8 +16,8 @@ pub trait Field: Copy + Debug + Ord + 'static {
     /// Its name in the line.
     fn name(self) -> &'static str;
 
-    /// The sample of `/metrics` that has the same count: its metric's name, and the label `reason`
-    /// where a metric has several fields.
+    /// The PromQL expression with the same count: a sample of `/metrics`, which has the label
+    /// `reason` where several fields share a metric, or a sum of samples.
     fn metric(self) -> String;
 
     /// The line of a report that has fields of this kind.
