@@ -5,7 +5,6 @@ use core::hint::black_box;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use packet_headers_common::KernelDiscard;
 use packet_headers_common::settings::Lane;
-
 use packet_headers_ebpf::parse::Headers;
 
 use crate::filter;

@@ -63,7 +63,7 @@ impl Headers {
 /// [`KernelDiscard::HeadersTooLong`].
 pub const MAX_OFFSET: usize = 4095;
 
-/// Finds the headers of a TCP packet: with `decapsulate`, those inside of one tunnel too.
+/// Finds the headers of a TCP packet. With `decapsulate`, it may be inside of one tunnel.
 ///
 /// # Errors
 /// Why the packet has none that are captured.
@@ -88,7 +88,7 @@ pub fn parse(
         }
         Carried::Other { .. } => return Err(KernelDiscard::NotTcp),
     };
-    // What follows does not depend on the way that led here.
+    // The verifier need not look at the rest of the program for each way that leads here.
     Ok(Headers {
         end: launder_offset(packet, headers.end),
         ..headers

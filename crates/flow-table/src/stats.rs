@@ -52,9 +52,6 @@ table_stats! {
     over_limit,
     /// Those whose file was finished because they were silent for `--flowtimeout`.
     idle,
-    /// Those that were forgotten early to make room for others: finished ones, and such as never
-    /// had a packet.
-    evicted,
     /// Now: bytes of memory that they take with their packets.
     bytes,
 }
@@ -68,6 +65,9 @@ pub struct TableCounts {
     pub closed: u64,
     /// Connections with a name that ended without a packet: they have no file.
     pub empty: u64,
+    /// Connections that were forgotten early to make room for others: finished ones, and those that
+    /// never had a packet.
+    pub evicted: u64,
     /// Packets that were held and are in no file, by [`DiscardReason`].
     pub discarded: [u64; DiscardReason::COUNT],
     /// Events that were not what they should be, by [`EventIssue`].

@@ -47,6 +47,7 @@ impl Demux {
             (&counters.opened, counts.opened),
             (&counters.closed, counts.closed),
             (&counters.empty, counts.empty),
+            (&counters.evicted, counts.evicted),
         ] {
             counter.add(n);
         }

@@ -129,7 +129,7 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
             "packet_headers_flows_evicted_total",
             "Connections forgotten early to make room: those with a finished file, or without any \
              packet.",
-            flows.evicted,
+            counters.evicted.get(),
         ),
         (
             "packet_headers_flows_unadmitted_total",

@@ -146,6 +146,10 @@ fields! {
         Closed = "closed" as "packet_headers_flows_closed_total",
         /// They had a name but no packet.
         Empty = "empty" as "packet_headers_flows_empty_total",
+        /// They were forgotten early, to make room.
+        Evicted = "evicted" as "packet_headers_flows_evicted_total",
+        /// They ran over loopback, which is not captured.
+        Loopback = "loopback" as "packet_headers_event_left_out_total{reason=\"event_loopback\"}",
     }
 }
 
