@@ -18,9 +18,9 @@ const BATCH: u64 = 2_000;
 
 /// A kind of traffic, and of files.
 #[derive(Debug, Clone, Copy)]
-pub struct Case {
+pub(crate) struct Case {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How many connections there are at once; 0 when they are short, and one follows the other.
     flows: u32,
     format: Format,
@@ -38,7 +38,7 @@ impl Case {
     }
 
     /// Every case.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::new("1-flow", 1),
         Self::new("100-flows", 100),
         Self::new("10000-flows", 10_000),
@@ -61,7 +61,7 @@ impl Case {
     ///
     /// # Errors
     /// When there is none.
-    pub fn named(name: &str) -> Result<Self> {
+    pub(crate) fn named(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|case| case.name == name);
         found.with_context(|| format!("there is no case {name}"))
     }
@@ -70,7 +70,7 @@ impl Case {
     ///
     /// # Errors
     /// When they do not come out at the other end.
-    pub fn run(&self, packets: u64, directory: &Path) -> Result<()> {
+    pub(crate) fn run(&self, packets: u64, directory: &Path) -> Result<()> {
         let naming = FileNaming {
             format: self.format,
             compression: self.compression,

@@ -15,7 +15,7 @@ use capture_files::{
 use flow_table::{Action, Batch, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 
-pub mod cases;
+pub(crate) mod cases;
 
 const TIMING: Timing = Timing {
     uuid_wait: Duration::from_secs(5),
@@ -33,7 +33,7 @@ const OFFSET: i64 = 1_700_000_000_000_000_000;
 
 /// An empty table with the default limits.
 #[must_use]
-pub fn table() -> FlowTable {
+pub(crate) fn table() -> FlowTable {
     let limits = Limits {
         memory: MEMORY,
         flows: usize::MAX,
@@ -42,7 +42,7 @@ pub fn table() -> FlowTable {
 }
 
 /// A shard and its writer.
-pub struct DataPath {
+pub(crate) struct DataPath {
     table: FlowTable,
     clock: WallClock,
     events: VecDeque<FlowEvent>,
@@ -67,7 +67,7 @@ impl DataPath {
     ///
     /// # Errors
     /// If the directory cannot be written.
-    pub fn new(directory: &Path, naming: FileNaming) -> Result<Self> {
+    pub(crate) fn new(directory: &Path, naming: FileNaming) -> Result<Self> {
         let (data, partial) = (directory.join("data"), directory.join("partial"));
         let directories = Directories::prepare(&data, &partial)?;
         let options = FileOptions {
@@ -89,12 +89,12 @@ impl DataPath {
     }
 
     /// A connection begins or ends; it takes effect before the packets that came later.
-    pub fn event(&mut self, event: FlowEvent) {
+    pub(crate) fn event(&mut self, event: FlowEvent) {
         self.events.push_back(event);
     }
 
     /// Takes what `records` gives, then lets time pass up to `now`, and writes what is to be written.
-    pub fn batch(&mut self, now: u64, records: impl FnOnce(&mut Batch<'_>)) {
+    pub(crate) fn batch(&mut self, now: u64, records: impl FnOnce(&mut Batch<'_>)) {
         let mut batch = self.table.batch(&self.clock, &mut self.events);
         records(&mut batch);
         let _counts = batch.finish();
@@ -109,7 +109,7 @@ impl DataPath {
     ///
     /// # Errors
     /// If not exactly `packets` packets are in files then.
-    pub fn finish(mut self, packets: u64) -> Result<()> {
+    pub(crate) fn finish(mut self, packets: u64) -> Result<()> {
         while self.table.shut_down() {}
         self.write();
         let written = self.written.0.get();

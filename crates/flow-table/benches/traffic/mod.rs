@@ -10,15 +10,15 @@ use packet_headers_common::{Endpoint, FlowKey, Role};
 const HEADERS: usize = 14 + 20 + 32;
 
 /// Bytes of an item of the ring: of the smallest class that holds the headers.
-pub const ITEM: usize = RECORD_HEADER_LEN + CLASSES[1];
+pub(crate) const ITEM: usize = RECORD_HEADER_LEN + CLASSES[1];
 
 const _: () = assert!(CLASSES[0] < HEADERS && HEADERS <= CLASSES[1]);
 
 /// When the first packet passed, in nanoseconds of the boot clock.
-pub const BEGIN: u64 = 1_000_000_000_000;
+pub(crate) const BEGIN: u64 = 1_000_000_000_000;
 
 /// Flags of the packets of a short connection, each with whether the client sent it.
-pub const SHORT: [(u8, bool); 8] = [
+pub(crate) const SHORT: [(u8, bool); 8] = [
     (TCP_SYN, true),
     (TCP_SYN | TCP_ACK, false),
     (TCP_ACK, true),
@@ -31,7 +31,7 @@ pub const SHORT: [(u8, bool); 8] = [
 
 /// A connection of client `n`, which this host accepted.
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub(crate) struct Connection {
     n: u32,
     /// Its packets, as the client and as the server sends them.
     items: [[u8; ITEM]; 2],
@@ -43,7 +43,7 @@ const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 443);
 impl Connection {
     /// Client `n` has an address and a port of its own.
     #[must_use]
-    pub fn new(n: u32) -> Self {
+    pub(crate) fn new(n: u32) -> Self {
         let client = client(n);
         Self {
             n,
@@ -54,7 +54,7 @@ impl Connection {
 
     /// Its next packet, which passes at `at`.
     #[inline]
-    pub fn next(&mut self, at: u64, flags: u8, by_client: bool) -> &[u8] {
+    pub(crate) fn next(&mut self, at: u64, flags: u8, by_client: bool) -> &[u8] {
         self.sent = self.sent.wrapping_add(1);
         let sent = self.sent;
         let item = &mut self.items[usize::from(!by_client)];
@@ -77,7 +77,7 @@ impl Connection {
 
     /// That it was established.
     #[must_use]
-    pub fn open(&self, at: u64, prefix: &UuidPrefix) -> FlowEvent {
+    pub(crate) fn open(&self, at: u64, prefix: &UuidPrefix) -> FlowEvent {
         FlowEvent::Open(Open {
             at: BootNanos(at),
             opened: WallNanos(at),
@@ -91,7 +91,7 @@ impl Connection {
 
     /// That it was closed.
     #[must_use]
-    pub fn close(&self, at: u64, prefix: &UuidPrefix) -> FlowEvent {
+    pub(crate) fn close(&self, at: u64, prefix: &UuidPrefix) -> FlowEvent {
         FlowEvent::Close(Close {
             at: BootNanos(at),
             uuid: self.uuid(prefix),
