@@ -11,9 +11,8 @@ use packet_headers_common::record::TCP_ACK;
 use crate::data_path::table;
 use crate::traffic::{BEGIN, Connection, SHORT};
 
-#[expect(dead_code, reason = "the guard uses more of it")]
+#[expect(dead_code, reason = "the bench needs the table only")]
 mod data_path;
-#[expect(dead_code, reason = "the guard uses more of it")]
 mod traffic;
 
 /// Packets between two ticks.
