@@ -1,13 +1,13 @@
-//! How long something took, counted in buckets: to observe one takes two additions and no lock.
+//! A histogram of durations. An observation takes two additions and no lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many buckets there are. The first takes a microsecond, each further one twice as much as the
-/// one before: up to 8.4 seconds.
+/// The number of buckets. The first ends at a microsecond, each further one at twice the one before:
+/// the last at 8.4 seconds.
 pub const BUCKETS: usize = 24;
 
-/// How long something took, each time.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Durations {
     buckets: [AtomicU64; BUCKETS],
@@ -16,7 +16,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Does something, and observes how long it takes.
+    /// Runs `work`, and observes how long it takes.
     pub fn observe<T>(&self, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let done = work();
@@ -24,7 +24,7 @@ impl Durations {
         done
     }
 
-    /// Observes how long something took.
+    /// Observes a duration.
     pub(crate) fn add(&self, took: Duration) {
         let micros = took.as_nanos().div_ceil(1000).max(1);
         // The first bucket whose bound is not exceeded.
@@ -35,7 +35,7 @@ impl Durations {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// The upper bound of each bucket, and how many took no longer than that.
+    /// The upper bound of each bucket, and how many observations are within it.
     pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.buckets
             .iter()
@@ -46,13 +46,13 @@ impl Durations {
             })
     }
 
-    /// How many took longer than the last bucket's bound.
+    /// How many observations exceed the last bucket.
     #[must_use]
     pub fn longer(&self) -> u64 {
         self.longer.load(Ordering::Relaxed)
     }
 
-    /// How long all of them took together.
+    /// The sum of all observations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))

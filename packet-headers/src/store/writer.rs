@@ -115,13 +115,15 @@ impl Observer for Counting {
                 accounts.discard_held(DiscardReason::WriteFailed, dropped.packets);
                 self.log_error(uuid, "is incomplete", dropped.error);
             }
-            FileEvent::Deferred(uuid, error) => self.log_error(uuid, "waits for its name", error),
+            FileEvent::Deferred(uuid, error) => {
+                self.log_error(uuid, "is not published yet", error);
+            }
             FileEvent::StillDeferred(_, error) => accounts.note_file_error(&error),
             FileEvent::Abandoned(uuid, file) => {
                 accounts.discard_held(DiscardReason::WriteFailed, file.packets);
                 accounts.failed.fetch_add(1, Ordering::Relaxed);
                 let what = if file.remains {
-                    "stays for the next start to publish"
+                    "is left for the next start to publish"
                 } else {
                     "is lost"
                 };
