@@ -206,7 +206,7 @@ impl Directories {
             name,
             make_directory: &|| make_directory(&day, DIRECTORY_MODE),
             step: FileStep::Open,
-            doing: "making",
+            doing: "creating",
         };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(FILE_MODE);
@@ -274,13 +274,13 @@ fn new_run(partial: &Path) -> PathBuf {
 fn make_directory(path: &Path, mode: u32) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(mode).create(path);
-    made.doing(FileStep::MakeDirectory, "making the directory", path)
+    made.doing(FileStep::MakeDirectory, "creating the directory", path)
 }
 
 /// The real path of a directory that exists.
 fn real(path: &Path) -> Result<PathBuf, FileError> {
     let real = path.canonicalize();
-    real.doing(FileStep::Open, "finding the directory", path)
+    real.doing(FileStep::Open, "resolving the directory", path)
 }
 
 /// Makes a file or directory safe against a power loss.

@@ -99,7 +99,7 @@ impl<'a> Recovery<'a> {
     fn visit(&mut self, entry: &DirEntry) -> Result<Option<Recovered>, FileError> {
         let path = entry.path();
         let kind = entry.file_type();
-        let kind = kind.doing(FileStep::Open, "looking at", &path)?;
+        let kind = kind.doing(FileStep::Open, "inspecting", &path)?;
         let foreign = |path, why| Ok(Some(Recovered::Foreign(path, why)));
         match self.open.get(1) {
             None if kind.is_dir() && self.directories.is_earlier_run(&path) => self.enter(path)?,
@@ -155,7 +155,7 @@ fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recov
             if bytes < metadata.len() {
                 let file = OpenOptions::new().write(true).open(&path);
                 let cut = file.and_then(|file| file.set_len(bytes));
-                cut.doing(FileStep::Finish, "cutting", &path)?;
+                cut.doing(FileStep::Finish, "truncating", &path)?;
             }
             let numbered = |number| FileName { number, ..name }.build();
             let path = directories.publish(&path, &day, &numbered)?;

@@ -1,4 +1,4 @@
-//! Which connections are wanted.
+//! Filters: which connections are captured.
 
 use ipnet::IpNet;
 use packet_headers_common::Endpoint;
@@ -9,16 +9,16 @@ pub enum Wanted {
     /// Every one.
     #[default]
     All,
-    /// Those that were accepted here.
+    /// Those that this host accepted.
     Incoming,
-    /// Those that were begun here.
+    /// Those that this host opened.
     Outgoing,
 }
 
-/// Which connections are wanted; an empty list asks for nothing.
+/// Which connections are wanted. An empty list does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    /// Who sent the SYN.
+    /// By the end that sent the SYN.
     pub wanted: Wanted,
     /// No connections over loopback: that interface is not captured, so they can have no packet.
     pub exclude_loopback: bool,
@@ -26,14 +26,15 @@ pub struct Filters {
     pub ports: Vec<u16>,
     /// No connections with one of these ports at either end.
     pub exclude_ports: Vec<u16>,
-    /// Only connections with an address of either end in one of these.
+    /// Only connections with an address in one of these networks, at either end.
     pub nets: Vec<IpNet>,
-    /// No connections with an address of either end in one of these.
+    /// No connections with an address in one of these networks, at either end.
     pub exclude_nets: Vec<IpNet>,
 }
 
 impl Filters {
-    /// Whether ports and networks are those of a wanted connection, as the kernel programs decide.
+    /// Whether a connection passes the filters for ports and networks. The kernel programs decide the
+    /// same way.
     #[must_use]
     pub fn pass(&self, one: Endpoint, other: Endpoint) -> bool {
         let ends = [one, other];
@@ -51,7 +52,7 @@ impl Filters {
     }
 }
 
-/// Whether an address is in a network; one of IPv6 holds IPv4 addresses as v4-mapped ones.
+/// Whether an address is in a network. An IPv6 network may contain IPv4 addresses, as v4-mapped ones.
 fn within(end: &Endpoint, net: &IpNet) -> bool {
     match net {
         IpNet::V4(_) => net.contains(&end.ip()),

@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(group.the("eth0").found, "Ethernet, up");
         assert_eq!(group.the("wg0").found, "raw IP, up");
         let left = &group.the("left out").found;
-        assert!(left.contains("lo (loopback has to be named)"), "{left}");
-        assert!(left.contains("eth1 (it is down"), "{left}");
+        assert!(left.contains("lo (loopback must be named)"), "{left}");
+        assert!(left.contains("eth1 (down"), "{left}");
         assert_eq!(group.the("can0").state, State::Note);
         assert!(group.the("can0").found.contains("link type"));
     }
@@ -138,7 +138,11 @@ mod tests {
         assert!(chosen.is_empty());
         let states: Vec<_> = group.findings.iter().map(|finding| finding.state).collect();
         assert_eq!(states, [State::Problem, State::Note, State::Ok]);
-        assert!(group.findings[0].found.contains("there are lo, eth0"));
+        assert!(
+            group.findings[0]
+                .found
+                .contains("interfaces here: lo, eth0")
+        );
         let (group, _) = judged(&["ppp*"]);
         let waits = group.the("interface");
         assert_eq!(waits.state, State::Note);

@@ -17,7 +17,7 @@ const SO_NETNS_COOKIE: libc::c_int = 71;
 /// # Errors
 /// `ENOPROTOOPT` on kernels that do not know the option.
 pub fn cookie() -> io::Result<u64> {
-    // A socket that is bound to nothing that anybody can reach, only to be asked.
+    // Any socket of this thread will do.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let mut cookie = 0u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;

@@ -1,12 +1,12 @@
-//! With what the kernel programs are loaded, by the configuration and what this kernel can.
+//! The load options of the kernel programs, from the configuration and what this kernel offers.
 
 use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
 
-/// How many connections the kernel can know; of more, the packets go the candidates' way.
+/// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
 pub(super) const MAX_FLOWS: u32 = 1 << 18;
 
-/// With what the programs are loaded.
+/// The options that the programs are loaded with.
 pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
@@ -27,34 +27,37 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
     }
 }
 
-/// Whether the NIC's times are asked for, and the kernel shows them to the programs.
+/// Whether NIC timestamps are requested, and the kernel shows them to programs.
 fn hardware_clock(config: &Config) -> bool {
     let shown = requirements::shows_hardware_times();
     if config.hardware_clock && !shown {
         tracing::warn!(
             "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets \
-             have the kernel's times"
+             get the kernel's timestamps"
         );
     }
     config.hardware_clock && shown
 }
 
-/// The network namespace whose sockets the kernel source is to tell of: ours, or all.
+/// The cookie of the network namespace whose sockets the kernel source reports, or `None` for all.
 fn own_sockets_only(config: &Config) -> Option<u64> {
     if config.every_netns || !config.source.watches_sockets() {
         return None;
     }
     if !requirements::tells_netns() {
         tracing::warn!(
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
-             connections of every namespace on this host are named"
+            "this kernel does not show a socket's network namespace to programs (Linux 5.15 does): \
+             connections of every namespace on this host get names"
         );
         return None;
     }
     match netns::cookie() {
         Ok(cookie) => Some(cookie),
         Err(error) => {
-            tracing::warn!("connections of every network namespace are named: {error}");
+            tracing::warn!(
+                "connections of every network namespace get names, because this one cannot be \
+                 identified: {error}"
+            );
             None
         }
     }

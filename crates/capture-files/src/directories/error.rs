@@ -16,9 +16,8 @@ pub enum DirectoryError {
         /// The process, where it can be seen.
         pid: Option<u32>,
     },
-    /// One is within the other, so that programs that watch the data directory would see partial
-    /// files.
-    #[error("{} and {} are within each other", data.display(), partial.display())]
+    /// One is within the other: who watches the data directory must see whole files only.
+    #[error("{} and {} overlap", data.display(), partial.display())]
     Nested {
         /// The data directory.
         data: PathBuf,

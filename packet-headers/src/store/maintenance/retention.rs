@@ -45,7 +45,7 @@ pub(super) fn run(
             && let Some(more) = errors.pass()
         {
             let (data, error) = (data.display(), Error::from(error));
-            tracing::error!("{data} is not kept within its limits: {error:#}{more}");
+            tracing::error!("cannot keep {data} within its limits: {error:#}{more}");
         }
         let rest = began.elapsed() * REST;
         let rested = Instant::now();
@@ -78,10 +78,10 @@ fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileErr
     counters.expired.add(files);
     counters.expired_bytes.add(bytes);
     if files > 0 {
-        tracing::debug!("removed {files} of the oldest files, {bytes} bytes on disk");
+        tracing::debug!("removed the {files} oldest files, which took {bytes} bytes on disk");
     }
     if failures > 1 {
-        tracing::debug!("{failures} files or directories could not be swept");
+        tracing::debug!("{failures} files or directories could not be removed");
     }
     failure
 }
