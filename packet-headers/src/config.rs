@@ -1,4 +1,4 @@
-//! What the daemon does: the command line's values, validated.
+//! The daemon's configuration: the validated values of the command line.
 
 use std::path::PathBuf;
 
@@ -6,86 +6,87 @@ use anonymize::Method;
 use capture_files::{FileNaming, RetentionLimits};
 use model::{AttachMethod, Filters, FlowReaders, FlowSource, ListenAddress, NamePattern, Timing};
 
-/// What the daemon does.
+/// The daemon's configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Where files go, and what they look like.
+    /// Where files go, and their format.
     pub files: Files,
-    /// The interfaces to capture; none for every one that is or comes up but loopback.
+    /// The interfaces to capture. Empty for every interface that is up, or comes up later, except
+    /// loopback.
     pub interfaces: Vec<NamePattern>,
-    /// How programs get to their packets; the best that works when nothing was said.
+    /// The attach method, or `None` for the best that works.
     pub attach: Option<AttachMethod>,
-    /// Who names flows.
+    /// Where connections get their names.
     pub source: FlowSource,
-    /// Whether sockets of every network namespace count, or only of the daemon's own.
+    /// Whether connections of every network namespace get names, or only those of the daemon's own.
     pub every_netns: bool,
-    /// Whether connections that were open before the daemon are captured.
+    /// Whether connections that were open before the daemon started are captured.
     pub existing: bool,
-    /// Whether TCP inside of tunnels is captured.
+    /// Whether connections inside tunnels are captured.
     pub decapsulate: bool,
-    /// Whether the NIC's clock tells packets' times, where it does.
+    /// Whether packets get the NIC's timestamps, where there are any.
     pub hardware_clock: bool,
-    /// How long things last.
+    /// When files are written and finished.
     pub timing: Timing,
-    /// How much there may be.
+    /// Sizes of rings, memory and packets.
     pub sizes: Sizes,
-    /// Which connections are wanted.
+    /// Which connections are captured.
     pub filters: Filters,
-    /// What others can ask of the daemon.
+    /// What the daemon serves.
     pub service: Service,
 }
 
-/// What others can ask of the daemon.
+/// What the daemon serves.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Where metrics and health are served over HTTP, if they are.
+    /// The HTTP listen address, if HTTP is served.
     pub http: Option<ListenAddress>,
-    /// Who may read over HTTP which connections there are.
+    /// Who may list connections over HTTP.
     pub flows: FlowReaders,
-    /// The Unix socket on which the kernel source's events are served, if they are.
+    /// The path of the Unix socket for flow events, if they are served.
     pub events: Option<PathBuf>,
 }
 
-/// Where files go, and what they look like.
+/// Where files go, and their format.
 #[derive(Debug)]
 pub struct Files {
-    /// Where published files go.
+    /// The directory of published files.
     pub data: PathBuf,
-    /// Where files grow.
+    /// The directory of partial files.
     pub partial: PathBuf,
-    /// Whether a file is made safe against a power loss before it is published.
+    /// Whether files are synced to disk before they are published.
     pub fsync: bool,
-    /// What they are called, and their format and compression.
+    /// The names of files, their format and compression.
     pub naming: FileNaming,
-    /// How hard compression tries, when it was said.
+    /// The compression level, or `None` for the default.
     pub level: Option<u32>,
-    /// How addresses are hidden, if they are.
+    /// How addresses are anonymized, if they are.
     pub anonymize: Option<Method>,
-    /// How much published files may take, and how old they may get.
+    /// How much disk space published files may take, and how old they may get.
     pub retention: RetentionLimits,
 }
 
-/// How much there may be.
+/// Sizes of rings, memory and packets.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
-    /// Packet rings, and threads that read them.
+    /// The number of shards.
     pub shards: u32,
-    /// Bytes of one shard's ring of named connections; that of the others is a quarter of it.
+    /// Size of a shard's admitted ring in bytes. The candidate ring is a quarter of it.
     pub ring: u32,
     /// Bytes of memory for everything that grows with traffic.
     pub heap: usize,
-    /// Named connections at once.
+    /// The most connections that are captured at once.
     pub flows: usize,
-    /// Header bytes that are kept of a packet.
+    /// Header bytes kept per packet.
     pub headers: u32,
 }
 
-/// Connections that nobody named get a quarter of the ring that named ones get: their ring is the
-/// one that a flood fills.
+/// The admitted ring is this many times as large as the candidate ring, which a flood of new
+/// connections fills.
 const CANDIDATE_RING_SHARE: u32 = 4;
 
 impl Sizes {
-    /// Bytes of one shard's ring of connections that nobody has named yet.
+    /// Size of a shard's candidate ring in bytes.
     #[must_use]
     pub const fn candidate_ring(&self) -> u32 {
         self.ring / CANDIDATE_RING_SHARE

@@ -1,4 +1,5 @@
-//! Every thread proves that it turns: it beats, and others read how long ago that was.
+//! Shows that every thread makes progress: each one beats once per turn, and health checks read how
+//! long ago that was.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,16 +12,16 @@ pub const STUCK: Duration = Duration::from_secs(10);
 /// and rare enough to cost nothing.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
-/// What a thread may have to wait for.
+/// What a thread may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Nothing but work: when it is stuck, a restart is the only help.
+    /// Only work: if the thread is stuck, only a restart helps.
     Work,
-    /// The disk as well: while that hangs, a restart would free nothing, and lose what is in memory.
+    /// Also the disk: while that hangs, a restart would not help, and would lose what is in memory.
     Disk,
 }
 
-/// Held by a thread for as long as it is to turn.
+/// Held by a thread for as long as it should turn.
 #[derive(Debug, Clone)]
 pub struct Heartbeat(Arc<Thread>);
 
@@ -29,22 +30,22 @@ struct Thread {
     name: String,
     waits_for: WaitsFor,
     epoch: Instant,
-    /// When it turned last, in milliseconds since `epoch`.
+    /// When it last turned, in milliseconds since `epoch`.
     turned: AtomicU64,
 }
 
-/// How long ago a thread turned.
+/// When a thread last turned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// The thread.
+    /// The name of the thread.
     pub name: String,
-    /// What it may have to wait for.
+    /// What it may wait for.
     pub waits_for: WaitsFor,
-    /// How long ago.
+    /// How long ago it turned.
     pub ago: Duration,
 }
 
-/// The threads that are to turn. Cheap to clone: all clones are one.
+/// The threads that should turn. Cheap to clone: clones share one list.
 #[derive(Debug, Clone)]
 pub struct Heartbeats {
     epoch: Instant,
@@ -61,7 +62,7 @@ impl Default for Heartbeats {
 }
 
 impl Heartbeat {
-    /// The thread turns.
+    /// Records that the thread turns now.
     #[inline]
     pub fn beat(&self) {
         let Thread { epoch, turned, .. } = &*self.0;
@@ -70,7 +71,7 @@ impl Heartbeat {
 }
 
 impl Heartbeats {
-    /// A thread is to turn from now on, until it drops what this returns.
+    /// Adds a thread, which must turn from now on, until it drops the returned value.
     #[must_use]
     pub fn add(&self, name: &str, waits_for: WaitsFor) -> Heartbeat {
         let thread = Arc::new(Thread {
@@ -85,7 +86,7 @@ impl Heartbeats {
         Heartbeat(thread)
     }
 
-    /// When each thread turned last.
+    /// When each thread last turned.
     #[must_use]
     pub fn turns(&self) -> Vec<Turn> {
         let now = milliseconds(self.epoch.elapsed());

@@ -1,5 +1,4 @@
-//! What the daemon serves over HTTP: metrics, health and the list of connections. All of it is read
-//! only.
+//! What the daemon serves over HTTP, read-only: metrics, health and the list of connections.
 
 mod flows;
 mod listen;
@@ -16,10 +15,10 @@ pub(crate) use ready::Readiness;
 pub(crate) use routes::{Site, routes};
 pub(crate) use server::serve;
 
-/// Takes the address where it is to be served, if it is.
+/// Listens at the configured address, if there is one.
 ///
 /// # Errors
-/// When the address cannot be taken.
+/// When the address cannot be used; the message says what to do.
 pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> Result<Option<Listener>, Diagnostic> {
     match wanted {
         Some(wanted) => Listener::bind(wanted).await.map(Some),

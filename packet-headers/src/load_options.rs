@@ -1,14 +1,14 @@
-//! With what the kernel programs are loaded, by the configuration and what this kernel can.
+//! The load options of the kernel programs, from the configuration and what this kernel offers.
 
 use model::Diagnostic;
 
 use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
 
-/// How many connections the kernel can know; of more, the packets go the candidates' way.
+/// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
 pub(crate) const MAX_FLOWS: u32 = 1 << 18;
 
-/// With what the programs are loaded.
+/// The options that the programs are loaded with.
 pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
@@ -21,6 +21,7 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
             .unwrap_or(MAX_FLOWS)
             .min(MAX_FLOWS),
         wanted: filters::wanted(&config.filters),
+        loopback: !config.filters.exclude_loopback,
         filters: filters::bits(&config.filters),
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,
@@ -28,20 +29,20 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
     }
 }
 
-/// Whether the NIC's times are asked for, and the kernel shows them to the programs.
+/// Whether NIC timestamps are requested, and the kernel shows them to programs.
 fn hardware_clock(config: &Config) -> bool {
-    config.hardware_clock && unless_lacking(requirements::shows_hardware_times()).is_some()
+    config.hardware_clock && unless_missing(requirements::shows_hardware_times()).is_some()
 }
 
-/// The network namespace whose sockets the kernel source is to tell of: ours, or all.
+/// The cookie of the network namespace whose sockets the kernel source reports, or `None` for all.
 fn own_sockets_only(config: &Config) -> Option<u64> {
     let wanted = config.source.watches_sockets() && !config.every_netns;
-    wanted.then(netns::own).and_then(unless_lacking)
+    wanted.then(netns::own).and_then(unless_missing)
 }
 
-/// What the kernel has; what it lacks is logged, and done without.
-fn unless_lacking<T>(asked: Result<T, Diagnostic>) -> Option<T> {
-    asked
-        .inspect_err(|lacking| tracing::warn!("{lacking}"))
+/// What the kernel offers. What it does not is logged, and done without.
+fn unless_missing<T>(offered: Result<T, Diagnostic>) -> Option<T> {
+    offered
+        .inspect_err(|missing| tracing::warn!("{missing}"))
         .ok()
 }

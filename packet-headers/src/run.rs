@@ -43,7 +43,7 @@ pub fn run(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the control plane")?;
+        .context("starting the async runtime")?;
     let result = runtime.block_on(supervise(config, method));
     // After a second signal there may be a thread that waits for a disk.
     runtime.shutdown_background();
@@ -67,7 +67,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let stop = tokio::task::spawn_blocking(|| stages.stop());
     tokio::select! {
         stop = stop => stop.context("stopping")??,
-        () = signals.stop() => bail!("stopped at once by a second signal: some flows are not saved"),
+        () = signals.stop() => bail!("stopped at once by a second signal: packets in memory are lost"),
     }
     kernel_log.flush();
     stopped?;

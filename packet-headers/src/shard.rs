@@ -24,40 +24,40 @@ use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
 use crate::stats::shard::ShardStats;
 
-/// How long a shard sleeps when its ring does not fill: long enough to cost nothing on an idle
-/// host, short against every timeout.
+/// How long a shard sleeps while its rings do not fill: long enough to cost nothing on an idle host,
+/// and short compared with every timeout.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Packets between two looks at the rest of the work, so that a flood does not starve it.
+/// The most packets taken in one turn, so that a flood does not starve the rest of the work.
 const BATCH: u32 = 16 * 1024;
 
-/// Events between two looks at the rest of the work.
+/// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
 
 /// What a shard works with.
 pub struct Shard {
-    /// Its packets.
+    /// Its packet rings.
     pub ring: PacketReader,
-    /// What the kernel knows of its connections.
+    /// Its handle to the kernel's maps of connections.
     pub maps: FlowMaps,
-    /// Begins and ends of its connections.
+    /// Events of its connections.
     pub events: Receiver<FlowEvent>,
-    /// Its connections, what it counts, and the way to its writer.
+    /// Its connections, its counters, and the queue to its writer.
     pub demux: Demux,
-    /// What it tells of itself.
+    /// The numbers that it publishes.
     pub stats: Arc<ShardStats>,
-    /// Who wants to know which connections there are.
+    /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
-    /// That it turns.
+    /// Its heartbeat.
     pub heartbeat: Heartbeat,
 }
 
 impl Shard {
-    /// Works until `stop` is set; then takes what is left in the ring, finishes every connection and
-    /// hands it over.
+    /// Works until `stop` is set. Then takes the packets left in the rings, finishes every connection
+    /// and hands everything to the writer.
     ///
     /// # Errors
-    /// When the ring cannot be waited for.
+    /// When waiting for the rings fails.
     pub fn run(self, stop: &AtomicBool) -> Result<()> {
         let Self {
             ring,
@@ -80,7 +80,7 @@ impl Shard {
         };
         loop {
             heartbeat.beat();
-            // Before the turn: what was put into the ring by then is seen by it.
+            // Read before the turn, which then sees every packet that was in the rings by now.
             let stopping = stop.load(Ordering::Acquire);
             let more = turning.turn();
             if stopping && !more {
@@ -109,7 +109,7 @@ struct Turning {
 }
 
 impl Turning {
-    /// Does a bounded part of what there is to do. Whether there is more.
+    /// Does a bounded part of the work. Returns whether there is more.
     fn turn(&mut self) -> bool {
         clock::resample(&mut self.clock);
         let room = EVENTS.saturating_sub(self.pending.len());
@@ -117,7 +117,7 @@ impl Turning {
         let many_events = self.pending.len() >= EVENTS;
         let more_packets = self.drain();
         if !more_packets {
-            // These happened before the drain, and every packet of then is through.
+            // All packets that came before these events have been taken.
             for event in self.pending.drain(..) {
                 self.demux.table.on_event(event);
             }
@@ -128,20 +128,20 @@ impl Turning {
         more_packets || many_events || more_time
     }
 
-    /// Lets time pass, and tells what there is now. Whether there is more to do.
+    /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
     fn tick(&mut self) -> bool {
         let now = clock::now();
         let more = self.demux.table.tick(now);
         self.act();
         let stats = self.demux.table.stats();
         self.stats.publish(&stats, self.ring.fill());
-        // Not instead of it: the ring comes first.
+        // One step only: the rings come first.
         let more_to_list = self.lists.step(&self.demux.table, now);
         more || more_to_list
     }
 
-    /// Takes packets from the ring, and lets each event take effect between the packets that came
-    /// before and after it. Whether there may be more.
+    /// Takes packets from the rings, and lets each event take effect between the packets that came
+    /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
         let mut batch = self.demux.table.batch(&self.clock, &mut self.pending);
         let received = self.ring.drain(BATCH, |record| batch.take(record));
@@ -150,7 +150,7 @@ impl Turning {
         received >= BATCH
     }
 
-    /// Does what the table wants done.
+    /// Carries out the table's actions.
     fn act(&mut self) {
         let Self { demux, maps, .. } = self;
         demux.act(|hint| match hint {
@@ -161,7 +161,7 @@ impl Turning {
         });
     }
 
-    /// Finishes every connection, and gives the writer everything.
+    /// Finishes every connection, and hands everything to the writer.
     fn finish(&mut self, heartbeat: &Heartbeat) {
         loop {
             heartbeat.beat();

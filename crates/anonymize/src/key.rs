@@ -27,7 +27,7 @@ pub struct Key([u8; KEY]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// They are not 64 hexadecimal digits.
-    #[error("a key is {DIGITS} hex digits")]
+    #[error("a key is {DIGITS} hexadecimal digits")]
     NotHex,
     /// Both halves are equal. The method combines the outputs of two AES keys by XOR; if the keys
     /// are equal, the outputs cancel and every address stays as it is.

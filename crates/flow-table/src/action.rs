@@ -1,28 +1,29 @@
-//! What the table wants done.
+//! What the table asks its owner to do.
 
 use capture_files::Job;
 use model::BootNanos;
 use packet_headers_common::FlowKey;
 
-/// What the table wants done. What merely happened is in [`TableCounts`](crate::TableCounts).
+/// What the table asks its owner to do. What merely happened is in
+/// [`TableCounts`](crate::TableCounts).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write packets into the connection's file, and publish it if they are its last.
+    /// Write packets to the connection's file, and publish it if they are its last.
     Write(Job),
-    /// Tell the kernel.
+    /// Give the kernel a hint.
     Tell(Hint),
 }
 
-/// What the kernel is told of a connection. The table never relies on it: it saves work in the
-/// kernel and in the rings.
+/// A hint to the kernel about a connection. The table never relies on it: hints only save work in the
+/// kernel and space in the rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
-    /// Its packets take the lane of admitted connections until then; it belongs to this cookie.
+    /// The packets of the connection with this socket cookie go to the admitted ring until this time.
     Admit(FlowKey, BootNanos, u64),
-    /// The packets of this cookie's connection can be dropped: its file is finished.
+    /// The packets of the connection with this cookie can be discarded: its file is finished.
     Retire(FlowKey, u64),
-    /// This cookie's connection can be forgotten.
+    /// The connection with this cookie can be forgotten.
     Release(FlowKey, u64),
-    /// Its packets can be dropped: it is not wanted.
+    /// The packets of this four-tuple can be discarded: its connection is not wanted.
     Ignore(FlowKey),
 }

@@ -1,4 +1,4 @@
-//! Records of a ring, taken one after another.
+//! Takes records from a ring in batches.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use packet_headers_common::Packet;
 
 use crate::table::FlowTable;
 
-/// Records that are taken one after another, and counted together: counters may be shared.
+/// Takes records one after another, and counts them together, because the counters are shared.
 pub struct Batch<'a> {
     table: &'a mut FlowTable,
     clock: &'a WallClock,
@@ -15,16 +15,16 @@ pub struct Batch<'a> {
     counts: BatchCounts,
 }
 
-/// What became of a batch's records: each is held or refused.
+/// The outcome of a batch: each record is held or refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchCounts {
-    /// Records that were taken.
+    /// Records taken.
     pub received: u64,
-    /// Packets that the table holds.
+    /// Packets that the table holds now.
     pub held: u64,
-    /// Times of a NIC that were too far from the kernel's, which the packets have instead.
+    /// Packets whose NIC timestamp was rejected, and that have the kernel's timestamp instead.
     pub clock_off: u64,
-    /// Packets that are in no file, by [`DiscardReason`].
+    /// Packets that the table refused, by [`DiscardReason`].
     pub refused: [u64; DiscardReason::COUNT],
 }
 
@@ -71,7 +71,7 @@ impl<'a> Batch<'a> {
         self.table.on_packet(packet, time)
     }
 
-    /// What was taken.
+    /// Ends the batch.
     #[must_use]
     pub fn finish(self) -> BatchCounts {
         self.counts

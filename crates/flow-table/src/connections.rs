@@ -4,8 +4,8 @@
 //! [keeps](Connections::keep) packets, is [named](Connections::name), is
 //! [spilled](Connections::spill), is [finished](Connections::finish) and is
 //! [forgotten](Connections::forget). Each transition goes through [`Connections::change`], which
-//! brings counts, bytes and queues in line with what the connection is then. So none of them can be
-//! forgotten, and nobody else can get them wrong: no field is open to the rules.
+//! updates counts, bytes and queues. So no update can be forgotten, and no other code can get them
+//! wrong: the rules have no access to the fields.
 //!
 //! Each transition touches a bounded number of connections: the one that changes, and its neighbours
 //! in a queue or among the incarnations of its four-tuple.
@@ -28,11 +28,12 @@ mod queue;
 #[cfg(test)]
 mod touches;
 
-/// Bytes of memory that a connection takes beside its packets: itself, its places in the indexes and
-/// queues, and what their growth may waste.
+/// Bytes of memory that a connection takes on top of its packets: itself, its entries in the indexes,
+/// and what their growth may waste.
 pub(crate) const OVERHEAD: usize = 1024;
 
-/// Where a connection is. Good until it is forgotten, when every place that knows it forgets it too.
+/// The slot of a connection. Valid until the connection is forgotten, which removes its ID from every
+/// index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id(u32);
 
@@ -42,7 +43,7 @@ impl Id {
     }
 }
 
-/// The incarnations of one four-tuple.
+/// The connections of one four-tuple.
 #[derive(Debug, Clone, Copy)]
 struct Incarnations {
     youngest: Id,
@@ -50,33 +51,33 @@ struct Incarnations {
     number: u32,
 }
 
-/// What a kept packet did to its connection.
+/// The effect of a kept packet on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// Its timer may be too late now: it has ended, or has something to be written again.
+    /// Whether its timer may be too late now: it has ended, or has packets to be written again.
     pub(crate) hurries: bool,
-    /// Its buffer takes more memory.
+    /// Whether its buffer takes more memory.
     pub(crate) grew: bool,
-    /// Its buffer is as long as it may get.
+    /// Whether its buffer must be spilled.
     pub(crate) is_full: bool,
 }
 
 /// Why a packet is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotKept {
-    /// It is discarded.
+    /// It is discarded for this reason.
     Discarded(DiscardReason),
-    /// The connection has been captured for as long as it is to be; it is to be finished.
+    /// The connection has been captured for `--captureduration`, and must be finished.
     IsOver,
 }
 
-/// Connections, how they are found, and what they come to.
+/// All connections, with indexes, queues and totals.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Slab<Box<Connection>>,
     by_key: HashMap<FlowKey, Incarnations>,
     by_name: HashMap<FlowUuid, Id>,
-    /// When to look at which connection that has a name.
+    /// The named connections, by when to look at them.
     timers: BTreeSet<(BootNanos, Id)>,
     queues: [Queue; QueueName::COUNT],
     totals: Totals,
@@ -85,27 +86,27 @@ pub(crate) struct Connections {
     touches: touches::Touches,
 }
 
-/// What all connections come to.
+/// The totals over all connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Totals {
-    /// How many there are, by [`ConnectionState`].
+    /// Numbers of connections by [`ConnectionState`].
     numbers: [usize; ConnectionState::ALL.len()],
-    /// Bytes of packets of candidates.
+    /// Bytes of candidates' packets.
     candidates: usize,
-    /// Bytes of packets of all others.
+    /// Bytes of all other connections' packets.
     others: usize,
 }
 
-/// The queues in which connections wait; each is in one at most, by what it is.
+/// The queues in which connections wait. A connection is in at most one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QueueName {
-    /// Candidates, by when they began.
+    /// Candidates, in the order in which they began.
     Candidates,
-    /// Those that are captured and have never had a packet, by when they were opened.
+    /// Captured connections that have never had a packet, in the order in which they were opened.
     Packetless,
-    /// Those that have packets to be written, by since when.
+    /// Connections that have packets to be written, those that have waited longest first.
     Buffering,
-    /// Those whose file is finished, by when it was.
+    /// Connections with a finished file, in the order in which these were finished.
     Finished,
 }
 
@@ -113,7 +114,7 @@ impl QueueName {
     const COUNT: usize = 4;
 }
 
-/// What a connection adds to the totals, and where it waits.
+/// A connection's part of the totals, and the queue that it belongs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standing {
     state: ConnectionState,
@@ -122,7 +123,7 @@ struct Standing {
 }
 
 /// What a packet can change of a connection's standing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Glance {
     has_ended: bool,
     is_empty: bool,
@@ -192,7 +193,7 @@ impl Totals {
     }
 }
 
-/// What can be asked.
+/// Queries.
 impl Connections {
     /// A connection.
     #[inline]
@@ -201,7 +202,7 @@ impl Connections {
         &self.slots[id.slot()]
     }
 
-    /// The youngest connection of a four-tuple: the one that packets belong to.
+    /// The youngest connection of a four-tuple, to which its packets belong.
     #[inline]
     pub(crate) fn youngest(&self, key: &FlowKey) -> Option<Id> {
         self.by_key.get(key).map(|known| known.youngest)
@@ -239,22 +240,22 @@ impl Connections {
         self.get(id).older
     }
 
-    /// The connection of this name.
+    /// The connection with this name.
     pub(crate) fn named(&self, uuid: &FlowUuid) -> Option<Id> {
         self.by_name.get(uuid).copied()
     }
 
-    /// The connection that waits longest in a queue.
+    /// The connection at the head of a queue, which has waited longest.
     pub(crate) fn first(&self, queue: QueueName) -> Option<Id> {
         self.queues[queue as usize].first()
     }
 
-    /// The connection whose timer goes off first, and when.
+    /// The connection whose timer expires next, and when.
     pub(crate) fn next_timer(&self) -> Option<(BootNanos, Id)> {
         self.timers.first().copied()
     }
 
-    /// How many connections there are in a state.
+    /// How many connections are in a state.
     pub(crate) const fn number(&self, state: ConnectionState) -> usize {
         self.totals.numbers[state as usize]
     }
@@ -274,7 +275,7 @@ impl Connections {
         self.totals.candidates + self.number(ConnectionState::Candidate) * OVERHEAD
     }
 
-    /// Bytes of memory that packets of connections with a name take.
+    /// Bytes of memory that packets of named connections take.
     pub(crate) const fn buffered_bytes(&self) -> usize {
         self.totals.others
     }
@@ -284,8 +285,8 @@ impl Connections {
         self.candidate_bytes() + self.buffered_bytes() + self.number_named() * OVERHEAD
     }
 
-    /// At most `most` places from `place` on, whether or not there is a connection in them; none
-    /// when there are no more.
+    /// The connections in the next `most` slots from `place` on, some of which may be empty. `None`
+    /// after the last slot.
     pub(crate) fn places(
         &self,
         place: usize,
@@ -299,7 +300,7 @@ impl Connections {
         }))
     }
 
-    /// Counts that a connection is looked at.
+    /// Counts a look at a connection.
     #[inline]
     fn touch(&self) {
         #[cfg(test)]
@@ -307,7 +308,7 @@ impl Connections {
     }
 }
 
-/// The transitions.
+/// Transitions.
 impl Connections {
     /// A connection begins, as a candidate and as the youngest of its four-tuple.
     pub(crate) fn begin(&mut self, key: FlowKey, start: BootNanos) -> Id {
@@ -315,7 +316,7 @@ impl Connections {
         self.insert(key, start, before)
     }
 
-    /// A connection begins that was opened before its first packet came: it goes before those of its
+    /// A connection begins that was opened before its first packet came. It is older than those of its
     /// four-tuple that began later.
     pub(crate) fn begin_opened(&mut self, key: FlowKey, start: BootNanos) -> Id {
         let mut incarnations = self.incarnations(&key);
@@ -325,7 +326,7 @@ impl Connections {
         self.insert(key, start, before)
     }
 
-    /// Puts a new candidate behind `before` among the connections of its four-tuple, or before all.
+    /// Adds a new candidate after `before` to the connections of its four-tuple, or as the oldest.
     fn insert(&mut self, key: FlowKey, start: BootNanos, before: Option<Id>) -> Id {
         self.touch();
         let mut connection = Box::new(Connection::new(key, self.next_serial, start));
@@ -362,10 +363,10 @@ impl Connections {
     }
 
     /// A packet of its four-tuple came: it is kept in memory, unless there is a reason not to. `full`
-    /// is how long a buffer may get, in bytes.
+    /// is the length in bytes at which a buffer is spilled.
     ///
     /// # Errors
-    /// Why it is not kept.
+    /// Why the packet is not kept.
     #[inline]
     pub(crate) fn keep(
         &mut self,
@@ -378,19 +379,20 @@ impl Connections {
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
         let result = connection.keep(packet, wall, timing);
-        let after = Glance::at(connection);
+        let ends = before.has_ended != connection.has_ended();
+        let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();
-        let is_full = is_captured && connection.buffer.is_full(full);
-        // Nearly always a packet changes nothing of these.
-        if before != after {
+        let kept = Kept {
+            hurries: is_captured && (ends || before.is_empty),
+            grew,
+            is_full: is_captured && connection.buffer.is_full(full),
+        };
+        // Nearly always a packet changes nothing else.
+        if ends || grew || before.is_empty {
             let standings = (Standing::at(connection, before), Standing::of(connection));
             self.adjust(id, standings);
         }
-        result.map(|()| Kept {
-            hurries: is_captured && (before.has_ended != after.has_ended || before.is_empty),
-            grew: before.capacity != after.capacity,
-            is_full,
-        })
+        result.map(|()| kept)
     }
 
     /// A candidate gets its name, and is captured from then on.
@@ -423,8 +425,8 @@ impl Connections {
         self.set_timer(id, timing);
     }
 
-    /// Takes packets out of a connection that is being captured, to be written: all of them, or those
-    /// that no late packet can come before any more. None when there are none.
+    /// Takes packets that are to be written out of a captured connection: all of them, or only those
+    /// that no late packet can precede any more. `None` if there are none.
     pub(crate) fn spill(&mut self, id: Id, all: bool) -> Option<Job> {
         self.change(id, |connection| {
             let meta = connection.meta()?;
@@ -443,7 +445,7 @@ impl Connections {
         })
     }
 
-    /// A candidate's packets become those of a connection that is being captured.
+    /// Moves a candidate's packets to a connection that is being captured.
     pub(crate) fn absorb(&mut self, candidate: Id, into: Id) {
         let taken = self.change(candidate, |candidate| {
             (
@@ -462,9 +464,9 @@ impl Connections {
         });
     }
 
-    /// Finishes the file of a connection that is being captured; its further packets are discarded
-    /// for this reason. Its last packets, unless it never had any. Its timer is still the old one: it is
-    /// forgotten next, or [set](Self::set_timer).
+    /// Finishes the file of a connection that is being captured. Further packets are discarded for
+    /// this reason. Returns its last packets, or `None` if it never had any. The caller must then
+    /// [forget](Self::forget) it or [set its timer](Self::set_timer) again.
     pub(crate) fn finish(&mut self, id: Id, reason: DiscardReason) -> Option<Job> {
         self.change(id, |connection| {
             let meta = connection.meta();
@@ -489,7 +491,7 @@ impl Connections {
         })
     }
 
-    /// Forgets a connection; whatever packets it has in memory go with it.
+    /// Forgets a connection, with the packets that it has in memory.
     pub(crate) fn forget(&mut self, id: Id) {
         self.touch();
         let connection = self.get(id);
@@ -504,7 +506,7 @@ impl Connections {
         self.unlink(&connection);
     }
 
-    /// Takes a forgotten connection out from among those of its four-tuple.
+    /// Removes a forgotten connection from those of its four-tuple.
     fn unlink(&mut self, connection: &Connection) {
         let (older, younger) = (connection.older, connection.younger);
         if let Some(older) = older {
@@ -525,20 +527,20 @@ impl Connections {
         }
     }
 
-    /// Sets a connection's timer for when to look at it again.
+    /// Sets a connection's timer to the time to look at it again.
     pub(crate) fn set_timer(&mut self, id: Id, timing: &Timing) {
         let connection = self.get(id);
         let (at, armed) = (connection.deadline(timing), connection.armed());
         let Some(armed) = armed else {
             return;
         };
-        // One that has just been named is in no place yet: its timer is at 0.
+        // The timer of a connection that has just been named is 0, and not in the set yet.
         self.timers.remove(&(armed, id));
         self.timers.insert((at, id));
         self.slots[id.slot()].arm(at);
     }
 
-    /// Changes a connection, and brings everything in line with what it is then.
+    /// Changes a connection, and updates indexes, queues and totals accordingly.
     #[inline]
     fn change<T>(&mut self, id: Id, how: impl FnOnce(&mut Connection) -> T) -> T {
         self.touch();
@@ -593,14 +595,14 @@ impl Connections {
             && self.totals == Totals::default()
     }
 
-    /// How many connections are in a state, by a walk over all of them.
+    /// How many connections are in a state, counted by a walk over all of them.
     pub(crate) fn count(&self, state: ConnectionState) -> usize {
         let all = self.slots.iter();
         all.filter(|(_, connection)| connection.state() == state)
             .count()
     }
 
-    /// Asserts that indexes, queues, timers and totals say what a walk over all connections says.
+    /// Asserts that indexes, queues, timers and totals agree with a walk over all connections.
     pub(crate) fn check(&self) {
         let mut totals = Totals::default();
         let mut queued = [0; QueueName::COUNT];

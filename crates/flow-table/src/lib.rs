@@ -1,15 +1,15 @@
 //! Which packet belongs to which connection, and when a connection's file is finished.
 //!
-//! Pure: records of packets, events and the time go in, [`Action`]s and counts come out. There is no
-//! clock, no I/O, no thread and no lock; one table belongs to one shard, and nothing in it is shared.
+//! Pure: packet records, events and the time go in, [`Action`]s and counts come out. There is no
+//! clock, no I/O, no thread and no lock. Each shard has its own table, and nothing in it is shared.
 //!
-//! The state lies in [`connections`], whose transitions are the only code that changes it. The rules
-//! stand above it as functions: who is named ([`rules::naming`]), whose time has come
-//! ([`rules::time`]), and who goes when memory runs out ([`rules::memory`]).
+//! The state is in [`connections`], whose transitions are the only code that changes it. The rules
+//! are functions on top of it: which connection gets a name ([`rules::naming`]), which timers have
+//! expired ([`rules::time`]), and what goes when memory runs out ([`rules::memory`]).
 //!
-//! Whatever a packet, an event, a tick or a question triggers touches a bounded number of
-//! connections, however many there are and whichever limits are reached; the search trees among the
-//! indexes make that O(log n). `table/tests/touches.rs` counts.
+//! Each packet, event, tick or list request touches a bounded number of connections, however many
+//! there are and whichever limits are reached; the search trees among the indexes make that
+//! O(log n). `table/tests/touches.rs` counts them.
 
 mod action;
 mod batch;

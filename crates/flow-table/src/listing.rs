@@ -1,4 +1,4 @@
-//! Which connections a table has, for clients that ask over HTTP.
+//! Lists the connections of a table, for HTTP clients.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +10,7 @@ use packet_headers_common::Endpoint;
 use crate::connections::{Connection, ConnectionState};
 use crate::table::FlowTable;
 
-/// How many places are looked at in one step: the ring fills meanwhile.
+/// How many slots are visited in one step, because the rings fill meanwhile.
 const STEP: usize = 8 * 1024;
 
 /// One connection, as it is now.
@@ -18,17 +18,17 @@ const STEP: usize = 8 * 1024;
 pub struct Listed {
     /// Its name, once it has one.
     pub uuid: Option<FlowUuid>,
-    /// This host's end; of a candidate, what its first packet makes look so.
+    /// This host's end. For a candidate, a guess from its first packet.
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
-    /// What becomes of its packets.
+    /// Its state.
     pub state: ConnectionState,
     /// When it was opened, while it is being captured.
     pub opened: Option<WallNanos>,
-    /// Packets that came so far, kept or not.
+    /// Packets so far, kept or not.
     pub packets: u64,
-    /// Their bytes on the wire.
+    /// Their size on the wire, in bytes.
     pub bytes: u64,
     /// How long it has been silent.
     pub idle: Duration,
@@ -37,19 +37,19 @@ pub struct Listed {
 /// Some of a table's connections, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// How many there are.
+    /// How many connections there are in all.
     pub total: u64,
-    /// Some of them, the most recently active first.
+    /// The most recently active ones, those active last first.
     pub flows: Vec<Listed>,
 }
 
-/// A walk over a table's connections that finds those that were active most recently. It goes on in
-/// steps, so that nothing waits for it; connections may come and go between two of them.
+/// A walk over a table that finds the most recently active connections. It proceeds in steps, so that
+/// nothing waits for it. Connections may come and go between two steps.
 #[derive(Debug)]
 pub struct ListingWalk {
     limit: usize,
     place: usize,
-    /// The most recent ones so far, by when their last packet passed; the earliest on top.
+    /// The most recent ones so far, by the time of their last packet. The earliest is on top.
     found: BinaryHeap<Reverse<(BootNanos, u64)>>,
     flows: hashbrown::HashMap<u64, Listed>,
 }
@@ -69,7 +69,7 @@ impl ListingWalk {
     fn consider(&mut self, connection: &Connection, now: BootNanos) {
         let rank = Reverse((connection.last(), connection.serial()));
         if self.found.len() >= self.limit {
-            // `Reverse`: what is on top is the earliest, and the greatest of all.
+            // Because of `Reverse`, the earliest is the greatest, and so on top.
             if self.found.peek().is_none_or(|earliest| rank >= *earliest) {
                 return;
             }
@@ -84,7 +84,7 @@ impl ListingWalk {
 }
 
 impl FlowTable {
-    /// Goes on with a walk; the list when it has come to its end.
+    /// Does one step of a walk. Returns the list when the walk is complete.
     pub fn list(&self, walk: &mut ListingWalk, now: BootNanos) -> Option<Listing> {
         if let Some(places) = self.connections.places(walk.place, STEP) {
             for connection in places {

@@ -1,4 +1,4 @@
-//! The rules: functions over the connections, and what comes out of them.
+//! The rules: functions that decide what happens to connections.
 
 pub(crate) mod ending;
 pub(crate) mod memory;

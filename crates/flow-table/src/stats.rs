@@ -1,5 +1,5 @@
-//! How many connections a table has, and what became of others. The table counts in plain numbers,
-//! which belong to its shard; others read those that the shard published last.
+//! Numbers of connections by state and outcome. The table counts in plain numbers of its own; other
+//! threads read those that its shard last published.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,25 +7,25 @@ use model::{DiscardReason, EventIssue};
 
 macro_rules! table_stats {
     ($($(#[doc = $doc:literal])+ $field:ident,)+) => {
-        /// Connections of a table, by what they are and what became of them.
+        /// The connections of a table, by state and outcome.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct TableStats {
             $($(#[doc = $doc])+ pub $field: u64,)+
         }
 
-        /// The stats that a shard published last. Reading them makes nobody wait.
+        /// The stats that a shard last published. Reading them blocks nobody.
         #[derive(Debug, Default)]
         pub struct SharedTableStats {
             $($field: AtomicU64,)+
         }
 
         impl SharedTableStats {
-            /// Publishes other ones.
+            /// Publishes new stats.
             pub fn set(&self, stats: &TableStats) {
                 $(self.$field.store(stats.$field, Ordering::Relaxed);)+
             }
 
-            /// Adds the published ones to a sum.
+            /// Adds the published stats to a sum.
             pub fn add_to(&self, sum: &mut TableStats) {
                 $(sum.$field += self.$field.load(Ordering::Relaxed);)+
             }
@@ -36,41 +36,41 @@ macro_rules! table_stats {
 table_stats! {
     /// Connections that began, with or without a name.
     begun,
-    /// Now: those that nobody has named yet.
+    /// At present: candidates, which have no name yet.
     candidates,
-    /// Now: those that are captured, and have not ended.
+    /// At present: connections that are captured and have not ended.
     capturing,
-    /// Now: those that have ended, and whose file waits for their last packets.
+    /// At present: connections that have ended, and whose file waits for last packets.
     lingering,
-    /// Now: those whose file is finished, and whose socket is not known to be closed.
+    /// At present: connections whose file is finished, and whose socket is not known to be closed.
     finished,
-    /// Those that nobody named in time.
+    /// Connections that did not get a name in time.
     unnamed,
-    /// Those that were not captured because memory ran out.
+    /// Connections that were not captured because memory ran out.
     over_memory,
-    /// Those that were not captured because of `--maxflows`.
+    /// Connections that were not captured because of `--maxflows`.
     over_limit,
-    /// Those whose file was finished because they were silent for `--flowtimeout`.
+    /// Connections whose file was finished because they were silent for `--flowtimeout`.
     idle,
-    /// Those that were forgotten early to make room for others: finished ones, and such as never
-    /// had a packet.
-    evicted,
     /// Now: bytes of memory that they take with their packets.
     bytes,
 }
 
-/// What happened in a table since it was asked last, beside what is in its [`TableStats`].
+/// What happened in a table since it was last asked, other than what is in its [`TableStats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableCounts {
     /// Connections that got a name.
     pub opened: u64,
-    /// Closes of connections with a name.
+    /// Named connections whose socket was closed.
     pub closed: u64,
-    /// Connections with a name that ended without a packet: they have no file.
+    /// Named connections that ended without a packet, and so without a file.
     pub empty: u64,
+    /// Connections that were forgotten early to make room for others: finished ones, and those that
+    /// never had a packet.
+    pub evicted: u64,
     /// Packets that were held and are in no file, by [`DiscardReason`].
     pub discarded: [u64; DiscardReason::COUNT],
-    /// Events that were not what they should be, by [`EventIssue`].
+    /// Events that were refused, lost or ignored, by [`EventIssue`].
     pub issues: [u64; EventIssue::ALL.len()],
 }
 

@@ -1,4 +1,4 @@
-//! A table's public face: what is given to it, and what comes out.
+//! The table's public interface: what goes in, and what comes out.
 
 use std::collections::VecDeque;
 
@@ -11,17 +11,17 @@ use crate::connections::{ConnectionState, Connections, Id, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
 use crate::stats::{TableCounts, TableStats};
 
-/// How many connections and packets a table may hold.
+/// The limits of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of memory for everything that the table holds.
     pub memory: usize,
-    /// Connections with a name at once.
+    /// The most connections with a name at once.
     pub flows: usize,
 }
 
-/// How many connections of one four-tuple are known at once. A SYN with another sequence number
-/// begins one, so anybody can make many; the oldest candidate goes then.
+/// The most connections of one four-tuple that are known at once. Each SYN with another sequence
+/// number begins one, so anybody can make many. One more replaces the oldest candidate.
 const MOST_INCARNATIONS: u32 = 64;
 
 /// The connections of one shard.
@@ -33,9 +33,9 @@ pub struct FlowTable {
     pub(crate) connections: Connections,
     pub(crate) actions: Vec<Action>,
     pub(crate) counts: TableCounts,
-    /// Without what the connections themselves tell.
+    /// All stats except those that `connections` knows.
     pub(crate) stats: TableStats,
-    /// How long a buffer may get now, so that those of all connections fit.
+    /// The length in bytes at which a buffer is spilled, so that the buffers of all connections fit.
     buffer_size: usize,
 }
 
@@ -55,17 +55,17 @@ impl FlowTable {
         }
     }
 
-    /// What is to be done since this was asked last, in order.
+    /// The actions since the last call, in order.
     pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
         self.actions.drain(..)
     }
 
-    /// What happened since this was asked last.
+    /// What happened since the last call.
     pub fn take_counts(&mut self) -> TableCounts {
         std::mem::take(&mut self.counts)
     }
 
-    /// How many connections there are, and what became of others.
+    /// The numbers of connections by state and outcome.
     #[must_use]
     pub fn stats(&self) -> TableStats {
         let number = |state| self.connections.number(state) as u64;
@@ -85,8 +85,8 @@ impl FlowTable {
         self.connections.bytes()
     }
 
-    /// Begins a batch of records as they are in the ring. Each of the `events` takes effect between
-    /// the packets that came before and after it.
+    /// Begins a batch of records in the form that they have in the ring. Each of the `events` takes
+    /// effect between the packets that came before and after it.
     pub fn batch<'a>(
         &'a mut self,
         clock: &'a WallClock,
@@ -95,11 +95,10 @@ impl FlowTable {
         Batch::new(self, clock, events)
     }
 
-    /// A packet passed. `Ok` when it is held: it comes out again in a chunk or a discard.
+    /// A packet passed. On `Ok` it is held, and later comes out in a chunk or as a discard.
     ///
     /// # Errors
     /// Why it is not.
-    #[inline]
     pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
         let key = packet.key();
         let id = match self.connections.youngest(&key) {
@@ -136,7 +135,7 @@ impl FlowTable {
         self.connections.begin(key, start)
     }
 
-    /// A connection has been captured for as long as it is to be.
+    /// Finishes a connection that has been captured for `--captureduration`.
     #[cold]
     fn finish(&mut self, id: Id) -> DiscardReason {
         let reason = DiscardReason::AfterCapture;
@@ -152,23 +151,24 @@ impl FlowTable {
         }
     }
 
-    /// Time passed. Whether there is more to do at this time: one call does a bounded part of it.
+    /// Time has passed. One call does a bounded part of what is due, and returns whether there is
+    /// more.
     pub fn tick(&mut self, now: BootNanos) -> bool {
         self.buffer_size = memory::buffer_size(self);
         let more = time::tick(self, now);
-        // What was given up may have become another connection's.
+        // The packets of a candidate that was given up may have gone to another connection.
         memory::keep_within(self);
         more
     }
 
     /// No more packets will come: gives up candidates, then finishes connections that are captured.
-    /// Whether there are more: one call does a bounded part of it.
+    /// One call does a bounded part of that, and returns whether there is more.
     pub fn shut_down(&mut self) -> bool {
         for _ in 0..time::MOST {
             if let Some(candidate) = self.connections.first(QueueName::Candidates) {
                 ending::give_up(self, candidate, DiscardReason::Unnamed);
             } else if let Some(finished) = self.connections.first(QueueName::Finished) {
-                // The kernel's maps go with the daemon: no need to tell.
+                // No hint is needed: the kernel's maps go away with the daemon.
                 self.connections.forget(finished);
             } else if let Some((_, captured)) = self.connections.next_timer() {
                 ending::finish(self, captured, None);
@@ -183,10 +183,10 @@ impl FlowTable {
         self.actions.push(Action::Tell(hint));
     }
 
-    /// A candidate of so many packets was given up.
+    /// A candidate with so many packets was given up.
     pub(crate) fn gave_up(&mut self, reason: DiscardReason, packets: u64) {
         self.counts.discarded[reason as usize] += packets;
-        // Others were refused, and are counted there.
+        // Candidates of other reasons were refused, and have been counted there.
         self.stats.unnamed += u64::from(reason == DiscardReason::Unnamed);
         self.stats.over_memory += u64::from(reason == DiscardReason::CandidateMemory);
     }

@@ -1,11 +1,11 @@
-//! How kernel programs get to packets.
+//! How the kernel programs are attached.
 
 use std::fmt;
 
-/// How kernel programs get to an interface's packets (`--attach`).
+/// How the kernel programs are attached (`--attach`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttachMethod {
-    /// TCX links, which end with the daemon however it ends; since Linux 6.6.
+    /// TCX links, which end with the daemon, however it ends. Since Linux 6.6.
     Tcx,
     /// TC filters in the clsact qdisc.
     Netlink,
@@ -14,7 +14,7 @@ pub enum AttachMethod {
 }
 
 impl AttachMethod {
-    /// Its name, as `--attach` takes it.
+    /// The value of `--attach`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,14 +1,14 @@
-//! The two clocks: the kernel's boot clock, by which everything is ordered, and the wall clock,
-//! which files carry. They are read elsewhere; here is what their readings mean.
+//! The two clocks: the kernel's boot clock, which orders everything, and the wall clock, whose times
+//! are in files. They are read elsewhere; these are the types of their readings.
 
 use std::time::Duration;
 
-/// A moment of `CLOCK_BOOTTIME`, in nanoseconds: what the kernel programs stamp.
+/// A time of `CLOCK_BOOTTIME` in nanoseconds, as the kernel programs take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootNanos(pub u64);
 
 impl BootNanos {
-    /// The moment that is `span` later.
+    /// The time that is `span` later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
@@ -16,28 +16,29 @@ impl BootNanos {
     }
 }
 
-/// A moment of the wall clock: nanoseconds since the Unix epoch, UTC.
+/// A time of the wall clock: nanoseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct WallNanos(pub u64);
 
-/// Turns boot times into wall times: the distance of the two clocks at one moment.
+/// Converts boot times to wall times: the difference of the two clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     offset: i64,
 }
 
-/// How far a NIC's time may be from ours, in nanoseconds: a second. Packets wait less than that
-/// between the NIC and us; TAI, which NICs' clocks run on by default, is 37 seconds ahead.
+/// How far a NIC's timestamp may be from the kernel's, in nanoseconds: one second. Packets take less
+/// than that from the NIC to the kernel programs, and TAI, the default of NIC clocks, is 37 seconds
+/// ahead.
 const MAX_HARDWARE_DISTANCE: u64 = 1_000_000_000;
 
 impl WallClock {
-    /// Clocks that are this far apart, in nanoseconds: the wall clock's reading less the boot clock's.
+    /// Takes the difference in nanoseconds: the wall clock's reading minus the boot clock's.
     #[must_use]
     pub const fn apart(offset: i64) -> Self {
         Self { offset }
     }
 
-    /// How far apart they are, in nanoseconds.
+    /// The difference in nanoseconds: the wall clock's reading minus the boot clock's.
     #[must_use]
     pub const fn offset(&self) -> i64 {
         self.offset
@@ -49,8 +50,8 @@ impl WallClock {
         WallNanos(at.0.saturating_add_signed(self.offset))
     }
 
-    /// The time that a NIC told of a packet which passed at `passed`, if it is to be believed: nobody
-    /// may have set the NIC's clock, or set it to another time scale.
+    /// The NIC's timestamp `told` for a packet that passed at `passed`, if it is plausible: the NIC's
+    /// clock may never have been set, or may run on another time scale.
     #[must_use]
     pub fn hardware(passed: WallNanos, told: u64) -> Option<WallNanos> {
         (told.abs_diff(passed.0) <= MAX_HARDWARE_DISTANCE).then_some(WallNanos(told))

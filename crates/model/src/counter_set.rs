@@ -1,7 +1,7 @@
-//! Counters that are named by an enum: one for each of its values, and no other.
+//! Sets of counters with one counter for each value of an enum.
 
-/// Declares a set of counters with one slot for each value of an enum whose values operators know by
-/// name; and that enum, unless it exists.
+/// Declares a set of counters, one for each value of an enum whose values have names for operators.
+/// Also declares the enum, unless it exists.
 ///
 /// ```
 /// model::counter_set! {
@@ -38,23 +38,23 @@ macro_rules! counter_set {
         pub struct $set([$crate::Count; $name::COUNT]);
 
         impl $set {
-            /// Counts `n` of them.
+            /// Adds `n` to a counter.
             pub fn add(&self, which: $name, n: u64) {
                 self.0[which.index()].add(n);
             }
 
-            /// How many there were.
+            /// The value of a counter.
             #[must_use]
             pub fn get(&self, which: $name) -> u64 {
                 self.0[which.index()].get()
             }
 
-            /// Names and values of all.
+            /// The names and values of all counters.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 $name::ALL.iter().map(|&which| (which.name(), self.get(which)))
             }
 
-            /// Names and values of those that are not zero.
+            /// The names and values of the counters that are not zero.
             pub fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 self.all().filter(|&(_, n)| n > 0)
             }

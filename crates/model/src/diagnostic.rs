@@ -1,8 +1,8 @@
-//! What keeps the daemon from capturing: one sentence for its log, two parts for the doctor.
+//! Problems that keep the daemon from capturing: one sentence for its log, two parts for the doctor.
 
-/// Something that has to change before there can be a capture.
+/// A problem that must be fixed before the daemon can capture.
 ///
-/// Each text exists once: start-up and doctor print the same value.
+/// Each text exists once: the daemon and the doctor print the same value.
 ///
 /// ```
 /// use model::Diagnostic;

@@ -1,4 +1,4 @@
-//! How often packets were discarded, by reason.
+//! Counters of discarded packets, by reason.
 
 use packet_headers_common::DiscardReason;
 

@@ -1,25 +1,25 @@
-//! When connections begin and end.
+//! Flow events: connections begin and end.
 
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
 use crate::clock::{BootNanos, WallNanos};
 use crate::uuid::FlowUuid;
 
-/// The begin or end of a flow.
+/// The begin or end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FlowEvent {
-    /// A connection was established; its packets get a name.
+    /// A connection was established, and has this name.
     Open(Open),
-    /// A connection was closed; its file can be finished soon.
+    /// A connection was closed. Its file can be finished soon.
     Close(Close),
 }
 
 /// A connection was established.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// When, by the clock that stamps packets.
+    /// When it was established, by the clock of packets.
     pub at: BootNanos,
-    /// When, by the wall clock: the date of its file.
+    /// When it was established, by the wall clock. This is the date of its file.
     pub opened: WallNanos,
     /// Its name.
     pub uuid: FlowUuid,
@@ -27,21 +27,21 @@ pub struct Open {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
-    /// Which end this host's socket is; only the kernel source tells, and it has admitted the
-    /// connection before it does.
+    /// Which end this host's socket is. Only the kernel source knows, and it has already admitted the
+    /// connection when it reports this.
     pub role: Option<Role>,
-    /// The socket's cookie; 0 when it is not told.
+    /// The socket's cookie, or 0 if it is not known.
     pub cookie: u64,
 }
 
 /// A connection was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
-    /// When, by the clock that stamps packets.
+    /// When it was closed, by the clock of packets.
     pub at: BootNanos,
     /// Its name.
     pub uuid: FlowUuid,
-    /// Its ends; tcp-info does not tell.
+    /// Its four-tuple, which tcp-info does not report.
     pub key: Option<FlowKey>,
 }
 
@@ -55,7 +55,7 @@ impl FlowEvent {
         }
     }
 
-    /// The connection, when the event tells.
+    /// The connection's four-tuple, if the event has it.
     #[must_use]
     pub const fn key(&self) -> Option<FlowKey> {
         match self {

@@ -1,11 +1,11 @@
-//! What can be wrong with an event.
+//! What can go wrong with flow events.
 
 use crate::counter_set;
 
 counter_set! {
-    /// What was refused, or lost, of the events that begin and end flows.
+    /// Why a flow event was refused, lost or ignored.
     EventIssues by EventIssue {
-        /// A line of over 64 KiB.
+        /// A line of more than 64 KiB.
         TooLong = "too_long",
         /// A line that is not the JSON of an event.
         BadJson = "bad_json",
@@ -13,11 +13,11 @@ counter_set! {
         UnknownEvent = "unknown_event",
         /// An Open without an ID.
         NilId = "nil_id",
-        /// An Open with an address that is none.
+        /// An Open with an invalid address.
         BadAddress = "bad_address",
-        /// A UUID that is no file name.
+        /// A UUID that cannot be a file name.
         BadUuid = "bad_uuid",
-        /// A timestamp that is none.
+        /// An invalid timestamp.
         BadTimestamp = "bad_timestamp",
         /// An item of the kernel's event ring that this build does not understand.
         BadRecord = "bad_record",
@@ -25,15 +25,16 @@ counter_set! {
         SecondSocket = "second_socket",
         /// An Open for a connection that already has that name.
         Repeated = "repeated",
-        /// An Open of a connection that is not captured: too many flows, or another direction.
+        /// An Open of a connection that is not captured: there are too many, or it has the wrong
+        /// direction.
         Refused = "refused",
-        /// A Close of a flow that is not known.
+        /// A Close of a connection that is not known.
         UnknownClose = "unknown_close",
-        /// The kernel told of a connection while the prefix of its UUID was not known.
+        /// The kernel reported a connection while the prefix of its UUID was not known.
         NoPrefix = "no_prefix",
-        /// An event that the event server did not tell its clients: it was behind, or had no room.
+        /// An event that clients of the event server did not get: its queue or its table was full.
         NotServed = "not_served",
-        /// The event socket was connected again.
+        /// tcp-info's event socket was connected again.
         Reconnects = "reconnects",
     }
 }

@@ -1,4 +1,4 @@
-//! Where tcp-info serves its events.
+//! The address of tcp-info's event socket.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where tcp-info serves its events.
+/// The address of tcp-info's event socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventSocket {
-    /// A unix stream socket.
+    /// The path of a Unix stream socket.
     Unix(PathBuf),
-    /// A TCP socket.
+    /// The address of a TCP socket.
     Tcp(SocketAddr),
 }
 
-/// A text that does not say where an event socket is.
+/// A text that is not the address of an event socket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no event socket: give the path of a unix socket (at most 107 bytes), or \
-     tcp://ADDRESS:PORT with the address in numbers, like tcp://127.0.0.1:9000"
+    "{0:?} is not an event socket: use the path of a Unix socket (at most 107 bytes), or \
+     tcp://ADDRESS:PORT with a numeric address, such as tcp://127.0.0.1:9000"
 )]
 pub struct BadEventSocket(String);
 
@@ -34,7 +34,7 @@ impl FromStr for EventSocket {
                 .then_some(Self::Tcp(address))
                 .ok_or_else(bad);
         }
-        // A path that no socket can have would be retried for ever.
+        // A path that no socket can have would be retried forever.
         let possible = UnixAddr::from_pathname(text).is_ok();
         (possible && !text.is_empty() && !text.contains("://"))
             .then(|| Self::Unix(text.into()))

@@ -1,4 +1,4 @@
-//! Which connections are wanted.
+//! Filters: which connections are captured.
 
 use ipnet::IpNet;
 use packet_headers_common::Endpoint;
@@ -9,29 +9,32 @@ pub enum Wanted {
     /// Every one.
     #[default]
     All,
-    /// Those that were accepted here.
+    /// Those that this host accepted.
     Incoming,
-    /// Those that were begun here.
+    /// Those that this host opened.
     Outgoing,
 }
 
-/// Which connections are wanted; an empty list asks for nothing.
+/// Which connections are wanted. An empty list does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    /// Who sent the SYN.
+    /// By the end that sent the SYN.
     pub wanted: Wanted,
+    /// No connections over loopback: that interface is not captured, so they can have no packet.
+    pub exclude_loopback: bool,
     /// Only connections with one of these ports at either end.
     pub ports: Vec<u16>,
     /// No connections with one of these ports at either end.
     pub exclude_ports: Vec<u16>,
-    /// Only connections with an address of either end in one of these.
+    /// Only connections with an address in one of these networks, at either end.
     pub nets: Vec<IpNet>,
-    /// No connections with an address of either end in one of these.
+    /// No connections with an address in one of these networks, at either end.
     pub exclude_nets: Vec<IpNet>,
 }
 
 impl Filters {
-    /// Whether ports and networks are those of a wanted connection, as the kernel programs decide.
+    /// Whether a connection passes the filters for ports and networks. The kernel programs decide the
+    /// same way.
     #[must_use]
     pub fn pass(&self, one: Endpoint, other: Endpoint) -> bool {
         let ends = [one, other];
@@ -40,14 +43,16 @@ impl Filters {
             ends.iter()
                 .any(|end| list.iter().any(|net| within(end, net)))
         };
-        (self.ports.is_empty() || port(&self.ports))
+        let loopback = ends.iter().any(Endpoint::is_loopback);
+        !(self.exclude_loopback && loopback)
+            && (self.ports.is_empty() || port(&self.ports))
             && !port(&self.exclude_ports)
             && (self.nets.is_empty() || net(&self.nets))
             && !net(&self.exclude_nets)
     }
 }
 
-/// Whether an address is in a network; one of IPv6 holds IPv4 addresses as v4-mapped ones.
+/// Whether an address is in a network. An IPv6 network may contain IPv4 addresses, as v4-mapped ones.
 fn within(end: &Endpoint, net: &IpNet) -> bool {
     match net {
         IpNet::V4(_) => net.contains(&end.ip()),
@@ -58,6 +63,20 @@ fn within(end: &Endpoint, net: &IpNet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_left_out_where_it_is_not_captured() {
+        let local = Endpoint::v4([127, 0, 0, 1], 443);
+        let own = Endpoint::v4([10, 0, 0, 1], 50_000);
+        for (exclude_loopback, passes) in [(false, true), (true, false)] {
+            let filters = Filters {
+                exclude_loopback,
+                ..Filters::default()
+            };
+            assert_eq!(filters.pass(local, local), passes);
+            assert!(filters.pass(own, own));
+        }
+    }
 
     #[test]
     fn filters_look_at_both_ends() {

@@ -5,8 +5,8 @@
 pub enum FlowReaders {
     /// Clients on this host.
     Host,
-    /// Everybody who reaches the port.
+    /// Any client that can reach the port.
     Anyone,
-    /// Nobody.
+    /// No client.
     Nobody,
 }

@@ -1,9 +1,9 @@
-//! The words that every part of packet-headers speaks: what connections are called, when they begin
-//! and end, which of them are wanted, and how long things last.
+//! The vocabulary of packet-headers: names of connections, flow events, filters, times and
+//! diagnostics.
 //!
-//! This crate does no I/O and reads no clock: time is an argument, files and sockets belong to the
-//! crates above. It depends on `packet-headers-common` alone, which says what crosses the kernel's
-//! border.
+//! This crate does no I/O and reads no clock: time is an argument, and files and sockets belong to
+//! the crates above. Of our crates it depends only on `packet-headers-common`, which describes what
+//! crosses the boundary to the kernel.
 
 pub mod attach;
 pub mod clock;

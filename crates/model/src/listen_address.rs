@@ -1,9 +1,9 @@
-//! Where HTTP is served, as Go programs write it.
+//! HTTP listen addresses, as Go programs write them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `HOST:PORT`, `:PORT` for every address of this host, or nothing for nowhere.
+/// `HOST:PORT`, `:PORT` for every address of this host, or empty to serve nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
 
@@ -14,7 +14,7 @@ impl ListenAddress {
         self.0.is_empty()
     }
 
-    /// Host, without brackets, and port; the host is empty for every address.
+    /// The host, without brackets, and the port. An empty host stands for every address.
     #[must_use]
     pub fn parts(&self) -> (&str, u16) {
         let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
@@ -25,9 +25,9 @@ impl ListenAddress {
     }
 }
 
-/// An address that has no port.
+/// A text that is not an address with a port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an address is HOST:PORT, or :PORT for every address of this host")]
+#[error("use HOST:PORT, or :PORT for every address of this host")]
 pub struct NoListenAddress;
 
 impl FromStr for ListenAddress {

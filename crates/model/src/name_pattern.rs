@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What an interface's name must be: a name, or a shell's pattern such as `eth*`.
+/// An interface name, or a shell pattern such as `eth*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern {
     text: String,
-    /// When it is a pattern.
+    /// The compiled pattern, or `None` for a name.
     glob: Option<glob::Pattern>,
 }
 
@@ -48,7 +48,7 @@ impl NamePattern {
         self.text == interface
     }
 
-    /// Whether an interface matches. Patterns never match loopback: it has to be named.
+    /// Whether an interface matches. Patterns never match loopback, which must be named.
     #[must_use]
     pub fn matches(&self, interface: &str, is_loopback: bool) -> bool {
         let matches = |glob: &glob::Pattern| !is_loopback && glob.matches(interface);

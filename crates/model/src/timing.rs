@@ -1,4 +1,4 @@
-//! How long things last.
+//! When files are written and finished.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ pub struct Timing {
     pub uuid_wait: Duration,
     /// How long a connection is captured, counted from its first packet.
     pub capture: Duration,
-    /// How long a connection may be silent before its file is finished.
+    /// How long an open connection may be silent before its file is finished.
     pub idle: Duration,
-    /// How long a closed connection may be silent before its file is finished.
+    /// How long a closed connection must be silent before its file is finished.
     pub linger: Duration,
-    /// How long a packet of a capturing connection may be in memory only.
+    /// The longest time that a packet of a capturing connection stays in memory only.
     pub spill: Duration,
 }

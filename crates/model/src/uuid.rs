@@ -1,4 +1,4 @@
-//! Names of flows: the prefix of this boot and the socket's cookie.
+//! Names of connections: the prefix of this boot and the socket's cookie.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,19 +6,21 @@ use std::sync::Arc;
 /// The longest name that is accepted, in bytes.
 pub const MAX_LENGTH: usize = 200;
 
-/// The name of one flow, which becomes the name of its file. Cheap to clone.
+/// The name of one connection, which becomes the name of its file. Cheap to clone.
 ///
-/// `[A-Za-z0-9._-]{1,200}`, not beginning with a dot: no name leaves the data directory.
+/// `[A-Za-z0-9._-]{1,200}`, not beginning with a dot, so that no name leads out of the data directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowUuid(Arc<str>);
 
-/// A text that cannot be the name of a flow.
+/// A text that cannot be the name of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a flow's UUID is 1 to {MAX_LENGTH} of A-Z a-z 0-9 . _ - and does not begin with a dot")]
+#[error(
+    "a UUID is 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ - and does not begin with a dot"
+)]
 pub struct BadUuid;
 
 impl FlowUuid {
-    /// Takes a text as a name.
+    /// Checks a text.
     ///
     /// # Errors
     /// [`BadUuid`] for a text that is not safe as a file name.
@@ -43,11 +45,11 @@ impl fmt::Display for FlowUuid {
     }
 }
 
-/// What all UUIDs of this boot begin with.
+/// The prefix of all UUIDs of this boot.
 #[derive(Debug, Clone)]
 pub struct UuidPrefix(Arc<str>);
 
-/// What a name needs beyond its prefix: an underscore and 16 hexadecimal digits.
+/// The length of what follows the prefix: an underscore and 16 hexadecimal digits.
 const SUFFIX_LENGTH: usize = 17;
 
 /// The longest prefix that is accepted, in bytes.
@@ -56,13 +58,13 @@ const MAX_PREFIX: usize = MAX_LENGTH - SUFFIX_LENGTH;
 /// A text that cannot begin a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} cannot begin a file name: a UUID prefix is 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ - and \
-     does not begin with a dot"
+    "{0:?} cannot begin a file name: a UUID prefix is 1 to {MAX_PREFIX} characters of \
+     A-Z a-z 0-9 . _ - and does not begin with a dot"
 )]
 pub struct BadPrefix(String);
 
 impl UuidPrefix {
-    /// Takes a text as a prefix.
+    /// Checks a text.
     ///
     /// # Errors
     /// When a UUID made from it could not be a file name.

@@ -1,4 +1,4 @@
-//! The file that holds the key of prefix-preserving anonymization.
+//! The key file of prefix-preserving anonymization.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,38 +8,38 @@ use std::path::Path;
 use anonymize::{BadKey, Key};
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-/// Bytes of a key.
+/// Length of a key in bytes.
 const KEY: usize = 32;
 
-/// Hex digits of a key.
+/// Length of a key in hexadecimal digits.
 const DIGITS: usize = 2 * KEY;
 
-/// How much of a file is read: a wrong path may name a device or something huge.
+/// Bytes read of a file at most: a wrong path may name a device or a huge file.
 const READ_AT_MOST: u64 = 4096;
 
-/// Access of the group and of everybody else.
+/// The permission bits of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
 /// Reads a key: 64 hex digits, with or without white space around them.
 ///
 /// # Errors
-/// When the file cannot be read, when others than its owner may read it, or when it does not hold a
-/// key. The message says what to do, and nothing of the content.
+/// When the file cannot be read, when anybody but its owner has access to it, or when it does not
+/// hold a key. The message says what to do, and never quotes the content.
 pub(super) fn read(path: &Path) -> Result<Key> {
     let shown = path.display();
     let file = File::open(path).with_context(|| {
         format!(
-            "opening the key file {shown} (a key is made by {})",
+            "opening the key file {shown} (create one with {})",
             recipe(path)
         )
     })?;
     let reading = || format!("reading the key file {shown}");
-    // Of the open file: a path may name another one a moment later.
+    // Ask the open file, not the path, which may name another file a moment later.
     let mode = file.metadata().with_context(reading)?.permissions().mode();
     ensure!(
         mode & OTHERS == 0,
-        "the key file {shown} is open to others (mode {:03o}): run `chmod 600 {shown}`, and \
-         take a new key if somebody may have read it",
+        "the key file {shown} is accessible to other users (mode {:03o}): run `chmod 600 {shown}`, \
+         and create a new key if somebody may have read it",
         mode & 0o777
     );
     let mut content = Vec::new();
@@ -48,12 +48,12 @@ pub(super) fn read(path: &Path) -> Result<Key> {
         .with_context(reading)?;
     Key::from_hex(content.trim_ascii()).map_err(|bad| match bad {
         BadKey::NotHex => anyhow!(
-            "the key file {shown} does not hold {DIGITS} hex digits: a key is made by {}",
+            "the key file {shown} does not hold {DIGITS} hexadecimal digits: create a key with {}",
             recipe(path)
         ),
         BadKey::EqualHalves => anyhow!(
             "the two halves of the key in {shown} are equal, which would leave every address as it \
-             is: a key is made by {}",
+             is: create a key with {}",
             recipe(path)
         ),
     })

@@ -1,22 +1,22 @@
-//! A file that a flag names, and what came of reading it.
+//! A file that a flag names, and the result of reading it.
 
 use std::path::Path;
 
 use anyhow::Error;
 
-/// A file that a flag names, and what came of reading it.
+/// A file that a flag names, and the result of reading it.
 #[derive(Debug)]
 pub(crate) struct NamedFile {
     /// The flag.
     pub(crate) flag: &'static str,
-    /// The file, or what is there without one.
+    /// The path of the file.
     pub(crate) what: String,
     /// Why it cannot be used.
     pub(crate) bad: Option<Error>,
 }
 
 impl NamedFile {
-    /// What a flag's file gave.
+    /// Splits the result of reading a flag's file into a finding and the value.
     pub(crate) fn new<T>(
         flag: &'static str,
         path: &Path,

@@ -1,6 +1,6 @@
-//! Why arguments do not go together.
+//! Why arguments contradict each other.
 
 use clap::error::ErrorKind;
 
-/// Why arguments do not go together: the kind of error for clap, and what to say.
+/// Why arguments contradict each other: clap's kind of error, and the message.
 pub(super) type Refusal = (ErrorKind, String);

@@ -1,5 +1,5 @@
-//! What the kernel has of what is needed. Where it can be asked it is asked: the programs are shown to
-//! its verifier and taken away again.
+//! What the kernel offers of what a capture needs. Where possible it is tried: the programs are
+//! loaded, which runs the verifier, and unloaded again.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
     match check_kernel() {
         Ok(()) => group.ok("version", version()),
-        Err(error) => group.error("version", &error, "run on a Linux of 5.8 or later"),
+        Err(error) => group.error("version", &error, "run on Linux 5.8 or later"),
     }
     let permitted = candidate.is_permitted().is_ok();
     programs(&mut group, config, candidate, permitted);
@@ -26,10 +26,10 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
         hardware_clock(&mut group, shows_hardware_times());
     }
     let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
-    let there = if btf { "there" } else { "not there" };
+    let there = if btf { "present" } else { "absent" };
     group.ok(
         "BTF",
-        format!("{there}, and not needed: the programs read no kernel structures"),
+        format!("{there}, but not needed: the programs read no kernel structures"),
     );
     jit(&mut group, fs::read_to_string(JIT).ok().as_deref());
     group
@@ -41,19 +41,19 @@ fn version() -> String {
     format!("Linux {release}")
 }
 
-/// Shows the very programs and maps of such a capture to the kernel, and takes them away again.
+/// Loads the programs and maps of such a capture into the kernel, and unloads them again.
 fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
     const NAME: &str = "programs and maps";
     if !permitted {
-        return group.mention(NAME, "not tried: a capability is missing, see below");
+        return group.mention(NAME, "not tried: a capability is missing (see below)");
     }
     let needed = method::programs(candidate.method, config.source.watches_sockets());
     match Programs::load_needed(&load_options(config), needed) {
         Ok(_dropped) => group.ok(
             NAME,
-            "the kernel takes them, with these flags; they are gone again",
+            "the kernel accepts them with these flags; they are unloaded again",
         ),
-        Err(refused) => group.diagnostic(NAME, refused),
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 
@@ -61,20 +61,17 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
     const NAME: &str = "TCX links";
     let method = candidate.method;
     if !permitted {
-        group.mention(
-            NAME,
-            "cannot be asked for: a capability is missing, see below",
-        );
-    } else if let Err(missing) = candidate.is_supported() {
-        group.diagnostic(NAME, missing);
+        group.mention(NAME, "not tried: a capability is missing (see below)");
+    } else if let Err(diagnostic) = candidate.is_supported() {
+        group.diagnostic(NAME, diagnostic);
     } else if method == AttachMethod::Tcx {
-        group.ok(NAME, "there; they end with the daemon, however it ends");
+        group.ok(NAME, "available; they end with the daemon, however it ends");
     } else if config.attach.is_some() {
-        group.ok(NAME, format!("not asked for: attached as {method}"));
+        group.ok(NAME, format!("not requested: {method} instead"));
     } else {
         group.mention(
             NAME,
-            format!("not there (Linux 6.6 has them): {method} instead"),
+            format!("not available (they need Linux 6.6): {method} instead"),
         );
     }
 }
@@ -84,36 +81,39 @@ fn network_namespaces(group: &mut Group, own: Result<u64, Diagnostic>) {
     match own {
         Ok(_cookie) => group.ok(
             NAME,
-            "told apart: connections of the daemon's own are named",
+            "told apart: only connections of the daemon's own get names",
         ),
-        Err(all) => group.warning(NAME, all),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
 fn hardware_clock(group: &mut Group, shown: Result<(), Diagnostic>) {
     const NAME: &str = "hardware timestamps";
     match shown {
-        Ok(()) => group.ok(NAME, "shown to programs, for packets that the NIC stamps"),
-        Err(not_shown) => group.warning(NAME, not_shown),
+        Ok(()) => group.ok(
+            NAME,
+            "available to programs, for packets that the NIC stamps",
+        ),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
-/// By the content of [`JIT`], which only the first network namespace has.
+/// Judges the content of [`JIT`], which exists only in the host's first network namespace.
 fn jit(group: &mut Group, setting: Option<&str>) {
     const NAME: &str = "JIT compiler";
     match setting.map(str::trim) {
         Some("0") => group.note(
             NAME,
-            "off: every packet is interpreted, which costs several times as much",
-            "sysctl -w net.core.bpf_jit_enable=1",
+            "off: programs are interpreted, so every packet costs several times as much",
+            "run sysctl -w net.core.bpf_jit_enable=1",
         ),
         Some(_) => group.ok(NAME, "on"),
         None => group.note(
             NAME,
-            "not to be seen from this network namespace",
-            "look on the host: sysctl net.core.bpf_jit_enable should be 1",
+            "not visible from this network namespace",
+            "check on the host that sysctl net.core.bpf_jit_enable is 1",
         ),
     }
 }
@@ -135,22 +135,22 @@ mod tests {
             jit(&mut group, setting);
             let jit = group.the("JIT compiler");
             assert_eq!(jit.state, state, "{setting:?}");
-            let remedy = jit.remedy.as_deref().unwrap_or_default();
-            assert_eq!(remedy.contains("bpf_jit_enable"), state == State::Note);
+            let help = jit.help.as_deref().unwrap_or_default();
+            assert_eq!(help.contains("bpf_jit_enable"), state == State::Note);
         }
     }
 
     #[test]
     fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
         let mut group = Group::new("kernel");
-        let lacks = || Diagnostic::new("it lacks that", "take a newer one");
-        network_namespaces(&mut group, Err(lacks()));
-        hardware_clock(&mut group, Err(lacks()));
+        let missing = || Diagnostic::new("it has no such thing", "use a newer one");
+        network_namespaces(&mut group, Err(missing()));
+        hardware_clock(&mut group, Err(missing()));
         for name in ["network namespaces", "hardware timestamps"] {
             let noted = group.the(name);
             assert_eq!(noted.state, State::Note);
-            assert_eq!(noted.found, "it lacks that");
-            assert_eq!(noted.remedy.as_deref(), Some("take a newer one"));
+            assert_eq!(noted.found, "it has no such thing");
+            assert_eq!(noted.help.as_deref(), Some("use a newer one"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What others will ask of the daemon: whether its addresses can be had.
+//! What the daemon serves: whether it can listen at its addresses.
 
 use std::path::Path;
 
@@ -22,22 +22,25 @@ pub(super) async fn check(service: &Service) -> Group {
 
 const HTTP: &str = "HTTP";
 
-/// Takes the address and gives it back.
+/// Listens at the address for a moment.
 async fn http(group: &mut Group, address: &ListenAddress) {
     match Listener::bind(address).await {
-        Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
-        Err(error) => group.diagnostic(HTTP, error),
+        Ok(_closed_again) => group.ok(HTTP, format!("{address} is free")),
+        Err(diagnostic) => group.diagnostic(HTTP, diagnostic),
     }
 }
 
-/// Whether a socket can be made at a path.
+/// Checks that the event socket can be created at a path.
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
     match inspect(path) {
-        Ok(Place::Free) => group.ok(NAME, format!("{at} can be made")),
-        Ok(Place::LeftOver) => group.ok(NAME, format!("{at} is left of a program that ended")),
-        Err(found) => group.diagnostic(NAME, found),
+        Ok(Place::Free) => group.ok(NAME, format!("{at} can be created")),
+        Ok(Place::LeftOver) => group.ok(
+            NAME,
+            format!("{at} was left by a program that has ended; the daemon replaces it"),
+        ),
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 

@@ -1,10 +1,10 @@
-//! From addresses to the ends of connections.
+//! From addresses to endpoints.
 
 use std::net::IpAddr;
 
 use packet_headers_common::Endpoint;
 
-/// The end of a connection at this address; a v4-mapped one is the same as its IPv4 address.
+/// An endpoint. A v4-mapped IPv6 address is the same as its IPv4 address.
 pub(super) fn endpoint(address: IpAddr, port: u16) -> Endpoint {
     match address {
         IpAddr::V4(address) => Endpoint::v4(address.octets(), port),

@@ -1,4 +1,4 @@
-//! Flow events from the kernel: the sockets of this host, as the socket program sees them.
+//! The kernel flow source: turns events of the socket program into flow events.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,13 @@ use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
-/// How long the thread sleeps when nothing happens; the program wakes it when something does.
+/// How long the thread sleeps while there are no events. The program wakes it for an event.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Turns what the socket program tells into flow events, until `stop` is set and the ring is empty.
+/// Names and delivers the socket program's events, until `stop` is set and the ring is empty.
 ///
-/// While the prefix is unknown the events wait, the latest 64 Ki of them; what had no prefix up to
-/// the end, or was pushed out by later ones, is counted as [`EventIssue::NoPrefix`].
+/// While the prefix is unknown, the latest 64 Ki events wait. Events that are pushed out by later
+/// ones, or have no prefix by the end, are counted as [`EventIssue::NoPrefix`].
 ///
 /// # Errors
 /// When the ring cannot be waited for.
@@ -45,7 +45,7 @@ pub(super) fn follow(
                 namer.counters.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
-            let Ok(()) = namer.tell(event) else {
+            let Ok(()) = namer.take(event) else {
                 return Ok(());
             };
         }
@@ -57,7 +57,7 @@ pub(super) fn follow(
     }
 }
 
-/// How many events wait for the prefix at most. They take 4.5 MiB then.
+/// The most events that wait for the prefix. They take 4.5 MiB.
 const WAITING: usize = 64 * 1024;
 
 const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
@@ -68,7 +68,7 @@ pub(super) struct EventNamer<'a> {
     sink: &'a EventSink,
     counters: &'a Counters,
     clock: WallClock,
-    /// What came while there was no prefix, the oldest first.
+    /// Events that arrived before the prefix was known, oldest first.
     waiting: VecDeque<Event>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> EventNamer<'a> {
         }
     }
 
-    /// Reads the clocks, and delivers what waits if the prefix is known by now.
+    /// Reads the clocks again, and delivers waiting events if the prefix is known by now.
     fn catch_up(&mut self) -> Result<(), Stopped> {
         clock::resample(&mut self.clock);
         match self.prefix.get() {
@@ -96,8 +96,8 @@ impl<'a> EventNamer<'a> {
         }
     }
 
-    /// Delivers an event after those that came before it, or lets it wait with them.
-    fn tell(&mut self, event: Event) -> Result<(), Stopped> {
+    /// Delivers an event after those that arrived before it, or lets it wait with them.
+    fn take(&mut self, event: Event) -> Result<(), Stopped> {
         let Some(prefix) = self.prefix.get() else {
             self.wait(event);
             return Ok(());
@@ -108,7 +108,7 @@ impl<'a> EventNamer<'a> {
 
     fn wait(&mut self, event: Event) {
         if self.waiting.len() == WAITING {
-            // The latest are the ones whose packets are still there to be named.
+            // Keep the latest: packets of older connections have been given up by now.
             self.waiting.pop_front();
             self.counters.events.add(EventIssue::NoPrefix, 1);
         }
@@ -116,7 +116,7 @@ impl<'a> EventNamer<'a> {
     }
 
     fn deliver_waiting(&mut self, prefix: &UuidPrefix) -> Result<(), Stopped> {
-        // Taken away whole: the memory is not needed again.
+        // Takes the whole queue, which frees its memory: it is not needed again.
         for event in std::mem::take(&mut self.waiting) {
             self.deliver(&event, prefix)?;
         }
@@ -128,7 +128,7 @@ impl<'a> EventNamer<'a> {
         self.sink.deliver_blocking(&event)
     }
 
-    /// Counts what waits: there will be no prefix any more.
+    /// Counts the waiting events as lost: the prefix will not become known any more.
     fn give_up(self) {
         let waiting = self.waiting.len() as u64;
         self.counters.events.add(EventIssue::NoPrefix, waiting);
@@ -200,7 +200,7 @@ mod tests {
         let mut namer = EventNamer::new(&known, &sink, &counters);
         let clock = namer.clock;
         for cookie in [2, 3] {
-            namer.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
             let expected = flow_event(&event(cookie), &prefix(), &clock);
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
@@ -215,16 +215,16 @@ mod tests {
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..100 {
-            namer.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
         namer.catch_up().unwrap();
         assert!(delivered(&shards[0]).is_empty());
 
         teach(&unknown);
         // Whether a tick comes first or an event: nothing is overtaken.
-        namer.tell(event(100)).unwrap();
+        namer.take(event(100)).unwrap();
         namer.catch_up().unwrap();
-        namer.tell(event(101)).unwrap();
+        namer.take(event(101)).unwrap();
         assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
         namer.give_up();
         assert_eq!(counters.events.nonzero().count(), 0);
@@ -236,7 +236,7 @@ mod tests {
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
-        namer.tell(event(4)).unwrap();
+        namer.take(event(4)).unwrap();
         teach(&unknown);
         namer.catch_up().unwrap();
         assert_eq!(delivered(&shards[0]), [4]);
@@ -251,7 +251,7 @@ mod tests {
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
         let (dropped, kept) = (1000, WAITING as u64);
         for cookie in 0..dropped + kept {
-            namer.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
         assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
         teach(&unknown);
@@ -278,7 +278,7 @@ mod tests {
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..5 {
-            namer.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
         namer.catch_up().unwrap();
         namer.give_up();
@@ -293,6 +293,6 @@ mod tests {
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
         let mut namer = EventNamer::new(&known, &sink, &counters);
-        assert_eq!(namer.tell(event(1)), Err(Stopped));
+        assert_eq!(namer.take(event(1)), Err(Stopped));
     }
 }

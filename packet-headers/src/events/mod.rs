@@ -1,5 +1,5 @@
-//! When flows begin and end, and what they are called: the sources, and the way to the shards and to
-//! others who want to know.
+//! Flow events: the sources that report when connections begin and end and name them, and the queues
+//! to the shards and to the event server.
 
 mod endpoint;
 pub mod existing;

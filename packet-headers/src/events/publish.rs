@@ -1,17 +1,16 @@
-//! Serves the events of the kernel source to others, as tcp-info serves its own.
+//! Serves the events of the kernel source to clients of tcp-info's event socket.
 //!
-//! A client reads one JSON object a line (see [`line`]). What it reads is one sequence, whenever it
-//! connects: first an Open for each connection that is open at that moment, in any order, and from
-//! there on every event in the order in which the kernel told them. So it sees each Open once, and
-//! each Close once and after its Open.
+//! A client reads one JSON object per line (see [`line`]). First it gets an Open for each connection
+//! that is open when it connects, in any order, and from then on every event in the order in which
+//! the kernel reported them. So it sees each Open once, and each Close once and after its Open.
 //!
 //! Connections of loopback, link-local, multicast and unspecified addresses are left out, as tcp-info
-//! leaves them out: its clients trace routes to what they read, and a link-local address means
-//! nothing without its interface.
+//! leaves them out: its clients trace routes to the addresses they read, and a link-local address
+//! means nothing without its interface.
 //!
-//! Nobody waits for a client. The flow source hands over through a bounded queue, and counts what
-//! does not fit; all clients read one bounded log of the latest events, and one that falls behind it
-//! is dropped.
+//! Nothing waits for a client. The flow source hands events over through a bounded queue, and counts
+//! what does not fit. All clients read one bounded log of the latest events, and a client that falls
+//! behind it is disconnected.
 
 mod client;
 mod intake;

@@ -1,4 +1,4 @@
-//! The flow sources that were chosen, while they run.
+//! Runs the configured flow sources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,17 +20,17 @@ use crate::stats::Counters;
 use crate::threads::{join, spawn};
 use model::{Filters, FlowSource};
 
-/// How often it is looked whether tcp-info has taught us its prefix.
+/// How often to check whether the prefix has been learned from tcp-info.
 const LEARNING: Duration = Duration::from_millis(100);
 
-/// Who tells of flows, while it does.
+/// The running flow sources.
 #[derive(Default)]
 pub(crate) struct Sources {
     sockets: Option<Sockets>,
     tasks: Vec<AbortHandle>,
 }
 
-/// The thread that reads the kernel's event ring.
+/// The name of the thread that reads the kernel's event ring.
 const NAME: &str = "flow-events";
 
 /// What every source works with.
@@ -44,7 +44,7 @@ pub(crate) struct SourceContext<'a> {
     pub(crate) heartbeats: &'a Heartbeats,
 }
 
-/// The kernel's sockets as a source.
+/// The kernel flow source.
 struct Sockets {
     link: SocketLink,
     stop: Arc<AtomicBool>,
@@ -52,10 +52,10 @@ struct Sockets {
 }
 
 impl Sources {
-    /// Starts what the configuration asks for. The interfaces must be captured already: what is
-    /// opened from now on has all its packets then.
+    /// Starts the configured sources. Interfaces must be captured already, so that no packet is
+    /// missing from connections that are opened from now on.
     ///
-    /// What tcp-info tells is not published: whoever wants it asks tcp-info.
+    /// Events from tcp-info are not published: clients can get them from tcp-info itself.
     pub(crate) async fn start(
         config: &Config,
         programs: &mut Programs,
@@ -82,7 +82,7 @@ impl Sources {
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         if config.existing && prefix.get().is_some() {
-            // Before we say that we capture: what is open then is captured.
+            // Wait for these before capture is announced: what is open by then is captured.
             announce_existing(prefix, sink.clone(), config.filters.clone()).await;
         } else if config.existing {
             let announce = announce_existing(prefix, sink.clone(), config.filters.clone());
@@ -91,7 +91,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Ends them, with every event delivered that the kernel told.
+    /// Stops the sources, after delivering every event that the kernel has reported.
     pub(crate) fn stop(self) -> Result<()> {
         for task in self.tasks {
             task.abort();
@@ -130,9 +130,9 @@ impl Sockets {
     }
 }
 
-/// Announces the connections that were open before us, as soon as we know what to call them.
+/// Delivers an Open for each connection that is older than the daemon, once the prefix is known.
 async fn announce_existing(prefix: LearnedPrefix, sink: EventSink, filters: Filters) {
-    // When the daemon stops meanwhile, there is nobody to be told.
+    // If the daemon stops meanwhile, nobody needs these events.
     let _stopped = deliver_existing(prefix, &sink, &filters).await;
     sink.older_are_delivered().await;
 }
@@ -156,7 +156,7 @@ async fn deliver_existing(
     let Some(prefix) = prefix.get() else {
         return Ok(());
     };
-    // Of the newer ones the programs tell only what passes.
+    // The kernel programs apply the same filters to newer connections.
     sockets.retain(|socket| filters.pass(socket.local, socket.remote));
     tracing::info!("{} connections are older than this daemon", sockets.len());
     let clock = clock::sample();

@@ -1,4 +1,4 @@
-//! The prefix of this host's UUIDs: from a file, or made of hostname and boot time.
+//! The prefix of this host's UUIDs: from a file, or made from the hostname and boot time.
 
 use std::fs;
 use std::path::Path;
@@ -6,26 +6,31 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use model::UuidPrefix;
 
-/// Reads the prefix that another program (`create-uuid-prefix-file`) left for all on this host.
+/// Reads the prefix from a file, which another program (`create-uuid-prefix-file`) writes for all
+/// programs of this host.
 ///
 /// # Errors
-/// When the file cannot be read or its content cannot begin a file name.
+/// When the file cannot be read, or its content cannot begin a file name.
 pub(crate) fn from_file(path: &Path) -> Result<UuidPrefix> {
     let text = fs::read_to_string(path)
-        .with_context(|| format!("reading the UUID prefix from {}", path.display()))?;
-    UuidPrefix::new(text.trim_end_matches(['\n', '\r']))
-        .with_context(|| format!("taking the UUID prefix from {}", path.display()))
+        .with_context(|| format!("reading the UUID prefix file {}", path.display()))?;
+    UuidPrefix::new(text.trim_end_matches(['\n', '\r'])).with_context(|| {
+        format!(
+            "using the content of the UUID prefix file {}",
+            path.display()
+        )
+    })
 }
 
 /// `<hostname>_<boot time>_unsafe`: what tcp-info uses when it has no prefix file.
 ///
 /// # Errors
-/// When hostname or boot time cannot be learnt, or the hostname cannot be in a file name.
+/// When the hostname or boot time cannot be read, or the hostname cannot begin a file name.
 pub(crate) fn of_this_host() -> Result<UuidPrefix> {
-    let name = hostname::get().context("asking for the hostname")?;
+    let name = hostname::get().context("reading the hostname")?;
     let name = name.to_string_lossy();
     UuidPrefix::new(&format!("{name}_{}_unsafe", boot_time()?))
-        .context("making a UUID prefix from the hostname: give one with --uuid-prefix-file")
+        .context("making a UUID prefix from the hostname (use --uuid-prefix-file instead)")
 }
 
 /// When this machine booted, in Unix seconds: `btime` of `/proc/stat` (proc_stat(5)).
@@ -36,7 +41,7 @@ fn boot_time() -> Result<u64> {
     seconds
         .trim()
         .parse()
-        .context("reading btime of /proc/stat")
+        .context("parsing btime in /proc/stat")
 }
 
 #[cfg(test)]

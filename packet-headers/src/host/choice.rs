@@ -45,7 +45,7 @@ impl Choice {
             let Some(link) = links.iter().find(|link| link.name == name) else {
                 let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
                 bail!(
-                    "there is no interface {:?}: there are {}",
+                    "there is no interface {:?} (interfaces here: {})",
                     name,
                     names.join(", ")
                 );
@@ -93,9 +93,9 @@ impl Choice {
                 return Err(LeftOut::Unwanted("not matched by any --interface"));
             }
         } else if link.is_loopback {
-            return Err(LeftOut::Unwanted("loopback has to be named"));
+            return Err(LeftOut::Unwanted("loopback must be named"));
         } else if !link.is_up && !self.chosen.contains(&link.index) {
-            return Err(LeftOut::Unwanted("it is down; captured once it comes up"));
+            return Err(LeftOut::Unwanted("down; captured once it comes up"));
         }
         link.interface().map_err(LeftOut::Unknown)
     }
@@ -206,7 +206,7 @@ mod tests {
         let error = choice(&["eth9"]).check(&host()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no interface \"eth9\": there are lo, eth0, eth1, wg0, can0"
+            "there is no interface \"eth9\" (interfaces here: lo, eth0, eth1, wg0, can0)"
         );
         let error = format!("{:#}", choice(&["can0"]).check(&host()).unwrap_err());
         assert!(error.contains("can0") && error.contains("Can"), "{error}");

@@ -1,4 +1,4 @@
-//! The list of connections, with addresses as the files have them.
+//! The list of connections, with addresses anonymized as they are in the files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use anonymize::Anonymizer;
 use flow_table::{Listed, Listing};
 use model::FlowReaders;
 
-/// How many connections are listed when nothing is said, and at most.
+/// How many connections are listed by default, and at most.
 const USUAL: usize = 1000;
 const MOST: usize = 10_000;
 
-/// How long a shard may take to answer: it does so at its next tick.
+/// How long the shards may take to answer. Each does so at its next tick.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whom to ask for connections, who may know, and what they may know.
+/// The shards to ask for connections, who may list them, and how addresses are hidden from them.
 #[derive(Debug)]
 pub(crate) struct Flows {
     pub(crate) shards: Vec<ListRequestSender>,
@@ -30,13 +30,13 @@ pub(crate) struct Flows {
     pub(crate) readers: FlowReaders,
 }
 
-/// How many are asked for.
+/// The query of a request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-/// What is sent.
+/// The JSON document of an answer.
 #[derive(Debug, Serialize)]
 struct Page {
     total: u64,
@@ -56,7 +56,7 @@ struct Flow {
 }
 
 impl Flows {
-    /// Whether somebody may read the list.
+    /// Whether this client may read the list.
     pub(super) fn may_be_read_by(&self, requester: Requester) -> bool {
         match self.readers {
             FlowReaders::Host => requester.is_local,
@@ -65,7 +65,7 @@ impl Flows {
         }
     }
 
-    /// The connections that were active most recently, as JSON.
+    /// The most recently active connections, as JSON.
     ///
     /// # Errors
     /// When a shard does not answer in time.
@@ -76,7 +76,7 @@ impl Flows {
         listing.flows.sort_by_key(|flow| flow.idle);
         listing.flows.truncate(limit);
         let anonymizer = self.anonymizer.clone();
-        // Not here: pseudonyms of thousands of addresses take a while.
+        // On a blocking thread: encrypting thousands of addresses takes a while.
         let written = spawn_blocking(move || {
             let flows = listing.flows.iter();
             let page = Page {
@@ -88,7 +88,7 @@ impl Flows {
         Ok(written.await.context("writing the list")??)
     }
 
-    /// What every shard has.
+    /// The connections of all shards, up to `limit` of each.
     async fn ask(&self, limit: usize) -> Result<Listing> {
         let mut answers = Vec::new();
         for shard in &self.shards {
@@ -96,12 +96,12 @@ impl Flows {
             let asked = shard.try_send(request);
             asked
                 .ok()
-                .context("too many ask at once, or the daemon stops")?;
+                .context("too many requests at once, or the daemon is stopping")?;
             answers.push(answer);
         }
         let mut all = Listing::default();
         for answer in answers {
-            let one = answer.await.context("the daemon stops")?;
+            let one = answer.await.context("the daemon is stopping")?;
             all.total += one.total;
             all.flows.extend(one.flows);
         }
@@ -135,7 +135,7 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
             let flow = anonymizer.for_flow(local, remote);
             [flow.local(), flow.remote()]
         }
-        // Which end is local is not known yet: only what an interface has stays as it is.
+        // Which end is local is not known yet: only addresses of this host's interfaces stay whole.
         Some(anonymizer) => [local, remote].map(|real| anonymizer.pseudonym(real)),
     }
 }

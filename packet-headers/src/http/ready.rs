@@ -1,4 +1,4 @@
-//! Whether connections are captured and saved now.
+//! Whether connections are being captured and saved, and whether the process is working.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,11 @@ use crate::stats::Counters;
 use capture_files::Directories;
 use model::FlowSource;
 
-/// How long a disk may take to write a page. Kubernetes gives a probe a second by default, and the
-/// manifests of ours more.
+/// How long the disk may take to write a small file. Probes must wait longer than this: Kubernetes'
+/// default is one second, and our manifests set more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What it takes to capture and save connections.
+/// Everything that must work for connections to be captured and saved.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     attached: Attached,
@@ -27,7 +27,7 @@ pub(crate) struct Readiness {
     source: FlowSource,
     directories: Directories,
     heartbeats: Heartbeats,
-    /// One try at a time: a disk that hangs costs one thread, however often it is asked.
+    /// One attempt at a time: a disk that hangs blocks one thread, however many probes come.
     trying: Arc<Semaphore>,
 }
 
@@ -49,7 +49,7 @@ impl Readiness {
         }
     }
 
-    /// What is missing, a line each; nothing when we are ready.
+    /// One line for each failed condition; empty when the daemon is ready.
     pub(super) async fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if self.attached.names().is_empty() {
@@ -65,20 +65,20 @@ impl Readiness {
         missing
     }
 
-    /// The threads that are stuck and that only a restart helps, a line each. One that waits for a
-    /// disk is not among them: a restart would free nothing, and lose what is in memory.
+    /// One line for each stuck thread that only a restart helps. A thread that waits for a disk is
+    /// not among them: a restart would free no space, and would lose what is in memory.
     pub(super) fn dead(&self) -> Vec<String> {
         let stuck = self.heartbeats.stuck();
         let dead = stuck.filter(|turn| turn.waits_for == WaitsFor::Work);
         dead.map(|turn| self::stuck(&turn)).collect()
     }
 
-    /// The sources of names that tell nothing now.
+    /// One line for each flow source that delivers nothing at present.
     fn silent_sources(&self) -> Vec<String> {
         let down = |up: &AtomicBool| !up.load(Ordering::Relaxed);
         let mut silent = Vec::new();
         if self.source.watches_sockets() && down(&self.counters.kernel_events_up) {
-            silent.push("the kernel's sockets are not watched".to_owned());
+            silent.push("the kernel flow source is down".to_owned());
         }
         match &self.source {
             FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _)
@@ -99,18 +99,20 @@ impl Readiness {
             drop(turn);
             tried
         });
-        Ok(tried.await.context("trying to write a file")??)
+        Ok(tried
+            .await
+            .context("testing whether a file can be written")??)
     }
 
     fn hangs(&self) -> anyhow::Error {
         let partial = self.directories.partial().display();
-        anyhow::anyhow!("writing a file in {partial} takes longer than {PATIENCE:?}")
+        anyhow::anyhow!("writing a file in {partial} is taking longer than {PATIENCE:?}")
     }
 }
 
 fn stuck(turn: &Turn) -> String {
     format!(
-        "the thread {} has not turned for {} s",
+        "thread {} has not turned for {} s",
         turn.name,
         turn.ago.as_secs()
     )

@@ -1,16 +1,16 @@
-//! Who sent a request.
+//! The client that sent a request.
 
 use std::net::SocketAddr;
 
-/// Who sent a request.
+/// The client that sent a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Requester {
-    /// Whether it is on this host.
+    /// Whether the client is on this host.
     pub(super) is_local: bool,
 }
 
 impl Requester {
-    /// Who connected from an address to one of ours.
+    /// The client that connected from one address to another, which is ours.
     pub(super) fn new(from: SocketAddr, to: SocketAddr) -> Self {
         let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
         Self {

@@ -1,4 +1,4 @@
-//! What there is to ask for.
+//! The paths that are served, and their answers.
 
 use std::sync::Arc;
 
@@ -14,20 +14,21 @@ use super::ready::Readiness;
 use super::requester::Requester;
 use crate::stats::prometheus::Metrics;
 
-/// What is served.
+/// Everything that is served.
 pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) flows: Flows,
     pub(crate) readiness: Readiness,
 }
 
-/// The media type of Prometheus' text format.
+/// The media type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What those are told who may not read which connections there are.
-const NOT_YOURS: &str = "connections are not shown to you: --serve-flows says who may read them\n";
+/// The answer to clients that may not list connections.
+const NOT_YOURS: &str =
+    "forbidden: this client may not list connections (see --serve-flows of the daemon)\n";
 
-/// What there is to ask for.
+/// The routes of everything that is served.
 pub(crate) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
@@ -57,17 +58,17 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
     readiness(&site.readiness).await
 }
 
-/// Whether the process is to be kept: not when a thread is stuck that only a restart helps.
+/// 503 only when a thread is stuck that nothing but a restart helps.
 fn health(now: &Readiness) -> Response {
     answer("ok\n", &now.dead())
 }
 
-/// Whether connections are captured and saved.
+/// 200 while connections are captured and saved.
 async fn readiness(now: &Readiness) -> Response {
     answer("ready\n", &now.missing().await)
 }
 
-/// What is wrong, a line each; `good` when nothing is.
+/// 200 with `good` when nothing is wrong, otherwise 503 with one line for each problem.
 fn answer(good: &'static str, wrong: &[String]) -> Response {
     if wrong.is_empty() {
         return good.into_response();

@@ -1,4 +1,4 @@
-//! Reads what the programs counted.
+//! Reads the programs' counters.
 
 use std::thread;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
 use packet_headers_common::{EventCounters, KernelDiscard, PacketCounter, PacketCounters};
 
-/// How long detached programs are given to finish the packet that they are at. Links wait for that
-/// themselves; netlink filters do not.
+/// How long to wait for detached programs to finish the packet that they are processing. Links wait
+/// for that themselves, netlink filters do not.
 const SETTLE: Duration = Duration::from_millis(2);
 const SETTLE_TRIES: u32 = 50;
 
-/// The maps in which the programs count, one value for each CPU.
+/// The maps of counters, with one value for each CPU.
 pub struct KernelCounters {
     packets: PerCpuArray<MapData, [u64; PacketCounters::SLOTS]>,
     events: PerCpuArray<MapData, [u64; EventCounters::SLOTS]>,
 }
 
-/// What the programs had counted at one moment, summed over every possible CPU.
+/// The programs' counters at one moment, summed over every possible CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// What the packet programs counted.
+    /// Counters of the packet programs.
     pub packets: PacketCounters,
-    /// What the socket program counted.
+    /// Counters of the socket program.
     pub events: EventCounters,
 }
 
 impl Counts {
-    /// Packets that were lost because a ring was full.
+    /// Packets lost because a ring was full.
     #[must_use]
     pub const fn ring_losses(&self) -> u64 {
         self.packets.discarded(KernelDiscard::AdmittedRingFull)
@@ -48,7 +48,7 @@ impl KernelCounters {
     /// another's: only when no program runs do the packets seen and what became of them agree.
     ///
     /// # Errors
-    /// When the kernel does not let us read a map.
+    /// When a map cannot be read.
     pub fn read(&self) -> Result<Counts> {
         let mut counts = Counts {
             packets: self.read_packets()?,

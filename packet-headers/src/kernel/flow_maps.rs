@@ -1,7 +1,7 @@
-//! Tells the programs which connections have a lane of their own, and which are not wanted.
+//! Tells the programs which connections have a name, and which are not wanted.
 //!
-//! All of it is a hint to the kernel: what the flow table decides about a packet that comes through
-//! anyway is the same. So nothing here fails; what the kernel did not take is counted.
+//! All of it is a hint to the kernel: the flow table decides the same about a packet that arrives
+//! anyway. So nothing here fails, and what the kernel does not accept is counted.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use model::{BootNanos, Count};
 type Key = [u8; FlowKey::SIZE];
 type State = [u8; FlowState::SIZE];
 
-/// Update only what is not there (linux/bpf.h).
+/// Create an entry, but do not replace one (linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
-/// Update only what is there (linux/bpf.h).
+/// Replace an entry, but do not create one (linux/bpf.h).
 const BPF_EXIST: u64 = 2;
 
-/// One shard's handle to the maps of connections. Handles share nothing but the maps themselves, which
-/// the kernel guards; each connection belongs to one shard, so no two handles speak of the same entry.
+/// One shard's handle to the maps of connections. Handles share only the maps, which the kernel
+/// guards. Each connection belongs to one shard, so no two handles change the same entry.
 pub struct FlowMaps {
     flows: HashMap<MapData, Key, State>,
     ignored: HashMap<MapData, Key, u8>,
     refused: Refused,
 }
 
-/// How many connections the kernel had no room for: their packets go the candidates' way.
+/// How many connections the kernel had no room for. Their packets go to the candidate ring.
 #[derive(Debug, Clone, Default)]
 pub struct Refused(Arc<Count>);
 
@@ -41,7 +41,7 @@ impl Refused {
 }
 
 impl FlowMaps {
-    /// Handles for so many shards.
+    /// A handle for each shard.
     pub(super) fn for_shards(
         shards: u32,
         flows: &Map,
@@ -60,11 +60,11 @@ impl FlowMaps {
         (0..shards).map(handle).collect()
     }
 
-    /// A connection got its name: its packets have a lane of their own until the deadline.
+    /// The connection got its name: until the deadline, its packets go to the admitted ring.
     pub fn admit(&mut self, key: &FlowKey, deadline: BootNanos, cookie: u64) {
         let key = key.to_bytes();
         let state = FlowState::new(deadline.0, cookie).to_bytes();
-        // When it is there already, the kernel has admitted it itself, and knows its home.
+        // If there is an entry, the kernel has admitted it itself, and knows its primary tap.
         let _exists = self.flows.insert(key, state, BPF_NOEXIST);
         let _was_not_ignored = self.ignored.remove(&key);
         if self.flows.get(&key, 0).is_err() {
@@ -72,7 +72,7 @@ impl FlowMaps {
         }
     }
 
-    /// Its file is finished, but it is still open: the kernel drops its packets.
+    /// The connection's file is finished, but it is still open: the kernel discards its packets.
     pub fn retire(&mut self, key: &FlowKey, cookie: u64) {
         let key = key.to_bytes();
         if self.is_of(&key, cookie) {
@@ -81,7 +81,7 @@ impl FlowMaps {
         }
     }
 
-    /// It is over.
+    /// The connection has ended.
     pub fn release(&mut self, key: &FlowKey, cookie: u64) {
         let key = key.to_bytes();
         if self.is_of(&key, cookie) {
@@ -89,7 +89,7 @@ impl FlowMaps {
         }
     }
 
-    /// Nobody wants it: the kernel drops its packets, until a SYN begins another one.
+    /// The connection is not wanted: the kernel discards its packets, until a SYN begins another.
     pub fn ignore(&mut self, key: &FlowKey) {
         let key = key.to_bytes();
         let _no_memory = self.ignored.insert(key, 1, 0);
@@ -101,7 +101,7 @@ impl FlowMaps {
         self.flows.keys().filter(Result::is_ok).count()
     }
 
-    /// Whether the entry is still of the connection that is meant, not of a later one.
+    /// Whether the entry belongs to this connection, not to a later one of the same four-tuple.
     fn is_of(&self, key: &Key, cookie: u64) -> bool {
         let state = self.flows.get(key, 0);
         state.is_ok_and(|state| FlowState::cookie_of(&state) == cookie)
@@ -111,7 +111,7 @@ impl FlowMaps {
 /// Another handle to a map.
 fn another(map: &Map) -> Result<Map> {
     let (Map::HashMap(data) | Map::LruHashMap(data)) = map else {
-        bail!("it is no hash map");
+        bail!("not a hash map");
     };
     let data = MapData::from_fd(data.fd().as_fd().try_clone_to_owned()?)?;
     Ok(if matches!(map, Map::LruHashMap(_)) {

@@ -1,4 +1,4 @@
-//! How programs get to packets: what was asked for, and the best that works here.
+//! Chooses the attach method: the one that was requested, or the best that works here.
 
 use anyhow::Result;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
@@ -7,11 +7,11 @@ use model::{AttachMethod, Diagnostic};
 use super::load::Needed;
 use super::requirements::{self, Capabilities, Capability};
 
-/// What was asked for, or the best that works here; checks the kernel and the privileges that it
-/// takes, with those of a program that watches sockets when there is to be one.
+/// The requested method, or the best that works here. Checks the kernel and this process's
+/// privileges, including those for the kernel flow source if it is in use.
 ///
 /// # Errors
-/// What is missing, with what to do.
+/// A [`Diagnostic`] of what is missing.
 pub fn choose(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<AttachMethod> {
     requirements::check_kernel()?;
     let candidate = Candidate::find(asked, watches_sockets)?;
@@ -20,7 +20,7 @@ pub fn choose(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<Atta
     Ok(candidate.method)
 }
 
-/// The best of what is permitted; of what is not, what can do most.
+/// The best method that is permitted. If none is, the one whose missing privileges to report.
 fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
     let permitted = |method: &AttachMethod| own.need(needs(*method, watches_sockets)).is_ok();
     match (has_tcx, permitted(&AttachMethod::Netlink)) {
@@ -30,7 +30,7 @@ fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> AttachMethod
     }
 }
 
-/// The privileges that it takes, beside those of every program.
+/// The capabilities that a method needs, on top of those that every program needs.
 const fn needs(method: AttachMethod, watches_sockets: bool) -> &'static [Capability] {
     match (method, watches_sockets) {
         (AttachMethod::Socket, false) => &[Capability::NetRaw],
@@ -39,7 +39,7 @@ const fn needs(method: AttachMethod, watches_sockets: bool) -> &'static [Capabil
     }
 }
 
-/// The programs that it takes.
+/// The programs that a method needs.
 #[must_use]
 pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
     let socket = method == AttachMethod::Socket;
@@ -50,7 +50,7 @@ pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
     }
 }
 
-/// The method that was asked for, or the best one, before it is known that it works.
+/// The requested or the best method, before it is known to work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) method: AttachMethod,
@@ -60,13 +60,13 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Looks at what the kernel has and permits.
+    /// Chooses by what the kernel offers and permits.
     ///
     /// # Errors
-    /// When the kernel does not tell what is permitted.
+    /// When this process's capabilities cannot be read.
     pub(crate) fn find(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<Self> {
         let own = Capabilities::own()?;
-        // Without the privilege the kernel would not say.
+        // Without this capability, the kernel refuses to answer.
         let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
         let best = || best(own, watches_sockets, has_tcx);
         Ok(Self {
@@ -77,36 +77,36 @@ impl Candidate {
         })
     }
 
-    /// The privileges that it takes, all of them.
+    /// All capabilities that the method needs.
     pub(crate) fn needs(self) -> Vec<Capability> {
         let needs = needs(self.method, self.watches_sockets);
         [&[Capability::Bpf, Capability::Perfmon], needs].concat()
     }
 
-    /// Checks that this process has the privileges.
+    /// Checks that this process has the capabilities.
     ///
     /// # Errors
-    /// Those that are missing.
+    /// The capabilities that are missing.
     pub(crate) fn is_permitted(self) -> Result<(), Diagnostic> {
         self.own.need(needs(self.method, self.watches_sockets))
     }
 
-    /// Checks that the kernel has what it takes.
+    /// Checks that the kernel supports the method.
     ///
     /// # Errors
-    /// What it lacks.
+    /// What the kernel lacks.
     pub(crate) fn is_supported(self) -> Result<(), Diagnostic> {
         if self.method != AttachMethod::Tcx || self.has_tcx {
             return Ok(());
         }
-        let found = "this kernel has no TCX links (Linux 6.6 has)";
+        let found = "this kernel has no TCX links (they need Linux 6.6)";
         Err(Diagnostic::new(found, "use --attach netlink"))
     }
 }
 
-/// Whether the kernel attaches classifiers by links: since 6.6, unless it was built without.
+/// Whether the kernel has TCX: since Linux 6.6, unless it was built without.
 fn has_tcx() -> bool {
-    // Loopback is everywhere.
+    // Every network namespace has loopback.
     let asked = SchedClassifier::query_tcx("lo", TcAttachType::Ingress);
     requirements::kernel_is_at_least(6, 6) && !matches!(asked, Err(ProgramError::SyscallError(_)))
 }

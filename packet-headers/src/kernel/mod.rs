@@ -1,5 +1,4 @@
-//! Everything that lives in the kernel, and the only place that knows aya. Dropping a value of
-//! these modules removes what it put there.
+//! Everything that lives in the kernel. Dropping a value of these modules removes what it put there.
 
 pub mod attach;
 pub mod counters;

@@ -15,27 +15,27 @@ use super::requirements::kernel_is_at_least;
 /// `SO_NETNS_COOKIE` of Linux 5.14's `asm-generic/socket.h`; the libc crate does not have it yet.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
-/// The network namespace of this process, by which the programs tell its sockets from others.
+/// The network namespace of this process, by which programs tell its sockets from others.
 ///
 /// # Errors
-/// Why the programs cannot tell them apart, and what that means.
+/// Why they cannot, and what that means.
 pub fn own() -> Result<u64, Diagnostic> {
     if !kernel_is_at_least(5, 15) {
         return Err(every_namespace(
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does)",
+            "this kernel does not show a socket's network namespace to programs (Linux 5.15 does)",
         ));
     }
     cookie().map_err(|error| {
         every_namespace(&format!(
-            "this process cannot find out its network namespace ({error})"
+            "this process's network namespace cannot be identified ({error})"
         ))
     })
 }
 
 fn every_namespace(why: &str) -> Diagnostic {
     Diagnostic::new(
-        format!("{why}: connections of every namespace on this host are named"),
-        "say so with --netns all, or run on a newer kernel",
+        format!("{why}: connections of every namespace on this host get names"),
+        "use --netns all if that is what you want, or run on a newer kernel",
     )
 }
 
@@ -45,7 +45,7 @@ fn every_namespace(why: &str) -> Diagnostic {
 /// # Errors
 /// `ENOPROTOOPT` on kernels that do not know the option.
 fn cookie() -> io::Result<u64> {
-    // A socket that is bound to nothing that anybody can reach, only to be asked.
+    // Any socket of this thread will do.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let mut cookie = 0u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_cannot_be_told_apart_is_named_as_well() {
+    fn namespaces_that_cannot_be_told_apart_are_a_diagnostic_with_the_consequence() {
         let found = every_namespace("this kernel is old");
         assert!(found.problem.contains("every namespace"), "{found}");
         assert!(found.help.contains("--netns all"), "{found}");

@@ -7,17 +7,17 @@ use model::Diagnostic;
 
 use super::requirements::refused_with;
 
-/// Why the programs and maps could not be loaded, and what to do. The capabilities were looked at
-/// before, so that something else refuses.
+/// Why the programs and maps could not be loaded, and what to do. The capabilities have been checked
+/// before, so it has another cause.
 pub(super) fn diagnostic(error: &Error) -> Diagnostic {
     let help = if refused_with(error, io::ErrorKind::PermissionDenied) {
         "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
          5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
     } else if refused_with(error, io::ErrorKind::OutOfMemory) {
-        "give it more memory, or less to do: --ring-size, --shards, --maxflows"
+        "allow it more memory, or lower --ring-size, --shards or --maxflows"
     } else {
-        "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \
-         a bug: report it with this line"
+        "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this \
+         is a bug: please report it with this line"
     };
     Diagnostic::new(format!("{error:#}"), help)
 }

@@ -1,4 +1,4 @@
-//! The threads behind the rings, and the writers behind them.
+//! The shards that read the rings, and their writers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ use capture_files::{Directories, FileOptions, InterfaceNames, Job};
 use flow_table::{FlowTable, Limits};
 use model::{Count, FlowEvent};
 
-/// What every shard works with.
+/// What all shards share.
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
@@ -34,7 +34,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) counted: &'a CounterSources,
 }
 
-/// The part of `--maxheap` that may wait for the writers; the rest is for the flow tables.
+/// One part in so many of `--maxheap` is for packets queued for the writers, the rest for the tables.
 const BACKLOG_SHARE: usize = 4;
 
 /// The running threads.
@@ -89,7 +89,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Starts the writer of the next shard; the way to it.
+    /// Starts the writer of the next shard, and returns its queue.
     fn start_writer(
         &mut self,
         shared: &Shared<'_>,
@@ -108,19 +108,19 @@ impl Pipeline {
         Ok(jobs)
     }
 
-    /// How others learn what each shard does.
+    /// Handles to the shards.
     pub(crate) fn shards(&self) -> &[ShardHandle] {
         &self.shards
     }
 
-    /// Lets every shard take what is left, and waits until all of it is written.
+    /// Lets every shard take what is left in its rings, and waits until everything is written.
     pub(crate) fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         self.threads.into_iter().try_for_each(join)
     }
 }
 
-/// What each shard may have.
+/// The limits of each shard.
 fn bounds(sizes: Sizes) -> ShardBounds {
     let heap = sizes.heap / sizes.shards.max(1) as usize;
     let backlog = heap / BACKLOG_SHARE;

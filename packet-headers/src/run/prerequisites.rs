@@ -1,4 +1,4 @@
-//! What is taken before anything is loaded or attached: what can be refused is refused here.
+//! Everything that may be refused is acquired here, before anything is loaded or attached.
 
 use std::time::Duration;
 
@@ -13,33 +13,34 @@ use crate::store::directories;
 use anonymize::Anonymizer;
 use capture_files::{Directories, FileOptions};
 
-/// How long a packet may wait for a slow disk, at most, with an address that the host has given up.
+/// How long an address that the host no longer has still counts as its own, on top of the time that
+/// a connection takes: packets may wait that long for a slow disk.
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
-/// What is ours before anything is loaded or attached.
+/// Addresses, directories and interfaces that are acquired before anything is loaded or attached.
 pub(super) struct Prerequisites {
-    /// Where HTTP is served, if it is.
+    /// The HTTP socket, if HTTP is served.
     pub(super) http: Option<http::Listener>,
-    /// Where flow events are served, if they are.
+    /// The event socket, if flow events are served.
     pub(super) events: Option<EventListener>,
-    /// The interfaces that are wanted.
+    /// The interfaces to capture.
     pub(super) interfaces: InterfacePlan,
-    /// Where files go.
+    /// The directories of files, locked.
     pub(super) directories: Directories,
-    /// What they look like.
+    /// The format, naming and anonymization of files.
     pub(super) options: FileOptions,
 }
 
 impl Prerequisites {
-    /// Takes all of it.
+    /// Acquires all of them.
     ///
     /// # Errors
-    /// What cannot be had, and what to do.
+    /// When one cannot be acquired; the message says what to do.
     pub(super) async fn take(config: &Config) -> Result<Self> {
         let files = &config.files;
         Ok(Self {
             interfaces: InterfacePlan::find(&config.interfaces).await?,
-            // Before the address: of a second daemon, their lock tells more.
+            // Before the address: for a second daemon, the error of their lock says more.
             directories: directories::prepare(files)?,
             http: http::bind(config.service.http.as_ref()).await?,
             options: file_options(config).await?,
@@ -48,7 +49,7 @@ impl Prerequisites {
     }
 }
 
-/// What files look like. Where addresses are hidden but for the host's own, those are watched.
+/// The options of files. With anonymization, starts to follow this host's own addresses.
 async fn file_options(config: &Config) -> Result<FileOptions> {
     let files = &config.files;
     let anonymizer = match &files.anonymize {
@@ -69,7 +70,7 @@ async fn file_options(config: &Config) -> Result<FileOptions> {
     })
 }
 
-/// Where flow events are served, if they are.
+/// The event socket, if flow events are served.
 fn event_listener(config: &Config) -> Result<Option<EventListener>> {
     let path = config.service.events.as_deref();
     path.map(EventListener::bind).transpose()

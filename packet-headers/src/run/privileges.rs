@@ -41,7 +41,7 @@ pub(crate) fn drop_unneeded(config: &Config, method: AttachMethod) -> Result<()>
 /// capture.
 pub(crate) fn warn_on_error(dropped: Result<()>) {
     if let Err(error) = dropped {
-        tracing::warn!("keeping privileges that are not needed: {error:#}");
+        tracing::warn!("cannot drop privileges that are no longer needed: {error:#}");
     }
 }
 

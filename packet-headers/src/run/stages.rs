@@ -41,10 +41,10 @@ pub(super) struct Stages {
 pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 impl Stages {
-    /// Starts every stage: who takes comes before who gives.
+    /// Starts the stages, consumers first.
     ///
     /// # Errors
-    /// What keeps one from starting, with what to do.
+    /// When one cannot be started; the message says what to do.
     pub(super) async fn start(
         config: &Config,
         method: AttachMethod,
@@ -116,11 +116,10 @@ impl Stages {
         self.counted.clone()
     }
 
-    /// Stops them, each when nothing comes to it any more. Blocks: to detach may take long on a busy
-    /// host.
+    /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
     ///
     /// # Errors
-    /// What went wrong in one while it ran.
+    /// When one failed while it ran.
     pub(super) fn stop(self) -> Result<()> {
         self.capture.stop();
         self.counted.kernel.settle()?;

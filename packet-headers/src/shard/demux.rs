@@ -1,5 +1,5 @@
-//! A table, where what comes out of it goes, and where it is counted: all of a shard but the kernel
-//! and the clock.
+//! A table of connections with its counters and the queue to its writer: all of a shard except the
+//! kernel and the clock.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use model::{DiscardReason, EventIssue};
 use super::outbox::Outbox;
 use crate::stats::Counters;
 
-/// A table, and where what comes out of it goes.
+/// A table with its counters and the queue to its writer.
 pub struct Demux {
-    /// The flows.
+    /// The connections.
     pub table: FlowTable,
     /// What is counted.
     pub counters: Arc<Counters>,
@@ -20,7 +20,7 @@ pub struct Demux {
 }
 
 impl Demux {
-    /// Counts what became of a batch of records.
+    /// Adds the outcome of a batch of records to the counters.
     pub fn count(&self, batch: &BatchCounts) {
         let counters = &self.counters;
         // First that they have left the ring: see `stats::balance`.
@@ -32,8 +32,8 @@ impl Demux {
         counters.hardware_clock_off.add(batch.clock_off);
     }
 
-    /// Does what the table wants done, and counts what happened in it; what the kernel is to know goes
-    /// to `tell`.
+    /// Carries out the table's actions, and adds what happened in it to the counters. Hints for the
+    /// kernel go to `tell`.
     pub fn act(&mut self, mut tell: impl FnMut(Hint)) {
         for action in self.table.actions() {
             match action {
@@ -47,6 +47,7 @@ impl Demux {
             (&counters.opened, counts.opened),
             (&counters.closed, counts.closed),
             (&counters.empty, counts.empty),
+            (&counters.evicted, counts.evicted),
         ] {
             counter.add(n);
         }

@@ -1,4 +1,4 @@
-//! Requests to list a shard's connections, which it serves when it has time.
+//! Requests to list a shard's connections, which it serves between packets.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -16,17 +16,17 @@ pub struct ListRequest {
     answer: oneshot::Sender<Listing>,
 }
 
-/// The end at which a shard takes requests.
+/// The sending end of a shard's queue of requests.
 pub type ListRequestSender = SyncSender<ListRequest>;
 
 impl ListRequest {
-    /// A way to send requests to a shard, and the end that the shard reads.
+    /// A queue of requests to a shard.
     #[must_use]
     pub fn channel() -> (ListRequestSender, Receiver<Self>) {
         sync_channel(WAITING)
     }
 
-    /// A request for at most `limit` connections, and where the answer will be.
+    /// A request for at most `limit` connections, and the receiver of its answer.
     #[must_use]
     pub fn new(limit: usize) -> (Self, oneshot::Receiver<Listing>) {
         let (answer, answered) = oneshot::channel();
@@ -34,7 +34,7 @@ impl ListRequest {
     }
 }
 
-/// Serves list requests one after another, each in steps: the ring comes first.
+/// Serves list requests one after another, each in steps, because the rings come first.
 #[derive(Debug)]
 pub(super) struct ListServer {
     requests: Receiver<ListRequest>,
@@ -49,7 +49,7 @@ impl ListServer {
         }
     }
 
-    /// Does one step. Whether there is more to do.
+    /// Does one step. Returns whether there is more to do.
     pub(super) fn step(&mut self, table: &FlowTable, now: BootNanos) -> bool {
         if self.current.is_none() {
             let Ok(request) = self.requests.try_recv() else {

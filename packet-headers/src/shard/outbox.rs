@@ -1,4 +1,4 @@
-//! The way from a shard to its writer: bounded, and it never waits for a disk.
+//! The queue from a shard to its writer. It is bounded, and never waits for a disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::stats::Counters;
 use capture_files::Job;
 use model::{Count, DiscardReason};
 
-/// Jobs on their way to the writer. A shard never waits for a disk: what the writer does not take
-/// now waits here, up to a bound, and beyond it is discarded and counted.
+/// Jobs on their way to the writer. Jobs that the writer does not take at once wait here, up to a
+/// limit in bytes. Packets beyond it are discarded and counted.
 pub struct Outbox {
     writer: SyncSender<Job>,
     waiting: VecDeque<Job>,
@@ -20,7 +20,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// A way to a writer, with room for `limit` bytes that wait.
+    /// A queue to a writer, with room for `limit` bytes.
     #[must_use]
     pub fn new(
         writer: SyncSender<Job>,
@@ -37,8 +37,8 @@ impl Outbox {
         }
     }
 
-    /// Takes a job; over the limit, without its packets. The end of a flow is always kept: without
-    /// it the file would never be published.
+    /// Queues a job. Over the limit its packets are dropped and counted; the last job of a connection
+    /// is still queued, because without it the file would never be published.
     pub(crate) fn add(&mut self, mut job: Job) {
         let cost = job.cost() as u64;
         if self.backlog.get() + cost > self.limit {
@@ -53,7 +53,7 @@ impl Outbox {
         self.waiting.push_back(job);
     }
 
-    /// Gives the writer what it takes without waiting.
+    /// Hands the writer as many jobs as it takes without waiting.
     pub fn push(&mut self) {
         while let Some(job) = self.waiting.pop_front() {
             match self.writer.try_send(job) {
@@ -65,7 +65,7 @@ impl Outbox {
         }
     }
 
-    /// Gives the writer everything, as fast as it takes it.
+    /// Hands the writer all jobs, waiting for it.
     pub(crate) fn finish(&mut self) {
         for job in self.waiting.drain(..) {
             if let Err(refused) = self.writer.send(job) {

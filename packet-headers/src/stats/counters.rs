@@ -38,6 +38,9 @@ pub struct Counters {
     pub published_bytes: Count,
     /// Named flows that ended without a packet, and so without a file.
     pub empty: Count,
+    /// Connections that were forgotten early to make room: finished ones, and those that never had a
+    /// packet.
+    pub evicted: Count,
     /// Named flows that ended without a file, because none could be written.
     pub failed: Count,
     /// Files that could not be written, or given their name, by reason: one for each try.

@@ -1,4 +1,4 @@
-//! How long something took, counted in buckets: to observe one takes two additions and no lock.
+//! A histogram of durations. An observation takes two additions and no lock.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use model::Count;
 /// one before: up to 8.4 seconds.
 pub const BUCKETS: usize = 24;
 
-/// How long something took, each time.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Durations {
     buckets: [Count; BUCKETS],
@@ -17,7 +17,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Does something, and observes how long it takes.
+    /// Runs `work`, and observes how long it takes.
     pub fn observe<T>(&self, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let done = work();
@@ -25,7 +25,7 @@ impl Durations {
         done
     }
 
-    /// Observes how long something took.
+    /// Observes a duration.
     pub(crate) fn add(&self, took: Duration) {
         let micros = took.as_nanos().div_ceil(1000).max(1);
         // The first bucket whose bound is not exceeded.
@@ -36,7 +36,7 @@ impl Durations {
         self.nanos.add(nanos);
     }
 
-    /// The upper bound of each bucket, and how many took no longer than that.
+    /// The upper bound of each bucket, and how many observations are within it.
     pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.buckets
             .iter()
@@ -47,13 +47,13 @@ impl Durations {
             })
     }
 
-    /// How many took longer than the last bucket's bound.
+    /// How many observations exceed the last bucket.
     #[must_use]
     pub fn longer(&self) -> u64 {
         self.longer.get()
     }
 
-    /// How long all of them took together.
+    /// The sum of all observations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanos.get())

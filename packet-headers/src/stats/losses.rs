@@ -1,4 +1,4 @@
-//! How many packets this host lost, and since when: a file says how many were lost while it grew.
+//! How many packets this host has lost, and when: a file says how many were lost while it grew.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,6 @@
-//! What the daemon counts, as Prometheus reads it.
+//! The daemon's counters in the Prometheus text format.
 //!
-//! A scrape reads atomics and the kernel's counters. Nobody waits for it.
+//! A scrape only reads atomics and the kernel's counters; no packet waits for it.
 
 mod go;
 mod own;
@@ -27,7 +27,7 @@ use crate::kernel::counters::Counts;
 use flow_table::TableStats;
 use model::{AttachMethod, FlowSource};
 
-/// Where the numbers come from.
+/// The sources of all metrics.
 pub(crate) struct Metrics {
     pub(crate) counted: CounterSources,
     pub(crate) refused_by_kernel: Refused,
@@ -39,7 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) process: ProcessCollector,
 }
 
-/// The numbers of one scrape that more than one metric is made of.
+/// Numbers of one scrape that several metrics are derived from.
 struct Moment<'a> {
     metrics: &'a Metrics,
     counters: &'a Counters,
@@ -53,7 +53,7 @@ impl Metrics {
     /// Every metric in Prometheus' text format.
     ///
     /// # Errors
-    /// When the kernel does not let us read its counters.
+    /// When the kernel's counters cannot be read.
     pub(crate) fn text(&self) -> Result<String> {
         let Reading { kernel, balance } = self.counted.scrape()?;
         let mut flows = TableStats::default();
@@ -77,13 +77,13 @@ impl Metrics {
         let encoder = TextEncoder::new();
         encoder
             .encode(&families, &mut text)
-            .context("writing metrics")?;
-        String::from_utf8(text).context("writing metrics")
+            .context("formatting metrics")?;
+        String::from_utf8(text).context("formatting metrics")
     }
 }
 
 impl Moment<'_> {
-    /// Packets that were discarded for one of these reasons.
+    /// Packets discarded for any of these reasons.
     fn discarded(&self, reasons: &[DiscardReason]) -> u64 {
         let packets = |&reason| self.balance.discarded.get(reason);
         reasons.iter().map(packets).sum()

@@ -33,6 +33,11 @@ impl Report {
             ("opened", counters.opened.get()),
             ("closed", counters.closed.get()),
             ("empty", counters.empty.get()),
+            ("evicted", counters.evicted.get()),
+            (
+                "loopback",
+                self.reading.kernel.events.get(EventCounter::Loopback),
+            ),
         ];
         line(out, "connections", connections)?;
         let files = [

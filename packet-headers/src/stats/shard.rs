@@ -1,4 +1,4 @@
-//! What a shard tells of itself: numbers that others read without asking.
+//! Numbers that a shard publishes, which others read without asking it.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use model::Count;
 
 use crate::kernel::ring::Fill;
 
-/// How much a shard may have, in bytes.
+/// The limits of a shard, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct ShardBounds {
-    /// Its ring of connections that are captured.
+    /// The size of its admitted ring.
     pub admitted_ring: u64,
-    /// Its ring of other connections.
+    /// The size of its candidate ring.
     pub candidate_ring: u64,
     /// Memory for its connections and their packets.
     pub memory: u64,
-    /// What may wait for its writer.
+    /// Packets queued for its writer.
     pub backlog: u64,
 }
 
-/// The numbers that a shard published last. Reading them makes nobody wait.
+/// The numbers that a shard last published. Reading them blocks nobody.
 #[derive(Debug)]
 pub struct ShardStats {
-    /// What they cannot exceed.
+    /// Their limits.
     pub bounds: ShardBounds,
-    /// Its connections.
+    /// The numbers of its connections.
     pub table: SharedTableStats,
     admitted_fill: Count,
     candidate_fill: Count,
@@ -33,7 +33,8 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
-    /// Of a shard with these bounds, and this much waiting for its writer.
+    /// The numbers of a shard with these limits. `backlog` is the counter of bytes queued for its
+    /// writer.
     #[must_use]
     pub fn new(bounds: ShardBounds, backlog: Arc<Count>) -> Self {
         Self {
@@ -58,7 +59,7 @@ impl ShardStats {
         self.candidate_fill.set(candidate);
     }
 
-    /// How full the rings were when they were drained last.
+    /// How full the rings were when they were last drained.
     #[must_use]
     pub fn fill(&self) -> Fill {
         Fill {
@@ -67,7 +68,7 @@ impl ShardStats {
         }
     }
 
-    /// Bytes that wait for the writer.
+    /// Bytes queued for the writer.
     #[must_use]
     pub fn backlog(&self) -> u64 {
         self.backlog.get()

@@ -1,4 +1,4 @@
-//! The directories that the command line names, and what to do if they cannot be used.
+//! Prepares the directories of files, and explains what to do if they cannot be used.
 
 use anyhow::{Error, Result};
 use capture_files::{Directories, DirectoryError, FileStep};
@@ -6,22 +6,23 @@ use model::Diagnostic;
 
 use crate::config::Files;
 
-/// Makes, locks and tries the directories of files.
+/// Creates, locks and tests the directories of files.
 ///
 /// # Errors
-/// Why they cannot be used, and what to do.
+/// A [`Diagnostic`] when they cannot be used.
 pub(crate) fn prepare(files: &Files) -> Result<Directories> {
     let directories = Directories::prepare(&files.data, &files.partial).map_err(diagnostic)?;
     for (directory, error) in directories.unlocked() {
         let directory = directory.display();
         tracing::warn!(
-            "locking the directory {directory}: {error}; make sure that no other packet-headers uses it"
+            "cannot lock the directory {directory}: {error}; make sure that no other packet-headers \
+             uses it"
         );
     }
     Ok(directories.with_fsync(files.fsync))
 }
 
-/// What to do about directories that cannot be used.
+/// Says what to do about directories that cannot be used.
 pub(crate) fn diagnostic(error: DirectoryError) -> Diagnostic {
     match error {
         DirectoryError::InUse { directory, pid } => {
@@ -29,27 +30,25 @@ pub(crate) fn diagnostic(error: DirectoryError) -> Diagnostic {
             let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
             Diagnostic::new(
                 format!("{directory} is used by another packet-headers{pid}"),
-                "stop it, or give this one another --datadir and --partial-dir",
+                "stop it, or use another --datadir and --partial-dir for this one",
             )
         }
         DirectoryError::Nested { data, partial } => {
             let (data, partial) = (data.display(), partial.display());
             Diagnostic::new(
-                format!(
-                    "--partial-dir {partial} and --datadir {data} must not be within each other"
-                ),
-                "give one of them another place on the same filesystem",
+                format!("--partial-dir {partial} and --datadir {data} overlap"),
+                "use separate directories on the same filesystem, neither inside the other",
             )
         }
         error @ DirectoryError::Unmovable { .. } => Diagnostic::new(
             format!("{:#}", Error::from(error)),
-            "both directories must be writable and on one filesystem",
+            "both directories must be writable and on the same filesystem",
         ),
         DirectoryError::Io(error) => {
             let help = match error.step() {
-                FileStep::Write => "--partial-dir can name another directory",
+                FileStep::Write => "fix this, or use another --partial-dir",
                 FileStep::MakeDirectory | FileStep::Open | FileStep::Finish => {
-                    "--datadir and --partial-dir can name other directories"
+                    "fix this, or use another --datadir or --partial-dir"
                 }
             };
             Diagnostic::new(format!("{:#}", Error::from(error)), help)
@@ -73,8 +72,8 @@ mod tests {
         let pid = format!("pid {}", std::process::id());
         for (partial, problem, help) in [
             (home.path().join("other"), &*pid, "stop it"),
-            (data.join("within"), "within each other", "another place"),
-            (file.join("x"), "making the directory", "--partial-dir"),
+            (data.join("within"), "overlap", "neither inside the other"),
+            (file.join("x"), "creating the directory", "--partial-dir"),
         ] {
             let found = diagnostic(Directories::prepare(&data, &partial).unwrap_err());
             assert!(found.problem.contains(problem), "{found:?}");

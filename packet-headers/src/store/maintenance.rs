@@ -1,5 +1,5 @@
-//! The thread that looks after files that are not being written: first it publishes what earlier runs
-//! left, then it keeps the data directory within its limits.
+//! The thread that looks after files that are not being written: first it publishes what earlier
+//! runs left, then it keeps the data directory within its limits.
 
 use std::convert::Infallible;
 use std::sync::Arc;

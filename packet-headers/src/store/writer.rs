@@ -118,7 +118,7 @@ impl Observer for Counting {
                 counters.discard_held(DiscardReason::WriteFailed, file.packets);
                 counters.failed.add(1);
                 let what = if file.remains {
-                    "stays for the next start to publish"
+                    "is left for the next start to publish"
                 } else {
                     "is lost"
                 };

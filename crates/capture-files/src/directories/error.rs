@@ -17,7 +17,7 @@ pub enum DirectoryError {
         pid: Option<u32>,
     },
     /// One is within the other: who watches the data directory must see whole files only.
-    #[error("{} and {} are within each other", data.display(), partial.display())]
+    #[error("{} and {} overlap", data.display(), partial.display())]
     Nested {
         /// The data directory.
         data: PathBuf,

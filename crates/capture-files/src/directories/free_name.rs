@@ -71,7 +71,7 @@ mod tests {
                 Ok(())
             },
             step: FileStep::Open,
-            doing: "making",
+            doing: "creating",
         };
         let attempt = |path: &Path| {
             tried.set(tried.get() + 1);

@@ -1,5 +1,5 @@
-//! One connection, from its first packet to the end of its file: what is known of it, and what
-//! follows from that. Only [`Connections`](super::Connections) changes it.
+//! One connection, from its first packet to the end of its file: its data, and what follows from it.
+//! Only [`Connections`](super::Connections) changes it.
 
 use std::time::Duration;
 
@@ -17,52 +17,52 @@ use super::{Id, NotKept};
 /// Afterwards its packets would be candidates again, and find no name.
 const FINISHED_MEMORY: Duration = Duration::from_secs(300);
 
-/// [`Connection::fins`] when both ends have sent theirs.
+/// The value of [`Connection::fins`] once both ends have sent a FIN.
 const BOTH_FINS: u8 = 0b11;
 
-/// One connection of a four-tuple. The same four-tuple can be used again and again: each use is an
-/// incarnation of it (RFC 9293, 3.4.1), and each has its own name and file.
+/// One connection. The same four-tuple can be used again and again: each use is an *incarnation*
+/// (RFC 9293, 3.4.1), a connection with a name and a file of its own.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) key: FlowKey,
-    /// Tells connections apart for those outside of the table; never used again.
+    /// Identifies the connection outside of the table. Never reused.
     pub(super) serial: u64,
-    /// When its first packet passed, or when it was opened if that was first.
+    /// When its first packet passed or it was opened, whichever was first.
     pub(super) start: BootNanos,
     /// When its last packet passed.
     pub(super) last: BootNanos,
-    /// Who sent the SYN, and its sequence number, when we saw it.
+    /// The end that sent the SYN, and its sequence number, if the SYN was seen.
     first_syn: Option<(Endpoint, u32)>,
-    /// Where its packets are taken, by direction: from the lower end, from the higher end.
+    /// Its primary taps, by direction: of packets from the lower end, and from the higher end.
     primary_tap: [PrimaryTap; 2],
-    /// Which ends sent their FIN: bit 0 the lower one, bit 1 the higher one. One number, as a
-    /// processor stalls when it reads as one what it has just written in parts.
+    /// The ends that have sent a FIN: bit 0 is the lower one, bit 1 the higher one. One number, to
+    /// avoid a store-forwarding stall (two stores, one wider load).
     fins: u8,
     /// When both ends had sent their FIN, or one its RST.
     ended: Option<BootNanos>,
-    /// Packets that came so far, kept or not, and their bytes on the wire.
+    /// Packets so far, kept or not, and their bytes on the wire.
     pub(super) seen: u64,
     wire_bytes: u64,
     /// Whether the lower end is this host's, by the direction of the first packet.
     low_is_here: Option<bool>,
     pub(super) buffer: PacketBuffer,
-    /// Since when there is a packet in the buffer, while it is being captured.
+    /// Since when the buffer has had packets, while the connection is being captured.
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its packets are in a file already.
     pub(super) spilled: bool,
     link_type: Option<LinkType>,
     pub(super) state: State,
-    /// Its neighbours in the queue that its state puts it into.
+    /// Its neighbours in its queue.
     pub(super) links: Links,
     /// The connections of the same four-tuple that began before and after it.
     pub(super) older: Option<Id>,
     pub(super) younger: Option<Id>,
 }
 
-/// What a connection is to the table. Its data is what each state needs and no other has.
+/// The state of a connection, with the data that only this state has.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Nobody has named it yet.
+    /// It has no name yet.
     Candidate,
     /// Its packets go into its file.
     Capturing(Capture),
@@ -70,7 +70,7 @@ pub(super) enum State {
     Finished(Finished),
 }
 
-/// What a name brings.
+/// The data of a connection that is being captured.
 #[derive(Debug)]
 pub(super) struct Capture {
     pub(super) uuid: FlowUuid,
@@ -82,27 +82,27 @@ pub(super) struct Capture {
     /// The socket's cookie, or 0.
     pub(super) cookie: u64,
     pub(super) closed: Option<BootNanos>,
-    /// For when its timer is set.
+    /// When its timer expires.
     pub(super) armed: BootNanos,
 }
 
-/// What is left of a connection whose file is finished.
+/// The data of a connection whose file is finished.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) uuid: FlowUuid,
     /// The socket's cookie, or 0.
     pub(super) cookie: u64,
-    /// What its further packets are discarded for.
+    /// Why its further packets are discarded.
     pub(super) reason: DiscardReason,
     pub(super) closed: Option<BootNanos>,
-    /// For when its timer is set.
+    /// When its timer expires.
     pub(super) armed: BootNanos,
 }
 
-/// What a connection is to its operator.
+/// The state of a connection, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// Its packets wait for its name.
+    /// It has no name yet, and its packets wait for it.
     Candidate,
     /// Its packets go into its file.
     Capturing,
@@ -121,7 +121,7 @@ impl ConnectionState {
         Self::Finished,
     ];
 
-    /// The name as operators see it.
+    /// The name of the state.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -147,7 +147,7 @@ impl Capture {
         }
     }
 
-    /// Takes the name of the connection's other socket, and what that socket says.
+    /// Takes over the name of the connection's other socket, and what its Open says.
     pub(super) fn rename(&mut self, open: Open, key: &FlowKey) {
         self.uuid = open.uuid;
         self.role = open.role;
@@ -181,10 +181,10 @@ impl Connection {
         }
     }
 
-    /// Takes note of a packet, and keeps it in memory unless there is a reason not to.
+    /// Notes a packet, and keeps it in memory unless there is a reason not to.
     ///
     /// # Errors
-    /// Why it is not kept.
+    /// Why the packet is not kept.
     #[inline]
     pub(super) fn keep(
         &mut self,
@@ -208,7 +208,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes note of a packet; whether it can be kept in this connection's file.
+    /// Notes a packet. Returns whether it belongs in this connection's file.
     #[inline]
     fn note(&mut self, packet: &Packet<'_>) -> Result<(), DiscardReason> {
         let now = BootNanos(packet.boot_ns);
@@ -241,12 +241,12 @@ impl Connection {
         self.key
     }
 
-    /// What tells it apart outside of the table.
+    /// Identifies it outside of the table.
     pub(crate) const fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// When its first packet passed, or when it was opened if that was first.
+    /// When its first packet passed or it was opened, whichever was first.
     pub(crate) const fn start(&self) -> BootNanos {
         self.start
     }
@@ -256,12 +256,12 @@ impl Connection {
         self.last
     }
 
-    /// What it is to its operator.
+    /// Its state, as operators see it.
     pub(crate) const fn state(&self) -> ConnectionState {
         self.state_if(self.has_ended())
     }
 
-    /// What it is to its operator, if its packets say that it has ended, or do not.
+    /// Its state, given whether its packets say that it has ended.
     pub(super) const fn state_if(&self, has_ended: bool) -> ConnectionState {
         match &self.state {
             State::Candidate => ConnectionState::Candidate,
@@ -273,40 +273,40 @@ impl Connection {
         }
     }
 
-    /// Whether nobody has named it yet.
+    /// Whether it has no name yet.
     pub(crate) const fn is_candidate(&self) -> bool {
         matches!(self.state, State::Candidate)
     }
 
-    /// Whether its packets go into its file.
+    /// Whether its packets still go to its file.
     pub(crate) const fn is_capturing(&self) -> bool {
         matches!(self.state, State::Capturing(_))
     }
 
     /// Whether this packet begins another connection of the same four-tuple: a SYN that is not a
-    /// repetition of this one's own.
+    /// retransmission of this connection's own.
     #[inline]
     pub(crate) fn is_succeeded_by(&self, packet: &Packet<'_>) -> bool {
         packet.is_first_syn()
             && match self.first_syn {
                 Some(own) => own != (packet.source, packet.sequence),
-                // Opened before its first packet came out of the ring: the SYN may be its own.
+                // It was opened before its first packet came out of the ring: the SYN may be its own.
                 None => self.seen > 0,
             }
     }
 
-    /// Who sent the SYN, when we saw it.
+    /// The end that sent the SYN, if the SYN was seen.
     pub(crate) fn begun_by(&self) -> Option<Endpoint> {
         self.first_syn.map(|(end, _)| end)
     }
 
-    /// Whether an Open of this time can be this candidate's: it began before that, or we never saw
-    /// how it began.
+    /// Whether an Open of this time can be this candidate's: it began before that time, or its
+    /// beginning was not seen.
     pub(crate) fn can_be_opened_at(&self, at: BootNanos) -> bool {
         self.is_candidate() && (self.start <= at || self.first_syn.is_none())
     }
 
-    /// Whether an Open speaks of the other socket of this connection, rather than of a later one.
+    /// Whether an Open is about the other socket of this connection, not about a later connection.
     pub(crate) fn has_other_end(&self, open: &Open, within: Duration) -> bool {
         match &self.state {
             State::Capturing(capture) => {
@@ -316,7 +316,7 @@ impl Connection {
         }
     }
 
-    /// Which end this host's socket is, when the source told.
+    /// Which end this host's socket is, if the source knows.
     pub(crate) const fn role(&self) -> Option<Role> {
         match &self.state {
             State::Capturing(capture) => capture.role,
@@ -362,7 +362,7 @@ impl Connection {
         }
     }
 
-    /// For when its timer is set. A candidate has none.
+    /// When its timer expires. A candidate has no timer.
     pub(super) const fn armed(&self) -> Option<BootNanos> {
         match &self.state {
             State::Candidate => None,
@@ -390,7 +390,7 @@ impl Connection {
         }
     }
 
-    /// Whether its packets say that it has ended; the socket may be there still.
+    /// Whether its packets say that it has ended. Its socket may still be open.
     pub(crate) const fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
@@ -405,19 +405,19 @@ impl Connection {
         self.buffer.packets()
     }
 
-    /// Packets that came so far, kept or not, and their bytes on the wire.
+    /// Packets so far, kept or not, and their bytes on the wire.
     pub(crate) const fn traffic(&self) -> (u64, u64) {
         (self.seen, self.wire_bytes)
     }
 
-    /// When to look at it again: when it is over, or when its packets have to be written.
+    /// When to look at it again: when it ends, or when its packets must be written.
     pub(crate) fn deadline(&self, timing: &Timing) -> BootNanos {
         let end = self.end(timing);
         let spill = self.held_since.map(|since| since.after(timing.spill));
         spill.map_or(end, |spill| spill.min(end))
     }
 
-    /// When this state of it is over, if nothing comes any more.
+    /// When its present state ends, if nothing more happens.
     pub(crate) fn end(&self, timing: &Timing) -> BootNanos {
         let quiet_since = |closed: BootNanos| self.last.max(closed).after(timing.linger);
         match &self.state {
@@ -465,7 +465,7 @@ impl Connection {
         }
     }
 
-    /// Where its packets belong, while it is being captured.
+    /// The data of its capture, while it is being captured.
     pub(super) fn meta(&self) -> Option<FlowMeta> {
         let State::Capturing(capture) = &self.state else {
             return None;

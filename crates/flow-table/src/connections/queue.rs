@@ -1,4 +1,4 @@
-//! Queues of connections that are linked through the connections themselves, so that one leaves from
+//! Intrusive queues: connections are linked through fields of their own, so that one can leave from
 //! anywhere in constant time, and joining takes no memory.
 
 use slab::Slab;

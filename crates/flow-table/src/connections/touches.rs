@@ -1,5 +1,5 @@
-//! Counts how many connections are looked at: what an operation costs, but for the search trees and
-//! hash tables that find them.
+//! Counts how many connections are looked at: the cost of an operation, apart from the search trees
+//! and hash tables that find them.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ impl Touches {
 }
 
 impl super::Connections {
-    /// How many connections were looked at since this was asked last.
+    /// How many connections were looked at since the last call.
     pub(crate) fn take_touches(&self) -> u64 {
         self.touches.0.take()
     }

@@ -1,4 +1,4 @@
-//! How connections leave the table: finished, given up, evicted.
+//! How connections leave the table: they are finished, given up or evicted.
 
 use model::DiscardReason;
 
@@ -8,11 +8,11 @@ use crate::table::FlowTable;
 
 use super::time;
 
-/// A candidate of fewer packets is not worth the kernel's attention: a SYN flood makes many.
+/// A candidate with fewer packets is not worth an entry in the kernel: a SYN flood makes many.
 const WORTH_IGNORING: u64 = 4;
 
-/// Finishes the file of a connection that is being captured. `then` says what becomes of its further
-/// packets while its socket is open; without it, the connection is over.
+/// Finishes the file of a connection that is being captured. While its socket is open, further
+/// packets are discarded for the reason `then`. Without a reason, the connection is forgotten.
 pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<DiscardReason>) {
     let connection = table.connections.get(id);
     let (key, cookie) = (connection.key(), connection.cookie());
@@ -30,7 +30,7 @@ pub(crate) fn finish(table: &mut FlowTable, id: Id, then: Option<DiscardReason>)
     table.connections.set_timer(id, &table.timing);
 }
 
-/// Removes a connection with a name that is over.
+/// Forgets a named connection that is over.
 pub(crate) fn forget(table: &mut FlowTable, id: Id) {
     let connection = table.connections.get(id);
     let hint = Hint::Release(connection.key(), connection.cookie());
@@ -38,8 +38,8 @@ pub(crate) fn forget(table: &mut FlowTable, id: Id) {
     table.tell(hint);
 }
 
-/// Nobody named a candidate. If its SYN came while an earlier connection of the four-tuple was being
-/// captured, it did not begin another one after all: its packets are that one's.
+/// Gives up a candidate. If its SYN came while an earlier connection of the four-tuple was being
+/// captured, it did not begin another one after all: its packets belong to the earlier one.
 pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: DiscardReason) {
     let earlier = table.connections.before(id);
     let earlier = earlier.filter(|&earlier| table.connections.get(earlier).is_capturing());
@@ -58,19 +58,19 @@ pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: DiscardReason) {
     }
 }
 
-/// A finished connection makes room: the kernel is told to go on dropping its packets.
+/// Forgets a finished connection to make room. The kernel goes on discarding its packets.
 pub(crate) fn evict_finished(table: &mut FlowTable, id: Id) {
     let key = table.connections.get(id).key();
     forget(table, id);
-    table.stats.evicted += 1;
+    table.counts.evicted += 1;
     // Not while another connection of the four-tuple is known: the kernel could not tell them apart.
     if table.connections.youngest(&key).is_none() {
         table.tell(Hint::Ignore(key));
     }
 }
 
-/// A connection that never had a packet makes room.
+/// Forgets a connection that never had a packet, to make room.
 pub(crate) fn evict_packetless(table: &mut FlowTable, id: Id) {
     finish(table, id, None);
-    table.stats.evicted += 1;
+    table.counts.evicted += 1;
 }

@@ -1,11 +1,12 @@
-//! The rules of memory: who goes when it runs out.
+//! The rules of memory: what goes when it runs out.
 //!
-//! First go connections from which nothing is lost: finished ones, then those that never had a
-//! packet. Then the oldest candidates; then packets are written early; then new connections are
-//! refused. A connection that is being captured and has had packets is never given up.
+//! First, connections from which nothing is lost are evicted: finished ones, then those that never
+//! had a packet. Then the oldest candidates are given up; then packets are written early; then new
+//! connections are refused. A connection that is being captured and has had packets is never given
+//! up.
 //!
-//! Each step takes the connection at the head of a queue, so what is done costs what is evicted, and
-//! a refusal costs nothing but a look at four empty queues.
+//! Each step takes the connection at the head of a queue, so the cost is that of what is evicted. A
+//! refusal costs only a look at four empty queues.
 
 use model::DiscardReason;
 
@@ -14,32 +15,33 @@ use crate::action::Action;
 use crate::connections::{Id, QueueName};
 use crate::table::FlowTable;
 
-/// The part of the memory that candidates may take, so that they never crowd out others.
+/// One part in so many of the memory is for candidates, so that they never crowd out others.
 const CANDIDATE_SHARE: usize = 4;
 
-/// When packets are written early, those of so many connections are at once: what comes next finds
-/// room, and a packet is rarely written alone.
+/// When packets are written early, those of so many connections are written at once, so that the next
+/// packets find room, and packets are rarely written one by one.
 const WRITTEN_AT_ONCE: usize = 64;
 
-/// A buffer is spilled when it is this long, in bytes…
+/// The greatest length in bytes at which a buffer is spilled.
 pub(crate) const LONGEST_BUFFER: usize = 64 * 1024;
 
-/// …or earlier when there are many connections; but not for less than this.
+/// The smallest length in bytes at which a buffer is spilled, with many connections.
 const SHORTEST_BUFFER: usize = 2 * 1024;
 
-/// What the buffers of all connections of a shard aim to take, in bytes, even when they may take
-/// more: many connections are written more often rather than kept, as they are written soon anyway.
+/// The bytes that the buffers of all connections of a shard aim to take, even if they may take more:
+/// with many connections, packets are written more often instead of buffering more.
 const BUFFERS: usize = 32 << 20;
 
-/// How long a buffer may get before it is spilled: those of all connections must fit into half of the
-/// memory, and aim to fit into [`BUFFERS`]. A power of two, as buffers grow by doubling.
+/// The length in bytes at which a buffer is spilled. The buffers of all connections must fit in half
+/// of the memory, and aim to fit in [`BUFFERS`]. It is a power of two, because buffers grow by
+/// doubling.
 pub(crate) fn buffer_size(table: &FlowTable) -> usize {
     let all = BUFFERS.min(table.limits.memory / 2);
     let share = all / table.connections.number_captured().max(1);
     1 << share.clamp(SHORTEST_BUFFER, LONGEST_BUFFER).ilog2()
 }
 
-/// Writes what a connection has, but for what a late packet might still come before.
+/// Writes a connection's packets, except those that a late packet might still have to precede.
 pub(crate) fn spill(table: &mut FlowTable, id: Id) {
     write(table, id, false);
 }
@@ -50,7 +52,7 @@ fn write(table: &mut FlowTable, id: Id, all: bool) {
     }
 }
 
-/// Keeps candidates within their share, and everything within the memory, as far as it goes.
+/// Keeps candidates within their share, and everything within the memory, as far as possible.
 pub(crate) fn keep_within(table: &mut FlowTable) {
     while table.connections.candidate_bytes() > table.limits.memory / CANDIDATE_SHARE {
         let Some(oldest) = table.connections.first(QueueName::Candidates) else {
@@ -61,8 +63,7 @@ pub(crate) fn keep_within(table: &mut FlowTable) {
     make_room(table, 0);
 }
 
-/// Makes room for one more connection with a name; whether there is. Of those, no more are known than
-/// may be captured.
+/// Makes room for one more named connection within `--maxflows`. Returns whether there is room.
 pub(crate) fn make_place(table: &mut FlowTable) -> bool {
     while table.connections.number_named() >= table.limits.flows {
         if !evict(table) {
@@ -72,7 +73,7 @@ pub(crate) fn make_place(table: &mut FlowTable) -> bool {
     true
 }
 
-/// Makes room for `more` bytes beside all others; whether there is.
+/// Makes room for `more` bytes. Returns whether there is room.
 pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
     let memory = table.limits.memory;
     while table.connections.bytes() + more > memory {
@@ -88,7 +89,7 @@ pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
     true
 }
 
-/// Evicts a connection from which nothing is lost; whether there was one.
+/// Evicts a connection from which nothing is lost. Returns whether there was one.
 fn evict(table: &mut FlowTable) -> bool {
     if let Some(finished) = table.connections.first(QueueName::Finished) {
         ending::evict_finished(table, finished);
@@ -100,7 +101,7 @@ fn evict(table: &mut FlowTable) -> bool {
     true
 }
 
-/// Writes the packets that have waited longest; whether there were any.
+/// Writes the packets that have waited longest. Returns whether there were any.
 fn write_early(table: &mut FlowTable) -> bool {
     let mut wrote = false;
     for _ in 0..WRITTEN_AT_ONCE {

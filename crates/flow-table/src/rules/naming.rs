@@ -1,4 +1,4 @@
-//! The rules of names: which connection an Open or Close means.
+//! The rules of names: which connection an Open or Close is about.
 
 use model::{Close, DiscardReason, EventIssue, Open, Wanted};
 use packet_headers_common::{FlowKey, Role};
@@ -21,7 +21,7 @@ pub(crate) fn on_open(table: &mut FlowTable, open: Open) {
     if !wants(table, &key, &open) {
         return refuse(table, key, &open, DiscardReason::Unwanted);
     }
-    // A candidate has its room already.
+    // A candidate already takes its part of the memory.
     let more = meant(table, &key, &open).map_or(OVERHEAD, |_| 0);
     let has_place = memory::make_place(table);
     if !has_place || !memory::make_room(table, more) {
@@ -36,15 +36,15 @@ pub(crate) fn on_open(table: &mut FlowTable, open: Open) {
     name(table, id, open);
 }
 
-/// The candidate that an Open names: the youngest that can be meant. An older one's Open was missed,
-/// if it is not on its way.
+/// The candidate that an Open names: the youngest one that it can be about. The Open of an older
+/// candidate was missed, or is still to come.
 fn meant(table: &FlowTable, key: &FlowKey, open: &Open) -> Option<Id> {
     let mut youngest_first = table.connections.incarnations(key);
     let meant = youngest_first.find(|(_, connection)| connection.can_be_opened_at(open.at));
     meant.map(|(id, _)| id)
 }
 
-/// The connection that is being captured of whose other socket an Open speaks: the oldest such.
+/// The captured connection to whose other socket an Open belongs: the oldest, if there are several.
 fn other_end(table: &FlowTable, key: &FlowKey, open: &Open) -> Option<Id> {
     let wait = table.timing.uuid_wait;
     let incarnations = table.connections.incarnations(key);
@@ -52,8 +52,8 @@ fn other_end(table: &FlowTable, key: &FlowKey, open: &Open) -> Option<Id> {
     others.last().map(|(id, _)| id)
 }
 
-/// Whether the operator wants a connection of this direction. One whose SYN we did not see is wanted:
-/// nobody knows better.
+/// Whether a connection passes `--direction`. One of unknown direction, because its SYN was not seen,
+/// passes.
 fn wants(table: &FlowTable, key: &FlowKey, open: &Open) -> bool {
     let begun_here = match (table.wanted, open.role) {
         (Wanted::All, _) => return true,
@@ -67,12 +67,12 @@ fn wants(table: &FlowTable, key: &FlowKey, open: &Open) -> bool {
     begun_here.is_none_or(|here| here == (table.wanted == Wanted::Outgoing))
 }
 
-/// Leaves a connection without a name: its packets are not wanted, here and in the kernel.
+/// Refuses to name a connection: its packets are discarded, here and in the kernel.
 fn refuse(table: &mut FlowTable, key: FlowKey, open: &Open, reason: DiscardReason) {
     if let Some(candidate) = meant(table, &key, open) {
         ending::give_up(table, candidate, reason);
     }
-    // Not while an earlier connection of the four-tuple is known: the kernel could not tell.
+    // Not while another connection of the four-tuple is known: the kernel could not tell them apart.
     if table.connections.youngest(&key).is_none() {
         table.tell(Hint::Release(key, open.cookie));
         table.tell(Hint::Ignore(key));
@@ -95,8 +95,8 @@ fn name(table: &mut FlowTable, id: Id, open: Open) {
     }
 }
 
-/// The other socket of a connection that has a name: both ends are on this host. The accepting one's
-/// name wins, as its owner is the one that was called.
+/// An Open for the other socket of a named connection, both ends of which are on this host. The name
+/// of the accepting socket wins.
 fn rename(table: &mut FlowTable, id: Id, open: Open) {
     table.counts.issue(EventIssue::SecondSocket);
     let known = table.connections.get(id).role();
@@ -107,7 +107,7 @@ fn rename(table: &mut FlowTable, id: Id, open: Open) {
 
 pub(crate) fn on_close(table: &mut FlowTable, close: &Close) {
     let Some(id) = table.connections.named(&close.uuid) else {
-        // Without a key it went to every shard, and is at home in one of them.
+        // A Close without a key went to every shard, and is known in one of them.
         if close.key.is_some() {
             table.counts.issue(EventIssue::UnknownClose);
         }

@@ -1,4 +1,4 @@
-//! The rules of time: when a connection is looked at again, and what is done then.
+//! The rules of time: when a connection is looked at again, and what happens then.
 
 use model::{BootNanos, DiscardReason};
 
@@ -6,11 +6,11 @@ use super::{ending, memory};
 use crate::connections::{ConnectionState, Id, QueueName};
 use crate::table::FlowTable;
 
-/// How many connections one tick may give up, and how many timers it may serve: the ring fills
-/// meanwhile. Whoever ticks goes on at once when there are more.
+/// How many connections one tick may give up, and how many timers it may serve, because the rings
+/// fill meanwhile. If there are more, the next tick follows at once.
 pub(crate) const MOST: usize = 1024;
 
-/// Time passed. Whether there is more to do at this time.
+/// Does a bounded part of what is due. Returns whether there is more.
 pub(crate) fn tick(table: &mut FlowTable, now: BootNanos) -> bool {
     let more_candidates = give_up_unnamed(table, now);
     let more_timers = serve_timers(table, now);
@@ -41,13 +41,13 @@ fn serve_timers(table: &mut FlowTable, now: BootNanos) -> bool {
     true
 }
 
-/// Sets a connection's timer for when to look at it again.
+/// Sets a connection's timer to the time to look at it again.
 pub(crate) fn set_timer(table: &mut FlowTable, id: Id) {
     table.connections.set_timer(id, &table.timing);
 }
 
-/// Looks whether a connection with a name is over, or has to be written: the packets since its timer
-/// was set may have moved the time that it was set for.
+/// Finishes, forgets or spills a named connection if that is due. It may not be: packets that came
+/// after its timer was set may have moved the time.
 pub(crate) fn look_at(table: &mut FlowTable, id: Id, now: BootNanos) {
     let connection = table.connections.get(id);
     let timing = &table.timing;

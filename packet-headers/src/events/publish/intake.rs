@@ -1,4 +1,4 @@
-//! What comes to the event server: events of the sources, and clients.
+//! The server's intake: events of the sources, and clients.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::shared::Shared;
 use crate::clock;
 use crate::rate_limit::RateLimit;
 
-/// How long nobody is accepted after a failure.
+/// How long to wait after a client could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Takes what the sources tell, and clients.
+/// Takes the sources' events into the stream, and accepts clients.
 pub(super) struct EventIntake<'a> {
     shared: &'a Shared,
     clock: WallClock,
     full: RateLimit,
     refused: RateLimit,
-    /// How many were not served when that was said last.
-    said: u64,
+    /// How many events had not been served when that was last logged.
+    logged: u64,
 }
 
 impl<'a> EventIntake<'a> {
@@ -31,7 +31,7 @@ impl<'a> EventIntake<'a> {
             clock: clock::sample(),
             full: RateLimit::default(),
             refused: RateLimit::default(),
-            said: 0,
+            logged: 0,
         }
     }
 
@@ -45,8 +45,8 @@ impl<'a> EventIntake<'a> {
                 Message::Event(FlowEvent::Close(close)) => {
                     stream.close(&close.uuid, self.clock.wall(close.at))
                 }
-                Message::OlderTold => {
-                    stream.older_are_told();
+                Message::OlderDelivered => {
+                    stream.older_are_delivered();
                     Ok(())
                 }
             };
@@ -57,20 +57,20 @@ impl<'a> EventIntake<'a> {
         }
         drop(stream);
         self.shared.announce();
-        self.say(why);
+        self.log_unserved(why);
     }
 
-    /// Says that events were not served, if some were not.
-    fn say(&mut self, why: Option<anyhow::Error>) {
+    /// Logs that events were not served, if there are new ones.
+    fn log_unserved(&mut self, why: Option<anyhow::Error>) {
         let count = self.shared.counters().events.get(EventIssue::NotServed);
-        if count == self.said {
+        if count == self.logged {
             return;
         }
         if let Some(withheld) = self.full.pass() {
-            let why = why.map_or_else(|| "too many at once".to_owned(), |why| format!("{why:#}"));
-            let missing = count - self.said;
-            tracing::warn!("{missing} flow events were not served: {why}{withheld}");
-            self.said = count;
+            let why = why.map_or_else(|| "the queue is full".to_owned(), |why| format!("{why:#}"));
+            let missing = count - self.logged;
+            tracing::warn!("{missing} flow events were not served to clients: {why}{withheld}");
+            self.logged = count;
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a> EventIntake<'a> {
                     if let Some(withheld) = self.refused.pass() {
                         tracing::warn!("accepting a client of the event socket: {error}{withheld}");
                     }
-                    // Out of descriptors, mostly: not again at once.
+                    // Usually because too many files are open: do not retry at once.
                     sleep(ACCEPT_AGAIN).await;
                 }
             }

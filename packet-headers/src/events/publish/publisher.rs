@@ -1,4 +1,4 @@
-//! The flow sources' way to the event server: a bounded queue.
+//! The flow sources' handle to the event server: a bounded queue.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use tokio::sync::mpsc;
 
 use crate::stats::Counters;
 
-/// How many events may wait for the server. They take 2 MiB then.
+/// The most events that wait for the server. They take 2 MiB.
 pub(super) const QUEUE: usize = 16 * 1024;
 
 const _: () = assert!(QUEUE * size_of::<Message>() <= 2 << 20);
 
-/// What the flow sources tell the server.
+/// A message from the flow sources to the server.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Something happened.
+    /// A connection began or ended.
     Event(FlowEvent),
-    /// The connections that are older than the daemon have all been told.
-    OlderTold,
+    /// Every connection older than the daemon has been delivered, or never will be.
+    OlderDelivered,
 }
 
-/// The sources' way to the server.
+/// The flow sources' handle to the server.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     pub(super) queue: mpsc::Sender<Message>,
@@ -31,42 +31,44 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Hands an event over, without waiting: what the server has no room for is counted.
-    pub(in crate::events) fn tell(&self, event: &FlowEvent) {
-        if is_told(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
+    /// Hands over an event without waiting. If the queue is full, the event is counted as lost.
+    pub(in crate::events) fn publish(&self, event: &FlowEvent) {
+        if is_public(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
             self.counters.events.add(EventIssue::NotServed, 1);
         }
     }
 
-    /// Hands an event over, waiting for room.
-    pub(in crate::events) async fn tell_in_turn(&self, event: &FlowEvent) {
-        if is_told(event) {
+    /// Hands over an event, waiting while the queue is full.
+    pub(in crate::events) async fn publish_in_turn(&self, event: &FlowEvent) {
+        if is_public(event) {
             self.send(Message::Event(event.clone())).await;
         }
     }
 
-    /// Says that the connections that are older than the daemon have all been told, or never will.
-    pub(in crate::events) async fn older_are_told(&self) {
-        self.send(Message::OlderTold).await;
+    /// Announces that every connection older than the daemon has been delivered, or never will be.
+    pub(in crate::events) async fn older_are_delivered(&self) {
+        self.send(Message::OlderDelivered).await;
     }
 
     async fn send(&self, message: Message) {
-        // The server ends after the sources, unless it broke down: then nobody listens any more.
+        // The server outlives the sources. If it failed, nobody reads the queue any more.
         let _no_server = self.queue.send(message).await;
     }
 }
 
-/// Whether an event is for others. Of a Close that is not, the Open was not either: the server does
-/// not know the connection.
-pub(super) fn is_told(event: &FlowEvent) -> bool {
+/// Whether clients may see an event. A Close always passes: if its Open did not, the server does not
+/// know the connection and ignores the Close.
+pub(super) fn is_public(event: &FlowEvent) -> bool {
     match event {
-        FlowEvent::Open(open) => [open.local, open.remote].iter().all(is_of_the_net),
+        FlowEvent::Open(open) => [open.local, open.remote]
+            .iter()
+            .all(is_meaningful_elsewhere),
         FlowEvent::Close(_) => true,
     }
 }
 
-/// Whether an address means the same elsewhere in the network.
-fn is_of_the_net(end: &Endpoint) -> bool {
+/// Whether an address means something on other hosts.
+fn is_meaningful_elsewhere(end: &Endpoint) -> bool {
     let address = end.ip();
     let link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),

@@ -1,4 +1,4 @@
-//! The thread that owns the event socket: takes events and accepts clients.
+//! The thread that owns the event socket: it takes events from the sources and accepts clients.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,30 +24,30 @@ use crate::threads::{join, spawn};
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
 
-/// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
-/// each connection that was open when it connected, and what is written to it at once.
+/// How many clients are served. Each costs at most 16 bytes for each connection that was open when
+/// it connected, and the chunk that is written to it at once.
 const CLIENTS: usize = 32;
 
-/// Events that are taken before clients have their turn.
+/// How many events are taken before clients have their turn.
 const BATCH: usize = 1024;
 
-/// The thread.
+/// The name of the thread.
 const NAME: &str = "event-server";
 
-/// How often the thread proves that it turns, when nothing else happens.
+/// How often the thread beats while nothing else happens.
 const TURN: Duration = Duration::from_secs(1);
 
-/// How long all clients together have at the end to take what they were not given yet.
+/// How long all clients together have, at the end, to read their last events.
 const PARTING: Duration = Duration::from_millis(250);
 
-/// What the server has to know of the sources.
+/// What the server must know about the sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     /// How many connections can be open at once.
     pub open: usize,
-    /// Connections that are older than the daemon will be told.
+    /// Whether connections older than the daemon will be delivered.
     pub older: bool,
-    /// Sockets of every network namespace are told.
+    /// Whether events come from every network namespace.
     pub every_namespace: bool,
 }
 
@@ -102,7 +102,7 @@ impl EventServer {
                 serving.run(stopped).await;
                 Ok(())
             });
-            // There may be a list of sockets on its way.
+            // A blocking task may still be listing sockets.
             runtime.shutdown_background();
             served
         })?;
@@ -114,25 +114,25 @@ impl EventServer {
         })
     }
 
-    /// What the kernel source tells its events.
+    /// The handle through which the kernel source delivers its events.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.publisher.clone()
     }
 
-    /// Gives clients what was told so far, and ends. A client that does not take it loses it: none is
-    /// waited for longer than a quarter of a second.
+    /// Lets clients read the events so far, and stops. Clients have a quarter of a second for that;
+    /// what they have not read by then, they lose.
     ///
     /// # Errors
-    /// When the thread broke down.
+    /// When the thread failed.
     pub fn stop(self) -> Result<()> {
-        // Ended already: that is told by the thread.
+        // Fails if the thread has ended already; joining it says why.
         let _ended = self.stop.send(());
         join(self.thread)
     }
 }
 
-/// What the server works with.
+/// What the server's thread works with.
 struct Serving {
     shared: Arc<Shared>,
     listener: UnixListener,
@@ -142,7 +142,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Serves until `stopped`, then gives clients a moment to take what is left.
+    /// Serves until `stopped`, then gives clients a moment to read their last events.
     async fn run(self, mut stopped: oneshot::Receiver<()>) {
         let Self {
             shared,
@@ -176,11 +176,11 @@ impl Serving {
     }
 }
 
-/// Serves one more client, if there may be one more.
+/// Serves one more client, unless there are too many already.
 fn admit(shared: &Arc<Shared>, socket: UnixStream, clients: &mut JoinSet<()>) {
     if clients.len() >= CLIENTS {
         let who = client::who(&socket);
-        tracing::warn!("{who} is not served events: there are {CLIENTS} clients already");
+        tracing::warn!("refused {who}: there are {CLIENTS} clients already");
         shared.counters().event_clients_dropped.add(1);
         return;
     }

@@ -1,4 +1,4 @@
-//! What the tasks of the event server share.
+//! The state that the event server's tasks share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,16 +9,16 @@ use super::stream::{Bounds, Stream};
 use crate::clock;
 use crate::stats::Counters;
 
-/// How far the events are: what clients wait for.
+/// The progress of the event log, which clients wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Progress {
-    /// The oldest event that can still be read.
+    /// The number of the oldest event that can still be read.
     pub(super) first: u64,
-    /// There will be no more.
+    /// Whether there will be no more events.
     pub(super) ended: bool,
 }
 
-/// What the server's tasks share.
+/// The state that the server's tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
     stream: Mutex<Stream>,
@@ -27,7 +27,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Nothing has happened yet; see [`Stream::new`].
+    /// State without any event; for the arguments see [`Stream::new`].
     pub(super) fn new(bounds: Bounds, older: bool, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             stream: Mutex::new(Stream::new(bounds, older)),
@@ -36,22 +36,22 @@ impl Shared {
         })
     }
 
-    /// The events so far. All tasks are on one thread: nobody waits.
+    /// The stream. All tasks run on one thread, so nobody waits for the lock.
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where clients are counted.
+    /// The counters.
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Tells when there is more to read.
+    /// Notifies of new events.
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Lets clients read what is new.
+    /// Notifies clients of new events.
     pub(super) fn announce(&self) {
         let first = self.stream().first();
         self.progress.send_modify(|progress| progress.first = first);
@@ -65,7 +65,7 @@ impl Shared {
         }
     }
 
-    /// Tells clients that there will be no more.
+    /// Notifies clients that there will be no more events.
     pub(super) fn end(&self) {
         self.progress.send_modify(|progress| progress.ended = true);
     }

@@ -1,5 +1,5 @@
-//! The socket's file: made so that nobody else can ever open it, taken over from a server that is
-//! dead, and removed at the end.
+//! The event socket's file: never accessible to other users, not even for a moment; replaces that of
+//! a dead server; removed at the end.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,13 +14,13 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 
-/// Owner and group may connect: that takes the right to write.
+/// Owner and group may connect, which requires write permission.
 const MODE: u32 = 0o660;
 
 /// How many clients may wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// A socket that listens, and its file.
+/// A listening socket and its file.
 #[derive(Debug)]
 pub struct EventListener {
     pub(super) listener: UnixListener,
@@ -31,7 +31,8 @@ impl EventListener {
     /// Listens at `path`, whose directory must exist.
     ///
     /// # Errors
-    /// When somebody else is there, or the file cannot be made; with what to do.
+    /// When another program serves the path, or the file cannot be created; the message says what to
+    /// do.
     pub fn bind(path: &Path) -> Result<Self> {
         let shown = path.display();
         match inspect(path)? {
@@ -42,21 +43,21 @@ impl EventListener {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .context("making the event socket")?;
-        // The file will have the socket's own mode, less the umask: at no instant more than this.
+            .context("creating the event socket")?;
+        // The file gets the socket's mode, less the umask, so it never has more than this.
         fchmod(&socket, Mode::from_raw_mode(MODE)).context("setting the event socket's mode")?;
-        bind(&socket, &address).with_context(|| format!("making the event socket {shown}"))?;
+        bind(&socket, &address).with_context(|| format!("creating the event socket {shown}"))?;
         let file = SocketFile::of(path)?;
-        // What the umask took.
+        // Adds back what the umask removed.
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))
-            .with_context(|| format!("letting the group use {shown}"))?;
+            .with_context(|| format!("setting the mode of {shown}"))?;
         listen(&socket, BACKLOG).with_context(|| format!("listening at {shown}"))?;
         let listener = socket.into();
         Ok(Self { listener, file })
     }
 }
 
-/// What is where a socket is to be made.
+/// What is at a path where a socket is to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Nothing.
@@ -65,7 +66,7 @@ pub(crate) enum Place {
     LeftOver,
 }
 
-/// Looks whether a socket can be made at a path, and changes nothing.
+/// Checks that a socket can be created at a path. Changes nothing.
 ///
 /// # Errors
 /// Why it cannot, and what to do.
@@ -73,53 +74,52 @@ pub(crate) fn inspect(path: &Path) -> Result<Place, Diagnostic> {
     let shown = path.display();
     SocketAddrUnix::new(path).map_err(|error| {
         Diagnostic::new(
-            format!("{shown} cannot name a socket: {error}"),
-            "give --eventsocket.listen a path below 108 bytes",
+            format!("{shown} cannot be the path of a socket: {error}"),
+            "use a path below 108 bytes for --eventsocket.listen",
         )
     })?;
     inspect_directory(path)?;
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::Free),
-        Err(error) => return Err(taken(format!("looking at {shown}: {error}"))),
+        Err(error) => return Err(in_the_way(format!("looking at {shown}: {error}"))),
     };
     if !found.file_type().is_socket() {
-        return Err(taken(format!("{shown} is there and is no socket")));
+        return Err(in_the_way(format!("{shown} exists and is not a socket")));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Place::LeftOver),
-        Err(error) => Err(taken(format!("finding out who serves {shown}: {error}"))),
+        Err(error) => Err(in_the_way(format!(
+            "checking whether {shown} is in use: {error}"
+        ))),
         Ok(_) => Err(Diagnostic::new(
             format!("another program serves {shown}"),
-            "stop it, or give --eventsocket.listen another path",
+            "stop it, or use another --eventsocket.listen",
         )),
     }
 }
 
-/// Looks whether a file can be made beside `path`.
+/// Checks that a file can be created beside `path`.
 fn inspect_directory(path: &Path) -> Result<(), Diagnostic> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     let above = above.unwrap_or_else(|| Path::new("."));
     let access = Access::WRITE_OK | Access::EXEC_OK;
     accessat(CWD, above, access, AtFlags::EACCESS).map_err(|errno| {
-        let (above, error) = (above.display(), io::Error::from(errno));
+        let (shown, above, error) = (path.display(), above.display(), io::Error::from(errno));
         Diagnostic::new(
-            format!("the event socket cannot be made in {above}: {error}"),
-            "its directory must exist, and this user must be able to write to it; or give \
-             --eventsocket.listen another path",
+            format!("the event socket {shown} cannot be created in {above}: {error}"),
+            "its directory must exist and be writable: create it and let this user write to it, or \
+             use another --eventsocket.listen",
         )
     })
 }
 
-/// Something is in the way that is not ours to remove.
-fn taken(problem: String) -> Diagnostic {
-    Diagnostic::new(
-        problem,
-        "remove it, or give --eventsocket.listen another path",
-    )
+/// There is something at the path that is not the daemon's to remove.
+fn in_the_way(problem: String) -> Diagnostic {
+    Diagnostic::new(problem, "remove it, or use another --eventsocket.listen")
 }
 
-/// The file of a socket; removed on drop, unless another has taken its place.
+/// The file of a socket. It is removed on drop, unless another file has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -133,13 +133,13 @@ impl SocketFile {
         Ok(Self { path, place })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Device and inode.
+/// The device and inode of a file.
 fn place(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
@@ -150,7 +150,7 @@ impl Drop for SocketFile {
         if place(&self.path).is_ok_and(|place| place == self.place)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!("the event socket {} stays: {error}", self.path.display());
+            tracing::warn!("removing the event socket {}: {error}", self.path.display());
         }
     }
 }

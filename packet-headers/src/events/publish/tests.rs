@@ -5,7 +5,7 @@ use packet_headers_common::Endpoint;
 use tokio::sync::mpsc;
 
 use super::line;
-use super::publisher::{Message, Publisher, is_told};
+use super::publisher::{Message, Publisher, is_public};
 use crate::stats::Counters;
 
 fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
@@ -33,7 +33,7 @@ fn addresses_that_mean_nothing_elsewhere_are_not_told() {
             "192.0.2.1"
         });
         let either = [open(end(one), other), open(other, end(one))];
-        let told = either.each_ref().map(is_told);
+        let told = either.each_ref().map(is_public);
         assert_eq!(told[0], told[1], "{one}");
         told[0]
     };
@@ -73,9 +73,9 @@ fn what_the_server_has_no_room_for_is_counted_and_nobody_waits() {
     };
     let event = open(end("10.0.0.1"), end("10.0.0.2"));
     for _ in 0..5 {
-        publisher.tell(&event);
+        publisher.publish(&event);
     }
-    publisher.tell(&open(end("127.0.0.1"), end("127.0.0.1")));
+    publisher.publish(&open(end("127.0.0.1"), end("127.0.0.1")));
     assert_eq!(counters.events.get(EventIssue::NotServed), 3);
     for _ in 0..2 {
         assert!(matches!(events.try_recv(), Ok(Message::Event(told)) if told == event));

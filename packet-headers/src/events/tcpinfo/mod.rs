@@ -1,4 +1,4 @@
-//! The flow source that listens to tcp-info: its event socket, connected again whenever it is lost.
+//! The tcp-info flow source: reads tcp-info's event socket, and reconnects whenever it is lost.
 
 mod line;
 
@@ -22,8 +22,8 @@ use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 /// The reading side of a connection, of either kind.
 type Stream = Box<dyn AsyncRead + Send + Unpin>;
 
-/// How long to wait for a connection. A local socket answers at once; an address that swallows
-/// packets would hold the next attempt back for minutes.
+/// How long to wait for a connection. A local socket answers at once, but an address that drops
+/// packets would delay the next attempt by minutes.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Connects to tcp-info, within a few seconds.
@@ -37,8 +37,8 @@ pub(crate) async fn connect(socket: &EventSocket) -> io::Result<Stream> {
     timeout(CONNECT, connecting).await?
 }
 
-/// The pause before the next attempt to connect: doubling, so that a socket that stays away costs
-/// nothing, and spread, so that the daemons of one host do not all knock at once.
+/// The pause before the next attempt to connect. It doubles, so that a missing socket costs nothing,
+/// and is randomized, so that the daemons of one host do not all connect at once.
 #[derive(Debug)]
 struct Backoff(Duration);
 
@@ -46,17 +46,17 @@ impl Backoff {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// How long a connection lasts that counts as good: the next loss starts from the shortest pause.
+    /// A connection that lasted this long was good: after it, the pause is the shortest again.
     const LASTED: Duration = Duration::from_secs(1);
 
-    /// The next pause, before it is spread.
+    /// The next pause, before it is randomized.
     fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(Self::LONGEST);
         pause
     }
 
-    /// A connection ended that had lasted this long.
+    /// A connection has ended after this long.
     fn after_connection(&mut self, lasted: Duration) {
         if lasted >= Self::LASTED {
             self.0 = Self::SHORTEST;
@@ -69,12 +69,12 @@ impl Backoff {
     }
 }
 
-/// Sends what tcp-info says to the shards, until they are gone.
+/// Delivers tcp-info's events to the shards, until they have ended.
 ///
-/// A socket that is missing, now or later, is said once and tried again until it is there. While no
-/// event comes nothing tells that the shards are gone: drop the future to stop it at any time.
+/// A missing socket, now or later, is logged once and retried until it is there. Without events this
+/// does not notice that the shards have ended: drop the future to stop it at any time.
 ///
-/// With a `prefix`, tcp-info's names teach it.
+/// If there is a `prefix`, it is learned from tcp-info's names.
 pub async fn follow(
     socket: EventSocket,
     sink: EventSink,
@@ -105,13 +105,13 @@ pub async fn follow(
                     return;
                 };
                 counters.tcpinfo_up.store(false, Ordering::Relaxed);
-                warn!("lost tcp-info at {socket}: {reason}; trying again until it is back");
+                warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
                 backoff.after_connection(since.elapsed());
                 (was_connected, said) = (true, true);
             }
             Err(error) if said => debug!("still no tcp-info at {socket}: {error}"),
             Err(error) => {
-                warn!("no tcp-info at {socket}: {error}; trying again until it is there");
+                warn!("no tcp-info at {socket}: {error}; retrying until it is there");
                 said = true;
             }
         }
@@ -122,54 +122,54 @@ pub async fn follow(
 /// How much is read at once, in bytes: some thirty events.
 const PORTION: usize = 8 * 1024;
 
-/// What turns a connection's bytes into the shards' events.
+/// Turns the bytes of a connection to tcp-info into flow events.
 struct Listener {
     sink: EventSink,
     counters: Arc<Counters>,
     clock: WallClock,
-    /// What learns from the names, if somebody wants to know.
+    /// The prefix to learn, if it is needed.
     prefix: Option<LearnedPrefix>,
 }
 
 impl Listener {
-    /// Delivers the events of one connection; gives why it ended.
+    /// Delivers the events of one connection, and returns why it ended.
     async fn listen(&mut self, mut stream: Stream) -> Result<io::Error, Stopped> {
         let mut lines = Lines::default();
         let mut portion = vec![0; PORTION];
         loop {
             let ended = match stream.read(&mut portion).await {
-                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"),
+                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed"),
                 Ok(length) => {
                     for said in lines.feed(portion.get(..length).unwrap_or_default()) {
-                        self.hear(said).await?;
+                        self.deliver(said).await?;
                     }
                     continue;
                 }
                 Err(error) => error,
             };
             if let Some(said) = lines.finish() {
-                self.hear(said).await?;
+                self.deliver(said).await?;
             }
             return Ok(ended);
         }
     }
 
     /// Delivers the event of one line, or counts why there is none.
-    async fn hear(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
+    async fn deliver(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
         match said {
             Ok(message) => {
                 let event = self.event(message);
                 self.sink.deliver(event).await
             }
             Err(issue) => {
-                debug!("skipped a line of tcp-info: {}", issue.name());
+                debug!("skipped a line from tcp-info: {}", issue.name());
                 self.counters.events.add(issue, 1);
                 Ok(())
             }
         }
     }
 
-    /// The event that a message, which came just now, stands for.
+    /// The event for a message that has just arrived.
     fn event(&mut self, message: Message) -> FlowEvent {
         clock::resample(&mut self.clock);
         let now = clock::now();
@@ -196,8 +196,8 @@ impl Listener {
                     cookie: cookie.unwrap_or(0),
                 })
             }
-            // Now, not tcp-info's time: that may be earlier than packets that still wait in the ring,
-            // and the flow's last ones belong into its file.
+            // Now, not tcp-info's time, which may be earlier than packets that still wait in the
+            // ring: the connection's last packets belong in its file.
             Message::Close(uuid) => FlowEvent::Close(Close {
                 at: now,
                 uuid,

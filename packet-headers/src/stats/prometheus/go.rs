@@ -1,5 +1,5 @@
-//! The metrics of the Go program of the same name, which dashboards know. Its saver is our
-//! connection, its demuxer our table.
+//! The Go program's metrics, for existing dashboards. Its saver is our connection, its demuxer our
+//! table of connections.
 
 use packet_headers_common::{DiscardReason, EventCounter};
 
@@ -15,7 +15,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     let events = &moment.counters.events;
     page.counters(
         "pcap_tcpinfohandler_bad_events_total",
-        "Events of tcp-info that were not what they should be.",
+        "Bad events from tcp-info.",
         "reason",
         [
             ("nilid", events.get(EventIssue::NilId)),
@@ -29,7 +29,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     );
     page.gauge(
         "pcap_muxer_interfaces_with_captures",
-        "Interfaces that are captured.",
+        "Captured interfaces.",
         moment.interfaces.len() as u64,
     );
 }
@@ -39,45 +39,45 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
     let active = active(moment);
     page.counter(
         "pcap_saver_starts_total",
-        "Connections that were begun to be saved, with or without a name.",
+        "Connections that started being saved, named or not.",
         flows.begun,
     );
     page.counter(
         "pcap_saver_stops_total",
-        "Connections of which no more is saved, and that are forgotten.",
+        "Connections that are no longer saved and have been forgotten.",
         flows.begun.saturating_sub(active),
     );
     page.counter(
         "pcap_saver_skipped_total",
-        "Connections that were not saved because memory ran out.",
+        "Connections not saved because memory ran out.",
         flows.over_memory,
     );
     let steps = &moment.counters.file_steps;
     let empty = match moment.metrics.source {
         FlowSource::TcpInfo(..) => moment.counters.empty.get(),
-        // The kernel also names connections that pass no captured interface, which is no error.
+        // The kernel source also names connections that pass no captured interface: no error.
         FlowSource::Kernel(_) | FlowSource::Hybrid(..) => 0,
     };
     page.counters(
         "pcap_saver_errors_total",
-        "What kept connections from being saved, once for each try.",
+        "What kept connections from being saved, once per attempt.",
         "reason",
         [
             ("nopackets", empty),
             ("uuidtimedout", flows.unnamed),
-            // A source that goes away is waited for.
+            // The daemon waits for a source that goes away.
             ("uuidchanclosed", 0),
             ("mkdir", steps.get(FileStep::MakeDirectory)),
             ("fileopen", steps.get(FileStep::Open)),
             ("writepartial", steps.get(FileStep::Write)),
             ("writefinal", steps.get(FileStep::Finish)),
-            // Every write is one of the others.
+            // Every write falls under another reason.
             ("streaming", 0),
         ],
     );
     page.gauges(
         "pcap_saver_states",
-        "Connections by state: they wait for a name, are saved, or their packets are discarded.",
+        "Connections by state: waiting for a name, being saved, or having packets discarded.",
         [
             (&[("state", "uuidwait")][..], flows.candidates),
             (&[("state", "streaming")], flows.capturing + flows.lingering),
@@ -89,7 +89,7 @@ fn savers(page: &mut Page, moment: &Moment<'_>) {
 fn missed(page: &mut Page, moment: &Moment<'_>) {
     page.counters(
         "pcap_missed_packets_total",
-        "Packets that were to be saved, and were lost.",
+        "Lost packets: of connections without a name, with a name, or refused.",
         "saverstate",
         [
             (
@@ -113,7 +113,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
     let lost = moment.counters.events.get(EventIssue::NoPrefix);
     page.counters(
         "pcap_missed_uuids_total",
-        "Names of connections that could not be used.",
+        "Names lost before they arrived, or refused.",
         "saverstate",
         [
             (
@@ -147,27 +147,27 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
     let unused: u64 = unused.map(|issue| counters.events.get(issue)).iter().sum();
     page.counter(
         "pcap_demuxer_uuids_total",
-        "Names of connections that were told.",
+        "Names received from flow sources.",
         counters.opened.get() + unused,
     );
     page.counter(
         "pcap_demuxer_savers_garbage_collected_total",
-        "Connections whose file was finished because they were silent for --flowtimeout.",
+        "Files finished because their connection was silent for --flowtimeout.",
         moment.flows.idle,
     );
     page.counter(
         "pcap_demuxer_ignored_total",
-        "Connections that were not saved because of --maxflows.",
+        "Connections not saved because of --maxflows.",
         moment.flows.over_limit,
     );
     page.gauge(
         "pcap_demuxer_savers_active",
-        "Connections that are known.",
+        "Known connections, in any state.",
         active(moment),
     );
     page.histogram(
         "pcap_demuxer_gc_latency_seconds",
-        "How long a shard takes to find the connections whose time has come.",
+        "Time that a shard takes to find connections whose timers have expired.",
         &counters.ticks,
     );
 }

@@ -25,7 +25,7 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
     let balance = &moment.balance;
     page.counter(
         "packet_headers_packets_seen_total",
-        "Packets that passed the captured interfaces.",
+        "Packets that passed a captured interface.",
         balance.seen,
     );
     page.counter(
@@ -35,23 +35,23 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
     );
     page.counters(
         "packet_headers_packets_discarded_total",
-        "Packets that are in no file.",
+        "Packets that are in no file, by reason.",
         "reason",
         balance.discarded.by_name(),
     );
     page.gauge(
         "packet_headers_packets_held",
-        "Packets in a ring, in memory or in a file that grows: seen - written - discarded.",
+        "Packets in a ring, in memory or in a partial file: seen - written - discarded.",
         balance.held,
     );
     page.counter(
         "packet_headers_headers_truncated_total",
-        "Packets whose headers were longer than --maxheadersize, and were cut.",
+        "Packets truncated at --maxheadersize.",
         moment.kernel.packets.get(PacketCounter::HeadersTruncated),
     );
     page.counter(
         "packet_headers_hardware_times_refused_total",
-        "Packets with a time of the NIC that is too far from the system's, which they have instead.",
+        "Packets whose NIC timestamp was rejected (over 1 s off); the kernel's timestamp was used.",
         moment.counters.hardware_clock_off.get(),
     );
 }
@@ -73,12 +73,12 @@ fn rings(page: &mut Page, moment: &Moment<'_>) {
     let both = [
         (
             "packet_headers_ring_fill_bytes",
-            "Bytes that a shard found in its ring when it looked last.",
+            "Bytes that the shard last found in the ring.",
             fills,
         ),
         (
             "packet_headers_ring_size_bytes",
-            "Bytes that a shard's ring holds.",
+            "Size of the shard's ring.",
             sizes,
         ),
     ];
@@ -95,8 +95,8 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
     let (flows, counters) = (&moment.flows, moment.counters);
     page.gauges(
         "packet_headers_flows",
-        "Connections by state: not named yet, being captured, ended and waiting for their last \
-         packets, with a finished file.",
+        "Connections by state: without a name yet, being captured, ended but waiting for last \
+         packets, or with a finished file.",
         [
             (&[("state", "candidate")][..], flows.candidates),
             (&[("state", "capturing")], flows.capturing),
@@ -122,18 +122,18 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
         ),
         (
             "packet_headers_flows_failed_total",
-            "Named connections that ended without a file because none could be written.",
+            "Named connections whose file could not be written.",
             counters.failed.get(),
         ),
         (
             "packet_headers_flows_evicted_total",
-            "Connections that were forgotten early to make room: finished ones, and such as never had \
-             a packet.",
-            flows.evicted,
+            "Connections forgotten early to make room: those with a finished file, or without any \
+             packet.",
+            counters.evicted.get(),
         ),
         (
             "packet_headers_flows_unadmitted_total",
-            "Connections that the kernel had no room for: their packets pass as if without a name.",
+            "Connections that the kernel's map had no room for: their packets pass as if unnamed.",
             moment.kernel.events.get(EventCounter::FlowsFull)
                 + moment.metrics.refused_by_kernel.get(),
         ),
@@ -154,17 +154,17 @@ fn memory(page: &mut Page, moment: &Moment<'_>) {
     );
     page.gauge(
         "packet_headers_flow_memory_limit_bytes",
-        "Memory that connections and their packets may take.",
+        "Limit of packet_headers_flow_memory_bytes.",
         sum(|shard| shard.bounds.memory),
     );
     page.gauge(
         "packet_headers_writer_backlog_bytes",
-        "Memory of packets that wait to be written.",
+        "Bytes of packets queued for the writers.",
         sum(ShardStats::backlog),
     );
     page.gauge(
         "packet_headers_writer_backlog_limit_bytes",
-        "Memory that packets may take that wait to be written.",
+        "Maximum bytes of packets queued for the writers.",
         sum(|shard| shard.bounds.backlog),
     );
 }
@@ -173,28 +173,28 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
     let counters = moment.counters;
     page.counter(
         "packet_headers_files_published_total",
-        "Files that got their final name.",
+        "Files published.",
         counters.published.get(),
     );
     page.counter(
         "packet_headers_file_bytes_total",
-        "Bytes of those files.",
+        "Bytes in published files.",
         counters.published_bytes.get(),
     );
     page.counters(
         "packet_headers_file_errors_total",
-        "Files that could not be written, or given their name, once for each try.",
+        "Failed attempts to write or publish a file.",
         "reason",
         counters.file_issues.all(),
     );
     page.histogram(
         "packet_headers_spill_duration_seconds",
-        "How long it takes to write records into a growing file.",
+        "Time to write records to a partial file.",
         &counters.spills,
     );
     page.histogram(
         "packet_headers_rename_duration_seconds",
-        "How long it takes to give a file its final name.",
+        "Time to publish a file.",
         &counters.renames,
     );
 }
@@ -219,17 +219,17 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
         ),
         (
             "packet_headers_files_foreign_total",
-            "Files among those of earlier runs that are not ours, and were left.",
+            "Files among those of earlier runs that are not ours, and were left alone.",
             &counters.foreign,
         ),
         (
             "packet_headers_files_expired_total",
-            "Published files that were removed for their age, or to make room.",
+            "Published files removed for --max-age or --max-disk.",
             &counters.expired,
         ),
         (
             "packet_headers_expired_bytes_total",
-            "Bytes that the removed files took on disk.",
+            "Disk space that files removed for --max-age or --max-disk took.",
             &counters.expired_bytes,
         ),
     ] {
@@ -242,7 +242,7 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
     let in_kernel = |what: EventCounter| (what.name(), moment.kernel.events.get(what));
     page.counters(
         "packet_headers_event_issues_total",
-        "Begins and ends of connections that were refused or lost, and reconnections to tcp-info.",
+        "Flow events that were refused or lost, and reconnections to tcp-info.",
         "reason",
         counters
             .events
@@ -251,9 +251,14 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
     );
     page.counters(
         "packet_headers_event_left_out_total",
-        "Begins and ends of connections that are not to be captured.",
+        "Flow events of connections that are not to be captured.",
         "reason",
-        [EventCounter::Filtered, EventCounter::OtherNetns].map(in_kernel),
+        [
+            EventCounter::Filtered,
+            EventCounter::OtherNetns,
+            EventCounter::Loopback,
+        ]
+        .map(in_kernel),
     );
     let kernel = counters.kernel_events_up.load(Ordering::Relaxed);
     let kernel = (&[("source", "kernel")][..], u64::from(kernel));
@@ -266,7 +271,7 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
     };
     page.gauges(
         "packet_headers_event_source_up",
-        "Whether a source of names tells of connections now.",
+        "1 while the flow source delivers events.",
         sources,
     );
     page.gauge(
@@ -276,7 +281,8 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
     );
     page.counter(
         "packet_headers_event_clients_dropped_total",
-        "Clients of --eventsocket.listen that were too slow, and were dropped.",
+        "Clients of --eventsocket.listen disconnected because they were too slow, or refused because \
+         there were too many.",
         counters.event_clients_dropped.get(),
     );
 }
@@ -289,7 +295,7 @@ fn threads(page: &mut Page, moment: &Moment<'_>) {
         .collect();
     page.gauges(
         "packet_headers_thread_seconds_since_last_turn",
-        "Seconds since a thread last turned. One that has not for 10 seconds is stuck.",
+        "Seconds since the thread last turned. Above 10, it is stuck.",
         threads.iter().map(|(labels, ago)| (&labels[..], *ago)),
     );
 }
@@ -303,12 +309,12 @@ fn about(page: &mut Page, moment: &Moment<'_>) {
         .collect();
     page.gauges(
         "packet_headers_interface_attached",
-        "The interfaces that are captured, and how.",
+        "1 for each captured interface, with its attach method.",
         interfaces.iter().map(|labels| (&labels[..], 1)),
     );
     page.gauges(
         "packet_headers_build_info",
-        "The version that runs.",
+        "1, with the version of the daemon.",
         [(&[("version", env!("CARGO_PKG_VERSION"))][..], 1)],
     );
 }

@@ -1,4 +1,4 @@
-//! Builds metric families of numbers that are counted elsewhere.
+//! Builds metric families from numbers counted elsewhere.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -80,7 +80,7 @@ impl Page {
         self.add(name, help, MetricType::HISTOGRAM, vec![metric]);
     }
 
-    /// A family without a metric would be none: it is left out.
+    /// Adds a family. One without metrics is not valid in the text format, and is left out.
     fn add(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
         if metrics.is_empty() {
             return;
@@ -94,7 +94,7 @@ impl Page {
     }
 }
 
-/// A metric with these labels; one without a name is none.
+/// A metric with these labels. A label with an empty name stands for no label.
 fn labelled(labels: Labels<'_>) -> Metric {
     let pair = |&(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();

@@ -1,4 +1,4 @@
-//! Publishes what earlier runs left, and counts and logs what became of it.
+//! Recovers the files of earlier runs, and counts and logs the outcome.
 
 use anyhow::Error;
 use capture_files::{Directories, Recovered, Recovery};
@@ -6,19 +6,19 @@ use capture_files::{Directories, Recovered, Recovery};
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
-/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some of
-/// them cannot be published is no reason not to capture.
+/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some
+/// of them cannot be published is no reason not to capture.
 pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn() -> bool) {
     let mut recovery = match Recovery::new(directories) {
         Ok(recovery) => recovery,
         Err(error) => {
             counters.note_file_error(&error);
             let error = Error::from(error);
-            return tracing::error!("files of earlier runs stay unpublished: {error:#}");
+            return tracing::error!("cannot publish the files of earlier runs: {error:#}");
         }
     };
     let (mut published, mut packets, mut removed) = (0, 0, 0);
-    // If one file fails, all may.
+    // If one file fails, all of them may.
     let errors = RateLimit::default();
     while go_on()
         && let Some(recovered) = recovery.next()
@@ -42,15 +42,15 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
                 counters.note_file_error(&error);
                 if let Some(more) = errors.pass() {
                     let error = Error::from(error);
-                    tracing::error!("a file of an earlier run stays unpublished: {error:#}{more}");
+                    tracing::error!("cannot publish a file of an earlier run: {error:#}{more}");
                 }
             }
         }
     }
     if published + removed > 0 {
         tracing::info!(
-            "published {published} files of an earlier run, with {packets} packets, and removed \
-             {removed} without any"
+            "recovered earlier runs: published {published} files with {packets} packets, removed \
+             {removed} without packets"
         );
     }
 }

@@ -21,7 +21,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// The part of `--max-disk` that may be published between two sweeps.
 const GROWTH_SHARE: u64 = 20;
 
-/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at most.
+/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at
+/// most.
 const REST: u32 = 20;
 
 /// The disk space that a file takes beyond its length, at most: the rest of its last block.
@@ -39,7 +40,7 @@ pub(super) fn run(data: &Path, limits: RetentionLimits, counters: &Counters, sto
             && let Some(more) = errors.pass()
         {
             let (data, error) = (data.display(), Error::from(error));
-            tracing::error!("{data} is not kept within its limits: {error:#}{more}");
+            tracing::error!("cannot keep {data} within its limits: {error:#}{more}");
         }
         let rest = began.elapsed() * REST;
         let rested = Instant::now();
@@ -70,10 +71,10 @@ fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileErr
     counters.expired.add(files);
     counters.expired_bytes.add(bytes);
     if files > 0 {
-        tracing::debug!("removed {files} of the oldest files, {bytes} bytes on disk");
+        tracing::debug!("removed the {files} oldest files, which took {bytes} bytes on disk");
     }
     if failures > 1 {
-        tracing::debug!("{failures} files or directories could not be swept");
+        tracing::debug!("{failures} files or directories could not be removed");
     }
     failure
 }
