@@ -19,14 +19,18 @@ mod given_files;
 mod go;
 mod key_file;
 mod limits;
+mod named_file;
 mod names;
+mod refusal;
 mod service;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
 use files::FileArguments;
 use limits::LimitArguments;
+pub(crate) use named_file::NamedFile;
 use names::NameArguments;
+use refusal::Refusal;
 pub use service::LogFormat;
 use service::ServiceArguments;
 
@@ -95,9 +99,6 @@ pub struct Arguments {
     #[command(flatten)]
     compatibility: CompatibilityArguments,
 }
-
-/// Why arguments contradict each other: clap's kind of error, and the message.
-type Refusal = (ErrorKind, String);
 
 /// The definition of the command line, including the environment variables of its flags.
 #[must_use]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::Arguments;
+use crate::cli::{Arguments, NamedFile};
 use crate::config::Config;
 use crate::kernel::Candidate;
 use crate::stdout::print;
@@ -22,7 +22,6 @@ mod report;
 mod service;
 mod space;
 
-pub(crate) use names::NamedFile;
 use report::Report;
 
 /// Prints what this host has and lacks for a capture with these arguments. The exit code says

@@ -107,6 +107,25 @@ impl Heartbeats {
     }
 }
 
+#[cfg(test)]
+impl Heartbeats {
+    /// The heartbeats of a process that started long enough ago for a thread to be stuck.
+    pub(crate) fn of_old_process() -> Self {
+        Self {
+            epoch: Instant::now().checked_sub(STUCK * 2).unwrap(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+impl Heartbeat {
+    /// Pretends that the thread last turned when the process started.
+    pub(crate) fn stop_turning(&self) {
+        self.0.turned.store(0, Ordering::Relaxed);
+    }
+}
+
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
@@ -130,12 +149,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_does_not_turn_is_stuck_until_it_does() {
-        let heartbeats = Heartbeats {
-            epoch: Instant::now().checked_sub(STUCK * 2).unwrap(),
-            ..Heartbeats::default()
-        };
+        let heartbeats = Heartbeats::of_old_process();
         let shard = heartbeats.add("shard-0", WaitsFor::Work);
-        shard.0.turned.store(1, Ordering::Relaxed);
+        shard.stop_turning();
         let stuck: Vec<_> = heartbeats.stuck().collect();
         assert_eq!(stuck.len(), 1);
         assert!(stuck[0].ago > STUCK);

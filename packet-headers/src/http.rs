@@ -3,10 +3,11 @@
 mod flows;
 mod listen;
 mod ready;
+mod requester;
 mod routes;
 mod server;
 
-use model::ListenAddress;
+use model::{Diagnostic, ListenAddress};
 
 pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
@@ -17,8 +18,8 @@ pub(crate) use server::serve;
 /// Listens at the configured address, if there is one.
 ///
 /// # Errors
-/// When the address cannot be used; the message says what to do.
-pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> anyhow::Result<Option<Listener>> {
+/// When the address cannot be used, and what to do.
+pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> Result<Option<Listener>, Diagnostic> {
     match wanted {
         Some(wanted) => Listener::bind(wanted).await.map(Some),
         None => Ok(None),

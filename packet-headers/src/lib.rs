@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod http;
 pub mod kernel;
+mod load_options;
 mod rate_limit;
 pub mod run;
 pub mod shard;

@@ -2,7 +2,6 @@
 //! every stage.
 
 mod banner;
-mod options;
 mod pipeline;
 mod prerequisites;
 mod privileges;
@@ -14,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use self::options::load_options;
 use self::prerequisites::Prerequisites;
 use self::signals::{Request, Signals};
 use self::stages::{KernelLog, Stages};

@@ -6,6 +6,7 @@ pub mod counters;
 pub mod durations;
 pub mod losses;
 pub(crate) mod prometheus;
+pub mod reading;
 pub mod report;
 pub mod shard;
 pub mod sources;

@@ -14,7 +14,7 @@ impl Attached {
     }
 
     /// Replaces the names.
-    pub(super) fn set<'a>(&self, names: impl Iterator<Item = &'a str>) {
+    pub(crate) fn set<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut now: Vec<_> = names.map(str::to_owned).collect();
         now.sort_unstable();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;

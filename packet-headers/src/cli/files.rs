@@ -8,12 +8,13 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::{Refusal, duration, go};
+use super::named_file::NamedFile;
+use super::refusal::Refusal;
+use super::{duration, go};
 use anonymize::Method;
 
 use super::key_file;
 use crate::config::Files;
-use crate::doctor::NamedFile;
 use capture_files::{FileNaming, RetentionLimits, partial_directory};
 
 /// Flags for where files go and what they look like.

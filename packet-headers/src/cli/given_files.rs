@@ -1,7 +1,7 @@
 //! Tries the files that flags name, one by one, so that the doctor can report on each.
 
 use super::Arguments;
-use crate::doctor::NamedFile;
+use super::named_file::NamedFile;
 
 impl Arguments {
     /// Tries each file that a flag names, and drops the flags of those that cannot be used.

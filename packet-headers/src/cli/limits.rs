@@ -8,7 +8,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use packet_headers_common::settings::MAX_SHARDS;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::config::Sizes;
 
 /// Flags that limit what the daemon uses.

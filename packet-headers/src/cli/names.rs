@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::{Refusal, duration, go};
-use crate::doctor::NamedFile;
+use super::named_file::NamedFile;
+use super::refusal::Refusal;
+use super::{duration, go};
 use crate::events::uuid_prefix;
 use model::{EventSocket, FlowSource};
 

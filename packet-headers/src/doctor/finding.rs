@@ -56,6 +56,12 @@ impl Group {
         self.add(name, State::Note, found.into(), Some(help.to_owned()));
     }
 
+    /// Something that the daemon would log as a warning, and do without.
+    pub(super) fn warning(&mut self, name: &str, diagnostic: Diagnostic) {
+        let Diagnostic { problem, help } = diagnostic;
+        self.add(name, State::Note, problem, Some(help));
+    }
+
     pub(super) fn problem(&mut self, name: &str, found: impl Into<String>, help: &str) {
         self.add(name, State::Problem, found.into(), Some(help.to_owned()));
     }

@@ -2,16 +2,13 @@
 //! loaded, which runs the verifier, and unloaded again.
 
 use std::fs;
-use std::io;
-
-use anyhow::Error;
 
 use super::finding::Group;
 use crate::config::Config;
-use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
-use crate::kernel::{Candidate, Programs, method};
-use crate::run::load_options;
-use model::AttachMethod;
+use crate::kernel::requirements::{check_kernel, shows_hardware_times};
+use crate::kernel::{Candidate, Programs, method, netns};
+use crate::load_options::load_options;
+use model::{AttachMethod, Diagnostic};
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
@@ -23,7 +20,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     programs(&mut group, config, candidate, permitted);
     tcx(&mut group, config, candidate, permitted);
     if config.source.watches_sockets() && !config.every_netns {
-        netns_cookie(&mut group, tells_netns());
+        network_namespaces(&mut group, netns::own());
     }
     if config.hardware_clock {
         hardware_clock(&mut group, shows_hardware_times());
@@ -56,19 +53,7 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
             NAME,
             "the kernel accepts them with these flags; they are unloaded again",
         ),
-        Err(error) => group.problem(NAME, format!("{error:#}"), why_refused(&error)),
-    }
-}
-
-fn why_refused(error: &Error) -> &'static str {
-    if refused_with(error, io::ErrorKind::PermissionDenied) {
-        "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
-         5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
-    } else if refused_with(error, io::ErrorKind::OutOfMemory) {
-        "allow it more memory, or lower --ring-size, --shards or --maxflows"
-    } else {
-        "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this \
-         is a bug: please report it with this line"
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 
@@ -91,36 +76,25 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
     }
 }
 
-fn netns_cookie(group: &mut Group, known: bool) {
+fn network_namespaces(group: &mut Group, own: Result<u64, Diagnostic>) {
     const NAME: &str = "network namespaces";
-    if known {
-        group.ok(
+    match own {
+        Ok(_cookie) => group.ok(
             NAME,
             "told apart: only connections of the daemon's own get names",
-        );
-    } else {
-        group.note(
-            NAME,
-            "this kernel does not show a socket's network namespace to programs (Linux 5.15 does): \
-             connections of every namespace on this host get names",
-            "use --netns all if that is what you want, or run on a newer kernel",
-        );
+        ),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
-fn hardware_clock(group: &mut Group, shown: bool) {
+fn hardware_clock(group: &mut Group, shown: Result<(), Diagnostic>) {
     const NAME: &str = "hardware timestamps";
-    if shown {
-        group.ok(
+    match shown {
+        Ok(()) => group.ok(
             NAME,
             "available to programs, for packets that the NIC stamps",
-        );
-    } else {
-        group.note(
-            NAME,
-            "not available to programs (they need Linux 5.16): packets get the kernel's timestamps",
-            "omit --timestamp hardware, or run on a newer kernel",
-        );
+        ),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
@@ -169,21 +143,14 @@ mod tests {
     #[test]
     fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
         let mut group = Group::new("kernel");
-        netns_cookie(&mut group, false);
-        hardware_clock(&mut group, false);
-        let netns = group.the("network namespaces");
-        assert_eq!(netns.state, State::Note);
-        assert!(netns.found.contains("every namespace"), "{netns:?}");
-        let clock = group.the("hardware timestamps");
-        assert_eq!(clock.state, State::Note);
-        assert!(clock.found.contains("kernel's timestamps"), "{clock:?}");
-    }
-
-    #[test]
-    fn a_refusal_says_what_can_be_done_about_its_kind() {
-        let refused = |kind| Error::from(io::Error::from(kind)).context("loading");
-        assert!(why_refused(&refused(io::ErrorKind::PermissionDenied)).contains("seccomp"));
-        assert!(why_refused(&refused(io::ErrorKind::OutOfMemory)).contains("--ring-size"));
-        assert!(why_refused(&refused(io::ErrorKind::InvalidInput)).contains("bug"));
+        let lacks = || Diagnostic::new("it lacks that", "use a newer one");
+        network_namespaces(&mut group, Err(lacks()));
+        hardware_clock(&mut group, Err(lacks()));
+        for name in ["network namespaces", "hardware timestamps"] {
+            let noted = group.the(name);
+            assert_eq!(noted.state, State::Note);
+            assert_eq!(noted.found, "it lacks that");
+            assert_eq!(noted.help.as_deref(), Some("use a newer one"));
+        }
     }
 }

@@ -5,24 +5,12 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use anyhow::Error;
-
 use super::finding::Group;
+use crate::cli::NamedFile;
 use crate::config::Config;
 use crate::events::tcpinfo::connect;
 use crate::kernel::requirements::cgroup2_root;
 use model::{EventSocket, FlowSource};
-
-/// A file that a flag names, and the result of reading it.
-#[derive(Debug)]
-pub(crate) struct NamedFile {
-    /// The flag.
-    pub(crate) flag: &'static str,
-    /// The path of the file.
-    pub(crate) what: String,
-    /// Why it cannot be used.
-    pub(crate) bad: Option<Error>,
-}
 
 pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
     let mut group = Group::new("names");
@@ -114,22 +102,6 @@ fn rights(socket: &EventSocket) -> String {
             format!("{kind} (mode {mode:04o}, user {uid}, group {gid})")
         },
     )
-}
-
-impl NamedFile {
-    /// Splits the result of reading a flag's file into a finding and the value.
-    pub(crate) fn new<T>(
-        flag: &'static str,
-        path: &Path,
-        read: Result<T, Error>,
-    ) -> (Self, Option<T>) {
-        let what = path.display().to_string();
-        let (value, bad) = match read {
-            Ok(value) => (Some(value), None),
-            Err(error) => (None, Some(error)),
-        };
-        (Self { flag, what, bad }, value)
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
 //! What the daemon serves: whether it can listen at its addresses.
 
-use std::io;
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
-
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::finding::Group;
 use crate::config::Service;
+use crate::events::publish::{Place, inspect};
 use crate::http::Listener;
 use model::ListenAddress;
 
@@ -30,11 +26,7 @@ const HTTP: &str = "HTTP";
 async fn http(group: &mut Group, address: &ListenAddress) {
     match Listener::bind(address).await {
         Ok(_closed_again) => group.ok(HTTP, format!("{address} is free")),
-        Err(error) => group.problem(
-            HTTP,
-            format!("{address}: {}", error.root_cause()),
-            "use another --prometheusx.listen-address, or an empty one to serve nothing",
-        ),
+        Err(diagnostic) => group.diagnostic(HTTP, diagnostic),
     }
 }
 
@@ -42,31 +34,13 @@ async fn http(group: &mut Group, address: &ListenAddress) {
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
-    let help = "use another --eventsocket.listen";
-    if let Err(error) = SocketAddr::from_pathname(path) {
-        return group.problem(NAME, format!("{at}: {error}"), help);
-    }
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or_else(|| Path::new("."));
-    let access = Access::WRITE_OK | Access::EXEC_OK;
-    if let Err(errno) = accessat(CWD, above, access, AtFlags::EACCESS) {
-        let found = format!("{}: {}", above.display(), io::Error::from(errno));
-        let help = format!("create the directory and let this user write to it, or {help}");
-        return group.problem(NAME, found, &help);
-    }
-    match path.symlink_metadata() {
-        Err(_nothing_there) => group.ok(NAME, format!("{at} can be created")),
-        Ok(file) if !file.file_type().is_socket() => {
-            let found = format!("{at} exists, and is not a socket");
-            group.problem(NAME, found, &format!("remove it, or {help}"));
-        }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            group.problem(NAME, format!("{at} is served by another program"), help);
-        }
-        Ok(_) => group.ok(
+    match inspect(path) {
+        Ok(Place::Free) => group.ok(NAME, format!("{at} can be created")),
+        Ok(Place::LeftOver) => group.ok(
             NAME,
             format!("{at} was left by a program that has ended; the daemon replaces it"),
         ),
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 

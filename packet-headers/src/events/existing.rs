@@ -18,7 +18,7 @@ use netlink_sys::{Socket, SocketAddr};
 use packet_headers_common::Endpoint;
 use tracing::warn;
 
-use super::endpoint;
+use super::endpoint::endpoint;
 use crate::clock;
 use model::{FlowEvent, Open, UuidPrefix, WallClock};
 

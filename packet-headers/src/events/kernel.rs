@@ -1,7 +1,6 @@
 //! The kernel flow source: turns events of the socket program into flow events.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use packet_headers_common::event::{Event, SocketEvent};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
+use crate::heartbeat::Heartbeat;
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
@@ -26,23 +26,23 @@ const TICK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the ring cannot be waited for.
-pub fn follow(
+pub(super) fn follow(
     mut ring: RingReader,
-    prefix: &LearnedPrefix,
-    sink: &EventSink,
-    counters: &Arc<Counters>,
+    mut namer: EventNamer<'_>,
+    heartbeat: &Heartbeat,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut namer = EventNamer::new(prefix, sink, counters);
     loop {
+        heartbeat.beat();
         let stopping = stop.load(Ordering::Acquire);
         let Ok(()) = namer.catch_up() else {
             return Ok(());
         };
         let mut event = None;
         while ring.next(|item| event = Event::parse(item)) {
+            heartbeat.beat();
             let Some(event) = event.take() else {
-                counters.events.add(EventIssue::BadRecord, 1);
+                namer.counters.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
             let Ok(()) = namer.take(event) else {
@@ -63,7 +63,7 @@ const WAITING: usize = 64 * 1024;
 const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
 
 /// Names events and delivers them, in order, as soon as there is a prefix.
-struct EventNamer<'a> {
+pub(super) struct EventNamer<'a> {
     prefix: &'a LearnedPrefix,
     sink: &'a EventSink,
     counters: &'a Counters,
@@ -73,7 +73,11 @@ struct EventNamer<'a> {
 }
 
 impl<'a> EventNamer<'a> {
-    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, counters: &'a Counters) -> Self {
+    pub(super) fn new(
+        prefix: &'a LearnedPrefix,
+        sink: &'a EventSink,
+        counters: &'a Counters,
+    ) -> Self {
         Self {
             prefix,
             sink,

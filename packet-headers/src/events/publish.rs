@@ -13,90 +13,19 @@
 //! behind it is disconnected.
 
 mod client;
+mod intake;
 pub(super) mod line;
+mod publisher;
 mod server;
+mod shared;
 mod socket;
 mod stream;
 mod sweep;
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
-use packet_headers_common::Endpoint;
-use tokio::sync::mpsc;
-
+pub use self::publisher::Publisher;
 pub use self::server::{EventServer, Scope};
 pub use self::socket::EventListener;
-use crate::stats::Counters;
-use model::{EventIssue, FlowEvent};
-
-/// The most events that wait for the server. They take 2 MiB.
-const QUEUE: usize = 16 * 1024;
-
-const _: () = assert!(QUEUE * size_of::<Message>() <= 2 << 20);
-
-/// A message from the flow sources to the server.
-#[derive(Debug)]
-enum Message {
-    /// A connection began or ended.
-    Event(FlowEvent),
-    /// Every connection older than the daemon has been delivered, or never will be.
-    OlderDelivered,
-}
-
-/// The flow sources' handle to the server.
-#[derive(Debug, Clone)]
-pub struct Publisher {
-    queue: mpsc::Sender<Message>,
-    counters: Arc<Counters>,
-}
-
-impl Publisher {
-    /// Hands over an event without waiting. If the queue is full, the event is counted as lost.
-    pub(super) fn publish(&self, event: &FlowEvent) {
-        if is_public(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
-            self.counters.events.add(EventIssue::NotServed, 1);
-        }
-    }
-
-    /// Hands over an event, waiting while the queue is full.
-    pub(super) async fn publish_in_turn(&self, event: &FlowEvent) {
-        if is_public(event) {
-            self.send(Message::Event(event.clone())).await;
-        }
-    }
-
-    /// Announces that every connection older than the daemon has been delivered, or never will be.
-    pub(super) async fn older_are_delivered(&self) {
-        self.send(Message::OlderDelivered).await;
-    }
-
-    async fn send(&self, message: Message) {
-        // The server outlives the sources. If it failed, nobody reads the queue any more.
-        let _no_server = self.queue.send(message).await;
-    }
-}
-
-/// Whether clients may see an event. A Close always passes: if its Open did not, the server does not
-/// know the connection and ignores the Close.
-fn is_public(event: &FlowEvent) -> bool {
-    match event {
-        FlowEvent::Open(open) => [open.local, open.remote]
-            .iter()
-            .all(is_meaningful_elsewhere),
-        FlowEvent::Close(_) => true,
-    }
-}
-
-/// Whether an address means something on other hosts.
-fn is_meaningful_elsewhere(end: &Endpoint) -> bool {
-    let address = end.ip();
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !(link_local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
-}
+pub(crate) use self::socket::{Place, inspect};
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::task::AbortHandle;
 
+use super::kernel::EventNamer;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped, existing, kernel, tcpinfo};
 use crate::clock;
 use crate::config::Config;
+use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Programs, SocketLink, requirements};
 use crate::stats::Counters;
@@ -26,6 +28,20 @@ const LEARNING: Duration = Duration::from_millis(100);
 pub(crate) struct Sources {
     sockets: Option<Sockets>,
     tasks: Vec<AbortHandle>,
+}
+
+/// The name of the thread that reads the kernel's event ring.
+const NAME: &str = "flow-events";
+
+/// What every source needs.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceContext<'a> {
+    /// Delivers the events.
+    pub(crate) sink: &'a EventSink,
+    /// Counts what goes wrong with them.
+    pub(crate) counters: &'a Arc<Counters>,
+    /// Shows that a source's thread makes progress.
+    pub(crate) heartbeats: &'a Heartbeats,
 }
 
 /// The kernel flow source.
@@ -44,9 +60,9 @@ impl Sources {
         config: &Config,
         programs: &mut Programs,
         ring: RingReader,
-        sink: &EventSink,
-        counters: &Arc<Counters>,
+        context: SourceContext<'_>,
     ) -> Result<Self> {
+        let SourceContext { sink, counters, .. } = context;
         let mut sources = Self::default();
         let (prefix, socket) = match &config.source {
             FlowSource::Kernel(prefix) => (LearnedPrefix::known(prefix.clone()), None),
@@ -56,7 +72,7 @@ impl Sources {
             }
         };
         if config.source.watches_sockets() {
-            let sockets = Sockets::start(programs, ring, &prefix, sink, counters)?;
+            let sockets = Sockets::start(programs, ring, &prefix, context)?;
             sources.sockets = Some(sockets);
         }
         if let Some(socket) = socket {
@@ -89,16 +105,18 @@ impl Sockets {
         programs: &mut Programs,
         ring: RingReader,
         prefix: &LearnedPrefix,
-        sink: &EventSink,
-        counters: &Arc<Counters>,
+        context: SourceContext<'_>,
     ) -> Result<Self> {
         let link = SocketLink::attach(programs, &requirements::cgroup2_root()?)?;
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
-        let (prefix, sink, counters) = (prefix.clone(), sink.clone(), Arc::clone(counters));
+        let (prefix, sink) = (prefix.clone(), context.sink.clone());
+        let counters = Arc::clone(context.counters);
+        let heartbeat = context.heartbeats.add(NAME, WaitsFor::Work);
         counters.kernel_events_up.store(true, Ordering::Relaxed);
-        let thread = spawn("flow-events", move || {
-            let followed = kernel::follow(ring, &prefix, &sink, &counters, &until);
+        let thread = spawn(NAME, move || {
+            let namer = EventNamer::new(&prefix, &sink, &counters);
+            let followed = kernel::follow(ring, namer, &heartbeat, &until);
             counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed
         })?;

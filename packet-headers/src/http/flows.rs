@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::routes::Asker;
+use super::requester::Requester;
 use crate::shard::list_request::{ListRequest, ListRequestSender};
 use anonymize::Anonymizer;
 use flow_table::{Listed, Listing};
@@ -57,9 +57,9 @@ struct Flow {
 
 impl Flows {
     /// Whether this client may read the list.
-    pub(super) fn may_be_read_by(&self, asker: Asker) -> bool {
+    pub(super) fn may_be_read_by(&self, requester: Requester) -> bool {
         match self.readers {
-            FlowReaders::Host => asker.is_here,
+            FlowReaders::Host => requester.is_local,
             FlowReaders::Anyone => true,
             FlowReaders::Nobody => false,
         }

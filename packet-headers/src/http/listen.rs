@@ -3,11 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 
-use anyhow::{Context as _, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use tokio::net::TcpListener;
 
-use super::ListenAddress;
+use model::{Diagnostic, ListenAddress};
 
 /// A listening HTTP socket.
 #[derive(Debug)]
@@ -23,24 +22,24 @@ impl Listener {
     /// Listens at the address.
     ///
     /// # Errors
-    /// When it is in use, or is not this host's; the message says what to do.
-    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self> {
+    /// When it is in use, or is not this host's; and what to do.
+    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self, Diagnostic> {
         let (host, port) = wanted.parts();
         let bound = if host.is_empty() {
             every_address(port)
         } else {
             one_address(host, port).await
         };
-        let socket = bound.with_context(|| {
-            format!(
-                "serving HTTP at {wanted} (use another --prometheusx.listen-address, or an empty one \
-                 to serve nothing)"
+        let listener = bound.and_then(|socket| {
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        });
+        listener.map_err(|error| {
+            Diagnostic::new(
+                format!("serving HTTP at {wanted}: {error}"),
+                "use another --prometheusx.listen-address, or an empty one to serve nothing",
             )
-        })?;
-        let address = socket
-            .local_addr()
-            .context("reading the address of the HTTP socket")?;
-        Ok(Self { socket, address })
+        })
     }
 
     /// The URL of the metrics, with localhost in place of an unspecified address.

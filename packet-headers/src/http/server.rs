@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::Listener;
-use super::routes::Asker;
+use super::listen::Listener;
+use super::requester::Requester;
 
 /// How many clients may be connected. One more closes the oldest connection, so that new requests
 /// are answered however many clients stay silent.
@@ -67,7 +67,7 @@ async fn converse(client: TcpStream, from: SocketAddr, routes: Router) {
     };
     // Makes the kernel close the connection of a client that does not read.
     let _kept_longer = sockopt::set_tcp_user_timeout(&client, UNREAD);
-    let routes = routes.layer(Extension(Asker::new(from, to)));
+    let routes = routes.layer(Extension(Requester::new(from, to)));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)

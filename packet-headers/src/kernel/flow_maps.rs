@@ -114,8 +114,9 @@ fn another(map: &Map) -> Result<Map> {
         bail!("not a hash map");
     };
     let data = MapData::from_fd(data.fd().as_fd().try_clone_to_owned()?)?;
-    Ok(match map {
-        Map::LruHashMap(_) => Map::LruHashMap(data),
-        _ => Map::HashMap(data),
+    Ok(if matches!(map, Map::LruHashMap(_)) {
+        Map::LruHashMap(data)
+    } else {
+        Map::HashMap(data)
     })
 }

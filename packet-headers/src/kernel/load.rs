@@ -1,19 +1,19 @@
 //! Loads the programs with the settings of this run.
 
-use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
 use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
+use model::Diagnostic;
 use packet_headers_common::settings::{self, Lane};
 
 use super::counters::KernelCounters;
 use super::flow_maps::{FlowMaps, Refused};
-use super::requirements;
+use super::refusal;
 
 /// The programs and maps, embedded in the daemon, so that there is one file to ship.
 static OBJECT: &[u8] =
@@ -94,8 +94,8 @@ impl Programs {
     /// Loads every program of the object into the kernel, which verifies them.
     ///
     /// # Errors
-    /// When the kernel refuses: it is too old, or privileges or locked memory are missing.
-    pub fn load(options: &LoadOptions) -> Result<(Self, Rings)> {
+    /// Why the kernel refuses, such as missing privileges or memory, and what to do.
+    pub fn load(options: &LoadOptions) -> Result<(Self, Rings), Diagnostic> {
         Self::load_needed(options, Needed::ALL)
     }
 
@@ -103,7 +103,11 @@ impl Programs {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
+    pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings), Diagnostic> {
+        Self::try_load(options, needed).map_err(|error| refusal::diagnostic(&error))
+    }
+
+    fn try_load(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
         // The reader is woken early when a quarter of a ring is filled.
         let wakeup_bytes = options.admitted_ring.min(options.candidate_ring) / 4;
@@ -125,7 +129,7 @@ impl Programs {
             )
             .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
-            .map_err(not_loaded)?;
+            .context("loading the eBPF object into the kernel")?;
         let packets = packet_rings(&mut ebpf, options)?;
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
@@ -253,21 +257,7 @@ fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRing
 
 fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
     let ring = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
-    let ring = MapData::create(ring, "ph_packets", None).with_context(|| {
-        format!("creating a packet ring of {size} bytes (try a smaller --ring-size)")
-    })?;
+    let ring = MapData::create(ring, "ph_packets", None)
+        .with_context(|| format!("creating a packet ring of {size} bytes"))?;
     RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
-}
-
-/// Explains a refusal. The capabilities have been checked before, so it has another cause.
-fn not_loaded(error: EbpfError) -> Error {
-    let error = Error::from(error);
-    let refused = requirements::refused_with(&error, io::ErrorKind::PermissionDenied);
-    error.context(if refused {
-        "loading the eBPF object into the kernel: bpf(2) is refused although no capability is \
-         missing (allow it in the container's seccomp profile; before Linux 5.11, also raise the \
-         limit of locked memory)"
-    } else {
-        "loading the eBPF object into the kernel"
-    })
 }

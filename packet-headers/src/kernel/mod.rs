@@ -8,6 +8,7 @@ pub mod load;
 pub mod method;
 pub mod netns;
 pub mod packet_socket;
+mod refusal;
 pub mod requirements;
 pub mod ring;
 

@@ -113,16 +113,23 @@ pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
-/// Whether this kernel shows the network namespace of a socket to programs: Linux 5.15 does.
-#[must_use]
-pub fn tells_netns() -> bool {
-    kernel_is_at_least(5, 15)
+/// Checks that this kernel shows NIC timestamps to programs.
+///
+/// # Errors
+/// When it does not, what that means and what to do.
+pub fn shows_hardware_times() -> Result<(), Diagnostic> {
+    if kernel_is_at_least(5, 16) {
+        return Ok(());
+    }
+    Err(no_hardware_times())
 }
 
-/// Whether this kernel shows NIC timestamps to programs: Linux 5.16 does.
-#[must_use]
-pub fn shows_hardware_times() -> bool {
-    kernel_is_at_least(5, 16)
+fn no_hardware_times() -> Diagnostic {
+    Diagnostic::new(
+        "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets get \
+         the kernel's timestamps",
+        "omit --timestamp hardware, or run on a newer kernel",
+    )
 }
 
 /// Whether the kernel refused something with an error of this kind.
@@ -179,6 +186,13 @@ mod tests {
         // Split capabilities, and the old one that contains them.
         need("CapEff:\t000000c000001000\n", admin).unwrap();
         need("CapEff:\t0000000000201000\n", admin).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_shows_no_hardware_times_is_noted_with_the_consequence() {
+        let found = no_hardware_times();
+        assert!(found.problem.contains("kernel's timestamps"), "{found}");
+        assert!(found.help.contains("--timestamp hardware"), "{found}");
     }
 
     #[test]

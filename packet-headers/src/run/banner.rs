@@ -9,11 +9,27 @@ use model::{AttachMethod, FlowSource};
 /// What the daemon prints when capture begins: its main settings, and where to find what it
 /// produces.
 pub(crate) struct StartupBanner<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) method: AttachMethod,
-    pub(crate) http: Option<&'a Listener>,
+    config: &'a Config,
+    method: AttachMethod,
+    http: Option<&'a Listener>,
     /// The captured interfaces, in words.
-    pub(crate) interfaces: &'a str,
+    interfaces: &'a str,
+}
+
+impl<'a> StartupBanner<'a> {
+    pub(super) const fn new(
+        config: &'a Config,
+        method: AttachMethod,
+        http: Option<&'a Listener>,
+        interfaces: &'a str,
+    ) -> Self {
+        Self {
+            config,
+            method,
+            http,
+            interfaces,
+        }
+    }
 }
 
 impl fmt::Display for StartupBanner<'_> {

@@ -23,6 +23,17 @@ pub(super) struct Captured {
     pub(super) refused: Refused,
 }
 
+impl Captured {
+    /// Joins the three parts.
+    pub(super) const fn new(attached: Attached, method: AttachMethod, refused: Refused) -> Self {
+        Self {
+            attached,
+            method,
+            refused,
+        }
+    }
+}
+
 /// What is served over HTTP.
 pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captured) -> Site {
     let Shared {

@@ -6,7 +6,6 @@ use anyhow::Result;
 use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
-use super::options::{MAX_FLOWS, load_options};
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
@@ -15,11 +14,13 @@ use crate::capture::{CaptureSet, CaptureWatch};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
-use crate::events::source::Sources;
+use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
 use crate::http;
+use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, Programs, Refused, filters, method, requirements};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method};
+use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::stdout::print;
 use crate::store::Maintenance;
@@ -47,21 +48,11 @@ impl Stages {
     pub(super) async fn start(
         config: &Config,
         method: AttachMethod,
-        prerequisites: Prerequisites,
+        taken: Prerequisites,
         heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog)> {
-        let Prerequisites {
-            http,
-            events: listener,
-            interfaces,
-            directories,
-            options,
-        } = prerequisites;
-        let needed = method::programs(method, config.source.watches_sockets());
-        let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
-        // Now, while there is only one thread: later ones inherit its capabilities.
-        privileges::warn_on_error(privileges::drop_unneeded(config, method));
-        filters::set(&mut programs, &config.filters)?;
+        let settings = load_options(config);
+        let (mut programs, rings) = load(config, method, &settings)?;
         let counted = CounterSources {
             kernel: Arc::new(programs.take_counters()?),
             counters: Arc::default(),
@@ -69,7 +60,9 @@ impl Stages {
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(config.sizes.shards);
-        let server = listener.map(|it| EventServer::start(it, scope(config), &counted.counters));
+        let counters = &counted.counters;
+        let scope = scope(config, &settings);
+        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
@@ -77,37 +70,38 @@ impl Stages {
         let shared = Shared {
             config,
             heartbeats,
-            directories: &directories,
-            options: &options,
+            directories: &taken.directories,
+            options: &taken.options,
             interfaces: &names,
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
-        interfaces.begin(&mut capture, &names)?;
+        taken.interfaces.begin(&mut capture, &names)?;
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
-        let sources = Sources::start(config, programs, events, &sink, &counted.counters).await?;
-        let retention = config.files.retention;
-        let maintenance = Maintenance::start(&directories, retention, &counted.counters)?;
-        let banner = StartupBanner {
+        let context = SourceContext {
+            sink: &sink,
+            counters,
+            heartbeats,
+        };
+        let sources = Sources::start(config, programs, events, context).await?;
+        let (directories, retention) = (&taken.directories, config.files.retention);
+        let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
+        let described = taken.interfaces.describe();
+        print(&StartupBanner::new(
             config,
             method,
-            http: http.as_ref(),
-            interfaces: &interfaces.describe(),
-        };
-        print(&banner)?;
-        if let Some(http) = http {
-            let captured = Captured {
-                attached: capture.attached(),
-                method,
-                refused,
-            };
+            taken.http.as_ref(),
+            &described,
+        ))?;
+        if let Some(http) = taken.http {
+            let captured = Captured::new(capture.attached(), method, refused);
             let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
-            capture: interfaces.follow(capture, names),
+            capture: taken.interfaces.follow(capture, names),
             sources,
             server,
             pipeline,
@@ -137,11 +131,25 @@ impl Stages {
     }
 }
 
+/// Loads the programs, and drops the privileges that only loading needs.
+fn load(
+    config: &Config,
+    method: AttachMethod,
+    settings: &LoadOptions,
+) -> Result<(Programs, Rings)> {
+    let needed = method::programs(method, config.source.watches_sockets());
+    let (mut programs, rings) = Programs::load_needed(settings, needed)?;
+    // Now, while there is only one thread: later ones inherit its capabilities.
+    privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    filters::set(&mut programs, &config.filters)?;
+    Ok((programs, rings))
+}
+
 /// What the event server has to know of the sources.
-fn scope(config: &Config) -> Scope {
+fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: config.every_netns || !requirements::tells_netns(),
+        every_namespace: settings.netns_cookie.is_none(),
     }
 }

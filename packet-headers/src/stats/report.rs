@@ -7,7 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 
 use super::balance::Verdict;
 use super::counters::Counters;
-use super::sources::Reading;
+use super::reading::Reading;
 
 /// The counters of one moment, and whether every packet is accounted for.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use packet_headers_common::PacketCounter;
 
 use super::balance::{DaemonPackets, PacketBalance};
 use super::counters::Counters;
+use super::reading::Reading;
 use super::report::Report;
 use crate::kernel::KernelCounters;
-use crate::kernel::counters::Counts;
 
 /// How often the counters are read for a report, at most, until every packet is accounted for; and
 /// how long packets have in between to get where they are going. Together a tenth of a second: five
@@ -29,15 +29,6 @@ pub struct CounterSources {
     pub kernel: Arc<KernelCounters>,
     /// What the daemon counts.
     pub counters: Arc<Counters>,
-}
-
-/// What the kernel counted, and what became of every packet, at about one moment.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// What the kernel counted.
-    pub kernel: Counts,
-    /// What became of every packet.
-    pub balance: PacketBalance,
 }
 
 impl CounterSources {
@@ -115,6 +106,7 @@ fn read_until_exact(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::counters::Counts;
     use crate::stats::balance::Verdict;
 
     /// What is said after readings with these differences, of a host that sees `speed` packets

@@ -3,17 +3,24 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
 use capture_files::{Directories, RetentionLimits};
 
+use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
 mod recovery;
 mod retention;
+mod stop;
+
+use self::stop::Stop;
+
+/// The name of the thread.
+const NAME: &str = "maintenance";
 
 /// The running thread. It goes on until the other end of its channel is dropped.
 pub(crate) struct Maintenance {
@@ -26,12 +33,14 @@ impl Maintenance {
     pub(crate) fn start(
         directories: &Directories,
         limits: RetentionLimits,
+        heartbeats: &Heartbeats,
         counters: &Arc<Counters>,
     ) -> Result<Self> {
         let (stop, stopped) = sync_channel(1);
+        let stopped = Stop::new(stopped, heartbeats.add(NAME, WaitsFor::Disk));
         let (directories, counters) = (directories.clone(), Arc::clone(counters));
-        let thread = spawn("maintenance", move || {
-            recovery::run(&directories, &counters, &|| goes_on(&stopped));
+        let thread = spawn(NAME, move || {
+            recovery::run(&directories, &counters, &|| stopped.goes_on());
             if limits != RetentionLimits::default() {
                 retention::run(directories.data(), limits, &counters, &stopped);
             }
@@ -45,9 +54,4 @@ impl Maintenance {
         drop(self.stop);
         join(self.thread)
     }
-}
-
-/// Whether nobody has asked it to stop.
-fn goes_on(stopped: &Receiver<Infallible>) -> bool {
-    matches!(stopped.try_recv(), Err(TryRecvError::Empty))
 }

@@ -9,20 +9,11 @@ use tokio::sync::watch;
 
 use model::Count;
 
-use super::server::Shared;
+use super::shared::{Progress, Shared};
 use super::stream::{Reader, TooSlow};
 
 /// How many bytes are written to a client at once.
 const CHUNK: usize = 64 * 1024;
-
-/// The progress of the event log, which clients wait for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
-    /// The number of the oldest event that can still be read.
-    pub(super) first: u64,
-    /// Whether there will be no more events.
-    pub(super) ended: bool,
-}
 
 /// A connected client.
 pub(super) struct Client {

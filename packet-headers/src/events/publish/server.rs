@@ -1,24 +1,25 @@
 //! The thread that owns the event socket: it takes events from the sources and accepts clients.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 
-use super::client::{self, Client, Progress};
+use super::client::{self, Client};
+use super::intake::EventIntake;
+use super::publisher::{Message, Publisher, QUEUE};
+use super::shared::Shared;
 use super::socket::{EventListener, SocketFile};
-use super::stream::{Bounds, Stream};
-use super::{Message, Publisher, QUEUE, sweep};
-use crate::clock;
-use crate::rate_limit::RateLimit;
+use super::stream::Bounds;
+use super::sweep;
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
-use model::{BootNanos, EventIssue, FlowEvent, FlowUuid, WallClock};
 
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
@@ -30,8 +31,11 @@ const CLIENTS: usize = 32;
 /// How many events are taken before clients have their turn.
 const BATCH: usize = 1024;
 
-/// How long to wait after a client could not be accepted.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// The name of the thread.
+const NAME: &str = "event-server";
+
+/// How often the thread turns when nothing else happens.
+const TURN: Duration = Duration::from_secs(1);
 
 /// How long all clients together have, at the end, to read their last events.
 const PARTING: Duration = Duration::from_millis(250);
@@ -61,7 +65,12 @@ impl EventServer {
     ///
     /// # Errors
     /// When its thread cannot be started.
-    pub fn start(from: EventListener, scope: Scope, counters: &Arc<Counters>) -> Result<Self> {
+    pub fn start(
+        from: EventListener,
+        scope: Scope,
+        heartbeats: &Heartbeats,
+        counters: &Arc<Counters>,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -72,13 +81,25 @@ impl EventServer {
             queue,
             counters: Arc::clone(counters),
         };
-        let shared = Shared::new(scope, Arc::clone(counters));
+        let bounds = Bounds {
+            open: scope.open,
+            log: LOG,
+        };
+        let shared = Shared::new(bounds, scope.older, Arc::clone(counters));
         let EventListener { listener, file } = from;
         tracing::info!("serving flow events at {}", file.path().display());
-        let thread = spawn("event-server", move || {
+        let heartbeat = heartbeats.add(NAME, WaitsFor::Work);
+        let thread = spawn(NAME, move || {
             let served = runtime.block_on(async {
                 let listener = UnixListener::from_std(listener).context("serving flow events")?;
-                shared.serve(&listener, events, stopped, scope).await;
+                let serving = Serving {
+                    shared,
+                    listener,
+                    events,
+                    scope,
+                    heartbeat,
+                };
+                serving.run(stopped).await;
                 Ok(())
             });
             // A blocking task may still be listing sockets.
@@ -111,73 +132,37 @@ impl EventServer {
     }
 }
 
-/// The state that the server's tasks share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    stream: Mutex<Stream>,
-    progress: watch::Sender<Progress>,
-    counters: Arc<Counters>,
+/// The state of the server's main task.
+struct Serving {
+    shared: Arc<Shared>,
+    listener: UnixListener,
+    events: mpsc::Receiver<Message>,
+    scope: Scope,
+    heartbeat: Heartbeat,
 }
 
-impl Shared {
-    fn new(scope: Scope, counters: Arc<Counters>) -> Arc<Self> {
-        let bounds = Bounds {
-            open: scope.open,
-            log: LOG,
-        };
-        Arc::new(Self {
-            stream: Mutex::new(Stream::new(bounds, scope.older)),
-            progress: watch::Sender::default(),
-            counters,
-        })
-    }
-
-    /// The stream. All tasks run on one thread, so nobody waits for the lock.
-    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The counters.
-    pub(super) fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// Notifies of new events.
-    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
-    /// Notifies clients of new events.
-    pub(super) fn announce(&self) {
-        let first = self.stream().first();
-        self.progress.send_modify(|progress| progress.first = first);
-    }
-
-    /// A connection was closed.
-    pub(super) fn close(&self, uuid: &FlowUuid, at: BootNanos) {
-        let at = clock::sample().wall(at);
-        if self.stream().close(uuid, at).is_err() {
-            self.counters.events.add(EventIssue::NotServed, 1);
-        }
-    }
-
-    async fn serve(
-        self: &Arc<Self>,
-        listener: &UnixListener,
-        mut events: mpsc::Receiver<Message>,
-        mut stopped: oneshot::Receiver<()>,
-        scope: Scope,
-    ) {
+impl Serving {
+    /// Serves until `stopped`, then gives clients a moment to read their last events.
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        let Self {
+            shared,
+            listener,
+            mut events,
+            scope,
+            heartbeat,
+        } = self;
         let mut clients = JoinSet::new();
-        let mut intake = EventIntake::new(self);
+        let mut intake = EventIntake::new(&shared);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut sweep = std::pin::pin!(sweep::run(self, scope.every_namespace));
+        let mut sweep = std::pin::pin!(sweep::run(&shared, scope.every_namespace));
+        let mut turn = interval(TURN);
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
                 _ = events.recv_many(&mut batch, BATCH) => intake.take(&mut batch),
-                client = intake.accept(listener) => self.admit(client, &mut clients),
+                client = intake.accept(&listener) => admit(&shared, client, &mut clients),
                 Some(_) = clients.join_next() => {}
+                _ = turn.tick() => heartbeat.beat(),
                 never = &mut sweep => match never {},
             }
         }
@@ -185,96 +170,19 @@ impl Shared {
             batch.push(message);
         }
         intake.take(&mut batch);
-        self.progress.send_modify(|progress| progress.ended = true);
+        shared.end();
         let parted = async { while clients.join_next().await.is_some() {} };
         let _not_all_took_it = timeout(PARTING, parted).await;
     }
-
-    /// Serves one more client, unless there are too many already.
-    fn admit(self: &Arc<Self>, socket: UnixStream, clients: &mut JoinSet<()>) {
-        if clients.len() >= CLIENTS {
-            let who = client::who(&socket);
-            tracing::warn!("refused {who}: there are {CLIENTS} clients already");
-            self.counters.event_clients_dropped.add(1);
-            return;
-        }
-        clients.spawn(Client::new(Arc::clone(self), socket).serve());
-    }
 }
 
-/// Takes the sources' events into the stream, and accepts clients.
-struct EventIntake<'a> {
-    shared: &'a Shared,
-    clock: WallClock,
-    full: RateLimit,
-    refused: RateLimit,
-    /// How many events had not been served when that was last logged.
-    logged: u64,
-}
-
-impl<'a> EventIntake<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self {
-            shared,
-            clock: clock::sample(),
-            full: RateLimit::default(),
-            refused: RateLimit::default(),
-            logged: 0,
-        }
+/// Serves one more client, unless there are too many already.
+fn admit(shared: &Arc<Shared>, socket: UnixStream, clients: &mut JoinSet<()>) {
+    if clients.len() >= CLIENTS {
+        let who = client::who(&socket);
+        tracing::warn!("refused {who}: there are {CLIENTS} clients already");
+        shared.counters().event_clients_dropped.add(1);
+        return;
     }
-
-    fn take(&mut self, batch: &mut Vec<Message>) {
-        clock::resample(&mut self.clock);
-        let mut stream = self.shared.stream();
-        let mut why = None;
-        for message in batch.drain(..) {
-            let taken = match &message {
-                Message::Event(FlowEvent::Open(open)) => stream.open(open),
-                Message::Event(FlowEvent::Close(close)) => {
-                    stream.close(&close.uuid, self.clock.wall(close.at))
-                }
-                Message::OlderDelivered => {
-                    stream.older_are_delivered();
-                    Ok(())
-                }
-            };
-            if let Err(error) = taken {
-                self.shared.counters.events.add(EventIssue::NotServed, 1);
-                why = Some(error);
-            }
-        }
-        drop(stream);
-        self.shared.announce();
-        self.log_unserved(why);
-    }
-
-    /// Logs that events were not served, if there are new ones.
-    fn log_unserved(&mut self, why: Option<anyhow::Error>) {
-        let count = self.shared.counters.events.get(EventIssue::NotServed);
-        if count == self.logged {
-            return;
-        }
-        if let Some(withheld) = self.full.pass() {
-            let why = why.map_or_else(|| "the queue is full".to_owned(), |why| format!("{why:#}"));
-            let missing = count - self.logged;
-            tracing::warn!("{missing} flow events were not served to clients: {why}{withheld}");
-            self.logged = count;
-        }
-    }
-
-    /// Waits for the next client.
-    async fn accept(&self, listener: &UnixListener) -> UnixStream {
-        loop {
-            match listener.accept().await {
-                Ok((socket, _)) => return socket,
-                Err(error) => {
-                    if let Some(withheld) = self.refused.pass() {
-                        tracing::warn!("accepting a client of the event socket: {error}{withheld}");
-                    }
-                    // Usually because too many files are open: do not retry at once.
-                    sleep(ACCEPT_AGAIN).await;
-                }
-            }
-        }
-    }
+    clients.spawn(Client::new(Arc::clone(shared), socket).serve());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
-use super::server::Shared;
+use super::shared::Shared;
 use super::stream::Suspect;
 use crate::clock;
 use crate::events::existing::{self, ExistingSocket};

@@ -1,5 +1,12 @@
-use super::*;
-use model::{BootNanos, Open, UuidPrefix, WallNanos};
+use std::sync::Arc;
+
+use model::{BootNanos, EventIssue, FlowEvent, Open, UuidPrefix, WallNanos};
+use packet_headers_common::Endpoint;
+use tokio::sync::mpsc;
+
+use super::line;
+use super::publisher::{Message, Publisher, is_public};
+use crate::stats::Counters;
 
 fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
     FlowEvent::Open(Open {
@@ -14,7 +21,7 @@ fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
 }
 
 fn end(address: &str) -> Endpoint {
-    crate::events::endpoint(address.parse().unwrap(), 443)
+    crate::events::endpoint::endpoint(address.parse().unwrap(), 443)
 }
 
 #[test]

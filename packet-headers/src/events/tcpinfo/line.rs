@@ -7,7 +7,7 @@ use packet_headers_common::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::events;
+use crate::events::endpoint;
 use model::{EventIssue, FlowUuid, WallNanos};
 
 /// The longest accepted line in bytes, without its LF. tcp-info's own have about 250.
@@ -166,7 +166,7 @@ fn endpoint(address: &str, port: u16) -> Result<Endpoint, EventIssue> {
     let address = address
         .parse()
         .map_err(|_no_address| EventIssue::BadAddress)?;
-    Ok(events::endpoint(address, port))
+    Ok(endpoint::endpoint(address, port))
 }
 
 /// Parses a cookie. tcp-info writes the kernel's unsigned number as a signed one.

@@ -60,6 +60,7 @@ mod tests {
     use std::fs;
 
     use capture_files::{FileIssue, FileStep};
+    use model::Count;
 
     use super::*;
 
@@ -87,7 +88,7 @@ mod tests {
                 &counters.removed,
                 &counters.foreign,
             ];
-            counters.map(|counter| counter.get())
+            counters.map(Count::get)
         };
 
         run(&directories, &counters, &|| false);

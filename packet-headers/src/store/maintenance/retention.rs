@@ -1,21 +1,21 @@
 //! When the data directory is swept: now and then, and soon after much was published.
 
-use std::convert::Infallible;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Error;
 use capture_files::{FileError, Retention, RetentionLimits, Sweep};
 
-use super::goes_on;
+use model::Count;
+
+use super::stop::Stop;
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
 /// The longest time between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How often it is checked whether much was published.
+/// How often the thread turns, and checks whether much was published.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The part of `--max-disk` that may be published between two sweeps.
@@ -30,17 +30,12 @@ const BLOCK: u64 = 4096;
 
 /// Sweeps now and then until the other end of `stop` is dropped, then ends at once, even within a
 /// sweep.
-pub(super) fn run(
-    data: &Path,
-    limits: RetentionLimits,
-    counters: &Counters,
-    stop: &Receiver<Infallible>,
-) {
+pub(super) fn run(data: &Path, limits: RetentionLimits, counters: &Counters, stop: &Stop) {
     let retention = Retention::new(data, limits);
     let errors = RateLimit::default();
-    while goes_on(stop) {
+    while stop.goes_on() {
         let (began, before) = (Instant::now(), published(counters));
-        let sweep = retention.sweep_while(SystemTime::now(), &|| goes_on(stop));
+        let sweep = retention.sweep_while(SystemTime::now(), &|| stop.goes_on());
         if let Some(error) = count(sweep, counters)
             && let Some(more) = errors.pass()
         {
@@ -50,10 +45,8 @@ pub(super) fn run(
         let rest = began.elapsed() * REST;
         let rested = Instant::now();
         loop {
-            match stop.recv_timeout(TICK) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-                Ok(never) => match never {},
+            if !stop.wait(TICK) {
+                return;
             }
             let grown = published(counters).saturating_sub(before);
             let due = rested.elapsed() >= EVERY || is_much(grown, limits);
@@ -88,8 +81,7 @@ fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileErr
 
 /// The disk space that was published, in bytes: an upper bound.
 fn published(counters: &Counters) -> u64 {
-    let [bytes, files] =
-        [&counters.published_bytes, &counters.published].map(|counter| counter.get());
+    let [bytes, files] = [&counters.published_bytes, &counters.published].map(Count::get);
     bytes.saturating_add(files.saturating_mul(BLOCK))
 }
 
@@ -106,6 +98,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::heartbeat::{Heartbeats, WaitsFor};
 
     /// A day that is over: the directory goes with its last file.
     const DAY: &str = "2020/11/20";
@@ -140,6 +133,9 @@ mod tests {
         };
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = sync_channel(1);
+        let heartbeats = Heartbeats::default();
+        let heartbeat = heartbeats.add("maintenance", WaitsFor::Disk);
+        let stopped = Stop::new(stopped, heartbeat);
         let (swept, counted) = (data.clone(), Arc::clone(&counters));
         let thread = thread::spawn(move || run(&swept, limits, &counted, &stopped));
         let wait = |files: u64| {

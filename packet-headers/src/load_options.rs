@@ -1,10 +1,12 @@
 //! The load options of the kernel programs, from the configuration and what this kernel offers.
 
+use model::Diagnostic;
+
 use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
 
 /// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
-pub(super) const MAX_FLOWS: u32 = 1 << 18;
+pub(crate) const MAX_FLOWS: u32 = 1 << 18;
 
 /// The options that the programs are loaded with.
 pub(crate) fn load_options(config: &Config) -> LoadOptions {
@@ -29,36 +31,18 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
 
 /// Whether NIC timestamps are requested, and the kernel shows them to programs.
 fn hardware_clock(config: &Config) -> bool {
-    let shown = requirements::shows_hardware_times();
-    if config.hardware_clock && !shown {
-        tracing::warn!(
-            "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets \
-             get the kernel's timestamps"
-        );
-    }
-    config.hardware_clock && shown
+    config.hardware_clock && unless_lacking(requirements::shows_hardware_times()).is_some()
 }
 
 /// The cookie of the network namespace whose sockets the kernel source reports, or `None` for all.
 fn own_sockets_only(config: &Config) -> Option<u64> {
-    if config.every_netns || !config.source.watches_sockets() {
-        return None;
-    }
-    if !requirements::tells_netns() {
-        tracing::warn!(
-            "this kernel does not show a socket's network namespace to programs (Linux 5.15 does): \
-             connections of every namespace on this host get names"
-        );
-        return None;
-    }
-    match netns::cookie() {
-        Ok(cookie) => Some(cookie),
-        Err(error) => {
-            tracing::warn!(
-                "connections of every network namespace get names, because this one cannot be \
-                 identified: {error}"
-            );
-            None
-        }
-    }
+    let wanted = config.source.watches_sockets() && !config.every_netns;
+    wanted.then(netns::own).and_then(unless_lacking)
+}
+
+/// What the kernel offers. If it offers less, that is logged, and the daemon does without.
+fn unless_lacking<T>(offered: Result<T, Diagnostic>) -> Option<T> {
+    offered
+        .inspect_err(|lacking| tracing::warn!("{lacking}"))
+        .ok()
 }
