@@ -14,6 +14,8 @@ crate::named_enum! {
         Filtered = "event_filtered",
         /// A begin was left out, because its socket is in another network namespace.
         OtherNetns = "event_other_netns",
+        /// A begin was left out, because its connection runs over loopback, which is not captured.
+        Loopback = "event_loopback",
     }
 }
 

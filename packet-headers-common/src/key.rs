@@ -49,6 +49,15 @@ impl Endpoint {
         Ipv6Addr::from_bits(address).to_canonical()
     }
 
+    /// Whether the address is a loopback address: 127.0.0.0/8 (RFC 1122, 3.2.1.3) or ::1 (RFC 4291,
+    /// 2.5.3).
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.address[0] == 0
+            && (self.address[1] >> 24 == V4_MAPPED_PREFIX >> 24 | 127 || self.address[1] == 1)
+    }
+
     /// The port number.
     #[must_use]
     pub const fn port(&self) -> u16 {
@@ -213,6 +222,23 @@ mod tests {
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
+        }
+    }
+
+    #[test]
+    fn loopback_addresses_are_those_that_the_standard_library_knows() {
+        let mapped = |address: [u8; 4]| Endpoint::v4(address, 0);
+        for address in [
+            [127, 0, 0, 1],
+            [127, 255, 255, 255],
+            [126, 0, 0, 1],
+            [128, 0, 0, 1],
+        ] {
+            let known = IpAddr::from(address).is_loopback();
+            assert_eq!(mapped(address).is_loopback(), known, "{address:?}");
+        }
+        for address in [[0, 1], [0, 2], [1, 1], [0, 0]] {
+            assert_eq!(Endpoint::v6(address, 0).is_loopback(), address == [0, 1]);
         }
     }
 

@@ -1,5 +1,7 @@
-//! One captured packet, as the classifiers write it into a ring: a fixed header, then the packet's
-//! own header bytes.
+//! One captured packet, as the programs write it into a ring.
+//!
+//! A record consists of a [`RecordHeader`]; a [`TruncatedMeta`] and the NIC's time, if its flags say
+//! so; the packet's own header bytes; and unspecified bytes up to the end of its class.
 
 mod packet;
 
@@ -26,6 +28,15 @@ pub const CLASSES: [usize; 5] = [
     144,
     MAX_HEADERS + TRUNCATED_META_LEN + HARDWARE_TIME_LEN,
 ];
+
+/// The smallest of the [`CLASSES`] that holds so many bytes, or the largest one.
+#[inline(always)]
+#[must_use]
+pub fn class(bytes: usize) -> usize {
+    let [smaller @ .., largest] = CLASSES;
+    let mut smaller = smaller.into_iter();
+    smaller.find(|&class| bytes <= class).unwrap_or(largest)
+}
 
 /// Which way the packet passed the interface.
 #[repr(u8)]
@@ -131,19 +142,7 @@ const _: () = {
     assert!(TRUNCATED_META_LEN == 48);
     assert!(core::mem::offset_of!(TruncatedMeta, sequence) == 36);
     assert!(core::mem::offset_of!(TruncatedMeta, from_low) == 41);
-    assert!(core::mem::offset_of!(Record<8>, bytes) == RECORD_HEADER_LEN);
 };
-
-/// A record as it lies in the ring: the classifier writes a `Record<N>` for one `N` of [`CLASSES`].
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Record<const N: usize> {
-    /// The fixed part.
-    pub header: RecordHeader,
-    /// A [`TruncatedMeta`] and a hardware time, as the flags say, then the packet's header bytes. What
-    /// lies behind these is unspecified.
-    pub bytes: [u8; N],
-}
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,10 @@ pub const WANT_INCOMING: u8 = 1;
 /// [`WANTED`]: those that this host began.
 pub const WANT_OUTGOING: u8 = 2;
 
+/// Global `u8`: 1 if connections over loopback are told of. They can have no packet where the loopback
+/// interface is not captured, and anybody on the host can make as many as there are ports.
+pub const LOOPBACK: &str = "LOOPBACK";
+
 /// Global `u8`: which filters are set: the `FILTER_` bits.
 pub const FILTERS: &str = "FILTERS";
 /// [`FILTERS`]: only connections with a port of [`PORTS`] that is marked [`INCLUDED`].

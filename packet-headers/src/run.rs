@@ -1,8 +1,13 @@
 //! Captures from the first claim to the last summary. With what is below it, the only place that knows
 //! every stage.
 
+mod banner;
 mod options;
+mod pipeline;
 mod prerequisites;
+mod privileges;
+mod signals;
+mod site;
 mod stages;
 
 use std::time::Duration;
@@ -11,17 +16,19 @@ use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::options::load_options;
 use self::prerequisites::Prerequisites;
-use self::stages::{KernelLog, Stages, Tally};
+use self::signals::{Request, Signals};
+use self::stages::{KernelLog, Stages};
 use crate::config::Config;
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
 use crate::kernel::{method, requirements};
-use crate::privileges;
-use crate::signals::{Request, Signals};
+use crate::stats::CounterSources;
+use crate::stats::report::Report;
 use crate::stdout::print;
-use crate::summary::Summary;
 use model::AttachMethod;
 
-/// How often the programs' log lines and losses are fetched.
-const LOG_TICK: Duration = Duration::from_millis(500);
+/// How often the programs' log lines and losses are fetched, and the control plane proves that it
+/// turns.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Captures until a signal says stop.
 ///
@@ -48,9 +55,12 @@ pub fn run(config: &Config) -> Result<()> {
 async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
     let prerequisites = Prerequisites::take(config).await?;
-    let (stages, mut kernel_log) = Stages::start(config, method, prerequisites).await?;
-    let tally = stages.tally();
-    let stopped = serve(&mut signals, &mut kernel_log, &tally).await;
+    let heartbeats = Heartbeats::default();
+    let (stages, mut kernel_log) =
+        Stages::start(config, method, prerequisites, &heartbeats).await?;
+    let counted = stages.counted();
+    let heartbeat = heartbeats.add("control", WaitsFor::Work);
+    let stopped = serve(&mut signals, &mut kernel_log, &counted, heartbeat).await;
     if let Err(error) = &stopped {
         // A signal while stopping would hide it.
         tracing::error!("stopping: {error:#}");
@@ -63,23 +73,35 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     }
     kernel_log.flush();
     stopped?;
-    print(&Summary::new(tally.kernel.read()?, &tally.accounts))
+    print(&counted.last_report()?)
 }
 
 /// Answers signals until one says stop.
-async fn serve(signals: &mut Signals, log: &mut KernelLog, tally: &Tally) -> Result<()> {
-    let Tally { kernel, accounts } = tally;
-    let mut tick = tokio::time::interval(LOG_TICK);
+async fn serve(
+    signals: &mut Signals,
+    log: &mut KernelLog,
+    counted: &CounterSources,
+    heartbeat: Heartbeat,
+) -> Result<()> {
+    let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
-                Request::Report => print(&Summary::new(kernel.read()?, accounts))?,
+                Request::Report => print(&report(counted).await?)?,
             },
             _ = tick.tick() => {
+                heartbeat.beat();
                 log.flush();
-                accounts.note_losses(kernel.read()?.ring_losses());
+                counted.note_losses()?;
             }
         }
     }
+}
+
+/// The report, on a blocking thread: it may wait for packets that are in flight.
+async fn report(counted: &CounterSources) -> Result<Report> {
+    let counted = counted.clone();
+    let report = tokio::task::spawn_blocking(move || counted.report());
+    report.await.context("reading the counters")?
 }

@@ -1,9 +1,9 @@
 //! The thread that owns one pair of packet rings and the connections in them.
 
 pub mod demux;
+mod handle;
 pub mod list_request;
 pub mod outbox;
-pub mod stats;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,12 +16,13 @@ use flow_table::Hint;
 use model::{FlowEvent, WallClock};
 
 use self::demux::Demux;
+pub(crate) use self::handle::ShardHandle;
 use self::list_request::{ListRequest, ListServer};
-use self::stats::ShardStats;
 use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
+use crate::stats::shard::ShardStats;
 
 /// How long a shard sleeps while its rings do not fill: long enough to cost nothing on an idle host,
 /// and short compared with every timeout.
@@ -121,7 +122,7 @@ impl Turning {
                 self.demux.table.on_event(event);
             }
         }
-        let counters = Arc::clone(&self.demux.accounts);
+        let counters = Arc::clone(&self.demux.counters);
         let more_time = counters.ticks.observe(|| self.tick());
         self.demux.outbox.push();
         more_packets || many_events || more_time

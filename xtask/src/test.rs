@@ -23,7 +23,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
     // Without privileges. The daemon's integration tests need them, so it is not in the first command.
     stage("unit, property and documentation tests");
-    cmd!(sh, "cargo test --workspace --exclude packet-headers --exclude packet-headers-ebpf --exclude end-to-end -- {filter...}").run()?;
+    cmd!(sh, "cargo test --workspace --exclude packet-headers --exclude packet-headers-ebpf --exclude kernel-tests --exclude end-to-end -- {filter...}").run()?;
     cmd!(
         sh,
         "cargo test --package packet-headers --lib --bins -- {filter...}"
@@ -50,7 +50,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     stage("the eBPF programs, under this machine's verifier");
     cmd!(
         sh,
-        "cargo test --package packet-headers --test * -- --test-threads=1 {filter...}"
+        "cargo test --package packet-headers --package kernel-tests --test * -- --test-threads=1 {filter...}"
     )
     .run()?;
 

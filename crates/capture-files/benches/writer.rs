@@ -27,8 +27,8 @@ const BEGIN: u64 = 1_700_000_000_000_000_000;
 const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 443);
 const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 50_000);
 
-/// The headers of packet `n` of a download: Ethernet, IPv4, and TCP with timestamps. The fields that
-/// differ from packet to packet do so here, as compression depends on them.
+/// The headers of packet `n` of a download: Ethernet, IPv4, and TCP with timestamps. The fields
+/// that differ from packet to packet do so here, as compression depends on them.
 fn headers(n: u64, at: u64) -> [u8; 66] {
     let mut headers = [0; 66];
     let mut put = |place: usize, bytes: &[u8]| {

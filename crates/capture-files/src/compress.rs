@@ -1,5 +1,5 @@
-//! Compression in whole pieces: each is a gzip member (RFC 1952) or a zstd frame (RFC 8878) of its own,
-//! so that a file that ends after any of them can be read to its end.
+//! Compression in whole pieces: each is a gzip member (RFC 1952) or a zstd frame (RFC 8878) of its
+//! own, so that a file that ends after any of them can be read to its end.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -79,8 +79,8 @@ enum Kind {
 }
 
 impl Compressor {
-    /// A compressor of this level, of 1 to 9 for gzip and 1 to 22 for zstd; without one, of the level
-    /// that measurements chose.
+    /// A compressor of this level, of 1 to 9 for gzip and 1 to 22 for zstd; without one, of the
+    /// level that measurements chose.
     ///
     /// # Errors
     /// If there is no such level, or the library has no memory.

@@ -21,8 +21,8 @@ pub use error::DirectoryError;
 use free_name::FreeName;
 pub use lock::DirectoryLock;
 
-/// The data directory, in which files appear whole, and the directory in which they grow until then.
-/// Cheap to clone.
+/// The data directory, in which files appear whole, and the directory in which they grow until
+/// then. Cheap to clone.
 ///
 /// ```
 /// use capture_files::{Directories, DirectoryError, partial_directory};
@@ -47,8 +47,8 @@ pub struct Directories {
     locks: Arc<[DirectoryLock; 2]>,
 }
 
-/// What the directories of runs are called: this prefix, a moment and a process, and a number if that
-/// is not enough.
+/// What the directories of runs are called: this prefix, a moment and a process, and a number if
+/// that is not enough.
 const RUN_PREFIX: &str = "run-";
 
 /// A file that shows at the start that files can be written and moved. One that a crash left behind
@@ -71,8 +71,8 @@ const PARTIAL_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o644;
 
 /// The directory of partial files that belongs to a data directory unless another is chosen: its
-/// sibling, so that a rename stays within the filesystem, and those who watch the data directory see
-/// whole files only.
+/// sibling, so that a rename stays within the filesystem, and programs that watch the data
+/// directory see whole files only.
 #[must_use]
 pub fn partial_directory(data: &Path) -> PathBuf {
     let mut name = data.as_os_str().to_owned();
@@ -85,8 +85,8 @@ impl Directories {
     /// one to the other.
     ///
     /// # Errors
-    /// If one cannot be made or written, one is within the other, they are on different filesystems,
-    /// or another process uses one of them.
+    /// If one cannot be made or written, one is within the other, they are on different
+    /// filesystems, or another process uses one of them.
     pub fn prepare(data: &Path, partial: &Path) -> Result<Self, DirectoryError> {
         make_directory(data, DIRECTORY_MODE)?;
         make_directory(partial, PARTIAL_MODE)?;
@@ -145,9 +145,9 @@ impl Directories {
         self.locks.iter().filter_map(DirectoryLock::unlocked)
     }
 
-    /// Writes a file where files grow, removes it, and makes sure that it could be published. No file
-    /// is made where files are published: who watches that directory would take it for one. Both are
-    /// on one filesystem, so what is true of one is true of the other.
+    /// Writes a file where files grow, removes it, and makes sure that it could be published. No
+    /// file is made where files are published: programs that watch that directory would pick it up.
+    /// Both are on one filesystem, so what is true of one is true of the other.
     ///
     /// # Errors
     /// What is not possible, and where. It may take as long as the disk takes.

@@ -17,7 +17,7 @@ pub enum FlowId {
     Uuid,
 }
 
-/// How files are named, and with that, what is in them.
+/// How files are named, which includes their format and compression.
 ///
 /// ```
 /// use capture_files::{Compression, FileNaming, Format};

@@ -47,8 +47,8 @@ pub struct FileHeader<'a> {
     pub ends: [SocketAddr; 2],
 }
 
-/// Encodes one file: what has to be remembered from one chunk to the next. Cheap to clone, so that a
-/// write that failed can be undone.
+/// Encodes one file: what has to be remembered from one chunk to the next. Cheap to clone, so that
+/// a write that failed can be undone.
 ///
 /// ```
 /// use capture_files::{Encoder, FileHeader, FlowMeta, Format, InterfaceNames, Record};
@@ -144,8 +144,8 @@ impl Encoder {
     }
 }
 
-/// The snap length that files declare: the largest that programs accept (libpcap's MAXIMUM_SNAPLEN),
-/// as ours varies from packet to packet. Readers refuse records that are longer.
+/// The snap length that files declare: the largest that programs accept (libpcap's
+/// MAXIMUM_SNAPLEN), as ours varies from packet to packet. Readers refuse records that are longer.
 const SNAP_LENGTH: u32 = 262_144;
 
 /// Lengths here are of headers, far below 4 GiB.

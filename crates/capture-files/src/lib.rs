@@ -1,34 +1,36 @@
 //! Capture files that appear whole: pcap and pcapng, one file for each connection.
 //!
-//! For programs that capture packet headers all the time, and write them into many files at once that
-//! other programs pick up. The packets of a flow gather in a [`PacketBuffer`]; a [`Writer`] appends
-//! them to the flow's file, and publishes that when the flow has ended; a [`Recovery`] publishes what
-//! earlier runs left unfinished; a [`Retention`] removes the oldest files. All of them work in a pair
-//! of [`Directories`].
+//! For programs that capture packet headers all the time, and write them into many files at once
+//! that other programs pick up. The packets of a flow gather in a [`PacketBuffer`]; a [`Writer`]
+//! appends them to the flow's file, and publishes that when the flow has ended; a [`Recovery`]
+//! publishes what earlier runs left unfinished; a [`Retention`] removes the oldest files. All of
+//! them work in a pair of [`Directories`].
 //!
 //! # Promises
 //!
 //! - **A file appears whole.** It grows in a directory of its own, and is renamed into the data
-//!   directory when everything is in it. Who watches the data directory sees complete files only.
-//! - **A partial file is always a readable prefix.** It is appended to in whole records, and with
-//!   compression in whole gzip members or Zstandard frames. A write that fails is undone. What a crash
-//!   tears off is less than one append, and recovery cuts the rest to its last whole record.
+//!   directory when everything is in it. Programs that watch the data directory see complete files
+//!   only.
+//! - **A partial file is always a readable prefix.** It grows by whole records, and with
+//!   compression by whole gzip members or Zstandard frames. A write that fails is undone. A crash
+//!   can tear the last write only, and recovery cuts the file to its last whole record.
 //! - **Nothing is overwritten.** A file whose name is taken gets a number: `<UUID>.1.pcap`.
-//! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files prove
-//!   nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
-//! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`] is
-//!   told of every packet whether it is in a published file, and if not, why.
+//! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files
+//!   prove nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
+//! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`]
+//!   learns of every packet whether it is in a published file, and if not, why.
 //! - **One process for one directory.** Both directories are locked for as long as they are in use.
 //!
-//! With [`Directories::with_fsync`], the first two hold for a power loss as well.
+//! With [`Directories::with_fsync`], a file that has appeared stays whole through a power loss,
+//! too.
 //!
 //! # Limits
 //!
 //! Packets are the headers of TCP over IP, without payload: recovery takes nothing for ours that is
 //! shorter than 40 bytes or longer than 1100. Linux only.
 //!
-//! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and what is recovered.
 //! There are no threads here, and nothing is logged: that is for the program to decide.
+//! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
 
 mod compress;
 mod directories;

@@ -1,4 +1,4 @@
-//! What a writer tells its owner: every file and every packet, and what became of it.
+//! What a writer reports to its owner: what became of every file and every packet.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,17 +8,16 @@ use model::{FlowUuid, WallNanos};
 use crate::error::FileError;
 use crate::open_file::DroppedPackets;
 
-/// Hears what becomes of files and packets, and knows how many packets this host lost.
+/// Is told what becomes of files and packets, and knows how many packets this host lost.
 ///
-/// A closure that takes a [`FileEvent`] is one that knows of no losses.
+/// A closure that takes a [`FileEvent`] is an observer that knows of no losses.
 pub trait Observer {
-    /// Something became of a file, or of packets.
+    /// Takes note of what became of a file, or of packets.
     fn observe(&mut self, event: FileEvent<'_>);
 
-    /// How many packets of this host, of any flow, had been lost by a moment in the past. Asked when
-    /// a file is opened, for when its flow began.
-    fn lost_by(&self, moment: WallNanos) -> u64 {
-        let _unknown = moment;
+    /// How many packets of this host, of any flow, had been lost by a moment in the past. Asked
+    /// when a file is opened, for when its flow began.
+    fn lost_by(&self, _moment: WallNanos) -> u64 {
         0
     }
 
@@ -35,7 +34,7 @@ impl<F: FnMut(FileEvent<'_>)> Observer for F {
     }
 }
 
-/// Something became of a file, or of packets.
+/// What became of a file, or of packets.
 ///
 /// Each packet that a [`Writer`](crate::Writer) was given is in exactly one of [`Published`],
 /// [`Dropped`] and [`Abandoned`] at the end.
@@ -45,9 +44,9 @@ impl<F: FnMut(FileEvent<'_>)> Observer for F {
 /// [`Abandoned`]: FileEvent::Abandoned
 #[derive(Debug)]
 pub enum FileEvent<'a> {
-    /// To write packets to a partial file took so long, whether or not it succeeded.
+    /// Writing packets to a partial file took this long, whether or not it succeeded.
     Spill(Duration),
-    /// To give a file its final name took so long, whether or not it succeeded.
+    /// Giving a file its final name took this long, whether or not it succeeded.
     Rename(Duration),
     /// A file is visible under its final name.
     Published(PublishedFile),

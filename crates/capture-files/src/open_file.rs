@@ -207,10 +207,11 @@ impl OpenFile {
         ]
     }
 
-    /// Writes what the file ends with. `lost` is how many packets of this host have been lost by now.
+    /// Writes what the file ends with. `lost` is how many packets of this host have been lost by
+    /// now.
     ///
-    /// `None` if nothing of the flow could be written. If the end cannot be written, the file is whole
-    /// without it, or gone with the packets that it held.
+    /// `None` if nothing of the flow could be written. If the end cannot be written, the file is
+    /// whole without it, or gone with the packets that it held.
     pub(crate) fn close(
         mut self,
         lost: u64,

@@ -57,7 +57,7 @@ impl PartialFile {
             let error = error(FileStep::Write, failed);
             return Err(match out.set_len(self.bytes) {
                 Ok(()) => AppendError::Unchanged(error),
-                // Nobody can say what is in it.
+                // There is no telling what is in it.
                 Err(_) => {
                     self.remove();
                     AppendError::Lost(error)

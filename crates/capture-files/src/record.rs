@@ -51,8 +51,8 @@ impl<'packet> Record<'packet> {
         }
     }
 
-    /// The packet rewritten for `link_type` into `buf`: its link header is removed, or replaced by an
-    /// Ethernet header with all-zero addresses.
+    /// The packet rewritten for `link_type` into `buf`: its link header is removed, or replaced by
+    /// an Ethernet header with all-zero addresses.
     pub(crate) fn with_link_type<'buf>(
         &self,
         link_type: LinkType,
@@ -92,7 +92,8 @@ const TAG_LEN: usize = 4;
 /// The offset of a VLAN tag in an Ethernet header: behind both addresses.
 const TAG_AT: usize = 12;
 
-/// Appends a packet to `out`, with the VLAN tag that the NIC removed put back, as it was on the wire.
+/// Appends a packet to `out`, with the VLAN tag that the NIC removed put back, as it was on the
+/// wire.
 #[inline]
 pub(super) fn put(out: &mut Vec<u8>, packet: &Packet<'_>, time: WallNanos) {
     match packet.vlan {
@@ -142,7 +143,8 @@ pub(super) const fn room(headers: usize) -> usize {
     FIXED_LEN + headers + TAG_LEN
 }
 
-/// The record at the start of `bytes`, and how many bytes it takes; `None` if they end before it does.
+/// The record at the start of `bytes`, and how many bytes it takes; `None` if they end before it
+/// does.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     let (fixed, rest) = bytes.split_first_chunk::<FIXED_LEN>()?;

@@ -1,5 +1,5 @@
-//! What earlier runs left unfinished: each of their partial files is cut to its last whole record and
-//! published.
+//! What earlier runs left unfinished: each of their partial files is cut to its last whole record
+//! and published.
 
 use std::fs::{self, DirEntry, File, OpenOptions, ReadDir};
 use std::io::{self, BufRead as _, BufReader};
@@ -10,11 +10,11 @@ use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
 use crate::scan::{Verdict, Whole, scan};
 
-/// Publishes what earlier runs left, file by file: an iterator that does the work when it is asked for
-/// the next file. Dropped early, it leaves the rest to the next recovery.
+/// Publishes what earlier runs left, file by file: an iterator that does the work when it is asked
+/// for the next file. Dropped early, it leaves the rest to the next recovery.
 ///
-/// Files of this run are not touched, so it can go on beside a [`Writer`](crate::Writer). Nothing is
-/// believed of a file but what [`scan`] finds in it.
+/// Files of this run are not touched, so it can go on beside a [`Writer`](crate::Writer). Nothing
+/// is believed of a file but what [`scan`] finds in it.
 ///
 /// ```
 /// use capture_files::{Directories, Recovered, Recovery, partial_directory};
@@ -41,8 +41,8 @@ use crate::scan::{Verdict, Whole, scan};
 #[derive(Debug)]
 pub struct Recovery<'a> {
     directories: &'a Directories,
-    /// The directories that are not done: that of partial files, that of a run, and those in it down
-    /// to the one that is being looked at.
+    /// The directories that are not done: that of partial files, that of a run, and those in it
+    /// down to the one that is being looked at.
     open: Vec<Listing>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Looks at an entry of the innermost directory. There is nothing to tell of a directory.
+    /// Looks at an entry of the innermost directory. Directories are entered, not reported.
     fn visit(&mut self, entry: &DirEntry) -> Result<Option<Recovered>, FileError> {
         let path = entry.path();
         let kind = entry.file_type();
@@ -135,7 +135,7 @@ impl Iterator for Recovery<'_> {
     }
 }
 
-/// Does what is to be done with one file.
+/// Recovers one file.
 fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recovered, FileError> {
     let Some((day, name)) = place(run, &path) else {
         return Ok(Recovered::Foreign(path, "its name is not one of ours"));

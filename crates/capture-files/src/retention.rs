@@ -1,8 +1,8 @@
 //! Keeps the data directory within limits: the oldest published files are removed first.
 //!
-//! Only regular files with names that only ours have are counted and removed, in directories named as
-//! ours are, and no symbolic link is followed. Files of others are treated as if they were not there.
-//! Memory does not grow with the number of files.
+//! Only regular files with names that only ours have are counted and removed, in directories named
+//! as ours are, and no symbolic link is followed. Files of others are treated as if they were not
+//! there. Memory does not grow with the number of files.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -1,9 +1,9 @@
 //! How much of a file that an earlier run left unfinished is whole.
 //!
-//! A crash leaves a prefix. What a power loss leaves may end in zeros, or in what the disk held before.
-//! So every record is checked for what all of ours have in common, and the first that differs ends the
-//! whole part. Pure: reads what it is given, in bounded memory, and in time that is bounded by the
-//! length of the file, whatever is in it.
+//! A crash leaves a prefix. What a power loss leaves may end in zeros, or in what the disk held
+//! before. So every record is checked for what all of ours have in common, and the first that
+//! differs ends the whole part. Pure: reads what it is given, in bounded memory, and in time that
+//! is bounded by the length of the file, whatever is in it.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -43,15 +43,16 @@ pub enum Verdict {
 }
 
 /// The largest window, as a power of two, that a Zstandard frame may require: 2 MiB, which the
-/// default level of the library uses. No frame requires a window that is longer than its content, so
-/// those of chunks up to this size are accepted at every level.
+/// default level of the library uses. No frame requires a window that is longer than its content,
+/// so those of chunks up to this size are accepted at every level.
 const MAX_WINDOW_LOG: u32 = 21;
 
 /// The most bytes that a member or frame may unpack to. Ours have a few hundred KiB.
 const MAX_PLAIN: u64 = 16 << 20;
 
-/// How many times its packed size a member may unpack to. Headers shrink to a tenth or so. Gzip cannot
-/// do much better than this anyway, and without a bound a small file could keep us busy for hours.
+/// How many times its packed size a member may unpack to. Headers shrink to a tenth or so. Gzip
+/// cannot do much better than this anyway, and without a bound a small file could keep us busy for
+/// hours.
 const MAX_RATIO: u64 = 1000;
 
 /// How many bytes are read at once.
@@ -61,7 +62,7 @@ const STEP: usize = 16 << 10;
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// What a Zstandard frame begins with (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The byte of a frame that says whether a checksum follows the content, and its bit that does.
+/// The byte of a frame with the flag that a checksum follows the content, and that flag.
 const ZSTD_DESCRIPTOR: usize = 4;
 const ZSTD_CHECKSUM: u8 = 1 << 2;
 /// How many bytes of a member are looked at before it is unpacked.
@@ -145,7 +146,7 @@ fn plain<R: Read>(source: &mut Source<R>, records: &mut Records) -> Whole {
     records.whole()
 }
 
-/// Follows a compressed file from member to member, up to the first that is torn or wrong.
+/// Follows a compressed file from member to member, up to the first one that is torn or wrong.
 fn members<R: Read>(
     source: &mut Source<R>,
     records: &mut Records,
@@ -165,7 +166,7 @@ fn members<R: Read>(
             }
             Err(Fault::Torn) => return whole,
             Err(Fault::Wrong(why)) => {
-                // Nothing has shown yet that the file is ours.
+                // So far, nothing shows that the file is ours.
                 if records.whole().bytes == 0 {
                     records.refuse(why);
                 }
@@ -179,7 +180,7 @@ fn members<R: Read>(
 enum Fault {
     /// The file ends before it does.
     Torn,
-    /// It is none of ours, or damaged.
+    /// It is not one of ours, or it is damaged.
     Wrong(&'static str),
 }
 
@@ -197,7 +198,7 @@ fn member<R: Read>(
         Compression::None | Compression::Gzip => &GZIP_MAGIC,
     };
     if start.iter().zip(magic).any(|(got, want)| got != want) {
-        return Err(Fault::Wrong("it does not begin as compressed data does"));
+        return Err(Fault::Wrong("it does not begin like a compressed file"));
     }
     let Some(descriptor) = start.get(ZSTD_DESCRIPTOR) else {
         return Err(Fault::Torn);
@@ -222,7 +223,7 @@ fn member<R: Read>(
     Ok(())
 }
 
-/// Feeds what a decoder yields, up to the end of its member, and says how many bytes that was.
+/// Feeds what a decoder yields up to the end of its member; how many bytes that was.
 fn unpack(mut plain: impl Read, records: &mut Records) -> Result<u64, Fault> {
     let mut step = vec![0; STEP];
     let mut total = 0;
@@ -234,10 +235,10 @@ fn unpack(mut plain: impl Read, records: &mut Records) -> Result<u64, Fault> {
         records.feed(bytes);
         total += got as u64;
         if records.stopped() || total > MAX_PLAIN {
-            return Err(Fault::Wrong("it unpacks to what we do not write"));
+            return Err(Fault::Wrong("what it unpacks to differs from ours"));
         }
     }
-    // A record that is in two members would be cut in half with the second.
+    // A record that spans two members would be cut in half with the second.
     if records.waiting() {
         return Err(Fault::Torn);
     }
@@ -254,8 +255,8 @@ fn fault(error: io::Error) -> Fault {
     }
 }
 
-/// A file that remembers how much was taken from it, and how it failed: decoders do not tell a disk's
-/// errors from those of the data.
+/// A file that remembers how much was taken from it, and how it failed: decoders do not distinguish
+/// errors of the disk from errors in the data.
 struct Source<R> {
     file: BufReader<R>,
     taken: u64,
@@ -302,7 +303,7 @@ impl<R: Read> BufRead for Source<R> {
                     self.error = Some(error);
                     return Err(kind.into());
                 }
-                // What was just filled is there without another read.
+                // What was just read is there without another read.
                 Ok(_) => break,
             }
         }

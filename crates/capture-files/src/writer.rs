@@ -1,5 +1,5 @@
-//! Writes flows' packets into files. Whatever the disk does, it goes on, and says what became of each
-//! packet.
+//! Writes flows' packets into files. Whatever the disk does, it goes on, and says what became of
+//! each packet.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,8 +22,8 @@ use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 use crate::open_file::{ClosedFile, OpenFile, WriterContext};
 use crate::packet_buffer::Chunk;
 
-/// How many finished files may wait for their final name if they cannot get it. What is beyond stays
-/// for the next recovery.
+/// How many finished files may wait for their final name if they cannot get it. What is beyond
+/// stays for the next recovery.
 const MAX_UNPUBLISHED: usize = 16 * 1024;
 
 /// How many of them are tried at once.
@@ -49,8 +49,8 @@ pub struct Job {
     pub flow: u64,
     /// What its file is called, and begins with.
     pub meta: FlowMeta,
-    /// The packets: up to 2 MiB of records. The window or the length of a longer piece, compressed, may
-    /// be more than recovery trusts.
+    /// The packets: up to 2 MiB of records. The window or the length of a longer piece, compressed,
+    /// may be more than recovery trusts.
     pub chunk: Chunk,
     /// Whether these are the last, and the file is to be published.
     pub last: bool,
@@ -67,8 +67,8 @@ impl Job {
 /// Writes flows' packets into files.
 ///
 /// A file grows among the partial files, and appears in the data directory when the last of its
-/// packets is in it. Nothing here waits, except for the disk; what becomes of files and packets is
-/// told to an [`Observer`].
+/// packets is in it. Nothing here waits, except for the disk. An [`Observer`] is told what becomes
+/// of files and packets.
 ///
 /// ```
 /// use capture_files::{
@@ -162,8 +162,8 @@ impl<O: Observer> Writer<O> {
         })
     }
 
-    /// Writes a chunk to its flow's file, and publishes that if it is the last one. The jobs of a flow
-    /// have to come in order.
+    /// Writes a chunk to its flow's file, and publishes that if it is the last one. The jobs of a
+    /// flow have to come in order.
     pub fn write(&mut self, job: Job) {
         let Self {
             context,
@@ -250,9 +250,9 @@ impl<O: Observer> Writer<O> {
         files.map(|file| (file.uuid(), file.partial().path()))
     }
 
-    /// Tries again to publish what could not be, some files at a time. The first that fails shows that
-    /// it is too early. To be called now and then while there are [`unpublished`](Self::unpublished)
-    /// files.
+    /// Tries again to publish what could not be, some files at a time. The first that fails shows
+    /// that it is too early. To be called now and then while there are
+    /// [`unpublished`](Self::unpublished) files.
     pub fn retry(&mut self) {
         for _ in 0..RETRIES {
             let Some(file) = self.unpublished.pop_front() else {
@@ -270,8 +270,9 @@ impl<O: Observer> Writer<O> {
         }
     }
 
-    /// Ends writing, and gives the observer back. Files that still cannot get their name stay where they
-    /// are, as do those of flows whose last chunk never came: the next recovery publishes them.
+    /// Ends writing, and gives the observer back. Files that still cannot get their name stay where
+    /// they are, as do those of flows whose last chunk never came: the next recovery publishes
+    /// them.
     pub fn finish(mut self) -> O {
         while let Some(file) = self.unpublished.pop_front() {
             if let Err(error) = self.publish(&file) {

@@ -122,8 +122,8 @@ struct Standing {
     queue: Option<QueueName>,
 }
 
-/// The part of a connection's standing that a packet can change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a packet can change of a connection's standing.
+#[derive(Debug, Clone, Copy)]
 struct Glance {
     has_ended: bool,
     is_empty: bool,
@@ -379,19 +379,20 @@ impl Connections {
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
         let result = connection.keep(packet, wall, timing);
-        let after = Glance::at(connection);
+        let ends = before.has_ended != connection.has_ended();
+        let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();
-        let is_full = is_captured && connection.buffer.is_full(full);
-        // Nearly always, a packet does not change the standing.
-        if before != after {
+        let kept = Kept {
+            hurries: is_captured && (ends || before.is_empty),
+            grew,
+            is_full: is_captured && connection.buffer.is_full(full),
+        };
+        // Nearly always a packet changes nothing else.
+        if ends || grew || before.is_empty {
             let standings = (Standing::at(connection, before), Standing::of(connection));
             self.adjust(id, standings);
         }
-        result.map(|()| Kept {
-            hurries: is_captured && (before.has_ended != after.has_ended || before.is_empty),
-            grew: before.capacity != after.capacity,
-            is_full,
-        })
+        result.map(|()| kept)
     }
 
     /// A candidate gets its name, and is captured from then on.

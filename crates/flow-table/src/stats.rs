@@ -52,10 +52,7 @@ table_stats! {
     over_limit,
     /// Connections whose file was finished because they were silent for `--flowtimeout`.
     idle,
-    /// Connections that were forgotten early to make room for others: those with a finished file, and
-    /// those without any packet.
-    evicted,
-    /// At present: bytes of memory that connections and their packets take.
+    /// Now: bytes of memory that they take with their packets.
     bytes,
 }
 
@@ -68,7 +65,10 @@ pub struct TableCounts {
     pub closed: u64,
     /// Named connections that ended without a packet, and so without a file.
     pub empty: u64,
-    /// Packets that were held and then discarded, by [`DiscardReason`].
+    /// Connections that were forgotten early to make room for others: finished ones, and those that
+    /// never had a packet.
+    pub evicted: u64,
+    /// Packets that were held and are in no file, by [`DiscardReason`].
     pub discarded: [u64; DiscardReason::COUNT],
     /// Events that were refused, lost or ignored, by [`EventIssue`].
     pub issues: [u64; EventIssue::ALL.len()],

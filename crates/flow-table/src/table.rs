@@ -98,8 +98,7 @@ impl FlowTable {
     /// A packet passed. On `Ok` it is held, and later comes out in a chunk or as a discard.
     ///
     /// # Errors
-    /// Why the packet is discarded.
-    #[inline]
+    /// Why it is not.
     pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
         let key = packet.key();
         let id = match self.connections.youngest(&key) {

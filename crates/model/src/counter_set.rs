@@ -35,18 +35,18 @@ macro_rules! counter_set {
     ($set:ident by $name:ident) => {
         #[doc = concat!("One counter for each [`", stringify!($name), "`].")]
         #[derive(Debug, Default)]
-        pub struct $set([::core::sync::atomic::AtomicU64; $name::COUNT]);
+        pub struct $set([$crate::Count; $name::COUNT]);
 
         impl $set {
             /// Adds `n` to a counter.
             pub fn add(&self, which: $name, n: u64) {
-                self.0[which.index()].fetch_add(n, ::core::sync::atomic::Ordering::Relaxed);
+                self.0[which.index()].add(n);
             }
 
             /// The value of a counter.
             #[must_use]
             pub fn get(&self, which: $name) -> u64 {
-                self.0[which.index()].load(::core::sync::atomic::Ordering::Relaxed)
+                self.0[which.index()].get()
             }
 
             /// The names and values of all counters.

@@ -20,6 +20,8 @@ pub enum Wanted {
 pub struct Filters {
     /// By the end that sent the SYN.
     pub wanted: Wanted,
+    /// No connections over loopback: that interface is not captured, so they can have no packet.
+    pub exclude_loopback: bool,
     /// Only connections with one of these ports at either end.
     pub ports: Vec<u16>,
     /// No connections with one of these ports at either end.
@@ -41,7 +43,9 @@ impl Filters {
             ends.iter()
                 .any(|end| list.iter().any(|net| within(end, net)))
         };
-        (self.ports.is_empty() || port(&self.ports))
+        let loopback = ends.iter().any(Endpoint::is_loopback);
+        !(self.exclude_loopback && loopback)
+            && (self.ports.is_empty() || port(&self.ports))
             && !port(&self.exclude_ports)
             && (self.nets.is_empty() || net(&self.nets))
             && !net(&self.exclude_nets)
@@ -59,6 +63,20 @@ fn within(end: &Endpoint, net: &IpNet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_left_out_where_it_is_not_captured() {
+        let local = Endpoint::v4([127, 0, 0, 1], 443);
+        let own = Endpoint::v4([10, 0, 0, 1], 50_000);
+        for (exclude_loopback, passes) in [(false, true), (true, false)] {
+            let filters = Filters {
+                exclude_loopback,
+                ..Filters::default()
+            };
+            assert_eq!(filters.pass(local, local), passes);
+            assert!(filters.pass(own, own));
+        }
+    }
 
     #[test]
     fn filters_look_at_both_ends() {

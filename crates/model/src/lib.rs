@@ -7,6 +7,7 @@
 
 pub mod attach;
 pub mod clock;
+pub mod count;
 mod counter_set;
 pub mod discard;
 pub mod event_issue;
@@ -24,6 +25,7 @@ pub mod uuid;
 
 pub use attach::AttachMethod;
 pub use clock::{BootNanos, WallClock, WallNanos};
+pub use count::Count;
 pub use diagnostic::Diagnostic;
 pub use discard::DiscardCounts;
 pub use event::{Close, FlowEvent, Open};

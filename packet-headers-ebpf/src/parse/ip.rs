@@ -1,18 +1,17 @@
 //! IP headers of both versions, what may stand between them and TCP, and the TCP header.
 
-use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use super::{Bytes, Headers, MAX_OFFSET, Network};
 
-/// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) knows seven in one packet.
+/// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) has seven in one packet.
 pub const MAX_EXTENSIONS: usize = 8;
 
-const IPV4_MIN: usize = 20;
-const IPV4_WORDS: usize = IPV4_MIN / 4;
-const IPV6_HEADER: usize = 40;
-const IPV6_WORDS: usize = IPV6_HEADER / 4;
-const TCP_MIN: usize = 20;
+const IPV4_MIN_LEN: usize = 20;
+const IPV4_WORDS: usize = IPV4_MIN_LEN / 4;
+const IPV6_HEADER_LEN: usize = 40;
+const IPV6_WORDS: usize = IPV6_HEADER_LEN / 4;
+const TCP_MIN_LEN: usize = 20;
 
 const PROTOCOL_TCP: u8 = 6;
 const EXTENSION_HOP_BY_HOP: u8 = 0;
@@ -24,7 +23,7 @@ const EXTENSION_MOBILITY: u8 = 135;
 const EXTENSION_HIP: u8 = 139;
 const EXTENSION_SHIM6: u8 = 140;
 
-/// What is behind an IP header.
+/// What an IP packet carries.
 pub(super) enum Carried {
     /// TCP.
     Tcp(Headers),
@@ -32,10 +31,10 @@ pub(super) enum Carried {
     Other { protocol: u8, at: usize },
 }
 
-/// Looks behind the IP header.
+/// Finds what an IP packet carries.
 ///
 /// # Errors
-/// The [`KernelDiscard`] that says why nothing can be found there.
+/// Why it cannot be found.
 #[inline(always)]
 pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, KernelDiscard> {
     match network {
@@ -44,13 +43,13 @@ pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, 
     }
 }
 
-/// RFC 791. A first fragment is kept with its headers; later ones have no TCP header.
+/// RFC 791. A first fragment is captured with its headers; later ones have no TCP header.
 #[inline(always)]
 fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
     let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(KernelDiscard::Malformed)?;
     let [first, fragment, next, source, destination] = header;
     let length = (first >> 24 & 0x0f) as usize * 4;
-    if first >> 28 != 4 || length < IPV4_MIN {
+    if first >> 28 != 4 || length < IPV4_MIN_LEN {
         return Err(KernelDiscard::Malformed);
     }
     let (mut protocol, mut l4) = ((next >> 16) as u8, l3 + length);
@@ -75,7 +74,7 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
-/// A later fragment of another protocol has no header that leads on.
+/// An IPv4 packet whose protocol is not TCP. A later fragment has no header that leads on.
 #[inline(always)]
 fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, KernelDiscard> {
     match (later_fragment, protocol) {
@@ -93,21 +92,22 @@ fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
         return Err(KernelDiscard::Malformed);
     }
     let next = (header[1] >> 8) as u8;
-    let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER)?;
+    let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER_LEN)?;
     if protocol != PROTOCOL_TCP {
         return Ok(Carried::Other { protocol, at: l4 });
     }
     // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
     let payload = (header[1] >> 16) as u16;
-    let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER, payload))?;
+    let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER_LEN, payload))?;
     let half = |at| u64::from(header[at]) << 32 | u64::from(header[at + 1]);
     let source = Endpoint::v6([half(2), half(4)], tcp.source);
     let destination = Endpoint::v6([half(6), half(8)], tcp.destination);
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
-/// Where an IP packet ends: it says so, as a short Ethernet frame is padded. It says 0 when it is
-/// longer than the field can tell: a jumbo packet, or one that the NIC has yet to split.
+/// Where an IP packet ends by its own account: a short Ethernet frame is padded. Its length field,
+/// `told`, does not count `beside` bytes, and is 0 when the packet is longer than the field can say: a
+/// jumbo packet, or one that the NIC has yet to split.
 #[inline(always)]
 fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
     let length = packet.length();
@@ -159,16 +159,17 @@ fn extensions(
     Err(KernelDiscard::HeadersTooLong)
 }
 
-/// Bytes of an authentication header: it tells them in units of 4, minus 2 (RFC 4302, 2.2).
+/// Bytes of an authentication header, whose length field counts units of 4, minus 2 (RFC 4302, 2.2).
 #[inline(always)]
 fn authentication(header: &[u8; 4]) -> usize {
     (usize::from(header[1]) + 2) * 4
 }
 
-/// What of a TCP header is needed.
+/// The fields that are needed of a TCP header.
 struct Tcp {
     source: u16,
     destination: u16,
+    sequence: u32,
     flags: u8,
     end: usize,
 }
@@ -182,26 +183,28 @@ fn headers(l3: usize, l4: usize, tcp: &Tcp, source: Endpoint, destination: Endpo
         end: tcp.end,
         key,
         from_low: key.is_low(&source),
-        first_syn: tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+        sequence: tcp.sequence,
+        tcp_flags: tcp.flags,
     }
 }
 
-/// RFC 9293, 3.1; the IP packet that it is in ends at `ip_end`.
+/// The TCP header at `l4` (RFC 9293, 3.1) of an IP packet that ends at `ip_end`.
 #[inline(always)]
 fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, KernelDiscard> {
     if l4 > MAX_OFFSET {
         return Err(KernelDiscard::HeadersTooLong);
     }
-    // What is needed of the header is in its first four words; it has five at least.
+    // The fields are in the first four words of the header, which has at least five.
     let header: [u32; 4] = packet.words(l4).ok_or(KernelDiscard::Malformed)?;
     let length = (header[3] >> 28) as usize * 4;
     let end = l4 + length;
-    if length < TCP_MIN || end > ip_end {
+    if length < TCP_MIN_LEN || end > ip_end {
         return Err(KernelDiscard::Malformed);
     }
     Ok(Tcp {
         source: (header[0] >> 16) as u16,
         destination: header[0] as u16,
+        sequence: header[1],
         flags: (header[3] >> 16) as u8,
         end,
     })

@@ -155,6 +155,7 @@ impl CaptureArguments {
                 Direction::Incoming => Wanted::Incoming,
                 Direction::Outgoing => Wanted::Outgoing,
             },
+            exclude_loopback: !captures_loopback(&self.interface),
             ports: self.port,
             exclude_ports: self.exclude_port,
             nets: self.net,
@@ -162,4 +163,12 @@ impl CaptureArguments {
         };
         (self.interface, filters)
     }
+}
+
+/// The name of the loopback interface, in every network namespace.
+const LOOPBACK: &str = "lo";
+
+/// Whether loopback is captured: it has to be named, as patterns never match it.
+fn captures_loopback(interfaces: &[NamePattern]) -> bool {
+    interfaces.iter().any(|pattern| pattern.names(LOOPBACK))
 }

@@ -11,9 +11,9 @@ use packet_headers_common::event::{Event, SocketEvent};
 
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
-use crate::accounts::Accounts;
 use crate::clock;
 use crate::kernel::ring::RingReader;
+use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
 /// How long the thread sleeps while there are no events. The program wakes it for an event.
@@ -30,10 +30,10 @@ pub fn follow(
     mut ring: RingReader,
     prefix: &LearnedPrefix,
     sink: &EventSink,
-    accounts: &Arc<Accounts>,
+    counters: &Arc<Counters>,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut namer = EventNamer::new(prefix, sink, accounts);
+    let mut namer = EventNamer::new(prefix, sink, counters);
     loop {
         let stopping = stop.load(Ordering::Acquire);
         let Ok(()) = namer.catch_up() else {
@@ -42,7 +42,7 @@ pub fn follow(
         let mut event = None;
         while ring.next(|item| event = Event::parse(item)) {
             let Some(event) = event.take() else {
-                accounts.events.add(EventIssue::BadRecord, 1);
+                counters.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
             let Ok(()) = namer.take(event) else {
@@ -66,18 +66,18 @@ const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
 struct EventNamer<'a> {
     prefix: &'a LearnedPrefix,
     sink: &'a EventSink,
-    accounts: &'a Accounts,
+    counters: &'a Counters,
     clock: WallClock,
     /// Events that arrived before the prefix was known, oldest first.
     waiting: VecDeque<Event>,
 }
 
 impl<'a> EventNamer<'a> {
-    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, accounts: &'a Accounts) -> Self {
+    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, counters: &'a Counters) -> Self {
         Self {
             prefix,
             sink,
-            accounts,
+            counters,
             clock: clock::sample(),
             waiting: VecDeque::new(),
         }
@@ -106,7 +106,7 @@ impl<'a> EventNamer<'a> {
         if self.waiting.len() == WAITING {
             // Keep the latest: packets of older connections have been given up by now.
             self.waiting.pop_front();
-            self.accounts.events.add(EventIssue::NoPrefix, 1);
+            self.counters.events.add(EventIssue::NoPrefix, 1);
         }
         self.waiting.push_back(event);
     }
@@ -127,7 +127,7 @@ impl<'a> EventNamer<'a> {
     /// Counts the waiting events as lost: the prefix will not become known any more.
     fn give_up(self) {
         let waiting = self.waiting.len() as u64;
-        self.accounts.events.add(EventIssue::NoPrefix, waiting);
+        self.counters.events.add(EventIssue::NoPrefix, waiting);
     }
 }
 
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn with_a_known_prefix_events_are_delivered_at_once() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut namer = EventNamer::new(&known, &sink, &accounts);
+        let mut namer = EventNamer::new(&known, &sink, &counters);
         let clock = namer.clock;
         for cookie in [2, 3] {
             namer.take(event(cookie)).unwrap();
@@ -201,15 +201,15 @@ mod tests {
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
         namer.give_up();
-        assert_eq!(accounts.events.nonzero().count(), 0);
+        assert_eq!(counters.events.nonzero().count(), 0);
     }
 
     #[test]
     fn events_wait_for_the_prefix_and_keep_their_order() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut namer = EventNamer::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..100 {
             namer.take(event(cookie)).unwrap();
         }
@@ -223,15 +223,15 @@ mod tests {
         namer.take(event(101)).unwrap();
         assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
         namer.give_up();
-        assert_eq!(accounts.events.nonzero().count(), 0);
+        assert_eq!(counters.events.nonzero().count(), 0);
     }
 
     #[test]
     fn a_tick_delivers_what_waits() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut namer = EventNamer::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         namer.take(event(4)).unwrap();
         teach(&unknown);
         namer.catch_up().unwrap();
@@ -242,14 +242,14 @@ mod tests {
     fn when_too_many_wait_the_oldest_are_dropped_and_counted() {
         let (sink, mut shards) = queues(1);
         let shard = shards.remove(0);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut namer = EventNamer::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         let (dropped, kept) = (1000, WAITING as u64);
         for cookie in 0..dropped + kept {
             namer.take(event(cookie)).unwrap();
         }
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
         teach(&unknown);
         // More than the queue of a shard holds: it has to be read meanwhile.
         std::thread::scope(|scope| {
@@ -264,21 +264,21 @@ mod tests {
                 "not the latest in order"
             );
         });
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
     }
 
     #[test]
     fn what_never_had_a_prefix_is_counted_at_the_end() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut namer = EventNamer::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..5 {
             namer.take(event(cookie)).unwrap();
         }
         namer.catch_up().unwrap();
         namer.give_up();
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), 5);
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), 5);
         assert!(delivered(&shards[0]).is_empty());
     }
 
@@ -286,9 +286,9 @@ mod tests {
     fn it_ends_when_the_shards_are_gone() {
         let (sink, shards) = queues(1);
         drop(shards);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut namer = EventNamer::new(&known, &sink, &accounts);
+        let mut namer = EventNamer::new(&known, &sink, &counters);
         assert_eq!(namer.take(event(1)), Err(Stopped));
     }
 }

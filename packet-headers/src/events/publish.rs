@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 pub use self::server::{EventServer, Scope};
 pub use self::socket::EventListener;
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 use model::{EventIssue, FlowEvent};
 
 /// The most events that wait for the server. They take 2 MiB.
@@ -48,14 +48,14 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     queue: mpsc::Sender<Message>,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
 }
 
 impl Publisher {
     /// Hands over an event without waiting. If the queue is full, the event is counted as lost.
     pub(super) fn publish(&self, event: &FlowEvent) {
         if is_public(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
-            self.accounts.events.add(EventIssue::NotServed, 1);
+            self.counters.events.add(EventIssue::NotServed, 1);
         }
     }
 

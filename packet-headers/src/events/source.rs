@@ -10,11 +10,11 @@ use tokio::task::AbortHandle;
 
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped, existing, kernel, tcpinfo};
-use crate::accounts::Accounts;
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Programs, SocketLink, requirements};
+use crate::stats::Counters;
 use crate::threads::{join, spawn};
 use model::{Filters, FlowSource};
 
@@ -45,7 +45,7 @@ impl Sources {
         programs: &mut Programs,
         ring: RingReader,
         sink: &EventSink,
-        accounts: &Arc<Accounts>,
+        counters: &Arc<Counters>,
     ) -> Result<Self> {
         let mut sources = Self::default();
         let (prefix, socket) = match &config.source {
@@ -56,13 +56,13 @@ impl Sources {
             }
         };
         if config.source.watches_sockets() {
-            let sockets = Sockets::start(programs, ring, &prefix, sink, accounts)?;
+            let sockets = Sockets::start(programs, ring, &prefix, sink, counters)?;
             sources.sockets = Some(sockets);
         }
         if let Some(socket) = socket {
             let teach = Some(prefix.clone());
             let sink = sink.published(None);
-            let follow = tcpinfo::follow(socket, sink, Arc::clone(accounts), teach);
+            let follow = tcpinfo::follow(socket, sink, Arc::clone(counters), teach);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         if config.existing && prefix.get().is_some() {
@@ -90,16 +90,16 @@ impl Sockets {
         ring: RingReader,
         prefix: &LearnedPrefix,
         sink: &EventSink,
-        accounts: &Arc<Accounts>,
+        counters: &Arc<Counters>,
     ) -> Result<Self> {
         let link = SocketLink::attach(programs, &requirements::cgroup2_root()?)?;
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
-        let (prefix, sink, accounts) = (prefix.clone(), sink.clone(), Arc::clone(accounts));
-        accounts.kernel_events_up.store(true, Ordering::Relaxed);
+        let (prefix, sink, counters) = (prefix.clone(), sink.clone(), Arc::clone(counters));
+        counters.kernel_events_up.store(true, Ordering::Relaxed);
         let thread = spawn("flow-events", move || {
-            let followed = kernel::follow(ring, &prefix, &sink, &accounts, &until);
-            accounts.kernel_events_up.store(false, Ordering::Relaxed);
+            let followed = kernel::follow(ring, &prefix, &sink, &counters, &until);
+            counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed
         })?;
         Ok(Self { link, stop, thread })

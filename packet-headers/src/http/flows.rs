@@ -10,8 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::routes::Asker;
-use crate::pipeline::ShardHandle;
-use crate::shard::list_request::ListRequest;
+use crate::shard::list_request::{ListRequest, ListRequestSender};
 use anonymize::Anonymizer;
 use flow_table::{Listed, Listing};
 use model::FlowReaders;
@@ -26,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The shards to ask for connections, who may list them, and how addresses are hidden from them.
 #[derive(Debug)]
 pub(crate) struct Flows {
-    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) shards: Vec<ListRequestSender>,
     pub(crate) anonymizer: Option<Anonymizer>,
     pub(crate) readers: FlowReaders,
 }
@@ -94,7 +93,7 @@ impl Flows {
         let mut answers = Vec::new();
         for shard in &self.shards {
             let (request, answer) = ListRequest::new(limit);
-            let asked = shard.requests.try_send(request);
+            let asked = shard.try_send(request);
             asked
                 .ok()
                 .context("too many requests at once, or the daemon is stopping")?;

@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::accounts::Accounts;
 use crate::capture::Attached;
 use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
+use crate::stats::Counters;
 use capture_files::Directories;
 use model::FlowSource;
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Readiness {
     attached: Attached,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     source: FlowSource,
     directories: Directories,
     heartbeats: Heartbeats,
@@ -34,14 +34,14 @@ pub(crate) struct Readiness {
 impl Readiness {
     pub(crate) fn new(
         attached: Attached,
-        accounts: Arc<Accounts>,
+        counters: Arc<Counters>,
         source: FlowSource,
         directories: Directories,
         heartbeats: Heartbeats,
     ) -> Self {
         Self {
             attached,
-            accounts,
+            counters,
             source,
             directories,
             heartbeats,
@@ -77,12 +77,12 @@ impl Readiness {
     fn silent_sources(&self) -> Vec<String> {
         let down = |up: &AtomicBool| !up.load(Ordering::Relaxed);
         let mut silent = Vec::new();
-        if self.source.watches_sockets() && down(&self.accounts.kernel_events_up) {
+        if self.source.watches_sockets() && down(&self.counters.kernel_events_up) {
             silent.push("the kernel flow source is down".to_owned());
         }
         match &self.source {
             FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _)
-                if down(&self.accounts.tcpinfo_up) =>
+                if down(&self.counters.tcpinfo_up) =>
             {
                 silent.push(format!("tcp-info at {socket} is not connected"));
             }

@@ -12,7 +12,7 @@ use axum::{Extension, Router};
 
 use super::flows::{Asked, Flows};
 use super::ready::Readiness;
-use crate::metrics::Metrics;
+use crate::stats::prometheus::Metrics;
 
 /// Everything that is served.
 pub(crate) struct Site {

@@ -44,18 +44,16 @@ impl KernelCounters {
         })
     }
 
-    /// Reads every counter. Each map is read in one call, so the packets seen and what became of them
-    /// differ by at most one packet for each CPU while traffic flows, and agree when it does not.
+    /// Reads every counter. Packets pass meanwhile, and the kernel copies one CPU's counters after
+    /// another's: only when no program runs do the packets seen and what became of them agree.
     ///
     /// # Errors
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Counts> {
-        let mut counts = Counts::default();
-        let packets = self.packets.get(&0, 0);
-        let packets = packets.context("reading the kernel's packet counters")?;
-        for slots in packets.iter() {
-            counts.packets.add_slots(slots);
-        }
+        let mut counts = Counts {
+            packets: self.read_packets()?,
+            events: EventCounters::default(),
+        };
         let events = self.events.get(&0, 0);
         let events = events.context("reading the kernel's event counters")?;
         for slots in events.iter() {
@@ -64,15 +62,29 @@ impl KernelCounters {
         Ok(counts)
     }
 
-    /// Waits until the counters no longer change, because no program runs any more.
+    /// Reads what the packet programs counted.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_packets(&self) -> Result<PacketCounters> {
+        let mut counts = PacketCounters::default();
+        let packets = self.packets.get(&0, 0);
+        let packets = packets.context("reading the kernel's packet counters")?;
+        for slots in packets.iter() {
+            counts.add_slots(slots);
+        }
+        Ok(counts)
+    }
+
+    /// Waits until no program runs any more: the counters stand still.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn settle(&self) -> Result<()> {
-        let mut before = self.read()?.packets.get(PacketCounter::Seen);
+        let mut before = self.read_packets()?.get(PacketCounter::Seen);
         for _ in 0..SETTLE_TRIES {
             thread::sleep(SETTLE);
-            let now = self.read()?.packets.get(PacketCounter::Seen);
+            let now = self.read_packets()?.get(PacketCounter::Seen);
             if now == before {
                 break;
             }

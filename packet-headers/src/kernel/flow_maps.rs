@@ -5,13 +5,12 @@
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{HashMap, Map, MapData};
 use packet_headers_common::{FlowKey, FlowState};
 
-use model::BootNanos;
+use model::{BootNanos, Count};
 
 type Key = [u8; FlowKey::SIZE];
 type State = [u8; FlowState::SIZE];
@@ -31,13 +30,13 @@ pub struct FlowMaps {
 
 /// How many connections the kernel had no room for. Their packets go to the candidate ring.
 #[derive(Debug, Clone, Default)]
-pub struct Refused(Arc<AtomicU64>);
+pub struct Refused(Arc<Count>);
 
 impl Refused {
     /// The number so far.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.get()
     }
 }
 
@@ -69,7 +68,7 @@ impl FlowMaps {
         let _exists = self.flows.insert(key, state, BPF_NOEXIST);
         let _was_not_ignored = self.ignored.remove(&key);
         if self.flows.get(&key, 0).is_err() {
-            self.refused.0.fetch_add(1, Ordering::Relaxed);
+            self.refused.0.add(1);
         }
     }
 

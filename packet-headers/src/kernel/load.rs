@@ -36,7 +36,9 @@ pub struct LoadOptions {
     pub max_flows: u32,
     /// One of the `WANT_` values of [`settings`].
     pub wanted: u8,
-    /// `FILTER_` bits of [`settings`].
+    /// Whether connections over loopback are told of.
+    pub loopback: bool,
+    /// Of the `FILTER_` bits of [`settings`].
     pub filters: u8,
     /// Header bytes kept per packet.
     pub header_bytes: u32,
@@ -112,6 +114,7 @@ impl Programs {
             .override_global(settings::WAKEUP_BYTES, &wakeup_bytes, true)
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
+            .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
             .override_global(settings::FILTERS, &options.filters, true)
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)

@@ -19,6 +19,7 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
             .unwrap_or(MAX_FLOWS)
             .min(MAX_FLOWS),
         wanted: filters::wanted(&config.filters),
+        loopback: !config.filters.exclude_loopback,
         filters: filters::bits(&config.filters),
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,

@@ -4,24 +4,23 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
-use prometheus::process_collector::ProcessCollector;
 
+use super::banner::StartupBanner;
 use super::options::{MAX_FLOWS, load_options};
+use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
-use crate::accounts::Accounts;
-use crate::banner::StartupBanner;
-use crate::capture::{Attached, CaptureSet, CaptureWatch};
+use super::privileges;
+use super::site::{Captured, site};
+use crate::capture::{CaptureSet, CaptureWatch};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::Sources;
 use crate::heartbeat::Heartbeats;
-use crate::http::{self, Flows, Readiness, Site};
+use crate::http;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, KernelCounters, Programs, Refused, filters, method, requirements};
-use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, ShardHandle, Shared};
-use crate::privileges;
+use crate::kernel::{Attacher, Programs, Refused, filters, method, requirements};
+use crate::stats::CounterSources;
 use crate::stdout::print;
 use crate::store::Maintenance;
 use capture_files::InterfaceNames;
@@ -34,14 +33,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
-    tally: Tally,
-}
-
-/// What all stages count into.
-#[derive(Clone)]
-pub(super) struct Tally {
-    pub(super) kernel: Arc<KernelCounters>,
-    pub(super) accounts: Arc<Accounts>,
+    counted: CounterSources,
 }
 
 /// The programs' own log.
@@ -56,6 +48,7 @@ impl Stages {
         config: &Config,
         method: AttachMethod,
         prerequisites: Prerequisites,
+        heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog)> {
         let Prerequisites {
             http,
@@ -69,35 +62,34 @@ impl Stages {
         // Now, while there is only one thread: later ones inherit its capabilities.
         privileges::warn_on_error(privileges::drop_unneeded(config, method));
         filters::set(&mut programs, &config.filters)?;
-        let tally = Tally {
+        let counted = CounterSources {
             kernel: Arc::new(programs.take_counters()?),
-            accounts: Arc::default(),
+            counters: Arc::default(),
         };
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(config.sizes.shards);
-        let server = listener.map(|it| EventServer::start(it, scope(config), &tally.accounts));
+        let server = listener.map(|it| EventServer::start(it, scope(config), &counted.counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
-        let heartbeats = Heartbeats::default();
         let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
         let shared = Shared {
             config,
-            heartbeats: &heartbeats,
+            heartbeats,
             directories: &directories,
             options: &options,
             interfaces: &names,
-            accounts: &tally.accounts,
+            counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
         interfaces.begin(&mut capture, &names)?;
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
-        let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
+        let sources = Sources::start(config, programs, events, &sink, &counted.counters).await?;
         let retention = config.files.retention;
-        let maintenance = Maintenance::start(&directories, retention, &tally.accounts)?;
+        let maintenance = Maintenance::start(&directories, retention, &counted.counters)?;
         let banner = StartupBanner {
             config,
             method,
@@ -106,9 +98,12 @@ impl Stages {
         };
         print(&banner)?;
         if let Some(http) = http {
-            let attached = (capture.attached(), method);
-            let counters = (&tally.kernel, &refused);
-            let site = site(&shared, counters, pipeline.shards(), attached);
+            let captured = Captured {
+                attached: capture.attached(),
+                method,
+                refused,
+            };
+            let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
@@ -117,14 +112,14 @@ impl Stages {
             server,
             pipeline,
             maintenance,
-            tally,
+            counted,
         };
         Ok((stages, kernel_log))
     }
 
     /// Where everything is counted.
-    pub(super) fn tally(&self) -> Tally {
-        self.tally.clone()
+    pub(super) fn counted(&self) -> CounterSources {
+        self.counted.clone()
     }
 
     /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
@@ -133,9 +128,8 @@ impl Stages {
     /// When one failed while it ran.
     pub(super) fn stop(self) -> Result<()> {
         self.capture.stop();
-        let Tally { kernel, accounts } = self.tally;
-        kernel.settle()?;
-        accounts.note_losses(kernel.read()?.ring_losses());
+        self.counted.kernel.settle()?;
+        self.counted.note_losses()?;
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
@@ -143,42 +137,7 @@ impl Stages {
     }
 }
 
-/// What is served over HTTP.
-fn site(
-    shared: &Shared<'_>,
-    (counters, refused): (&Arc<KernelCounters>, &Refused),
-    shards: &[ShardHandle],
-    (attached, method): (Attached, AttachMethod),
-) -> Site {
-    let (config, accounts) = (shared.config, shared.accounts);
-    Site {
-        flows: Flows {
-            shards: shards.to_vec(),
-            anonymizer: shared.options.anonymizer.clone(),
-            readers: config.service.flows,
-        },
-        readiness: Readiness::new(
-            attached.clone(),
-            Arc::clone(accounts),
-            config.source.clone(),
-            shared.directories.clone(),
-            shared.heartbeats.clone(),
-        ),
-        metrics: Metrics {
-            kernel: Arc::clone(counters),
-            refused_by_kernel: refused.clone(),
-            accounts: Arc::clone(accounts),
-            shards: shards.to_vec(),
-            attached,
-            method,
-            source: config.source.clone(),
-            heartbeats: shared.heartbeats.clone(),
-            process: ProcessCollector::for_self(),
-        },
-    }
-}
-
-/// What the event server must know about the sources.
+/// What the event server has to know of the sources.
 fn scope(config: &Config) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,

@@ -2,36 +2,34 @@
 //! kernel and the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use flow_table::{Action, BatchCounts, FlowTable, Hint};
 use model::{DiscardReason, EventIssue};
 
 use super::outbox::Outbox;
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 
 /// A table with its counters and the queue to its writer.
 pub struct Demux {
     /// The connections.
     pub table: FlowTable,
-    /// The counters.
-    pub accounts: Arc<Accounts>,
-    /// The queue to the writer.
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The way to the writer.
     pub outbox: Outbox,
 }
 
 impl Demux {
     /// Adds the outcome of a batch of records to the counters.
     pub fn count(&self, batch: &BatchCounts) {
-        let counters = &self.accounts;
-        counters.held.fetch_add(batch.held, Ordering::Relaxed);
-        (counters.hardware_clock_off).fetch_add(batch.clock_off, Ordering::Relaxed);
+        let counters = &self.counters;
+        // First that they have left the ring: see `stats::balance`.
+        counters.received.add(batch.received);
+        counters.held.add(batch.held);
         for (&reason, packets) in DiscardReason::ALL.iter().zip(batch.refused) {
             counters.discards.add(reason, packets);
         }
-        counters
-            .received
-            .fetch_add(batch.received, Ordering::Relaxed);
+        counters.hardware_clock_off.add(batch.clock_off);
     }
 
     /// Carries out the table's actions, and adds what happened in it to the counters. Hints for the
@@ -44,13 +42,14 @@ impl Demux {
             }
         }
         let counts = self.table.take_counts();
-        let counters = &self.accounts;
+        let counters = &self.counters;
         for (counter, n) in [
             (&counters.opened, counts.opened),
             (&counters.closed, counts.closed),
             (&counters.empty, counts.empty),
+            (&counters.evicted, counts.evicted),
         ] {
-            counter.fetch_add(n, Ordering::Relaxed);
+            counter.add(n);
         }
         for (&reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
             counters.discard_held(reason, packets);

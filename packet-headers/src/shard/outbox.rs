@@ -2,22 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 use capture_files::Job;
-use model::DiscardReason;
+use model::{Count, DiscardReason};
 
 /// Jobs on their way to the writer. Jobs that the writer does not take at once wait here, up to a
 /// limit in bytes. Packets beyond it are discarded and counted.
 pub struct Outbox {
     writer: SyncSender<Job>,
     waiting: VecDeque<Job>,
-    /// Bytes of all jobs that have not been done.
-    backlog: Arc<AtomicUsize>,
-    limit: usize,
-    accounts: Arc<Accounts>,
+    /// Bytes of all jobs that are not done.
+    backlog: Arc<Count>,
+    limit: u64,
+    counters: Arc<Counters>,
 }
 
 impl Outbox {
@@ -25,31 +24,32 @@ impl Outbox {
     #[must_use]
     pub fn new(
         writer: SyncSender<Job>,
-        backlog: Arc<AtomicUsize>,
-        limit: usize,
-        accounts: Arc<Accounts>,
+        backlog: Arc<Count>,
+        limit: u64,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             writer,
             waiting: VecDeque::new(),
             backlog,
             limit,
-            accounts,
+            counters,
         }
     }
 
     /// Queues a job. Over the limit its packets are dropped and counted; the last job of a connection
     /// is still queued, because without it the file would never be published.
     pub(crate) fn add(&mut self, mut job: Job) {
-        if self.backlog.load(Ordering::Relaxed) + job.cost() > self.limit {
+        let cost = job.cost() as u64;
+        if self.backlog.get() + cost > self.limit {
             let lost = std::mem::take(&mut job.chunk);
-            self.accounts
+            self.counters
                 .discard_held(DiscardReason::WriterBehind, lost.packets);
             if !job.last {
                 return;
             }
         }
-        self.backlog.fetch_add(job.cost(), Ordering::Relaxed);
+        self.backlog.add(job.cost() as u64);
         self.waiting.push_back(job);
     }
 
@@ -70,7 +70,7 @@ impl Outbox {
         for job in self.waiting.drain(..) {
             if let Err(refused) = self.writer.send(job) {
                 let lost = refused.0.chunk.packets;
-                self.accounts.discard_held(DiscardReason::WriteFailed, lost);
+                self.counters.discard_held(DiscardReason::WriteFailed, lost);
             }
         }
     }

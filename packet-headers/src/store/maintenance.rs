@@ -1,5 +1,5 @@
-//! The thread that looks after files that are not being written: first it publishes what earlier runs
-//! left, then it keeps the data directory within its limits.
+//! The thread that looks after files that are not being written: first it publishes what earlier
+//! runs left, then it keeps the data directory within its limits.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 use capture_files::{Directories, RetentionLimits};
 
-use crate::accounts::Accounts;
+use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
 mod recovery;
@@ -26,14 +26,14 @@ impl Maintenance {
     pub(crate) fn start(
         directories: &Directories,
         limits: RetentionLimits,
-        accounts: &Arc<Accounts>,
+        counters: &Arc<Counters>,
     ) -> Result<Self> {
         let (stop, stopped) = sync_channel(1);
-        let (directories, accounts) = (directories.clone(), Arc::clone(accounts));
+        let (directories, counters) = (directories.clone(), Arc::clone(counters));
         let thread = spawn("maintenance", move || {
-            recovery::run(&directories, &accounts, &|| goes_on(&stopped));
+            recovery::run(&directories, &counters, &|| goes_on(&stopped));
             if limits != RetentionLimits::default() {
-                retention::run(directories.data(), limits, &accounts, &stopped);
+                retention::run(directories.data(), limits, &counters, &stopped);
             }
             Ok(())
         })?;

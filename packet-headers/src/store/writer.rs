@@ -1,7 +1,6 @@
 //! The thread that owns the files of one shard.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -9,11 +8,11 @@ use anyhow::{Context as _, Error, Result};
 use capture_files::{
     Directories, FileError, FileEvent, FileOptions, InterfaceNames, Job, Observer, Writer,
 };
-use model::{DiscardReason, FlowUuid, WallNanos};
+use model::{Count, DiscardReason, FlowUuid, WallNanos};
 
-use crate::accounts::Accounts;
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
+use crate::stats::Counters;
 
 /// How many jobs may wait between a shard and its writer. More wait in the shard, within its limit.
 pub const QUEUE: usize = 1024;
@@ -37,10 +36,10 @@ impl ShardWriter {
         directories: Directories,
         options: &FileOptions,
         interfaces: Arc<InterfaceNames>,
-        accounts: Arc<Accounts>,
+        counters: Arc<Counters>,
     ) -> Result<Self> {
         let counting = Counting {
-            accounts,
+            counters,
             errors: RateLimit::default(),
         };
         let writer = Writer::new(directories, options, interfaces, counting);
@@ -51,14 +50,14 @@ impl ShardWriter {
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
-    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize, heartbeat: &Heartbeat) {
+    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &Count, heartbeat: &Heartbeat) {
         loop {
             heartbeat.beat();
             match self.next(jobs) {
                 Ok(job) => {
-                    let cost = job.cost();
+                    let cost = job.cost() as u64;
                     self.write(job);
-                    backlog.fetch_sub(cost, Ordering::Relaxed);
+                    backlog.sub(cost);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -93,35 +92,31 @@ impl ShardWriter {
 
 /// Counts and logs what becomes of files and packets.
 struct Counting {
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     errors: RateLimit,
 }
 
 impl Observer for Counting {
     fn observe(&mut self, event: FileEvent<'_>) {
-        let accounts = &self.accounts;
+        let counters = &self.counters;
         match event {
-            FileEvent::Spill(took) => accounts.spills.add(took),
-            FileEvent::Rename(took) => accounts.renames.add(took),
+            FileEvent::Spill(took) => counters.spills.add(took),
+            FileEvent::Rename(took) => counters.renames.add(took),
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
-                accounts.write_held(file.packets);
-                accounts.published.fetch_add(1, Ordering::Relaxed);
-                accounts
-                    .published_bytes
-                    .fetch_add(file.bytes, Ordering::Relaxed);
+                counters.write_held(file.packets);
+                counters.published.add(1);
+                counters.published_bytes.add(file.bytes);
             }
             FileEvent::Dropped(uuid, dropped) => {
-                accounts.discard_held(DiscardReason::WriteFailed, dropped.packets);
+                counters.discard_held(DiscardReason::WriteFailed, dropped.packets);
                 self.log_error(uuid, "is incomplete", dropped.error);
             }
-            FileEvent::Deferred(uuid, error) => {
-                self.log_error(uuid, "is not published yet", error);
-            }
-            FileEvent::StillDeferred(_, error) => accounts.note_file_error(&error),
+            FileEvent::Deferred(uuid, error) => self.log_error(uuid, "waits for its name", error),
+            FileEvent::StillDeferred(_, error) => counters.note_file_error(&error),
             FileEvent::Abandoned(uuid, file) => {
-                accounts.discard_held(DiscardReason::WriteFailed, file.packets);
-                accounts.failed.fetch_add(1, Ordering::Relaxed);
+                counters.discard_held(DiscardReason::WriteFailed, file.packets);
+                counters.failed.add(1);
                 let what = if file.remains {
                     "is left for the next start to publish"
                 } else {
@@ -129,23 +124,23 @@ impl Observer for Counting {
                 };
                 self.log_error(uuid, what, file.error);
             }
-            FileEvent::NoFile(_) => drop(accounts.failed.fetch_add(1, Ordering::Relaxed)),
+            FileEvent::NoFile(_) => counters.failed.add(1),
         }
     }
 
     fn lost_by(&self, moment: WallNanos) -> u64 {
-        self.accounts.losses.before(moment)
+        self.counters.losses.before(moment)
     }
 
     fn lost(&self) -> u64 {
-        self.accounts.lost()
+        self.counters.lost()
     }
 }
 
 impl Counting {
     /// Counts and logs an error of a flow's file.
     fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
-        self.accounts.note_file_error(&error);
+        self.counters.note_file_error(&error);
         if let Some(more) = self.errors.pass() {
             let error = Error::from(error);
             tracing::error!("the file of {uuid} {what}: {error:#}{more}");

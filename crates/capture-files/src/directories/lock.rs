@@ -21,11 +21,12 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Locks a directory. A filesystem that cannot lock directories, as some network filesystems, is
-    /// no error: [`unlocked`](Self::unlocked) says so.
+    /// Locks a directory. A filesystem that cannot lock directories, as some network filesystems,
+    /// is no error: [`unlocked`](Self::unlocked) says so.
     ///
     /// # Errors
-    /// If another process has locked it, with its pid where that can be seen, or it cannot be opened.
+    /// If another process has locked it, with its pid where that can be seen, or it cannot be
+    /// opened.
     pub fn take(directory: &Path) -> Result<Self, DirectoryError> {
         let file = open(directory)?;
         let held = match file.try_lock() {
@@ -57,7 +58,8 @@ impl DirectoryLock {
     }
 
     /// The directory, and why its filesystem cannot lock it: nothing keeps others away then.
-    pub(super) fn unlocked(&self) -> Option<(&Path, &io::Error)> {
+    #[must_use]
+    pub fn unlocked(&self) -> Option<(&Path, &io::Error)> {
         let error = self.held.as_ref().err()?;
         Some((&self.directory, error))
     }

@@ -1,5 +1,5 @@
-//! draft-ietf-opsawg-pcapng: one section, a block for each interface that the flow uses, packets with
-//! their direction, and at the end how many packets were captured and lost.
+//! draft-ietf-opsawg-pcapng: one section, a block for each interface that the flow uses, packets
+//! with their direction, and at the end how many packets were captured and lost.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -90,9 +90,9 @@ fn describe(record: &Record<'_>, name: &str, out: &mut Vec<u8>) {
     write(&block.into_block(), out);
 }
 
-/// The length of an Enhanced Packet Block (4.3) without the packet, its padding and a comment: type,
-/// length, interface, time in two halves, captured and wire length; the flags; the end of options;
-/// length.
+/// The length of an Enhanced Packet Block (4.3) without the packet, its padding and a comment:
+/// type, length, interface, time in two halves, captured and wire length; the flags; the end of
+/// options; length.
 const PACKET_OVERHEAD_LEN: usize = 7 * 4 + 8 + 4 + 4;
 
 /// The code of option `epb_flags`, and in the upper half its length.
@@ -107,8 +107,8 @@ const COMMENT: u16 = 1;
 /// What the comment begins with. A number follows.
 const SEGMENTS: &str = "segments=";
 
-/// Appends an Enhanced Packet Block; where in `out` the headers are. If the packet stands for several
-/// on the wire, a comment says for how many: there is no option for that.
+/// Appends an Enhanced Packet Block; where in `out` the headers are. If the packet stands for
+/// several on the wire, a comment says for how many: there is no option for that.
 pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> Range<usize> {
     let length = record.headers.len();
     let padded = length.next_multiple_of(4);

@@ -4,8 +4,8 @@ use std::collections::BinaryHeap;
 
 use super::tree::Entry;
 
-/// How many files are remembered at once: some megabytes of names. If more of one day have to go, its
-/// directory is read again.
+/// How many files are remembered at once: some megabytes of names. If more of one day have to go,
+/// its directory is read again.
 pub(super) const MOST: usize = 1 << 15;
 
 /// The oldest of the files that were added: as many as are wanted, and no more than [`MOST`].

@@ -154,8 +154,8 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Removes a day's directory if nothing is in it, then its month's and its year's, but not those
-    /// that `kept_from` or a later day is in.
+    /// Removes a day's directory if nothing is in it, then its month's and its year's, but not
+    /// those that `kept_from` or a later day is in.
     pub(super) fn remove_if_empty(&self, day: &Day, kept_from: Date) -> Result<()> {
         let [year, month, of_day] = day.path();
         let in_year = enter(&self.root, &year)?;

@@ -1,28 +1,29 @@
-//! What every captured packet has in common, whatever file it is in.
+//! What all captured packets have in common, in files of every format.
 
 use packet_headers_common::LinkType;
 
-/// The fewest bytes of a packet: an IPv4 and a TCP header.
+/// The shortest packet, in bytes: an IPv4 and a TCP header.
 const MIN_PACKET: u32 = 40;
 
-/// The most: the kernel's 1024 and a VLAN tag that was put back, with room for a little more.
+/// The longest: the 1024 bytes that the kernel programs copy and a VLAN tag that was put back, with
+/// some room to spare.
 pub(super) const MAX_PACKET: u32 = 1100;
 
-/// Where an Ethernet header's EtherType is, and what a VLAN tag moves it by.
+/// The offset of the EtherType in an Ethernet header, and how far a VLAN tag moves it.
 const ETHERTYPE_AT: usize = 12;
 const TAG: usize = 4;
 
-/// The most tags: three that the kernel's parser passes, and one that was put back.
+/// The most tags: three that the kernel programs accept, and one that was put back.
 const MAX_TAGS: usize = 4;
 
-/// An MPLS label, and the most that the kernel's parser passes.
+/// The length of an MPLS label, and the most labels that the kernel programs accept.
 const LABEL: usize = 4;
 const MAX_LABELS: usize = 8;
 
-/// A PPPoE header, and the PPP protocol behind it.
+/// The length of a PPPoE header with the PPP protocol behind it.
 const PPPOE: usize = 8;
 
-/// The link type of a file's number for it (draft-ietf-opsawg-pcaplinktype).
+/// The link type that has this number in files (draft-ietf-opsawg-pcaplinktype).
 pub(super) const fn link_type(number: u32) -> Option<LinkType> {
     match number {
         1 => Some(LinkType::Ethernet),
@@ -31,13 +32,13 @@ pub(super) const fn link_type(number: u32) -> Option<LinkType> {
     }
 }
 
-/// Whether these can be the lengths of a packet that was captured.
+/// Whether a captured packet can have these lengths.
 pub(super) fn plausible_lengths(captured: u32, original: u32) -> bool {
     (MIN_PACKET..=MAX_PACKET).contains(&captured) && original >= captured
 }
 
-/// Whether these can be the headers of an IP packet: cheap, and enough to stop at what a disk held
-/// before.
+/// Whether these can be the headers of an IP packet: cheap, and enough to stop at what the disk
+/// held before.
 pub(super) fn plausible(packet: &[u8], link: LinkType) -> bool {
     match link {
         LinkType::RawIp => matches!(version(packet, 0), Some(4 | 6)),
@@ -62,7 +63,8 @@ fn ethernet(packet: &[u8]) -> Option<()> {
     None
 }
 
-/// Whether IP can be behind a stack of MPLS labels (RFC 3032), whose end a short record may not have.
+/// Whether IP can be behind a stack of MPLS labels (RFC 3032), whose end a short record may not
+/// have.
 fn behind_labels(stack: &[u8]) -> bool {
     let labels = stack.chunks_exact(LABEL).take(MAX_LABELS);
     match labels.clone().position(|label| label[2] & 1 != 0) {

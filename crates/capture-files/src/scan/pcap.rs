@@ -5,16 +5,17 @@ use packet_headers_common::LinkType;
 use super::packet::{link_type, plausible, plausible_lengths};
 use super::records::{Item, u32_at};
 
-/// A file's header up to the link type: magic, version 2.4, no time zone, no accuracy, and the snap
-/// length that `format.rs` declares.
+/// The header of a file up to the link type: magic, version 2.4, no time zone, no accuracy, and the
+/// snap length that `format.rs` declares.
 const HEADER: [u8; 20] = [
     0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0,
 ];
 
-/// Bytes of the header with the link type.
+/// The length of the header with the link type.
 const HEADER_LENGTH: usize = HEADER.len() + 4;
 
-/// Bytes of a record before the packet's own: seconds, nanoseconds, captured and original length.
+/// The length of what precedes a packet in its record: seconds, nanoseconds, captured and original
+/// length.
 const RECORD_HEADER: usize = 16;
 
 /// What is known of a file so far.
@@ -25,7 +26,7 @@ pub(super) struct Pcap {
 }
 
 impl Pcap {
-    /// Whether the file has begun as ours do.
+    /// Whether the file begins like ours.
     pub(super) const fn begun(&self) -> bool {
         self.link.is_some()
     }
@@ -40,7 +41,7 @@ impl Pcap {
 
     fn header(&mut self, rest: &[u8]) -> Item {
         if rest.iter().zip(HEADER).any(|(&got, want)| got != want) {
-            return Item::Wrong("it does not begin as a pcap file of ours does");
+            return Item::Wrong("it does not begin like one of our pcap files");
         }
         let Some(number) = u32_at(rest, HEADER.len()) else {
             return torn_number(rest);
@@ -61,18 +62,18 @@ impl Pcap {
         let (captured, original) = (u32_at(rest, 8)?, u32_at(rest, 12)?);
         let in_order = time.0 > 0 && time.1 < 1_000_000_000 && time >= self.last;
         if !in_order || !plausible_lengths(captured, original) {
-            return Some(Item::Wrong("a record is not as ours are"));
+            return Some(Item::Wrong("a record differs from ours"));
         }
         let length = RECORD_HEADER + usize::try_from(captured).ok()?;
         if !plausible(rest.get(RECORD_HEADER..length)?, link) {
-            return Some(Item::Wrong("a packet is not as ours are"));
+            return Some(Item::Wrong("a packet differs from ours"));
         }
         self.last = time;
         Some(Item::Whole { length, packets: 1 })
     }
 }
 
-/// Whether a link type that is not all there can still become one of ours: their low bytes differ,
+/// Whether a link type that is cut off can still be one of ours: those differ in their low byte,
 /// and the others are zero.
 fn torn_number(rest: &[u8]) -> Item {
     let (low, high) = match rest.get(HEADER.len()..) {

@@ -15,26 +15,26 @@ const SECTION_START: [u8; 8] = [0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0];
 /// Where that is.
 const SECTION_START_AT: usize = 8;
 
-/// Bytes of a block without its content: type and length before it, length again behind it.
+/// The length of a block without its content: type and length before it, length again behind it.
 const FRAME: usize = 12;
 /// Where the content is.
 const CONTENT_AT: usize = 8;
 
-/// Bytes of content before the options, or before the packet.
+/// The length of the content before the options, or before the packet.
 const SECTION_FIXED: usize = 16;
 const INTERFACE_FIXED: usize = 8;
 const STATISTICS_FIXED: usize = 12;
 const PACKET_FIXED: usize = 20;
 
-/// The option that says how fine timestamps are, and its value for nanoseconds.
+/// The end of options; the option for the unit of timestamps, and its value for nanoseconds.
 const OPTION_END: u16 = 0;
 const OPTION_TSRESOL: u16 = 9;
 const NANOSECONDS: u8 = 9;
 
-/// More interfaces than a flow's packets ever pass.
+/// More interfaces than the packets of a flow ever pass.
 const MAX_INTERFACES: usize = 1024;
 
-/// How much of a second a nanosecond is: before 1970-01-01T00:00:01Z nothing was captured.
+/// A second in nanoseconds: nothing was captured before 1970-01-01T00:00:01Z.
 const SECOND: u64 = 1_000_000_000;
 
 /// What is known of a file so far.
@@ -46,7 +46,7 @@ pub(super) struct Pcapng {
 }
 
 impl Pcapng {
-    /// Whether the file has begun as ours do: others write section headers like ours, but count
+    /// Whether the file begins like ours. Other programs write section headers like ours, but use
     /// microseconds.
     pub(super) fn begun(&self) -> bool {
         !self.interfaces.is_empty()
@@ -55,14 +55,14 @@ impl Pcapng {
     /// What `rest` begins with.
     pub(super) fn next(&mut self, rest: &[u8]) -> Item {
         if !self.section && !may_be_section(rest) {
-            return Item::Wrong("it does not begin as a pcapng file of ours does");
+            return Item::Wrong("it does not begin like one of our pcapng files");
         }
         self.block(rest).unwrap_or(Item::Torn)
     }
 
-    /// `None` when there is not all of it.
+    /// `None` if it is cut off.
     fn block(&mut self, rest: &[u8]) -> Option<Item> {
-        let wrong = Item::Wrong("a block is not as ours are");
+        let wrong = Item::Wrong("a block differs from ours");
         let kind = u32_at(rest, 0)?;
         let known = match kind {
             SECTION => !self.section,
@@ -90,7 +90,7 @@ impl Pcapng {
         })
     }
 
-    /// Takes a block's content in; `None` when it is not as ours are.
+    /// Takes note of a block's content; `None` if it differs from ours.
     fn content(&mut self, kind: u32, content: &[u8]) -> Option<()> {
         match kind {
             SECTION => {
@@ -142,7 +142,7 @@ impl Pcapng {
     }
 }
 
-/// Whether a file can begin so, by as much as there is of it.
+/// Whether a file of ours can begin like this, as far as it goes.
 fn may_be_section(rest: &[u8]) -> bool {
     let same = |at: usize, want: &[u8]| {
         let got = rest.get(at..).unwrap_or_default();
@@ -156,7 +156,7 @@ fn may_be_section(rest: &[u8]) -> bool {
 struct Options<'a>(&'a [u8]);
 
 impl Options<'_> {
-    /// `None` when they do not fill their place.
+    /// `None` if they do not fill their place.
     fn check(mut self) -> Option<()> {
         self.by_ref().for_each(drop);
         self.0.is_empty().then_some(())

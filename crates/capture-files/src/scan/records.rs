@@ -1,21 +1,22 @@
-//! Follows a file's plain content from record to record, in whatever pieces it comes.
+//! Follows the plain content of a file from record to record, in whatever pieces it comes.
 
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::{STEP, Whole};
 use crate::format::Format;
 
-/// The longest header, record or block that is followed: room for a block with options and comments.
+/// The longest header, record or block that is followed: room for a block with options and
+/// comments.
 pub(super) const MAX_ITEM: usize = 64 << 10;
 
-/// What begins a piece of content.
+/// What a piece of content begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A header or record of so many bytes.
+    /// A header or record of this length.
     Whole { length: usize, packets: u64 },
-    /// The beginning of one, as far as can be seen.
+    /// The beginning of one, as far as it goes.
     Torn,
-    /// None that we write, and why.
+    /// Something that we do not write, and why.
     Wrong(&'static str),
 }
 
@@ -28,7 +29,7 @@ enum Rules {
 /// What was found so far.
 pub(super) struct Records {
     rules: Rules,
-    /// What does not make a whole item yet: less than [`MAX_ITEM`].
+    /// What is not a whole item yet: less than [`MAX_ITEM`].
     rest: Vec<u8>,
     whole: Whole,
     stopped: bool,
@@ -79,7 +80,7 @@ impl Records {
         self.rest.drain(..at.min(self.rest.len()));
     }
 
-    /// Whether enough was seen to say that the file is ours.
+    /// Whether enough was seen to know that the file is ours.
     fn knows_its_own(&self) -> bool {
         match &self.rules {
             Rules::Pcap(rules) => rules.begun(),
@@ -87,19 +88,19 @@ impl Records {
         }
     }
 
-    /// Says that the file is not ours, for a reason that the content does not show.
+    /// Declares that the file is not ours, for a reason outside its content.
     pub(super) const fn refuse(&mut self, why: &'static str) {
         if self.foreign.is_none() {
             self.foreign = Some(why);
         }
     }
 
-    /// Whether something was not as we write it: nothing behind it counts.
+    /// Whether something differed from what we write: nothing behind it counts.
     pub(super) const fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Whether there is the beginning of an item that is not whole yet.
+    /// Whether an item has begun that is not whole yet.
     pub(super) const fn waiting(&self) -> bool {
         !self.rest.is_empty()
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use packet_headers_common::{Endpoint, LinkType};
 use pcap_file::pcap::PcapReader;
+use proptest::prelude::*;
 
 use super::*;
 use crate::error::FileIssue;
@@ -221,4 +222,64 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o644 & mode & 0o777);
+}
+
+/// What a writer is asked to do, and what happens to its directories meanwhile.
+#[derive(Debug, Clone)]
+enum Step {
+    /// So many packets of one of a few flows, which may be its last.
+    Write(usize, u64, bool),
+    Retry,
+    BreakPartial,
+    BreakData,
+    Mend,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0usize..3, 0u64..4, any::<bool>())
+            .prop_map(|(flow, packets, last)| Step::Write(flow, packets, last)),
+        2 => Just(Step::Retry),
+        1 => Just(Step::BreakPartial),
+        1 => Just(Step::BreakData),
+        2 => Just(Step::Mend),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_packet_is_accounted_for_once_whatever_happens_to_the_directories(
+        steps in proptest::collection::vec(step(), 1..40)
+    ) {
+        let temp = tempfile::tempdir().unwrap();
+        let mut writer = writer(temp.path());
+        let [data, partial] = ["data", "data.partial"].map(|name| temp.path().join(name));
+        let (mut flows, mut next, mut given) = ([1, 2, 3], 4, 0);
+        for step in steps {
+            match step {
+                Step::Write(flow, packets, last) => {
+                    given += packets;
+                    writer.write(job(flows[flow], packets, last));
+                    if last {
+                        flows[flow] = next;
+                        next += 1;
+                    }
+                }
+                Step::Retry => writer.retry(),
+                Step::BreakPartial if !partial.is_file() => put_in_the_way(&partial),
+                Step::BreakData if !data.is_file() => put_in_the_way(&data),
+                Step::BreakPartial | Step::BreakData => {}
+                Step::Mend => {
+                    for directory in [&data, &partial] {
+                        if directory.is_file() {
+                            fs::remove_file(directory).unwrap();
+                            fs::create_dir(directory).unwrap();
+                        }
+                    }
+                }
+            }
+        }
+        let told = writer.finish();
+        prop_assert_eq!(told.written + told.lost, given, "{:?}", told);
+    }
 }

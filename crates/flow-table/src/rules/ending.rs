@@ -62,7 +62,7 @@ pub(crate) fn give_up(table: &mut FlowTable, id: Id, reason: DiscardReason) {
 pub(crate) fn evict_finished(table: &mut FlowTable, id: Id) {
     let key = table.connections.get(id).key();
     forget(table, id);
-    table.stats.evicted += 1;
+    table.counts.evicted += 1;
     // Not while another connection of the four-tuple is known: the kernel could not tell them apart.
     if table.connections.youngest(&key).is_none() {
         table.tell(Hint::Ignore(key));
@@ -72,5 +72,5 @@ pub(crate) fn evict_finished(table: &mut FlowTable, id: Id) {
 /// Forgets a connection that never had a packet, to make room.
 pub(crate) fn evict_packetless(table: &mut FlowTable, id: Id) {
     finish(table, id, None);
-    table.stats.evicted += 1;
+    table.counts.evicted += 1;
 }

@@ -10,7 +10,7 @@ use packet_headers_common::{KernelDiscard, LinkType};
 use crate::parse::{MAX_EXTENSIONS, parse};
 
 fn end(packet: &[u8]) -> Result<usize, KernelDiscard> {
-    parse(&packet, LinkType::RawIp).map(|headers| headers.end)
+    parse(&packet, LinkType::RawIp, false).map(|headers| headers.end)
 }
 
 /// An IPv6 packet with these extension headers, each `(type, bytes)`, and a TCP header.

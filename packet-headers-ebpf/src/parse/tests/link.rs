@@ -20,7 +20,7 @@ fn frame(between: &[u8]) -> Vec<u8> {
 
 /// Where the IP header is found.
 fn l3(between: &[u8]) -> Result<usize, KernelDiscard> {
-    parse(&&frame(between)[..], LinkType::Ethernet).map(|headers| headers.l3)
+    parse(&&frame(between)[..], LinkType::Ethernet, false).map(|headers| headers.l3)
 }
 
 #[test]
@@ -81,8 +81,9 @@ fn a_pppoe_session_is_passed() {
 #[test]
 fn a_frame_that_ends_in_its_link_header_is_counted() {
     let whole = frame(&[0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64]);
-    let end =
-        |length: usize| parse(&&whole[..length], LinkType::Ethernet).map(|headers| headers.end);
+    let end = |length: usize| {
+        parse(&&whole[..length], LinkType::Ethernet, false).map(|headers| headers.end)
+    };
     for length in 0..18 {
         assert_eq!(end(length), Err(KernelDiscard::NotIp), "{length}");
     }

@@ -5,9 +5,10 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
+use packet_headers_common::record::TCP_SYN;
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, LinkType};
 
-use crate::parse::{Headers, parse, parse_through};
+use crate::parse::{Headers, parse};
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0];
@@ -24,7 +25,7 @@ fn tcp() -> Vec<u8> {
 }
 
 fn inside(packet: &[u8]) -> Result<Headers, KernelDiscard> {
-    parse_through(&packet, LinkType::RawIp, true)
+    parse(&packet, LinkType::RawIp, true)
 }
 
 #[test]
@@ -39,11 +40,13 @@ fn the_inner_headers_are_the_packet_s() {
             Endpoint::v4([192, 0, 2, 2], 90),
         ),
         from_low: true,
-        first_syn: true,
+        sequence: 0,
+        tcp_flags: TCP_SYN,
     };
     assert_eq!(inside(&packet), Ok(want));
+    assert!(want.is_first_syn());
     assert_eq!(
-        parse(&&packet[..], LinkType::RawIp),
+        parse(&&packet[..], LinkType::RawIp, false),
         Err(KernelDiscard::NotTcp)
     );
 }

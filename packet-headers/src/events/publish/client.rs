@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
+
+use model::Count;
 
 use super::server::Shared;
 use super::stream::{Reader, TooSlow};
@@ -32,18 +33,18 @@ pub(super) struct Client {
 }
 
 /// Counts a client for as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
+struct Counted<'a>(&'a Count);
 
 impl<'a> Counted<'a> {
-    fn new(gauge: &'a AtomicU64) -> Self {
-        gauge.fetch_add(1, Ordering::Relaxed);
+    fn new(gauge: &'a Count) -> Self {
+        gauge.add(1);
         Self(gauge)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.sub(1);
     }
 }
 
@@ -65,14 +66,14 @@ impl Client {
         let who = who(&self.socket);
         tracing::debug!("{who} connected to the event socket");
         let shared = Arc::clone(&self.shared);
-        let _counted = Counted::new(&shared.accounts().event_clients);
+        let _counted = Counted::new(&shared.counters().event_clients);
         match self.write().await {
             Ok(()) => tracing::debug!("{who} has read all events"),
             Err(Left::Gone(error)) => tracing::debug!("{who} left the event socket: {error}"),
             Err(Left::TooSlow(error)) => {
                 tracing::warn!("disconnected {who}: {error}");
-                let dropped = &shared.accounts().event_clients_dropped;
-                dropped.fetch_add(1, Ordering::Relaxed);
+                let dropped = &shared.counters().event_clients_dropped;
+                dropped.add(1);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The thread that owns the event socket: it takes events from the sources and accepts clients.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,9 +14,9 @@ use super::client::{self, Client, Progress};
 use super::socket::{EventListener, SocketFile};
 use super::stream::{Bounds, Stream};
 use super::{Message, Publisher, QUEUE, sweep};
-use crate::accounts::Accounts;
 use crate::clock;
 use crate::rate_limit::RateLimit;
+use crate::stats::Counters;
 use crate::threads::{join, spawn};
 use model::{BootNanos, EventIssue, FlowEvent, FlowUuid, WallClock};
 
@@ -62,7 +61,7 @@ impl EventServer {
     ///
     /// # Errors
     /// When its thread cannot be started.
-    pub fn start(from: EventListener, scope: Scope, accounts: &Arc<Accounts>) -> Result<Self> {
+    pub fn start(from: EventListener, scope: Scope, counters: &Arc<Counters>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -71,9 +70,9 @@ impl EventServer {
         let (stop, stopped) = oneshot::channel();
         let publisher = Publisher {
             queue,
-            accounts: Arc::clone(accounts),
+            counters: Arc::clone(counters),
         };
-        let shared = Shared::new(scope, Arc::clone(accounts));
+        let shared = Shared::new(scope, Arc::clone(counters));
         let EventListener { listener, file } = from;
         tracing::info!("serving flow events at {}", file.path().display());
         let thread = spawn("event-server", move || {
@@ -117,11 +116,11 @@ impl EventServer {
 pub(super) struct Shared {
     stream: Mutex<Stream>,
     progress: watch::Sender<Progress>,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
 }
 
 impl Shared {
-    fn new(scope: Scope, accounts: Arc<Accounts>) -> Arc<Self> {
+    fn new(scope: Scope, counters: Arc<Counters>) -> Arc<Self> {
         let bounds = Bounds {
             open: scope.open,
             log: LOG,
@@ -129,7 +128,7 @@ impl Shared {
         Arc::new(Self {
             stream: Mutex::new(Stream::new(bounds, scope.older)),
             progress: watch::Sender::default(),
-            accounts,
+            counters,
         })
     }
 
@@ -139,8 +138,8 @@ impl Shared {
     }
 
     /// The counters.
-    pub(super) fn accounts(&self) -> &Accounts {
-        &self.accounts
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Notifies of new events.
@@ -158,7 +157,7 @@ impl Shared {
     pub(super) fn close(&self, uuid: &FlowUuid, at: BootNanos) {
         let at = clock::sample().wall(at);
         if self.stream().close(uuid, at).is_err() {
-            self.accounts.events.add(EventIssue::NotServed, 1);
+            self.counters.events.add(EventIssue::NotServed, 1);
         }
     }
 
@@ -196,9 +195,7 @@ impl Shared {
         if clients.len() >= CLIENTS {
             let who = client::who(&socket);
             tracing::warn!("refused {who}: there are {CLIENTS} clients already");
-            self.accounts
-                .event_clients_dropped
-                .fetch_add(1, Ordering::Relaxed);
+            self.counters.event_clients_dropped.add(1);
             return;
         }
         clients.spawn(Client::new(Arc::clone(self), socket).serve());
@@ -242,7 +239,7 @@ impl<'a> EventIntake<'a> {
                 }
             };
             if let Err(error) = taken {
-                self.shared.accounts.events.add(EventIssue::NotServed, 1);
+                self.shared.counters.events.add(EventIssue::NotServed, 1);
                 why = Some(error);
             }
         }
@@ -253,7 +250,7 @@ impl<'a> EventIntake<'a> {
 
     /// Logs that events were not served, if there are new ones.
     fn log_unserved(&mut self, why: Option<anyhow::Error>) {
-        let count = self.shared.accounts.events.get(EventIssue::NotServed);
+        let count = self.shared.counters.events.get(EventIssue::NotServed);
         if count == self.logged {
             return;
         }

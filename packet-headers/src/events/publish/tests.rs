@@ -58,18 +58,18 @@ fn addresses_that_mean_nothing_elsewhere_are_not_told() {
 
 #[test]
 fn what_the_server_has_no_room_for_is_counted_and_nobody_waits() {
-    let accounts = Arc::new(Accounts::default());
+    let counters = Arc::new(Counters::default());
     let (queue, mut events) = mpsc::channel(2);
     let publisher = Publisher {
         queue,
-        accounts: Arc::clone(&accounts),
+        counters: Arc::clone(&counters),
     };
     let event = open(end("10.0.0.1"), end("10.0.0.2"));
     for _ in 0..5 {
         publisher.publish(&event);
     }
     publisher.publish(&open(end("127.0.0.1"), end("127.0.0.1")));
-    assert_eq!(accounts.events.get(EventIssue::NotServed), 3);
+    assert_eq!(counters.events.get(EventIssue::NotServed), 3);
     for _ in 0..2 {
         assert!(matches!(events.try_recv(), Ok(Message::Event(told)) if told == event));
     }

@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 use self::line::{Lines, Message};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
-use crate::accounts::Accounts;
 use crate::clock;
+use crate::stats::Counters;
 use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 
 /// The reading side of a connection, of either kind.
@@ -78,13 +78,13 @@ impl Backoff {
 pub async fn follow(
     socket: EventSocket,
     sink: EventSink,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     prefix: Option<LearnedPrefix>,
 ) {
     let clock = clock::sample();
     let mut listener = Listener {
         sink,
-        accounts,
+        counters,
         clock,
         prefix,
     };
@@ -96,15 +96,15 @@ pub async fn follow(
             Ok(stream) => {
                 info!("connected to tcp-info at {socket}");
                 let reconnects = u64::from(was_connected);
-                let events = &listener.accounts.events;
+                let events = &listener.counters.events;
                 events.add(EventIssue::Reconnects, reconnects);
                 let since = Instant::now();
-                let accounts = Arc::clone(&listener.accounts);
-                accounts.tcpinfo_up.store(true, Ordering::Relaxed);
+                let counters = Arc::clone(&listener.counters);
+                counters.tcpinfo_up.store(true, Ordering::Relaxed);
                 let Ok(reason) = listener.listen(stream).await else {
                     return;
                 };
-                accounts.tcpinfo_up.store(false, Ordering::Relaxed);
+                counters.tcpinfo_up.store(false, Ordering::Relaxed);
                 warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
                 backoff.after_connection(since.elapsed());
                 (was_connected, said) = (true, true);
@@ -125,7 +125,7 @@ const PORTION: usize = 8 * 1024;
 /// Turns the bytes of a connection to tcp-info into flow events.
 struct Listener {
     sink: EventSink,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     clock: WallClock,
     /// The prefix to learn, if it is needed.
     prefix: Option<LearnedPrefix>,
@@ -163,7 +163,7 @@ impl Listener {
             }
             Err(issue) => {
                 debug!("skipped a line from tcp-info: {}", issue.name());
-                self.accounts.events.add(issue, 1);
+                self.counters.events.add(issue, 1);
                 Ok(())
             }
         }

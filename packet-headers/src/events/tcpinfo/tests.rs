@@ -42,7 +42,7 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 struct Client {
     task: JoinHandle<()>,
     shard: Receiver<FlowEvent>,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
 }
 
 impl Client {
@@ -53,11 +53,11 @@ impl Client {
     fn teaching(socket: EventSocket, prefix: Option<LearnedPrefix>) -> Self {
         LazyLock::force(&LOGS_STAY_ON);
         let (sink, mut shards) = queues(1);
-        let accounts = Arc::new(Accounts::default());
+        let counters = Arc::new(Counters::default());
         Self {
-            task: tokio::spawn(follow(socket, sink, Arc::clone(&accounts), prefix)),
+            task: tokio::spawn(follow(socket, sink, Arc::clone(&counters), prefix)),
             shard: shards.remove(0),
-            accounts,
+            counters,
         }
     }
 
@@ -79,7 +79,7 @@ impl Client {
     }
 
     fn count(&self, issue: EventIssue) -> u64 {
-        self.accounts.events.get(issue)
+        self.counters.events.get(issue)
     }
 
     async fn counted(&self, issue: EventIssue, n: u64) {
@@ -211,7 +211,7 @@ async fn an_endless_line_and_broken_lines_do_not_end_the_connection() {
     for uuid in ["first", "second", "third"] {
         assert_eq!(client.heard().await, uuid);
     }
-    let refused: Vec<_> = client.accounts.events.nonzero().collect();
+    let refused: Vec<_> = client.counters.events.nonzero().collect();
     let expected = [
         ("too_long", 1),
         ("bad_json", 1),
@@ -303,7 +303,7 @@ async fn names_teach_the_prefix_once() {
         assert_eq!(hear(line, &name("second")).await, first);
     }
     assert_eq!(log.lines("the kernel's events call it"), 1);
-    assert_eq!(client.accounts.events.nonzero().count(), 0);
+    assert_eq!(client.counters.events.nonzero().count(), 0);
 }
 
 #[tokio::test]

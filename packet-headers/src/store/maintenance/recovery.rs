@@ -1,20 +1,18 @@
 //! Recovers the files of earlier runs, and counts and logs the outcome.
 
-use std::sync::atomic::Ordering;
-
 use anyhow::Error;
 use capture_files::{Directories, Recovered, Recovery};
 
-use crate::accounts::Accounts;
 use crate::rate_limit::RateLimit;
+use crate::stats::Counters;
 
-/// Recovers the files of earlier runs, one after another, while `go_on` returns true. Files that
-/// cannot be published are logged, and do not stop the daemon.
-pub(super) fn run(directories: &Directories, accounts: &Accounts, go_on: &dyn Fn() -> bool) {
+/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some
+/// of them cannot be published is no reason not to capture.
+pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn() -> bool) {
     let mut recovery = match Recovery::new(directories) {
         Ok(recovery) => recovery,
         Err(error) => {
-            accounts.note_file_error(&error);
+            counters.note_file_error(&error);
             let error = Error::from(error);
             return tracing::error!("cannot publish the files of earlier runs: {error:#}");
         }
@@ -27,23 +25,21 @@ pub(super) fn run(directories: &Directories, accounts: &Accounts, go_on: &dyn Fn
     {
         match recovered {
             Recovered::Published(_, held) => {
-                accounts.recovered.fetch_add(1, Ordering::Relaxed);
-                accounts
-                    .recovered_packets
-                    .fetch_add(held, Ordering::Relaxed);
+                counters.recovered.add(1);
+                counters.recovered_packets.add(held);
                 published += 1;
                 packets += held;
             }
             Recovered::Removed(_) => {
-                accounts.removed.fetch_add(1, Ordering::Relaxed);
+                counters.removed.add(1);
                 removed += 1;
             }
             Recovered::Foreign(path, why) => {
-                accounts.foreign.fetch_add(1, Ordering::Relaxed);
+                counters.foreign.add(1);
                 tracing::warn!("{} is left alone: {why}", path.display());
             }
             Recovered::Failed(error) => {
-                accounts.note_file_error(&error);
+                counters.note_file_error(&error);
                 if let Some(more) = errors.pass() {
                     let error = Error::from(error);
                     tracing::error!("cannot publish a file of an earlier run: {error:#}{more}");
@@ -83,31 +79,31 @@ mod tests {
         fs::write(day.join("host_2.pcap"), b"").unwrap();
         fs::write(day.join("notes.txt"), b"somebody's").unwrap();
         let directories = Directories::prepare(&data, &partial).unwrap();
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let counts = || {
             let counters = [
-                &accounts.recovered,
-                &accounts.recovered_packets,
-                &accounts.removed,
-                &accounts.foreign,
+                &counters.recovered,
+                &counters.recovered_packets,
+                &counters.removed,
+                &counters.foreign,
             ];
-            counters.map(|counter| counter.load(Ordering::Relaxed))
+            counters.map(|counter| counter.get())
         };
 
-        run(&directories, &accounts, &|| false);
+        run(&directories, &counters, &|| false);
         assert_eq!(counts(), [0; 4]);
 
         // A file is in the place of the year's directory.
         fs::write(data.join("2026"), b"in the way").unwrap();
-        run(&directories, &accounts, &|| true);
+        run(&directories, &counters, &|| true);
         assert_eq!(counts(), [0, 0, 1, 1]);
-        assert_eq!(accounts.file_issues.get(FileIssue::Missing), 1);
-        assert_eq!(accounts.file_issues.all().map(|(_, n)| n).sum::<u64>(), 1);
-        assert_eq!(accounts.file_steps.get(FileStep::Finish), 1);
-        assert_eq!(accounts.file_steps.all().map(|(_, n)| n).sum::<u64>(), 1);
+        assert_eq!(counters.file_issues.get(FileIssue::Missing), 1);
+        assert_eq!(counters.file_issues.all().map(|(_, n)| n).sum::<u64>(), 1);
+        assert_eq!(counters.file_steps.get(FileStep::Finish), 1);
+        assert_eq!(counters.file_steps.all().map(|(_, n)| n).sum::<u64>(), 1);
 
         fs::remove_file(data.join("2026")).unwrap();
-        run(&directories, &accounts, &|| true);
+        run(&directories, &counters, &|| true);
         assert_eq!(counts(), [1, 1, 1, 2]);
         assert_eq!(
             fs::read(data.join("2026/11/23/host_1.pcap")).unwrap(),

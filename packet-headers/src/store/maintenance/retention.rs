@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +9,8 @@ use anyhow::Error;
 use capture_files::{FileError, Retention, RetentionLimits, Sweep};
 
 use super::goes_on;
-use crate::accounts::Accounts;
 use crate::rate_limit::RateLimit;
+use crate::stats::Counters;
 
 /// The longest time between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);
@@ -22,7 +21,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// The part of `--max-disk` that may be published between two sweeps.
 const GROWTH_SHARE: u64 = 20;
 
-/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at most.
+/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at
+/// most.
 const REST: u32 = 20;
 
 /// The disk space that a file takes beyond its length, at most: the rest of its last block.
@@ -33,15 +33,15 @@ const BLOCK: u64 = 4096;
 pub(super) fn run(
     data: &Path,
     limits: RetentionLimits,
-    accounts: &Accounts,
+    counters: &Counters,
     stop: &Receiver<Infallible>,
 ) {
     let retention = Retention::new(data, limits);
     let errors = RateLimit::default();
     while goes_on(stop) {
-        let (began, before) = (Instant::now(), published(accounts));
+        let (began, before) = (Instant::now(), published(counters));
         let sweep = retention.sweep_while(SystemTime::now(), &|| goes_on(stop));
-        if let Some(error) = count(sweep, accounts)
+        if let Some(error) = count(sweep, counters)
             && let Some(more) = errors.pass()
         {
             let (data, error) = (data.display(), Error::from(error));
@@ -55,7 +55,7 @@ pub(super) fn run(
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(never) => match never {},
             }
-            let grown = published(accounts).saturating_sub(before);
+            let grown = published(counters).saturating_sub(before);
             let due = rested.elapsed() >= EVERY || is_much(grown, limits);
             if due && rested.elapsed() >= rest {
                 break;
@@ -65,7 +65,7 @@ pub(super) fn run(
 }
 
 /// Counts what a sweep removed; the first of its errors.
-fn count(sweep: Result<Sweep, FileError>, accounts: &Accounts) -> Option<FileError> {
+fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileError> {
     let Sweep {
         files,
         bytes,
@@ -75,8 +75,8 @@ fn count(sweep: Result<Sweep, FileError>, accounts: &Accounts) -> Option<FileErr
         Ok(sweep) => sweep,
         Err(error) => return Some(error),
     };
-    accounts.expired.fetch_add(files, Ordering::Relaxed);
-    accounts.expired_bytes.fetch_add(bytes, Ordering::Relaxed);
+    counters.expired.add(files);
+    counters.expired_bytes.add(bytes);
     if files > 0 {
         tracing::debug!("removed the {files} oldest files, which took {bytes} bytes on disk");
     }
@@ -87,9 +87,9 @@ fn count(sweep: Result<Sweep, FileError>, accounts: &Accounts) -> Option<FileErr
 }
 
 /// The disk space that was published, in bytes: an upper bound.
-fn published(accounts: &Accounts) -> u64 {
-    let [bytes, files] = [&accounts.published_bytes, &accounts.published]
-        .map(|counter| counter.load(Ordering::Relaxed));
+fn published(counters: &Counters) -> u64 {
+    let [bytes, files] =
+        [&counters.published_bytes, &counters.published].map(|counter| counter.get());
     bytes.saturating_add(files.saturating_mul(BLOCK))
 }
 
@@ -138,23 +138,23 @@ mod tests {
             disk: Some(size),
             age: None,
         };
-        let accounts = Arc::new(Accounts::default());
+        let counters = Arc::new(Counters::default());
         let (stop, stopped) = sync_channel(1);
-        let (swept, counted) = (data.clone(), Arc::clone(&accounts));
+        let (swept, counted) = (data.clone(), Arc::clone(&counters));
         let thread = thread::spawn(move || run(&swept, limits, &counted, &stopped));
         let wait = |files: u64| {
             let began = Instant::now();
-            while accounts.expired.load(Ordering::Relaxed) < files {
+            while counters.expired.get() < files {
                 assert!(began.elapsed() < Duration::from_secs(30), "no {files} went");
                 thread::sleep(Duration::from_millis(5));
             }
         };
         wait(1);
         file(&data, 3);
-        accounts.published.fetch_add(1, Ordering::Relaxed);
-        accounts.published_bytes.fetch_add(8192, Ordering::Relaxed);
+        counters.published.add(1);
+        counters.published_bytes.add(8192);
         wait(2);
-        assert_eq!(accounts.expired_bytes.load(Ordering::Relaxed), 2 * size);
+        assert_eq!(counters.expired_bytes.get(), 2 * size);
         let asked = Instant::now();
         drop(stop);
         thread.join().unwrap();

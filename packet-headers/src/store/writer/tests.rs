@@ -18,17 +18,17 @@ const PLAIN: FileOptions = FileOptions {
     application: "a test",
 };
 
-fn writer(at: &Path) -> (ShardWriter, Arc<Accounts>) {
+fn writer(at: &Path) -> (ShardWriter, Arc<Counters>) {
     let data = at.join("data");
     let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
-    let accounts = Arc::new(Accounts::default());
+    let counters = Arc::new(Counters::default());
     let names = Arc::new(InterfaceNames::default());
-    let writer = ShardWriter::new(directories, &PLAIN, names, Arc::clone(&accounts));
-    (writer.unwrap(), accounts)
+    let writer = ShardWriter::new(directories, &PLAIN, names, Arc::clone(&counters));
+    (writer.unwrap(), counters)
 }
 
-fn job(flow: u64, packets: u64, last: bool, accounts: &Accounts) -> Job {
-    accounts.held.fetch_add(packets, Ordering::Relaxed);
+fn job(flow: u64, packets: u64, last: bool, counters: &Counters) -> Job {
+    counters.held.add(packets);
     let mut buffer = PacketBuffer::default();
     for _ in 0..packets {
         buffer.push_record(&Record {
@@ -58,23 +58,23 @@ fn job(flow: u64, packets: u64, last: bool, accounts: &Accounts) -> Job {
 }
 
 /// How many packets are held, were written, and could not be.
-fn packets(accounts: &Accounts) -> [u64; 3] {
+fn packets(counters: &Counters) -> [u64; 3] {
     [
-        accounts.held.load(Ordering::Relaxed),
-        accounts.written.load(Ordering::Relaxed),
-        accounts.discards.get(DiscardReason::WriteFailed),
+        counters.held.get(),
+        counters.written.get(),
+        counters.discards.get(DiscardReason::WriteFailed),
     ]
 }
 
 /// How many files were published, and how many flows have none.
-fn files(accounts: &Accounts) -> [u64; 2] {
-    [&accounts.published, &accounts.failed].map(|counter| counter.load(Ordering::Relaxed))
+fn files(counters: &Counters) -> [u64; 2] {
+    [&counters.published, &counters.failed].map(|counter| counter.get())
 }
 
 /// How many errors of files there were: as many by issue as by step.
-fn errors(accounts: &Accounts) -> u64 {
-    let by_issue: u64 = accounts.file_issues.all().map(|(_, n)| n).sum();
-    let by_step: u64 = accounts.file_steps.all().map(|(_, n)| n).sum();
+fn errors(counters: &Counters) -> u64 {
+    let by_issue: u64 = counters.file_issues.all().map(|(_, n)| n).sum();
+    let by_step: u64 = counters.file_steps.all().map(|(_, n)| n).sum();
     assert_eq!(by_issue, by_step);
     by_issue
 }
@@ -88,23 +88,23 @@ fn put_in_the_way(directory: &Path) {
 #[test]
 fn packets_of_a_published_file_are_written() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.write(job(1, 3, false, &accounts));
-    writer.write(job(2, 1, true, &accounts));
-    assert_eq!(packets(&accounts), [3, 1, 0]);
-    writer.write(job(1, 4, false, &accounts));
-    writer.write(job(1, 0, true, &accounts));
-    assert_eq!(packets(&accounts), [0, 8, 0]);
-    assert_eq!((files(&accounts), errors(&accounts)), ([2, 0], 0));
+    let (mut writer, counters) = writer(temp.path());
+    writer.write(job(1, 3, false, &counters));
+    writer.write(job(2, 1, true, &counters));
+    assert_eq!(packets(&counters), [3, 1, 0]);
+    writer.write(job(1, 4, false, &counters));
+    writer.write(job(1, 0, true, &counters));
+    assert_eq!(packets(&counters), [0, 8, 0]);
+    assert_eq!((files(&counters), errors(&counters)), ([2, 0], 0));
     // Headers of 24 bytes, and 16 more for each packet of 54.
-    let bytes = accounts.published_bytes.load(Ordering::Relaxed);
+    let bytes = counters.published_bytes.get();
     assert_eq!(bytes, 2 * 24 + 8 * (16 + 54));
-    let counts = |durations: &crate::durations::Durations| {
+    let counts = |durations: &crate::stats::durations::Durations| {
         let last = durations.cumulative().last().unwrap();
         last.1 + durations.longer()
     };
     assert_eq!(
-        (counts(&accounts.spills), counts(&accounts.renames)),
+        (counts(&counters.spills), counts(&counters.renames)),
         (4, 2)
     );
 }
@@ -112,74 +112,75 @@ fn packets_of_a_published_file_are_written() {
 #[test]
 fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
+    let (mut writer, counters) = writer(temp.path());
     let partial = temp.path().join("data.partial");
-    writer.write(job(1, 3, false, &accounts));
+    writer.write(job(1, 3, false, &counters));
     put_in_the_way(&partial);
-    writer.write(job(1, 4, false, &accounts));
-    writer.write(job(2, 1, true, &accounts));
+    writer.write(job(1, 4, false, &counters));
+    writer.write(job(2, 1, true, &counters));
     fs::remove_file(&partial).unwrap();
-    writer.write(job(1, 5, true, &accounts));
-    assert_eq!(packets(&accounts), [0, 5, 8]);
-    assert_eq!(files(&accounts), [1, 1]);
-    assert!(accounts.file_issues.get(FileIssue::Missing) > 0);
-    assert_eq!(errors(&accounts), 3);
+    writer.write(job(1, 5, true, &counters));
+    assert_eq!(packets(&counters), [0, 5, 8]);
+    assert_eq!(files(&counters), [1, 1]);
+    assert!(counters.file_issues.get(FileIssue::Missing) > 0);
+    assert_eq!(errors(&counters), 3);
 }
 
 #[test]
 fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
+    let (mut writer, counters) = writer(temp.path());
     let data = temp.path().join("data");
     put_in_the_way(&data);
-    writer.write(job(1, 3, true, &accounts));
+    writer.write(job(1, 3, true, &counters));
     writer.writer.retry();
-    assert_eq!(packets(&accounts), [3, 0, 0]);
+    assert_eq!(packets(&counters), [3, 0, 0]);
     assert!(writer.has_unpublished());
-    assert_eq!(accounts.file_steps.get(FileStep::Finish), 2);
+    assert_eq!(counters.file_steps.get(FileStep::Finish), 2);
     fs::remove_file(&data).unwrap();
     writer.writer.retry();
-    assert_eq!(packets(&accounts), [0, 3, 0]);
+    assert_eq!(packets(&counters), [0, 3, 0]);
     assert!(!writer.has_unpublished());
-    assert_eq!((files(&accounts), errors(&accounts)), ([1, 0], 2));
+    assert_eq!((files(&counters), errors(&counters)), ([1, 0], 2));
 }
 
 #[test]
 fn a_file_that_never_gets_its_name_is_counted() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
+    let (mut writer, counters) = writer(temp.path());
     put_in_the_way(&temp.path().join("data"));
-    writer.write(job(1, 3, true, &accounts));
+    writer.write(job(1, 3, true, &counters));
     writer.writer.finish();
-    assert_eq!(packets(&accounts), [0, 0, 3]);
-    assert_eq!(files(&accounts), [0, 1]);
+    assert_eq!(packets(&counters), [0, 0, 3]);
+    assert_eq!(files(&counters), [0, 1]);
 }
 
 #[test]
 fn a_flow_of_which_nothing_came_has_no_file() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.write(job(1, 0, true, &accounts));
-    assert_eq!(files(&accounts), [0, 1]);
+    let (mut writer, counters) = writer(temp.path());
+    writer.write(job(1, 0, true, &counters));
+    assert_eq!(files(&counters), [0, 1]);
 }
 
 #[test]
 fn the_thread_does_every_job_and_gives_back_its_share_of_the_backlog() {
     let temp = tempfile::tempdir().unwrap();
-    let (writer, accounts) = writer(temp.path());
+    let (writer, counters) = writer(temp.path());
     let (jobs, inbox) = std::sync::mpsc::sync_channel(3);
     let mut cost = 0;
     for flow in 1..=3 {
-        let job = job(flow, flow, flow < 3, &accounts);
-        cost += job.cost();
+        let job = job(flow, flow, flow < 3, &counters);
+        cost += job.cost() as u64;
         jobs.send(job).unwrap();
     }
     drop(jobs);
-    let backlog = AtomicUsize::new(cost);
+    let backlog = Count::default();
+    backlog.add(cost);
     let heartbeat = Heartbeats::default().add("writer-0", WaitsFor::Disk);
     writer.run(&inbox, &backlog, &heartbeat);
-    assert_eq!(backlog.into_inner(), 0);
+    assert_eq!(backlog.get(), 0);
     // The end of the last flow never came.
-    assert_eq!(packets(&accounts), [0, 3, 3]);
-    assert_eq!(files(&accounts), [2, 1]);
+    assert_eq!(packets(&counters), [0, 3, 3]);
+    assert_eq!(files(&counters), [2, 1]);
 }

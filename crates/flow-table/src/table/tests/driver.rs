@@ -51,6 +51,7 @@ pub(super) struct TableDriver {
     pub(super) opened: u64,
     pub(super) closed: u64,
     pub(super) empty: u64,
+    pub(super) evicted: u64,
     /// What the kernel was told to give a lane of their own, or has given itself.
     pub(super) admitted: BTreeSet<FlowKey>,
     pub(super) ignored: Vec<FlowKey>,
@@ -85,6 +86,7 @@ impl TableDriver {
             opened: 0,
             closed: 0,
             empty: 0,
+            evicted: 0,
             admitted: BTreeSet::new(),
             ignored: Vec::new(),
             released: 0,
@@ -212,6 +214,7 @@ impl TableDriver {
         self.opened += counts.opened;
         self.closed += counts.closed;
         self.empty += counts.empty;
+        self.evicted += counts.evicted;
         for (reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
             if packets > 0 {
                 *self.discarded.entry(reason.name()).or_default() += packets;

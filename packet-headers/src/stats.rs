@@ -1,0 +1,14 @@
+//! The one place that counts: the daemon's counters, the kernel's beside them, and every way to read
+//! both, as a report and as metrics.
+
+pub mod balance;
+pub mod counters;
+pub mod durations;
+pub mod losses;
+pub(crate) mod prometheus;
+pub mod report;
+pub mod shard;
+pub mod sources;
+
+pub use self::counters::Counters;
+pub use self::sources::CounterSources;
