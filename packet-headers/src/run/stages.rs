@@ -18,6 +18,7 @@ use crate::events::publish::{EventServer, Scope};
 use crate::events::source::Sources;
 use crate::heartbeat::Heartbeats;
 use crate::http;
+use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, Programs, Refused, filters, method, requirements};
 use crate::stats::CounterSources;
@@ -57,15 +58,7 @@ impl Stages {
             directories,
             options,
         } = prerequisites;
-        let needed = method::programs(method, config.source.watches_sockets());
-        let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
-        // Now, while there is only one thread: later ones inherit its capabilities.
-        privileges::warn_on_error(privileges::drop_unneeded(config, method));
-        filters::set(&mut programs, &config.filters)?;
-        let counted = CounterSources {
-            kernel: Arc::new(programs.take_counters()?),
-            counters: Arc::default(),
-        };
+        let (mut programs, rings, counted) = load(config, method)?;
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(config.sizes.shards);
@@ -90,13 +83,12 @@ impl Stages {
         let sources = Sources::start(config, programs, events, &sink, &counted.counters).await?;
         let retention = config.files.retention;
         let maintenance = Maintenance::start(&directories, retention, &counted.counters)?;
-        let banner = StartupBanner {
+        print(&StartupBanner {
             config,
             method,
             http: http.as_ref(),
             interfaces: &interfaces.describe(),
-        };
-        print(&banner)?;
+        })?;
         if let Some(http) = http {
             let captured = Captured {
                 attached: capture.attached(),
@@ -137,7 +129,21 @@ impl Stages {
     }
 }
 
-/// What the event server has to know of the sources.
+/// Loads the programs, and drops the privileges that only this needs.
+fn load(config: &Config, method: AttachMethod) -> Result<(Programs, Rings, CounterSources)> {
+    let needed = method::programs(method, config.source.watches_sockets());
+    let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
+    // Now, while there is only one thread: later ones inherit its capabilities.
+    privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    filters::set(&mut programs, &config.filters)?;
+    let counted = CounterSources {
+        kernel: Arc::new(programs.take_counters()?),
+        counters: Arc::default(),
+    };
+    Ok((programs, rings, counted))
+}
+
+/// What the event server must know about the sources.
 fn scope(config: &Config) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,

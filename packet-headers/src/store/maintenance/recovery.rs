@@ -87,7 +87,7 @@ mod tests {
                 &counters.removed,
                 &counters.foreign,
             ];
-            counters.map(|counter| counter.get())
+            counters.map(model::Count::get)
         };
 
         run(&directories, &counters, &|| false);

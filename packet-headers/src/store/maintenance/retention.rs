@@ -88,8 +88,7 @@ fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileErr
 
 /// The disk space that was published, in bytes: an upper bound.
 fn published(counters: &Counters) -> u64 {
-    let [bytes, files] =
-        [&counters.published_bytes, &counters.published].map(|counter| counter.get());
+    let [bytes, files] = [&counters.published_bytes, &counters.published].map(model::Count::get);
     bytes.saturating_add(files.saturating_mul(BLOCK))
 }
 

@@ -68,7 +68,7 @@ fn packets(counters: &Counters) -> [u64; 3] {
 
 /// How many files were published, and how many flows have none.
 fn files(counters: &Counters) -> [u64; 2] {
-    [&counters.published, &counters.failed].map(|counter| counter.get())
+    [&counters.published, &counters.failed].map(Count::get)
 }
 
 /// How many errors of files there were: as many by issue as by step.
