@@ -109,7 +109,7 @@ impl Heartbeats {
 
 #[cfg(test)]
 impl Heartbeats {
-    /// Of a process that began so long ago that a thread can be stuck.
+    /// The heartbeats of a process that started long enough ago for a thread to be stuck.
     pub(crate) fn of_old_process() -> Self {
         Self {
             epoch: Instant::now().checked_sub(STUCK * 2).unwrap(),
@@ -120,7 +120,7 @@ impl Heartbeats {
 
 #[cfg(test)]
 impl Heartbeat {
-    /// As if the thread had last turned when the process began.
+    /// Pretends that the thread last turned when the process started.
     pub(crate) fn stop_turning(&self) {
         self.0.turned.store(0, Ordering::Relaxed);
     }

@@ -18,7 +18,7 @@ pub(crate) use server::serve;
 /// Listens at the configured address, if there is one.
 ///
 /// # Errors
-/// When the address cannot be used; the message says what to do.
+/// When the address cannot be used, and what to do.
 pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> Result<Option<Listener>, Diagnostic> {
     match wanted {
         Some(wanted) => Listener::bind(wanted).await.map(Some),

@@ -31,18 +31,18 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
 
 /// Whether NIC timestamps are requested, and the kernel shows them to programs.
 fn hardware_clock(config: &Config) -> bool {
-    config.hardware_clock && unless_missing(requirements::shows_hardware_times()).is_some()
+    config.hardware_clock && unless_lacking(requirements::shows_hardware_times()).is_some()
 }
 
 /// The cookie of the network namespace whose sockets the kernel source reports, or `None` for all.
 fn own_sockets_only(config: &Config) -> Option<u64> {
     let wanted = config.source.watches_sockets() && !config.every_netns;
-    wanted.then(netns::own).and_then(unless_missing)
+    wanted.then(netns::own).and_then(unless_lacking)
 }
 
-/// What the kernel offers. What it does not is logged, and done without.
-fn unless_missing<T>(offered: Result<T, Diagnostic>) -> Option<T> {
+/// What the kernel offers. If it offers less, that is logged, and the daemon does without.
+fn unless_lacking<T>(offered: Result<T, Diagnostic>) -> Option<T> {
     offered
-        .inspect_err(|missing| tracing::warn!("{missing}"))
+        .inspect_err(|lacking| tracing::warn!("{lacking}"))
         .ok()
 }

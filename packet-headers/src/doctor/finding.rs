@@ -56,7 +56,7 @@ impl Group {
         self.add(name, State::Note, found.into(), Some(help.to_owned()));
     }
 
-    /// A problem that the daemon would log, and do without.
+    /// Something that the daemon would log as a warning, and do without.
     pub(super) fn warning(&mut self, name: &str, diagnostic: Diagnostic) {
         let Diagnostic { problem, help } = diagnostic;
         self.add(name, State::Note, problem, Some(help));

@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
         let mut group = Group::new("kernel");
-        let missing = || Diagnostic::new("it has no such thing", "use a newer one");
-        network_namespaces(&mut group, Err(missing()));
-        hardware_clock(&mut group, Err(missing()));
+        let lacks = || Diagnostic::new("it lacks that", "use a newer one");
+        network_namespaces(&mut group, Err(lacks()));
+        hardware_clock(&mut group, Err(lacks()));
         for name in ["network namespaces", "hardware timestamps"] {
             let noted = group.the(name);
             assert_eq!(noted.state, State::Note);
-            assert_eq!(noted.found, "it has no such thing");
+            assert_eq!(noted.found, "it lacks that");
             assert_eq!(noted.help.as_deref(), Some("use a newer one"));
         }
     }

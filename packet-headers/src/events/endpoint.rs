@@ -1,4 +1,4 @@
-//! From addresses to endpoints.
+//! Endpoints from addresses.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The queues to the shards, and to the event server.
+//! The queues from the flow sources to the shards, and to the event server.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;

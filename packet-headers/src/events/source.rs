@@ -33,14 +33,14 @@ pub(crate) struct Sources {
 /// The name of the thread that reads the kernel's event ring.
 const NAME: &str = "flow-events";
 
-/// What every source works with.
+/// What every source needs.
 #[derive(Clone, Copy)]
 pub(crate) struct SourceContext<'a> {
-    /// Where events go.
+    /// Delivers the events.
     pub(crate) sink: &'a EventSink,
-    /// Where they are counted.
+    /// Counts what goes wrong with them.
     pub(crate) counters: &'a Arc<Counters>,
-    /// Where a source's thread proves that it turns.
+    /// Shows that a source's thread makes progress.
     pub(crate) heartbeats: &'a Heartbeats,
 }
 

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 
-use model::{Diagnostic, ListenAddress};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use tokio::net::TcpListener;
+
+use model::{Diagnostic, ListenAddress};
 
 /// A listening HTTP socket.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl Listener {
     /// Listens at the address.
     ///
     /// # Errors
-    /// When it is in use, or is not this host's.
+    /// When it is in use, or is not this host's; and what to do.
     pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self, Diagnostic> {
         let (host, port) = wanted.parts();
         let bound = if host.is_empty() {
@@ -36,7 +37,7 @@ impl Listener {
         listener.map_err(|error| {
             Diagnostic::new(
                 format!("serving HTTP at {wanted}: {error}"),
-                "use another --prometheusx.listen-address, or an empty one to serve nothing",
+                "use another address or port, or --prometheusx.listen-address= to serve nothing",
             )
         })
     }

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_local_when_it_comes_from_loopback_or_from_the_address_it_asks() {
+    fn a_client_is_local_when_it_comes_from_loopback_or_from_the_address_it_connects_to() {
         let local = |from: &str, to: &str| {
             let [from, to] = [from, to].map(|ip| SocketAddr::new(ip.parse().unwrap(), 9990));
             Requester::new(from, to).is_local

@@ -58,12 +58,12 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
     readiness(&site.readiness).await
 }
 
-/// 503 only when a thread is stuck that nothing but a restart helps.
+/// The answer to `/healthz`: 503 while a thread is stuck in a way that only a restart helps.
 fn health(now: &Readiness) -> Response {
     answer("ok\n", &now.dead())
 }
 
-/// 200 while connections are captured and saved.
+/// The answer to `/readyz`: 200 while connections are captured and saved.
 async fn readiness(now: &Readiness) -> Response {
     answer("ready\n", &now.missing().await)
 }
@@ -109,7 +109,7 @@ mod tests {
     use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
     use crate::stats::Counters;
 
-    /// A daemon that captures and saves, with two threads that turn.
+    /// A daemon that captures and saves, with two threads that make progress.
     struct Daemon {
         readiness: Readiness,
         shard: Heartbeat,
@@ -137,14 +137,14 @@ mod tests {
         }
     }
 
-    /// Status and body.
+    /// The status and body of a response.
     async fn read(response: Response) -> (u16, String) {
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// What `/healthz` and `/readyz` answer.
+    /// The answers to `/healthz` and `/readyz`.
     async fn answers(daemon: &Daemon) -> [(u16, String); 2] {
         [
             read(health(&daemon.readiness)).await,

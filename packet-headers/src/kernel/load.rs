@@ -94,7 +94,7 @@ impl Programs {
     /// Loads every program of the object into the kernel, which verifies them.
     ///
     /// # Errors
-    /// Why the kernel refuses them, such as missing privileges or memory, and what to do.
+    /// Why the kernel refuses, such as missing privileges or memory, and what to do.
     pub fn load(options: &LoadOptions) -> Result<(Self, Rings), Diagnostic> {
         Self::load_needed(options, Needed::ALL)
     }

@@ -15,10 +15,10 @@ use super::requirements::kernel_is_at_least;
 /// `SO_NETNS_COOKIE` of Linux 5.14's `asm-generic/socket.h`; the libc crate does not have it yet.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
-/// The network namespace of this process, by which programs tell its sockets from others.
+/// The cookie of this process's network namespace, by which the programs recognize its sockets.
 ///
 /// # Errors
-/// Why they cannot, and what that means.
+/// Why the programs cannot recognize them, and what that means.
 pub fn own() -> Result<u64, Diagnostic> {
     if !kernel_is_at_least(5, 15) {
         return Err(every_namespace(
@@ -27,7 +27,7 @@ pub fn own() -> Result<u64, Diagnostic> {
     }
     cookie().map_err(|error| {
         every_namespace(&format!(
-            "this process's network namespace cannot be identified ({error})"
+            "the daemon's own network namespace cannot be identified ({error})"
         ))
     })
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn namespaces_that_cannot_be_told_apart_are_a_diagnostic_with_the_consequence() {
+    fn connections_that_cannot_be_told_apart_all_get_names() {
         let found = every_namespace("this kernel is old");
         assert!(found.problem.contains("every namespace"), "{found}");
         assert!(found.help.contains("--netns all"), "{found}");

@@ -8,7 +8,7 @@ use model::Diagnostic;
 use super::requirements::refused_with;
 
 /// Why the programs and maps could not be loaded, and what to do. The capabilities have been checked
-/// before, so it has another cause.
+/// before, so a refusal has another cause.
 pub(super) fn diagnostic(error: &Error) -> Diagnostic {
     let help = if refused_with(error, io::ErrorKind::PermissionDenied) {
         "allow bpf(2) in the container's seccomp profile and the security module; before Linux \

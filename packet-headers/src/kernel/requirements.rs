@@ -116,7 +116,7 @@ pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
 /// Checks that this kernel shows NIC timestamps to programs.
 ///
 /// # Errors
-/// That it does not, and what that means.
+/// When it does not, what that means and what to do.
 pub fn shows_hardware_times() -> Result<(), Diagnostic> {
     if kernel_is_at_least(5, 16) {
         return Ok(());
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_hardware_timestamps_is_a_diagnostic_with_the_consequence() {
+    fn a_kernel_that_shows_no_hardware_times_is_noted_with_the_consequence() {
         let found = no_hardware_times();
         assert!(found.problem.contains("kernel's timestamps"), "{found}");
         assert!(found.help.contains("--timestamp hardware"), "{found}");

@@ -24,7 +24,7 @@ pub(super) struct Captured {
 }
 
 impl Captured {
-    /// Puts the three together.
+    /// Joins the three parts.
     pub(super) const fn new(attached: Attached, method: AttachMethod, refused: Refused) -> Self {
         Self {
             attached,

@@ -131,7 +131,7 @@ impl Stages {
     }
 }
 
-/// Loads the programs, and drops the privileges that only this takes.
+/// Loads the programs, and drops the privileges that only loading needs.
 fn load(
     config: &Config,
     method: AttachMethod,

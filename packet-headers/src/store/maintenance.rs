@@ -19,7 +19,7 @@ mod stop;
 
 use self::stop::Stop;
 
-/// The thread.
+/// The name of the thread.
 const NAME: &str = "maintenance";
 
 /// The running thread. It goes on until the other end of its channel is dropped.

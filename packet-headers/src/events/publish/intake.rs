@@ -1,4 +1,4 @@
-//! The server's intake: events of the sources, and clients.
+//! What the event server takes in: events from the sources, and clients.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The flow sources' handle to the event server: a bounded queue.
+//! The queue from the flow sources to the event server.
 
 use std::net::IpAddr;
 use std::sync::Arc;

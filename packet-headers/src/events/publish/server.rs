@@ -34,7 +34,7 @@ const BATCH: usize = 1024;
 /// The name of the thread.
 const NAME: &str = "event-server";
 
-/// How often the thread beats while nothing else happens.
+/// How often the thread turns when nothing else happens.
 const TURN: Duration = Duration::from_secs(1);
 
 /// How long all clients together have, at the end, to read their last events.
@@ -132,7 +132,7 @@ impl EventServer {
     }
 }
 
-/// What the server's thread works with.
+/// The state of the server's main task.
 struct Serving {
     shared: Arc<Shared>,
     listener: UnixListener,

@@ -27,7 +27,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// State without any event; for the arguments see [`Stream::new`].
+    /// The state before the first event; see [`Stream::new`].
     pub(super) fn new(bounds: Bounds, older: bool, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             stream: Mutex::new(Stream::new(bounds, older)),

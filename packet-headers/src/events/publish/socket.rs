@@ -57,7 +57,7 @@ impl EventListener {
     }
 }
 
-/// What is at a path where a socket is to be created.
+/// What is at the path of a socket that is to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Nothing.
@@ -66,7 +66,7 @@ pub(crate) enum Place {
     LeftOver,
 }
 
-/// Checks that a socket can be created at a path. Changes nothing.
+/// Checks whether a socket can be created at a path, and changes nothing.
 ///
 /// # Errors
 /// Why it cannot, and what to do.
@@ -74,7 +74,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Place, Diagnostic> {
     let shown = path.display();
     SocketAddrUnix::new(path).map_err(|error| {
         Diagnostic::new(
-            format!("{shown} cannot be the path of a socket: {error}"),
+            format!("{shown} is too long for a socket: {error}"),
             "use a path below 108 bytes for --eventsocket.listen",
         )
     })?;
@@ -82,14 +82,14 @@ pub(crate) fn inspect(path: &Path) -> Result<Place, Diagnostic> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::Free),
-        Err(error) => return Err(in_the_way(format!("looking at {shown}: {error}"))),
+        Err(error) => return Err(taken(format!("looking at {shown}: {error}"))),
     };
     if !found.file_type().is_socket() {
-        return Err(in_the_way(format!("{shown} exists and is not a socket")));
+        return Err(taken(format!("{shown} exists and is not a socket")));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Place::LeftOver),
-        Err(error) => Err(in_the_way(format!(
+        Err(error) => Err(taken(format!(
             "checking whether {shown} is in use: {error}"
         ))),
         Ok(_) => Err(Diagnostic::new(
@@ -99,23 +99,23 @@ pub(crate) fn inspect(path: &Path) -> Result<Place, Diagnostic> {
     }
 }
 
-/// Checks that a file can be created beside `path`.
+/// Checks whether a file can be created in the directory of `path`.
 fn inspect_directory(path: &Path) -> Result<(), Diagnostic> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     let above = above.unwrap_or_else(|| Path::new("."));
     let access = Access::WRITE_OK | Access::EXEC_OK;
     accessat(CWD, above, access, AtFlags::EACCESS).map_err(|errno| {
-        let (shown, above, error) = (path.display(), above.display(), io::Error::from(errno));
+        let (above, error) = (above.display(), io::Error::from(errno));
         Diagnostic::new(
-            format!("the event socket {shown} cannot be created in {above}: {error}"),
-            "its directory must exist and be writable: create it and let this user write to it, or \
-             use another --eventsocket.listen",
+            format!("the event socket cannot be created in {above}: {error}"),
+            "its directory must exist and be writable by this user; or use another \
+             --eventsocket.listen",
         )
     })
 }
 
-/// There is something at the path that is not the daemon's to remove.
-fn in_the_way(problem: String) -> Diagnostic {
+/// The path is taken by something that the daemon must not remove.
+fn taken(problem: String) -> Diagnostic {
     Diagnostic::new(problem, "remove it, or use another --eventsocket.listen")
 }
 

@@ -15,7 +15,7 @@ use crate::stats::Counters;
 /// The longest time between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How often it is checked whether much was published, and proven that the thread turns.
+/// How often the thread turns, and checks whether much was published.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The part of `--max-disk` that may be published between two sweeps.

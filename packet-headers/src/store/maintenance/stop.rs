@@ -1,4 +1,4 @@
-//! How the maintenance thread is asked to stop, and proves that it turns.
+//! Tells the maintenance thread when to stop, and shows that it makes progress.
 
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::heartbeat::Heartbeat;
 
-/// Goes on until the other end of its channel is dropped. Whoever asks it has just turned.
+/// Tells the thread to go on until the other end of the channel is dropped. Each question is a turn of
+/// the thread.
 pub(super) struct Stop {
     channel: Receiver<Infallible>,
     heartbeat: Heartbeat,
@@ -17,13 +18,13 @@ impl Stop {
         Self { channel, heartbeat }
     }
 
-    /// Whether the thread has not been asked to stop; to be called between any two files.
+    /// Whether the thread may go on. To be called between any two files.
     pub(super) fn goes_on(&self) -> bool {
         self.heartbeat.beat();
         matches!(self.channel.try_recv(), Err(TryRecvError::Empty))
     }
 
-    /// Waits, unless the thread is asked to stop meanwhile. Whether it goes on.
+    /// Waits, but no longer than until the thread is to stop. Returns whether it may go on.
     pub(super) fn wait(&self, span: Duration) -> bool {
         self.heartbeat.beat();
         match self.channel.recv_timeout(span) {
