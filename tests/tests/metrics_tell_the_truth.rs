@@ -110,10 +110,10 @@ fn metrics(lab: &Lab, daemon: &Daemon) -> Result<Metrics> {
 fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Report> {
     wait::until("a scrape at a quiet moment", || {
         let before = daemon.report()?;
-        let now = now()?.as_secs_f64();
+        let asked = now()?.as_secs_f64();
         wait::until("a scrape", || {
             let at = prometheus.value("timestamp(packet_headers_packets_seen_total)")?;
-            Ok((at > now).then_some(()))
+            Ok((at > asked).then_some(()))
         })?;
         Ok(Some(daemon.report()?).filter(|after| *after == before))
     })
