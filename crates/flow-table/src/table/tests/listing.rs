@@ -34,7 +34,7 @@ fn the_most_recently_active_ones_are_listed_in_order() {
     let names: Vec<_> = names
         .into_iter()
         .flatten()
-        .map(|uuid| uuid.as_str())
+        .map(::model::FlowUuid::as_str)
         .collect();
     assert_eq!((listing.total, names), (100, vec!["0", "99", "98"]));
     assert_eq!(listing.flows[0].packets, 2);
