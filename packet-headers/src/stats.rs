@@ -1,5 +1,5 @@
-//! The one place that counts: the daemon's counters, the kernel's beside them, and every way to read
-//! both, as a report and as metrics.
+//! Everything that is counted: the daemon's counters, the kernel's, and the ways to read both, as a
+//! report and as metrics.
 
 pub mod balance;
 pub mod counters;

@@ -1,4 +1,4 @@
-//! All that the daemon counts: the user-space half of `seen = written + Σ discarded + held`.
+//! The daemon's counters: the user-space half of `seen = written + Σ discarded + held`.
 
 use std::sync::atomic::AtomicBool;
 
@@ -9,12 +9,12 @@ use super::durations::Durations;
 use super::losses::Losses;
 use crate::clock;
 
-/// All that the daemon counts; the kernel's half is in its maps.
+/// The daemon's counters. The kernel's are in its maps.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Records taken from the rings.
     pub received: Count,
-    /// Of them, those with a NIC's time that is too far from ours: they have the kernel's.
+    /// Of these, records whose NIC timestamp was rejected: they have the kernel's.
     pub hardware_clock_off: Count,
     /// Packets in published files.
     pub written: Count,
@@ -24,52 +24,52 @@ pub struct Counters {
     pub discards: DiscardCounts,
     /// Refused and lost events, by reason.
     pub events: EventIssues,
-    /// Clients that read our events now.
+    /// Clients connected to the event socket.
     pub event_clients: Count,
-    /// Clients that were refused our events, or did not read them fast enough.
+    /// Clients of the event socket that were refused, or disconnected because they were too slow.
     pub event_clients_dropped: Count,
     /// Connections that got a name.
     pub opened: Count,
-    /// Named connections whose Close came.
+    /// Named connections whose socket was closed.
     pub closed: Count,
-    /// Files that have their final name.
+    /// Published files.
     pub published: Count,
-    /// Bytes of those files.
+    /// Bytes in published files.
     pub published_bytes: Count,
-    /// Named flows that ended without a packet, and so without a file.
+    /// Named connections that ended without a packet, and so without a file.
     pub empty: Count,
     /// Connections that were forgotten early to make room: finished ones, and those that never had a
     /// packet.
     pub evicted: Count,
-    /// Named flows that ended without a file, because none could be written.
+    /// Named connections whose file could not be written.
     pub failed: Count,
-    /// Files that could not be written, or given their name, by reason: one for each try.
+    /// Failed attempts to write or publish a file, by reason.
     pub file_issues: FileIssues,
-    /// The same, by what was being done.
+    /// The same attempts, by the step that failed.
     pub file_steps: FileSteps,
     /// Partial files of earlier runs that were published.
     pub recovered: Count,
-    /// Packets in them.
+    /// Packets in these files.
     pub recovered_packets: Count,
     /// Partial files of earlier runs that held no packet, and were removed.
     pub removed: Count,
-    /// Files among those of earlier runs that are not ours, and were left.
+    /// Files among those of earlier runs that are not ours, and were left alone.
     pub foreign: Count,
-    /// Published files that were removed for their age, or to make room.
+    /// Published files removed for `--max-age` or `--max-disk`.
     pub expired: Count,
-    /// Bytes that they took on disk.
+    /// Bytes that these took on disk.
     pub expired_bytes: Count,
-    /// What was lost on the way, and since when.
+    /// How many packets were lost, and when.
     pub losses: Losses,
-    /// How long the shards' ticks took.
+    /// Durations of the shards' ticks.
     pub ticks: Durations,
-    /// How long it took to write records into a partial file.
+    /// Durations of writing records to a partial file.
     pub spills: Durations,
-    /// How long it took to give files their names.
+    /// Durations of publishing a file.
     pub renames: Durations,
-    /// Whether the kernel tells of its sockets now.
+    /// Whether the kernel flow source delivers events.
     pub kernel_events_up: AtomicBool,
-    /// Whether tcp-info's socket is connected now.
+    /// Whether tcp-info's event socket is connected.
     pub tcpinfo_up: AtomicBool,
 }
 
@@ -80,19 +80,19 @@ impl Counters {
         self.discards.add(reason, packets);
     }
 
-    /// How many packets that were to be captured were lost so far, on this host, of any flow.
+    /// How many packets that should have been captured were lost so far, of all connections.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.losses.rings() + self.lost_here()
     }
 
-    /// Takes note of how many packets the kernel programs lost because a ring was full.
+    /// Notes how many packets the kernel programs have lost because a ring was full.
     pub fn note_losses(&self, rings: u64) {
         let now = clock::sample().wall(clock::now());
         self.losses.note(now, rings, self.lost_here());
     }
 
-    /// What was lost in user space.
+    /// How many packets were lost in user space.
     fn lost_here(&self) -> u64 {
         let losses = [
             DiscardReason::WriteFailed,

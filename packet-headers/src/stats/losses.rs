@@ -5,20 +5,21 @@ use std::sync::{Mutex, PoisonError};
 
 use model::{Count, WallNanos};
 
-/// How many changes are remembered: when packets are lost all the time and it is looked twice a
-/// second, those of half an hour.
+/// How many changes are remembered. When packets are lost all the time, these cover half an hour,
+/// because losses are noted twice a second.
 const MEMORY: usize = 4096;
 
-/// The losses of the kernel programs, as they were told, and how the sum of all grew.
+/// The losses of the kernel programs when last noted, and how the sum of all losses grew.
 #[derive(Debug, Default)]
 pub struct Losses {
     rings: Count,
-    /// Each sum, and when it was seen first; none before the first loss.
+    /// Each sum, and when it was first noted. Empty before the first loss.
     history: Mutex<VecDeque<(WallNanos, u64)>>,
 }
 
 impl Losses {
-    /// Takes note of what the kernel programs lost so far; others lost `beside` that.
+    /// Notes how many packets the kernel programs have lost so far, and how many were lost `beside`
+    /// them.
     pub fn note(&self, now: WallNanos, rings: u64, beside: u64) {
         self.rings.set(rings);
         let sum = rings + beside;
@@ -32,13 +33,13 @@ impl Losses {
         history.push_back((now, sum));
     }
 
-    /// What the kernel programs had lost when it was noted last.
+    /// The losses of the kernel programs when they were last noted.
     #[must_use]
     pub fn rings(&self) -> u64 {
         self.rings.get()
     }
 
-    /// The sum of all losses before a moment; at most, those that were noted by then.
+    /// The sum of all losses that had been noted by a moment.
     #[must_use]
     pub fn before(&self, moment: WallNanos) -> u64 {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Where everything is counted, and how both halves are read together.
+//! The counters of the kernel and the daemon, and how both are read together.
 
 use std::sync::Arc;
 use std::thread;
@@ -22,12 +22,12 @@ const REPORT_PAUSE: Duration = Duration::from_millis(10);
 /// How often the counters are read for a scrape, at most: at once, for it is not to wait.
 const SCRAPE_TRIES: u32 = 3;
 
-/// What all stages count into, and the kernel's programs.
+/// The counters of all stages and of the kernel programs.
 #[derive(Clone)]
 pub struct CounterSources {
-    /// What the programs count.
+    /// The counters of the kernel programs.
     pub kernel: Arc<KernelCounters>,
-    /// What the daemon counts.
+    /// The counters of the daemon.
     pub counters: Arc<Counters>,
 }
 
@@ -73,7 +73,7 @@ impl CounterSources {
         Ok(Report::new(reading, verdict, &self.counters))
     }
 
-    /// Takes note of how many packets the kernel's programs lost because a ring was full.
+    /// Notes how many packets the kernel programs have lost because a ring was full.
     ///
     /// # Errors
     /// When the kernel does not let us read its counters.

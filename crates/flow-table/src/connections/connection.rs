@@ -376,7 +376,7 @@ impl Connection {
         match &mut self.state {
             State::Candidate => {}
             State::Capturing(Capture { armed, .. }) | State::Finished(Finished { armed, .. }) => {
-                *armed = at
+                *armed = at;
             }
         }
     }

@@ -261,9 +261,15 @@ fn messages_are_taken_one_after_the_other_up_to_the_last() {
 #[test]
 fn an_answer_that_is_not_whole_says_why() {
     for (part, why) in [
-        (error(-libc::EPERM), "refused: Operation not permitted"),
-        (error(-libc::ENOENT), "load its module tcp_diag"),
-        (done(-libc::ENOMEM), "refused: Cannot allocate memory"),
+        (
+            error(-libc::EPERM),
+            "refused the request: Operation not permitted",
+        ),
+        (error(-libc::ENOENT), "load the module tcp_diag"),
+        (
+            done(-libc::ENOMEM),
+            "refused the request: Cannot allocate memory",
+        ),
         (
             message(0, NetlinkPayload::Overrun(vec![])),
             "the kernel lost a part",
