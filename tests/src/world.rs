@@ -16,6 +16,7 @@ pub mod process;
 pub mod procfs;
 pub mod python;
 pub mod ss;
+pub mod stopped_thread;
 pub mod systemd;
 pub mod tun;
 pub mod wait;

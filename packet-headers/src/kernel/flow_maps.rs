@@ -110,13 +110,13 @@ impl FlowMaps {
 
 /// Another handle to a map.
 fn another(map: &Map) -> Result<Map> {
-    let (data, kind): (_, fn(MapData) -> Map) = if let Map::LruHashMap(data) = map {
-        (data, Map::LruHashMap)
-    } else if let Map::HashMap(data) = map {
-        (data, Map::HashMap)
-    } else {
+    let (Map::HashMap(data) | Map::LruHashMap(data)) = map else {
         bail!("not a hash map");
     };
     let data = MapData::from_fd(data.fd().as_fd().try_clone_to_owned()?)?;
-    Ok(kind(data))
+    Ok(if matches!(map, Map::LruHashMap(_)) {
+        Map::LruHashMap(data)
+    } else {
+        Map::HashMap(data)
+    })
 }
