@@ -145,7 +145,7 @@ fn load(
     Ok((programs, rings))
 }
 
-/// What the event server has to know of the sources.
+/// What the event server must know about the sources.
 fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
