@@ -8,7 +8,9 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::{Result, bail};
 
-pub(crate) use crate::layers::crates::{DAEMON, HARNESS, KERNEL_TESTS, PURE, reserved};
+pub(crate) use crate::layers::crates::{
+    DAEMON, HARNESS, KERNEL_PROGRAMS, KERNEL_TESTS, PURE, reserved,
+};
 use crate::{
     graph::Graph,
     packages::{self, Package},
@@ -30,7 +32,7 @@ impl Layers {
             for source in &package.sources {
                 let graph = modules::graph(&workspace.root, &source.root)?;
                 if !graph.is_empty() {
-                    modules.push((source.title.clone(), graph));
+                    modules.push((source.to_string(), graph));
                 }
             }
         }

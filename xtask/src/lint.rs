@@ -7,7 +7,9 @@ use xshell::{Shell, cmd};
 
 use crate::{
     deny::{self, Advisories},
-    layers, setup, tidy,
+    layers::{self, KERNEL_PROGRAMS},
+    packages::{self, Package},
+    setup, tidy,
     workspace::Workspace,
 };
 
@@ -51,35 +53,43 @@ pub(crate) fn lint(workspace: &Workspace, what: &Lint) -> Result<()> {
     setup::ensure(workspace)?;
     cmd!(
         sh,
-        "cargo clippy --workspace --exclude packet-headers-ebpf --all-targets -- -D warnings"
+        "cargo clippy --workspace --exclude {KERNEL_PROGRAMS} --all-targets -- -D warnings"
     )
     .run()?;
     // The kernel programs are checked as if they were for the host: clippy of the compiler that builds
     // them need not exist. They unwind nowhere, and a host's programs do unless told.
     cmd!(
         sh,
-        "cargo clippy --package packet-headers-ebpf --lib --bins -- -D warnings -C panic=abort"
+        "cargo clippy --package {KERNEL_PROGRAMS} --lib --bins -- -D warnings -C panic=abort"
     )
     .run()?;
     cmd!(
         sh,
-        "cargo clippy --package packet-headers-ebpf --lib --tests -- -D warnings"
+        "cargo clippy --package {KERNEL_PROGRAMS} --lib --tests -- -D warnings"
     )
     .run()?;
 
+    document(workspace)
+}
+
+/// Builds the documentation.
+fn document(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    let packages = packages::read(workspace)?;
+    let packages = packages
+        .iter()
+        .filter(|package| package.name != KERNEL_PROGRAMS);
+    let programs = packages.flat_map(Package::documented_programs);
     let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-    // Examples are asked for so that cargo takes the dependencies as clippy has: without them it leaves out
-    // what tests depend on, chooses other features, and builds a third of all again.
+    // With examples, cargo chooses the features of dependencies as it does for clippy. Without them, it
+    // would leave out what tests depend on, and have to build a good part of the dependencies again.
     cmd!(
         sh,
-        "cargo doc --workspace --exclude packet-headers-ebpf --lib --bins --examples --no-deps"
+        "cargo doc --workspace --exclude {KERNEL_PROGRAMS} --no-deps --lib --examples"
     )
+    .args(programs.flat_map(|program| ["--bin", program]))
     .run()?;
-    cmd!(
-        sh,
-        "cargo doc --package packet-headers-ebpf --lib --no-deps"
-    )
-    .run()?;
+    cmd!(sh, "cargo doc --package {KERNEL_PROGRAMS} --no-deps --lib").run()?;
     Ok(())
 }
 

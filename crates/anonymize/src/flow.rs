@@ -43,7 +43,7 @@ impl Anonymizer {
     ///
     /// The pseudonyms of both ends are decided here, so that they stay the same when the host's
     /// addresses change during the connection. `local` counts as one of the host's own addresses
-    /// even if it is not in the [`OwnAddresses`]: it may be on no interface, or no longer.
+    /// even if it is not in the [`OwnAddresses`](crate::OwnAddresses): it may be on no interface, or no longer.
     #[must_use]
     pub fn for_flow(&self, local: IpAddr, remote: IpAddr) -> FlowAnonymizer {
         let local = Replacement {
@@ -60,7 +60,7 @@ impl Anonymizer {
 
     /// An anonymizer for the packets of a connection that is not known to be this host's, such as
     /// one seen by a router or a mirror port: an end counts as the host's own only if the
-    /// [`OwnAddresses`] contain it. The order of the ends does not matter.
+    /// [`OwnAddresses`](crate::OwnAddresses) contain it. The order of the ends does not matter.
     #[must_use]
     pub fn for_transit(&self, one: IpAddr, other: IpAddr) -> FlowAnonymizer {
         FlowAnonymizer::new(self.replacement(one), self.replacement(other), self.clone())

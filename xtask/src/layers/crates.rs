@@ -19,7 +19,7 @@ const DATA_PATH: [&str; 6] = [
 pub(crate) const DAEMON: &str = "packet-headers";
 
 /// The kernel programs and their parser.
-const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
+pub(crate) const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
 
 /// The tests of the kernel programs, which the daemon's library loads.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
