@@ -2,20 +2,20 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use aya_build::{Package, build_ebpf};
-
-use crate::toolchain::Toolchain;
-
-#[path = "../xtask/src/toolchain.rs"]
-mod toolchain;
+use ebpf_toolchain::Toolchain;
 
 /// Names the toolchain to the second run of this program, the one that builds.
 const BUILD_WITH: &str = "PACKET_HEADERS_EBPF_TOOLCHAIN";
+
+/// The package of the programs, and the file that they are in.
+const PROGRAMS: &str = "packet-headers-ebpf";
 
 /// aya-build takes the linker and the permission for unstable flags from its own environment, and to
 /// change one's own environment is unsafe. So this program runs itself again in the right one.
@@ -27,7 +27,8 @@ fn main() -> Result<()> {
 }
 
 fn build_in_environment() -> Result<()> {
-    let file = toolchain_file()?;
+    let target = target_directory()?;
+    let file = toolchain_file(&target)?;
     println!("cargo:rerun-if-changed={}", file.display());
     let toolchain = Toolchain::read(&file)?.unwrap_or_else(|| Toolchain {
         name: "nightly".to_owned(),
@@ -38,9 +39,17 @@ fn build_in_environment() -> Result<()> {
     let inherited = env::var_os("PATH").unwrap_or_default();
     let directories = toolchain.linker_dir.into_iter();
     let path = env::join_paths(directories.chain(env::split_paths(&inherited)))?;
+    // The programs do not depend on how the daemon is built: all of its builds share this directory.
+    let shared = target.join("ebpf");
+    fs::create_dir_all(&shared).with_context(|| format!("creating {}", shared.display()))?;
+    let lock = File::create(shared.join("lock")).context("creating the lock of the eBPF build")?;
+    lock.lock()
+        .context("waiting for another build of the eBPF programs")?;
+
     let this = env::current_exe().context("finding this build script")?;
     let mut build = Command::new(this);
     build.env(BUILD_WITH, &toolchain.name).env("PATH", path);
+    build.env("OUT_DIR", &shared);
     // aya-build shows all that cargo says as warnings: let that be warnings and errors.
     build.env("CARGO_TERM_QUIET", "true");
     if toolchain.bootstrap {
@@ -53,18 +62,31 @@ fn build_in_environment() -> Result<()> {
          missing, run `cargo xtask setup`",
         toolchain.name
     );
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR: this is run by cargo")?);
+    fs::copy(shared.join(PROGRAMS), out.join(PROGRAMS)).context("copying the eBPF programs")?;
     Ok(())
 }
 
-/// Setup's file: in the target directory that the user chose, or else in the checkout's own.
-fn toolchain_file() -> Result<PathBuf> {
+/// The target directory that the user chose, or else the checkout's own.
+fn target_directory() -> Result<PathBuf> {
+    let root = root()?;
+    let chosen = env::var_os("CARGO_TARGET_DIR").map(|dir| root.join(dir));
+    Ok(chosen.unwrap_or_else(|| root.join("target")))
+}
+
+/// Setup's file: in the target directory, or else in the checkout's own.
+fn toolchain_file(target: &Path) -> Result<PathBuf> {
+    let file = Toolchain::file(target);
+    if file.exists() {
+        return Ok(file);
+    }
+    Ok(Toolchain::file(&root()?.join("target")))
+}
+
+fn root() -> Result<PathBuf> {
     let crate_root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let root = crate_root.parent().context("no workspace around us")?;
-    let chosen = env::var_os("CARGO_TARGET_DIR").map(|dir| root.join(dir));
-    Ok(chosen
-        .map(|target| Toolchain::file(&target))
-        .filter(|file| file.exists())
-        .unwrap_or_else(|| Toolchain::file(&root.join("target"))))
+    Ok(root.to_owned())
 }
 
 fn build(toolchain: &str) -> Result<()> {
@@ -74,7 +96,7 @@ fn build(toolchain: &str) -> Result<()> {
         println!("cargo:rerun-if-changed={path}");
     }
     let package = Package {
-        name: "packet-headers-ebpf",
+        name: PROGRAMS,
         root_dir: "../packet-headers-ebpf",
         ..Package::default()
     };

@@ -24,7 +24,7 @@ const TUNABLES: &str =
 /// A line of the file of figures.
 #[derive(Debug, PartialEq)]
 struct Figure {
-    /// A kind of traffic, as the program `cost` calls it.
+    /// A kind of traffic, as the example `packet_cost` of the crate flow-table calls it.
     case: String,
     /// The number of packets; the program is run with it, and with twice as many.
     packets: u64,
@@ -54,13 +54,14 @@ fn figures(text: &str) -> Result<Vec<Figure>> {
     lines.map(figure).collect()
 }
 
-/// Runs the program `cost`; returns the number of instructions of the whole run.
+/// Runs the example `packet_cost`; returns the number of instructions of the whole run.
 fn count(case: &str, packets: u64) -> Result<u64> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/cost");
+    let built =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/examples/packet_cost");
     let program = env::var_os("PACKET_HEADERS_COST").map_or(built, PathBuf::from);
     ensure!(
         program.exists(),
-        "no program at {}: cargo build --release -p cost, or set PACKET_HEADERS_COST",
+        "no program at {}: cargo build --release -p flow-table --example packet_cost, or set PACKET_HEADERS_COST",
         program.display()
     );
     let directory = TempDir::new()?;
@@ -122,7 +123,7 @@ fn instructions_per_packet_are_those_that_are_written_down() -> Result<()> {
     ensure!(
         wrong.is_empty(),
         "the number of instructions for a packet has changed:\n{wrong}\
-         `valgrind --tool=callgrind target/release/cost CASE PACKETS DIRECTORY` shows where. If the \
+         `valgrind --tool=callgrind target/release/examples/packet_cost CASE PACKETS DIRECTORY` shows where. If the \
          change is intended, put these figures into {}:\n{renewed}",
         file.display()
     );

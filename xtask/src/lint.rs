@@ -1,17 +1,37 @@
-//! `lint`: formatting, clippy and documentation without a warning, and what is tidy by our own rules.
+//! `lint`: formatting, clippy and documentation without a warning, dependencies as `deny.toml` has them,
+//! and our own rules: layers without circles, and documents that name only what is there.
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use xshell::{Shell, cmd};
 
-use crate::{setup, tidy, workspace::Workspace};
+use crate::{
+    deny::{self, Advisories},
+    layers, setup, tidy,
+    workspace::Workspace,
+};
+
+/// How strict to be.
+#[derive(Args)]
+pub(crate) struct Lint {
+    /// Fail when the database of known vulnerabilities cannot be fetched, instead of leaving them out
+    #[arg(long)]
+    advisories: bool,
+}
+
+impl Lint {
+    /// What every machine can check.
+    pub(crate) const OFFLINE: Self = Self { advisories: false };
+}
 
 /// Checks everything that can be checked without running the program; stops at the first failure.
-pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
+pub(crate) fn lint(workspace: &Workspace, what: &Lint) -> Result<()> {
     let sh = &workspace.sh;
     need_component(sh, "fmt", "rustfmt")?;
     need_component(sh, "clippy", "clippy")?;
 
     tidy::check(&workspace.root)?;
+    layers::check(workspace)?;
     cmd!(sh, "cargo fmt --all -- --check")
         .run()
         .context("some files are not formatted: run `cargo fmt --all`")?;
@@ -19,6 +39,13 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
     cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml -- --check")
         .run()
         .context("the fuzz targets are not formatted: run `cargo fmt` in fuzz/")?;
+
+    let advisories = if what.advisories {
+        Advisories::Required
+    } else {
+        Advisories::IfReachable
+    };
+    deny::check(workspace, advisories)?;
 
     // Clippy builds the daemon's build script, and that the eBPF programs.
     setup::ensure(workspace)?;
@@ -41,9 +68,11 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
     .run()?;
 
     let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+    // Examples are asked for so that cargo takes the dependencies as clippy has: without them it leaves out
+    // what tests depend on, chooses other features, and builds a third of all again.
     cmd!(
         sh,
-        "cargo doc --workspace --exclude packet-headers-ebpf --no-deps"
+        "cargo doc --workspace --exclude packet-headers-ebpf --lib --bins --examples --no-deps"
     )
     .run()?;
     cmd!(

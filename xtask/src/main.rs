@@ -6,19 +6,23 @@
 mod apt;
 mod bench;
 mod binary;
+mod deny;
 mod fuzz;
+mod graph;
 mod image;
 mod kernels;
+mod layers;
 mod lint;
 mod manual;
+mod packages;
 mod probe;
+mod pure;
 mod python;
 mod run;
 mod runner;
 mod setup;
 mod test;
 mod tidy;
-mod toolchain;
 mod workspace;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -26,7 +30,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::workspace::Workspace;
+use crate::{lint::Lint, workspace::Workspace};
 
 /// Build, run and check packet-headers.
 #[derive(Parser)]
@@ -60,6 +64,11 @@ enum Verb {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Build and test the crates that need no eBPF toolchain, without it and without root's privileges
+    Pure {
+        /// Run only the tests whose name contains this
+        filter: Option<String>,
+    },
     /// Feed what reads other people's bytes with what a fuzzer comes up with
     Fuzz(fuzz::Fuzz),
     /// Measure what the daemon costs, beside its peers and by itself, as root
@@ -68,8 +77,15 @@ enum Verb {
     Manual,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
-    /// Check formatting, clippy, documentation and tidiness
-    Lint,
+    /// Check formatting, layers, dependencies, clippy and documentation
+    Lint(Lint),
+    /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
+    Graph {
+        /// Print nothing, but exit 1 when a crate depends on one that it may not, or modules depend on each
+        /// other in circles
+        #[arg(long)]
+        check: bool,
+    },
     /// Run lint, then test: what has to pass before a commit
     Ci,
 }
@@ -99,13 +115,16 @@ fn perform(verb: Verb) -> Result<()> {
         }
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
-        Verb::Lint => lint::lint(&workspace),
+        Verb::Lint(what) => lint::lint(&workspace, &what),
+        Verb::Graph { check: true } => layers::check(&workspace),
+        Verb::Graph { check: false } => layers::print(&workspace),
         Verb::Ci => {
-            lint::lint(&workspace)?;
+            lint::lint(&workspace, &Lint::OFFLINE)?;
             test::test(&workspace, None)
         }
     }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ebpf_toolchain::Toolchain;
 use xshell::cmd;
 
-use crate::{toolchain::Toolchain, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// The name that setup gives to a distribution's compiler in rustup.
 pub(crate) const LINKED: &str = "packet-headers-ebpf";

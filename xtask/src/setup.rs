@@ -12,12 +12,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use xshell::cmd;
+use ebpf_toolchain::Toolchain;
+use xshell::{Cmd, cmd};
 
 use crate::{
     apt::{self, Apt},
     probe::{self, Compiler, LINKED, Linker},
-    toolchain::Toolchain,
     workspace::Workspace,
 };
 
@@ -27,6 +27,8 @@ const LINKER_VERSION: &str = "0.13.0";
 const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
 /// The cargo-fuzz that setup builds.
 const FUZZER_VERSION: &str = "0.13.1";
+/// The cargo-deny that setup builds.
+const DENY_VERSION: &str = "0.20.2";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What the container image is built with.
@@ -132,22 +134,45 @@ pub(crate) fn image_tools(workspace: &Workspace) -> Result<()> {
 /// Makes the fuzzer exist, and what it is built with.
 pub(crate) fn fuzz_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &FUZZER_TOOLS).context("the fuzzer needs a C++ compiler")?;
-    let sh = &workspace.sh;
-    let fuzzer = fuzzer(workspace);
-    let found = cmd!(sh, "{fuzzer} --version").quiet().ignore_stderr();
-    if found
-        .read()
-        .is_ok_and(|found| found.ends_with(FUZZER_VERSION))
-    {
-        return Ok(());
+    if !is_version(workspace, &fuzzer(workspace), FUZZER_VERSION) {
+        build_tool(workspace, "cargo-fuzz", FUZZER_VERSION).run()?;
     }
+    Ok(())
+}
+
+/// Makes cargo-deny exist; where it is. The one in `PATH` is used, if there is one.
+pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
+    if let Ok(found) = which::which("cargo-deny") {
+        return Ok(found);
+    }
+    let own = workspace.tools().join("bin/cargo-deny");
+    if !is_version(workspace, &own, DENY_VERSION) {
+        build_tool(workspace, "cargo-deny", DENY_VERSION).run()?;
+    }
+    Ok(own)
+}
+
+/// Whether a tool is there, in this version.
+fn is_version(workspace: &Workspace, tool: &Path, version: &str) -> bool {
+    let found = cmd!(workspace.sh, "{tool} --version")
+        .quiet()
+        .ignore_stderr()
+        .read();
+    found.is_ok_and(|found| found.ends_with(version))
+}
+
+/// Builds a tool from its crate, into the tools' directory. It is not optimized: to do so takes minutes,
+/// and the tools run for seconds.
+fn build_tool<'a>(workspace: &'a Workspace, name: &str, version: &str) -> Cmd<'a> {
     let root = workspace.tools();
     cmd!(
-        sh,
-        "cargo install cargo-fuzz --version {FUZZER_VERSION} --locked --force --root {root}"
+        workspace.sh,
+        "cargo install {name} --version {version} --locked --force --root {root}"
     )
-    .run()
-    .context("building cargo-fuzz")
+    .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+    .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+    .env("CARGO_PROFILE_RELEASE_LTO", "off")
+    .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
 }
 
 /// Where the fuzzer is, once it exists.
@@ -271,9 +296,9 @@ fn build_linker(workspace: &Workspace, apt: &mut Apt<'_>, oldest: u32) -> Result
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let directories = [llvm.join("bin")].into_iter();
     let path = std::env::join_paths(directories.chain(std::env::split_paths(&inherited)))?;
-    let root = workspace.tools();
     let feature = format!("llvm-{major}");
-    cmd!(workspace.sh, "cargo install bpf-linker --version {LINKER_VERSION} --locked --force --no-default-features --features {feature} --root {root}")
+    build_tool(workspace, "bpf-linker", LINKER_VERSION)
+        .args(["--no-default-features", "--features", &feature])
         .env("PATH", path)
         .run()
         .context("building bpf-linker")

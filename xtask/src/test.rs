@@ -1,12 +1,17 @@
 //! `test`: every test there is, the cheap ones first.
 
+use std::{panic, path::PathBuf, thread};
+
 use anyhow::Result;
-use xshell::cmd;
+use xshell::{Cmd, cmd};
 
 use crate::{
     binary,
     fuzz::{self, Fuzz},
-    image, python, runner, setup,
+    image,
+    layers::{DAEMON, HARNESS, KERNEL_TESTS, PURE},
+    packages::{self, Package},
+    pure, python, runner, setup,
     workspace::{Privilege, Workspace},
 };
 
@@ -14,61 +19,86 @@ use crate::{
 /// fails.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     Privilege::find()?;
-    setup::ensure(workspace)?;
-    setup::test_tools(workspace)?;
-    let python = python::ensure(workspace)?;
-    let sh = &workspace.sh;
-    let all = filter.is_none();
-    let filter = filter.as_slice();
+    let packages = packages::read(workspace)?;
 
-    // Without privileges. The daemon's integration tests need them, so it is not in the first command.
-    stage("unit, property and documentation tests");
-    cmd!(sh, "cargo test --workspace --exclude packet-headers --exclude packet-headers-ebpf --exclude kernel-tests --exclude end-to-end -- {filter...}").run()?;
-    cmd!(
-        sh,
-        "cargo test --package packet-headers --lib --bins -- {filter...}"
-    )
-    .run()?;
-    cmd!(
-        sh,
-        "cargo test --package packet-headers --doc -- {filter...}"
-    )
-    .run()?;
+    stage("the crates that need neither root's privileges nor the eBPF toolchain");
+    // Compiling them keeps the processors busy, and installing what comes next the network.
+    let python = thread::scope(|scope| {
+        let tools = scope.spawn(|| install(&Workspace::open()?));
+        pure::pure(workspace, filter)?;
+        tools
+            .join()
+            .unwrap_or_else(|panic| panic::resume_unwind(panic))
+    })?;
 
-    stage("the kernel's packet parser, on this host");
-    cmd!(
-        sh,
-        "cargo test --package packet-headers-ebpf --lib -- {filter...}"
-    )
-    .run()?;
+    // Without privileges.
+    stage("unit and documentation tests of all others");
+    others(workspace, &packages)
+        .args(["--lib", "--bins", "--examples", "--"])
+        .args(filter)
+        .run()?;
+    others(workspace, &packages)
+        .args(["--doc", "--"])
+        .args(filter)
+        .run()?;
 
     // As root: built by the user, run through cargo's runner. One at a time, because they load
     // programs, and the end-to-end tests each want the machine to themselves.
     runner::as_root(workspace)?;
-    sh.set_var("PACKET_HEADERS_PYTHON", python);
+    workspace.sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
-    cmd!(
-        sh,
-        "cargo test --package packet-headers --package kernel-tests --test * -- --test-threads=1 {filter...}"
-    )
-    .run()?;
+    integration(workspace, &packages, &[DAEMON, KERNEL_TESTS])
+        .args(filter)
+        .run()?;
 
     stage("end to end, on real traffic");
-    sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
-    sh.set_var("PACKET_HEADERS_COST", binary::cost(workspace)?);
-    sh.set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
-    cmd!(
-        sh,
-        "cargo test --package end-to-end --tests -- --test-threads=1 {filter...}"
-    )
-    .run()?;
+    workspace
+        .sh
+        .set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
+    workspace
+        .sh
+        .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
+    workspace
+        .sh
+        .set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
+    integration(workspace, &packages, &[HARNESS])
+        .args(filter)
+        .run()?;
 
-    if all {
+    if filter.is_none() {
         stage("what reads other people's bytes, for a minute of a fuzzer's");
         fuzz::fuzz(workspace, &Fuzz::ALL)?;
     }
     Ok(())
+}
+
+/// Makes everything exist that the tests need beside cargo; the interpreter of their Python programs.
+fn install(workspace: &Workspace) -> Result<PathBuf> {
+    setup::ensure(workspace)?;
+    setup::test_tools(workspace)?;
+    python::ensure(workspace)
+}
+
+/// `cargo test` of all packages but the pure ones, to be told of which targets. It is of all of them even
+/// where only those of one are to run: cargo chooses the features of dependencies for the packages of a
+/// command, and for others would build the dependencies again.
+fn others<'a>(workspace: &'a Workspace, packages: &[Package]) -> Cmd<'a> {
+    let names = packages.iter().map(|package| package.name.as_str());
+    let pure = names.filter(|name| PURE.contains(name));
+    let excluded = pure.flat_map(|name| ["--exclude", name]);
+    cmd!(workspace.sh, "cargo test --workspace").args(excluded)
+}
+
+/// The integration tests of some packages, one at a time, to be given a filter.
+fn integration<'a>(workspace: &'a Workspace, packages: &[Package], of: &[&str]) -> Cmd<'a> {
+    let chosen = packages
+        .iter()
+        .filter(|package| of.contains(&package.name.as_str()));
+    let tests = chosen.flat_map(|package| &package.tests);
+    others(workspace, packages)
+        .args(tests.flat_map(|test| ["--test", test]))
+        .args(["--", "--test-threads=1"])
 }
 
 fn stage(what: &str) {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::flow::{FlowAnonymizer, Replacement};
 use crate::method::Scheme;
 use crate::{Method, OwnAddresses};
 
@@ -42,53 +41,15 @@ impl Anonymizer {
     #[must_use]
     pub fn pseudonym(&self, real: IpAddr) -> IpAddr {
         let real = real.to_canonical();
-        if self.0.scheme.keeps_own() && self.0.own.contains(real) {
+        if self.keeps_own() && self.0.own.contains(real) {
             return real;
         }
         self.0.scheme.pseudonym(real)
     }
 
-    /// An anonymizer for the packets of one connection of this host.
-    ///
-    /// The pseudonyms of both ends are decided here, so that they stay the same when the host's
-    /// addresses change during the connection. `local` counts as one of the host's own addresses
-    /// even if it is not in the [`OwnAddresses`]: it may be on no interface, or no longer.
-    #[must_use]
-    pub fn for_flow(&self, local: IpAddr, remote: IpAddr) -> FlowAnonymizer {
-        let local = Replacement {
-            real: local.to_canonical(),
-            pseudonym: self.local_pseudonym(local.to_canonical()),
-        };
-        let remote = match remote.to_canonical() {
-            // A connection of the host with itself.
-            real if real == local.real => local,
-            real => self.replacement(real),
-        };
-        FlowAnonymizer::new(local, remote, self.clone())
-    }
-
-    /// An anonymizer for the packets of a connection that is not known to be this host's, such as
-    /// one seen by a router or a mirror port: an end counts as the host's own only if the
-    /// [`OwnAddresses`] contain it. The order of the ends does not matter.
-    #[must_use]
-    pub fn for_transit(&self, one: IpAddr, other: IpAddr) -> FlowAnonymizer {
-        FlowAnonymizer::new(self.replacement(one), self.replacement(other), self.clone())
-    }
-
-    fn local_pseudonym(&self, local: IpAddr) -> IpAddr {
-        if self.0.scheme.keeps_own() {
-            local
-        } else {
-            self.pseudonym(local)
-        }
-    }
-
-    fn replacement(&self, real: IpAddr) -> Replacement {
-        let real = real.to_canonical();
-        Replacement {
-            real,
-            pseudonym: self.pseudonym(real),
-        }
+    /// Whether the host's own addresses stay as they are.
+    pub(crate) fn keeps_own(&self) -> bool {
+        self.0.scheme.keeps_own()
     }
 }
 

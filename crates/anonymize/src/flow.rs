@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::{Anonymizer, Layers, packet};
+use crate::Anonymizer;
 
 /// An address and what replaces it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Replacement {
-    pub(crate) real: IpAddr,
-    pub(crate) pseudonym: IpAddr,
+struct Replacement {
+    real: IpAddr,
+    pseudonym: IpAddr,
 }
 
 /// How many addresses of outer headers are remembered: a tunnel within a tunnel has four ends.
@@ -38,8 +38,53 @@ pub struct FlowAnonymizer {
     anonymizer: Anonymizer,
 }
 
+impl Anonymizer {
+    /// An anonymizer for the packets of one connection of this host.
+    ///
+    /// The pseudonyms of both ends are decided here, so that they stay the same when the host's
+    /// addresses change during the connection. `local` counts as one of the host's own addresses
+    /// even if it is not in the [`OwnAddresses`]: it may be on no interface, or no longer.
+    #[must_use]
+    pub fn for_flow(&self, local: IpAddr, remote: IpAddr) -> FlowAnonymizer {
+        let local = Replacement {
+            real: local.to_canonical(),
+            pseudonym: self.local_pseudonym(local.to_canonical()),
+        };
+        let remote = match remote.to_canonical() {
+            // A connection of the host with itself.
+            real if real == local.real => local,
+            real => self.replacement(real),
+        };
+        FlowAnonymizer::new(local, remote, self.clone())
+    }
+
+    /// An anonymizer for the packets of a connection that is not known to be this host's, such as
+    /// one seen by a router or a mirror port: an end counts as the host's own only if the
+    /// [`OwnAddresses`] contain it. The order of the ends does not matter.
+    #[must_use]
+    pub fn for_transit(&self, one: IpAddr, other: IpAddr) -> FlowAnonymizer {
+        FlowAnonymizer::new(self.replacement(one), self.replacement(other), self.clone())
+    }
+
+    fn local_pseudonym(&self, local: IpAddr) -> IpAddr {
+        if self.keeps_own() {
+            local
+        } else {
+            self.pseudonym(local)
+        }
+    }
+
+    fn replacement(&self, real: IpAddr) -> Replacement {
+        let real = real.to_canonical();
+        Replacement {
+            real,
+            pseudonym: self.pseudonym(real),
+        }
+    }
+}
+
 impl FlowAnonymizer {
-    pub(crate) fn new(local: Replacement, remote: Replacement, anonymizer: Anonymizer) -> Self {
+    fn new(local: Replacement, remote: Replacement, anonymizer: Anonymizer) -> Self {
         Self {
             local,
             remote,
@@ -58,16 +103,6 @@ impl FlowAnonymizer {
     #[must_use]
     pub const fn remote(&self) -> IpAddr {
         self.remote.pseudonym
-    }
-
-    /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP
-    /// header, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
-    /// not change.
-    ///
-    /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when
-    /// they are wrong.
-    pub fn anonymize_headers(&self, headers: &mut [u8], layers: Layers) {
-        packet::anonymize(headers, layers, self);
     }
 
     /// The pseudonym of any address in the connection's packets: an end of it, or of a tunnel.

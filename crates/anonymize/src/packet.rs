@@ -18,6 +18,18 @@ pub struct Layers {
     pub l4: usize,
 }
 
+impl FlowAnonymizer {
+    /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP
+    /// header, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
+    /// not change.
+    ///
+    /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when
+    /// they are wrong.
+    pub fn anonymize_headers(&self, headers: &mut [u8], layers: Layers) {
+        anonymize(headers, layers, self);
+    }
+}
+
 /// Bytes of an Ethernet header, and of the addresses at its beginning.
 const ETHERNET_LEN: usize = 14;
 const ETHERNET_ADDRESSES_LEN: usize = 12;
@@ -70,7 +82,7 @@ enum Next {
 type Step = Option<(Next, usize)>;
 
 /// Anonymizes the headers of a packet in place.
-pub(crate) fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymizer) {
+fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymizer) {
     // The headers end before the TCP header begins.
     let is_cut = layers.l4 > headers.len();
     let l3 = layers.l3.min(headers.len());

@@ -28,8 +28,20 @@ pub struct BatchCounts {
     pub refused: [u64; DiscardReason::COUNT],
 }
 
+impl FlowTable {
+    /// Begins a batch of records in the form that they have in the ring. Each of the `events` takes
+    /// effect between the packets that came before and after it.
+    pub fn batch<'a>(
+        &'a mut self,
+        clock: &'a WallClock,
+        events: &'a mut VecDeque<FlowEvent>,
+    ) -> Batch<'a> {
+        Batch::new(self, clock, events)
+    }
+}
+
 impl<'a> Batch<'a> {
-    pub(crate) fn new(
+    fn new(
         table: &'a mut FlowTable,
         clock: &'a WallClock,
         events: &'a mut VecDeque<FlowEvent>,

@@ -86,7 +86,7 @@ impl ListingWalk {
 impl FlowTable {
     /// Does one step of a walk. Returns the list when the walk is complete.
     pub fn list(&self, walk: &mut ListingWalk, now: BootNanos) -> Option<Listing> {
-        if let Some(places) = self.connections.places(walk.place, STEP) {
+        if let Some(places) = self.state.connections.places(walk.place, STEP) {
             for connection in places {
                 walk.consider(connection, now);
             }

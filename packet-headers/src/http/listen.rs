@@ -37,7 +37,7 @@ impl Listener {
         listener.map_err(|error| {
             Diagnostic::new(
                 format!("serving HTTP at {wanted}: {error}"),
-                "use another --prometheusx.listen-address, or --prometheusx.listen-address= to serve nothing",
+                "use another address or port, or --prometheusx.listen-address= to serve nothing",
             )
         })
     }

@@ -64,8 +64,7 @@ impl Report {
     /// Parses the lines of one report.
     ///
     /// # Errors
-    /// A line that is missing, that is there twice or that is not known; so for the names in a
-    /// line.
+    /// A line that is missing, repeated or not known, or a field of which the same is true.
     pub fn parse(text: &[String]) -> Result<Self> {
         Self::parse_lines(text).with_context(|| text.join("\n"))
     }

@@ -13,7 +13,7 @@ use model::DiscardReason;
 use super::ending;
 use crate::action::Action;
 use crate::connections::{Id, QueueName};
-use crate::table::FlowTable;
+use crate::state::State;
 
 /// One part in so many of the memory is for candidates, so that they never crowd out others.
 const CANDIDATE_SHARE: usize = 4;
@@ -35,38 +35,38 @@ const BUFFERS: usize = 32 << 20;
 /// The length in bytes at which a buffer is spilled. The buffers of all connections must fit in half
 /// of the memory, and aim to fit in [`BUFFERS`]. It is a power of two, because buffers grow by
 /// doubling.
-pub(crate) fn buffer_size(table: &FlowTable) -> usize {
-    let all = BUFFERS.min(table.limits.memory / 2);
-    let share = all / table.connections.number_captured().max(1);
+pub(crate) fn buffer_size(state: &State) -> usize {
+    let all = BUFFERS.min(state.limits.memory / 2);
+    let share = all / state.connections.number_captured().max(1);
     1 << share.clamp(SHORTEST_BUFFER, LONGEST_BUFFER).ilog2()
 }
 
 /// Writes a connection's packets, except those that a late packet might still have to precede.
-pub(crate) fn spill(table: &mut FlowTable, id: Id) {
-    write(table, id, false);
+pub(crate) fn spill(state: &mut State, id: Id) {
+    write(state, id, false);
 }
 
-fn write(table: &mut FlowTable, id: Id, all: bool) {
-    if let Some(job) = table.connections.spill(id, all) {
-        table.actions.push(Action::Write(job));
+fn write(state: &mut State, id: Id, all: bool) {
+    if let Some(job) = state.connections.spill(id, all) {
+        state.actions.push(Action::Write(job));
     }
 }
 
 /// Keeps candidates within their share, and everything within the memory, as far as possible.
-pub(crate) fn keep_within(table: &mut FlowTable) {
-    while table.connections.candidate_bytes() > table.limits.memory / CANDIDATE_SHARE {
-        let Some(oldest) = table.connections.first(QueueName::Candidates) else {
+pub(crate) fn keep_within(state: &mut State) {
+    while state.connections.candidate_bytes() > state.limits.memory / CANDIDATE_SHARE {
+        let Some(oldest) = state.connections.first(QueueName::Candidates) else {
             break;
         };
-        ending::give_up(table, oldest, DiscardReason::CandidateMemory);
+        ending::give_up(state, oldest, DiscardReason::CandidateMemory);
     }
-    make_room(table, 0);
+    make_room(state, 0);
 }
 
 /// Makes room for one more named connection within `--maxflows`. Returns whether there is room.
-pub(crate) fn make_place(table: &mut FlowTable) -> bool {
-    while table.connections.number_named() >= table.limits.flows {
-        if !evict(table) {
+pub(crate) fn make_place(state: &mut State) -> bool {
+    while state.connections.number_named() >= state.limits.flows {
+        if !evict(state) {
             return false;
         }
     }
@@ -74,15 +74,15 @@ pub(crate) fn make_place(table: &mut FlowTable) -> bool {
 }
 
 /// Makes room for `more` bytes. Returns whether there is room.
-pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
-    let memory = table.limits.memory;
-    while table.connections.bytes() + more > memory {
-        if evict(table) {
+pub(crate) fn make_room(state: &mut State, more: usize) -> bool {
+    let memory = state.limits.memory;
+    while state.connections.bytes() + more > memory {
+        if evict(state) {
             continue;
         }
-        if let Some(oldest) = table.connections.first(QueueName::Candidates) {
-            ending::give_up(table, oldest, DiscardReason::CandidateMemory);
-        } else if !write_early(table) {
+        if let Some(oldest) = state.connections.first(QueueName::Candidates) {
+            ending::give_up(state, oldest, DiscardReason::CandidateMemory);
+        } else if !write_early(state) {
             return false;
         }
     }
@@ -90,11 +90,11 @@ pub(crate) fn make_room(table: &mut FlowTable, more: usize) -> bool {
 }
 
 /// Evicts a connection from which nothing is lost. Returns whether there was one.
-fn evict(table: &mut FlowTable) -> bool {
-    if let Some(finished) = table.connections.first(QueueName::Finished) {
-        ending::evict_finished(table, finished);
-    } else if let Some(packetless) = table.connections.first(QueueName::Packetless) {
-        ending::evict_packetless(table, packetless);
+fn evict(state: &mut State) -> bool {
+    if let Some(finished) = state.connections.first(QueueName::Finished) {
+        ending::evict_finished(state, finished);
+    } else if let Some(packetless) = state.connections.first(QueueName::Packetless) {
+        ending::evict_packetless(state, packetless);
     } else {
         return false;
     }
@@ -102,13 +102,13 @@ fn evict(table: &mut FlowTable) -> bool {
 }
 
 /// Writes the packets that have waited longest. Returns whether there were any.
-fn write_early(table: &mut FlowTable) -> bool {
+fn write_early(state: &mut State) -> bool {
     let mut wrote = false;
     for _ in 0..WRITTEN_AT_ONCE {
-        let Some(oldest) = table.connections.first(QueueName::Buffering) else {
+        let Some(oldest) = state.connections.first(QueueName::Buffering) else {
             break;
         };
-        write(table, oldest, true);
+        write(state, oldest, true);
         wrote = true;
     }
     wrote

@@ -366,7 +366,7 @@ proptest! {
                 Step::Close(n, name) => driver.close(n, &format!("{n}_{name}")),
                 Step::Wait(ms) => driver.until(driver.now + ms),
             }
-            prop_assert!(driver.table.connections.candidate_bytes() <= memory / 4);
+            prop_assert!(driver.table.state.connections.candidate_bytes() <= memory / 4);
             prop_assert!(driver.table.bytes() <= memory);
             prop_assert_eq!(driver.table.stats(), driver.counted());
         }

@@ -257,13 +257,13 @@ impl TableDriver {
 
     /// Nothing is left behind: no connection, no name, no timer, no byte.
     pub(super) fn is_clean(&self) -> bool {
-        self.table.connections.check();
-        self.table.connections.is_clean() && self.table.bytes() == 0
+        self.table.state.connections.check();
+        self.table.state.connections.is_clean() && self.table.bytes() == 0
     }
 
     /// What the stats must say of the connections that there are, by a walk over all of them.
     pub(super) fn counted(&self) -> TableStats {
-        let connections = &self.table.connections;
+        let connections = &self.table.state.connections;
         connections.check();
         let count = |state| connections.count(state) as u64;
         TableStats {

@@ -88,7 +88,7 @@ fn many_open_flows_keep_little_in_memory_though_they_might_keep_more() {
         for n in 0..5_000 {
             driver.data(n, number);
         }
-        assert!(driver.table.connections.buffered_bytes() <= 32 << 20);
+        assert!(driver.table.state.connections.buffered_bytes() <= 32 << 20);
     }
     driver.shut_down();
     let whole = |(_, packets): &(&str, &[u32])| packets.len() == 50;

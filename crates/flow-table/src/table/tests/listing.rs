@@ -1,6 +1,6 @@
 //! What a list of connections says.
 
-use model::{BootNanos, FlowUuid};
+use model::BootNanos;
 
 use super::driver::{ROOMY, TableDriver};
 use crate::{ConnectionState, Listing, ListingWalk};
@@ -31,7 +31,11 @@ fn the_most_recently_active_ones_are_listed_in_order() {
         .iter()
         .map(|flow| flow.uuid.as_ref())
         .collect();
-    let names: Vec<_> = names.into_iter().flatten().map(FlowUuid::as_str).collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .flatten()
+        .map(::model::FlowUuid::as_str)
+        .collect();
     assert_eq!((listing.total, names), (100, vec!["0", "99", "98"]));
     assert_eq!(listing.flows[0].packets, 2);
     assert_eq!(list(&driver, 1000).flows.len(), 100);

@@ -163,9 +163,9 @@ impl Full {
 
     /// How many connections an operation looks at.
     fn cost(&mut self, operation: impl FnOnce(&mut Self)) -> u64 {
-        self.table.connections.take_touches();
+        self.table.state.connections.take_touches();
         operation(self);
-        self.table.connections.take_touches()
+        self.table.state.connections.take_touches()
     }
 }
 

@@ -1,7 +1,16 @@
-//! What builds the eBPF programs, as one small file that setup writes and builds read.
+//! The toolchain that builds the eBPF programs, as one small file: `cargo xtask setup` writes it, and the
+//! build script of the daemon reads it.
 //!
-//! It is the contract between `cargo xtask setup` and `packet-headers/build.rs`, which includes this
-//! very file: standard library and anyhow only.
+//! The file has a line for each field of [`Toolchain`]:
+//!
+//! ```
+//! use ebpf_toolchain::Toolchain;
+//!
+//! let toolchain: Toolchain = "toolchain=nightly\nlinker_dir=/opt/bpf-linker/bin\n".parse()?;
+//! assert_eq!(toolchain.name, "nightly");
+//! assert!(!toolchain.bootstrap);
+//! # anyhow::Ok(())
+//! ```
 
 use std::{
     fmt, fs, io,
@@ -11,29 +20,34 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, bail};
 
-/// A compiler and a linker that fit each other.
+/// A compiler and a linker that work together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Toolchain {
-    /// The name by which rustup knows the compiler.
-    pub(crate) name: String,
-    /// The directory of `bpf-linker`; without one it is on PATH.
-    pub(crate) linker_dir: Option<PathBuf>,
-    /// The compiler is a stable one: `RUSTC_BOOTSTRAP=1` makes it take unstable flags.
-    pub(crate) bootstrap: bool,
+pub struct Toolchain {
+    /// The compiler's name in rustup.
+    pub name: String,
+    /// The directory of `bpf-linker`; `None` when it is in `PATH`.
+    pub linker_dir: Option<PathBuf>,
+    /// Whether the compiler is a stable one, which accepts unstable flags only with `RUSTC_BOOTSTRAP=1`.
+    pub bootstrap: bool,
 }
 
 impl Toolchain {
-    /// The file that names the toolchain, for a checkout and the target directory in use.
-    pub(crate) fn file(target: &Path) -> PathBuf {
+    /// The file that names the toolchain, in the target directory `target`.
+    #[must_use]
+    pub fn file(target: &Path) -> PathBuf {
         target.join("ebpf-toolchain")
     }
 
-    /// Reads `file`; `None` when there is none.
-    pub(crate) fn read(file: &Path) -> Result<Option<Self>> {
+    /// Reads `file`; `None` when there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or has a line that is not one of its own.
+    pub fn read(file: &Path) -> Result<Option<Self>> {
         match fs::read_to_string(file) {
             Ok(text) => text.parse().map(Some).with_context(|| {
                 format!(
-                    "{} is damaged; `cargo xtask setup` writes it anew",
+                    "{} is damaged: `cargo xtask setup` writes a new one",
                     file.display()
                 )
             }),
@@ -66,11 +80,11 @@ impl FromStr for Toolchain {
                 Some(("toolchain", value)) => name = Some(value.to_owned()),
                 Some(("linker_dir", value)) => linker_dir = Some(PathBuf::from(value)),
                 Some(("bootstrap", value)) => bootstrap = value == "1",
-                _ => bail!("`{line}` is none of toolchain=, linker_dir=, bootstrap="),
+                _ => bail!("`{line}` is not toolchain=, linker_dir= or bootstrap="),
             }
         }
         Ok(Self {
-            name: name.context("there is no toolchain= line")?,
+            name: name.context("there is no line toolchain=")?,
             linker_dir,
             bootstrap,
         })
@@ -82,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_written_toolchain_is_read_back() {
         for bootstrap in [false, true] {
             for linker_dir in [None, Some(PathBuf::from("/a checkout/target/tools/bin"))] {
                 let toolchain = Toolchain {
@@ -97,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_refused_by_what_is_wrong_with_it() {
+    fn the_error_of_a_damaged_file_says_what_is_wrong() {
         for (text, complaint) in [
-            ("linker_dir=/tools\n", "no toolchain= line"),
-            ("toolchain=nightly\nlinker\n", "`linker` is none of"),
+            ("linker_dir=/tools\n", "no line toolchain="),
+            ("toolchain=nightly\nlinker\n", "`linker` is not toolchain="),
         ] {
             let error = text.parse::<Toolchain>().unwrap_err().to_string();
             assert!(error.contains(complaint), "{error}");

@@ -1,0 +1,97 @@
+//! `pure`: builds and tests the crates that need neither root's privileges nor the toolchain of the eBPF
+//! programs, where both are out of reach.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use ebpf_toolchain::Toolchain;
+use xshell::{Cmd, cmd};
+
+use crate::{layers, packages, probe, workspace::Workspace};
+
+/// A shell script that hides the paths before `--`, and runs what follows it as nobody, without
+/// capabilities. In files, that nobody has the rights of the user who ran this.
+const CONFINE: &str = r#"
+while [ "$1" != -- ]; do
+    if [ -d "$1" ]; then mount -t tmpfs none "$1"; else mount --bind /dev/null "$1"; fi
+    shift
+done
+shift
+exec unshare --user --map-user=65534 --map-group=65534 -- "$@"
+"#;
+
+/// Where the crates are built, below the target directory: what is there was built without the toolchain.
+const TARGET: &str = "pure";
+
+/// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
+pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
+    let packages = packages::read(workspace)?;
+    let packages = packages.iter().map(|package| package.name.as_str());
+    let packages: Vec<_> = packages
+        .filter(|name| layers::PURE.contains(name))
+        .collect();
+    let sh = &workspace.sh;
+    let host = probe::host(workspace)?;
+    // What is confined reads what is here, and has no business in the network.
+    cmd!(sh, "cargo fetch --quiet --locked --target {host}").run()?;
+    cmd!(
+        sh,
+        "cargo fetch --quiet --locked --target {host} --manifest-path fuzz/Cargo.toml"
+    )
+    .run()?;
+    for package in &packages {
+        check_dependencies(workspace, package)?;
+    }
+
+    let started = Instant::now();
+    let selected = packages.iter().flat_map(|package| ["--package", package]);
+    confined(workspace, "cargo test --offline --locked")
+        .args(selected)
+        .arg("--")
+        .args(filter)
+        .run()
+        .context("testing the pure crates without root's privileges and the toolchain")?;
+    let check = "cargo check --offline --locked --manifest-path fuzz/Cargo.toml";
+    confined(workspace, check)
+        // Checking links nothing, so that the fuzzer itself, in C++, is not needed: any path will do.
+        .env("CUSTOM_LIBFUZZER_PATH", "/dev/null")
+        .run()
+        .context("checking the fuzz targets without root's privileges and the toolchain")?;
+    let seconds = started.elapsed().as_secs();
+    eprintln!("the pure crates and the fuzz targets took {seconds} s");
+    Ok(())
+}
+
+/// Refuses a crate that depends, by way of whatever, on what is reserved for others, such as aya.
+fn check_dependencies(workspace: &Workspace, package: &str) -> Result<()> {
+    let tree = cmd!(
+        workspace.sh,
+        "cargo tree --offline --locked --prefix none --no-dedupe --package {package}"
+    );
+    for line in tree.quiet().read()?.lines() {
+        let (dependency, _) = line.split_once(' ').unwrap_or((line, ""));
+        if let Some(owners) = layers::reserved(package, dependency) {
+            bail!(
+                "{package} depends on {dependency}, which is for {owners} only: see `cargo tree --package \
+                 {package} --invert {dependency}`"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A command where neither root's privileges nor the toolchain are to be had.
+fn confined<'a>(workspace: &'a Workspace, command: &str) -> Cmd<'a> {
+    let toolchain = [workspace.tools(), Toolchain::file(&workspace.target)];
+    let linkers = which::which_all("bpf-linker").into_iter().flatten();
+    let hidden = toolchain.into_iter().chain(linkers);
+    cmd!(
+        workspace.sh,
+        "unshare --user --map-root-user --mount -- sh -euc {CONFINE} confine"
+    )
+    .args(hidden.filter(|path| path.exists()))
+    .arg("--")
+    .args(command.split(' '))
+    .env("CARGO_TARGET_DIR", workspace.target.join(TARGET))
+    .quiet()
+}
