@@ -4,21 +4,12 @@
 //! The first byte chooses the link type, whether tunnels are opened, and how much a record keeps.
 #![no_main]
 
-use kernel::parse::{Headers, parse_through};
 use libfuzzer_sys::fuzz_target;
-use packet_headers_common::record::{CLASSES, CUT, FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER};
+use packet_headers_common::record::{
+    FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER_LEN, TRUNCATED_META_LEN, class,
+};
 use packet_headers_common::{LinkType, Packet};
-
-/// The kernel's parser, without the crates for kernel programs that its own crate brings.
-#[path = "../../packet-headers-ebpf/src"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the kernel programs use more of it"
-)]
-mod kernel {
-    pub mod parse;
-}
+use packet_headers_ebpf::parse::{Headers, parse};
 
 /// What the first byte chooses.
 struct Choice {
@@ -48,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let choice = Choice::new(choice);
-    let Ok(found) = parse_through(&packet, choice.link, choice.decapsulate) else {
+    let Ok(found) = parse(&packet, choice.link, choice.decapsulate) else {
         return;
     };
     assert!(found.end <= packet.len());
@@ -60,24 +51,26 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read.link_type, choice.link);
     assert_eq!(read.key(), found.key);
     assert_eq!(found.key.is_low(&read.source), found.from_low);
-    assert_eq!(read.is_first_syn(), found.first_syn);
+    assert_eq!(read.sequence, found.sequence);
+    assert_eq!(read.tcp_flags, found.tcp_flags);
+    assert_eq!(read.is_first_syn(), found.is_first_syn());
 });
 
 /// The record that the kernel would write.
 fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     let kept = found.end.min(choice.limit);
-    let is_cut = kept < found.end;
-    let mut record = Vec::with_capacity(RECORD_HEADER + CUT + MAX_HEADERS);
+    let truncated = kept < found.end;
+    let mut record = Vec::with_capacity(RECORD_HEADER_LEN + TRUNCATED_META_LEN + MAX_HEADERS);
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
     for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0] {
         record.extend(field.to_ne_bytes());
     }
-    let flags = if is_cut { FLAG_TRUNCATED } else { 0 };
+    let flags = if truncated { FLAG_TRUNCATED } else { 0 };
     record.extend([0, choice.link as u8, flags, 0, 0, 0]);
-    assert_eq!(record.len(), RECORD_HEADER);
-    if is_cut {
+    assert_eq!(record.len(), RECORD_HEADER_LEN);
+    if truncated {
         record.extend(found.key.to_bytes());
         record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
         record.extend([packet[found.l4 + 5], packet[found.l4 + 4]]);
@@ -85,8 +78,9 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
         record.extend([0; 6]);
     }
     record.extend(&packet[..kept]);
-    let length = record.len() - RECORD_HEADER;
-    let class = CLASSES.into_iter().find(|&class| class >= length);
-    record.resize(RECORD_HEADER + class.expect("the largest holds it"), 0xee);
+    let length = record.len() - RECORD_HEADER_LEN;
+    let class = class(length);
+    assert!(length <= class, "the largest class holds every record");
+    record.resize(RECORD_HEADER_LEN + class, 0xee);
     record
 }

@@ -6,22 +6,10 @@
 
 use std::io::Write as _;
 
+use capture_files::{Compression, Format, Verdict, scan};
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use store::layout::{Compression, Format};
-use store::scan::{Verdict, scan};
 use zstd::stream::write::Encoder as ZstdEncoder;
-
-/// The daemon's modules, without the daemon: all of it takes minutes to build.
-#[path = "../../packet-headers/src/store"]
-#[allow(dead_code, reason = "the daemon uses more of them")]
-mod store {
-    pub mod layout {
-        mod kind;
-        pub use kind::{Compression, Format};
-    }
-    pub mod scan;
-}
 
 fuzz_target!(|input: &[u8]| {
     let Some((choice, bytes)) = input.split_first() else {

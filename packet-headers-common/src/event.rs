@@ -1,4 +1,4 @@
-//! The begin or end of a connection, as the socket program tells it.
+//! The begin or end of a connection, as the socket program reports it.
 
 use crate::key::Endpoint;
 
@@ -29,23 +29,23 @@ pub struct EventRecord {
     pub local: [u32; 4],
     /// Remote address, network byte order, v4-mapped when IPv4.
     pub remote: [u32; 4],
-    /// Local port, in the order of this machine.
+    /// Local port, in host order.
     pub local_port: u16,
-    /// Remote port, in the order of this machine.
+    /// Remote port, in host order.
     pub remote_port: u16,
     /// [`OPEN`] or [`CLOSE`].
     pub kind: u8,
-    /// A [`Role`]; only of an [`OPEN`].
+    /// A [`Role`]; meaningful only for an [`OPEN`].
     pub role: u8,
     /// Zero.
     pub reserved: u16,
 }
 
 /// Bytes of an [`EventRecord`].
-pub const EVENT_RECORD: usize = size_of::<EventRecord>();
+pub const EVENT_RECORD_LEN: usize = size_of::<EventRecord>();
 
 const _: () = {
-    assert!(EVENT_RECORD == 56);
+    assert!(EVENT_RECORD_LEN == 56);
     assert!(core::mem::offset_of!(EventRecord, local) == 16);
     assert!(core::mem::offset_of!(EventRecord, local_port) == 48);
     assert!(core::mem::offset_of!(EventRecord, role) == 53);
@@ -76,7 +76,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads an item by offset; `None` when it is not an event of this build.
+    /// Decodes an item by offset; `None` when it is not an event of this build.
     #[must_use]
     pub fn parse(item: &[u8]) -> Option<Self> {
         let (boot_ns, rest) = item.split_first_chunk()?;

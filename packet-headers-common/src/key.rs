@@ -1,4 +1,4 @@
-//! The direction-free name of a connection: both ends, the lower one first.
+//! A connection's four-tuple, the same for both directions: the lower end comes first.
 
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv6Addr};
@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv6Addr};
 pub struct Endpoint {
     /// IPv6 address as two numbers, most significant first; IPv4 is v4-mapped (RFC 4291, 2.5.5.2).
     address: [u64; 2],
-    /// Port number, in the order of this machine.
+    /// Port number, in host order.
     port: u16,
 }
 
@@ -49,13 +49,22 @@ impl Endpoint {
         Ipv6Addr::from_bits(address).to_canonical()
     }
 
+    /// Whether the address is a loopback address: 127.0.0.0/8 (RFC 1122, 3.2.1.3) or ::1 (RFC 4291,
+    /// 2.5.3).
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.address[0] == 0
+            && (self.address[1] >> 24 == V4_MAPPED_PREFIX >> 24 | 127 || self.address[1] == 1)
+    }
+
     /// The port number.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Number that orders ends first by address, then by port.
+    /// Orders ends by address, then by port. The derived order is no `const fn`.
     #[inline(always)]
     const fn is_above(&self, other: &Self) -> bool {
         if self.address[0] != other.address[0] {
@@ -70,15 +79,15 @@ impl Endpoint {
 
 /// A four-tuple without direction: packets of both directions have the same key.
 ///
-/// Packed to its 36 bytes: a hash map of the kernel takes three words in a step, and with padding
-/// would take a step more for every packet.
+/// Packed to its 36 bytes: the kernel's hash maps digest a key in steps of three words, and padding
+/// would cost one more step for every packet.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     low: [u64; 2],
     high: [u64; 2],
-    /// Both ports, the lower end's in the lower half. One number: a processor waits when it reads as
-    /// one what it has just written in parts.
+    /// Both ports, the lower end's in the lower half. One `u32`, to avoid a store-forwarding stall:
+    /// two stores of a `u16`, then one load of both.
     ports: u32,
 }
 
@@ -116,7 +125,7 @@ impl FlowKey {
     /// Bytes of the key in a map.
     pub const SIZE: usize = 36;
 
-    /// The key as a map holds it.
+    /// The key as the maps hold it.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
@@ -127,7 +136,7 @@ impl FlowKey {
         bytes
     }
 
-    /// The key of these bytes, as [`Self::to_bytes`] gives them.
+    /// The key of which [`Self::to_bytes`] made these bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let word = |at: usize| {
@@ -142,7 +151,7 @@ impl FlowKey {
         }
     }
 
-    /// Whether this end is the lower one: the direction of a packet that it sent.
+    /// Whether this end is the lower one, which tells the direction of a packet that it sent.
     #[inline(always)]
     #[must_use]
     pub const fn is_low(&self, end: &Endpoint) -> bool {
@@ -160,7 +169,7 @@ impl FlowKey {
         )
     }
 
-    /// The shard of `shards` that owns this connection: kernel and user space agree on it.
+    /// The shard, of `shards`, that owns this connection. Kernel and user space agree on it.
     ///
     /// Multiply-and-fold of every word of the key; `shards` must not be zero.
     #[inline(always)]
@@ -177,7 +186,7 @@ impl FlowKey {
 }
 
 impl Hash for FlowKey {
-    /// Five numbers: what is derived would hash arrays, and their lengths.
+    /// Five numbers: a derived hash would take arrays, with their lengths.
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         for word in self.words() {
@@ -213,6 +222,23 @@ mod tests {
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
+        }
+    }
+
+    #[test]
+    fn loopback_addresses_are_those_that_the_standard_library_knows() {
+        let mapped = |address: [u8; 4]| Endpoint::v4(address, 0);
+        for address in [
+            [127, 0, 0, 1],
+            [127, 255, 255, 255],
+            [126, 0, 0, 1],
+            [128, 0, 0, 1],
+        ] {
+            let known = IpAddr::from(address).is_loopback();
+            assert_eq!(mapped(address).is_loopback(), known, "{address:?}");
+        }
+        for address in [[0, 1], [0, 2], [1, 1], [0, 0]] {
+            assert_eq!(Endpoint::v6(address, 0).is_loopback(), address == [0, 1]);
         }
     }
 

@@ -1,18 +1,28 @@
-//! What crosses from the kernel programs to the daemon, and nothing else.
+//! What crosses the border between the kernel programs and the daemon, and nothing else.
 //!
-//! Both sides compile this crate, with two compilers for two targets, so every layout that crosses
-//! is asserted at compile time, and user space decodes by offset rather than by cast.
+//! Both sides compile this crate, with two compilers for two targets. So every layout that crosses
+//! the border is asserted at compile time, and user space decodes by offset rather than by cast.
 #![no_std]
 
-pub mod admission;
-pub mod counter;
+mod named_enum;
+
+pub mod discard;
 pub mod event;
+pub mod event_counters;
+pub mod flow_state;
+pub mod kernel_discard;
 pub mod key;
+pub mod packet_counters;
+pub mod primary_tap;
 pub mod record;
 pub mod settings;
 
-pub use admission::{FlowState, Home};
-pub use counter::Counter;
+pub use discard::DiscardReason;
 pub use event::{EventRecord, Role, SocketEvent};
+pub use event_counters::{EventCounter, EventCounters};
+pub use flow_state::FlowState;
+pub use kernel_discard::KernelDiscard;
 pub use key::{Endpoint, FlowKey};
+pub use packet_counters::{PacketCounter, PacketCounters};
+pub use primary_tap::{PrimaryTap, TapPoint};
 pub use record::{Direction, LinkType, Packet, RecordHeader};

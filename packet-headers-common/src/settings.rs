@@ -1,7 +1,7 @@
-//! Names and bounds that the daemon sets before the programs are loaded.
+//! Names and bounds of the globals that the daemon sets before it loads the programs, and of the maps.
 //!
-//! The globals are read-only to the programs, so the verifier knows their values and removes what
-//! they switch off: a helper that a kernel lacks is never looked at.
+//! The globals are read-only to the programs, so the verifier knows their values and removes the code
+//! that they switch off: it never sees a helper that the kernel lacks.
 
 /// Global `u32`: how many shards there are, 1 to [`MAX_SHARDS`].
 pub const SHARDS: &str = "SHARDS";
@@ -11,7 +11,7 @@ pub const SHARDS: &str = "SHARDS";
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
 pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 
-/// Global `u32`: how many bytes of one ring may wait before its reader is woken early.
+/// Global `u32`: how many bytes may wait in one ring before its reader is woken early.
 pub const WAKEUP_BYTES: &str = "WAKEUP_BYTES";
 
 /// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
@@ -21,10 +21,14 @@ pub const CAPTURE_NS: &str = "CAPTURE_NS";
 pub const WANTED: &str = "WANTED";
 /// [`WANTED`]: every connection.
 pub const WANT_ALL: u8 = 0;
-/// [`WANTED`]: those that were accepted here.
+/// [`WANTED`]: those that this host accepted.
 pub const WANT_INCOMING: u8 = 1;
-/// [`WANTED`]: those that were begun here.
+/// [`WANTED`]: those that this host began.
 pub const WANT_OUTGOING: u8 = 2;
+
+/// Global `u8`: 1 if connections over loopback are told of. They can have no packet where the loopback
+/// interface is not captured, and anybody on the host can make as many as there are ports.
+pub const LOOPBACK: &str = "LOOPBACK";
 
 /// Global `u8`: which filters are set: the `FILTER_` bits.
 pub const FILTERS: &str = "FILTERS";
@@ -47,7 +51,7 @@ pub const HEADER_BYTES: &str = "HEADER_BYTES";
 /// Global `u8`: not 0 when TCP inside of a tunnel is captured.
 pub const DECAPSULATE: &str = "DECAPSULATE";
 
-/// Global `u8`: not 0 when records tell the NIC's time of their packet.
+/// Global `u8`: not 0 when records have the NIC's time of their packet.
 ///
 /// A classifier can read it since Linux 5.16.
 pub const HARDWARE_CLOCK: &str = "HARDWARE_CLOCK";
@@ -69,16 +73,17 @@ pub const EXCLUDED_NETS: &str = "EXCLUDED_NETS";
 pub const MAX_NETS: u32 = 4096;
 
 /// Map: hash from an interface's index to the [`LinkType`](crate::LinkType) of its packets: the
-/// interfaces of which a packet socket's program takes packets.
+/// interfaces whose packets the packet socket's program captures.
 pub const INTERFACES: &str = "INTERFACES";
 
 /// The most interfaces in [`INTERFACES`].
 pub const MAX_INTERFACES: u32 = 1 << 14;
 
-/// Map: hash of the connections that are captured, or that were and are still open.
+/// Map: hash from a [`FlowKey`](crate::FlowKey) to the [`FlowState`](crate::FlowState) of a connection
+/// that is captured, or that was and is still open.
 pub const FLOWS: &str = "FLOWS";
 
-/// Map: LRU hash of connections whose packets are dropped: nobody named or wanted them.
+/// Map: LRU hash of the connections whose packets are discarded, because nobody named or wanted them.
 pub const IGNORED: &str = "IGNORED";
 
 /// The most shards there can be.
@@ -88,19 +93,19 @@ pub const MAX_SHARDS: u32 = 16;
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Of a connection that has a name: nothing but such connections can fill this ring.
+    /// For connections that have a name: nothing else can fill this ring.
     Admitted = 0,
-    /// Of one that has none yet: this ring may overflow.
+    /// For those that have none yet: this ring may overflow.
     Candidate = 1,
 }
 
 /// Rings of one shard.
 pub const LANES: u32 = 2;
 
-/// Map: per-CPU array with one element, the counters of the classifiers.
+/// Map: per-CPU array of one [`PacketCounters`](crate::PacketCounters).
 pub const PACKET_COUNTERS: &str = "PACKET_COUNTERS";
 
-/// Map: array with one element, the counters of the socket program.
+/// Map: per-CPU array of one [`EventCounters`](crate::EventCounters).
 pub const EVENT_COUNTERS: &str = "EVENT_COUNTERS";
 
 /// Map: array of the packet rings, [`LANES`] for each shard.

@@ -1,73 +1,75 @@
-//! Which packets go to user space, and on which lane.
+//! Decides which packets go to user space, and into which ring.
 
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use packet_headers_common::Counter;
-use packet_headers_common::admission::tap;
+use packet_headers_common::KernelDiscard;
 use packet_headers_common::settings::Lane;
 use packet_headers_ebpf::parse::Headers;
 
-use crate::Place;
 use crate::filter;
 use crate::maps::{FLOWS, IGNORED};
+use crate::packet::Packet;
 
 /// A packet that goes to user space.
 pub(crate) struct Admitted {
-    /// The way that it goes.
+    /// The ring of its shard.
     pub(crate) lane: Lane,
-    /// When it passed: `CLOCK_BOOTTIME` in nanoseconds. A packet that is dropped is not worth a look
-    /// at the clock.
+    /// When it was seen: `CLOCK_BOOTTIME` in nanoseconds. The clock is not read for packets that are
+    /// discarded without it.
     pub(crate) now_ns: u64,
 }
 
-/// Decides by what is known of the packet's connection.
+/// Decides by what the kernel knows of the packet's connection.
 ///
-/// A SYN that begins a new connection wipes out that the four-tuple was done with or ignored. It
-/// does not touch a connection that is being captured: anybody can forge one.
+/// A SYN that begins a new connection makes the kernel forget that the four-tuple was finished or
+/// ignored. It does not affect a connection that is being captured: anybody can forge one.
 ///
 /// # Errors
-/// The [`Counter`] that says why the packet is dropped here.
+/// Why the packet is discarded.
 #[inline(always)]
-pub(crate) fn admit(headers: &Headers, place: &Place) -> Result<Admitted, Counter> {
+pub(crate) fn admit<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+    headers: &Headers,
+) -> Result<Admitted, KernelDiscard> {
     let Some(flow) = FLOWS.get_ptr_mut(&headers.key) else {
         return candidate(headers);
     };
-    // SAFETY: an entry's memory outlives the program's run. Another CPU may write a home at the same
-    // time: then one of the two is the home, and the other's packets are duplicates from then on.
+    // SAFETY: an entry's memory outlives the program's run. Another CPU may write a primary tap at the
+    // same time: then one of the two wins, and the other's packets are duplicates from then on.
     let flow = unsafe { &mut *flow };
     if flow.deadline_ns != 0 {
         let now_ns = now();
         if now_ns < flow.deadline_ns {
-            // The compiler knows that it is 0 or 1; the verifier is shown.
+            // The compiler knows that it is 0 or 1; the verifier has to be shown.
             let side = black_box(usize::from(!headers.from_low)) & 1;
-            let home = &mut flow.home[side];
-            return if home.takes(tap(place.ifindex, place.direction), now_ns) {
+            let tap = &mut flow.primary_tap[side];
+            return if tap.accepts(packet.tap_point(), now_ns) {
                 let lane = Lane::Admitted;
                 Ok(Admitted { lane, now_ns })
             } else {
-                Err(Counter::Duplicate)
+                Err(KernelDiscard::Duplicate)
             };
         }
         flow.deadline_ns = 0;
     }
-    if !headers.first_syn {
-        return Err(Counter::AfterCapture);
+    if !headers.is_first_syn() {
+        return Err(KernelDiscard::AfterCapture);
     }
     // Gone already when another CPU was faster.
     let _removed = FLOWS.remove(&headers.key);
     Ok(as_candidate())
 }
 
-/// A packet of a connection that nobody named yet.
+/// Decides on a packet of a connection that nobody has named yet.
 #[inline(always)]
-fn candidate(headers: &Headers) -> Result<Admitted, Counter> {
+fn candidate(headers: &Headers) -> Result<Admitted, KernelDiscard> {
     if !filter::passes(&headers.key) {
-        return Err(Counter::Filtered);
+        return Err(KernelDiscard::Filtered);
     }
     if IGNORED.get_ptr(&headers.key).is_some() {
-        if !headers.first_syn {
-            return Err(Counter::Ignored);
+        if !headers.is_first_syn() {
+            return Err(KernelDiscard::Ignored);
         }
         // Gone already when another CPU was faster.
         let _removed = IGNORED.remove(&headers.key);

@@ -1,4 +1,4 @@
-//! Which connections the operator wants. What is not asked for costs nothing: the settings are
+//! Which connections the operator wants. Filters that are not set cost nothing: the settings are
 //! constants to the verifier.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
@@ -9,7 +9,7 @@ use packet_headers_common::{Endpoint, FlowKey};
 
 use crate::maps::{EXCLUDED_NETS, FILTERS, NETS, PORTS};
 
-/// Bits of an address, v4-mapped when it is IPv4.
+/// Bits of an address; IPv4 is v4-mapped.
 const ADDRESS_BITS: u32 = 128;
 
 /// Whether the filters let a connection through, by its ports and addresses.
@@ -39,7 +39,7 @@ pub(crate) fn passes(key: &FlowKey) -> bool {
         || (EXCLUDED_NETS.get(&low).is_none() && EXCLUDED_NETS.get(&high).is_none())
 }
 
-/// What the operator said of an end's port.
+/// How the filters mark an end's port.
 #[inline(always)]
 fn mark(end: &Endpoint) -> u8 {
     PORTS.get(u32::from(end.port())).copied().unwrap_or(0)

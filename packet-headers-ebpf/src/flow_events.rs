@@ -13,17 +13,19 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::SockOpsContext;
 use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
-use packet_headers_common::{Counter, Endpoint, FlowKey, FlowState, Role};
+use packet_headers_common::{Endpoint, EventCounter, FlowKey, FlowState, Role};
 
 use crate::filter;
-use crate::maps::{CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, NETNS_COOKIE, WANTED};
+use crate::maps::{
+    CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, WANTED,
+};
 
 const AF_INET: u32 = 2;
 
 /// The second half of the first 96 bits of a v4-mapped address, as the field's bytes lie in memory.
 const V4_MAPPED: u32 = 0xffff_u32.to_be();
 
-/// Looks at one socket operation; counts what becomes of it.
+/// Looks at one socket operation, and counts what becomes of it.
 #[inline(always)]
 pub(crate) fn observe(ctx: &SockOpsContext) {
     match ctx.op() {
@@ -34,41 +36,43 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
     }
 }
 
-/// A connection was established: from now on its packets have a lane of their own.
+/// A connection was established: from now on its packets go into the ring of named connections.
 #[inline(always)]
 fn opened(ctx: &SockOpsContext, role: Role) {
     if !is_ours(ctx) {
-        return count(Counter::EventOtherNetns);
+        return count(EventCounter::OtherNetns);
     }
     let event = event(ctx, OPEN, role);
-    let key = FlowKey::new(
-        Endpoint::v6(address(&event.local), event.local_port),
-        Endpoint::v6(address(&event.remote), event.remote_port),
-    );
+    let local = Endpoint::v6(address(&event.local), event.local_port);
+    let remote = Endpoint::v6(address(&event.remote), event.remote_port);
+    if LOOPBACK.load() == 0 && remote.is_loopback() {
+        return count(EventCounter::Loopback);
+    }
+    let key = FlowKey::new(local, remote);
     let wanted = match WANTED.load() {
         WANT_INCOMING => matches!(role, Role::Accepting),
         WANT_OUTGOING => matches!(role, Role::Connecting),
         _ => true,
     };
     if !wanted {
-        // Not when its other end is on this host too, and wanted.
+        // Unless its other end is on this host too, and wanted.
         if FLOWS.get_ptr(&key).is_none() {
             let _no_room = IGNORED.insert(&key, &1, 0);
         }
-        return count(Counter::EventFiltered);
+        return count(EventCounter::Filtered);
     }
     if !filter::passes(&key) {
-        return count(Counter::EventFiltered);
+        return count(EventCounter::Filtered);
     }
-    if !tell(event) {
-        // Nobody would take it out of the map again.
+    if !submit(event) {
+        // Without the event, nobody would take the connection out of the map again.
         return;
     }
     let flow = FlowState::new(event.boot_ns + CAPTURE_NS.load(), event.cookie);
     if FLOWS.insert(&key, &flow, 0).is_err() {
-        count(Counter::FlowsFull);
+        count(EventCounter::FlowsFull);
     }
-    // It was not ignored, more often than not.
+    // Most often it was not there.
     let _removed = IGNORED.remove(&key);
     // The flags of other programs stay. On failure there is no Close, and the flow ends by its own
     // timeouts.
@@ -80,11 +84,11 @@ fn opened(ctx: &SockOpsContext, role: Role) {
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
     if is_ours(ctx) {
-        let _counted = tell(event(ctx, CLOSE, Role::Connecting));
+        let _counted = submit(event(ctx, CLOSE, Role::Connecting));
     }
 }
 
-/// Whether the socket is in the network namespace that the daemon was told to watch.
+/// Whether the socket is in the network namespace that the daemon watches.
 #[inline(always)]
 fn is_ours(ctx: &SockOpsContext) -> bool {
     let wanted = NETNS_COOKIE.load();
@@ -112,16 +116,16 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
     }
 }
 
-/// Puts an event into the ring; whether there was room.
+/// Puts an event into the ring, and returns whether there was room.
 #[inline(always)]
-fn tell(event: EventRecord) -> bool {
+fn submit(event: EventRecord) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
-        count(Counter::EventRingFull);
+        count(EventCounter::RingFull);
         return false;
     };
     entry.write(event);
     entry.submit(0);
-    count(Counter::EventSubmitted);
+    count(EventCounter::Submitted);
     true
 }
 
@@ -146,8 +150,8 @@ fn addresses(ops: *const bpf_sock_ops) -> ([u32; 4], [u32; 4]) {
             unsafe { ptr::read_volatile(&raw const (*ops).$($field)+) }
         };
     }
-    // Read in one go and chosen from afterwards: two branches that end in alike reads become one
-    // read at a computed offset of the context, which the verifier refuses too.
+    // All are read before one is chosen: the compiler would merge reads in two branches into one at a
+    // computed offset of the context, which the verifier refuses too.
     let (local4, remote4) = (word!(local_ip4), word!(remote_ip4));
     let local6 = [
         word!(local_ip6[0]),
@@ -169,11 +173,11 @@ fn addresses(ops: *const bpf_sock_ops) -> ([u32; 4], [u32; 4]) {
 }
 
 #[inline(always)]
-fn count(counter: Counter) {
+fn count(what: EventCounter) {
     let Some(counters) = EVENT_COUNTERS.get_ptr_mut(0) else {
         return;
     };
     // SAFETY: the slot of this CPU, aligned to 8 bytes.
     let counters = unsafe { &mut *counters };
-    counters[counter.slot()] += 1;
+    counters.count(what);
 }

@@ -1,4 +1,4 @@
-//! The programs: classifiers that copy packet headers, and one that watches sockets.
+//! The programs: those that copy packet headers, and one that watches sockets.
 //!
 //! A classifier never changes a packet or a verdict: it returns `TC_ACT_UNSPEC`, which lets the next
 //! program decide.
@@ -23,54 +23,54 @@
 )]
 
 mod admit;
+mod capture;
 mod emit;
 mod filter;
 mod flow_events;
 mod maps;
-mod skb;
-mod sock;
+mod odd_headers;
+mod packet;
+mod packet_socket;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{classifier, sock_ops, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext, TcContext};
-use aya_log_ebpf::warn;
-use packet_headers_common::{Counter, Direction, LinkType};
-use packet_headers_ebpf::parse::parse_through;
+use packet_headers_common::{Direction, LinkType};
 
-use crate::admit::admit;
-use crate::emit::{Kept, emit};
-use crate::maps::{DECAPSULATE, LAST_LOG, PACKET_COUNTERS};
-use crate::skb::{Frame, Skb};
+use crate::capture::capture;
+use crate::packet::Packet;
 
 /// Packets received by an interface whose packets begin with an Ethernet header.
 #[classifier]
 pub fn ph_eth_ingress(ctx: TcContext) -> i32 {
-    capture(&ctx, Direction::Ingress, LinkType::Ethernet)
+    classify(&ctx, Direction::Ingress, LinkType::Ethernet)
 }
 
 /// Packets sent by an interface whose packets begin with an Ethernet header.
 #[classifier]
 pub fn ph_eth_egress(ctx: TcContext) -> i32 {
-    capture(&ctx, Direction::Egress, LinkType::Ethernet)
+    classify(&ctx, Direction::Egress, LinkType::Ethernet)
 }
 
 /// Packets received by an interface without a link layer.
 #[classifier]
 pub fn ph_raw_ingress(ctx: TcContext) -> i32 {
-    capture(&ctx, Direction::Ingress, LinkType::RawIp)
+    classify(&ctx, Direction::Ingress, LinkType::RawIp)
 }
 
 /// Packets sent by an interface without a link layer.
 #[classifier]
 pub fn ph_raw_egress(ctx: TcContext) -> i32 {
-    capture(&ctx, Direction::Egress, LinkType::RawIp)
+    classify(&ctx, Direction::Egress, LinkType::RawIp)
 }
 
-/// Packets of every interface, as a packet socket sees them. It queues none.
+/// Packets of every interface, as a packet socket sees them. It queues none of them, and may not read
+/// them directly.
 #[socket_filter]
 pub fn ph_any(ctx: SkBuffContext) -> i64 {
-    sock::capture(&TcContext::new(ctx.skb.skb));
+    if let Some(packet) = packet_socket::packet(&ctx) {
+        capture(&packet);
+    }
     0
 }
 
@@ -81,94 +81,11 @@ pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
     1
 }
 
-/// Where a classifier sees a packet.
-struct Place {
-    ifindex: u32,
-    direction: Direction,
-    link: LinkType,
-}
-
+/// A classifier may read its packet directly.
 #[inline(always)]
-fn capture(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
-    account(ctx, &Skb(ctx), direction, link);
+fn classify(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
+    capture(&Packet::<true>::new(ctx.skb.skb, direction, link));
     TC_ACT_UNSPEC
-}
-
-/// Each packet is counted twice: once as seen, once by what became of it.
-#[inline(always)]
-fn account(ctx: &TcContext, packet: &impl Frame, direction: Direction, link: LinkType) {
-    let Some(counters) = PACKET_COUNTERS.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: the slot of this CPU, which no other classifier touches while this one runs.
-    let counters = unsafe { &mut *counters };
-    counters[Counter::Seen.slot()] += 1;
-    let outcome = match take(ctx, packet, direction, link) {
-        Ok(Kept::Whole) => Counter::Submitted,
-        Ok(Kept::Part) => {
-            counters[Counter::HeadersTruncated.slot()] += 1;
-            Counter::Submitted
-        }
-        Err(counter) => counter,
-    };
-    counters[outcome.slot()] += 1;
-    if matches!(outcome, Counter::Malformed | Counter::HeadersTooLong) {
-        log_odd_header(ctx, outcome);
-    }
-}
-
-/// Parse, admit, emit; the error is the counter.
-#[inline(always)]
-fn take(
-    ctx: &TcContext,
-    packet: &impl Frame,
-    direction: Direction,
-    link: LinkType,
-) -> Result<Kept, Counter> {
-    let headers = parse_through(packet, link, DECAPSULATE.load() != 0)?;
-    let place = Place {
-        // SAFETY: the context of a classifier is valid while it runs.
-        ifindex: unsafe { (*ctx.skb.skb).ifindex },
-        direction,
-        link,
-    };
-    let admitted = admit(&headers, &place)?;
-    emit(ctx, packet, &headers, &place, &admitted)
-}
-
-/// How often an odd header is worth a line, in nanoseconds.
-const LOG_EVERY: u64 = 1_000_000_000;
-
-/// Says that a packet's headers were odd, once a second at most; the counters know how many.
-#[cold]
-#[inline(never)]
-fn log_odd_header(ctx: &TcContext, outcome: Counter) {
-    let Some(last) = LAST_LOG.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: takes no argument, exists since 5.8.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    // SAFETY: the map's one element; two CPUs that race write two lines.
-    let last = unsafe { &mut *last };
-    if now.wrapping_sub(*last) < LOG_EVERY && *last != 0 {
-        return;
-    }
-    *last = now;
-    // SAFETY: the context of a classifier is valid while it runs.
-    let interface = unsafe { (*ctx.skb.skb).ifindex };
-    let length = ctx.len();
-    // Two lines and no text argument: that would be a copy of unknown length.
-    if outcome as u32 == Counter::Malformed as u32 {
-        warn!(
-            ctx,
-            "interface {}: malformed headers in a packet of {} bytes", interface, length
-        );
-    } else {
-        warn!(
-            ctx,
-            "interface {}: too many header bytes in a packet of {}", interface, length
-        );
-    }
 }
 
 #[cfg(not(test))]

@@ -7,13 +7,13 @@ use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::settings::{LANES, MAX_INTERFACES, MAX_NETS, MAX_SHARDS, WANT_ALL};
-use packet_headers_common::{Counter, FlowKey, FlowState, RecordHeader};
+use packet_headers_common::{EventCounters, FlowKey, FlowState, PacketCounters, RecordHeader};
 
-/// Smallest ring there is: the daemon puts rings of the size it was asked for in its place.
+/// Smallest ring there is: the daemon puts rings of the configured size in its place.
 const TEMPLATE_RING: usize = 4096;
 
-/// Begins and ends of connections are small, but each that is lost is a file that is missing: the ring
-/// holds those of a second in which 10,000 connections are made, should the daemon not run that long.
+/// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
+/// the daemon not run for a second in which 10,000 connections are made, the ring holds them all.
 const EVENT_RING: usize = 2 << 20;
 
 #[unsafe(no_mangle)]
@@ -32,6 +32,9 @@ pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);
 pub(crate) static WANTED: Global<u8> = Global::new(WANT_ALL);
 
 #[unsafe(no_mangle)]
+pub(crate) static LOOPBACK: Global<u8> = Global::new(1);
+
+#[unsafe(no_mangle)]
 pub(crate) static FILTERS: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
@@ -48,11 +51,11 @@ pub(crate) static HARDWARE_CLOCK: Global<u8> = Global::new(0);
 pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
-/// Connections whose packets are dropped; the kernel forgets those that are silent longest.
+/// Connections whose packets are discarded; the kernel forgets those that are silent longest.
 #[btf_map]
 pub(crate) static IGNORED: LruHashMap<FlowKey, u8, 65_536> = LruHashMap::new();
 
-/// Link types of the interfaces whose packets are wanted, where a packet socket sees all.
+/// Link types of the interfaces that are captured, where a packet socket sees all.
 #[btf_map]
 pub(crate) static INTERFACES: HashMap<
     u32,
@@ -71,13 +74,13 @@ pub(crate) static NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::
 pub(crate) static EXCLUDED_NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
 
 #[btf_map]
-pub(crate) static PACKET_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+pub(crate) static PACKET_COUNTERS: PerCpuArray<PacketCounters, 1> = PerCpuArray::new();
 
-/// Apart from the classifiers' counters, which are exact: a socket program in process context can be
-/// interrupted by another on its CPU between load and store, and Rust has no atomic addition for
-/// this target. These counters may miss one in such a moment; no packet's account rests on them.
+/// Unlike the packet programs' counters, these are not exact: a socket program in process context can
+/// be interrupted by another on its CPU between load and store, and Rust has no atomic addition for
+/// this target. They may miss one in such a moment; no packet is counted here.
 #[btf_map]
-pub(crate) static EVENT_COUNTERS: PerCpuArray<[u64; Counter::COUNT], 1> = PerCpuArray::new();
+pub(crate) static EVENT_COUNTERS: PerCpuArray<EventCounters, 1> = PerCpuArray::new();
 
 pub(crate) type PacketRing = RingBuf<RecordHeader, TEMPLATE_RING>;
 

@@ -1,8 +1,10 @@
-//! Finds where the headers of a packet end. Knows formats, and nothing of kernels.
+//! Finds the headers of a packet: where they are, and of which connection. Knows formats, and nothing
+//! of kernels.
 
 use core::hint::black_box;
 
-use packet_headers_common::{Counter, FlowKey, LinkType};
+use packet_headers_common::record::{TCP_ACK, TCP_SYN};
+use packet_headers_common::{FlowKey, KernelDiscard, LinkType};
 
 mod ip;
 mod link;
@@ -18,90 +20,99 @@ pub trait Bytes {
     /// Bytes of the whole packet.
     fn length(&self) -> usize;
 
-    /// The `N` bytes at `offset`, or nothing when the packet ends before.
+    /// The `N` bytes at `offset`; `None` when the packet ends before.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
-    /// The `N` words at `offset`, which the packet has in network byte order, as numbers; or nothing
-    /// when the packet ends before.
+    /// The `N` words at `offset`, converted from network byte order; `None` when the packet ends
+    /// before.
     ///
-    /// Bytes would be loaded one by one.
+    /// The target would load bytes one by one.
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
 }
 
-/// Where the headers of a TCP packet are, and whose they are.
+/// The headers of a TCP packet: where they are, and of which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
-    /// Where the IP header begins: the one that is nearest to TCP.
+    /// Where the IP header begins: of several, the one nearest to TCP.
     pub l3: usize,
     /// Where the TCP header begins: at most [`MAX_OFFSET`].
     pub l4: usize,
-    /// Where the TCP header ends. A record may have room for less.
+    /// Where the TCP header ends. A record may keep less.
     pub end: usize,
     /// The connection.
     pub key: FlowKey,
-    /// Whether the lower end of the key sent it.
+    /// Whether the lower end of the key sent the packet.
     pub from_low: bool,
-    /// Whether it asks for a new connection: SYN without ACK.
-    pub first_syn: bool,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP flags, the low eight.
+    pub tcp_flags: u8,
 }
 
-/// No header that begins later is looked at: the kernel's verifier wants a bound on what is added to
-/// a packet pointer. A TCP header behind it makes [`Counter::HeadersTooLong`].
+impl Headers {
+    /// Whether the packet asks for a new connection: SYN without ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_first_syn(&self) -> bool {
+        self.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    }
+}
+
+/// No header that begins later is looked at: the kernel's verifier wants a bound on what is added to a
+/// packet pointer. A packet whose TCP header begins later is discarded as
+/// [`KernelDiscard::HeadersTooLong`].
 pub const MAX_OFFSET: usize = 4095;
 
-/// Finds the headers of a TCP packet.
+/// Finds the headers of a TCP packet. With `decapsulate`, it may be inside of one tunnel.
 ///
 /// # Errors
-/// The [`Counter`] that says why the packet has none that we keep.
+/// Why the packet has none that are captured.
 #[inline(always)]
-pub fn parse(packet: &impl Bytes, link: LinkType) -> Result<Headers, Counter> {
-    parse_through(packet, link, false)
-}
-
-/// Finds the headers of a TCP packet; those inside of one tunnel when it is to `decapsulate`.
-///
-/// # Errors
-/// The [`Counter`] that says why the packet has none that we keep.
-#[inline(always)]
-pub fn parse_through(
+pub fn parse(
     packet: &impl Bytes,
     link: LinkType,
     decapsulate: bool,
-) -> Result<Headers, Counter> {
+) -> Result<Headers, KernelDiscard> {
     let outer = match link {
         LinkType::Ethernet => link::ethernet(packet, 0)?,
         LinkType::RawIp => link::none(packet, 0)?,
     };
-    let (protocol, at) = match ip::carried(packet, outer)? {
-        Carried::Tcp(headers) => return Ok(headers),
-        Carried::Other { protocol, at } => (protocol, at),
+    let headers = match ip::carried(packet, outer)? {
+        Carried::Tcp(headers) => headers,
+        Carried::Other { protocol, at } if decapsulate => {
+            let inner = tunnel::inside(packet, protocol, at)?;
+            match ip::carried(packet, inner)? {
+                Carried::Tcp(headers) => headers,
+                Carried::Other { .. } => return Err(KernelDiscard::NotTcp),
+            }
+        }
+        Carried::Other { .. } => return Err(KernelDiscard::NotTcp),
     };
-    if !decapsulate {
-        return Err(Counter::NotTcp);
-    }
-    let inner = tunnel::inside(packet, protocol, at)?;
-    match ip::carried(packet, inner)? {
-        Carried::Tcp(headers) => Ok(headers),
-        Carried::Other { .. } => Err(Counter::NotTcp),
-    }
+    // The verifier need not look at the rest of the program for each way that leads here.
+    Ok(Headers {
+        end: launder_offset(packet, headers.end),
+        ..headers
+    })
 }
 
-/// Where an IP header is, and which it must be.
+/// Where an IP header begins, and which version it must be of.
 #[derive(Clone, Copy)]
 enum Network {
     V4(usize),
     V6(usize),
 }
 
-/// More than any offset that a step can lead to from [`MAX_OFFSET`], as a mask.
+/// A mask that covers every offset to which one step can lead from [`MAX_OFFSET`].
 const ANY_OFFSET: usize = 8191;
 
-/// The same offset. The kernel's verifier looks at what follows anew for each value that it knows;
-/// of what comes out of this it knows none, so that it looks at most twice: at plain packets, where
-/// headers have their usual place, and at all others. It knows a bound from the start: verifiers before
-/// Linux 6.8 have forgotten what a comparison says when the number comes back from the stack.
+/// Hides an offset's value from the kernel's verifier, which otherwise looks at all that follows anew
+/// for each value that it knows. So it looks at most twice: at plain packets, whose headers have their
+/// usual place, and at all others.
+///
+/// The result has a bound from the start: verifiers before Linux 6.8 have forgotten what they learned
+/// from a comparison once the number comes back from the stack.
 #[inline(always)]
-fn forget(packet: &impl Bytes, offset: usize) -> usize {
+fn launder_offset(packet: &impl Bytes, offset: usize) -> usize {
     let anything = packet.length();
     black_box(offset.wrapping_add(anything)).wrapping_sub(anything) & ANY_OFFSET
 }

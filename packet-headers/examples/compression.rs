@@ -9,8 +9,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use packet_headers::store::compress::Compressor;
-use packet_headers::store::layout::Compression;
+use capture_files::{Compression, Compressor};
 
 /// How long pieces are at most, in bytes.
 const PIECES: [usize; 4] = [2 << 10, 16 << 10, 64 << 10, 256 << 10];

@@ -1,4 +1,4 @@
-//! The command line, and the validated configuration that comes of it.
+//! The command line, and the validated configuration made from it.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::flow::Timing;
+use model::Timing;
 
 mod capture;
 mod compatibility;
@@ -17,25 +17,30 @@ mod environment;
 mod files;
 mod given_files;
 mod go;
+mod key_file;
 mod limits;
+mod named_file;
 mod names;
+mod refusal;
 mod service;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
 use files::FileArguments;
 use limits::LimitArguments;
+pub(crate) use named_file::NamedFile;
 use names::NameArguments;
+use refusal::Refusal;
 pub use service::LogFormat;
 use service::ServiceArguments;
 
-/// Saves the packet headers, and only the headers, of every TCP connection of this host, each
-/// connection in its own pcap file that is named by the connection's UUID.
+/// Saves the packet headers, and only the headers, of every TCP connection on this host: one pcap
+/// file per connection, named by the connection's UUID.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "--help shows every flag, and says more.", after_long_help = environment::HELP)]
+#[command(after_help = "These are the common flags; --help lists all of them in detail.", after_long_help = environment::HELP)]
 pub struct CommandLine {
-    /// What to do; without it, capture.
+    /// The command to run; without one, capture.
     #[command(subcommand)]
     pub verb: Option<Verb>,
     /// How to capture.
@@ -43,32 +48,32 @@ pub struct CommandLine {
     pub capture: Arguments,
 }
 
-/// What to do other than capture.
+/// A command other than capturing.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say what this host has and lacks for a capture with these flags
+    /// Check this host against a capture with these flags
     Doctor {
-        /// As JSON
+        /// Print the findings as JSON
         #[arg(long)]
         json: bool,
         /// How to capture.
         #[command(flatten)]
         capture: Box<Arguments>,
     },
-    /// Show what a running daemon does, in this terminal
+    /// Show a running daemon's numbers, rates and connections, live
     Top(TopArguments),
 }
 
-/// Which daemon to show.
+/// Which daemon to show, and how.
 #[derive(Debug, Args)]
 pub struct TopArguments {
-    /// Where it serves its metrics: its --prometheusx.listen-address
-    #[arg(long, value_name = "ADDRESS", default_value = "localhost:9990")]
+    /// The daemon to watch: its --prometheusx.listen-address
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9990")]
     pub address: String,
-    /// How often to ask it
+    /// Time between two polls, at least 100ms
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub interval: Duration,
-    /// Print what it says once, as text, and end
+    /// Print one snapshot as text and exit
     #[arg(long)]
     pub once: bool,
 }
@@ -95,20 +100,19 @@ pub struct Arguments {
     compatibility: CompatibilityArguments,
 }
 
-/// Why arguments do not go together: the kind of error for clap, and what to say.
-type Refusal = (ErrorKind, String);
-
-/// The definition of the command line, with the environment that stands in for it.
+/// The definition of the command line, including the environment variables of its flags.
 #[must_use]
 pub fn command() -> Command {
     environment::read_by(CommandLine::command())
 }
 
 impl CommandLine {
-    /// What the arguments of a process say, its name the first of them, and else the environment.
+    /// Parses the arguments of a process, beginning with its name. The environment supplies flags
+    /// that are not among them.
     ///
     /// # Errors
-    /// A clap error: what cannot be understood, or the help or version that was asked for.
+    /// A clap error: an argument that cannot be understood, or the help or version text if that was
+    /// requested.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = command();
         command.build();
@@ -119,7 +123,7 @@ impl CommandLine {
 }
 
 impl Arguments {
-    /// Refuses what contradicts itself.
+    /// Refuses flags that contradict each other.
     ///
     /// # Errors
     /// A clap error with the usage, for exit code 2.
@@ -139,8 +143,8 @@ impl Arguments {
             return Err((ErrorKind::ValueValidation, message));
         }
         if self.service.serves_events() && !self.names.watches_sockets() {
-            let message = "--eventsocket.listen serves what the kernel's sockets tell, and with \
-                           tcp-info alone nobody asks them: use --flow-source=hybrid or kernel";
+            let message = "--eventsocket.listen serves the events of the kernel flow source, which \
+                           is off with tcp-info alone: use --flow-source=hybrid or kernel";
             return Err((ErrorKind::ArgumentConflict, message.to_owned()));
         }
         self.names.check()?;
@@ -148,7 +152,7 @@ impl Arguments {
         self.files.check()
     }
 
-    /// What is to be said, once, of flags that were given and have no effect, or less than they say.
+    /// Remarks to log once, about given flags that have no effect or only part of it.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         self.compatibility.notes().chain(self.capture.notes())
     }
@@ -159,10 +163,10 @@ impl Arguments {
         self.service.log_format()
     }
 
-    /// What the daemon does by these arguments.
+    /// The daemon's configuration.
     ///
     /// # Errors
-    /// When a file that they name cannot be used.
+    /// When a file that a flag names cannot be used.
     pub fn into_config(self) -> Result<Config> {
         let timing = Timing {
             uuid_wait: self.names.uuid_wait(),

@@ -1,13 +1,13 @@
-//! `doctor`: what this host has and lacks for a capture. It looks, and changes nothing.
+//! `doctor`: checks this host against a capture with the given flags. It changes nothing.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::Arguments;
+use crate::cli::{Arguments, NamedFile};
 use crate::config::Config;
 use crate::kernel::Candidate;
-use crate::screen::say;
+use crate::stdout::print;
 
 mod clock;
 mod directories;
@@ -22,27 +22,26 @@ mod report;
 mod service;
 mod space;
 
-pub(crate) use names::NamedFile;
 use report::Report;
 
-/// Says what this host has and lacks for a capture with these arguments; the exit code tells whether
-/// there is a problem.
+/// Prints what this host has and lacks for a capture with these arguments. The exit code says
+/// whether there is a problem.
 ///
 /// # Errors
-/// When it cannot be looked or said.
+/// When the checks cannot be run, or their result cannot be printed.
 pub fn run(mut capture: Arguments, json: bool) -> Result<ExitCode> {
-    // Files that cannot be used are said and forgotten, so that the rest can be looked at.
+    // Files that cannot be used are reported, and their flags dropped, so that the checks go on.
     let named = capture.try_files();
     let config = capture.into_config()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting to look")?;
+        .context("starting the async runtime")?;
     let report = runtime.block_on(examine(&config, named))?;
     if json {
-        say(&report.as_json()?)?;
+        print(&report.as_json()?)?;
     } else {
-        say(&report)?;
+        print(&report)?;
     }
     Ok(if report.problems() == 0 {
         ExitCode::SUCCESS
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
     use crate::cli::CommandLine;
 
-    /// What these flags mean.
+    /// The configuration that these flags give.
     pub(super) fn config(flags: &[&str]) -> Config {
         let line = CommandLine::try_parse_from([&["packet-headers"], flags].concat());
         line.unwrap().capture.into_config().unwrap()

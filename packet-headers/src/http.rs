@@ -1,25 +1,25 @@
-//! What the daemon serves over HTTP: metrics, health and the list of connections. All of it is read
-//! only.
+//! What the daemon serves over HTTP, read-only: metrics, health and the list of connections.
 
-mod address;
 mod flows;
 mod listen;
 mod ready;
+mod requester;
 mod routes;
 mod server;
 
-pub use address::ListenAddress;
+use model::{Diagnostic, ListenAddress};
+
 pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
 pub(crate) use ready::Readiness;
 pub(crate) use routes::{Site, routes};
 pub(crate) use server::serve;
 
-/// Takes the address where it is to be served, if it is.
+/// Listens at the configured address, if there is one.
 ///
 /// # Errors
-/// When the address cannot be taken.
-pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> anyhow::Result<Option<Listener>> {
+/// When the address cannot be used, and what to do.
+pub(crate) async fn bind(wanted: Option<&ListenAddress>) -> Result<Option<Listener>, Diagnostic> {
     match wanted {
         Some(wanted) => Listener::bind(wanted).await.map(Some),
         None => Ok(None),

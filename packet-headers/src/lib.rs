@@ -1,31 +1,21 @@
 //! The daemon: everything between the kernel programs and the files.
 
-pub mod accounts;
-pub mod addresses;
-pub mod anonymize;
 mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod doctor;
-pub mod durations;
 pub mod events;
-pub mod flow;
+pub mod heartbeat;
+pub mod host;
 pub mod http;
-pub mod interfaces;
 pub mod kernel;
-pub mod ledger;
-pub mod losses;
-pub mod metrics;
-mod netlink;
-pub mod obstacle;
-mod pipeline;
-mod privileges;
+mod load_options;
 mod rate_limit;
 pub mod run;
-mod screen;
-mod signals;
+pub mod shard;
+pub mod stats;
+mod stdout;
 pub mod store;
-pub mod summary;
 mod threads;
 pub mod top;

@@ -11,7 +11,7 @@ use packet_headers::run::run;
 use packet_headers::{doctor, top};
 use tracing_subscriber::EnvFilter;
 
-/// Exit code of a command line that cannot be understood.
+/// Exit code for a command line that cannot be understood.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints what is wrong with a command line, or the help that it asks for.
+/// Prints what is wrong with a command line, or the help that it requests.
 fn explain(error: &clap::Error) -> ExitCode {
     let _unwritable = error.print();
     if error.use_stderr() {
@@ -50,7 +50,7 @@ fn capture(arguments: Arguments) -> ExitCode {
     }
     start_log(arguments.log_format());
     if let Err(error) = checked {
-        // Without the usage that people see below it.
+        // JSON gets the first line only, without the usage that follows it for people.
         let message = error.to_string();
         let message = message.lines().next().unwrap_or_default();
         tracing::error!("{}", message.trim_start_matches("error: "));

@@ -1,5 +1,5 @@
-//! Keeps traffic from filling the log: one line a second of each kind, which says how many it
-//! stands for.
+//! Keeps traffic from filling the log: each kind of line is written at most once a second, with the
+//! number of lines withheld since.
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(crate) struct RateLimit {
 pub(crate) struct Withheld(u64);
 
 impl RateLimit {
-    /// What to say beside the line, when it may be written now.
+    /// `Some` if the line may be written now, with the number of lines withheld before it.
     pub(crate) fn pass(&self) -> Option<Withheld> {
         let now = Instant::now();
         let quiet = self.last.get().is_none_or(|last| now - last >= EVERY);

@@ -1,35 +1,41 @@
 //! Captures from the first claim to the last summary. With what is below it, the only place that knows
 //! every stage.
 
-mod claims;
-mod options;
+mod banner;
+mod pipeline;
+mod prerequisites;
+mod privileges;
+mod signals;
+mod site;
 mod stages;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use self::claims::Claims;
-pub(crate) use self::options::load_options;
-use self::stages::{KernelLog, Stages, Tally};
+use self::prerequisites::Prerequisites;
+use self::signals::{Request, Signals};
+use self::stages::{KernelLog, Stages};
 use crate::config::Config;
-use crate::kernel::{AttachMethod, requirements};
-use crate::privileges;
-use crate::screen::say;
-use crate::signals::{Asked, Signals};
-use crate::summary::Summary;
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+use crate::kernel::{method, requirements};
+use crate::stats::CounterSources;
+use crate::stats::report::Report;
+use crate::stdout::print;
+use model::AttachMethod;
 
-/// How often the programs' log lines and losses are fetched.
-const LOG_TICK: Duration = Duration::from_millis(500);
+/// How often the programs' log lines and losses are fetched, and the control plane proves that it
+/// turns.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Captures until a signal says stop.
 ///
 /// # Errors
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: &Config) -> Result<()> {
-    privileges::warn_unless(privileges::forbid_new());
+    privileges::warn_on_error(privileges::forbid_new());
     let watches_sockets = config.source.watches_sockets();
-    let method = AttachMethod::choose(config.attach, watches_sockets)?;
+    let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
         // Found here, before anything is attached.
         requirements::cgroup2_root()?;
@@ -37,7 +43,7 @@ pub fn run(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the control plane")?;
+        .context("starting the async runtime")?;
     let result = runtime.block_on(supervise(config, method));
     // After a second signal there may be a thread that waits for a disk.
     runtime.shutdown_background();
@@ -46,39 +52,54 @@ pub fn run(config: &Config) -> Result<()> {
 
 async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
-    let claims = Claims::take(config).await?;
-    let (stages, mut kernel_log) = Stages::start(config, method, claims).await?;
-    let tally = stages.tally();
-    let stopped = serve(&mut signals, &mut kernel_log, &tally).await;
+    let prerequisites = Prerequisites::take(config).await?;
+    let heartbeats = Heartbeats::default();
+    let (stages, mut kernel_log) =
+        Stages::start(config, method, prerequisites, &heartbeats).await?;
+    let counted = stages.counted();
+    let heartbeat = heartbeats.add("control", WaitsFor::Work);
+    let stopped = serve(&mut signals, &mut kernel_log, &counted, heartbeat).await;
     if let Err(error) = &stopped {
         // A signal while stopping would hide it.
         tracing::error!("stopping: {error:#}");
     }
-    // Not here: a second signal is to be heard.
+    // On a blocking thread, so that this task can still receive a second signal.
     let stop = tokio::task::spawn_blocking(|| stages.stop());
     tokio::select! {
         stop = stop => stop.context("stopping")??,
-        () = signals.stop() => bail!("stopped at once by a second signal: some flows are not saved"),
+        () = signals.stop() => bail!("stopped at once by a second signal: packets in memory are lost"),
     }
     kernel_log.flush();
     stopped?;
-    say(&Summary::new(tally.kernel.read()?, &tally.accounts))
+    print(&counted.last_report()?)
 }
 
 /// Answers signals until one says stop.
-async fn serve(signals: &mut Signals, log: &mut KernelLog, tally: &Tally) -> Result<()> {
-    let Tally { kernel, accounts } = tally;
-    let mut tick = tokio::time::interval(LOG_TICK);
+async fn serve(
+    signals: &mut Signals,
+    log: &mut KernelLog,
+    counted: &CounterSources,
+    heartbeat: Heartbeat,
+) -> Result<()> {
+    let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Stop => return Ok(()),
-                Asked::Report => say(&Summary::new(kernel.read()?, accounts))?,
+            request = signals.next() => match request {
+                Request::Stop => return Ok(()),
+                Request::Report => print(&report(counted).await?)?,
             },
             _ = tick.tick() => {
+                heartbeat.beat();
                 log.flush();
-                accounts.note_losses(kernel.read()?.ring_losses());
+                counted.note_losses()?;
             }
         }
     }
+}
+
+/// The report, on a blocking thread: it may wait for packets that are in flight.
+async fn report(counted: &CounterSources) -> Result<Report> {
+    let counted = counted.clone();
+    let report = tokio::task::spawn_blocking(move || counted.report());
+    report.await.context("reading the counters")?
 }

@@ -1,4 +1,4 @@
-//! Threads with names, and what they came to.
+//! Threads with names and results.
 
 use std::thread::{self, JoinHandle};
 
@@ -10,13 +10,13 @@ pub(crate) fn spawn(
     work: impl FnOnce() -> Result<()> + Send + 'static,
 ) -> Result<JoinHandle<Result<()>>> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.with_context(|| format!("starting the thread {name}"))
+    thread.with_context(|| format!("starting thread {name}"))
 }
 
-/// Waits until a thread has ended, and passes on what it came to.
+/// Waits for a thread to end, and returns its result.
 pub(crate) fn join(thread: JoinHandle<Result<()>>) -> Result<()> {
-    let name = thread.thread().name().unwrap_or("a thread").to_owned();
+    let name = thread.thread().name().unwrap_or("(unnamed)").to_owned();
     thread
         .join()
-        .map_err(|_panic| anyhow!("{name} broke down"))?
+        .map_err(|_panic| anyhow!("thread {name} panicked"))?
 }

@@ -1,4 +1,4 @@
-//! `top`: what a running daemon does, in the terminal.
+//! `top`: a running daemon's numbers, rates and connections, in the terminal.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -10,7 +10,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::cli::TopArguments;
-use crate::screen::say;
+use crate::stdout::print;
 
 mod client;
 mod exposition;
@@ -23,16 +23,16 @@ use client::Client;
 use model::{Answer, Model};
 use view::View;
 
-/// How long a key may wait to be seen.
+/// How long to wait for a key before the view is drawn again.
 const KEYS: Duration = Duration::from_millis(100);
 
-/// More often is no use to eyes, and work for the daemon.
+/// The shortest `--interval`: polling more often shows nobody more, and loads the daemon.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Shows a running daemon until the user has seen enough.
+/// Shows a running daemon until the user quits, or once.
 ///
 /// # Errors
-/// When the daemon does not answer the first time, or there is no terminal.
+/// With `--once`, when the daemon does not answer; without it, when there is no terminal.
 pub fn run(arguments: &TopArguments) -> Result<()> {
     ensure!(
         arguments.interval >= SHORTEST,
@@ -43,20 +43,20 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     let mut model = Model::new(client.address());
     if arguments.once {
         model.take(Ok(client.ask()?));
-        return say(&figures::Text(&model));
+        return print(&figures::Text(&model));
     }
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-        bail!("the live view needs a terminal; --once prints what the daemon says as text");
+        bail!("the live view needs a terminal; use --once to print one snapshot as text");
     }
     let answers = ask_for_ever(client, arguments.interval)?;
-    // Puts the terminal back before a panic is printed, too.
-    let mut terminal = ratatui::try_init().context("taking the terminal")?;
+    // This also makes a panic restore the terminal before it is printed.
+    let mut terminal = ratatui::try_init().context("preparing the terminal")?;
     let shown = show(&mut terminal, &mut model, &answers);
-    let restored = ratatui::try_restore().context("giving the terminal back");
+    let restored = ratatui::try_restore().context("restoring the terminal");
     shown.and(restored)
 }
 
-/// Asks on a thread of its own: a daemon that does not answer must not hold the keys back.
+/// Polls the daemon on another thread, so that keys work while it does not answer.
 fn ask_for_ever(client: Client, interval: Duration) -> Result<Receiver<Answer>> {
     let (send, answers) = sync_channel(1);
     let ask = move || {
@@ -65,7 +65,7 @@ fn ask_for_ever(client: Client, interval: Duration) -> Result<Receiver<Answer>> 
         }
     };
     let thread = thread::Builder::new().name("ask".to_owned()).spawn(ask);
-    thread.context("starting a thread")?;
+    thread.context("starting the polling thread")?;
     Ok(answers)
 }
 
@@ -79,11 +79,11 @@ fn show(
         match answers.try_recv() {
             Ok(answer) => model.take(answer),
             Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => bail!("the thread that asks has ended"),
+            Err(TryRecvError::Disconnected) => bail!("the polling thread has ended"),
         }
         terminal
             .draw(|frame| view.draw(frame, model))
-            .context("drawing")?;
+            .context("drawing on the terminal")?;
         if event::poll(KEYS).context("waiting for a key")?
             && let Event::Key(key) = event::read().context("reading a key")?
             && key.kind == KeyEventKind::Press

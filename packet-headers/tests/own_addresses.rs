@@ -10,7 +10,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use packet_headers::addresses::OwnAddresses;
+use anonymize::OwnAddresses;
+use packet_headers::host::addresses;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::time::{sleep, timeout};
 
@@ -69,7 +70,7 @@ async fn wait(own: &OwnAddresses, text: &str, want: bool) {
 }
 
 async fn follow(namespace: &Namespace) {
-    let (own, watch) = OwnAddresses::watch(KEEP).await.unwrap();
+    let (own, watch) = addresses::watch(KEEP).await.unwrap();
     assert!(has(&own, "127.0.0.1") && has(&own, "192.0.2.1"));
     let watch = tokio::spawn(watch.run());
     namespace.ip("address add 2001:db8::1/128 dev lo");

@@ -1,24 +1,28 @@
-//! Connections through devices that put something before the packet, captured where it is on the wire.
+//! Connections through devices that put headers in front of the packet, captured where these are on
+//! the wire.
 
 use std::fs::File;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
+use end_to_end::traffic::pair::Pair;
+use end_to_end::world::netns::{self, Lab, WAN};
 use pcap_file::pcap::PcapReader;
 
 /// The device, at both ends.
 const DEVICE: &str = "over0";
-const ETHERNET: usize = 14;
-const IPV4: usize = 20;
-const UDP: usize = 8;
+/// Lengths of headers, in bytes.
+const ETHERNET_LEN: usize = 14;
+const VLAN_TAG_LEN: usize = 4;
+const IPV4_LEN: usize = 20;
+const UDP_LEN: usize = 8;
+const GRE_LEN: usize = 4;
+const GENEVE_LEN: usize = 8;
+const VXLAN_LEN: usize = 8;
 
-/// What stands before the inner packet's IP header and is not in the device's own packets.
-type Before = usize;
-
-/// Makes the device at both ends; `arguments` of `ip link add`, each end's given the other's address.
+/// Makes the device at both ends by `ip link add`; `arguments` gives those of an end with the local
+/// and the remote address.
 fn join(lab: &Lab, arguments: impl Fn(&str, &str) -> String) -> Result<()> {
     let [ours, theirs] = [netns::first(0)[0], netns::second(0)[0]].map(|ip| ip.to_string());
     for (namespace, local, remote, [v4, v6]) in [
@@ -36,13 +40,12 @@ fn join(lab: &Lab, arguments: impl Fn(&str, &str) -> String) -> Result<()> {
     Ok(())
 }
 
-/// Captures a connection of each version of IP at [`WAN`] while it passes the device; each packet that
-/// tcpdump sees at the device is in its file, from the IP header to the end of the TCP header, behind so
-/// many bytes more.
-fn capture(lab: &Lab, before: Before) -> Result<Vec<Vec<u8>>> {
-    let tcpdump = Tcpdump::start_on((&lab.host, DEVICE), 0, "tcp")?;
-    let flags = ["--flow-source=kernel", "--decapsulate=true"];
-    let mut daemon = Daemon::start(lab, &flags)?;
+/// Captures at [`WAN`] a connection of each version of IP that passes the device. Each packet that
+/// tcpdump sees at the device must be in the connection's file, from its IP header to the end of
+/// its TCP header, with `outer` more bytes of headers in front. Returns the records of all files.
+fn capture(lab: &Lab, outer: usize) -> Result<Vec<Vec<u8>>> {
+    let tcpdump = Tcpdump::start_on((&lab.host, DEVICE), TCP)?;
+    let mut daemon = Daemon::start(lab, &["--decapsulate=true"])?;
     let mut connections = Vec::new();
     for address in netns::first(1) {
         let pair = Pair::open((&lab.host, (address, 0).into()), &lab.peer)?;
@@ -51,7 +54,6 @@ fn capture(lab: &Lab, before: Before) -> Result<Vec<Vec<u8>>> {
     }
     daemon.wait_for_files(connections.len())?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     stopped.captures.no_payload()?;
     let oracle = tcpdump.stop()?;
     let files = stopped.captures.published()?;
@@ -66,10 +68,10 @@ fn capture(lab: &Lab, before: Before) -> Result<Vec<Vec<u8>>> {
             ours.push(packet?.data.into_owned());
         }
         all.extend(ours.iter().cloned());
-        for packet in oracle.connection(connection.host, connection.peer, 0)? {
-            let inner = &packet.captured[ETHERNET..packet.header_len];
+        for packet in oracle.packets_of(connection)? {
+            let inner = &packet.captured[ETHERNET_LEN..packet.header_len];
             let is_it = |our: &Vec<u8>| {
-                our.len() == ETHERNET + before + inner.len() && our.ends_with(inner)
+                our.len() == ETHERNET_LEN + outer + inner.len() && our.ends_with(inner)
             };
             let found = ours.iter().position(is_it);
             let found = found.with_context(|| format!("we lack {packet} of {connection}"))?;
@@ -84,7 +86,7 @@ fn capture(lab: &Lab, before: Before) -> Result<Vec<Vec<u8>>> {
 fn a_vlan() -> Result<()> {
     let lab = Lab::new()?;
     join(&lab, |_, _| format!("link {WAN} type vlan id 7"))?;
-    for packet in capture(&lab, 4)? {
+    for packet in capture(&lab, VLAN_TAG_LEN)? {
         assert_eq!(packet[12..16], [0x81, 0x00, 0x00, 0x07]);
     }
     Ok(())
@@ -96,7 +98,7 @@ fn gre() -> Result<()> {
     join(&lab, |local, remote| {
         format!("type gretap local {local} remote {remote}")
     })?;
-    capture(&lab, ETHERNET + IPV4 + 4).map(drop)
+    capture(&lab, ETHERNET_LEN + IPV4_LEN + GRE_LEN).map(drop)
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn geneve() -> Result<()> {
     join(&lab, |_, remote| {
         format!("type geneve id 7 remote {remote}")
     })?;
-    capture(&lab, ETHERNET + IPV4 + UDP + 8).map(drop)
+    capture(&lab, ETHERNET_LEN + IPV4_LEN + UDP_LEN + GENEVE_LEN).map(drop)
 }
 
 #[test]
@@ -114,5 +116,5 @@ fn vxlan() -> Result<()> {
     join(&lab, |local, remote| {
         format!("type vxlan id 7 dstport 4789 local {local} remote {remote}")
     })?;
-    capture(&lab, ETHERNET + IPV4 + UDP + 8).map(drop)
+    capture(&lab, ETHERNET_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN).map(drop)
 }

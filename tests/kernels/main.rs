@@ -1,40 +1,34 @@
-//! Promise: on every kernel from 5.10 on connections have their files, by the best method that it has;
-//! what it lacks is named and done without.
+//! Promise: on every kernel from 5.10 on connections have their files, captured by the best method
+//! that the kernel has; the daemon names what the kernel lacks, and does without it.
 
 mod devices;
 mod running;
 
 use anyhow::{Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
-use end_to_end::kernel::qdiscs;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::output_of;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, Stopped, executable};
+use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::traffic::{self, Plan, Side};
-use end_to_end::verdict;
-use rustix::process::Signal;
+use end_to_end::world::kernel::qdiscs;
+use end_to_end::world::netns::{Lab, WAN};
 use std::process::Command;
-use std::time::Duration;
 use tempfile::TempDir;
 
 use running::Feature;
 
-/// How many connections of every kind.
+/// The number of connections, which combine all kinds.
 const CONNECTIONS: usize = 24;
 
-/// Connections of every kind, captured with these flags and compared with what tcpdump saw. The daemon
-/// names what this kernel lacks, of what a run needs.
+/// Captures connections of every kind with these flags, and verifies their files. The daemon must
+/// name those features that it needs and this kernel lacks.
 fn capture(test: &str, lab: &Lab, flags: &[&str], needs: &[Feature]) -> Result<Stopped> {
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::start(lab, &[&["--flow-source=kernel"], flags].concat())?;
     let mut plans = Plan::mixed(CONNECTIONS);
     if !Feature::NETNS_COOKIE.is_here()? {
-        // Both ends are seen then, and the accepting one names the file.
+        // The daemon sees both ends then, and the accepting one names the file.
         plans.retain(|plan| plan.opener == Side::Peer);
     }
-    let connections = traffic::run(lab, &plans, &())?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
+    let captured = Capture::new(lab).run(flags, |_| traffic::run(lab, &plans, &()))?;
+    let stopped = captured.stopped;
     for feature in needs {
         feature.is_named_where_it_lacks(&stopped.transcript)?;
     }
@@ -91,7 +85,7 @@ fn tcx_links_capture_or_the_error_says_which_kernel_has_them() -> Result<()> {
     running::note("--attach tcx", &lines.join("\n"))
 }
 
-/// Whatever can be asked of the programs, and so the most that a verifier has to look at.
+/// Every feature of the programs, and so the most that a verifier has to check.
 const EVERYTHING: [&str; 6] = [
     "--timestamp=hardware",
     "--decapsulate=true",
@@ -130,40 +124,31 @@ fn a_packet_socket_captures_with_every_feature_or_names_the_hosts_limit() -> Res
     running::note(TEST, &errors.join("\n"))
 }
 
-/// A classic BPF program that lets every packet pass (-1: `TC_ACT_UNSPEC`).
+/// A classic BPF program that passes every packet (-1: `TC_ACT_UNSPEC`).
 const PASSES: &str = "1,6 0 0 4294967295";
 
 #[test]
-fn filters_that_a_killed_daemon_left_are_replaced_and_a_strangers_stays() -> Result<()> {
+fn filters_that_a_killed_daemon_left_are_replaced_and_a_foreign_one_stays() -> Result<()> {
     let lab = Lab::new()?;
-    let tc = |line: &str| {
-        let mut command = Command::new("tc");
-        command.args(["-n", lab.host.name()]).args(line.split(' '));
-        output_of(&mut command, "iproute2").map(drop)
-    };
-    tc(&format!("qdisc add dev {WAN} clsact"))?;
+    lab.host.tc(&["qdisc", "add", "dev", WAN, "clsact"])?;
     let add = ["filter", "add", "dev", WAN, "ingress", "prio", "7"];
-    let mut command = Command::new("tc");
-    command.args(["-n", lab.host.name()]).args(add);
-    command.args(["bpf", "da", "bytecode", PASSES]);
-    output_of(&mut command, "iproute2")?;
+    let passes = ["bpf", "da", "bytecode", PASSES];
+    lab.host.tc(&[&add[..], &passes].concat())?;
     let before = qdiscs(&lab.host)?;
     ensure!(before.contains("pref 7 bpf"), "{before}");
 
-    let flags = ["--flow-source=kernel", "--attach=netlink"];
-    let mut killed = Daemon::start(&lab, &flags)?;
-    killed.signal(Signal::KILL)?;
-    killed.wait(Duration::from_secs(5))?;
-    one_of_ours_each_way(&qdiscs(&lab.host)?)?;
+    let flags = ["--attach=netlink"];
+    Daemon::start(&lab, &flags)?.kill()?;
+    one_of_ours_in_each_direction(&qdiscs(&lab.host)?)?;
     let mut again = Daemon::start(&lab, &flags)?;
-    one_of_ours_each_way(&qdiscs(&lab.host)?)?;
+    one_of_ours_in_each_direction(&qdiscs(&lab.host)?)?;
     again.wait_for_log(1, "of an earlier run")?;
     again.stop()?;
     assert_eq!(qdiscs(&lab.host)?, before);
     Ok(())
 }
 
-fn one_of_ours_each_way(qdiscs: &str) -> Result<()> {
+fn one_of_ours_in_each_direction(qdiscs: &str) -> Result<()> {
     for name in ["ph_eth_ingress", "ph_eth_egress"] {
         let count = qdiscs.lines().filter(|line| line.contains(name)).count();
         ensure!(count == 1, "{count} times {name}: {qdiscs}");

@@ -1,4 +1,4 @@
-//! The kernel that runs, what it has, and what is to be told of it.
+//! The running kernel: which features it has, and what is noted about it.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -6,28 +6,28 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 
-/// Something that kernels have since some version.
+/// A feature that kernels have since some version.
 pub(crate) struct Feature {
     since: (u32, u32),
-    /// What the daemon says where it is not.
-    said: &'static str,
+    /// What the daemon prints where it is missing.
+    named_by: &'static str,
 }
 
 impl Feature {
-    /// A program can ask for the network namespace of a socket.
+    /// Programs can read the network namespace of a socket.
     pub(crate) const NETNS_COOKIE: Self = Self {
         since: (5, 15),
-        said: "Linux 5.15",
+        named_by: "Linux 5.15",
     };
-    /// A program can see the NIC's times.
+    /// Programs can read the NIC's timestamps.
     pub(crate) const HARDWARE_TIMESTAMPS: Self = Self {
         since: (5, 16),
-        said: "Linux 5.16",
+        named_by: "Linux 5.16",
     };
     /// Classifiers can be attached as links.
     pub(crate) const TCX: Self = Self {
         since: (6, 6),
-        said: "Linux 6.6",
+        named_by: "Linux 6.6",
     };
 
     /// Whether the running kernel has it.
@@ -39,22 +39,22 @@ impl Feature {
         Ok((major?, minor?) >= self.since)
     }
 
-    /// Checks that the daemon's output names it where the kernel lacks it, and only there.
+    /// Checks that the daemon's output names it if, and only if, the kernel lacks it.
     pub(crate) fn is_named_where_it_lacks(&self, transcript: &str) -> Result<()> {
-        let named = transcript.contains(self.said);
-        ensure!(named != self.is_here()?, "{}: {transcript}", self.said);
+        let named = transcript.contains(self.named_by);
+        ensure!(named != self.is_here()?, "{}: {transcript}", self.named_by);
         Ok(())
     }
 }
 
-/// Whether this host lets a socket have a filter of several thousand instructions of 8 bytes.
+/// Whether this host allows a socket filter of several thousand instructions of 8 bytes each.
 pub(crate) fn has_room_for_large_filters() -> Result<bool> {
     const ENOUGH: usize = 64 << 10;
     let most = fs::read_to_string("/proc/sys/net/core/optmem_max")?;
     Ok(most.trim().parse::<usize>()? >= ENOUGH)
 }
 
-/// Notes how the daemon captured and what it warned of, in the file `PACKET_HEADERS_FACTS`.
+/// Notes how the daemon captured, and its warnings, in the file `PACKET_HEADERS_FACTS`.
 pub(crate) fn note(test: &str, transcript: &str) -> Result<()> {
     let Some(path) = env::var_os("PACKET_HEADERS_FACTS") else {
         return Ok(());

@@ -1,5 +1,5 @@
-"""Lets an interface make and take packets of more than 64 KiB (BIG TCP): iproute2 of today knows
-the limits of IPv6, not those of IPv4.
+"""Lets an interface send and receive packets of more than 64 KiB (BIG TCP); iproute2 can set the
+limits of IPv6, but not yet those of IPv4.
 
 Arguments: the interface, bytes.
 """

@@ -1,8 +1,8 @@
-"""Renders the Helm chart with Helm itself, and validates what it gives with the schemas of Kubernetes.
+"""Renders the Helm chart with Helm, and validates the results against the schemas of Kubernetes.
 
-`deploy_files.py DEPLOY` checks; it prints a JSON object with the daemon's arguments and memory limit in
-every rendering, by its name, or fails and says why. `deploy_files.py DEPLOY --write` writes the plain
-manifests anew.
+`deploy_files.py DEPLOY` checks. It prints a JSON object that has the daemon's container in each
+rendering, by the rendering's name, or it fails and says why. `deploy_files.py DEPLOY --write`
+writes the plain manifests.
 """
 
 import difflib
@@ -15,7 +15,7 @@ import kubernetes_validate
 import yaml
 
 NAME = "packet-headers"
-# The oldest and the newest Kubernetes whose schemas are at hand.
+# The oldest and the newest version of Kubernetes whose schemas are available.
 VERSIONS = ["1.25", "1.37"]
 # Plain manifests: the chart with these values.
 PLAIN = {
@@ -52,8 +52,8 @@ REFUSED = [
     {"data": {"hostPath": "relative"}},
     {"seccompProfile": {"type": "None"}},
 ]
-# Resources of the Prometheus operator, whose schemas no package has: their keys are compared with those
-# that its API reference names.
+# Resources of the Prometheus operator. No package has their schemas, so their keys are compared with
+# those in its API reference.
 OPERATOR = {
     "PodMonitor": {"selector", "podMetricsEndpoints"},
     "PrometheusRule": {"groups"},

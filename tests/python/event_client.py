@@ -1,9 +1,9 @@
-"""A client of a tcp-info event socket that knows the documented format alone.
+"""A client of a tcp-info event socket, written from nothing but the documented format.
 
 Arguments: the socket's path, and "idle" to connect and never read. Prints "connected", then each
-event as it comes: what, UUID, when it happened and when it was read (nanoseconds since 1970), and of
-an Open the cookie (unsigned), local address and port, remote address and port. Prints "end" when the
-server ends the stream. Anything that is not as documented is an error.
+event as it comes: its kind, the UUID, when it happened and when it was read (nanoseconds since 1970),
+and for an Open the cookie (unsigned), local address and port, remote address and port. Prints "end"
+when the server ends the stream. Anything that is not as documented is an error.
 """
 
 import datetime

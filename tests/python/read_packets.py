@@ -7,7 +7,7 @@ from scapy.utils import RawPcapNgReader, RawPcapReader
 
 
 def record(data, about):
-    """A packet by integer arithmetic alone: a float has no room for nanoseconds since 1970."""
+    """A packet, by integer arithmetic alone: a float cannot hold nanoseconds since 1970."""
     if hasattr(about, "tshigh"):
         ticks = (about.tshigh << 32) | about.tslow
         time, rest = divmod(ticks * 1_000_000_000, about.tsresol)

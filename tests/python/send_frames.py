@@ -1,7 +1,7 @@
-"""Sends frames into an interface, and prints how many of them it took.
+"""Sends frames into an interface, and prints how many of them the interface accepted.
 
-send_frames.py INTERFACE socket|tun FILE: each frame in the file is behind its length, 32 bits in
-network order. The tun device is made, and is there for as long as this runs.
+send_frames.py INTERFACE socket|tun FILE: each frame in the file follows its length, 32 bits in
+network order. The program makes the tun device, which exists as long as the program runs.
 """
 
 import errno

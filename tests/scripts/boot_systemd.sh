@@ -1,6 +1,6 @@
-# Boots systemd with one unit, as pid 1 of a pid namespace, on a copy-on-write view of this machine:
+# Boots systemd with our units, as pid 1 of a pid namespace, on a copy-on-write view of this machine:
 #   unshare --mount --pid --fork … sh boot_systemd.sh HOME CGROUP DAEMON
-# HOME has the units in units/, and keeps what the daemon stores in private/ and prints in log/.
+# HOME has the units in units/; the daemon's files go to private/, and its output to log/.
 set -e
 home=$1 cgroup=$2 daemon=$3
 mount -t tmpfs tmpfs "$home/view"

@@ -1,55 +1,23 @@
-//! The harness of the end-to-end tests: network namespaces, real TCP traffic, the daemon as its
-//! users see it (command line, output, files), and tcpdump beside it as the judge.
+//! The harness of the end-to-end tests: it builds a network of namespaces, sends real TCP traffic,
+//! runs the daemon as its users do (command line, output, files), and compares the files with
+//! tcpdump's.
+//!
+//! Each part may use the parts above it in this table, and never one below:
+//!
+//! | part | what it is |
+//! | --- | --- |
+//! | [`world`] | the machine: namespaces, links, disks, processes, the state of the kernel |
+//! | [`traffic`] | what is sent through it, and a list of the connections that were made |
+//! | [`verify`] | what must hold: readers of files and reports, compared with tcpdump's file |
+//! | [`peers`] | programs: the daemon, tcpdump, tcp-info, readers of the daemon's files and HTTP |
+//! | [`capture`] | all of them together: a daemon, traffic, and the verification of its files |
 //!
 //! Nothing here links to the daemon's code. Everything that a test makes (namespaces, processes,
-//! directories) is a value that is undone when it is dropped, also by a test that fails. A tool or
-//! privilege that is missing is an error that names it; nothing is skipped.
+//! directories) is a value that is undone when it is dropped, even when the test fails. A tool or
+//! privilege that is missing is an error that names it; no test is skipped.
 
-pub mod attack;
-pub mod bpf;
-pub mod bulk;
-pub mod burst;
-pub mod captures;
-pub mod container;
-pub mod corpus;
-pub mod daemon;
-pub mod deploy;
-pub mod disguise;
-pub mod dissect;
-mod ends;
-pub mod event_client;
-pub mod flood;
-pub mod format;
-pub mod forms;
-pub mod http;
-pub mod kernel;
-pub mod launch;
-pub mod links;
-pub mod mount;
-pub mod needle;
-pub mod netns;
-pub mod options;
-pub mod oracle;
-pub mod pair;
-pub mod pcap;
-pub mod pcapng;
-pub mod process;
-pub mod procfs;
-pub mod prometheus;
-pub mod quick;
-pub mod refusal;
-pub mod scapy;
-pub mod secrets;
-pub mod ss;
-pub mod steady;
-pub mod strangers;
-pub mod summary;
-pub mod systemd;
-pub mod tcpdump;
-pub mod tcpinfo;
-pub mod terminal;
-pub mod tools;
+pub mod capture;
+pub mod peers;
 pub mod traffic;
-pub mod tun;
-pub mod verdict;
-pub mod wait;
+pub mod verify;
+pub mod world;

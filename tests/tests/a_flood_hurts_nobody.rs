@@ -1,31 +1,34 @@
-//! Promise: a SYN flood costs the host a bounded amount of memory, and real connections none of their
-//! packets but, at most, those of the handshake.
+//! Promise: a SYN flood costs the host a bounded amount of memory, and costs real connections no
+//! packets except, at worst, those of the handshake.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::flood::{Flood, PORT};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::oracle::{Oracle, equal_but};
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
+use end_to_end::traffic::flood::{Flood, PORT};
 use end_to_end::traffic::{self, Connection, Plan, Side};
-use end_to_end::{bpf, procfs};
+use end_to_end::verify::oracle::{Oracle, equal_but};
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::report::{DiscardReason, PacketField};
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::{bpf, procfs};
 
-/// How long the flood lasts, and how many real connections are made meanwhile.
+/// How long the flood lasts, and how many real connections are made in that time.
 const LASTS: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 100;
 
-/// What the daemon may take, in bytes: its budget, and what does not grow with traffic.
+/// The memory that the daemon may take, in bytes: its budget, and what does not grow with traffic.
 const HEAP: u64 = 64 << 20;
-/// A ring's pages are mapped twice, so that no record is cut in two: --ring-size and a quarter of it.
+/// The pages of a ring are mapped twice, so that no record is cut in two. There is a ring of
+/// --ring-size and one of a quarter of that.
 const RINGS: u64 = (2 * (16 + 4)) << 20;
 /// Program, libraries and thread stacks; 12 MiB were measured.
 const FIXED: u64 = 32 << 20;
 
-/// Makes the connections at even intervals while the flood goes on, and looks at `FLOWS` in between.
+/// Makes the connections at even intervals while the flood goes on, and looks at the kernel's map
+/// `FLOWS` in between.
 fn connect_during(flood: &Flood, lab: &Lab, daemon: &Daemon) -> Result<Vec<Connection>> {
     let plans = Plan::mixed(CONNECTIONS);
     let incoming = plans.iter().map(|plan| Plan {
@@ -53,14 +56,14 @@ fn connect_during(flood: &Flood, lab: &Lab, daemon: &Daemon) -> Result<Vec<Conne
 }
 
 /// Whether a packet passes before the connection is ESTABLISHED at its accepting end: SYN, SYN/ACK,
-/// and the ACK behind the SYN whose sequence number is `first`.
+/// and the ACK that follows the SYN with sequence number `first`.
 fn is_of_the_handshake(packet: &Packet, of: &Connection, first: u32) -> bool {
     let is_bare = packet.wire_len as usize == packet.header_len && !packet.ends;
     let ends_it = packet.from == of.peer && packet.sequence == first.wrapping_add(1);
     packet.synchronizes || (is_bare && ends_it)
 }
 
-/// Checks each connection's file; how many packets are missing.
+/// Checks each connection's file; returns how many packets are missing.
 fn compare(stopped: &Stopped, oracle: &Oracle, connections: &[Connection]) -> Result<u64> {
     let mut files = stopped.captures.published()?;
     let mut missing = 0;
@@ -68,7 +71,7 @@ fn compare(stopped: &Stopped, oracle: &Oracle, connections: &[Connection]) -> Re
         let file = files.remove(&kernel_uuid(connection));
         let file = file.with_context(|| format!("no file of {connection}"))?;
         let ours = stopped.captures.read(&file)?;
-        let theirs = oracle.connection(connection.host, connection.peer, 0)?;
+        let theirs = oracle.packets_of(connection)?;
         let syn = theirs.iter().find(|packet| packet.opens);
         let first = syn.context("tcpdump has the SYN")?.sequence;
         let may_miss = |packet: &Packet| is_of_the_handshake(packet, connection, first);
@@ -82,26 +85,25 @@ fn compare(stopped: &Stopped, oracle: &Oracle, connections: &[Connection]) -> Re
 #[test]
 fn every_connection_has_its_file_and_memory_stays_bounded() -> Result<()> {
     let lab = Lab::new()?;
-    let filter = format!("tcp and not port {PORT}");
-    let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, &filter)?;
-    let mut daemon = Daemon::start(&lab, &["--flow-source=kernel", "--maxheap=64MiB"])?;
+    let filter = format!("{TCP} and not port {PORT}");
+    let tcpdump = Tcpdump::start_on((&lab.host, WAN), &filter)?;
+    let mut daemon = Daemon::start(&lab, &["--maxheap=64MiB"])?;
     let idle = procfs::peak_memory(daemon.id())?;
 
     let flood = Flood::start(&lab)?;
     let connections = connect_during(&flood, &lab, &daemon)?;
     let (sent, lasted) = flood.stop()?;
-    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    quiet.in_balance()?;
+    daemon.wait_until_quiet()?;
     let peak = procfs::peak_memory(daemon.id())?;
     let stopped = daemon.stop()?;
     let oracle = tcpdump.stop()?;
 
-    let summary = &stopped.summary;
-    let seen = summary.get("packets", "seen");
+    let report = &stopped.report;
+    let seen = report.get(PacketField::Seen);
     println!(
         "{sent} SYNs in {lasted:?}, {:.0} per second; {seen} packets seen: {:?}",
         sent as f64 / lasted.as_secs_f64(),
-        summary.line("discarded")
+        report.line::<DiscardReason>()
     );
     println!(
         "memory: {} KiB idle, {} KiB at most",
@@ -109,22 +111,15 @@ fn every_connection_has_its_file_and_memory_stays_bounded() -> Result<()> {
         peak >> 10
     );
     assert_eq!(connections.len(), CONNECTIONS);
-    assert!(seen >= sent, "{seen} of {sent} SYNs were seen: {summary:?}");
+    assert!(seen >= sent, "{seen} of {sent} SYNs were seen: {report:?}");
     assert!(peak <= HEAP + RINGS + FIXED, "{peak} bytes");
     assert!(idle <= RINGS + FIXED, "{idle} bytes idle");
 
     let missing = compare(&stopped, &oracle, &connections).context(stopped.transcript.clone())?;
-    let overflow: u64 = ["candidate_ring_full", "candidate_memory"]
-        .map(|reason| summary.get("discarded", reason))
-        .iter()
-        .sum();
+    let overflow =
+        report.get(DiscardReason::CandidateRingFull) + report.get(DiscardReason::CandidateMemory);
     println!("{missing} handshake packets are missing; {overflow} candidates overflowed");
     assert!(missing <= overflow);
-    assert_eq!(
-        summary.get("discarded", "admitted_ring_full"),
-        0,
-        "{summary:?}"
-    );
-    summary.in_balance()?;
+    assert_eq!(report.get(DiscardReason::AdmittedRingFull), 0, "{report:?}");
     stopped.captures.no_partial_files()
 }

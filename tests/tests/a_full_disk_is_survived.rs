@@ -1,5 +1,5 @@
-//! Promise: a disk that is full, read-only or gone costs packets, which are counted, and nothing else.
-//! When it is well again, so are the files.
+//! Promise: a disk that is full, read-only or gone costs packets, which are counted, and nothing
+//! else. When it works again, files are written again.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,72 +7,72 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid, now};
-use end_to_end::launch::Launch;
-use end_to_end::mount::SmallDisk;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::summary::Summary;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::{procfs, wait};
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::steady::{Connections, Pace, Steady};
+use end_to_end::verify::captures::Captures;
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::verify::report::{
+    ConnectionField, DiscardReason, FileErrorReason, FileField, PacketField, Report,
+};
+use end_to_end::world::mount::SmallDisk;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::{procfs, wait};
 
-/// Of the filesystem.
+/// The size of the filesystem.
 const MEBIBYTES: u32 = 4;
-const ARGUMENTS: [&str; 2] = ["--flow-source=kernel", "--spill-interval=200ms"];
-/// About 30 short connections a second: a file takes a page, and the disk has a thousand.
+const SPILL: &str = "--spill-interval=200ms";
+/// About 40 short connections a second. A file takes a page, and the disk has a thousand of them.
 const PACE: Pace = Pace {
-    pause: Duration::from_millis(30),
+    pause: Duration::from_millis(20),
     lasting: 3,
     trickle: Duration::from_millis(20),
 };
-/// Connections that are made before the disk falls ill, while it is, and after it.
+/// Connections that are made before the fault, while it lasts, and after it.
 const STRETCH: usize = 60;
-/// How long a stretch may take, and anything else.
-const LIMIT: Duration = Duration::from_secs(20);
 
-/// What the daemon may take while it cannot write: a part of one processor, and memory on top of what
-/// it has. Without the errors, this traffic costs it 2 to 3 hundredths.
+/// What the daemon may take while it cannot write: a share of one processor, and bytes on top of
+/// the memory that it had. Without the errors, this traffic takes 2 to 3 hundredths of a processor.
 const PROCESSOR: f64 = 0.25;
 const GROWTH: u64 = 8 << 20;
 
-/// What becomes of the disk, and how it is made well again.
+/// What happens to the disk, and how it is undone.
 #[derive(Debug, Clone, Copy)]
-struct Illness {
-    /// The reason that `file errors:` gives.
-    reason: &'static str,
+struct DiskFault {
+    /// The reason of the file errors.
+    reason: FileErrorReason,
     begin: fn(&SmallDisk, &Captures) -> Result<()>,
     end: fn(&SmallDisk, &Captures) -> Result<()>,
-    /// Whether what was written before is still there.
+    /// Whether the files that were written before it are still there.
     files_stay: bool,
-    /// Whether packets are lost by it.
+    /// Whether it costs packets.
     costs: bool,
-    /// The daemon's further arguments.
-    more: &'static [&'static str],
+    /// Further flags of the daemon.
+    flags: &'static [&'static str],
 }
 
-impl Illness {
+impl DiskFault {
     /// A disk that is full for a while.
     const FULL: Self = Self {
-        reason: "no_space",
+        reason: FileErrorReason::NoSpace,
         begin: |disk, _| disk.fill(),
         end: |disk, _| disk.make_room(),
         files_stay: true,
         costs: true,
-        more: &[],
+        flags: &[],
     };
 }
 
 fn wait_for_traffic(steady: &Steady) -> Result<()> {
     let goal = steady.short() + STRETCH;
-    wait::until(format!("{STRETCH} more connections"), LIMIT, || {
+    wait::until(format!("{STRETCH} more connections"), || {
         Ok((steady.short() >= goal).then_some(()))
     })
 }
 
-/// Every visible file must be whole at any time.
+/// Checks that every published file is whole; returns how many there are.
 fn all_whole(captures: &Captures) -> Result<usize> {
     let files = captures.published()?;
     for path in files.values() {
@@ -81,10 +81,10 @@ fn all_whole(captures: &Captures) -> Result<usize> {
     Ok(files.len())
 }
 
-/// Lets the traffic go on while the disk is ill, and looks at what that costs.
-fn endure(daemon: &mut Daemon, steady: &Steady, reason: &str) -> Result<()> {
-    let what = format!("file errors: {reason}");
-    daemon.wait_for_summary(&what, |s| s.get("file errors", reason) > 0)?;
+/// Lets the traffic go on during the fault, and measures what it costs.
+fn endure(daemon: &mut Daemon, steady: &Steady, reason: FileErrorReason) -> Result<()> {
+    let what = format!("file errors: {reason:?}");
+    daemon.wait_for_report(&what, |r| r.get(reason) > 0)?;
     let id = daemon.id();
     let (begun, used, memory) = (
         Instant::now(),
@@ -97,99 +97,92 @@ fn endure(daemon: &mut Daemon, steady: &Steady, reason: &str) -> Result<()> {
     let part = used.as_secs_f64() / begun.elapsed().as_secs_f64();
     let growth = procfs::memory(id)?.saturating_sub(memory);
     println!(
-        "{reason}: {part:.3} of a processor, {} KiB more memory, {whole} whole files",
+        "{reason:?}: {part:.3} of a processor, {} KiB more memory, {whole} whole files",
         growth >> 10
     );
     ensure!(part < PROCESSOR, "it takes {part:.2} of a processor");
     ensure!(growth < GROWTH, "it takes {growth} bytes more");
-    // For the eye: one line or a few, not one for each packet.
+    // The log must stay readable: a few lines, not one for each packet.
     let complaints = daemon.transcript().matches("stderr:").count();
     ensure!(complaints < 100, "{complaints} lines of complaint");
     Ok(())
 }
 
-/// Makes traffic beside a daemon whose disk falls ill and gets well again; when that was, in
-/// nanoseconds since 1970.
+/// Makes traffic beside a daemon whose disk has the fault for a while; returns when the disk worked
+/// again (the time since 1970), and the connections.
 fn live_through(
-    illness: Illness,
+    fault: DiskFault,
     lab: &Lab,
     disk: &SmallDisk,
     daemon: &mut Daemon,
-) -> Result<(u64, Made)> {
+) -> Result<(Duration, Connections)> {
     Steady::during(lab, PACE, |steady| {
         wait_for_traffic(steady)?;
-        daemon.wait_for_summary("files", |s| s.get("files", "published") > 10)?;
-        (illness.begin)(disk, daemon.captures())?;
-        endure(daemon, steady, illness.reason)?;
-        (illness.end)(disk, daemon.captures())?;
-        let ill = daemon.summary()?.get("files", "published");
-        let more = STRETCH as u64 / 2;
-        daemon.wait_for_summary("files again", |s| s.get("files", "published") > ill + more)?;
-        let well = now()?;
+        daemon.wait_for_report("files", |r| r.get(FileField::Published) > 10)?;
+        (fault.begin)(disk, daemon.captures())?;
+        endure(daemon, steady, fault.reason)?;
+        (fault.end)(disk, daemon.captures())?;
+        let before = daemon.report()?.get(FileField::Published);
+        let enough = before + STRETCH as u64 / 2;
+        daemon.wait_for_report("files again", |r| r.get(FileField::Published) > enough)?;
+        let repaired = now()?;
         wait_for_traffic(steady)?;
-        Ok(well)
+        Ok(repaired)
     })
 }
 
-fn survive(illness: Illness) -> Result<()> {
+fn survive(fault: DiskFault) -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
     let launch = Launch::new(&lab).within(disk.path());
-    let mut daemon = launch.start(&[&ARGUMENTS, illness.more].concat())?;
-    let (well, made) = live_through(illness, &lab, &disk, &mut daemon)?;
-    let quiet = daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    quiet.in_balance()?;
+    let mut daemon = launch.start(&[&[SPILL], fault.flags].concat())?;
+    let (repaired, connections) = live_through(fault, &lab, &disk, &mut daemon)?;
+    daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
     let oracle = tcpdump.stop()?;
-    for line in [
-        "packets",
-        "discarded",
-        "connections",
-        "files",
-        "file errors",
-    ] {
-        println!("{line}: {:?}", stopped.summary.line(line));
-    }
-    in_account(&stopped.summary, illness.costs)?;
-    judge(illness, &stopped, &oracle, (&made, well)).with_context(|| stopped.transcript.clone())
+    println!("{:?}", stopped.report);
+    accounts_for_connections(&stopped.report, fault.costs)?;
+    verify(fault, &stopped, &oracle, (&connections, repaired))
+        .with_context(|| stopped.transcript.clone())
 }
 
-/// Every packet is accounted for, and every connection has a file or is counted.
-fn in_account(summary: &Summary, costs: bool) -> Result<()> {
-    summary.in_balance()?;
-    let [opened, empty] = ["opened", "empty"].map(|key| summary.get("connections", key));
-    let [published, failed] = ["published", "failed"].map(|key| summary.get("files", key));
-    ensure!(opened == published + failed + empty, "{summary:?}");
-    let lost = summary.get("discarded", "write_failed");
-    ensure!((lost > 0) == costs, "{summary:?}");
-    ensure!(costs || failed == 0, "{summary:?}");
+/// Checks that every connection has a file, or is counted as one without.
+fn accounts_for_connections(report: &Report, costs: bool) -> Result<()> {
+    use ConnectionField::{Empty, Opened};
+    use FileField::{Failed, Published};
+    let [opened, empty] = [Opened, Empty].map(|field| report.get(field));
+    let [published, failed] = [Published, Failed].map(|field| report.get(field));
+    ensure!(opened == published + failed + empty, "{report:?}");
+    let lost = report.get(DiscardReason::WriteFailed);
+    ensure!((lost > 0) == costs, "{report:?}");
+    ensure!(costs || failed == 0, "{report:?}");
     Ok(())
 }
 
-/// Compares the files with what tcpdump saw: nothing wrong in them, and nothing missing of what began
-/// when the disk was well again.
-fn judge(
-    illness: Illness,
+/// Compares the files with what tcpdump saw: nothing in them is wrong, and nothing is missing of
+/// what began after the disk worked again.
+fn verify(
+    fault: DiskFault,
     stopped: &Stopped,
     oracle: &Oracle,
-    (made, well): (&Made, u64),
+    (connections, repaired): (&Connections, Duration),
 ) -> Result<()> {
     stopped.captures.no_partial_files()?;
     let mut ledger = Ledger::new(oracle)?;
-    ledger.claim_files(&stopped.captures, made.all(), kernel_uuid)?;
+    ledger.claim_files(&stopped.captures, connections.all(), kernel_uuid)?;
     ledger.in_time()?;
     let claimed = ledger.claimed() as u64;
     let entries = ledger.into_entries();
     let missing = entries.len() as u64 - claimed;
-    let summary = &stopped.summary;
-    if illness.files_stay {
-        let written = summary.get("packets", "written");
+    let report = &stopped.report;
+    if fault.files_stay {
+        let written = report.get(PacketField::Written);
         ensure!(written == claimed, "{claimed} are in the files");
-        let failed = summary.get("discarded", "write_failed");
-        ensure!(failed == missing, "{missing} are missing: {summary:?}");
+        let failed = report.get(DiscardReason::WriteFailed);
+        ensure!(failed == missing, "{missing} are missing: {report:?}");
     }
-    for one in &made.lasting {
+    for one in &connections.lasting {
         let of_it = |entry: &&Entry<'_>| {
             let packet = entry.packet;
             [packet.from, packet.to] == [one.host, one.peer]
@@ -197,9 +190,9 @@ fn judge(
         };
         let lost = entries.iter().filter(of_it).filter(|entry| !entry.claimed);
         let latest = lost.map(|entry| entry.packet.time).max();
-        ensure!(latest < Some(well), "{one} is not captured again");
+        ensure!(latest < Some(repaired), "{one} is not captured again");
     }
-    let young = entries.iter().filter(|entry| entry.begun >= well);
+    let young = entries.iter().filter(|entry| entry.begun >= repaired);
     let lost: Vec<_> = young.filter(|entry| !entry.claimed).collect();
     ensure!(lost.is_empty(), "lost of new connections: {lost:?}");
     Ok(())
@@ -207,31 +200,31 @@ fn judge(
 
 #[test]
 fn a_full_one() -> Result<()> {
-    survive(Illness::FULL)
+    survive(DiskFault::FULL)
 }
 
 #[test]
 fn a_full_one_of_compressed_files() -> Result<()> {
-    survive(Illness {
-        more: &["--format=pcapng", "--compression=gzip"],
-        ..Illness::FULL
+    survive(DiskFault {
+        flags: &["--format=pcapng", "--compression=gzip"],
+        ..DiskFault::FULL
     })
 }
 
 #[test]
 fn a_read_only_one() -> Result<()> {
-    survive(Illness {
-        reason: "read_only",
+    survive(DiskFault {
+        reason: FileErrorReason::ReadOnly,
         begin: |disk, _| disk.remount("ro"),
         end: |disk, _| disk.remount("rw"),
-        ..Illness::FULL
+        ..DiskFault::FULL
     })
 }
 
-/// Removes a directory into which somebody still writes.
+/// Removes a directory that files are still being created in.
 fn remove(directory: &Path) -> Result<()> {
     let what = format!("{} is removed", directory.display());
-    wait::until(what, LIMIT, || match fs::remove_dir_all(directory) {
+    wait::until(what, || match fs::remove_dir_all(directory) {
         Ok(()) => Ok(Some(())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(())),
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(None),
@@ -241,28 +234,28 @@ fn remove(directory: &Path) -> Result<()> {
 
 #[test]
 fn one_whose_directories_are_removed() -> Result<()> {
-    survive(Illness {
-        reason: "missing",
+    survive(DiskFault {
+        reason: FileErrorReason::Missing,
         begin: |_, captures| {
             remove(&captures.partial())?;
             remove(captures.root())
         },
         end: |_, _| Ok(()),
         files_stay: false,
-        ..Illness::FULL
+        ..DiskFault::FULL
     })
 }
 
-/// Where the data directory is while something else has its place.
+/// Where the data directory is while something else is in its place.
 fn aside(captures: &Captures) -> PathBuf {
     captures.root().with_extension("aside")
 }
 
-/// Files that only cannot get their names wait for them, and nothing is lost.
+/// Files that cannot get their names wait for them, and nothing is lost.
 #[test]
 fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
-    survive(Illness {
-        reason: "missing",
+    survive(DiskFault {
+        reason: FileErrorReason::Missing,
         begin: |_, captures| {
             fs::rename(captures.root(), aside(captures))?;
             Ok(fs::write(captures.root(), "in the way")?)
@@ -272,27 +265,28 @@ fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
             Ok(fs::rename(aside(captures), captures.root())?)
         },
         costs: false,
-        ..Illness::FULL
+        ..DiskFault::FULL
     })
 }
 
-/// A stop is as prompt as ever, and says what is not in files.
+/// The daemon stops as promptly as ever, and its report counts what is not in files.
 #[test]
 fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
-    let mut daemon = Launch::new(&lab).within(disk.path()).start(&ARGUMENTS)?;
-    let (stopped, made) = Steady::during(&lab, PACE, |steady| {
+    let mut daemon = Launch::new(&lab).within(disk.path()).start(&[SPILL])?;
+    let (stopped, connections) = Steady::during(&lab, PACE, |steady| {
         wait_for_traffic(steady)?;
         disk.fill()?;
-        daemon.wait_for_summary("no room", |s| s.get("file errors", "no_space") > 0)?;
+        daemon.wait_for_report("no room", |r| r.get(FileErrorReason::NoSpace) > 0)?;
         wait_for_traffic(steady)?;
         daemon.stop()
     })?;
-    in_account(&stopped.summary, true)?;
-    assert_eq!(stopped.summary.get("packets", "held"), 0);
+    accounts_for_connections(&stopped.report, true)?;
+    assert_eq!(stopped.report.get(PacketField::Held), 0);
     let whole = all_whole(&stopped.captures)?;
-    assert_eq!(whole as u64, stopped.summary.get("files", "published"));
-    println!("{whole} whole files, {} connections", made.all().count());
+    assert_eq!(whole as u64, stopped.report.get(FileField::Published));
+    let all = connections.all().count();
+    println!("{whole} whole files, {all} connections");
     Ok(())
 }

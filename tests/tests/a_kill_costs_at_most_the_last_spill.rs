@@ -1,5 +1,5 @@
-//! Promise: a daemon that is killed loses at most what came since the last spill. What it wrote before
-//! is published by the next one, whole and once.
+//! Promise: a daemon that is killed loses at most what came since the last spill. What it wrote
+//! before is published by the next daemon, whole and once.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -7,85 +7,86 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid, now};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::{tools, wait};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tools;
+use end_to_end::traffic::steady::{Connections, Pace, Steady};
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::verify::report::FileField;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use fastrand::Rng;
 use tempfile::TempDir;
 
-/// When after its start the daemon is killed, in milliseconds.
-const LIVES: std::ops::Range<u64> = 50..600;
-const ARGUMENTS: [&str; 2] = ["--flow-source=kernel", "--spill-interval=200ms"];
-const PACKED: [&str; 2] = ["--format=pcapng", "--compression=zstd"];
-const SPILL: Duration = Duration::from_millis(200);
-/// How much older than the spill interval a lost packet may be: the ring is read every 20 ms, a name
-/// may come that late too, a block's last millisecond is held back, and then the writer has its turn;
-/// all on processors that tcpdump, the traffic and other programs share.
+/// The shortest time from the start of a daemon until it is killed, and how much longer it may be.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGER: Duration = Duration::from_millis(400);
+const SPILL: Duration = Duration::from_millis(100);
+/// The spill interval; and nobody has to wait long for packets that no daemon can name.
+const FLAGS: [&str; 2] = ["--spill-interval=100ms", "--uuidwaitduration=1s"];
+/// How much older than the spill interval a lost packet may be: the ring is read every 20 ms, a
+/// name may take as long, a spill holds back the last millisecond, and then the writer has its
+/// turn; all on processors that tcpdump, the traffic and other programs share.
 const SLACK: Duration = Duration::from_millis(100);
-/// How much older it may be when the machine takes the processor away from the daemon meanwhile…
+/// How much older it may be when the daemon is preempted in the meantime…
 const STALLED: Duration = Duration::from_secs(1);
-/// …which may be so in one kill of so many.
+/// …which may happen in one kill of so many.
 const RARE: usize = 50;
 const PACE: Pace = Pace {
     pause: Duration::from_millis(5),
     lasting: 4,
     trickle: Duration::from_millis(10),
 };
-/// Enough of each packet for tcpdump to have its headers.
-const HEADERS: u32 = 256;
-/// How long it may take to publish what 200 daemons left.
-const LIMIT: Duration = Duration::from_secs(20);
-/// One of so many files is read by other people's programs.
+/// One in so many files is read by other programs.
 const SAMPLE: usize = 500;
 
-/// From when to when a daemon captured, in nanoseconds since 1970, and how long it took to start.
+/// From when to when a daemon captured (times since 1970), and how long it took to start.
 #[derive(Debug, Clone, Copy)]
-struct Life {
-    from: u64,
-    to: u64,
+struct Uptime {
+    from: Duration,
+    to: Duration,
     start: Duration,
 }
 
-/// What was lost by one kill.
+/// What one kill cost.
 #[derive(Debug, Clone, Copy, Default)]
 struct Loss {
-    /// How many packets had passed long enough before the kill to be safe.
+    /// The number of packets that had passed so long before the kill that they must be in a file.
     safe: usize,
+    /// The number of packets that are in no file.
     packets: usize,
-    /// How long before the kill the oldest of them passed.
+    /// How long before the kill the oldest of those passed.
     age: Duration,
 }
 
-/// How often and how daemons are started.
+/// How daemons are started, and how many of them are killed.
 #[derive(Debug, Clone, Copy)]
-struct Ordeal<'a> {
+struct KillPlan<'a> {
     launch: &'a Launch<'a>,
-    more: &'a [&'a str],
+    flags: &'a [&'a str],
     kills: usize,
 }
 
-fn start(ordeal: Ordeal<'_>) -> Result<(Daemon, Life)> {
+fn start(plan: KillPlan<'_>) -> Result<(Daemon, Uptime)> {
     let begun = Instant::now();
-    let daemon = ordeal.launch.start(&[&ARGUMENTS, ordeal.more].concat())?;
-    let life = Life {
+    let flags = [&FLAGS, plan.flags].concat();
+    let daemon = plan.launch.start(&flags)?;
+    let uptime = Uptime {
         from: now()?,
-        to: u64::MAX,
+        to: Duration::MAX,
         start: begun.elapsed(),
     };
-    Ok((daemon, life))
+    Ok((daemon, uptime))
 }
 
-/// Starts and kills daemons, and leaves one that runs.
-fn kill_often(ordeal: Ordeal<'_>, random: &mut Rng) -> Result<(Daemon, Vec<Life>)> {
-    let mut lives = Vec::new();
-    for number in 0..ordeal.kills {
-        let (daemon, life) = start(ordeal).with_context(|| format!("start {number}"))?;
-        thread::sleep(Duration::from_millis(random.u64(LIVES)));
+/// Starts and kills daemons; starts one more, which it leaves running.
+fn kill_often(plan: KillPlan<'_>, random: &mut Rng) -> Result<(Daemon, Vec<Uptime>)> {
+    let mut uptimes = Vec::new();
+    for number in 0..plan.kills {
+        let (daemon, uptime) = start(plan).with_context(|| format!("start {number}"))?;
+        thread::sleep(SHORTEST + LONGER.mul_f64(random.f64()));
         let killed = daemon.kill()?;
         ensure!(
             !killed.transcript.contains("panicked"),
@@ -93,37 +94,36 @@ fn kill_often(ordeal: Ordeal<'_>, random: &mut Rng) -> Result<(Daemon, Vec<Life>
             killed.transcript
         );
         let to = killed.at;
-        lives.push(Life { to, ..life });
+        uptimes.push(Uptime { to, ..uptime });
     }
-    let (daemon, life) = start(ordeal)?;
-    lives.push(life);
-    Ok((daemon, lives))
+    let (daemon, uptime) = start(plan)?;
+    uptimes.push(uptime);
+    Ok((daemon, uptimes))
 }
 
-/// Waits until nothing of a daemon that was killed is left, nor anything held, and stops the last one.
+/// Waits until the files of all killed daemons are published, and stops the last daemon.
 fn finish(mut daemon: Daemon) -> Result<Captures> {
     let partial = daemon.captures().partial();
     let mut left = 0;
-    let recovered = wait::until("the files of those before are published", LIMIT, || {
+    let recovered = wait::until("the files of the killed daemons are published", || {
         left = files_below(&partial)?.len();
         Ok((left <= 1).then_some(()))
     });
     recovered.with_context(|| format!("{left} are left; {}", daemon.transcript()))?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
-    println!("the last: {:?}", stopped.summary.line("files"));
-    stopped.summary.in_balance()?;
+    println!("the last daemon: {:?}", stopped.report.line::<FileField>());
     stopped.captures.no_partial_files()?;
     stopped.captures.no_payload()?;
-    // It lives as long as the directory of the test.
+    // They are in a directory of the test's, which outlives the daemon.
     Ok(stopped.captures)
 }
 
-/// Claims every packet of every file, each of which must be whole.
-fn claim(ledger: &mut Ledger<'_>, captures: &Captures, made: &Made) -> Result<()> {
-    let files = ledger.claim_files(captures, made.all(), kernel_uuid)?;
-    let (connections, packets) = (made.all().count(), ledger.claimed());
-    println!("{files} files of {connections} connections have {packets} packets");
+/// Claims the packets of every file, each of which must be whole.
+fn claim(ledger: &mut Ledger<'_>, captures: &Captures, connections: &Connections) -> Result<()> {
+    let files = ledger.claim_files(captures, connections.all(), kernel_uuid)?;
+    let (all, packets) = (connections.all().count(), ledger.claimed());
+    println!("{files} files of {all} connections have {packets} packets");
     for path in captures.published()?.values().step_by(SAMPLE) {
         let count = captures.read(path)?.len();
         tools::capinfos(path, count)?;
@@ -132,23 +132,23 @@ fn claim(ledger: &mut Ledger<'_>, captures: &Captures, made: &Made) -> Result<()
     ledger.in_time()
 }
 
-/// What of a life's packets is in no file. Of those that were captured: of connections that began in
-/// this life, or that lasted through it.
-fn lost(life: Life, entries: &[Entry<'_>], lasting: &HashSet<[SocketAddr; 2]>) -> Result<Loss> {
-    let first = entries.partition_point(|entry| entry.packet.time < life.from);
+/// Which packets of an uptime are in no file, of those connections that a daemon captures: those
+/// that began in this uptime, and those that lasted through it.
+fn lost(uptime: Uptime, entries: &[Entry<'_>], lasting: &HashSet<[SocketAddr; 2]>) -> Result<Loss> {
+    let first = entries.partition_point(|entry| entry.packet.time < uptime.from);
     let passed = entries[first..]
         .iter()
-        .take_while(|entry| entry.packet.time <= life.to);
+        .take_while(|entry| entry.packet.time <= uptime.to);
     let captured = passed.filter(|entry| {
         let (from, to) = (entry.packet.from, entry.packet.to);
         let lasts = [[from, to], [to, from]]
             .iter()
             .any(|it| lasting.contains(it));
-        lasts || entry.begun >= life.from
+        lasts || entry.begun >= uptime.from
     });
     let captured: Vec<_> = captured.collect();
-    let bound = Duration::from_nanos(life.to).saturating_sub(SPILL + SLACK);
-    let safe = captured.partition_point(|e| Duration::from_nanos(e.packet.time) < bound);
+    let bound = uptime.to.saturating_sub(SPILL + SLACK);
+    let safe = captured.partition_point(|entry| entry.packet.time < bound);
     let lost: Vec<_> = captured.iter().filter(|entry| !entry.claimed).collect();
     let Some(oldest) = lost.first() else {
         return Ok(Loss {
@@ -156,15 +156,15 @@ fn lost(life: Life, entries: &[Entry<'_>], lasting: &HashSet<[SocketAddr; 2]>) -
             ..Loss::default()
         });
     };
-    let age = Duration::from_nanos(life.to - oldest.packet.time);
+    let age = uptime.to - oldest.packet.time;
     ensure!(
         age <= SPILL + STALLED,
-        "{} packets are lost, one {age:?} old: {}, of a connection that began {:?} before; it was \
-         killed after {:?}",
+        "{} packets are lost, the oldest by {age:?}: {}, of a connection that began {:?} before it; \
+         the daemon was killed after {:?}",
         lost.len(),
         oldest.packet,
-        Duration::from_nanos(oldest.packet.time - oldest.begun),
-        Duration::from_nanos(life.to - life.from),
+        oldest.packet.time - oldest.begun,
+        uptime.to - uptime.from,
     );
     Ok(Loss {
         safe,
@@ -179,10 +179,10 @@ fn median_and_most<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<(T,
     Some((*values.get(values.len() / 2)?, *values.last()?))
 }
 
-fn tell(lives: &[Life], losses: &[Loss]) {
+fn print(uptimes: &[Uptime], losses: &[Loss]) {
     println!(
         "start (median, most): {:?}",
-        median_and_most(lives.iter().map(|life| life.start))
+        median_and_most(uptimes.iter().map(|uptime| uptime.start))
     );
     println!(
         "lost by a kill (median, most): packets {:?}, age {:?}",
@@ -192,52 +192,56 @@ fn tell(lives: &[Life], losses: &[Loss]) {
 }
 
 /// Kills daemons while traffic goes on, and compares what they left with what tcpdump saw.
-fn survive(kills: usize, more: &[&str]) -> Result<()> {
+fn survive(kills: usize, flags: &[&str]) -> Result<()> {
     let seed = std::env::var("SEED").map_or_else(|_| Ok(Rng::new().u64(..)), |s| s.parse())?;
     println!("SEED={seed}");
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    let tcpdump = Tcpdump::start(&lab.host, HEADERS)?;
+    let tcpdump = Tcpdump::start_for_headers(&lab.host)?;
     let launch = &Launch::new(&lab).within(home.path());
-    let ordeal = Ordeal {
+    let plan = KillPlan {
         launch,
-        more,
+        flags,
         kills,
     };
     let begun = Instant::now();
-    let job = |_: &Steady| kill_often(ordeal, &mut Rng::with_seed(seed));
-    let ((daemon, lives), made) = Steady::during(&lab, PACE, job)?;
+    let job = |_: &Steady| kill_often(plan, &mut Rng::with_seed(seed));
+    let ((daemon, uptimes), connections) = Steady::during(&lab, PACE, job)?;
     println!("{kills} kills in {:?}", begun.elapsed());
     let captures = finish(daemon)?;
     let oracle = tcpdump.stop()?;
     let mut ledger = Ledger::new(&oracle)?;
-    claim(&mut ledger, &captures, &made)?;
-    judge(lives, &ledger.into_entries(), &made)
+    claim(&mut ledger, &captures, &connections)?;
+    verify(uptimes, &ledger.into_entries(), &connections)
 }
 
-/// Looks at what was lost in each life, of which the last was not ended by a kill.
-fn judge(mut lives: Vec<Life>, entries: &[Entry<'_>], made: &Made) -> Result<()> {
-    let lasting = made.lasting.iter();
+/// Checks what was lost in each uptime, of which the last did not end by a kill.
+fn verify(
+    mut uptimes: Vec<Uptime>,
+    entries: &[Entry<'_>],
+    connections: &Connections,
+) -> Result<()> {
+    let lasting = connections.lasting.iter();
     let lasting = lasting.map(|one| [one.host, one.peer]).collect();
-    let last = lives.pop().context("one was left")?;
+    let last = uptimes.pop().context("no daemon was left")?;
     let end = entries.last().context("there was traffic")?.packet.time;
-    let unharmed = lost(Life { to: end, ..last }, entries, &lasting)?;
+    let unharmed = lost(Uptime { to: end, ..last }, entries, &lasting)?;
     assert_eq!(unharmed.packets, 0, "lost without a kill: {unharmed:?}");
-    let losses = lives.iter().enumerate().map(|(number, life)| {
-        lost(*life, entries, &lasting).with_context(|| format!("kill {number}"))
+    let losses = uptimes.iter().enumerate().map(|(number, uptime)| {
+        lost(*uptime, entries, &lasting).with_context(|| format!("kill {number}"))
     });
     let losses: Vec<_> = losses.collect::<Result<_>>()?;
-    tell(&lives, &losses);
+    print(&uptimes, &losses);
     let late = losses.iter().filter(|loss| loss.age > SPILL + SLACK);
     let late: Vec<_> = late.collect();
     ensure!(
-        late.len() <= lives.len().div_ceil(RARE),
+        late.len() <= uptimes.len().div_ceil(RARE),
         "packets older than {:?} were lost: {late:?}",
         SPILL + SLACK
     );
     let safe: usize = losses.iter().map(|loss| loss.safe).sum();
     println!("{safe} packets had to survive a kill");
-    assert!(safe > lives.len() * 50, "that is nothing to speak of");
+    assert!(safe > uptimes.len() * 50, "too few to prove anything");
     Ok(())
 }
 
@@ -248,5 +252,5 @@ fn two_hundred_kills_cost_no_more_and_nothing_is_twice() -> Result<()> {
 
 #[test]
 fn nor_do_thirty_of_compressed_pcapng() -> Result<()> {
-    survive(30, &PACKED)
+    survive(30, &["--format=pcapng", "--compression=zstd"])
 }

@@ -1,25 +1,24 @@
-//! Promise: a daemon that ends under load, however it ends, and is started again at once, costs only the
-//! packets of the time between; nothing of the old one stays in the kernel.
+//! Promise: a daemon that ends under load, in whatever way, and is started again at once, loses
+//! only the packets of the time between; nothing of the old daemon stays in the kernel.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid, now};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::ledger::{Entry, Ledger};
-use end_to_end::steady::{Made, Pace, Steady};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::wait;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::steady::{Connections, Pace, Steady};
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::verify::oracle::ledger::{Entry, Ledger};
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
-/// Those of the systemd unit, and the least spill interval.
-const UNIT: [&str; 5] = [
-    "--flow-source=kernel",
+/// The flags of the systemd unit, and the shortest spill interval.
+const UNIT: [&str; 4] = [
     "--maxheap=512MiB",
     "--shards=2",
     "--max-disk=10GiB",
@@ -27,18 +26,15 @@ const UNIT: [&str; 5] = [
 ];
 const SPILL: Duration = Duration::from_millis(200);
 /// How much older than the spill interval a packet may be that a kill costs: rings, names and the
-/// writer have their turn, on processors that others share.
+/// writer have their turn, on processors that other programs share.
 const SLACK: Duration = Duration::from_millis(300);
 const PACE: Pace = Pace {
     pause: Duration::from_millis(2),
     lasting: 6,
     trickle: Duration::from_millis(5),
 };
-/// Enough of each packet for tcpdump to have its headers.
-const HEADERS: u32 = 256;
-/// Files that each daemon makes, at least.
+/// The number of files that each daemon makes at least.
 const SOME: usize = 50;
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// How a daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,44 +43,45 @@ enum End {
     Killed,
 }
 
-/// One restart, in nanoseconds since 1970.
+/// One restart; times are since 1970.
 #[derive(Debug, Clone, Copy)]
 struct Restart {
     end: End,
-    /// The old daemon is told to end, or killed.
-    ended: u64,
-    /// The new one captures.
-    again: u64,
+    /// When the old daemon was told to stop, or killed.
+    ended: Duration,
+    /// When the new one had begun to capture.
+    again: Duration,
 }
 
 impl Restart {
-    /// When packets may be lost.
-    fn gap(&self) -> RangeInclusive<u64> {
+    /// The time in which packets may be lost.
+    fn gap(&self) -> RangeInclusive<Duration> {
         let before = match self.end {
             End::Killed => SPILL + SLACK,
             End::Terminated => Duration::ZERO,
         };
-        let before = u64::try_from(before.as_nanos()).unwrap_or(u64::MAX);
         self.ended.saturating_sub(before)..=self.again
     }
 }
 
-/// Waits until so many more connections have files, growing or published: what a daemon captured of
-/// those that last is then on disk, too.
+/// Waits until [`SOME`] more connections have files, partial or published: by then, what the daemon
+/// captured of those that last is on disk too.
 fn wait_for_files(daemon: &Daemon) -> Result<()> {
     let captures = daemon.captures();
-    // In this order: a file that is published meanwhile does not count twice.
+    // In this order, a file that is published in the meantime does not count twice.
     let count = || Ok(captures.published()?.len() + files_below(&captures.partial())?.len());
     let before: Result<usize> = count();
     let enough = before? + SOME;
-    wait::until("more files grow", LIMIT, || {
-        Ok((count()? >= enough).then_some(()))
-    })
+    wait::until("more files grow", || Ok((count()? >= enough).then_some(())))
 }
 
-/// Starts a daemon, ends it in each way, and starts the next; the last one, when the first began to
-/// capture, and the restarts.
-fn restarts(lab: &Lab, launch: &Launch<'_>, flags: &[&str]) -> Result<(Daemon, u64, Vec<Restart>)> {
+/// Starts a daemon, ends it in each way, and starts the next; returns the last daemon, the time
+/// when the first began to capture, and the restarts.
+fn restarts(
+    lab: &Lab,
+    launch: &Launch<'_>,
+    flags: &[&str],
+) -> Result<(Daemon, Duration, Vec<Restart>)> {
     let before = Inventory::take()?;
     let mut daemon = launch.start(flags)?;
     let begun = now()?;
@@ -97,13 +94,13 @@ fn restarts(lab: &Lab, launch: &Launch<'_>, flags: &[&str]) -> Result<(Daemon, u
             End::Killed => daemon.kill()?.at,
             End::Terminated => {
                 let at = now()?;
-                daemon.stop()?.summary.in_balance()?;
+                daemon.stop()?;
                 at
             }
         };
         daemon = launch.start(flags)?;
         let again = now()?;
-        // What the new one has is its own.
+        // The new daemon keeps nothing of the old one alive.
         of_old.wait_until_gone()?;
         one_each(&qdiscs(&lab.host)?, flags)?;
         wait_for_files(&daemon)?;
@@ -112,7 +109,8 @@ fn restarts(lab: &Lab, launch: &Launch<'_>, flags: &[&str]) -> Result<(Daemon, u
     Ok((daemon, begun, restarts))
 }
 
-/// Checks that each direction has one filter of ours where filters are asked for, and none elsewhere.
+/// Checks that each direction has one filter of ours if the daemon attaches by filters, and none
+/// otherwise.
 fn one_each(qdiscs: &str, flags: &[&str]) -> Result<()> {
     let expected = usize::from(flags.contains(&"--attach=netlink"));
     for program in ["ph_eth_ingress", "ph_eth_egress"] {
@@ -122,26 +120,25 @@ fn one_each(qdiscs: &str, flags: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until what the first one left is published, and stops the second.
+/// Waits until what earlier daemons left is published, and stops the last one.
 fn finish(mut daemon: Daemon) -> Result<Captures> {
     let partial = daemon.captures().partial();
-    wait::until("the files of the first are published", LIMIT, || {
+    wait::until("the files of earlier daemons are published", || {
         let runs = std::fs::read_dir(&partial)?.count();
         Ok((runs <= 1 || files_below(&partial)?.is_empty()).then_some(()))
     })?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     stopped.captures.no_partial_files()?;
     Ok(stopped.captures)
 }
 
-/// How long a connection that nobody could name may still say something, in nanoseconds: it was
-/// closing when the daemon asked what is open.
-const CLOSING: u64 = 20_000_000;
+/// How long a connection may still have packets that no daemon could name, because it was being
+/// closed when the daemon listed the open ones.
+const CLOSING: Duration = Duration::from_millis(20);
 
 /// Checks which packets are in no file.
-fn judge(entries: &[Entry<'_>], begun: u64, restarts: &[Restart]) -> Result<()> {
+fn verify(entries: &[Entry<'_>], begun: Duration, restarts: &[Restart]) -> Result<()> {
     let mut lost = vec![0; restarts.len()];
     let mut late = Vec::new();
     for entry in entries
@@ -149,34 +146,34 @@ fn judge(entries: &[Entry<'_>], begun: u64, restarts: &[Restart]) -> Result<()> 
         .filter(|it| !it.claimed && it.packet.time >= begun)
     {
         let time = entry.packet.time;
-        let was_closing =
-            |from: u64, to: u64| (from..=to).contains(&entry.begun) && time < to + CLOSING;
+        let was_closing = |from, to| (from..=to).contains(&entry.begun) && time < to + CLOSING;
         let of = restarts.iter().position(|one| {
             let gap = one.gap();
             gap.contains(&time) || was_closing(*gap.start(), *gap.end())
         });
         match of {
             Some(of) => lost[of] += 1,
-            None if was_closing(0, begun) => {}
+            None if was_closing(Duration::ZERO, begun) => {}
             None => late.push(entry.packet.to_string()),
         }
     }
     for (one, lost) in restarts.iter().zip(lost) {
-        let took = Duration::from_nanos(one.again - one.ended);
+        let took = one.again - one.ended;
         println!(
             "{:?}: {lost} packets are lost, the restart took {took:?}",
             one.end
         );
-        ensure!(lost > 0, "a restart that costs nothing shows nothing");
+        ensure!(lost > 0, "a restart that costs nothing proves nothing");
     }
     ensure!(late.is_empty(), "lost at other times: {late:#?}");
     Ok(())
 }
 
-/// Checks that the connections that were open all the time have a file of each daemon, of one name.
-fn files_of_one_name(captures: &Captures, made: &Made) -> Result<()> {
+/// Checks that each connection that was open all the time has a file by each daemon, under the same
+/// name with a number.
+fn files_of_one_name(captures: &Captures, connections: &Connections) -> Result<()> {
     let files: BTreeSet<_> = captures.published()?.into_keys().collect();
-    for connection in &made.lasting {
+    for connection in &connections.lasting {
         let name = kernel_uuid(connection);
         for name in [name.clone(), format!("{name}.1"), format!("{name}.2")] {
             ensure!(files.contains(&name), "no {name}: {files:?}");
@@ -190,10 +187,10 @@ fn survive(attach: &str) -> Result<()> {
     let home = TempDir::new()?;
     let flags = [&UNIT[..], &[attach]].concat();
     let before = Inventory::take()?;
-    let tcpdump = Tcpdump::start(&lab.host, HEADERS)?;
+    let tcpdump = Tcpdump::start_for_headers(&lab.host)?;
     let launch = Launch::new(&lab).within(home.path());
     let job = |_: &Steady| restarts(&lab, &launch, &flags);
-    let ((daemon, begun, restarts), made) = Steady::during(&lab, PACE, job)?;
+    let ((daemon, begun, restarts), connections) = Steady::during(&lab, PACE, job)?;
     let ours = Inventory::take()?.since(&before);
     let captures = finish(daemon)?;
     ours.wait_until_gone()?;
@@ -201,9 +198,9 @@ fn survive(attach: &str) -> Result<()> {
     ensure!(!left.contains("ph_eth"), "{left}");
     let oracle = tcpdump.stop()?;
     let mut ledger = Ledger::new(&oracle)?;
-    ledger.claim_files(&captures, made.all(), kernel_uuid)?;
-    judge(&ledger.into_entries(), begun, &restarts)?;
-    files_of_one_name(&captures, &made)
+    ledger.claim_files(&captures, connections.all(), kernel_uuid)?;
+    verify(&ledger.into_entries(), begun, &restarts)?;
+    files_of_one_name(&captures, &connections)
 }
 
 #[test]
@@ -211,7 +208,7 @@ fn where_links_hold_the_programs() -> Result<()> {
     survive("--attach=auto")
 }
 
-/// The filters of a killed daemon stay until the next one puts its own in their place.
+/// The filters of a killed daemon stay until the next one replaces them with its own.
 #[test]
 fn where_filters_hold_them() -> Result<()> {
     survive("--attach=netlink")

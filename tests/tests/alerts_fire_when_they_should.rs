@@ -1,25 +1,22 @@
-//! Promise: the alert rules and the dashboard are valid, fire when they should, and name metrics that the
-//! daemon exports.
+//! Promise: the alert rules and the dashboard are valid, the alerts fire when they should, and both
+//! use metrics that the daemon exports.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::Daemon;
-use end_to_end::deploy;
-use end_to_end::http::{self, Metrics};
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::http;
+use end_to_end::world::command::output_of;
+use end_to_end::world::deploy;
+use end_to_end::world::netns::Lab;
 use serde_json::{Value, json};
 
-/// Where the daemon serves its metrics in this test.
-const PORT: u16 = 9990;
-/// What metrics' names begin with, but for those that Prometheus makes.
-const OURS: [&str; 3] = ["packet_headers_", "pcap_", "process_"];
+/// How the names of the daemon's metrics begin.
+const PREFIXES: [&str; 3] = ["packet_headers_", "pcap_", "process_"];
 
 fn rules(name: &str) -> PathBuf {
     deploy::directory().join("prometheus").join(name)
@@ -52,25 +49,26 @@ fn expressions() -> Result<Vec<String>> {
     expressions.collect()
 }
 
-/// The names of our metrics in a text.
+/// The names of the daemon's metrics in a text.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|at: char| !at.is_ascii_alphanumeric() && at != '_');
-    let ours = words.filter(|word| OURS.iter().any(|prefix| word.starts_with(prefix)));
+    let ours = words.filter(|word| PREFIXES.iter().any(|prefix| word.starts_with(prefix)));
     ours.map(|word| word.trim_end_matches("_bucket")).collect()
 }
 
 /// The names of the metrics that a daemon exports.
 fn exported(lab: &Lab) -> Result<BTreeSet<String>> {
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-    let text = http::get(&lab.host, at, "/metrics")?.good()?;
-    Ok(Metrics::parse(&text)?.types.into_keys().collect())
+    let daemon = Daemon::start(lab, &[])?;
+    let metrics = http::metrics(&lab.host, daemon.http()?)?;
+    daemon.stop()?;
+    Ok(metrics.types.into_keys().collect())
 }
 
 #[test]
-fn each_alert_fires_of_a_sick_daemon_and_none_of_a_healthy_one() -> Result<()> {
+fn each_alert_fires_for_an_unhealthy_daemon_and_none_for_a_healthy_one() -> Result<()> {
     promtool(&["check", "rules"], &rules("alerts.yaml"))?;
     promtool(&["test", "rules"], &rules("alerts_test.yaml"))?;
-    // There is a test of both for each.
+    // Each alert has a test that it fires, and one that it does not.
     let (alerts, tests) = (rules("alerts.yaml"), rules("alerts_test.yaml"));
     let (alerts, tests) = (fs::read_to_string(alerts)?, fs::read_to_string(tests)?);
     let names = alerts
@@ -83,7 +81,7 @@ fn each_alert_fires_of_a_sick_daemon_and_none_of_a_healthy_one() -> Result<()> {
         let fires = tests.contains(&format!("alertname: {name}\n        exp_alerts:\n"));
         ensure!(quiet && fires, "{name} is not tested");
     }
-    assert_eq!(count, 12);
+    assert_eq!(count, 13);
     Ok(())
 }
 
@@ -101,16 +99,13 @@ fn every_expression_of_the_dashboard_is_valid() -> Result<()> {
 }
 
 #[test]
-fn they_name_metrics_that_the_daemon_exports() -> Result<()> {
+fn they_use_metrics_that_the_daemon_exports() -> Result<()> {
     let lab = Lab::new()?;
-    let address = format!("--prometheusx.listen-address=:{PORT}");
-    let daemon = Daemon::start(&lab, &[&address])?;
     let exported = exported(&lab)?;
-    daemon.stop()?;
     let alerts = fs::read_to_string(rules("alerts.yaml"))?;
     let board = expressions()?.join("\n");
-    let named = metrics(&alerts).into_iter().chain(metrics(&board));
-    let unknown: Vec<_> = named.filter(|name| !exported.contains(*name)).collect();
+    let used = metrics(&alerts).into_iter().chain(metrics(&board));
+    let unknown: Vec<_> = used.filter(|name| !exported.contains(*name)).collect();
     ensure!(unknown.is_empty(), "{unknown:?} are not among {exported:?}");
     Ok(())
 }

@@ -1,44 +1,42 @@
-//! Promise: an uploader may take files as they appear: each is whole, none is lost, and what it has taken
-//! does not count against `--max-disk`.
+//! Promise: an uploader may move files as soon as they appear: each is whole, none is lost, and
+//! moved files do not count against `--max-disk`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::{Captures, files_below};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::deploy;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::{Captures, files_below};
+use end_to_end::verify::report::{FileErrorReason, FileField};
+use end_to_end::world::command::output_of;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::{deploy, wait};
 use tempfile::TempDir;
 
-/// What the sidecar of the manifests runs, again and again.
+/// The command that the manifests' sidecar runs again and again.
 const MOVE: &str = r#"rclone move "$DATA" "$DESTINATION" --include '*.pcap*'"#;
-/// A file takes a block of 4 KiB: so many fit into the limit, and twice as many do not.
+/// Connections in a round. A file takes a block of 4 KiB: this many fit into the limit, twice as
+/// many do not.
 const ROUND: usize = 12;
 const MAX_DISK: &str = "--max-disk=80KiB";
-/// What files may take to appear.
-const LIMIT: Duration = Duration::from_secs(20);
 
-/// One round of the uploader.
+/// One run of the uploader.
 fn upload(data: &Path, destination: &Path) -> Result<()> {
     let mut command = Command::new("sh");
     command.args(["-ec", MOVE]);
     command.env("DATA", data).env("DESTINATION", destination);
-    // No remote is configured, and none is asked for.
+    // Without a configuration file: no remote is needed.
     command.env("RCLONE_CONFIG", "");
     output_of(&mut command, "rclone").map(drop)
 }
 
 #[test]
-fn what_the_manifests_run_is_what_is_tested() -> Result<()> {
+fn the_manifests_run_the_tested_command() -> Result<()> {
     let file = deploy::directory().join("kubernetes/packet-headers-with-uploader.yaml");
     let text = fs::read_to_string(file)?;
     ensure!(text.contains(&format!("{MOVE};")), "{text}");
@@ -65,8 +63,8 @@ fn every_file_arrives_whole_and_leaves_room_for_the_next() -> Result<()> {
                 upload(&data, &destination)
             });
             let made = traffic::run(&lab, &[Plan::SHORT; ROUND], &());
-            let published = daemon.wait_for_summary("published", |summary| {
-                summary.get("files", "published") == (round * ROUND) as u64
+            let published = daemon.wait_for_report("published", |report| {
+                report.get(FileField::Published) == (round * ROUND) as u64
             });
             done.store(true, Ordering::Release);
             uploader.join().expect("no panic")?;
@@ -76,7 +74,7 @@ fn every_file_arrives_whole_and_leaves_room_for_the_next() -> Result<()> {
         let left = files_below(&data)?;
         ensure!(left.is_empty(), "round {round} left {left:?}");
     }
-    let files = wait::until("files at the destination", LIMIT, || {
+    let files = wait::until("files at the destination", || {
         Ok(Some(arrived.published()?).filter(|files| files.len() == uuids.len()))
     })?;
     for uuid in &uuids {
@@ -84,13 +82,11 @@ fn every_file_arrives_whole_and_leaves_room_for_the_next() -> Result<()> {
         tools::tcpdump(file, arrived.read(file)?.len())?;
     }
     let stopped = daemon.stop()?;
-    let expected = format!("published={} failed=0", uuids.len());
-    for text in [&expected, "expired=0", "file errors:\n", "balance: exact"] {
-        ensure!(
-            stopped.transcript.contains(text),
-            "no {text}: {}",
-            stopped.transcript
-        );
+    let report = &stopped.report;
+    assert_eq!(report.get(FileField::Published), uuids.len() as u64);
+    for field in [FileField::Failed, FileField::Expired] {
+        assert_eq!(report.get(field), 0, "{report:?}");
     }
+    ensure!(report.line::<FileErrorReason>().is_empty(), "{report:?}");
     Ok(())
 }

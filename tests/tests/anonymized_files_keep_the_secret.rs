@@ -1,55 +1,55 @@
-//! Promise: with `--anonymize.ip` nothing that the daemon writes tells a hidden address: neither its
-//! bytes nor the arithmetic of checksums. All else in the files is as without.
+//! Promise: with `--anonymize.ip` nothing that the daemon writes reveals a hidden address, neither
+//! by its bytes nor by the arithmetic of checksums. Everything else in the files is as it is
+//! without the flag.
 
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::attack::Votes;
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::oracle::{self, Oracle};
-use end_to_end::pair::Pair;
-use end_to_end::pcap::Packet;
-use end_to_end::process::output_of;
-use end_to_end::refusal::refused;
-use end_to_end::secrets::Secrets;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::refused;
+use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::traffic::Connection;
-use end_to_end::{disguise, scapy, strangers, wait};
+use end_to_end::traffic::ip_option_connections;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::anonymized;
+use end_to_end::verify::checksum_attack::Votes;
+use end_to_end::verify::oracle::{self, Oracle};
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::secrets::Secrets;
+use end_to_end::world::command::output_of;
+use end_to_end::world::netns::{self, Lab, WAN};
+use end_to_end::world::{python, wait};
 use tempfile::TempDir;
 
-/// The peer's addresses, none of whose parts occurs elsewhere.
+/// The peer's addresses, whose parts occur nowhere else.
 const HIDDEN: [&str; 2] = ["10.98.0.177", "fd00:98::dead:beef:cafe:f177"];
-/// Another of the peer's, which it announces but does not use.
+/// Another address of the peer, which it announces but does not use.
 const ANNOUNCED: &str = "10.98.0.178";
 /// Addresses that the host gets while the daemon runs.
 const ADDED: [&str; 2] = ["10.98.0.77", "fd00:98::4d4d"];
 /// Exchanges on each connection: enough packets for an attack.
 const EXCHANGES: usize = 30;
-const ARGUMENTS: [&str; 2] = ["--flow-source=kernel", "--spill-interval=100ms"];
-/// For tcpdump, TCP behind IPv6 destination options is no TCP.
+const SPILL: &str = "--spill-interval=100ms";
+/// tcpdump's filter; `tcp` alone misses TCP behind IPv6 destination options.
 const ALL: &str = "tcp or (ip6 and ip6[6] == 60)";
-/// How long a partial file may take to appear.
-const LIMIT: Duration = Duration::from_secs(10);
-/// The key of prefix-preserving: any that nobody else uses.
+/// A key for prefix-preserving anonymization.
 const KEY: &str = "2b7e151628aed2a6abf7158809cf4f3c000102030405060708090a0b0c0d0eff";
 
-/// What a daemon left of connections whose peer has a hidden address, and what tcpdump saw of them.
+/// What a daemon wrote about connections whose peer has a hidden address, and what tcpdump saw of
+/// them.
 struct Evidence {
     stopped: Stopped,
     oracle: Oracle,
-    /// Ordinary connections.
+    /// Connections without IP options.
     plain: Vec<Connection>,
-    /// Connections whose packets have options.
-    optional: Vec<Connection>,
+    /// Connections with the peer's address in an IP option of each packet.
+    with_options: Vec<Connection>,
     secrets: Secrets,
-    /// What of the secrets was in partial files.
+    /// The secrets that were in partial files.
     in_partial: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ fn parse<const N: usize>(addresses: [&str; N]) -> Result<[IpAddr; N]> {
     Ok(parsed)
 }
 
-/// Gives an end of the lab's link more addresses.
+/// Gives one end of the lab's link further addresses.
 fn add(namespace: &netns::Namespace, addresses: &[IpAddr]) -> Result<()> {
     for address in addresses {
         let len = if address.is_ipv4() { 24 } else { 64 };
@@ -75,7 +75,8 @@ fn add(namespace: &netns::Namespace, addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a connection of each family each way, and one of each from an address that is new.
+/// Makes a connection of each family in each direction, and one of each family to a new address of
+/// the host.
 fn converse(lab: &Lab, mut look: impl FnMut() -> Result<()>) -> Result<Vec<Connection>> {
     let mut made = Vec::new();
     let mut talk = |pair: Pair, connection: Connection| -> Result<()> {
@@ -106,14 +107,14 @@ fn converse(lab: &Lab, mut look: impl FnMut() -> Result<()>) -> Result<Vec<Conne
     Ok(made)
 }
 
-/// Captures the connections, with a log that says much.
-fn capture(arguments: &[&str]) -> Result<Evidence> {
+/// Captures the connections, with a verbose log.
+fn capture(flags: &[&str]) -> Result<Evidence> {
     let lab = Lab::new()?;
     add(&lab.peer, &parse(HIDDEN)?)?;
     add(&lab.peer, &parse([ANNOUNCED])?)?;
-    let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, ALL)?;
+    let tcpdump = Tcpdump::start_on((&lab.host, WAN), ALL)?;
     let launch = Launch::new(&lab).by(&["env", "RUST_LOG=debug"]);
-    let mut daemon = launch.start(&[&ARGUMENTS, arguments].concat())?;
+    let mut daemon = launch.start(&[&[SPILL], flags].concat())?;
     let mut secrets = Secrets::default();
     for address in parse(HIDDEN)?.into_iter().chain(parse([ANNOUNCED])?) {
         secrets.add_address(address);
@@ -121,33 +122,32 @@ fn capture(arguments: &[&str]) -> Result<Evidence> {
     let partial = daemon.captures().partial();
     let mut in_partial = Vec::new();
     let plain = converse(&lab, || {
-        in_partial.extend(wait::until("a partial file", LIMIT, || {
-            let packets = disguise::has_packets(&partial)?;
+        in_partial.extend(wait::until("a partial file", || {
+            let packets = anonymized::has_packets(&partial)?;
             Ok(packets.then(|| secrets.below(&partial)))
         })??);
         Ok(())
     })?;
-    let mut optional = Vec::new();
+    let mut with_options = Vec::new();
     for (own, hidden) in netns::first(0).into_iter().zip(parse(HIDDEN)?) {
-        optional.push(strangers::with_options(&lab, own, hidden)?);
+        with_options.push(ip_option_connections::with_options(&lab, own, hidden)?);
     }
     let ([own, _], [hidden, _], [announced]) =
         (netns::first(0), parse(HIDDEN)?, parse([ANNOUNCED])?);
-    strangers::multipath(&lab, own, hidden, announced)?;
+    ip_option_connections::multipath(&lab, own, hidden, announced)?;
 
-    // And the one that is multipath.
-    daemon.wait_for_files(plain.len() + optional.len() + 1)?;
+    // And the Multipath TCP connection.
+    daemon.wait_for_files(plain.len() + with_options.len() + 1)?;
     let stopped = daemon.stop()?;
     let oracle = tcpdump.stop()?;
-    for mac in disguise::macs(&oracle, &plain[0])? {
+    for mac in anonymized::macs(&oracle, &plain[0])? {
         secrets.add_mac(&mac);
     }
-    stopped.summary.in_balance()?;
     Ok(Evidence {
         stopped,
         oracle,
         plain,
-        optional,
+        with_options,
         secrets,
         in_partial,
     })
@@ -155,22 +155,23 @@ fn capture(arguments: &[&str]) -> Result<Evidence> {
 
 impl Evidence {
     fn packets(&self, of: &Connection) -> Result<Vec<Packet>> {
-        let files = self.stopped.captures.published()?;
-        let file = files.get(&kernel_uuid(of));
-        let file = file.with_context(|| format!("no file of {of}"))?;
-        self.stopped.captures.read(file)
+        self.stopped.captures.packets_of(&kernel_uuid(of))
     }
 
-    /// Where anything of the secrets is.
+    fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.plain.iter().chain(&self.with_options)
+    }
+
+    /// Every secret that was found, and where.
     fn leaks(&self) -> Result<Vec<String>> {
         let mut found = self.in_partial.clone();
         found.extend(self.secrets.below(self.stopped.captures.root())?);
-        let said = self.secrets.in_bytes(self.stopped.transcript.as_bytes());
-        found.extend(said.into_iter().map(|what| format!("{what} in the log")));
+        let in_log = self.secrets.in_bytes(self.stopped.transcript.as_bytes());
+        found.extend(in_log.into_iter().map(|what| format!("{what} in the log")));
         Ok(found)
     }
 
-    /// Lets an attacker, who knows all but the last sixteen bits of the peer's address, try.
+    /// Attacks each file, knowing all but the last sixteen bits of the peer's address.
     fn attack(&self, succeeds: bool) -> Result<()> {
         for of in &self.plain {
             let packets = self.packets(of)?;
@@ -178,50 +179,50 @@ impl Evidence {
             let (all, truth) = (votes.packets, votes.for_truth(of.peer.ip()));
             let winners = votes.winners();
             println!(
-                "{of}: {truth} of {all} packets tell; {} values win",
+                "{of}: {truth} of {all} packets vote for the truth; {} values win",
                 winners.len()
             );
             ensure!(all > EXCHANGES, "only {all} packets");
             if succeeds {
-                ensure!(truth * 10 > all * 9, "{truth} of {all} tell the truth");
+                ensure!(truth * 10 > all * 9, "{truth} of {all} vote for the truth");
                 ensure!(winners.len() == 1, "{winners:?}");
             } else {
-                // By chance one packet in 65,536 does.
-                ensure!(truth <= 1, "{truth} of {all} tell the truth");
+                // By chance, one packet in 65,536 does.
+                ensure!(truth <= 1, "{truth} of {all} vote for the truth");
             }
         }
         Ok(())
     }
 
-    /// Checks that the files have tcpdump's packets, but for what has to be hidden.
-    fn is_faithful(&self, shown: impl Fn(IpAddr) -> IpAddr) -> Result<()> {
-        for of in self.plain.iter().chain(&self.optional) {
-            let theirs = self.oracle.connection(of.host, of.peer, 0)?;
-            let is_optional = self.optional.iter().any(|one| one.cookie == of.cookie);
+    /// Checks that the files have tcpdump's packets, except for what has to be hidden.
+    fn is_faithful(&self, pseudonym: impl Fn(IpAddr) -> IpAddr) -> Result<()> {
+        for of in self.connections() {
+            let theirs = self.oracle.packets_of(of)?;
+            let has_options = self.with_options.iter().any(|one| one.cookie == of.cookie);
             let theirs = theirs
                 .iter()
-                .map(|packet| disguise::expected(packet, &shown));
+                .map(|packet| anonymized::expected(packet, &pseudonym));
             let mut theirs: Vec<_> = theirs.collect();
             let mut ours = self.packets(of)?;
-            if is_optional {
-                disguise::forget_options(&mut theirs);
-                disguise::forget_options(&mut ours);
+            if has_options {
+                anonymized::blank_options(&mut theirs);
+                anonymized::blank_options(&mut ours);
             }
             oracle::equal(&ours, &theirs).with_context(|| of.to_string())?;
         }
         Ok(())
     }
 
-    /// Checks that nothing of the secrets is anywhere, and all else is.
-    fn keeps_secrets(&self, shown: impl Fn(IpAddr) -> IpAddr) -> Result<()> {
+    /// Checks that no secret is anywhere, and that everything else is in the files.
+    fn keeps_secrets(&self, pseudonym: impl Fn(IpAddr) -> IpAddr) -> Result<()> {
         let leaks = self.leaks()?;
         ensure!(leaks.is_empty(), "{leaks:#?}");
         self.attack(false)?;
-        self.is_faithful(shown)
+        self.is_faithful(pseudonym)
     }
 }
 
-/// The network stays, and every address of the host.
+/// The pseudonym of `netblock`: the address of the network; the host's own addresses stay.
 fn netblock(own: &[IpAddr], real: IpAddr) -> IpAddr {
     match real {
         _ if own.contains(&real) => real,
@@ -234,19 +235,18 @@ fn own_addresses() -> Result<Vec<IpAddr>> {
     Ok([netns::first(0), parse(ADDED)?].concat())
 }
 
-/// The pseudonyms of all addresses, by the code of the method's author.
+/// The prefix-preserving pseudonym of each address, by the code of the method's author.
 fn pseudonyms() -> Result<HashMap<IpAddr, IpAddr>> {
     let real = [own_addresses()?, parse(HIDDEN)?.to_vec()].concat();
-    let mut command = Command::new(scapy::python()?);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/pseudonym.py"));
+    let mut command = python::program("pseudonym.py")?;
     command.arg(KEY).args(real.iter().map(IpAddr::to_string));
     let (out, _) = output_of(&mut command, "python3")?;
-    let shown = out.lines().map(str::parse).collect::<Result<Vec<_>, _>>()?;
-    ensure!(shown.len() == real.len(), "{out}");
-    Ok(real.into_iter().zip(shown).collect())
+    let pseudonyms = out.lines().map(str::parse).collect::<Result<Vec<_>, _>>()?;
+    ensure!(pseudonyms.len() == real.len(), "{out}");
+    Ok(real.into_iter().zip(pseudonyms).collect())
 }
 
-/// A directory with the key in a file of this mode.
+/// Writes the key into a file with this mode; returns the flag for it.
 fn key_file(home: &TempDir, key: &str, mode: u32) -> Result<String> {
     let file = home.path().join("key");
     fs::write(&file, key)?;
@@ -254,13 +254,13 @@ fn key_file(home: &TempDir, key: &str, mode: u32) -> Result<String> {
     Ok(format!("--anonymize.key-file={}", file.display()))
 }
 
-/// The attacker is awake, the search too, and without the flag nothing is changed.
+/// The attack and the search succeed where nothing is hidden, and the files are as tcpdump's.
 #[test]
-fn without_it_everything_is_told() -> Result<()> {
+fn without_it_everything_is_revealed() -> Result<()> {
     let evidence = capture(&["--anonymize.ip=none", "--format=pcapng"])?;
     evidence.attack(true)?;
-    for of in evidence.plain.iter().chain(&evidence.optional) {
-        let theirs = evidence.oracle.connection(of.host, of.peer, 0)?;
+    for of in evidence.connections() {
+        let theirs = evidence.oracle.packets_of(of)?;
         oracle::equal(&evidence.packets(of)?, theirs)?;
     }
     let leaks = evidence.leaks()?.join("\n");
@@ -272,7 +272,7 @@ fn without_it_everything_is_told() -> Result<()> {
 }
 
 #[test]
-fn netblock_shows_the_network_and_the_host() -> Result<()> {
+fn netblock_reveals_the_network_and_the_host_alone() -> Result<()> {
     let own = own_addresses()?;
     for format in ["--format=pcap", "--format=pcapng"] {
         let evidence = capture(&["--anonymize.ip=netblock", format])?;
@@ -284,15 +284,15 @@ fn netblock_shows_the_network_and_the_host() -> Result<()> {
 }
 
 #[test]
-fn prefix_preserving_shows_what_the_methods_author_shows() -> Result<()> {
+fn prefix_preserving_gives_the_pseudonyms_of_the_methods_author() -> Result<()> {
     let pseudonyms = pseudonyms()?;
     let home = TempDir::new()?;
     let key = key_file(&home, KEY, 0o600)?;
     for format in ["--format=pcap", "--format=pcapng"] {
         let evidence = capture(&["--anonymize.ip=prefix-preserving", &key, format])?;
-        let shown = |real| pseudonyms.get(&real).copied().unwrap_or(real);
-        evidence.keeps_secrets(shown).context(format)?;
-        // The host's own are hidden as well.
+        let pseudonym = |real| pseudonyms.get(&real).copied().unwrap_or(real);
+        evidence.keeps_secrets(pseudonym).context(format)?;
+        // The host's own addresses are hidden as well.
         let mut own = Secrets::default();
         own_addresses()?
             .into_iter()
@@ -304,7 +304,7 @@ fn prefix_preserving_shows_what_the_methods_author_shows() -> Result<()> {
 }
 
 #[test]
-fn a_key_that_is_no_secret_or_no_key_is_refused_and_not_told() -> Result<()> {
+fn a_key_that_is_not_secret_or_not_a_key_is_refused_and_not_printed() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let launch = Launch::new(&lab).within(home.path());
@@ -318,16 +318,13 @@ fn a_key_that_is_no_secret_or_no_key_is_refused_and_not_told() -> Result<()> {
     ] {
         let file = key_file(&home, key, mode)?;
         let mut command = launch.command(&datadir, &[method, &file])?;
-        let said = refused(&lab, &mut command, 1)?.join("\n");
-        ensure!(said.contains("/key"), "{said}");
-        ensure!(!said.contains(&key[..16]), "{said}");
+        let refusal = refused(&lab, &mut command, 1)?.join("\n");
+        ensure!(refusal.contains("/key"), "{refusal}");
+        ensure!(!refusal.contains(&key[..16]), "{refusal}");
     }
     let mut command = launch.command(&datadir, &[method])?;
-    let said = refused(&lab, &mut command, 2)?.join("\n");
-    ensure!(said.contains("--anonymize.key-file"), "{said}");
-    let daemon = Daemon::start(
-        &lab,
-        &[method, &key_file(&home, &format!("{KEY}\n"), 0o400)?],
-    )?;
-    daemon.stop().map(drop)
+    let refusal = refused(&lab, &mut command, 2)?.join("\n");
+    ensure!(refusal.contains("--anonymize.key-file"), "{refusal}");
+    let file = key_file(&home, &format!("{KEY}\n"), 0o400)?;
+    Daemon::start(&lab, &[method, &file])?.stop().map(drop)
 }

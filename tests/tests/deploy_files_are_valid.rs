@@ -1,36 +1,37 @@
-//! Promise: what is in deploy/ is valid, fits together, and asks of the daemon only what it knows.
+//! Promise: the files in deploy/ are valid, fit together, and give the daemon only flags that it
+//! knows.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::deploy::{self, Pod};
-use end_to_end::process::output_of;
+use end_to_end::peers::daemon::executable;
+use end_to_end::world::command::output_of;
+use end_to_end::world::deploy::{self, Pod};
 
-/// What the program and its queues take beside rings and connections, and what its files take of the
-/// page cache while they wait for the disk.
+/// Bytes that the program and its queues take besides rings and connections, and that its files
+/// take of the page cache while they wait for the disk.
 const PROGRAM: u64 = 64 << 20;
-/// What a shard's rings of 16 MiB take: 1.25 times that, mapped twice.
+/// Bytes that a shard's rings of 16 MiB take: 1.25 times that, mapped twice.
 const SHARD: u64 = 40 << 20;
 
-/// Fails unless the daemon can parse the arguments, values included.
+/// Checks that the daemon can parse the arguments with their values.
 fn understood(arguments: &[String]) -> Result<()> {
     let mut command = Command::new(executable()?);
-    // The help comes last: what is wrong before it is an error.
+    // Whatever is wrong before --help is an error.
     let (help, _) = output_of(command.args(arguments).arg("--help"), "packet-headers")?;
     ensure!(help.contains("Usage"), "{help}");
     Ok(())
 }
 
-/// A flag's value.
+/// The value of a flag.
 fn value<'a>(arguments: &'a [String], flag: &str) -> Result<&'a str> {
     let prefix = format!("--{flag}=");
     let found = arguments.iter().find_map(|one| one.strip_prefix(&prefix));
     found.with_context(|| format!("no --{flag} in {arguments:?}"))
 }
 
-/// Bytes in MiB, as Kubernetes, systemd or the daemon write them.
-fn mebibytes(text: &str) -> Result<u64> {
+/// The number of bytes that a text says, as Kubernetes, systemd or the daemon write it.
+fn bytes(text: &str) -> Result<u64> {
     let digits = text.trim_end_matches(|at: char| at.is_ascii_alphabetic());
     let number: u64 = digits.parse().with_context(|| text.to_owned())?;
     match &text[digits.len()..] {
@@ -40,11 +41,11 @@ fn mebibytes(text: &str) -> Result<u64> {
     }
 }
 
-/// Fails unless the arguments' memory fits within a limit.
+/// Checks that the memory that the arguments ask for fits into a limit.
 fn fits(arguments: &[String], limit: &str) -> Result<()> {
-    let heap = mebibytes(value(arguments, "maxheap")?)?;
+    let heap = bytes(value(arguments, "maxheap")?)?;
     let shards: u64 = value(arguments, "shards")?.parse()?;
-    let (needed, limit) = (heap + shards * SHARD + PROGRAM, mebibytes(limit)?);
+    let (needed, limit) = (heap + shards * SHARD + PROGRAM, bytes(limit)?);
     ensure!(needed <= limit, "{needed} bytes in a limit of {limit}");
     Ok(())
 }
@@ -54,7 +55,7 @@ fn check(pod: &Pod) -> Result<()> {
     fits(&pod.arguments, &pod.memory)?;
     let address = value(&pod.arguments, "prometheusx.listen-address")?;
     ensure!(address == format!(":{}", pod.port), "{address}");
-    // Published and partial files are siblings on one filesystem of the node.
+    // Published and partial files are in sibling directories on one filesystem of the node.
     let data = value(&pod.arguments, "datadir")?;
     let on_node = pod.mounts.iter().any(|mount| {
         let parent = std::path::Path::new(data).parent();
@@ -68,7 +69,7 @@ fn check(pod: &Pod) -> Result<()> {
 }
 
 #[test]
-fn manifests_and_chart_are_what_kubernetes_and_the_daemon_know() -> Result<()> {
+fn manifests_and_chart_are_valid_for_kubernetes_and_the_daemon() -> Result<()> {
     let pods = deploy::pods()?;
     ensure!(pods.len() >= 7, "{pods:?}");
     for (name, pod) in &pods {
@@ -80,7 +81,7 @@ fn manifests_and_chart_are_what_kubernetes_and_the_daemon_know() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_would_be_found() -> Result<()> {
+fn invalid_files_would_be_found() -> Result<()> {
     let line = |flags: &[&str]| {
         flags
             .iter()

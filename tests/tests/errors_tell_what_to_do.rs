@@ -1,4 +1,5 @@
-//! Promise: what cannot work ends with one clear line that names what is wrong, and never panics.
+//! Promise: a daemon that cannot work ends with one clear line that names what is wrong; it never
+//! panics.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,13 +7,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::mount::{with_mounts, without_cgroup2};
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::refusal::{one_line, refused};
+use end_to_end::peers::daemon::executable;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::world::mount::{with_mounts, without_cgroup2};
+use end_to_end::world::netns::{Lab, WAN};
 use tempfile::TempDir;
 
-/// The daemon with a data directory and arguments.
+/// The daemon's command line, with a data directory and further arguments.
 fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(executable()?);
     command.arg("--datadir").arg(datadir).args(arguments);
@@ -20,12 +21,12 @@ fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {
 }
 
 #[test]
-fn an_unknown_interface_is_told_with_those_there_are() -> Result<()> {
+fn an_unknown_interface_is_named_with_those_that_there_are() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     let mut command = daemon(&datadir, &["--interface", WAN, "--interface", "nowhere0"])?;
-    // Not a matter of usage: the same command line is good on another machine.
+    // Not a usage error: the same command line may be right on another machine.
     let lines = refused(&lab, &mut command, 1)?;
     one_line(&lines, &["nowhere0", WAN, "lo"])
 }
@@ -75,7 +76,7 @@ fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
 }
 
 #[test]
-fn without_cgroup2_it_says_so() -> Result<()> {
+fn a_missing_cgroup2_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let command = daemon(&home.path().join("captures"), &["--flow-source", "kernel"])?;
@@ -102,7 +103,7 @@ fn a_prefix_file_that_cannot_be_used_is_named() -> Result<()> {
 fn without_privilege_the_missing_capability_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    // Where nobody can reach it: the program, and a data directory to write into.
+    // The program and a data directory, where the user `nobody` can reach them.
     fs::set_permissions(home.path(), Permissions::from_mode(0o755))?;
     let program = home.path().join("packet-headers");
     fs::copy(executable()?, &program).context("copying the daemon")?;
@@ -121,7 +122,7 @@ fn without_privilege_the_missing_capability_is_named() -> Result<()> {
 }
 
 #[test]
-fn what_goes_into_a_pipe_has_no_colours() -> Result<()> {
+fn output_into_a_pipe_has_no_colours() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");

@@ -1,64 +1,52 @@
-//! Promise: with the kernel's flow events every connection of the host has its file, equal to what
-//! tcpdump saw of it, headers only, and every packet is accounted for.
+//! Promise: with the kernel as the flow source, every connection of the host has its file, which
+//! has the headers that tcpdump saw and nothing else, and every packet is accounted for.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::summary::Summary;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
 use end_to_end::traffic::{self, Connection, Conversation, Plan};
-use end_to_end::verdict;
+use end_to_end::verify::report::{ConnectionField, DiscardReason, FileField, PacketField, Report};
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
-/// Makes connections beside the daemon and tcpdump, and compares all there is. Their sockets tell of
-/// their close.
+/// Captures connections, whose sockets report that they are closed, and verifies their files.
 fn capture_and_compare(
     lab: &Lab,
     traffic: impl FnOnce() -> Result<Vec<Connection>>,
 ) -> Result<Vec<Connection>> {
-    let (connections, summary) = capture(lab, |_| traffic())?;
-    let closed = summary.get("connections", "closed");
-    ensure!(closed == connections.len() as u64, "{summary:?}");
+    let (connections, report) = capture(lab, |_| traffic())?;
+    let closed = report.get(ConnectionField::Closed);
+    ensure!(closed == connections.len() as u64, "{report:?}");
     Ok(connections)
 }
 
-/// Makes connections beside the daemon and tcpdump, and compares all files.
+/// Captures connections, and verifies their files and the daemon's counts.
 fn capture(
     lab: &Lab,
     traffic: impl FnOnce(&mut Daemon) -> Result<Vec<Connection>>,
-) -> Result<(Vec<Connection>, Summary)> {
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let mut daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
-    let connections = traffic(&mut daemon)?;
-    let count = connections.len();
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
-    let summary = &stopped.summary;
-    for (line, key, value) in [
-        ("packets", "held", 0),
-        ("connections", "opened", count),
-        ("files", "published", count),
-        ("files", "failed", 0),
-        ("discarded", "unnamed", 0),
-    ] {
-        let said = summary.get(line, key);
-        ensure!(
-            said == value as u64,
-            "{key}={said}, not {value}: {summary:?}"
-        );
-    }
+) -> Result<(Vec<Connection>, Report)> {
+    let captured = Capture::new(lab).run(&[], traffic)?;
+    let (connections, stopped) = (captured.connections, captured.stopped);
+    let (report, count) = (&stopped.report, connections.len() as u64);
+    ensure!(report.get(PacketField::Held) == 0, "{report:?}");
+    ensure!(report.get(ConnectionField::Opened) == count, "{report:?}");
+    ensure!(report.get(FileField::Published) == count, "{report:?}");
+    ensure!(report.get(FileField::Failed) == 0, "{report:?}");
+    ensure!(report.get(DiscardReason::Unnamed) == 0, "{report:?}");
     let files = stopped.captures.published()?;
     let mut written = 0;
     for file in files.values() {
         written += stopped.captures.read(file)?.len() as u64;
     }
     ensure!(
-        summary.get("packets", "written") == written,
-        "{written} packets are in the files: {summary:?}"
+        report.get(PacketField::Written) == written,
+        "{written} packets are in the files: {report:?}"
     );
-    Ok((connections, stopped.summary))
+    Ok((connections, stopped.report))
 }
 
 #[test]
@@ -97,7 +85,7 @@ fn a_new_syn_on_an_old_four_tuple_is_a_new_file() -> Result<()> {
     Ok(())
 }
 
-/// The peer's own sockets, which are on the same machine, are in every other test: they give none.
+/// Nor have the peer's sockets, which are on this machine too, as every other test shows.
 #[test]
 fn connections_that_only_pass_through_the_host_have_no_file() -> Result<()> {
     let lab = Lab::new()?;
@@ -124,27 +112,23 @@ fn connections_that_only_pass_through_the_host_have_no_file() -> Result<()> {
     lab.peer.ip(&to_lan)?;
     third.ip(&to_wan)?;
 
-    let waits = ["--flow-source", "kernel", "--uuidwaitduration", "1s"];
-    let mut daemon = Daemon::start(&lab, &waits)?;
+    let mut daemon = Daemon::start(&lab, &["--uuidwaitduration=1s"])?;
     for _ in 0..5 {
-        traffic::elsewhere((&third, address), &lab.peer)?;
+        traffic::between((&third, address), &lab.peer)?;
     }
     let own = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
     daemon.wait_for_files(own.len())?;
-    let summary = daemon.wait_for_summary("the others' packets are given up", |summary| {
-        summary.get("packets", "held") == 0
-    })?;
-    summary.in_balance()?;
-    assert_eq!(summary.get("connections", "opened"), 3, "{summary:?}");
-    // SYN, SYN/ACK, ACK, two pieces of payload, a FIN or more each way: seen on the wire, not ours.
-    let unnamed = summary.get("discarded", "unnamed");
-    assert!(unnamed >= 5 * 7, "{summary:?}");
+    let report = daemon.wait_until_quiet()?;
+    assert_eq!(report.get(ConnectionField::Opened), 3, "{report:?}");
+    // A SYN, SYN/ACK and ACK, two pieces of payload, and at least a FIN in each direction.
+    let unnamed = report.get(DiscardReason::Unnamed);
+    assert!(unnamed >= 5 * 7, "{report:?}");
     let stopped = daemon.stop()?;
     let files: Vec<_> = stopped.captures.published()?.into_keys().collect();
     let mut expected: Vec<_> = own.iter().map(kernel_uuid).collect();
     expected.sort();
     assert_eq!(files, expected);
-    stopped.summary.in_balance()
+    Ok(())
 }
 
 #[test]
@@ -153,16 +137,15 @@ fn with_nothing_but_a_data_directory_the_interfaces_and_the_prefix_are_found() -
     let third = Namespace::add("third")?;
     netns::join((&lab.host, "lan0"), (&third, WAN), 1)?;
     let [address, _] = netns::first(1);
-    let mut daemon = Daemon::start_plain(&lab.host)?;
-    traffic::elsewhere((&lab.host, address), &third)?;
+    let mut daemon = Launch::bare(&lab).start(&[])?;
+    traffic::between((&lab.host, address), &third)?;
     let wan = traffic::run(&lab, &[Plan::SHORT; 1], &())?;
     daemon.wait_for_files(2)?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     let files = stopped.captures.published()?;
     assert_eq!(files.len(), 2, "{files:?}");
 
-    // `<hostname>_<boot time>_unsafe_<cookie>`; the boot time as /proc has it, give or take rounding.
+    // `<hostname>_<boot time>_unsafe_<cookie>`, where /proc may round the boot time.
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname")?;
     let stat = fs::read_to_string("/proc/stat")?;
     let booted = stat.lines().find_map(|line| line.strip_prefix("btime "));
@@ -186,8 +169,8 @@ fn a_connection_older_than_the_daemon_has_its_file_from_then_on() -> Result<()> 
         conversation.talk()?;
     }
     capture(&lab, |daemon| {
-        // It lists the sockets that there are after it has said that it captures.
-        daemon.wait_for_summary("both are known", |s| s.get("connections", "opened") == 2)?;
+        // It lists the existing sockets after it has printed that it captures.
+        daemon.wait_for_report("both are known", |r| r.get(ConnectionField::Opened) == 2)?;
         let finish = |conversation: Conversation| conversation.finish(&());
         older.into_iter().map(finish).collect()
     })?;

@@ -1,6 +1,6 @@
-//! Promise: whatever stands before it, the TCP header is found, and each record ends with it, to the
-//! byte. Thousands of frames, whole and broken, pass real interfaces; tshark says of what tcpdump kept
-//! where the headers end.
+//! Promise: the TCP header is found whatever precedes it, and each record ends with it, to the
+//! byte. Thousands of frames, whole and broken, pass real interfaces; tshark says where the headers
+//! end in what tcpdump kept of them.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,28 +8,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::corpus::{self, Link, PORTS, Way, flows};
-use end_to_end::dissect::{self, Dissected};
-use end_to_end::format;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{Lab, Namespace, WAN};
-use end_to_end::tcpdump::{self, Tcpdump};
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::StandIn;
+use end_to_end::traffic::corpus::{self, Injection, Link, PORTS, flows};
+use end_to_end::verify::captures::Captures;
+use end_to_end::verify::dissect::{self, Dissected};
+use end_to_end::verify::format;
+use end_to_end::verify::report::{ConnectionField, PacketField};
+use end_to_end::world::netns::{Lab, Namespace, WAN};
 use pcap_file::pcap::PcapReader;
 use serde_json::json;
 
-/// What the frames are made from, unless the environment variable `SEED` says another number: any
-/// will do, and each finds other corners.
+/// The seed that the frames are made from, unless the environment variable `SEED` has another
+/// number. Any number will do, and each finds other corner cases.
 const SEED: u64 = 8_802_444_201_844_342_084;
 
-/// How many frames each interface gets.
+/// The number of frames that are sent into each interface.
 const FRAMES: usize = 3000;
 
-/// Longer than any header that the frames have.
+/// More than the headers of any frame.
 const MTU: &str = "9000";
 
-/// A captured packet: its bytes and its length on the wire.
+/// A captured packet: its bytes, and its length on the wire.
 type Record = (Vec<u8>, u32);
 
 /// The records of each flow, by the flow's UUID, sorted.
@@ -59,7 +60,7 @@ fn flow_of(from: SocketAddr, to: SocketAddr) -> Option<usize> {
     })
 }
 
-/// The packets of a capture file, as they are.
+/// The packets of a capture file, undecoded.
 fn packets(file: &Path) -> Result<Vec<Record>> {
     let bytes = format::contents(file)?;
     let mut reader = PcapReader::new(&bytes[..])?;
@@ -71,15 +72,15 @@ fn packets(file: &Path) -> Result<Vec<Record>> {
     Ok(packets)
 }
 
-/// tcpdump's file as tshark sees it.
-struct Verdict {
-    /// What is to be in our files: the frames of our flows, cut where the TCP header ends.
+/// tcpdump's file, as tshark dissects it.
+struct Dissection {
+    /// What the daemon's files should have: the frames of our flows, cut where the TCP header ends.
     records: Records,
-    /// Every frame, whole, and what tshark says of it.
+    /// Every frame, whole, and what tshark says about it.
     frames: Vec<(Vec<u8>, Dissected)>,
 }
 
-impl Verdict {
+impl Dissection {
     fn read(file: &Path) -> Result<Self> {
         let all = packets(file)?;
         let dissected = dissect::frames(file)?;
@@ -103,37 +104,38 @@ impl Verdict {
         })
     }
 
-    /// The frame that a record begins.
+    /// The frame that begins with the bytes of a record.
     fn frame_of(&self, record: &[u8]) -> Option<&Dissected> {
         let mut frames = self.frames.iter();
         let found = frames.find(|(frame, _)| frame.starts_with(record));
         found.map(|(_, dissected)| dissected)
     }
 
-    /// How many frames tshark sees TCP in.
+    /// The number of frames in which tshark sees TCP.
     fn tcp(&self) -> usize {
         let frames = self.frames.iter();
         frames.filter(|(_, frame)| frame.tcp.is_some()).count()
     }
 }
 
-/// Longer headers are cut there.
+/// Longer headers are cut here.
 const MAX_HEADERS: usize = 1024;
 
 /// Why a record that tshark expects may not be there.
 fn may_lack(record: &[u8]) -> Option<&'static str> {
-    /// What a PPPoE session's header begins with behind its EtherType: version, type and code (RFC
+    /// The beginning of a PPPoE session's header behind the EtherType: version, type and code (RFC
     /// 2516, 4).
     const SESSION: [u8; 2] = [0x11, 0];
     let ethertype = record
         .windows(4)
         .find(|bytes| bytes.starts_with(&[0x88, 0x64]));
     let strange = ethertype.is_some_and(|bytes| bytes[2..] != SESSION);
-    strange.then_some("PPPoE of another version or code, which tshark does not look at")
+    strange.then_some("PPPoE of another version or code, which tshark does not dissect")
 }
 
-/// Why a record may be there though tshark does not see TCP: it looks into options and extension
-/// headers, and stops at one whose content is wrong; we only walk past them, by their lengths.
+/// Why there may be a record though tshark does not see TCP: tshark looks into options and
+/// extension headers, and stops at one with invalid content; the daemon only skips them, by their
+/// lengths.
 fn may_have(frame: &Dissected) -> Option<&'static str> {
     let extensions = ["ipv6.routing", "ipv6.dstopts", "ipv6.hopopts"];
     let stopped = |layers: &[&str]| layers.iter().any(|last| frame.protocols.ends_with(last));
@@ -142,13 +144,13 @@ fn may_have(frame: &Dissected) -> Option<&'static str> {
         .iter()
         .any(|remark| remark.starts_with("Malformed"));
     let content = stopped(&extensions) || (malformed && stopped(&[":ip", ":ah"]));
-    // PPPoE says how long its content is; we believe the IP header.
+    // PPPoE says how long its content is; the daemon believes the IP header.
     let bounded = frame
         .remarks
         .iter()
         .any(|remark| remark.contains("exceeds framing length"));
     match (content, bounded) {
-        (true, _) => Some("the content of an option or extension header is wrong"),
+        (true, _) => Some("the content of an option or extension header is invalid"),
         (false, true) => Some("PPPoE says that its content is shorter than the IP packet"),
         (false, false) => None,
     }
@@ -169,7 +171,7 @@ fn sorted(mut records: Records) -> Records {
     records
 }
 
-/// The records of one side that the other has not, each with its flow.
+/// The records of one side that the other side does not have, each with its flow.
 fn beyond(these: &Records, those: &Records) -> Vec<(String, Record)> {
     let mut beyond = Vec::new();
     for (uuid, records) in these {
@@ -184,70 +186,73 @@ fn beyond(these: &Records, those: &Records) -> Vec<(String, Record)> {
     beyond
 }
 
-/// Sends a corpus from `sender` into the host's `interface`, and compares.
-fn compare(lab: &Lab, interface: &str, sender: (&Namespace, &str, Way), link: Link) -> Result<()> {
+/// Sends a corpus from `sender` into the host's `interface`, and compares the records.
+fn compare(
+    lab: &Lab,
+    interface: &str,
+    sender: (&Namespace, &str, Injection),
+    link: Link,
+) -> Result<()> {
     let seed = env::var("SEED").map_or(Ok(SEED), |seed| seed.parse())?;
     println!("{interface}: seed {seed}");
     let frames = corpus::frames(seed, FRAMES, link);
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let tcpdump = Tcpdump::start_on((&lab.host, interface), 0, "")?;
-    let flag = tcpinfo.flag();
+    let tcpdump = Tcpdump::start_on((&lab.host, interface), "")?;
     let interfaces = [interface];
-    let launch = Launch::new(lab).on(&interfaces).without_prefix();
-    // Whatever flags a frame has, its flow goes on.
-    let mut daemon = launch.start(&[&flag, "--linger=60s", "--captureduration=300s"])?;
+    let launch = Launch::new(lab).on(&interfaces).following(&tcpinfo);
+    // Each flow goes on, whatever flags its frames have.
+    let flags = ["--linger=60s", "--captureduration=300s"];
+    let mut daemon = launch.without_prefix().start(&flags)?;
     tcpinfo.wait_for_client(1)?;
     announce(&tcpinfo);
     let opened = flows().len() as u64;
-    daemon.wait_for_summary("every flow has its name", |summary| {
-        summary.get("connections", "opened") >= opened
+    daemon.wait_for_report("every flow has its name", |report| {
+        report.get(ConnectionField::Opened) >= opened
     })?;
-    let (namespace, device, way) = sender;
-    let sent = corpus::send(namespace, device, way, &frames)?;
-    let kept = tcpdump.finish()?;
-    let file = kept.path().join(tcpdump::FILE);
-    let seen = packets(&file)?.len() as u64;
-    daemon.wait_for_summary("every frame is accounted for", |summary| {
-        summary.get("packets", "seen") >= seen
+    let (namespace, device, injection) = sender;
+    let sent = corpus::send(namespace, device, injection, &frames)?;
+    let recorded = tcpdump.finish()?;
+    let seen = packets(&recorded.file())?.len() as u64;
+    daemon.wait_for_report("every frame is accounted for", |report| {
+        report.get(PacketField::Seen) >= seen
     })?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
 
-    let verdict = Verdict::read(&file)?;
+    let expected = Dissection::read(&recorded.file())?;
     let captured = captured(&stopped.captures)?;
     let count = |records: &Records| records.values().map(Vec::len).sum::<usize>();
     println!(
-        "{interface}: {sent} frames were sent, {seen} came, {} are TCP for tshark, {} of them of our \
-         flows; {} are in our files",
-        verdict.tcp(),
-        count(&verdict.records),
+        "{interface}: {sent} frames were sent, and {seen} arrived; tshark sees TCP in {}, and one of \
+         our flows in {}; our files have {}",
+        expected.tcp(),
+        count(&expected.records),
         count(&captured)
     );
-    let unexplained = explain(&verdict, &captured);
+    let unexplained = explain(&expected, &captured);
     ensure!(
         unexplained == 0,
         "{interface}, seed {seed}: {unexplained} differences without a reason; {:?}",
-        stopped.summary
+        stopped.report
     );
-    // The comparison would be worth nothing without.
-    ensure!(count(&captured) > FRAMES / 2, "few frames came");
+    // Otherwise the comparison would prove nothing.
+    ensure!(count(&captured) > FRAMES / 2, "few frames arrived");
     Ok(())
 }
 
-/// Lists what differs, and why; how many differences have no reason.
-fn explain(verdict: &Verdict, captured: &Records) -> usize {
+/// Prints what differs, and why; returns the number of differences without a reason.
+fn explain(expected: &Dissection, captured: &Records) -> usize {
     let mut unexplained = 0;
-    for (uuid, (bytes, wire_len)) in beyond(&verdict.records, captured) {
+    for (uuid, (bytes, wire_len)) in beyond(&expected.records, captured) {
         let reason = may_lack(&bytes);
         unexplained += usize::from(reason.is_none());
-        let frame = verdict.frame_of(&bytes);
+        let frame = expected.frame_of(&bytes);
         println!(
             "we lack {uuid} wire {wire_len} {reason:?} {frame:?} {}",
             hex(&bytes)
         );
     }
-    for (uuid, (bytes, wire_len)) in beyond(captured, &verdict.records) {
-        let frame = verdict.frame_of(&bytes);
+    for (uuid, (bytes, wire_len)) in beyond(captured, &expected.records) {
+        let frame = expected.frame_of(&bytes);
         let reason = frame.and_then(may_have);
         unexplained += usize::from(reason.is_none());
         println!(
@@ -267,7 +272,12 @@ fn on_ethernet() -> Result<()> {
     let lab = Lab::new()?;
     lab.host.ip(&["link", "set", WAN, "mtu", MTU])?;
     lab.peer.ip(&["link", "set", WAN, "mtu", MTU])?;
-    compare(&lab, WAN, (&lab.peer, WAN, Way::Socket), Link::Ethernet)
+    compare(
+        &lab,
+        WAN,
+        (&lab.peer, WAN, Injection::Socket),
+        Link::Ethernet,
+    )
 }
 
 #[test]
@@ -276,7 +286,12 @@ fn on_a_device_without_a_link_layer() -> Result<()> {
     lab.host
         .ip(&["tuntap", "add", "mode", "tun", "name", "tun0"])?;
     lab.host.ip(&["link", "set", "tun0", "mtu", MTU, "up"])?;
-    compare(&lab, "tun0", (&lab.host, "tun0", Way::Tun), Link::RawIp)
+    compare(
+        &lab,
+        "tun0",
+        (&lab.host, "tun0", Injection::Tun),
+        Link::RawIp,
+    )
 }
 
 #[test]
@@ -291,5 +306,10 @@ fn inside_a_tunnel_that_the_kernel_unpacks() -> Result<()> {
         namespace.ip(&[&["link", "add", "vx0"][..], &vxlan].concat())?;
         namespace.ip(&["link", "set", "vx0", "up"])?;
     }
-    compare(&lab, "vx0", (&lab.peer, "vx0", Way::Socket), Link::Ethernet)
+    compare(
+        &lab,
+        "vx0",
+        (&lab.peer, "vx0", Injection::Socket),
+        Link::Ethernet,
+    )
 }

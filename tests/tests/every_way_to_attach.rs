@@ -1,71 +1,64 @@
-//! Promise: however the programs get to packets, files are the same: a TCX link, a TC filter, and a
-//! packet socket, which needs no more than to read packets.
+//! Promise: the files are the same however the programs are attached: by TCX links, by TC filters,
+//! or by a packet socket, which needs no privilege but to read packets.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, executable, kernel_uuid};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::process::output_of;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{self, StandIn};
-use end_to_end::traffic::{self, Connection, Observer, Plan};
-use rustix::process::Signal;
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, Stopped, executable};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
+use end_to_end::peers::tcpinfo::{self, StandIn};
+use end_to_end::traffic::pair::Pair;
+use end_to_end::traffic::{self, Observer, Plan};
+use end_to_end::verify::report::{DiscardReason, PacketField};
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 use tempfile::TempDir;
 
-/// Fifty connections of every kind beside tcpdump, by a daemon that `start` starts.
+/// Captures fifty connections of every kind, and verifies their files.
 fn capture_and_compare(
+    capture: &Capture<'_>,
     lab: &Lab,
-    start: impl FnOnce() -> Result<Daemon>,
+    flags: &[&str],
     observer: &dyn Observer,
-    uuid: fn(&Connection) -> String,
 ) -> Result<Stopped> {
     let before = Inventory::take()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let mut daemon = start()?;
-    let ours = Inventory::take()?.since(&before);
-    ensure!(ours.count("prog") >= 1, "{ours:?}");
-    let connections = traffic::run(lab, &Plan::mixed(50), observer)?;
-    daemon.wait_for_files(connections.len())?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    nothing_else_is_seen(lab, &mut daemon)?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    oracle
-        .judge(&stopped.captures, &connections, uuid)
-        .with_context(|| stopped.transcript.clone())?;
-    stopped.summary.in_balance()?;
-    ours.wait_until_gone()?;
-    Ok(stopped)
+    let mut ours = None;
+    let captured = capture.run(flags, |daemon| {
+        let inventory = Inventory::take()?.since(&before);
+        ensure!(inventory.count("prog") >= 1, "{inventory:?}");
+        ours = Some(inventory);
+        let connections = traffic::run(lab, &Plan::mixed(50), observer)?;
+        daemon.wait_for_files(connections.len())?;
+        daemon.wait_until_quiet()?;
+        nothing_else_is_seen(lab, daemon)?;
+        Ok(connections)
+    })?;
+    ours.context("the traffic ran")?.wait_until_gone()?;
+    Ok(captured.stopped)
 }
 
-/// Packets of an interface that was not asked for are not even counted.
+/// Checks that packets of an interface that was not asked for are not even counted.
 fn nothing_else_is_seen(lab: &Lab, daemon: &mut Daemon) -> Result<()> {
     let third = Namespace::add("third")?;
     netns::join((&lab.host, "lan0"), (&third, WAN), 1)?;
-    let tcpdump = Tcpdump::start_on((&lab.host, "lan0"), 0, "tcp")?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "lan0"), TCP)?;
     let [address, _] = netns::first(1);
     let pair = Pair::open((&lab.host, (address, 0).into()), &third)?;
     let connection = pair.accepted()?;
     pair.finish()?;
     let oracle = tcpdump.stop()?;
-    let passed = oracle.connection(connection.host, connection.peer, 0)?;
-    let summary = daemon.summary()?;
-    let written = summary.get("packets", "written");
-    let seen = summary.get("packets", "seen");
-    // What of wan0 is no TCP: neighbours that look for each other.
-    let other: u64 = ["not_ip", "not_tcp"]
-        .map(|why| summary.get("discarded", why))
-        .iter()
-        .sum();
+    let passed = oracle.packets_of(&connection)?;
+    let report = daemon.report()?;
+    let written = report.get(PacketField::Written);
+    let seen = report.get(PacketField::Seen);
+    // Packets of wan0 that are not TCP: neighbour discovery.
+    let other = report.get(DiscardReason::NotIp) + report.get(DiscardReason::NotTcp);
     ensure!(
         seen <= written + other,
-        "{} passed lan0: {summary:?}",
+        "{} passed lan0: {report:?}",
         passed.len()
     );
     Ok(())
@@ -73,9 +66,8 @@ fn nothing_else_is_seen(lab: &Lab, daemon: &mut Daemon) -> Result<()> {
 
 fn by(attach: &str) -> Result<Stopped> {
     let lab = Lab::new()?;
-    let flags = ["--flow-source=kernel", "--attach", attach];
-    let start = || Daemon::start(&lab, &flags);
-    let stopped = capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    let flags = ["--attach", attach];
+    let stopped = capture_and_compare(&Capture::new(&lab), &lab, &flags, &())?;
     let left = qdiscs(&lab.host)?;
     ensure!(!left.contains("bpf"), "{left}");
     Ok(stopped)
@@ -105,32 +97,27 @@ fn by_a_packet_socket() -> Result<()> {
 #[test]
 fn filters_that_a_killed_daemon_left_are_replaced() -> Result<()> {
     let lab = Lab::new()?;
-    let flags = ["--flow-source=kernel", "--attach=netlink"];
-    let mut killed = Daemon::start(&lab, &flags)?;
-    killed.signal(Signal::KILL)?;
-    killed.wait(Duration::from_secs(5))?;
+    let flags = ["--attach=netlink"];
+    let killed = Daemon::start(&lab, &flags)?;
+    killed.kill()?;
     let left = qdiscs(&lab.host)?;
     ensure!(left.contains("ph_eth_ingress"), "{left}");
-    let start = || Daemon::start(&lab, &flags);
-    let stopped = capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    let stopped = capture_and_compare(&Capture::new(&lab), &lab, &flags, &())?;
     ensure!(stopped.transcript.contains("of an earlier run"));
     let left = qdiscs(&lab.host)?;
     ensure!(!left.contains("bpf"), "{left}");
     Ok(())
 }
 
-/// Gives the place of our filter at [`WAN`] to another kind of filter.
+/// Puts another kind of filter where ours would be at [`WAN`].
 fn occupy(lab: &Lab) -> Result<()> {
-    let tc = |line: &str| {
-        let mut command = Command::new("tc");
-        command.args(["-n", lab.host.name()]).args(line.split(' '));
-        output_of(&mut command, "iproute2").map(drop)
-    };
+    let tc = |line: &str| lab.host.tc(&line.split(' ').collect::<Vec<_>>());
     tc(&format!("qdisc add dev {WAN} clsact"))?;
     let matches_all = "protocol all u32 match u32 0 0";
     tc(&format!(
         "filter add dev {WAN} ingress prio 1 {matches_all}"
-    ))
+    ))?;
+    Ok(())
 }
 
 #[test]
@@ -145,23 +132,22 @@ fn where_another_owns_the_hook_the_error_says_what_can_be_done() -> Result<()> {
     let lines = refused(&lab, &mut command, 1)?;
     one_line(&lines, &[WAN, "--attach socket"])?;
     assert_eq!(qdiscs(&lab.host)?, before);
-    let flags = ["--flow-source=kernel", "--attach=socket"];
-    let start = || Daemon::start(&lab, &flags);
-    capture_and_compare(&lab, start, &(), kernel_uuid)?;
+    capture_and_compare(&Capture::new(&lab), &lab, &["--attach=socket"], &())?;
     assert_eq!(qdiscs(&lab.host)?, before);
     Ok(())
 }
 
-/// With tcp-info's names no program watches sockets, which would need the same privilege as TC.
+/// With tcp-info as the flow source no program watches sockets, which would take the same privilege
+/// as TC.
 #[test]
-fn without_the_privilege_for_tc_it_takes_the_packet_socket_by_itself() -> Result<()> {
+fn without_the_privilege_for_tc_it_chooses_the_packet_socket() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let without = "--bounding-set=-net_admin,-sys_admin";
     let wrapper = ["setpriv", without, "--inh-caps=-net_admin,-sys_admin", "--"];
-    let flag = tcpinfo.flag();
-    let start = || Launch::new(&lab).by(&wrapper).start(&[flag.as_str()]);
-    let stopped = capture_and_compare(&lab, start, &tcpinfo, tcpinfo::uuid)?;
+    let launch = Launch::new(&lab).following(&tcpinfo).by(&wrapper);
+    let capture = Capture::new(&lab).by(launch).named(tcpinfo::uuid);
+    let stopped = capture_and_compare(&capture, &lab, &[], &tcpinfo)?;
     ensure!(stopped.transcript.contains("by a packet socket"));
     Ok(())
 }

@@ -2,26 +2,26 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::netns::{self, Lab};
-use end_to_end::oracle::Oracle;
-use end_to_end::pair::Pair;
-use end_to_end::tcpdump::Tcpdump;
+use anyhow::Result;
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::Stopped;
 use end_to_end::traffic::Connection;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::report::{ConnectionField, DiscardReason};
+use end_to_end::world::netns::{self, Lab};
 
-/// Ports that the connections of these tests are made to, below the ephemeral ones.
+/// The ports that connections are made to; none of them is an ephemeral port.
 const PORTS: [u16; 2] = [5001, 5002];
 
-/// A connection that was made, told by what filters can look at.
-struct Made {
+/// A connection with the properties that filters look at.
+struct Filterable {
     connection: Connection,
     incoming: bool,
     port: u16,
 }
 
-/// Makes a connection each way to each port with each family.
-fn make(lab: &Lab) -> Result<Vec<Made>> {
+/// Makes a connection of each family in each direction to each port.
+fn make(lab: &Lab) -> Result<Vec<Filterable>> {
     let mut all = Vec::new();
     for (host, peer) in netns::first(0).into_iter().zip(netns::second(0)) {
         for port in PORTS {
@@ -38,7 +38,7 @@ fn make(lab: &Lab) -> Result<Vec<Made>> {
                     pair.connected()?
                 };
                 pair.finish()?;
-                all.push(Made {
+                all.push(Filterable {
                     connection,
                     incoming,
                     port,
@@ -49,83 +49,68 @@ fn make(lab: &Lab) -> Result<Vec<Made>> {
     Ok(all)
 }
 
-/// Runs the daemon with filters and checks that the files are those of the connections that `wanted`
-/// takes; what tcpdump has of the others, in packets.
-fn choose(filters: &[&str], wanted: impl Fn(&Made) -> bool) -> Result<(Stopped, u64)> {
+/// Runs the daemon with filters, and checks that the files are those of the connections that
+/// `wanted` accepts; returns how many packets tcpdump has of the others.
+fn choose(filters: &[&str], wanted: impl Fn(&Filterable) -> bool) -> Result<(Stopped, u64)> {
     let lab = Lab::new()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let arguments = [&["--flow-source=kernel", "--uuidwaitduration=1s"], filters].concat();
-    let mut daemon = Daemon::start(&lab, &arguments)?;
-    let (ours, others): (Vec<_>, Vec<_>) = make(&lab)?.into_iter().partition(wanted);
+    let flags = [&["--uuidwaitduration=1s"], filters].concat();
+    let mut others = Vec::new();
+    let captured = Capture::new(&lab).run(&flags, |_| {
+        let (ours, left_out): (Vec<_>, Vec<_>) = make(&lab)?.into_iter().partition(wanted);
+        others = left_out;
+        Ok(ours.into_iter().map(|one| one.connection).collect())
+    })?;
+    let (ours, stopped) = (captured.connections, captured.stopped);
     assert!(!ours.is_empty() && !others.is_empty());
-    daemon.wait_for_files(ours.len())?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    let ours: Vec<_> = ours.into_iter().map(|made| made.connection).collect();
-    oracle
-        .judge(&stopped.captures, &ours, kernel_uuid)
-        .with_context(|| stopped.transcript.clone())?;
-    stopped.summary.in_balance()?;
-    let opened = stopped.summary.get("connections", "opened");
+    let opened = stopped.report.get(ConnectionField::Opened);
     assert_eq!(opened, ours.len() as u64);
-    let packets = count(&oracle, &others)?;
-    Ok((stopped, packets))
+    let others = others.iter().map(|one| &one.connection);
+    Ok((stopped, captured.oracle.count(others)?))
 }
 
-fn count(oracle: &Oracle, connections: &[Made]) -> Result<u64> {
-    let mut packets = 0;
-    for Made { connection, .. } in connections {
-        packets += oracle
-            .connection(connection.host, connection.peer, 0)?
-            .len() as u64;
-    }
-    Ok(packets)
-}
-
-/// By ports and addresses every packet can be told, from the first on.
-fn choose_in_the_kernel(filters: &[&str], wanted: impl Fn(&Made) -> bool) -> Result<()> {
+/// Ports and addresses are in every packet, from the first on.
+fn choose_in_the_kernel(filters: &[&str], wanted: impl Fn(&Filterable) -> bool) -> Result<()> {
     let (stopped, packets) = choose(filters, wanted)?;
-    let filtered = stopped.summary.get("discarded", "filtered");
-    assert_eq!(filtered, packets, "{:?}", stopped.summary);
+    let filtered = stopped.report.get(DiscardReason::Filtered);
+    assert_eq!(filtered, packets, "{:?}", stopped.report);
     Ok(())
 }
 
-/// Who began a connection is known when it is established: the handshake comes to user space, the
+/// Who began a connection is known once it is established: its handshake reaches user space, the
 /// rest does not.
-fn choose_by_direction(filters: &[&str], wanted: impl Fn(&Made) -> bool) -> Result<()> {
+fn choose_by_direction(filters: &[&str], wanted: impl Fn(&Filterable) -> bool) -> Result<()> {
     let (stopped, packets) = choose(filters, wanted)?;
-    let discarded = |reason| stopped.summary.get("discarded", reason);
-    let ignored = discarded("ignored");
-    assert!(ignored > 0, "{:?}", stopped.summary);
-    let came = discarded("unnamed") + discarded("unwanted_direction");
-    assert_eq!(ignored + came, packets, "{:?}", stopped.summary);
-    assert!(ignored > came, "{:?}", stopped.summary);
+    let discarded = |reason: DiscardReason| stopped.report.get(reason);
+    let ignored = discarded(DiscardReason::Ignored);
+    assert!(ignored > 0, "{:?}", stopped.report);
+    let received = discarded(DiscardReason::Unnamed) + discarded(DiscardReason::UnwantedDirection);
+    assert_eq!(ignored + received, packets, "{:?}", stopped.report);
+    assert!(ignored > received, "{:?}", stopped.report);
     Ok(())
 }
 
 #[test]
 fn incoming_ones_only() -> Result<()> {
-    choose_by_direction(&["--direction=incoming"], |made| made.incoming)
+    choose_by_direction(&["--direction=incoming"], |one| one.incoming)
 }
 
 #[test]
 fn outgoing_ones_only() -> Result<()> {
-    choose_by_direction(&["--direction=outgoing"], |made| !made.incoming)
+    choose_by_direction(&["--direction=outgoing"], |one| !one.incoming)
 }
 
 #[test]
 fn those_with_a_port_only() -> Result<()> {
-    choose_in_the_kernel(&["--port=5001", "--port=5003"], |made| made.port == 5001)
+    choose_in_the_kernel(&["--port=5001", "--port=5003"], |one| one.port == 5001)
 }
 
 #[test]
 fn those_without_a_port_only() -> Result<()> {
-    choose_in_the_kernel(&["--exclude-port=5001"], |made| made.port != 5001)
+    choose_in_the_kernel(&["--exclude-port=5001"], |one| one.port != 5001)
 }
 
-fn is_v4(made: &Made) -> bool {
-    matches!(made.connection.host.ip(), IpAddr::V4(_))
+fn is_v4(one: &Filterable) -> bool {
+    matches!(one.connection.host.ip(), IpAddr::V4(_))
 }
 
 #[test]
@@ -140,7 +125,7 @@ fn those_of_networks_only() -> Result<()> {
 
 #[test]
 fn those_of_no_excluded_network_only() -> Result<()> {
-    choose_in_the_kernel(&["--exclude-net=10.0.0.0/8"], |made| !is_v4(made))?;
+    choose_in_the_kernel(&["--exclude-net=10.0.0.0/8"], |one| !is_v4(one))?;
     choose_in_the_kernel(&["--exclude-net=fd00:98::/64"], is_v4)
 }
 
@@ -152,5 +137,5 @@ fn filters_add_up() -> Result<()> {
         "--port=5002",
         "--exclude-port=5002",
     ];
-    choose_in_the_kernel(&filters, |made| !is_v4(made) && made.port == 5001)
+    choose_in_the_kernel(&filters, |one| !is_v4(one) && one.port == 5001)
 }

@@ -1,26 +1,25 @@
-//! Promise: the command line of a deployed Go packet-headers, or the same in its environment, runs
-//! this one unchanged; and what it logs can be had as JSON.
+//! Promise: the command line of a deployed Go packet-headers, or the same settings in its
+//! environment, runs this one unchanged; and its log can be JSON.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, Stopped, executable};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Plan};
-use end_to_end::verdict;
+use end_to_end::world::netns::{self, Lab};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What the daemon says of flags without effect.
+/// What the daemon logs about flags without effect.
 const NO_EFFECT: &str = "has no effect";
 
-/// A tcp-info, and where the daemon finds it.
+/// A tcp-info, and the path of its socket.
 fn tcpinfo(home: &Path) -> Result<(StandIn, String)> {
     let path = home.join("tcpevents.sock");
     let mut tcpinfo = StandIn::unix(&path);
@@ -28,13 +27,13 @@ fn tcpinfo(home: &Path) -> Result<(StandIn, String)> {
     Ok((tcpinfo, path.to_string_lossy().into_owned()))
 }
 
-/// An address of the lab's host, where nobody listens.
+/// An address of the lab's host where nobody listens.
 fn listen_address() -> String {
     let [address, _] = netns::first(0);
     format!("{address}:9993")
 }
 
-/// The arguments of a deployment, with places of the test's own.
+/// The arguments of a deployment, with the test's own paths.
 fn deployment(data: &str, events: &str) -> Vec<String> {
     vec![
         format!("-prometheusx.listen-address={}", listen_address()),
@@ -49,8 +48,8 @@ fn deployment(data: &str, events: &str) -> Vec<String> {
     ]
 }
 
-/// The environment that says the same as these arguments: its variables, and what would be a flag if
-/// any variable could.
+/// The environment with the same settings as these arguments, and with variables that look like
+/// flags but are not the daemon's.
 fn environment(arguments: &[String]) -> Vec<String> {
     let variables = arguments.iter().filter_map(|argument| {
         let (flag, value) = argument.split_once('=')?;
@@ -64,32 +63,33 @@ fn environment(arguments: &[String]) -> Vec<String> {
         "DIRECTION=outgoing",
     ];
     let links = ["PACKET_HEADERS_PORT=tcp://192.0.2.1:9990"];
-    let strangers = others.into_iter().chain(links).map(str::to_owned);
-    variables.chain(strangers).collect()
+    let foreign = others.into_iter().chain(links).map(str::to_owned);
+    variables.chain(foreign).collect()
 }
 
-/// Captures connections that tcp-info announces, and compares their files. What has no effect is said
-/// once.
+/// Captures connections that tcp-info announces, and verifies their files. The daemon logs each
+/// flag without effect once.
 fn capture_and_compare(
     lab: &Lab,
+    launch: Launch<'_>,
+    flags: &[&str],
     tcpinfo: &StandIn,
-    start: impl Fn() -> Result<Daemon>,
-) -> Result<()> {
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = start()?;
-    tcpinfo.wait_for_client(1)?;
-    let connections = traffic::run(lab, &Plan::mixed(10), tcpinfo)?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, uuid)?;
-    let transcript = &stopped.transcript;
+) -> Result<Stopped> {
+    let capture = Capture::new(lab).by(launch).named(uuid);
+    let captured = capture.run(flags, |_| {
+        tcpinfo.wait_for_client(1)?;
+        traffic::run(lab, &Plan::mixed(10), tcpinfo)
+    })?;
+    let transcript = &captured.stopped.transcript;
     for flag in ["--stream", "--maxidleram"] {
-        let said = |line: &&str| line.contains(flag) && line.contains(NO_EFFECT);
+        let names_it = |line: &&str| line.contains(flag) && line.contains(NO_EFFECT);
         ensure!(
-            transcript.lines().filter(said).count() == 1,
+            transcript.lines().filter(names_it).count() == 1,
             "{flag}: {transcript}"
         );
     }
     ensure!(transcript.matches(NO_EFFECT).count() == 2, "{transcript}");
-    Ok(())
+    Ok(captured.stopped)
 }
 
 #[test]
@@ -100,9 +100,8 @@ fn its_arguments_are_taken_as_they_are() -> Result<()> {
     let data = home.path().join("captures");
     let arguments = deployment(&data.to_string_lossy(), &events);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let launch = Launch::new(&lab).on(&[]).without_prefix().without_datadir();
-    let launch = launch.within(home.path());
-    capture_and_compare(&lab, &tcpinfo, || launch.start(&arguments))
+    let launch = Launch::bare(&lab).without_datadir().within(home.path());
+    capture_and_compare(&lab, launch, &arguments, &tcpinfo).map(drop)
 }
 
 #[test]
@@ -117,14 +116,11 @@ fn its_environment_says_the_same() -> Result<()> {
         .into_iter()
         .chain(variables.iter().map(String::as_str))
         .collect();
-    let launch = Launch::new(&lab).on(&[]).without_prefix().without_datadir();
-    let launch = launch.within(home.path()).by(&wrapper);
-    capture_and_compare(&lab, &tcpinfo, || {
-        let daemon = launch.start(&[])?;
-        let said = daemon.transcript();
-        ensure!(said.contains("capturing lo, wan0"), "{said}");
-        Ok(daemon)
-    })
+    let launch = Launch::bare(&lab).without_datadir().within(home.path());
+    let stopped = capture_and_compare(&lab, launch.by(&wrapper), &[], &tcpinfo)?;
+    let transcript = &stopped.transcript;
+    ensure!(transcript.contains("capturing lo, wan0"), "{transcript}");
+    Ok(())
 }
 
 #[test]
@@ -136,7 +132,7 @@ fn the_command_line_wins_over_the_environment() -> Result<()> {
         command.args(arguments).env(name, value);
         refused(&lab, &mut command, 2)
     };
-    // The refusal shows what was taken.
+    // The refusal shows which value was used.
     let wait = "-uuidwaitduration=41s";
     let lines = refused_with("CAPTUREDURATION=40s", &[wait])?.concat();
     ensure!(lines.contains("--captureduration (40s)"), "{lines}");
@@ -163,12 +159,12 @@ fn every_line_of_a_json_log_is_an_object() -> Result<()> {
         one_line(&lines, &[])?;
         message(&lines[0])
     };
-    let said = refusal(&[], 1)?;
-    ensure!(said.contains(&*datadir.to_string_lossy()), "{said}");
-    let said = refusal(&["-captureduration=1s"], 2)?;
+    let text = refusal(&[], 1)?;
+    ensure!(text.contains(&*datadir.to_string_lossy()), "{text}");
+    let text = refusal(&["-captureduration=1s"], 2)?;
     ensure!(
-        said.starts_with("--uuidwaitduration (5s) must not"),
-        "{said}"
+        text.starts_with("--uuidwaitduration (5s) must not"),
+        "{text}"
     );
 
     let daemon = Daemon::start(&lab, &["-log-format=json", "-sigtermwait=2s"])?;
@@ -187,7 +183,7 @@ fn every_line_of_a_json_log_is_an_object() -> Result<()> {
     Ok(())
 }
 
-/// The message of a line that is a JSON object, which has a time and a level as well.
+/// The message of a line that is a JSON object with a time and a level.
 fn message(line: &str) -> Result<String> {
     let object: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
     let text = |key: &str| {

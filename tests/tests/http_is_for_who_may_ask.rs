@@ -1,33 +1,28 @@
-//! Promise: HTTP is for who may ask, and costs the daemon little whoever asks; an address that is taken is
-//! refused before anything is attached.
+//! Promise: HTTP answers those who may ask, and costs the daemon little whoever asks; an address
+//! that is in use is refused before anything is attached.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::Daemon;
-use end_to_end::http::{self, Answer, Metrics};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::refusal::{one_line, refused};
+use anyhow::{Result, ensure};
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::http::{self, Answer};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
-const KERNEL: &str = "--flow-source=kernel";
-/// How long a connection may take.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// Asks from the daemon's own namespace.
+/// Requests `path` from the daemon's own namespace.
 fn get(lab: &Lab, daemon: &Daemon, path: &str) -> Result<Answer> {
     http::get(&lab.host, daemon.http()?, path)
 }
 
 fn open_files(lab: &Lab, daemon: &Daemon) -> Result<f64> {
-    let metrics = Metrics::parse(&get(lab, daemon, "/metrics")?.good()?)?;
-    metrics.get("process_open_fds").context("of the process")
+    http::metrics(&lab.host, daemon.http()?)?.get("process_open_fds")
 }
 
 #[test]
-fn connections_are_shown_to_whom_serve_flows_says() -> Result<()> {
+fn serve_flows_says_who_may_list_connections() -> Result<()> {
     let lab = Lab::new()?;
     for (readers, here, elsewhere) in [
         ("host", 200, 403),
@@ -35,7 +30,7 @@ fn connections_are_shown_to_whom_serve_flows_says() -> Result<()> {
         ("nobody", 403, 403),
     ] {
         let readers = format!("--serve-flows={readers}");
-        let daemon = Daemon::start(&lab, &[KERNEL, "--prometheusx.listen-address=:0", &readers])?;
+        let daemon = Daemon::start(&lab, &["--prometheusx.listen-address=:0", &readers])?;
         let port = daemon.http()?.port();
         for address in netns::first(0) {
             let at = SocketAddr::new(address, port);
@@ -60,14 +55,14 @@ fn connections_are_shown_to_whom_serve_flows_says() -> Result<()> {
 }
 
 #[test]
-fn clients_that_say_nothing_hurt_nobody() -> Result<()> {
+fn silent_clients_harm_nobody() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &[KERNEL])?;
+    let daemon = Daemon::start(&lab, &[])?;
     let at = daemon.http()?;
     let before = open_files(&lab, &daemon)?;
     let silent = lab.host.run(|| {
         let connect = |number| {
-            let mut client = std::net::TcpStream::connect_timeout(&at, LIMIT)?;
+            let mut client = std::net::TcpStream::connect_timeout(&at, wait::LIMIT)?;
             if number % 2 == 0 {
                 std::io::Write::write_all(&mut client, b"GET /metrics HTTP/1.1\r\nX-Slow: ")?;
             }
@@ -83,7 +78,7 @@ fn clients_that_say_nothing_hurt_nobody() -> Result<()> {
         "GET /metrics HTTP/1.1\r\nX-Long: {}\r\n",
         "x".repeat(64 << 10)
     );
-    let answer = http::ask(&lab.host, at, &long);
+    let answer = http::request(&lab.host, at, &long);
     ensure!(
         answer.as_ref().is_ok_and(|a| a.status == 431) || answer.is_err(),
         "{answer:?}"
@@ -95,28 +90,29 @@ fn clients_that_say_nothing_hurt_nobody() -> Result<()> {
         ("GET /flows?limit=many HTTP/1.1\r\n", 400),
         ("HEAD /metrics HTTP/1.1\r\n", 200),
     ] {
-        let answer = http::ask(&lab.host, at, head)?;
+        let answer = http::request(&lab.host, at, head)?;
         ensure!(answer.status == status, "{head}: {answer:?}");
     }
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
 }
 
 #[test]
 fn an_address_that_is_in_use_is_refused_before_anything_is_attached() -> Result<()> {
     let lab = Lab::new()?;
-    let first = Daemon::start(&lab, &[KERNEL])?;
+    let first = Daemon::start(&lab, &[])?;
     let home = TempDir::new()?;
     let launch = Launch::new(&lab).within(home.path());
     let taken = format!("--prometheusx.listen-address={}", first.http()?);
     let datadir = home.path().join("captures");
-    let said = refused(&lab, &mut launch.command(&datadir, &[KERNEL, &taken])?, 1)?;
+    let lines = refused(&lab, &mut launch.command(&datadir, &[&taken])?, 1)?;
     let address = first.http()?.to_string();
     one_line(
-        &said,
+        &lines,
         &["--prometheusx.listen-address=", &address, "in use", "port"],
     )?;
-    // Nowhere is always free.
-    let nowhere = launch.start(&[KERNEL, "--prometheusx.listen-address="])?;
+    // An empty address means that HTTP is off.
+    let nowhere = launch.start(&["--prometheusx.listen-address="])?;
     assert!(nowhere.http().is_err());
     nowhere.stop()?;
     first.stop()?;

@@ -1,66 +1,71 @@
-//! Promise: every connection has its file, however short it is: with the kernel as the source, and with
-//! tcp-info as the one who names and the kernel as the one who misses nothing.
+//! Promise: every connection has its file, however short it is: with the kernel as the flow source,
+//! and with hybrid, where tcp-info gives the names and the kernel misses nothing.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::quick::{self, Poll};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
-use end_to_end::traffic::Connection;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::poll::Poll;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::{Connection, short_connections};
+use end_to_end::verify::oracle::Oracle;
+use end_to_end::verify::report::{ConnectionField, EventField, FileField};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::parallel;
 use tempfile::TempDir;
 
 const CONNECTIONS: usize = 10_000;
 
-/// Waits until a daemon holds nothing more, and stops it.
+/// Gives a connection its UUID.
+type Naming = fn(&Connection) -> String;
+
+/// Waits until a daemon holds no packet, and stops it.
 fn finish(mut daemon: Daemon) -> Result<Stopped> {
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     Ok(stopped)
 }
 
-/// Checks that every connection has its file, and nothing else has one.
+/// Checks that every connection has its file, and that there are no other files.
 fn complete(
     stopped: &Stopped,
     oracle: &Oracle,
     connections: &[Connection],
-    name: fn(&Connection) -> String,
+    name: Naming,
 ) -> Result<()> {
     oracle
-        .judge(&stopped.captures, connections, name)
+        .verify(&stopped.captures, connections, name)
         .with_context(|| stopped.transcript.clone())?;
-    for (line, key) in [("connections", "opened"), ("files", "published")] {
-        let said = stopped.summary.get(line, key);
-        ensure!(said == connections.len() as u64, "{:?}", stopped.summary);
-    }
+    let (report, count) = (&stopped.report, connections.len() as u64);
+    ensure!(report.get(ConnectionField::Opened) == count, "{report:?}");
+    ensure!(report.get(FileField::Published) == count, "{report:?}");
     Ok(())
 }
 
-/// Three daemons look at the same connections.
+/// Three daemons capture the same connections.
 #[test]
 fn ten_thousand_connections_of_two_milliseconds_give_ten_thousand_files() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    // Not over TCP: those would be connections of the host too.
+    // A TCP socket would add connections of the host.
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let kernel = Daemon::start(&lab, &["--flow-source=kernel"])?;
-    let socket = tcpinfo.flag();
-    // Neither is told the prefix, nor looks for a connection that is open when it learns it.
-    let launch = Launch::new(&lab).without_prefix();
-    let start = |source| launch.start(&[source, &socket, "--existing=false"]);
-    let hybrid = start("--flow-source=hybrid")?;
-    let polled = start("--flow-source=tcpinfo")?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let kernel = Daemon::start(&lab, &[])?;
+    // These two learn the prefix, and do not look for connections that are open when they have
+    // learned it.
+    let start = |flags: &[&str]| {
+        let flags = [&["--existing=false"], flags].concat();
+        Daemon::follow(&lab, &tcpinfo, &flags)
+    };
+    let hybrid = start(&["--flow-source=hybrid"])?;
+    let polled = start(&["--flow-source=tcpinfo", "--uuidwaitduration=1s"])?;
     tcpinfo.wait_for_client(2)?;
 
     let poll = Poll::new(&tcpinfo);
-    let (connections, announced) = poll.during(|poll| quick::run(&lab, CONNECTIONS, poll))?;
+    let (connections, announced) =
+        poll.during(|poll| short_connections::run(&lab, CONNECTIONS, poll))?;
     tcpinfo.wait_until_sent()?;
     let [kernel, hybrid, polled] = [kernel, hybrid, polled].map(finish);
     let (kernel, hybrid, polled) = (kernel?, hybrid?, polled?);
@@ -71,18 +76,20 @@ fn ten_thousand_connections_of_two_milliseconds_give_ten_thousand_files() -> Res
     let median = lasted[CONNECTIONS / 2];
     let files = polled.captures.published()?.len();
     println!(
-        "{CONNECTIONS} connections of {median:?} (median): tcp-info's poll announced {announced}, \
-         which alone gave {files} files"
+        "{CONNECTIONS} connections of {median:?} (median): tcp-info's poll found {announced}, and \
+         alone gave {files} files"
     );
     assert_eq!(connections.len(), CONNECTIONS);
     assert!(median < Duration::from_millis(4), "{median:?} is not short");
     assert_eq!(files, announced);
     assert!(0 < files && files < CONNECTIONS);
-    complete(&kernel, &oracle, &connections, kernel_uuid).context("kernel")?;
-    complete(&hybrid, &oracle, &connections, uuid).context("hybrid")?;
-    // Both told of those that the poll found; that made no second file.
+    let all: [(_, _, Naming); 2] = [("kernel", &kernel, kernel_uuid), ("hybrid", &hybrid, uuid)];
+    parallel::map(&all, |(source, stopped, name)| {
+        complete(stopped, &oracle, &connections, *name).context(*source)
+    })?;
+    // Both sources reported those that the poll found; that made no second file.
     let repeated =
-        hybrid.summary.get("events", "repeated") + hybrid.summary.get("events", "second_socket");
-    assert_eq!(repeated, announced as u64, "{:?}", hybrid.summary);
+        hybrid.report.get(EventField::Repeated) + hybrid.report.get(EventField::SecondSocket);
+    assert_eq!(repeated, announced as u64, "{:?}", hybrid.report);
     Ok(())
 }

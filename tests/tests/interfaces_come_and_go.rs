@@ -1,42 +1,37 @@
-//! Promise: interfaces are captured from when they come until they go, whatever they are called,
-//! without a restart, and nothing of ours is left at those that went.
-
-use std::time::Duration;
+//! Promise: interfaces are captured from when they appear until they disappear, whatever they are
+//! called and without a restart, and nothing of ours is left on those that have disappeared.
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::kernel::Inventory;
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::oracle::equal;
-use end_to_end::pair::Pair;
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
 use end_to_end::traffic::Connection;
-use end_to_end::tun::Tunnel;
-use end_to_end::wait;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::oracle::equal;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::world::kernel::{FREED_WITHIN, Inventory};
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
+use end_to_end::world::tun::Tunnel;
+use end_to_end::world::wait;
 use rustix::process::Signal;
-
-/// How long the kernel may take to free a link.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection, and what tcpdump saw of it.
 type Seen = (Connection, Vec<Packet>);
 
 /// Makes a connection over an interface of the host, which has the addresses of a subnet.
 fn talk(lab: &Lab, interface: &str, subnet: u8) -> Result<Seen> {
-    let tcpdump = Tcpdump::start_on((&lab.host, interface), 0, "tcp")?;
+    let tcpdump = Tcpdump::start_on((&lab.host, interface), TCP)?;
     let [address, _] = netns::first(subnet);
     let pair = Pair::open((&lab.host, (address, 0).into()), &lab.peer)?;
     let connection = pair.accepted()?;
     pair.finish()?;
     let oracle = tcpdump.stop()?;
-    let packets = oracle.connection(connection.host, connection.peer, 0)?;
-    Ok((connection, packets.to_vec()))
+    let packets = oracle.packets_of(&connection)?.to_vec();
+    Ok((connection, packets))
 }
 
-/// Packets without a link layer, here those of a tun device, without their checksums: where nobody
-/// offers to compute them the kernel does so itself, between our program and tcpdump.
+/// Blanks the checksums of packets without a link layer, here those of a tun device. That does not
+/// offer to compute checksums, so that the kernel does it, between the daemon's tap and tcpdump's.
 fn without_checksums(packets: &[Packet]) -> Vec<Packet> {
     const CHECKSUM: std::ops::Range<usize> = 20 + 16..20 + 18;
     let mut packets = packets.to_vec();
@@ -48,46 +43,43 @@ fn without_checksums(packets: &[Packet]) -> Vec<Packet> {
     packets
 }
 
-/// Stops the daemon, and checks that it has exactly these connections in its files.
+/// Stops the daemon, and checks that its files have exactly these connections.
 fn stop_and_compare(mut daemon: Daemon, all: &[Seen]) -> Result<Stopped> {
     daemon.wait_for_files(all.len())?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     let files = stopped.captures.published()?;
     ensure!(files.len() == all.len(), "{files:?}");
     for (connection, theirs) in all {
-        let file = files.get(&kernel_uuid(connection));
-        let file = file.with_context(|| format!("no file of {connection}"))?;
-        let [ours, theirs] = [&stopped.captures.read(file)?[..], theirs].map(without_checksums);
+        let ours = stopped.captures.packets_of(&kernel_uuid(connection))?;
+        let [ours, theirs] = [&ours, theirs].map(|packets| without_checksums(packets));
         equal(&ours, &theirs).with_context(|| format!("{connection}\n{}", stopped.transcript))?;
     }
     stopped.captures.no_payload()?;
     Ok(stopped)
 }
 
-/// Starts the daemon on these interfaces; also what it has put into the kernel.
+/// Starts the daemon on these interfaces; returns also what was in the kernel before, and what the
+/// daemon has put there.
 fn start(lab: &Lab, interfaces: &[&str]) -> Result<(Daemon, Inventory, Inventory)> {
     let before = Inventory::take()?;
-    let daemon = Launch::new(lab)
-        .on(interfaces)
-        .start(&["--flow-source=kernel"])?;
+    let daemon = Launch::new(lab).on(interfaces).start(&[])?;
     let ours = Inventory::take()?.since(&before);
     Ok((daemon, before, ours))
 }
 
-/// Waits until as many links and programs of ours are in the kernel as there were.
+/// Waits until the kernel has as many links and programs of the daemon as at its start.
 fn wait_until_as_before(before: &Inventory, ours: &Inventory) -> Result<()> {
     let counts = |inventory: &Inventory| [inventory.count("link"), inventory.count("prog")];
     let mut now = [0; 2];
-    let waited = wait::until("what was attached is detached", LIMIT, || {
+    let waited = wait::within(FREED_WITHIN, "what was attached is detached", || {
         now = counts(&Inventory::take()?.since(before));
         Ok((now == counts(ours)).then_some(()))
     });
     waited.with_context(|| format!("{now:?} links and programs, not {:?}", counts(ours)))
 }
 
-/// Gives an interface of the host the IPv4 address of a subnet, and takes it up.
+/// Gives an interface of the host the IPv4 address of a subnet, and sets it up.
 fn bring_up(lab: &Lab, interface: &str, subnet: u8) -> Result<()> {
     let [v4, _] = netns::first(subnet);
     let address = format!("{v4}/24");
@@ -102,7 +94,7 @@ fn send(from: &Namespace, interface: &str, to: &Namespace) -> Result<()> {
 }
 
 #[test]
-fn an_interface_is_captured_from_when_it_comes_until_it_goes() -> Result<()> {
+fn an_interface_is_captured_from_when_it_appears_until_it_disappears() -> Result<()> {
     let lab = Lab::new()?;
     let third = Namespace::add("third")?;
     let (mut daemon, before, ours) = start(&lab, &[])?;
@@ -121,7 +113,7 @@ fn an_interface_is_captured_from_when_it_comes_until_it_goes() -> Result<()> {
     bring_up(&lab, "late1", 1)?;
     daemon.wait_for_log(1, "late1 now, not late0")?;
     all.push(talk(&lab, "late1", 1)?);
-    // All this time it was attached once.
+    // It has been attached only once in all this time.
     assert_eq!(daemon.log_lines("attached to late"), 1);
     assert_eq!(daemon.log_lines("detached from late"), 0);
 
@@ -133,7 +125,7 @@ fn an_interface_is_captured_from_when_it_comes_until_it_goes() -> Result<()> {
     daemon.wait_for_log(1, "attached to late1")?;
     all.push(talk(&lab, "late1", 1)?);
 
-    // Faster than it can be followed: the index may be the same.
+    // Faster than the daemon can follow; the index may be the same.
     send(&lab.host, "late1", &third)?;
     send(&third, "late1", &lab.host)?;
     bring_up(&lab, "late1", 1)?;
@@ -149,10 +141,14 @@ fn an_interface_is_captured_from_when_it_comes_until_it_goes() -> Result<()> {
 }
 
 #[test]
-fn a_pattern_takes_the_names_that_match_and_waits_for_them() -> Result<()> {
+fn a_pattern_selects_the_names_that_match_and_waits_for_them() -> Result<()> {
     let lab = Lab::new()?;
     let (mut daemon, before, ours) = start(&lab, &["lan*"])?;
-    assert_eq!(ours.count("link"), 1, "only the sockets' program: {ours:?}");
+    assert_eq!(
+        ours.count("link"),
+        1,
+        "more than the socket program: {ours:?}"
+    );
     netns::join((&lab.host, "lan0"), (&lab.peer, "lan0"), 1)?;
     netns::join((&lab.host, "other0"), (&lab.peer, "other0"), 2)?;
     daemon.wait_for_log(1, "attached to lan0")?;
@@ -181,7 +177,7 @@ fn a_pattern_takes_the_names_that_match_and_waits_for_them() -> Result<()> {
 }
 
 #[test]
-fn an_interface_that_was_named_may_go_and_come_again() -> Result<()> {
+fn an_interface_that_was_named_may_disappear_and_come_back() -> Result<()> {
     let lab = Lab::new()?;
     let join = || netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1);
     join()?;
@@ -218,7 +214,7 @@ fn a_tunnel_without_a_link_layer_is_captured_as_such() -> Result<()> {
     assert_eq!(
         all[0].1[0].captured[0] >> 4,
         4,
-        "no IP packet: {:?}",
+        "not an IP packet: {:?}",
         all[0].1
     );
     drop(tunnel);
@@ -228,15 +224,16 @@ fn a_tunnel_without_a_link_layer_is_captured_as_such() -> Result<()> {
     ours.wait_until_gone()
 }
 
-/// While the daemon does not read, more happens than the kernel's socket holds messages of.
+/// While the daemon does not read, there are more messages than the kernel's socket holds.
 #[test]
-fn what_could_not_be_heard_of_is_made_up_for() -> Result<()> {
+fn changes_that_the_daemon_missed_take_effect() -> Result<()> {
     const MESSAGES: usize = 1_000;
     const INDEX: &str = "77";
     let lab = Lab::new()?;
     let [ours_v4, theirs_v4] =
         [netns::first(1), netns::second(1)].map(|[v4, _]| format!("{v4}/24"));
-    // Another interface each time, with the same index: no list of interfaces tells.
+    // A new interface each time, but with the same index: no list of interfaces shows the
+    // difference.
     let join = || {
         lab.host.ip(&[
             "link",
@@ -272,15 +269,15 @@ fn what_could_not_be_heard_of_is_made_up_for() -> Result<()> {
     daemon.wait_for_log(2, "attached to late0")?;
     all.push(talk(&lab, "late0", 1)?);
 
-    // What stayed where it was is attached as it was.
+    // The interface that stayed is still attached.
     assert_eq!(daemon.log_lines(&format!("attached to {WAN}")), 1);
     stop_and_compare(daemon, &all)?;
     ours.wait_until_gone()
 }
 
-/// More at once than the kernel's socket holds messages of.
+/// There are more messages at once than the kernel's socket holds.
 #[test]
-fn of_a_crowd_that_comes_and_goes_nothing_is_left() -> Result<()> {
+fn many_interfaces_that_come_and_go_at_once_leave_nothing() -> Result<()> {
     const CROWD: usize = 100;
     let lab = Lab::new()?;
     let (mut daemon, before, ours) = start(&lab, &["crowd*", WAN])?;

@@ -1,28 +1,30 @@
-//! Promise: what the daemon says over HTTP is true: its metrics are those of its summary, and a real
-//! Prometheus reads them; it is ready when it can capture and save; nobody learns of it what files hide.
+//! Promise: what the daemon says over HTTP is true. Its metrics agree with its report, and a real
+//! Prometheus reads them; it is ready while it can capture and save; it reveals no address that
+//! files hide.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::http::{self, Answer, Metrics};
-use end_to_end::launch::Launch;
-use end_to_end::mount::SmallDisk;
-use end_to_end::netns::{self, Lab};
-use end_to_end::prometheus::{Prometheus, promtool};
-use end_to_end::summary::Summary;
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::http::{self, Answer, Metrics};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::prometheus::{Prometheus, promtool};
+use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::report::{
+    ConnectionField, DiscardReason, Entry, EventField, Field, FileErrorReason, FileField, Report,
+};
+use end_to_end::world::mount::SmallDisk;
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::wait;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const KERNEL: &str = "--flow-source=kernel";
-/// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// The metrics of the Go program: name, type, label, and values that it has from the start.
+/// The metrics of the Go program: name, type, label, and the label's values that exist from the
+/// start.
 const OF_THE_GO_PROGRAM: [(&str, &str, &str, &[&str]); 16] = [
     (
         "pcap_missed_packets_total",
@@ -81,73 +83,47 @@ const OF_THE_GO_PROGRAM: [(&str, &str, &str, &[&str]); 16] = [
     ("packet_headers_packets_seen_total", "counter", "", &[]),
 ];
 
-/// Metrics that are a number of the summary: the line and name there, and the expression.
-const OF_THE_SUMMARY: [(&str, &str, &str); 11] = [
-    ("packets", "seen", "packet_headers_packets_seen_total"),
-    ("packets", "written", "packet_headers_packets_written_total"),
-    (
-        "packets",
-        "discarded",
-        "sum(packet_headers_packets_discarded_total)",
-    ),
-    ("packets", "held", "packet_headers_packets_held"),
-    ("connections", "opened", "packet_headers_flows_opened_total"),
-    ("connections", "closed", "packet_headers_flows_closed_total"),
-    ("files", "published", "packet_headers_files_published_total"),
-    ("files", "bytes", "packet_headers_file_bytes_total"),
-    (
-        "files",
-        "published",
-        "packet_headers_rename_duration_seconds_count",
-    ),
-    ("connections", "opened", "pcap_saver_starts_total"),
-    ("connections", "opened", "pcap_demuxer_uuids_total"),
-];
-
-/// Metrics that count the connections which wait for a name.
+/// Metrics that count the connections that wait for a name.
 const WITHOUT_A_NAME: [&str; 3] = [
     "packet_headers_flows{state=\"candidate\"}",
     "pcap_saver_states{state=\"uuidwait\"}",
     "pcap_demuxer_savers_active",
 ];
 
-/// What adds up to nothing when every packet is accounted for.
+/// An expression that is 0 when every packet is accounted for.
 const BALANCE: &str = "packet_headers_packets_seen_total - packet_headers_packets_written_total \
     - sum without (reason) (packet_headers_packets_discarded_total) - packet_headers_packets_held";
 
-/// Asks from the daemon's own namespace.
+/// Requests `path` from the daemon's own namespace.
 fn get(lab: &Lab, daemon: &Daemon, path: &str) -> Result<Answer> {
     http::get(&lab.host, daemon.http()?, path)
 }
 
+/// The metrics, which promtool must find valid.
 fn metrics(lab: &Lab, daemon: &Daemon) -> Result<Metrics> {
     let text = get(lab, daemon, "/metrics")?.good()?;
     promtool(&text)?;
     Metrics::parse(&text)
 }
 
-fn seconds() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
-}
-
-/// Waits until Prometheus has scraped between two summaries that are the same, and gives it.
-fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Summary> {
-    wait::until("a scrape at a quiet moment", LIMIT, || {
-        let before = daemon.summary()?;
-        let now = seconds()?;
-        wait::until("a scrape", LIMIT, || {
+/// Waits until Prometheus has scraped between two equal reports; returns the report.
+fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Report> {
+    wait::until("a scrape at a quiet moment", || {
+        let before = daemon.report()?;
+        let asked = now()?.as_secs_f64();
+        wait::until("a scrape", || {
             let at = prometheus.value("timestamp(packet_headers_packets_seen_total)")?;
-            Ok((at > now).then_some(()))
+            Ok((at > asked).then_some(()))
         })?;
-        Ok(Some(daemon.summary()?).filter(|after| *after == before))
+        Ok(Some(daemon.report()?).filter(|after| *after == before))
     })
 }
 
 #[test]
-fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
+fn a_real_prometheus_reads_what_the_report_says() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
-    // Without the connections over which we ask: the kernel would tell of them.
+    // With the kernel as the flow source, the connections of our requests would count too.
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
     let mut daemon = Daemon::follow(&lab, &tcpinfo, &["--existing=false"])?;
@@ -156,30 +132,37 @@ fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
     let prometheus = Prometheus::start(&lab.host, daemon.http()?)?;
     let connections = traffic::run(&lab, &Plan::mixed(20), &tcpinfo)?;
     daemon.wait_for_files(connections.len())?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
+    daemon.wait_until_quiet()?;
 
-    let summary = quiet(&mut daemon, &prometheus)?;
-    summary.in_balance()?;
-    for (line, name, expression) in OF_THE_SUMMARY {
-        let (said, read) = (summary.get(line, name), prometheus.value(expression)?);
+    let report = quiet(&mut daemon, &prometheus)?;
+    report.in_balance()?;
+    for Entry {
+        name,
+        metric,
+        count,
+    } in report.entries()
+    {
+        let read = prometheus.value(&metric)?;
         ensure!(
-            said as f64 == read,
-            "{line} {name} is {said}, {expression} is {read}"
+            read == count as f64,
+            "{name} is {count}, {metric} is {read}"
         );
     }
-    for (reason, packets) in summary.line("discarded") {
-        let one = format!("packet_headers_packets_discarded_total{{reason=\"{reason}\"}}");
-        ensure!(
-            prometheus.value(&one)? == packets as f64,
-            "{one}: {packets}"
-        );
+    let opened = report.get(ConnectionField::Opened);
+    for (metric, count) in [
+        ("pcap_saver_starts_total", opened),
+        ("pcap_demuxer_uuids_total", opened),
+        (
+            "packet_headers_rename_duration_seconds_count",
+            report.get(FileField::Published),
+        ),
+    ] {
+        let read = prometheus.value(metric)?;
+        ensure!(read == count as f64, "{metric} is {read}, not {count}");
     }
-    ensure!(
-        prometheus.value(BALANCE)? == 0.0,
-        "{}",
-        prometheus.value(BALANCE)?
-    );
-    // Every flow has ended by its close, and is forgotten soon.
+    let balance = prometheus.value(BALANCE)?;
+    ensure!(balance == 0.0, "{balance}");
+    // Every connection has been closed, and is forgotten soon.
     for (expression, expected) in [
         ("pcap_saver_starts_total - pcap_saver_stops_total", 0.0),
         ("sum(packet_headers_flows)", 0.0),
@@ -193,26 +176,75 @@ fn a_real_prometheus_reads_what_the_summary_says() -> Result<()> {
         ("packet_headers_event_source_up{source=\"tcpinfo\"}", 1.0),
         ("min_over_time(up[1m])", 1.0),
     ] {
-        let waited = wait::until(format!("{expression} is {expected}"), LIMIT, || {
+        let waited = wait::until(format!("{expression} is {expected}"), || {
             Ok((prometheus.value(expression)? == expected).then_some(()))
         });
         waited.with_context(|| format!("{:?}", flows(&lab, &daemon)))?;
     }
     drop(prometheus);
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
+}
+
+/// The names of metrics in the first column of the documentation's tables.
+fn documented() -> Result<BTreeSet<String>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let text = fs::read_to_string(file)?;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split('|').next());
+    let names = cells.flat_map(|cell| cell.split('`').step_by(2));
+    let names = names.filter(|name| !name.trim_matches([' ', ',']).is_empty());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Checks that a metric has no reasons but those that a line of the report can have.
+fn no_other_reasons<F: Field>(metrics: &Metrics) -> Result<()> {
+    let known: BTreeSet<_> = F::ALL.iter().map(|field| field.metric()).collect();
+    let reasons = known.iter().filter_map(|sample| sample.split_once('{'));
+    let of: BTreeSet<_> = reasons.map(|(metric, _)| metric).collect();
+    for sample in metrics.samples.keys() {
+        let is_one = sample
+            .split_once('{')
+            .is_some_and(|(it, _)| of.contains(it));
+        ensure!(!is_one || known.contains(sample), "no report has {sample}");
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_report_and_documentation_have_the_same_names() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Daemon::start(&lab, &[])?;
+    let metrics = metrics(&lab, &daemon)?;
+    let entries = daemon.report()?.entries().into_iter();
+    // One of them is an expression, whose metric has further entries.
+    let samples = entries.map(|entry| entry.metric);
+    let samples: BTreeSet<_> = samples.filter(|sample| !sample.contains('(')).collect();
+    for sample in &samples {
+        metrics.get(sample)?;
+    }
+    no_other_reasons::<DiscardReason>(&metrics)?;
+    no_other_reasons::<FileErrorReason>(&metrics)?;
+    no_other_reasons::<EventField>(&metrics)?;
+    let exported: BTreeSet<_> = metrics.types.into_keys().collect();
+    let documented = documented()?;
+    let differ: Vec<_> = exported.symmetric_difference(&documented).collect();
+    ensure!(
+        differ.is_empty(),
+        "exported or documented alone: {differ:?}"
+    );
+    daemon.stop().map(drop)
 }
 
 #[test]
 fn every_metric_of_the_go_program_is_there_from_the_start() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &[KERNEL])?;
+    let daemon = Daemon::start(&lab, &[])?;
     let metrics = metrics(&lab, &daemon)?;
     for (name, kind, label, values) in OF_THE_GO_PROGRAM {
-        let said = metrics
-            .types
-            .get(name)
-            .with_context(|| format!("no {name}"))?;
-        ensure!(said == kind, "{name} is a {said}");
+        let found = metrics.types.get(name);
+        let found = found.with_context(|| format!("no {name}"))?;
+        ensure!(found == kind, "{name} is a {found}");
         for value in values {
             metrics.get(&format!("{name}{{{label}=\"{value}\"}}"))?;
         }
@@ -226,11 +258,12 @@ fn every_metric_of_the_go_program_is_there_from_the_start() -> Result<()> {
     Ok(())
 }
 
-/// Waits until `/readyz` answers so, with these words, and `/healthz` well all the time.
+/// Waits until `/readyz` answers with this status and these words; `/healthz` must answer well all
+/// the time.
 fn wait_for_ready(lab: &Lab, daemon: &Daemon, status: u16, words: &str) -> Result<()> {
     let what = format!("/readyz is {status}, with {words:?}");
     let mut last = None;
-    let waited = wait::until(what, LIMIT, || {
+    let waited = wait::until(what, || {
         ensure!(get(lab, daemon, "/healthz")?.good()? == "ok\n");
         let answer = get(lab, daemon, "/readyz")?;
         let found = answer.status == status && answer.body.contains(words);
@@ -246,8 +279,8 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     let disk = SmallDisk::mount(4)?;
     let elsewhere = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&elsewhere.path().join("tcpevents.sock"));
-    let launch = Launch::new(&lab).within(disk.path());
-    let daemon = launch.start(&[&tcpinfo.flag()])?;
+    let launch = Launch::new(&lab).following(&tcpinfo);
+    let daemon = launch.within(disk.path()).start(&[])?;
     wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
     let up = "packet_headers_event_source_up{source=\"tcpinfo\"}";
     ensure!(metrics(&lab, &daemon)?.get(up)? == 0.0);
@@ -260,12 +293,11 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     wait_for_ready(&lab, &daemon, 200, "ready")?;
     disk.fill()?;
     wait_for_ready(&lab, &daemon, 503, "No space left")?;
-    // With packets that find no room.
+    // Their packets find no room.
     let connections = traffic::run(&lab, &[Plan::SHORT; 3], &tcpinfo)?;
-    let failed = |sample: &str| format!("{sample}{{reason=\"no_space\"}}");
-    wait::until("errors of files", LIMIT, || {
+    wait::until("file errors", || {
         let metrics = metrics(&lab, &daemon)?;
-        let errors = metrics.get(&failed("packet_headers_file_errors_total"))?;
+        let errors = metrics.get(&FileErrorReason::NoSpace.metric())?;
         let steps = ["mkdir", "fileopen", "writepartial", "writefinal"];
         let steps = steps.map(|step| format!("pcap_saver_errors_total{{reason=\"{step}\"}}"));
         let steps: Vec<_> = steps
@@ -283,10 +315,11 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     wait_for_ready(&lab, &daemon, 503, "no interface is captured")?;
     let captured = "pcap_muxer_interfaces_with_captures";
     ensure!(metrics(&lab, &daemon)?.get(captured)? == 0.0);
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
 }
 
-/// The list of connections but for those over which we ask, and its text.
+/// The list of connections without those of our requests, and its text.
 fn flows(lab: &Lab, daemon: &Daemon) -> Result<(Vec<Value>, String)> {
     let text = get(lab, daemon, "/flows")?.good()?;
     let json: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
@@ -296,10 +329,10 @@ fn flows(lab: &Lab, daemon: &Daemon) -> Result<(Vec<Value>, String)> {
     Ok((flows.iter().filter(ours).cloned().collect(), text))
 }
 
-/// Waits until the list has one connection, in this state.
+/// Waits until the list has one connection, in this state; returns it, and the list's text.
 fn wait_for_flow(lab: &Lab, daemon: &Daemon, state: &str) -> Result<(Value, String)> {
     let mut last = String::new();
-    let waited = wait::until(format!("one flow is {state}"), LIMIT, || {
+    let waited = wait::until(format!("one connection is {state}"), || {
         let (flows, text) = flows(lab, daemon)?;
         last.clone_from(&text);
         let found = matches!(&flows[..], [one] if one["state"] == state);
@@ -311,22 +344,24 @@ fn wait_for_flow(lab: &Lab, daemon: &Daemon, state: &str) -> Result<(Value, Stri
 #[test]
 fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &[KERNEL, "--shards=2", "--anonymize.ip=netblock"])?;
+    let daemon = Daemon::start(&lab, &["--shards=2", "--anonymize.ip=netblock"])?;
     let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
     conversation.talk()?;
     let (flow, text) = wait_for_flow(&lab, &daemon, "capturing")?;
+    let second = traffic::open(&lab, &Plan::SHORT, &())?;
+    let both = wait::until("both are listed", || {
+        Ok(Some(flows(&lab, &daemon)?).filter(|(flows, _)| flows.len() == 2))
+    });
+    both.with_context(|| daemon.transcript())?;
+    let one = get(&lab, &daemon, "/flows?limit=1")?;
+    assert_eq!(one.body.matches("idle_seconds").count(), 1, "{one:?}");
+    second.finish(&())?;
     let connection = conversation.finish(&())?;
     assert_eq!(flow["uuid"], kernel_uuid(&connection));
     assert_eq!(flow["local"], connection.host.to_string());
-    let covered = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
-    assert_eq!(flow["remote"], covered.to_string());
+    let pseudonym = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
+    assert_eq!(flow["remote"], pseudonym.to_string());
     assert!(flow["packets"].as_u64() >= Some(4), "{flow}");
-    let (one, all) = (
-        get(&lab, &daemon, "/flows?limit=1")?,
-        get(&lab, &daemon, "/flows")?,
-    );
-    let count = |answer: &Answer| answer.body.matches("idle_seconds").count();
-    assert!(count(&one) == 1 && count(&all) > 1, "{one:?} {all:?}");
     assert!(flow["bytes"].as_u64() >= Some(4 * 54), "{flow}");
     assert!(
         flow["opened"].as_str().is_some_and(|at| at.ends_with('Z')),
@@ -335,7 +370,7 @@ fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> 
     assert!(!text.contains(&connection.peer.ip().to_string()), "{text}");
     daemon.stop()?;
 
-    // And of those that nobody has named.
+    // Connections without a name are listed too.
     let home = TempDir::new()?;
     let tcpinfo = StandIn::unix(&home.path().join("nobody"));
     let daemon = Daemon::follow(&lab, &tcpinfo, &["--anonymize.ip=netblock"])?;
@@ -343,11 +378,11 @@ fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> 
     let (flow, text) = wait_for_flow(&lab, &daemon, "candidate")?;
     assert_eq!(flow["uuid"], Value::Null);
     assert_eq!(flow["local"], connection.host.to_string());
-    let covered = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
-    assert_eq!(flow["remote"], covered.to_string());
+    let pseudonym = SocketAddr::new([10, 98, 0, 0].into(), connection.peer.port());
+    assert_eq!(flow["remote"], pseudonym.to_string());
     assert!(!text.contains(&connection.peer.ip().to_string()), "{text}");
     for sample in WITHOUT_A_NAME {
-        let waited = wait::until(format!("{sample} is 1"), LIMIT, || {
+        let waited = wait::until(format!("{sample} is 1"), || {
             Ok((metrics(&lab, &daemon)?.get(sample)? == 1.0).then_some(()))
         });
         waited.with_context(|| text.clone())?;

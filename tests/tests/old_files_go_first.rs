@@ -8,30 +8,31 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::format::Format;
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::format::Format;
+use end_to_end::verify::report::FileField;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Days that have old files, files of each, and bytes of a file.
+/// The number of days with old files, of files of each day, and of bytes in a file.
 const DAYS: u32 = 20;
 const EACH: usize = 6;
 const BYTES: usize = 50_000;
-/// Retention need not be at once.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long retention may take.
+const EXPIRED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A data directory that has old files.
+/// A data directory with old files.
 struct Archive {
     home: TempDir,
     /// The files, the oldest day first.
     days: Vec<Vec<PathBuf>>,
-    /// What nobody asked us to remove.
+    /// Files that are not the daemon's.
     foreign: Vec<PathBuf>,
 }
 
@@ -70,9 +71,8 @@ impl Archive {
         })
     }
 
-    fn start(&self, lab: &Lab, argument: &str) -> Result<Daemon> {
-        let launch = Launch::new(lab).within(self.home.path());
-        launch.start(&["--flow-source=kernel", argument])
+    fn start(&self, lab: &Lab, flag: &str) -> Result<Daemon> {
+        Launch::new(lab).within(self.home.path()).start(&[flag])
     }
 
     /// The old files that are left.
@@ -81,8 +81,8 @@ impl Archive {
         files.filter(|path| path.exists()).collect()
     }
 
-    /// Checks that no file is left that is of an earlier day than one that is gone, and nothing is
-    /// gone that was not ours.
+    /// Checks that no day has lost files while an earlier day has all of its own, and that no
+    /// foreign file is gone.
     fn oldest_went_first(&self) -> Result<()> {
         let gone = |path: &&PathBuf| !path.exists();
         let whole = self
@@ -91,9 +91,9 @@ impl Archive {
             .position(|day| day.iter().all(|p| p.exists()));
         let after = self.days.iter().skip(whole.unwrap_or(self.days.len()));
         let holes: Vec<_> = after.flatten().filter(gone).collect();
-        ensure!(holes.is_empty(), "younger ones are gone: {holes:?}");
+        ensure!(holes.is_empty(), "younger files are gone: {holes:?}");
         let missed: Vec<_> = self.foreign.iter().filter(gone).collect();
-        ensure!(missed.is_empty(), "not ours, and gone: {missed:?}");
+        ensure!(missed.is_empty(), "foreign files are gone: {missed:?}");
         Ok(())
     }
 }
@@ -105,12 +105,12 @@ fn write(path: &Path, time: SystemTime) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// What the capture files among these take on disk.
+/// The bytes that the capture files among these take on disk.
 fn bytes_of(files: &[PathBuf]) -> Result<u64> {
     let ours = files.iter().filter(|path| is_ours(path));
     let blocks = ours.map(|path| match fs::metadata(path) {
         Ok(metadata) => Ok(metadata.blocks()),
-        // It goes while we look.
+        // It is being removed.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error).context("asking for a file's size"),
     });
@@ -123,12 +123,12 @@ fn is_ours(path: &Path) -> bool {
     path.to_string_lossy().contains("_unsafe_")
 }
 
-/// Makes connections; their files must be there after those before them had to go.
+/// Makes connections, whose files must exist after older ones had to go.
 fn new_files_stay(lab: &Lab, daemon: &mut Daemon, archive: &Archive) -> Result<()> {
-    let before = daemon.summary()?.get("files", "published");
+    let before = daemon.report()?.get(FileField::Published);
     let connections = traffic::run(lab, &Plan::mixed(10), &())?;
     let goal = before + connections.len() as u64;
-    daemon.wait_for_summary("new files", |s| s.get("files", "published") == goal)?;
+    daemon.wait_for_report("new files", |r| r.get(FileField::Published) == goal)?;
     let files = files_below(&archive.home.path().join("captures"))?;
     let names: BTreeSet<_> = files.iter().filter_map(|path| path.file_stem()).collect();
     for connection in connections {
@@ -147,27 +147,27 @@ fn when_there_are_too_many_bytes() -> Result<()> {
     let all = archive.left().len();
     let mut daemon = archive.start(&lab, &format!("--max-disk={MOST}B"))?;
     let data = archive.home.path().join("captures");
-    wait::until("the old files go", LIMIT, || {
+    wait::within(EXPIRED_WITHIN, "the old files go", || {
         let files = files_below(&data)?;
         Ok((bytes_of(&files)? <= MOST).then_some(()))
     })?;
     archive.oldest_went_first()?;
     let left = archive.left().len();
-    // Not more than had to go: half of what may stay is a wide margin.
+    // Not many more went than had to: half of what may stay is a wide margin.
     ensure!(left * BYTES > MOST as usize / 2, "{left} are left");
     new_files_stay(&lab, &mut daemon, &archive)?;
-    // What is published makes more of them go.
+    // New files make more of them go.
     traffic::run(&lab, &[Plan::SHORT; MANY], &())?;
     let goal = archive.left().len() - 1;
-    wait::until("more old files go", LIMIT, || {
+    wait::within(EXPIRED_WITHIN, "more old files go", || {
         let few = bytes_of(&files_below(&data)?)? <= MOST + MOST / 20;
         Ok((few && archive.left().len() <= goal).then_some(()))
     })?;
     let stopped = daemon.stop()?;
     archive.oldest_went_first()?;
-    let expired = stopped.summary.get("files", "expired");
+    let expired = stopped.report.get(FileField::Expired);
     assert_eq!(expired as usize, all - archive.left().len());
-    stopped.summary.in_balance()
+    Ok(())
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn when_they_are_too_old() -> Result<()> {
     let lab = Lab::new()?;
     let archive = Archive::make()?;
     let all = archive.left().len();
-    // Half a day on either side of the boundary, whatever the time of day.
+    // The boundary is half a day from any file's time, whatever the time of day.
     let hours = KEPT * 24 + 12;
     let mut daemon = archive.start(&lab, &format!("--max-age={hours}h"))?;
     let goal = KEPT as usize * EACH;
-    let gone = wait::until("the old files go", LIMIT, || {
+    let gone = wait::within(EXPIRED_WITHIN, "the old files go", || {
         Ok((archive.left().len() <= goal).then_some(()))
     });
     gone.with_context(|| daemon.transcript())?;
@@ -188,9 +188,9 @@ fn when_they_are_too_old() -> Result<()> {
     archive.oldest_went_first()?;
     assert_eq!(archive.left().len(), goal, "{:?}", archive.left());
     let stopped = daemon.stop()?;
-    let expired = stopped.summary.get("files", "expired");
-    assert_eq!(expired as usize, all - goal, "{:?}", stopped.summary);
-    stopped.summary.in_balance()
+    let expired = stopped.report.get(FileField::Expired);
+    assert_eq!(expired as usize, all - goal, "{:?}", stopped.report);
+    Ok(())
 }
 
 #[test]
@@ -200,8 +200,8 @@ fn and_without_a_limit_none_does() -> Result<()> {
     let mut daemon = archive.start(&lab, "--max-age=3650d")?;
     new_files_stay(&lab, &mut daemon, &archive)?;
     let stopped = daemon.stop()?;
-    assert_eq!(stopped.summary.get("files", "expired"), 0);
+    assert_eq!(stopped.report.get(FileField::Expired), 0);
     archive.oldest_went_first()?;
     assert_eq!(archive.left().len(), DAYS as usize * EACH);
-    stopped.summary.in_balance()
+    Ok(())
 }

@@ -1,21 +1,21 @@
 //! Promise: once it captures, the daemon keeps only the privileges that it still needs, in every
-//! thread; and an ordinary user who has only those that are listed captures as root does.
+//! thread; and an ordinary user with only the documented capabilities captures as well as root.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable, kernel_uuid};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab, WAN};
-use end_to_end::pair::Pair;
-use end_to_end::procfs;
-use end_to_end::refusal::{one_line, refused};
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture::{self, Capture};
+use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::verdict;
+use end_to_end::world::netns::{self, Lab, WAN};
+use end_to_end::world::procfs;
 use tempfile::TempDir;
 
 /// Capabilities by their number (linux/capability.h).
@@ -30,14 +30,14 @@ const BPF: u64 = 1 << 39;
 const USER: &str = "--reuid=65534";
 const GROUP: &str = "--regid=65534";
 
-/// Checks that each thread is permitted exactly `kept`, and can get nothing by any way: a new program
-/// could get what is `bounding`, which cannot be given up without CAP_SETPCAP.
+/// Checks that each thread has exactly the capabilities `kept`, and has no way to get others: a new
+/// program could get those in `bounding`, which cannot be dropped without CAP_SETPCAP.
 fn check_threads(daemon: &Daemon, kept: u64, bounding: u64) -> Result<()> {
     let threads = procfs::threads(daemon.id())?;
     ensure!(threads.len() > 2, "{} threads", threads.len());
     for status in &threads {
         let field = |key: &str| procfs::field(status, key);
-        for (set, meant) in [
+        for (set, expected) in [
             ("CapEff", kept),
             ("CapPrm", kept),
             ("CapInh", 0),
@@ -45,28 +45,32 @@ fn check_threads(daemon: &Daemon, kept: u64, bounding: u64) -> Result<()> {
             ("CapBnd", bounding),
         ] {
             let is = u64::from_str_radix(field(set)?, 16)?;
-            ensure!(is == meant, "{set} is {is:x}, not {meant:x}, of {status}");
+            ensure!(
+                is == expected,
+                "{set} is {is:x}, not {expected:x}: {status}"
+            );
         }
         ensure!(field("NoNewPrivs")? == "1", "{status}");
     }
     Ok(())
 }
 
-/// A connection over an interface that comes after the daemon has its file.
-fn capture_what_comes(lab: &Lab, mut daemon: Daemon, kept: u64, bounding: u64) -> Result<()> {
+/// Checks that a connection over an interface that appears after the start has its file, and then
+/// the capabilities.
+fn capture_a_new_interface(lab: &Lab, mut daemon: Daemon, kept: u64, bounding: u64) -> Result<()> {
     netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1)?;
     daemon.wait_for_log(1, "attached to late0")?;
-    let tcpdump = Tcpdump::start_on((&lab.host, "late0"), 0, "tcp")?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "late0"), TCP)?;
     let [address, _] = netns::first(1);
     let pair = Pair::open((&lab.host, (address, 0).into()), &lab.peer)?;
     let connection = pair.accepted()?;
     pair.finish()?;
     daemon.wait_for_files(1)?;
     check_threads(&daemon, kept, bounding)?;
-    verdict::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
+    capture::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
 }
 
-/// What an ordinary user can reach: the daemon's program, and a directory to capture into.
+/// The daemon's program and a directory to capture into, where an ordinary user can reach both.
 struct Public {
     home: TempDir,
     program: PathBuf,
@@ -87,7 +91,7 @@ impl Public {
     }
 }
 
-/// The wrapper that starts a program as an ordinary user with these capabilities only, such as
+/// A wrapper that starts a program as an ordinary user with only these capabilities, such as
 /// `-all,+bpf`.
 fn as_user(capabilities: &str) -> Vec<String> {
     let sets = ["inh-caps", "ambient-caps", "bounding-set"];
@@ -101,20 +105,20 @@ fn as_user(capabilities: &str) -> Vec<String> {
 
 #[test]
 fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
-    // A name to look up, and a port that takes a privilege.
+    // A host name has to be looked up, and the port needs a privilege.
     let listen = "--prometheusx.listen-address=localhost:999";
     for method in ["tcx", "netlink"] {
         let lab = Lab::new()?;
         let attach = format!("--attach={method}");
         let daemon = Launch::new(&lab).on(&[]).start(&[&attach, listen])?;
-        capture_what_comes(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE, NOTHING)
+        capture_a_new_interface(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE, NOTHING)
             .context(attach)?;
     }
     Ok(())
 }
 
 #[test]
-fn files_of_another_user_are_written_all_the_same() -> Result<()> {
+fn directories_of_another_user_are_no_obstacle() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let nobody = Some(65534);
@@ -125,7 +129,7 @@ fn files_of_another_user_are_written_all_the_same() -> Result<()> {
         fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
     }
     let launch = Launch::new(&lab).on(&[]).within(home.path());
-    capture_what_comes(
+    capture_a_new_interface(
         &lab,
         launch.start(&[])?,
         BPF | NET_ADMIN | DAC_OVERRIDE,
@@ -139,16 +143,19 @@ fn with_a_packet_socket_another_capability_stays() -> Result<()> {
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::follow(&lab, &tcpinfo, &["--attach=socket"])?;
-    tcpinfo.wait_for_client(1)?;
-    let connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
-    check_threads(&daemon, BPF | NET_RAW | DAC_OVERRIDE, NOTHING)?;
-    verdict::conclude(daemon, tcpdump, &connections, uuid).map(drop)
+    let launch = Launch::new(&lab).following(&tcpinfo).without_prefix();
+    let capture = Capture::new(&lab).by(launch).named(uuid);
+    let traffic = |daemon: &mut Daemon| {
+        tcpinfo.wait_for_client(1)?;
+        let connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
+        check_threads(daemon, BPF | NET_RAW | DAC_OVERRIDE, NOTHING)?;
+        Ok(connections)
+    };
+    capture.run(&["--attach=socket"], traffic).map(drop)
 }
 
 #[test]
-fn an_ordinary_user_with_the_listed_capabilities_captures() -> Result<()> {
+fn an_ordinary_user_with_the_documented_capabilities_captures() -> Result<()> {
     let lab = Lab::new()?;
     let public = Public::new()?;
     let wrapper = as_user("-all,+bpf,+perfmon,+net_admin");
@@ -158,11 +165,11 @@ fn an_ordinary_user_with_the_listed_capabilities_captures() -> Result<()> {
         .by(&wrapper)
         .program(&public.program);
     let daemon = launch.within(public.path()).start(&[])?;
-    capture_what_comes(&lab, daemon, BPF | NET_ADMIN, BPF | PERFMON | NET_ADMIN)
+    capture_a_new_interface(&lab, daemon, BPF | NET_ADMIN, BPF | PERFMON | NET_ADMIN)
 }
 
 #[test]
-fn what_is_missing_of_them_is_named() -> Result<()> {
+fn a_missing_capability_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let public = Public::new()?;
     let all = ["bpf", "perfmon", "net_admin"];

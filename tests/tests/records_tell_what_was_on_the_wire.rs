@@ -1,23 +1,24 @@
-//! Promise: what a file keeps of a packet is less than the packet, and says so.
+//! Promise: a record has less than the packet, and says how much there was on the wire.
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, Stopped};
-use end_to_end::netns::Lab;
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, Stopped};
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Ending, Family, Plan, Side};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::report::{ConnectionField, PacketField, RecordField};
+use end_to_end::world::netns::Lab;
 
-/// The kernel's default on a link of 1500 bytes: what an offload splits a packet into at most.
+/// The most bytes of payload in a segment, by the kernel's default on a link with an MTU of 1500.
 const MAX_SEGMENT: u64 = 1460;
 
 const ETHERNET: u64 = 14;
 
-fn capture(arguments: &[&str], plans: &[Plan]) -> Result<Stopped> {
+fn capture(flags: &[&str], plans: &[Plan]) -> Result<Stopped> {
     let lab = Lab::new()?;
-    let mut daemon = Daemon::start(&lab, arguments)?;
+    let mut daemon = Daemon::start(&lab, flags)?;
     traffic::run(&lab, plans, &())?;
-    daemon.wait_for_summary("every connection is closed", |summary| {
-        summary.get("connections", "closed") == plans.len() as u64
+    daemon.wait_for_report("every connection is closed", |report| {
+        report.get(ConnectionField::Closed) == plans.len() as u64
     })?;
     daemon.stop()
 }
@@ -71,8 +72,8 @@ fn headers_over_maxheadersize_are_cut_and_counted() -> Result<()> {
             *if headers > KEPT { &mut cut } else { &mut whole } += 1;
         }
     }
-    let summary = &stopped.summary;
-    ensure!(cut > 0 && cut == summary.get("records", "headers_truncated"));
-    ensure!(cut + whole == summary.get("packets", "written"));
-    summary.in_balance()
+    let report = &stopped.report;
+    ensure!(cut > 0 && cut == report.get(RecordField::HeadersTruncated));
+    ensure!(cut + whole == report.get(PacketField::Written));
+    Ok(())
 }

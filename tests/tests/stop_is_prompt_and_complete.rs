@@ -1,36 +1,31 @@
-//! Promise: told to stop, the daemon leaves within three seconds, with all that it captured in whole
-//! files and nothing of its own in the kernel.
+//! Promise: a daemon that is told to stop ends within three seconds, with all that it captured in
+//! whole files and nothing of its own in the kernel.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::bulk::Bulk;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::kernel::{Inventory, qdiscs};
-use end_to_end::netns::Lab;
-use end_to_end::oracle::equal_until;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{self, StandIn};
-use end_to_end::tools;
+use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{self, StandIn};
+use end_to_end::peers::tools;
+use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::verify::oracle::equal_until;
+use end_to_end::verify::report::PacketField;
+use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::netns::Lab;
 use rustix::process::Signal;
 
-/// Enough of each packet for tcpdump to have its headers.
-const HEADERS: u32 = 256;
 /// Bytes of a bulk transfer after which it is well under way.
 const UNDER_WAY: u64 = 20 << 20;
 
-/// Starts the daemon, which names connections by the sockets of this kernel.
-fn kernel_source(lab: &Lab) -> Result<Daemon> {
-    Daemon::start(lab, &["--flow-source", "kernel"])
-}
-
-/// Starts the daemon by `start`; also what it has put into the kernel.
-fn take_stock(start: impl FnOnce() -> Result<Daemon>) -> Result<(Daemon, Inventory)> {
+/// Starts the daemon; returns also what it has put into the kernel.
+fn start(launch: &Launch<'_>) -> Result<(Daemon, Inventory)> {
     let before = Inventory::take()?;
-    let daemon = start()?;
+    let daemon = launch.start(&[])?;
     let ours = Inventory::take()?.since(&before);
-    // Otherwise its absence later would say nothing.
+    // Otherwise its absence later would prove nothing.
     ensure!(
         ours.count("prog") >= 1 && ours.count("map") >= 2,
         "{ours:?}"
@@ -38,40 +33,38 @@ fn take_stock(start: impl FnOnce() -> Result<Daemon>) -> Result<(Daemon, Invento
     Ok((daemon, ours))
 }
 
-/// Stops the daemon during a bulk transfer and compares all that it leaves.
+/// Stops the daemon during a bulk transfer, and checks everything that it leaves.
 fn stop_during_bulk(
     lab: &Lab,
-    start: impl FnOnce() -> Result<Daemon>,
+    launch: &Launch<'_>,
     observer: &dyn Observer,
     uuid: fn(&Connection) -> String,
 ) -> Result<()> {
     let qdiscs_before = qdiscs(&lab.host)?;
-    let tcpdump = Tcpdump::start(&lab.host, HEADERS)?;
-    let (daemon, ours) = take_stock(start)?;
+    let tcpdump = Tcpdump::start_for_headers(&lab.host)?;
+    let (daemon, ours) = start(launch)?;
     let bulk = Bulk::start(lab, observer)?;
     let connections = bulk.connections().to_vec();
     bulk.wait_for(UNDER_WAY)?;
     daemon.captures().no_payload()?;
 
-    let moment = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    let moment = now()?;
     let stopped = daemon.stop()?;
-    // Nobody but the daemon stopped.
+    // The transfer goes on without the daemon.
     bulk.wait_for(1 << 20)?;
     bulk.stop()?;
     let oracle = tcpdump.stop()?;
 
     ours.wait_until_gone()?;
     assert_eq!(qdiscs(&lab.host)?, qdiscs_before);
-    stopped.summary.in_balance()?;
-    assert_eq!(stopped.summary.get("packets", "held"), 0);
+    assert_eq!(stopped.report.get(PacketField::Held), 0);
     let files = stopped.captures.published()?;
     assert_eq!(files.len(), connections.len(), "{files:?}");
     for connection in &connections {
         let file = files.get(&uuid(connection));
         let file = file.with_context(|| format!("no file of {connection}"))?;
         let packets = stopped.captures.read(file)?;
-        let theirs = oracle.connection(connection.host, connection.peer, 0)?;
-        equal_until(&packets, theirs, u64::try_from(moment)?)
+        equal_until(&packets, oracle.packets_of(connection)?, moment)
             .with_context(|| format!("{connection}\n{}", stopped.transcript))?;
         tools::tcpdump(file, packets.len())?;
     }
@@ -82,23 +75,22 @@ fn stop_during_bulk(
 #[test]
 fn during_a_bulk_transfer_every_file_is_complete_to_the_moment() -> Result<()> {
     let lab = Lab::new()?;
-    stop_during_bulk(&lab, || kernel_source(&lab), &(), kernel_uuid)
+    stop_during_bulk(&lab, &Launch::new(&lab), &(), kernel_uuid)
 }
 
 #[test]
 fn with_tcpinfo_it_is_as_complete() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let start = || Daemon::follow(&lab, &tcpinfo, &[]);
-    stop_during_bulk(&lab, start, &tcpinfo, tcpinfo::uuid)
+    let launch = Launch::new(&lab).following(&tcpinfo).without_prefix();
+    stop_during_bulk(&lab, &launch, &tcpinfo, tcpinfo::uuid)
 }
 
 #[test]
 fn on_an_idle_interface_it_stops_as_promptly() -> Result<()> {
     let lab = Lab::new()?;
-    let (daemon, ours) = take_stock(|| kernel_source(&lab))?;
+    let (daemon, ours) = start(&Launch::new(&lab))?;
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     assert!(stopped.captures.published()?.is_empty());
     stopped.captures.no_partial_files()?;
     ours.wait_until_gone()
@@ -107,7 +99,7 @@ fn on_an_idle_interface_it_stops_as_promptly() -> Result<()> {
 #[test]
 fn sigint_is_as_good_as_sigterm() -> Result<()> {
     let lab = Lab::new()?;
-    let (daemon, ours) = take_stock(|| kernel_source(&lab))?;
+    let (daemon, ours) = start(&Launch::new(&lab))?;
     let open = traffic::open(&lab, &Plan::SHORT, &())?;
     open.talk()?;
     let stopped = daemon.stop_by(Signal::INT)?;
@@ -117,7 +109,6 @@ fn sigint_is_as_good_as_sigterm() -> Result<()> {
         files.keys().collect::<Vec<_>>(),
         [&kernel_uuid(&connection)]
     );
-    stopped.summary.in_balance()?;
     stopped.captures.no_partial_files()?;
     ours.wait_until_gone()
 }
@@ -126,13 +117,13 @@ fn sigint_is_as_good_as_sigterm() -> Result<()> {
 fn a_second_signal_ends_it_at_once() -> Result<()> {
     let lab = Lab::new()?;
     let qdiscs_before = qdiscs(&lab.host)?;
-    let (mut daemon, ours) = take_stock(|| kernel_source(&lab))?;
+    let (mut daemon, ours) = start(&Launch::new(&lab))?;
     let bulk = Bulk::start(&lab, &())?;
     bulk.wait_for(UNDER_WAY)?;
     for signal in [Signal::TERM, Signal::INT] {
         daemon.signal(signal)?;
     }
-    daemon.wait(Duration::from_secs(1))?;
+    daemon.wait_within(Duration::from_secs(1))?;
     bulk.stop()?;
     ours.wait_until_gone()?;
     assert_eq!(qdiscs(&lab.host)?, qdiscs_before);

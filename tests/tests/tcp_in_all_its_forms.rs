@@ -1,81 +1,80 @@
-//! Promise: real connections of every form that TCP has give files equal to tcpdump's, packet by
-//! packet: headers whole with all their options, and the lengths that the wire had.
+//! Promise: real connections in every form of TCP give files that equal tcpdump's, packet by
+//! packet: with whole headers and all of their options, and with the lengths on the wire.
 
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::forms::Form;
-use end_to_end::links;
-use end_to_end::netns::{self, Lab, Namespace, WAN};
-use end_to_end::options::{Options, kind};
-use end_to_end::pcap::Packet;
-use end_to_end::tcpdump::Tcpdump;
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::kernel_uuid;
+use end_to_end::traffic::tcp_shapes::Shape;
 use end_to_end::traffic::{Connection, Side};
-use end_to_end::verdict;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::tcp_options::{Options, kind};
+use end_to_end::world::links;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
-/// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
-/// The largest packet whose length an IPv4 header has room for.
+/// Length of an Ethernet header, in bytes.
+const ETHERNET_LEN: usize = 14;
+/// The largest packet whose length fits into an IPv4 header.
 const LARGEST_MTU: usize = 65_535;
 
-/// TCP, also behind the hop-by-hop header that says the length of a packet that is larger than IPv6
-/// can say: libpcap's `tcp` looks behind no header.
+/// TCP, also behind the hop-by-hop header with the length of a packet that is too large for IPv6's
+/// own field: libpcap's `tcp` looks behind no extension header.
 const FILTER: &str = "tcp or (ip6 and ip6[6] == 0 and ip6[40] == 6)";
 
-/// A connection's file.
-struct Captured {
+/// A connection, and the packets of its file.
+struct CapturedFile {
     connection: Connection,
     packets: Vec<Packet>,
 }
 
-/// Makes connections beside the daemon and tcpdump, compares all files, and gives ours.
-fn captured(lab: &Lab, traffic: impl FnOnce() -> Result<Vec<Connection>>) -> Result<Vec<Captured>> {
-    let tcpdump = Tcpdump::start_on((&lab.host, WAN), 0, FILTER)?;
-    let daemon = Daemon::start(lab, &["--flow-source", "kernel"])?;
-    let connections = traffic()?;
-    let (stopped, _) = verdict::conclude(daemon, tcpdump, &connections, kernel_uuid)?;
-    let files = stopped.captures.published()?;
+/// Captures connections, and verifies their files; returns these.
+fn captured(
+    lab: &Lab,
+    traffic: impl FnOnce() -> Result<Vec<Connection>>,
+) -> Result<Vec<CapturedFile>> {
+    let capture = Capture::new(lab).beside(WAN, FILTER);
+    let captured = capture.run(&[], |_| traffic())?;
     let read = |connection: Connection| {
-        let file = files.get(&kernel_uuid(&connection)).context("no file")?;
-        let packets = stopped.captures.read(file)?;
-        Ok(Captured {
+        let captures = &captured.stopped.captures;
+        let packets = captures.packets_of(&kernel_uuid(&connection))?;
+        Ok(CapturedFile {
             connection,
             packets,
         })
     };
-    connections.into_iter().map(read).collect()
+    captured.connections.into_iter().map(read).collect()
 }
 
-/// The address of the host and that of the peer, by IPv4 and by IPv6.
+/// The addresses of host and peer, of IPv4 and of IPv6.
 fn families() -> impl Iterator<Item = (IpAddr, IpAddr)> {
     netns::first(0).into_iter().zip(netns::second(0))
 }
 
-/// The connections of a form by either protocol and from either side.
-fn from_everywhere(lab: &Lab, form: Form) -> Result<Vec<Connection>> {
-    between(&lab.host, (&lab.peer, netns::second(0)), form)
+/// Makes connections of a shape with either version of IP, and from either side.
+fn from_everywhere(lab: &Lab, shape: Shape) -> Result<Vec<Connection>> {
+    between(&lab.host, (&lab.peer, netns::second(0)), shape)
 }
 
-/// The connections of a form between the host and a namespace, by either of its addresses and from
-/// either side.
+/// Makes connections of a shape between the host and a namespace, with either of its addresses and
+/// from either side.
 fn between(
     host: &Namespace,
     (peer, addresses): (&Namespace, [IpAddr; 2]),
-    form: Form,
+    shape: Shape,
 ) -> Result<Vec<Connection>> {
     let mut connections = Vec::new();
     for (here, there) in netns::first(0).into_iter().zip(addresses) {
         for opener in [Side::Peer, Side::Host] {
-            connections.extend(form.converse(opener, (host, here), (peer, there))?);
+            connections.extend(shape.converse(opener, (host, here), (peer, there))?);
         }
     }
     Ok(connections)
 }
 
-impl Captured {
-    /// What each direction has sent: the host's first.
-    fn ways(&self) -> [Vec<&Packet>; 2] {
+impl CapturedFile {
+    /// The packets of each direction, first those that the host sent.
+    fn directions(&self) -> [Vec<&Packet>; 2] {
         [self.connection.host, self.connection.peer]
             .map(|from| self.packets.iter().filter(|p| p.from == from).collect())
     }
@@ -83,22 +82,22 @@ impl Captured {
     /// The options of the SYN and of its answer.
     fn handshake(&self) -> Result<[Options<'_>; 2]> {
         let mut found = Vec::new();
-        for way in self.ways() {
-            let first = way.into_iter().find(|packet| packet.synchronizes);
+        for packets in self.directions() {
+            let first = packets.into_iter().find(|packet| packet.synchronizes);
             found.push(Options::of(first.context("a direction without SYN")?)?);
         }
         found.try_into().ok().context("two directions")
     }
 
-    /// The options of each packet behind the handshake.
+    /// The options of each packet after the handshake.
     fn established(&self) -> Result<Vec<Options<'_>>> {
         let behind = self.packets.iter().filter(|packet| !packet.synchronizes);
         behind.map(Options::of).collect()
     }
 }
 
-/// The payload of a packet, which is in no file: its length is what the wire length tells.
-fn payload(packet: &Packet) -> usize {
+/// The length of a packet's payload: the payload is in no file, but the wire length is.
+fn payload_len(packet: &Packet) -> usize {
     packet.wire_len as usize - packet.header_len
 }
 
@@ -119,18 +118,22 @@ fn segments_of_every_size_and_packets_of_many_segments_are_whole() -> Result<()>
         let mut connections = Vec::new();
         for (at, (mtu, mss)) in sizes.into_iter().enumerate() {
             links::set_mtu(&lab, mtu)?;
-            let mut form = Form { mss, ..Form::PLAIN };
+            let mut shape = Shape {
+                mss,
+                ..Shape::PLAIN
+            };
             if mtu == LARGEST_MTU {
-                // Two of these segments are more than a device takes at once: it gets them cut, and
-                // so does tcpdump, but our program looks before that.
+                // Two of these segments are more than a device accepts at once: it gets them split,
+                // and so does tcpdump, but the daemon sees packets before that.
                 links::send_single_segments(&lab.host)?;
                 links::send_single_segments(&lab.peer)?;
-                // TCP makes no segment of more than half of the other end's window.
-                (form.buffer, form.amount) = (4 << 20, 4_000_000);
+                // TCP makes no segment that is larger than half of the other end's window.
+                (shape.buffer, shape.amount) = (4 << 20, 4_000_000);
             }
             for (ip_header, (host, peer)) in [20, 40].into_iter().zip(families()) {
                 let opener = [Side::Peer, Side::Host][(at + ip_header / 40) % 2];
-                connections.extend(form.converse(opener, (&lab.host, host), (&lab.peer, peer))?);
+                let (host, peer) = ((&lab.host, host), (&lab.peer, peer));
+                connections.extend(shape.converse(opener, host, peer)?);
                 let most = mtu - ip_header - 20;
                 made.push((mtu, if mss == 0 { most } else { mss.min(most) }));
             }
@@ -143,13 +146,13 @@ fn segments_of_every_size_and_packets_of_many_segments_are_whole() -> Result<()>
         for options in file.handshake()? {
             ensure!(options.mss() == Some(mss), "{place}: {options:?}");
         }
-        for way in file.ways() {
-            let largest = way.iter().map(|packet| packet.wire_len as usize).max();
+        for packets in file.directions() {
+            let largest = packets.iter().map(|packet| packet.wire_len as usize).max();
             let largest = largest.with_context(|| place.clone())?;
-            // Timestamps, 12 bytes, take their room from what the MSS counts.
-            let full = way.iter().any(|packet| payload(packet) == mss - 12);
+            // The 12 bytes of timestamps count as a part of the MSS.
+            let full = packets.iter().any(|packet| payload_len(packet) == mss - 12);
             let enough = if mtu < LARGEST_MTU {
-                largest > mtu + ETHERNET
+                largest > mtu + ETHERNET_LEN
             } else {
                 full
             };
@@ -160,18 +163,18 @@ fn segments_of_every_size_and_packets_of_many_segments_are_whole() -> Result<()>
 }
 
 #[test]
-fn packets_larger_than_an_ip_header_can_say_have_their_length() -> Result<()> {
+fn packets_larger_than_an_ip_header_can_express_have_their_length() -> Result<()> {
     let lab = Lab::new()?;
     links::allow_packets_of(&lab, 130_000)?;
-    let form = Form {
+    let shape = Shape {
         amount: 4_000_000,
-        ..Form::PLAIN
+        ..Shape::PLAIN
     };
-    for file in captured(&lab, || from_everywhere(&lab, form))? {
-        for way in file.ways() {
-            let largest = way.iter().map(|packet| packet.wire_len as usize).max();
+    for file in captured(&lab, || from_everywhere(&lab, shape))? {
+        for packets in file.directions() {
+            let largest = packets.iter().map(|packet| packet.wire_len as usize).max();
             ensure!(
-                largest.is_some_and(|largest| largest > ETHERNET + 40 + LARGEST_MTU),
+                largest.is_some_and(|largest| largest > ETHERNET_LEN + 40 + LARGEST_MTU),
                 "{}: {largest:?} at most",
                 file.connection
             );
@@ -189,16 +192,16 @@ fn set(lab: &Lab, name: &str, value: &str) -> Result<()> {
 #[test]
 fn window_scale_and_timestamps_are_there_when_they_are_on() -> Result<()> {
     let lab = Lab::new()?;
-    let form = Form {
+    let shape = Shape {
         buffer: 4 << 20,
-        ..Form::PLAIN
+        ..Shape::PLAIN
     };
     let captured = captured(&lab, || {
-        let mut connections = from_everywhere(&lab, form)?;
+        let mut connections = from_everywhere(&lab, shape)?;
         set(&lab, "ipv4/tcp_timestamps", "0")?;
-        connections.extend(from_everywhere(&lab, form)?);
+        connections.extend(from_everywhere(&lab, shape)?);
         set(&lab, "ipv4/tcp_window_scaling", "0")?;
-        connections.extend(from_everywhere(&lab, form)?);
+        connections.extend(from_everywhere(&lab, shape)?);
         Ok(connections)
     })?;
     assert_eq!(captured.len(), 12);
@@ -226,16 +229,16 @@ fn window_scale_and_timestamps_are_there_when_they_are_on() -> Result<()> {
 fn the_sack_blocks_of_real_loss_are_whole() -> Result<()> {
     let lab = Lab::new()?;
     let far = links::behind_losses(&lab)?;
-    let form = Form {
+    let shape = Shape {
         amount: 1_000_000,
-        ..Form::PLAIN
+        ..Shape::PLAIN
     };
-    let captured = captured(&lab, || between(&lab.host, (&far, netns::second(1)), form))?;
+    let captured = captured(&lab, || between(&lab.host, (&far, netns::second(1)), shape))?;
     let mut longest = 0;
     for file in &captured {
-        for way in file.ways() {
+        for packets in file.directions() {
             let mut selective = 0;
-            for packet in way.into_iter().filter(|packet| !packet.synchronizes) {
+            for packet in packets.into_iter().filter(|packet| !packet.synchronizes) {
                 let options = Options::of(packet)?;
                 if let Some(blocks) = options.get(kind::SACK) {
                     ensure!(!blocks.is_empty() && blocks.len() % 8 == 0, "{options:?}");
@@ -246,8 +249,8 @@ fn the_sack_blocks_of_real_loss_are_whole() -> Result<()> {
             ensure!(selective > 0, "{}: no loss", file.connection);
         }
     }
-    // Timestamps, 10 bytes, and three blocks, 26 bytes, with two fillers before each: all that a
-    // TCP header has room for.
+    // 10 bytes of timestamps and 26 bytes of three blocks, each behind two fillers: as much as a
+    // TCP header can hold.
     ensure!(longest == 40, "{longest} bytes of options at most");
     Ok(())
 }
@@ -256,12 +259,12 @@ fn the_sack_blocks_of_real_loss_are_whole() -> Result<()> {
 fn the_payload_of_a_fast_open_is_counted_and_not_kept() -> Result<()> {
     let lab = Lab::new()?;
     set(&lab, "ipv4/tcp_fastopen", "3")?;
-    let form = Form {
+    let shape = Shape {
         times: 2,
         fast_open: true,
-        ..Form::PLAIN
+        ..Shape::PLAIN
     };
-    let captured = captured(&lab, || from_everywhere(&lab, form))?;
+    let captured = captured(&lab, || from_everywhere(&lab, shape))?;
     assert_eq!(captured.len(), 8);
     for (at, file) in captured.iter().enumerate() {
         let syn = file.packets.first().context("no packet")?;
@@ -271,7 +274,7 @@ fn the_payload_of_a_fast_open_is_counted_and_not_kept() -> Result<()> {
         // The first of each pair asks for the cookie with which the second sends payload at once.
         let first = at % 2 == 0;
         ensure!(cookie.is_empty() == first, "{cookie:?} in {syn}");
-        ensure!((payload(syn) == 0) == first, "{syn}");
+        ensure!((payload_len(syn) == 0) == first, "{syn}");
         ensure!(syn.captured.len() == syn.header_len, "{syn}");
         if first {
             let mut answers = file.packets.iter().filter(|p| p.synchronizes && !p.opens);
@@ -300,7 +303,7 @@ fn each_subflow_of_a_multipath_connection_has_its_file() -> Result<()> {
     let captured = captured(&lab, || {
         let mut subflows = Vec::new();
         for ((host, peer), other) in families().zip(others) {
-            subflows.extend(Form::PLAIN.multipath(&lab, [host, peer], other)?);
+            subflows.extend(Shape::PLAIN.multipath(&lab, [host, peer], other)?);
         }
         Ok(subflows)
     })?;

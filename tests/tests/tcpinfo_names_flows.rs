@@ -1,52 +1,56 @@
-//! Promise: with tcp-info's event socket the connections it announces have their files, however late
-//! its events, however broken some of its lines, and however often it goes away.
+//! Promise: the connections that tcp-info announces on its event socket have their files, however
+//! late its events come, however broken some of its lines are, and however often it goes away.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::Daemon;
-use end_to_end::netns::Lab;
-use end_to_end::oracle::Oracle;
-use end_to_end::tcpdump::Tcpdump;
-use end_to_end::tcpinfo::{StandIn, uuid};
+use end_to_end::capture::{self, Capture, Captured};
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::report::{DiscardReason, EventField, FileField, PacketField, Report};
+use end_to_end::world::netns::Lab;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Checks the files of all `connections`, and that the daemon ended in balance.
-fn compare(
-    mut daemon: Daemon,
-    tcpdump: Tcpdump,
-    connections: &[Connection],
-) -> Result<(Oracle, end_to_end::daemon::Stopped)> {
-    daemon.wait_for_files(connections.len())?;
-    let stopped = daemon.stop()?;
-    let oracle = tcpdump.stop()?;
-    oracle
-        .judge(&stopped.captures, connections, uuid)
-        .with_context(|| stopped.transcript.clone())?;
-    stopped.summary.in_balance()?;
-    let (held, published) = (
-        stopped.summary.get("packets", "held"),
-        stopped.summary.get("files", "published"),
-    );
-    ensure!(
-        held == 0 && published == connections.len() as u64,
-        "{:?}",
-        stopped.summary
-    );
-    Ok((oracle, stopped))
+/// Captures connections that a tcp-info names, and verifies their files.
+fn capture(
+    lab: &Lab,
+    tcpinfo: &StandIn,
+    flags: &[&str],
+    traffic: impl FnOnce() -> Result<Vec<Connection>>,
+) -> Result<Captured> {
+    let launch = Launch::new(lab).following(tcpinfo).without_prefix();
+    let capture = Capture::new(lab).by(launch).named(uuid);
+    let captured = capture.run(flags, |_| {
+        tcpinfo.wait_for_client(1)?;
+        traffic()
+    })?;
+    complete(&captured.stopped.report, captured.connections.len())?;
+    Ok(captured)
 }
 
-/// An ID that would be right, but for `SrcIP`.
+/// Checks that the daemon has published so many files, and holds no packet.
+fn complete(report: &Report, files: usize) -> Result<()> {
+    ensure!(report.get(PacketField::Held) == 0, "{report:?}");
+    ensure!(
+        report.get(FileField::Published) == files as u64,
+        "{report:?}"
+    );
+    Ok(())
+}
+
+/// An ID that is valid if `source` is a valid address.
 fn id_with_source(source: &str) -> Value {
     json!({"SPort": 5001, "DPort": 53660, "SrcIP": source, "DstIP": "10.98.0.2",
         "Interface": 0, "Cookie": 4098})
 }
 
-/// One line of each kind that is refused.
+/// Sends one line of each kind that the daemon refuses.
 fn send_malformed_lines(tcpinfo: &StandIn) {
     let good = id_with_source("10.98.0.1");
     tcpinfo.send("{\"Event\":0,\"Timestamp\":");
@@ -68,27 +72,24 @@ fn fifty_connections_have_the_names_that_tcpinfo_gives_them_late() -> Result<()>
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::follow(&lab, &tcpinfo, &[])?;
-    tcpinfo.wait_for_client(1)?;
-
-    let (one, other) = (Plan::mixed(20), Plan::mixed(30));
-    let mut connections = traffic::run(&lab, &one, &tcpinfo)?;
-    send_malformed_lines(&tcpinfo);
-    connections.extend(traffic::run(&lab, &other, &tcpinfo)?);
-
-    let (_, stopped) = compare(daemon, tcpdump, &connections)?;
+    let captured = capture(&lab, &tcpinfo, &[], || {
+        let mut connections = traffic::run(&lab, &Plan::mixed(20), &tcpinfo)?;
+        send_malformed_lines(&tcpinfo);
+        connections.extend(traffic::run(&lab, &Plan::mixed(30), &tcpinfo)?);
+        Ok(connections)
+    })?;
+    let stopped = captured.stopped;
     assert_eq!(tcpinfo.accepted(), 1, "{}", stopped.transcript);
-    for reason in [
-        "too_long",
-        "bad_json",
-        "unknown_event",
-        "nil_id",
-        "bad_address",
-        "bad_uuid",
+    for field in [
+        EventField::TooLong,
+        EventField::BadJson,
+        EventField::UnknownEvent,
+        EventField::NilId,
+        EventField::BadAddress,
+        EventField::BadUuid,
     ] {
-        let count = stopped.summary.get("events", reason);
-        assert_eq!(count, 1, "{reason}: {:?}", stopped.summary);
+        let count = stopped.report.get(field);
+        assert_eq!(count, 1, "{field:?}: {:?}", stopped.report);
     }
     let names = files_below(home.path())?;
     assert!(names.iter().all(|name| name.ends_with("tcpevents.sock")));
@@ -101,12 +102,13 @@ fn a_restart_of_tcpinfo_costs_only_what_it_did_not_announce() -> Result<()> {
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
     let daemon = Daemon::follow(&lab, &tcpinfo, &["--uuidwaitduration=1s"])?;
     tcpinfo.wait_for_client(1)?;
 
     let mut connections = traffic::run(&lab, &Plan::mixed(10), &tcpinfo)?;
-    // This one is known before tcp-info goes, talks meanwhile, and ends after it is back.
+    // This one is named before tcp-info goes away, has packets in the meantime, and ends after it
+    // is back.
     let known = traffic::open(&lab, &Plan::mixed(2)[1], &tcpinfo)?;
     tcpinfo.wait_until_sent()?;
     tcpinfo.close()?;
@@ -117,18 +119,12 @@ fn a_restart_of_tcpinfo_costs_only_what_it_did_not_announce() -> Result<()> {
     connections.push(known.finish(&tcpinfo)?);
     connections.extend(traffic::run(&lab, &Plan::mixed(10), &tcpinfo)?);
 
-    let (oracle, stopped) = compare(daemon, tcpdump, &connections)?;
-    let lost: Result<usize> = unannounced
-        .iter()
-        .map(|of| Ok(oracle.connection(of.host, of.peer, 0)?.len()))
-        .sum();
-    let summary = &stopped.summary;
-    assert_eq!(
-        summary.get("discarded", "unnamed"),
-        lost? as u64,
-        "{summary:?}"
-    );
-    assert_eq!(summary.get("events", "reconnects"), 1, "{summary:?}");
+    let (stopped, oracle) = capture::conclude(daemon, tcpdump, &connections, uuid)?;
+    let report = &stopped.report;
+    complete(report, connections.len())?;
+    let lost = oracle.count(&unannounced)?;
+    assert_eq!(report.get(DiscardReason::Unnamed), lost, "{report:?}");
+    assert_eq!(report.get(EventField::Reconnects), 1, "{report:?}");
     Ok(())
 }
 
@@ -137,13 +133,13 @@ fn without_tcpinfo_at_the_start_it_captures_and_connects_later() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    // Longer than any backoff.
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    // Longer than the daemon ever waits before it tries to connect again.
     let wait = ["--uuidwaitduration=20s", "--captureduration=30s"];
     let mut daemon = Daemon::follow(&lab, &tcpinfo, &wait)?;
     traffic::run(&lab, &[Plan::SHORT; 3], &())?;
-    let early = daemon.wait_for_summary("it sees packets", |s| s.get("packets", "seen") > 20)?;
-    assert_eq!(early.get("files", "published"), 0, "{early:?}");
+    let early = daemon.wait_for_report("it sees packets", |r| r.get(PacketField::Seen) > 20)?;
+    assert_eq!(early.get(FileField::Published), 0, "{early:?}");
 
     // This one begins before tcp-info does; its Open comes within --uuidwaitduration.
     let early = traffic::open(&lab, &Plan::SHORT, &())?;
@@ -152,47 +148,51 @@ fn without_tcpinfo_at_the_start_it_captures_and_connects_later() -> Result<()> {
     early.announce(&tcpinfo);
     let mut connections = vec![early.finish(&tcpinfo)?];
     connections.extend(traffic::run(&lab, &Plan::mixed(6), &tcpinfo)?);
-    compare(daemon, tcpdump, &connections).map(drop)
+    // The unannounced ones would be held for long.
+    daemon.wait_for_files(connections.len())?;
+    let stopped = daemon.stop()?;
+    complete(&stopped.report, connections.len())?;
+    let oracle = tcpdump.stop()?;
+    oracle
+        .verify(&stopped.captures, &connections, uuid)
+        .with_context(|| stopped.transcript.clone())
 }
 
 #[test]
 fn events_over_tcp_are_as_good() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::follow(&lab, &tcpinfo, &["--flow-source=tcpinfo"])?;
-    tcpinfo.wait_for_client(1)?;
-    let connections = traffic::run(&lab, &Plan::mixed(12), &tcpinfo)?;
-    compare(daemon, tcpdump, &connections).map(drop)
+    let traffic = || traffic::run(&lab, &Plan::mixed(12), &tcpinfo);
+    capture(&lab, &tcpinfo, &["--flow-source=tcpinfo"], traffic).map(drop)
 }
 
-/// Twenty times the poll of tcp-info: still within `--uuidwaitduration`.
+/// After twenty periods of tcp-info's poll, which is still within `--uuidwaitduration`.
 #[test]
 fn a_name_that_comes_after_the_connection_ended_is_still_good() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::follow(&lab, &tcpinfo, &[])?;
-    tcpinfo.wait_for_client(1)?;
-    let connections = traffic::run(&lab, &[Plan::SHORT; 5], &())?;
-    thread::sleep(Duration::from_millis(200));
-    for connection in &connections {
-        tcpinfo.opened(connection);
-        tcpinfo.closed(connection);
-    }
-    compare(daemon, tcpdump, &connections).map(drop)
+    let traffic = || {
+        let connections = traffic::run(&lab, &[Plan::SHORT; 5], &())?;
+        thread::sleep(Duration::from_millis(200));
+        for connection in &connections {
+            tcpinfo.opened(connection);
+            tcpinfo.closed(connection);
+        }
+        Ok(connections)
+    };
+    capture(&lab, &tcpinfo, &[], traffic).map(drop)
 }
 
 #[test]
 fn in_hybrid_what_tcpinfo_misses_is_named_as_it_would_have() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let tcpdump = Tcpdump::start(&lab.host, 0)?;
-    let daemon = Daemon::follow(&lab, &tcpinfo, &["--flow-source=hybrid"])?;
-    tcpinfo.wait_for_client(1)?;
-    let mut connections = traffic::run(&lab, &[Plan::SHORT], &tcpinfo)?;
-    tcpinfo.wait_until_sent()?;
-    connections.extend(traffic::run(&lab, &Plan::mixed(12), &())?);
-    connections.extend(traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?);
-    compare(daemon, tcpdump, &connections).map(drop)
+    let traffic = || {
+        let mut connections = traffic::run(&lab, &[Plan::SHORT], &tcpinfo)?;
+        tcpinfo.wait_until_sent()?;
+        connections.extend(traffic::run(&lab, &Plan::mixed(12), &())?);
+        connections.extend(traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?);
+        Ok(connections)
+    };
+    capture(&lab, &tcpinfo, &["--flow-source=hybrid"], traffic).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Promise: the container image captures with nothing but what the manifests give it.
+//! Promise: the container image captures with only what the manifests give it.
 
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
@@ -8,22 +8,22 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::Captures;
-use end_to_end::container::{Account, Container, Image, Profile};
-use end_to_end::deploy::{self, Pod};
-use end_to_end::http;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
+use end_to_end::peers::http;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::Captures;
+use end_to_end::world::command::output_of;
+use end_to_end::world::container::{Account, Container, Image, Profile};
+use end_to_end::world::deploy::{self, Pod};
+use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use tempfile::TempDir;
 
 /// A user that no host has.
 const NOBODY: u32 = 65_532;
-/// What a file may take from its connection's end to its name.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a file may take from the end of its connection to its name.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
-/// A directory of the node, which belongs to the account.
+/// A directory of the node that belongs to the account.
 fn disk(account: &Account) -> Result<TempDir> {
     let disk = TempDir::new()?;
     fs::set_permissions(disk.path(), Permissions::from_mode(0o755))?;
@@ -31,7 +31,7 @@ fn disk(account: &Account) -> Result<TempDir> {
     Ok(disk)
 }
 
-/// What the manifests give.
+/// The user and the capabilities that the manifests give.
 fn account(pod: &Pod) -> Result<Account> {
     let capabilities = pod.security.capabilities.as_ref();
     let capabilities = capabilities.context("no capabilities")?;
@@ -56,14 +56,14 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
         anyhow::bail!("{connections:?}");
     };
     let captures = Captures::new(disk.path().join("pcap"));
-    let (uuid, file) = wait::until("a file on the host", LIMIT, || {
+    let (uuid, file) = wait::within(PUBLISHED_WITHIN, "a file on the host", || {
         Ok(captures.published()?.into_iter().next())
     })?;
     ensure!(
         uuid.ends_with(&format!("_unsafe_{:016X}", connection.cookie)),
-        "{uuid} is not of {connection}"
+        "{uuid} is not the name of {connection}"
     );
-    // Both handshakes and some payload.
+    // The handshakes at both ends, and some payload.
     ensure!(captures.read(&file)?.len() > 8, "{}", file.display());
     let transcript = container.stop()?;
     ensure!(transcript.contains("balance: exact"), "{transcript}");
@@ -99,17 +99,17 @@ fn without_one_of_the_capabilities_it_says_which() -> Result<()> {
         less.capabilities.retain(|name| name != missing);
         let place = (&lab.host, disk.path());
         let lines = Container::run(&image, &pod, place, &less, Profile::New)?.fails()?;
-        let said = lines.join("\n");
+        let text = lines.join("\n");
         for name in &whole.capabilities {
-            let named = said.contains(&format!("CAP_{name}"));
-            ensure!(named == (name == missing), "without {missing}: {said}");
+            let named = text.contains(&format!("CAP_{name}"));
+            ensure!(named == (name == missing), "without {missing}: {text}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn a_seccomp_profile_that_refuses_bpf_is_told() -> Result<()> {
+fn a_seccomp_profile_that_refuses_bpf_is_named() -> Result<()> {
     let (lab, pod, image) = (Lab::new()?, deploy::pod()?, Image::unpack()?);
     let account = account(&pod)?;
     let disk = disk(&account)?;
@@ -127,11 +127,11 @@ fn it_holds_one_static_file_and_says_what_it_is() -> Result<()> {
     let mut names = names
         .collect::<Result<Result<Vec<_>, _>>>()?
         .unwrap_or_default();
-    // The place of the volume may be there already.
+    // The volume's mount point may exist already.
     names.retain(|name| name != "var");
     names.sort();
     assert_eq!(names, ["LICENSE", "packet-headers"]);
-    // In an empty root it can only be static.
+    // It runs without any other file, so it is static.
     let mut command = Command::new("chroot");
     let (help, _) = output_of(
         command.arg(&root).args(["/packet-headers", "--help"]),

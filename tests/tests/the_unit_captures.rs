@@ -5,29 +5,31 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use end_to_end::daemon::executable;
-use end_to_end::netns::Lab;
-use end_to_end::process::output_of;
-use end_to_end::systemd::{Systemd, UNIT, UPLOAD, unit};
+use end_to_end::peers::daemon::executable;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::captures::Captures;
+use end_to_end::world::command::output_of;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::systemd::{Systemd, UNIT, UPLOAD, unit};
+use end_to_end::world::{procfs, wait};
 use tempfile::TempDir;
 
 /// CAP_NET_ADMIN, CAP_PERFMON and CAP_BPF: linux/capability.h.
 const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
-/// Of them, those that it keeps when the programs are loaded.
+/// Those of them that the daemon keeps once the programs are loaded.
 const KEPT: u64 = 1 << 12 | 1 << 39;
-/// The exposure that `systemd-analyze security` may find, of 10, in tenths; deploy/README.md says it.
+/// The exposure that `systemd-analyze security` may find, in tenths, of at most 100;
+/// deploy/README.md has it too.
 const EXPOSURE: u32 = 17;
 const UPLOAD_EXPOSURE: u32 = 15;
-/// What a file may take from its connection's end to its name.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a file may take from the end of its connection to its name.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Of a unit's file, the daemon being where it is here.
+/// Runs `systemd-analyze` on a unit's file, in which the daemon's path is the one of this machine.
 fn analyze(name: &str, arguments: &[&str]) -> Result<(String, String)> {
     let home = TempDir::new()?;
     let daemon = executable()?;
-    // A timer is looked at with its service.
+    // A timer is analyzed together with its service.
     for name in [&[UNIT], &UPLOAD[..]].concat() {
         let text = fs::read_to_string(unit(name))?;
         let here = text.replace("/usr/local/bin/packet-headers", &daemon.to_string_lossy());
@@ -49,21 +51,20 @@ fn they_are_clean_and_expose_little() -> Result<()> {
         ensure!(out.is_empty() && err.is_empty(), "{out}{err}");
     }
     for (name, exposure) in [(UNIT, EXPOSURE), (UPLOAD[0], UPLOAD_EXPOSURE)] {
-        // Fails when there is more.
+        // Fails if the exposure is higher.
         let threshold = format!("--threshold={exposure}");
         analyze(name, &["security", "--offline=true", &threshold])?;
     }
     Ok(())
 }
 
-/// A field of /proc/PID/status.
+/// The first value of a field of /proc/PID/status.
 fn status<'a>(text: &'a str, name: &str) -> Result<&'a str> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.and_then(|line| line.split_whitespace().nth(1));
-    value.with_context(|| format!("no {name} in {text}"))
+    let value = procfs::field(text, name)?.split_whitespace().next();
+    value.with_context(|| format!("no value of {name} in {text}"))
 }
 
-/// Fails unless the daemon runs within what the unit says.
+/// Checks that the daemon has no more than what the unit gives it.
 fn confined(id: u32) -> Result<()> {
     let text = fs::read_to_string(format!("/proc/{id}/status"))?;
     let capabilities =
@@ -85,7 +86,7 @@ fn confined(id: u32) -> Result<()> {
 #[test]
 fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
     let lab = Lab::new()?;
-    let mut systemd = Systemd::boot(&lab.host, false)?;
+    let mut systemd = Systemd::boot(&lab.host, &executable()?, false)?;
     let mut cookies = Vec::new();
     for start in 1..=2 {
         let id = systemd.wait_for_starts(start)?;
@@ -95,8 +96,8 @@ fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
             bail!("{connections:?}");
         };
         cookies.push(connection.cookie);
-        let captures = systemd.captures();
-        let files = wait::until(format!("{start} files"), LIMIT, || {
+        let captures = Captures::new(systemd.datadir());
+        let files = wait::within(PUBLISHED_WITHIN, format!("{start} files"), || {
             Ok(Some(captures.published()?).filter(|files| files.len() == start))
         });
         let files = files.with_context(|| systemd.transcript())?;
@@ -108,25 +109,25 @@ fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
             systemd.kill(id)?;
         }
     }
-    systemd.captures().no_payload()
+    Captures::new(systemd.datadir()).no_payload()
 }
 
 #[test]
-fn the_uploader_takes_the_files_as_the_daemons_user() -> Result<()> {
+fn the_uploader_moves_the_files_as_the_daemons_user() -> Result<()> {
     let lab = Lab::new()?;
-    let mut systemd = Systemd::boot(&lab.host, true)?;
+    let mut systemd = Systemd::boot(&lab.host, &executable()?, true)?;
     systemd.wait_for_starts(1)?;
     let connections = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
-    let uploaded = systemd.uploaded();
-    let files = wait::until("the files at their destination", LIMIT, || {
+    let uploaded = Captures::new(systemd.uploaded());
+    let files = wait::within(PUBLISHED_WITHIN, "the files at their destination", || {
         Ok(Some(uploaded.published()?).filter(|files| files.len() == connections.len()))
     });
     for file in files.with_context(|| systemd.transcript())?.values() {
         ensure!(uploaded.read(file)?.len() > 8, "{}", file.display());
     }
-    // They are removed when they have arrived.
-    let captures = systemd.captures();
-    let gone = wait::until("the files gone from where they were", LIMIT, || {
+    // They are removed once they have arrived.
+    let captures = Captures::new(systemd.datadir());
+    let gone = wait::within(PUBLISHED_WITHIN, "no files in the data directory", || {
         Ok(captures.published()?.is_empty().then_some(()))
     });
     gone.with_context(|| systemd.transcript())

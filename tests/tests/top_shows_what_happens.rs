@@ -1,23 +1,20 @@
-//! Promise: top shows the figures that the daemon prints and the connections that it captures, as text
-//! and live, and leaves the terminal as it was.
+//! Promise: top shows the daemon's counts and the connections that it captures, as text and live,
+//! and leaves the terminal as it was.
 
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, executable, kernel_uuid};
-use end_to_end::netns::{self, Lab};
-use end_to_end::pair::Pair;
-use end_to_end::process::{Process, Stream};
-use end_to_end::terminal::Terminal;
+use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::peers::terminal::Terminal;
+use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::wait;
+use end_to_end::verify::report::{DiscardReason, Field as _, FileField, PacketField};
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::wait;
 
-/// Where top asks when it is not told otherwise.
+/// Makes the daemon serve HTTP where top looks for it by default.
 const SERVED: &str = "--prometheusx.listen-address=:9990";
-
-/// How long top may take to say something once.
-const LIMIT: Duration = Duration::from_secs(10);
 
 fn top(flags: &[&str]) -> Result<Command> {
     let mut command = Command::new(executable()?);
@@ -25,10 +22,10 @@ fn top(flags: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-/// What top prints, and on standard error, where it has no terminal.
+/// Runs top without a terminal; returns its exit status, standard output and standard error.
 fn printed(lab: &Lab, flags: &[&str]) -> Result<(ExitStatus, String, String)> {
     let mut process = Process::start(&lab.host, &mut top(flags)?)?;
-    let status = process.wait(LIMIT)?;
+    let status = process.wait()?;
     let text = |stream| process.lines(stream).join("\n");
     Ok((status, text(Stream::Out), text(Stream::Err)))
 }
@@ -43,39 +40,43 @@ fn number(text: &str, word: &str) -> Result<u64> {
 }
 
 #[test]
-fn once_has_the_figures_of_the_daemons_summary() -> Result<()> {
+fn once_prints_the_counts_of_the_daemons_report() -> Result<()> {
     let lab = Lab::new()?;
-    let mut daemon = Daemon::start(&lab, &["--flow-source=kernel", SERVED])?;
+    let mut daemon = Daemon::start(&lab, &[SERVED])?;
     traffic::run(&lab, &Plan::mixed(10), &())?;
     daemon.wait_for_files(10)?;
-    daemon.wait_for_summary("no packet is held", |s| s.get("packets", "held") == 0)?;
-    let (mut summary, mut text) = (daemon.summary()?, String::new());
-    wait::until("nothing happens while top asks", LIMIT, || {
-        let before = daemon.summary()?;
+    daemon.wait_until_quiet()?;
+    let (mut report, mut text) = (daemon.report()?, String::new());
+    wait::until("nothing happens while top asks", || {
+        let before = daemon.report()?;
         let (status, out, err) = printed(&lab, &["--once"])?;
         ensure!(status.success(), "{out}{err}");
-        (summary, text) = (daemon.summary()?, out);
-        // But top's own connections, which pass no interface.
-        let same = |line| summary.line(line) == before.line(line);
-        Ok((same("packets") && same("discarded") && same("files")).then_some(()))
+        (report, text) = (daemon.report()?, out);
+        // Nothing but top's own connections, which pass no captured interface.
+        let same = report.line::<PacketField>() == before.line::<PacketField>()
+            && report.line::<DiscardReason>() == before.line::<DiscardReason>()
+            && report.line::<FileField>() == before.line::<FileField>();
+        Ok(same.then_some(()))
     })?;
-    for key in ["seen", "written", "discarded", "held"] {
-        assert_eq!(number(&text, key)?, summary.get("packets", key), "{text}");
+    for (field, count) in report.line::<PacketField>() {
+        assert_eq!(number(&text, field.name())?, *count, "{text}");
     }
-    for (reason, count) in summary.line("discarded") {
-        assert_eq!(number(&text, &reason)?, count, "{text}");
+    for (reason, count) in report.line::<DiscardReason>() {
+        assert_eq!(number(&text, reason.name())?, *count, "{text}");
     }
     assert_eq!(number(&text, "published")?, 10);
     ensure!(number(&text, "opened")? >= 10, "{text}");
-    ensure!(text.contains(", ready, names by kernel, on wan0"), "{text}");
+    let head = ", ready, names from kernel, on wan0";
+    ensure!(text.contains(head), "{text}");
     ensure!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
 }
 
 #[test]
 fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(&lab, &["--flow-source=kernel", SERVED])?;
+    let daemon = Daemon::start(&lab, &[SERVED])?;
     let flags = ["--address=:9990", "--interval=200ms"];
     let mut terminal = Terminal::start(&lab.host, &top(&flags)?)?;
     terminal.wait_for(&["packet-headers", "ready", "wan0", "packets/s"])?;
@@ -87,9 +88,9 @@ fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Res
     let (local, remote) = (connection.host.to_string(), connection.peer.to_string());
     let uuid = kernel_uuid(&connection);
     terminal.wait_for(&[&local, &remote, &uuid, "capturing"])?;
-    // A filter that does not fit it, and one that does.
+    // A filter that hides the connection, and one that shows it.
     terminal.press("/nowhere\r")?;
-    wait::until("the filter hides it", LIMIT, || {
+    wait::until("the filter hides it", || {
         Ok((!terminal.text().contains(&uuid)).then_some(()))
     })?;
     terminal.press("/\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}")?;
@@ -97,7 +98,7 @@ fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Res
     terminal.wait_for(&[&uuid])?;
     pair.finish()?;
     daemon.kill()?;
-    terminal.wait_for(&["no answer, trying on"])?;
+    terminal.wait_for(&["no answer, retrying"])?;
     terminal.press("q")?;
     let status = terminal.end()?;
     ensure!(status.success(), "{status}");
@@ -108,8 +109,8 @@ fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Res
 fn control_c_ends_it_too() -> Result<()> {
     let lab = Lab::new()?;
     let mut terminal = Terminal::start(&lab.host, &top(&[])?)?;
-    // Nobody is there to be shown.
-    terminal.wait_for(&["no answer, trying on", "--prometheusx.listen-address"])?;
+    // There is no daemon.
+    terminal.wait_for(&["no answer, retrying", "--prometheusx.listen-address"])?;
     terminal.press("\u{3}")?;
     let status = terminal.end()?;
     ensure!(status.success(), "{status}");
@@ -117,17 +118,15 @@ fn control_c_ends_it_too() -> Result<()> {
 }
 
 #[test]
-fn flows_that_the_daemon_keeps_to_itself_are_said_and_the_rest_is_shown() -> Result<()> {
+fn without_permission_to_list_flows_it_says_so_and_shows_the_rest() -> Result<()> {
     let lab = Lab::new()?;
-    let daemon = Daemon::start(
-        &lab,
-        &["--flow-source=kernel", SERVED, "--serve-flows=nobody"],
-    )?;
+    let daemon = Daemon::start(&lab, &[SERVED, "--serve-flows=nobody"])?;
     let (status, out, err) = printed(&lab, &["--once"])?;
     ensure!(status.success(), "{out}{err}");
-    ensure!(out.contains("flows are not told: 403"), "{out}");
+    ensure!(out.contains("connections cannot be listed: 403"), "{out}");
     ensure!(out.contains("packets    seen "), "{out}");
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
 }
 
 #[test]

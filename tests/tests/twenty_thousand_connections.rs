@@ -1,4 +1,5 @@
-//! Promise: neither memory nor file descriptors grow with connections beyond what they were given.
+//! Promise: memory and file descriptors stay within their limits, however many connections there
+//! are.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,30 +7,32 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::daemon::{Daemon, PREFIX};
-use end_to_end::launch::Launch;
-use end_to_end::netns::{self, Lab};
-use end_to_end::pcap::Packet;
-use end_to_end::process::{Process, Stream};
-use end_to_end::{procfs, ss, wait};
+use end_to_end::peers::daemon::{Daemon, PREFIX};
+use end_to_end::peers::launch::Launch;
+use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::report::{ConnectionField, DiscardReason, FileField};
+use end_to_end::world::netns::{self, Lab};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::{parallel, procfs, ss, wait};
 use rustix::process::Signal;
 
-/// Two processes at either end, each below 20,000 descriptors, which is all that some machines give.
+/// Two processes at either end, as some machines give a process no more than 20,000 descriptors.
 const PROCESSES: u16 = 2;
 const EACH: usize = 10_000;
 const ALL: usize = PROCESSES as usize * EACH;
 
-/// What the daemon may take, in bytes: its budget, and what does not grow with traffic.
+/// The memory that the daemon may take, in bytes: its budget, and what does not grow with traffic.
 const HEAP: u64 = 256_000_000;
-/// A ring's pages are mapped twice, so that no record is cut in two: --ring-size and a quarter of it.
+/// The pages of a ring are mapped twice, so that no record is cut in two. There is a ring of
+/// --ring-size and one of a quarter of that.
 const RINGS: u64 = (2 * (16 + 4)) << 20;
 /// Program, libraries and thread stacks; 12 MiB were measured.
 const FIXED: u64 = 32 << 20;
-/// File descriptors that the daemon may have.
+/// The number of file descriptors that the daemon may have.
 const FILES: usize = 256;
 
-/// How long 20,000 connections may take to open, or their files to be published.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the connections may take to open, and their files to be published.
+const ALL_WITHIN: Duration = Duration::from_secs(60);
 
 /// Both ends of the connections.
 struct Ends {
@@ -50,9 +53,8 @@ fn open(lab: &Lab) -> Result<Ends> {
     for number in 0..PROCESSES {
         let at = SocketAddr::new(host, 5001 + number).to_string();
         let mut listener = Process::start(&lab.host, &mut hold(&["listen", &at]))?;
-        listener.wait_for_line((Stream::Out, 0), "it listens", LIMIT, |line| {
-            line == "listening"
-        })?;
+        let listens = |line: &str| line == "listening";
+        listener.wait_for_line((Stream::Out, 0), "it listens", listens)?;
         listeners.push(listener);
         let count = EACH.to_string();
         connectors.push(Process::start(
@@ -61,9 +63,8 @@ fn open(lab: &Lab) -> Result<Ends> {
         )?);
     }
     for connector in &mut connectors {
-        connector.wait_for_line((Stream::Out, 0), "all are open", LIMIT, |line| {
-            line.starts_with("holding")
-        })?;
+        let all = |line: &str| line.starts_with("holding");
+        connector.wait_for_line_within(ALL_WITHIN, (Stream::Out, 0), "all are open", all)?;
     }
     Ok(Ends {
         listeners,
@@ -71,21 +72,21 @@ fn open(lab: &Lab) -> Result<Ends> {
     })
 }
 
-/// The expected file names, and the addresses of the connection of each.
+/// The expected UUIDs, each with the addresses of its connection.
 fn names(lab: &Lab) -> Result<BTreeMap<String, [SocketAddr; 2]>> {
     let sockets = ss::established(&lab.host)?.into_iter();
     let named = sockets.map(|(addresses, cookie)| (format!("{PREFIX}_{cookie:016X}"), addresses));
     Ok(named.collect())
 }
 
-/// Waits until so many files are published, by the daemon's word: the directory is large.
+/// Waits until all files are published, by the daemon's report, as the directory is large.
 fn wait_until_published(daemon: &mut Daemon) -> Result<()> {
     let mut last = 0;
-    let waited = wait::until("all files are published", LIMIT, || {
-        last = daemon.summary()?.get("files", "published");
+    let waited = wait::within(ALL_WITHIN, "all files are published", || {
+        last = daemon.report()?.get(FileField::Published);
         Ok((last >= ALL as u64).then_some(()))
     });
-    waited.with_context(|| format!("{last} are"))
+    waited.with_context(|| format!("{last} of them are"))
 }
 
 /// Checks that a file has a connection from SYN to the last FIN.
@@ -94,7 +95,7 @@ fn check(packets: &[Packet], addresses: [SocketAddr; 2]) -> Result<()> {
         let ends = [packet.from, packet.to];
         ensure!(
             ends.iter().all(|end| addresses.contains(end)),
-            "another's: {packet}"
+            "of another connection: {packet}"
         );
     }
     for from in addresses {
@@ -117,19 +118,19 @@ fn at_once_they_give_as_many_files_within_the_bounds() -> Result<()> {
     let launch = Launch::new(&lab).by(&prlimit);
     let long = ["--captureduration=300s", "--flowtimeout=300s"];
     let heap = format!("--maxheap={HEAP}B");
-    let mut daemon = launch.start(&["--flow-source=kernel", &heap, long[0], long[1]])?;
+    let mut daemon = launch.start(&[&heap, long[0], long[1]])?;
     let begun = Instant::now();
     let mut ends = open(&lab)?;
     let opened = begun.elapsed();
     let names = names(&lab)?;
-    assert_eq!(names.len(), ALL, "so many are open at once");
-    daemon.wait_for_summary("all are named", |s| {
-        s.get("connections", "opened") == ALL as u64
+    assert_eq!(names.len(), ALL, "not all are open at once");
+    daemon.wait_for_report("all are named", |s| {
+        s.get(ConnectionField::Opened) == ALL as u64
     })?;
     let descriptors = procfs::open_files(daemon.id())?;
     for process in ends.connectors.iter_mut().chain(&mut ends.listeners) {
         process.signal(Signal::TERM)?;
-        process.wait(LIMIT)?;
+        process.wait_within(ALL_WITHIN)?;
     }
     let begun = Instant::now();
     wait_until_published(&mut daemon)?;
@@ -140,7 +141,7 @@ fn at_once_they_give_as_many_files_within_the_bounds() -> Result<()> {
         "{ALL} connections, opened in {opened:?}, published in {published:?} after their end; \
          {} KiB at most, {descriptors} descriptors: {:?}",
         peak >> 10,
-        stopped.summary
+        stopped.report
     );
     assert!(descriptors <= FILES);
     assert!(peak <= HEAP + RINGS + FIXED, "{peak} bytes");
@@ -150,13 +151,17 @@ fn at_once_they_give_as_many_files_within_the_bounds() -> Result<()> {
         "{} files of other names",
         files.len()
     );
-    for (name, addresses) in names {
-        let packets = stopped.captures.read(&files[&name])?;
-        check(&packets, addresses).with_context(|| name)?;
-    }
-    stopped.summary.in_balance()?;
-    for reason in ["admitted_ring_full", "candidate_ring_full", "writer_behind"] {
-        assert_eq!(stopped.summary.get("discarded", reason), 0, "{reason}");
+    let names: Vec<_> = names.into_iter().collect();
+    parallel::map(&names, |(name, addresses)| {
+        let packets = stopped.captures.read(&files[name])?;
+        check(&packets, *addresses).with_context(|| name.clone())
+    })?;
+    for reason in [
+        DiscardReason::AdmittedRingFull,
+        DiscardReason::CandidateRingFull,
+        DiscardReason::WriterBehind,
+    ] {
+        assert_eq!(stopped.report.get(reason), 0, "{reason:?}");
     }
     stopped.captures.no_partial_files()?;
     stopped.captures.no_payload()

@@ -1,5 +1,6 @@
-//! Promise: what an earlier run left in the partial directory is cut to its last whole record and
-//! published; what has no packet is removed; what is not ours is left, and named.
+//! Promise: a file that an earlier run left in the partial directory is cut after its last whole
+//! record and published, or removed if it has no packet; a file that is not ours is left alone, and
+//! named.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,45 +10,49 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::captures::files_below;
-use end_to_end::daemon::{Daemon, kernel_uuid};
-use end_to_end::format::{self, Compression, Container, Format};
-use end_to_end::launch::Launch;
-use end_to_end::netns::Lab;
-use end_to_end::pcap::{self, Packet};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tools;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::{needle, tools, wait};
+use end_to_end::verify::captures::files_below;
+use end_to_end::verify::format::{self, Compression, Container, Format};
+use end_to_end::verify::needle;
+use end_to_end::verify::pcap::{self, Packet};
+use end_to_end::verify::report::FileField;
+use end_to_end::world::netns::Lab;
+use end_to_end::world::{parallel, wait};
 use tempfile::TempDir;
 
 /// A day that is not today.
 const DAY: &str = "2020/02/29";
-/// How many torn copies of a file there are.
+/// The number of torn copies of a file.
 const CUTS: usize = 24;
-/// Long enough for a file to be written in several pieces.
+/// The number of spills in which a file is written.
 const PIECES: usize = 8;
-const SPILL: [&str; 2] = ["--flow-source=kernel", "--spill-interval=100ms"];
-const SPILLED: Duration = Duration::from_millis(100);
-/// One of so many recovered files is read by other people's programs.
+const SPILL_INTERVAL: &str = "--spill-interval=100ms";
+const SPILL: Duration = Duration::from_millis(100);
+/// The time between two exchanges on the connection: ten in each spill.
+const PAUSE: Duration = Duration::from_millis(10);
+/// One in so many recovered files is read by other programs.
 const SAMPLE: usize = 6;
 
-/// A file that a daemon wrote in several pieces, and what is in it.
+/// A file that a daemon wrote in several spills, and what is in it.
 struct Sample {
     bytes: Vec<u8>,
     plain: Vec<u8>,
     packets: Vec<Packet>,
-    /// What the daemon called the directory of its run.
+    /// The name of the directory of the daemon's run.
     run: String,
 }
 
 impl Sample {
     fn take(lab: &Lab, format: Format) -> Result<Self> {
         let [container, compression] = format.flags();
-        let arguments = [SPILL[0], SPILL[1], container, compression];
-        let mut daemon = Daemon::start(lab, &arguments)?;
+        let mut daemon = Daemon::start(lab, &[SPILL_INTERVAL, container, compression])?;
         let conversation = traffic::open(lab, &Plan::SHORT, &())?;
         for _ in 0..PIECES * 10 {
             conversation.talk()?;
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(PAUSE);
         }
         let run = run_of(&daemon)?;
         let connection = conversation.finish(&())?;
@@ -66,7 +71,7 @@ impl Sample {
     }
 }
 
-/// What a daemon calls the directory of its run: the first part of where its partial file is.
+/// The name of the directory of a daemon's run: the first part of its partial file's path.
 fn run_of(daemon: &Daemon) -> Result<String> {
     let partial = daemon.captures().partial();
     let files = files_below(&partial)?;
@@ -77,7 +82,7 @@ fn run_of(daemon: &Daemon) -> Result<String> {
     Ok(run.to_owned())
 }
 
-/// A partial directory made by hand, and a daemon that finds it.
+/// A partial directory made by the test, for a daemon to find.
 struct Wreck {
     home: TempDir,
     day: PathBuf,
@@ -99,11 +104,10 @@ impl Wreck {
     }
 
     fn start(&self, lab: &Lab) -> Result<Daemon> {
-        let launch = Launch::new(lab).within(self.home.path());
-        launch.start(&["--flow-source=kernel"])
+        Launch::new(lab).within(self.home.path()).start(&[])
     }
 
-    /// What was published of that day, by name.
+    /// The published files of that day, by name.
     fn published(&self) -> Result<BTreeMap<String, PathBuf>> {
         let data = self.home.path().join("captures");
         let mut files = BTreeMap::new();
@@ -116,7 +120,7 @@ impl Wreck {
     }
 }
 
-/// How many whole records the usual tools get out of a file that is cut.
+/// How many whole records the usual tools get out of a torn file.
 fn salvageable(torn: &Path, sample: &Sample) -> Result<usize> {
     let program = match Format::at(torn)?.compression {
         Compression::None => "cat",
@@ -127,15 +131,15 @@ fn salvageable(torn: &Path, sample: &Sample) -> Result<usize> {
     if program != "cat" {
         command.arg("-dc");
     }
-    // Its end is an error to them, which is not the question.
+    // They report an error because of the torn end, which does not matter here.
     let bytes = command.arg(torn).output()?.stdout;
     ensure!(sample.plain.starts_with(&bytes), "other bytes come out");
     whole_records(&bytes)
 }
 
-/// How many packets there are in the beginning of a file.
+/// How many whole packets there are in the beginning of a file.
 fn whole_records(bytes: &[u8]) -> Result<usize> {
-    let is_pcapng = end_to_end::pcapng::is_pcapng(bytes);
+    let is_pcapng = end_to_end::verify::pcapng::is_pcapng(bytes);
     let word = |at: usize| {
         let bytes = bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
@@ -159,7 +163,7 @@ fn whole_records(bytes: &[u8]) -> Result<usize> {
     }
 }
 
-/// Puts torn copies into a wreck; how many packets must be saved of each, by name.
+/// Puts torn copies of a file into a wreck; returns how many packets can be saved of each, by name.
 fn tear(wreck: &Wreck, sample: &Sample, format: Format) -> Result<BTreeMap<String, usize>> {
     let mut expected = BTreeMap::new();
     let len = sample.bytes.len();
@@ -172,23 +176,37 @@ fn tear(wreck: &Wreck, sample: &Sample, format: Format) -> Result<BTreeMap<Strin
     Ok(expected)
 }
 
-/// Checks that what was recovered of a file's packets is their beginning, and all that could be. Of a
-/// compressed file that is all but the piece that is torn: what came between two spills.
+/// Checks that the packets that were recovered of a file are its first ones, and as many as could
+/// be: all whole ones, or of a compressed file those outside of the torn piece, which is what came
+/// between two spills.
 fn is_enough(all: &[Packet], read: &[Packet], salvageable: usize, format: Format) -> Result<()> {
     ensure!(all.starts_with(read), "other packets are recovered");
     let count = read.len();
     let Some(lost) = all.get(count..salvageable).filter(|lost| !lost.is_empty()) else {
         return Ok(());
     };
-    let lasted = Duration::from_nanos(lost[lost.len() - 1].time - lost[0].time);
+    let lasted = lost[lost.len() - 1].time - lost[0].time;
     ensure!(
-        format.compression != Compression::None && lasted < 2 * SPILLED,
-        "{count} packets of {salvageable} that were to be had; the others lasted {lasted:?}"
+        format.compression != Compression::None && lasted < 2 * SPILL,
+        "{count} of {salvageable} packets that could be recovered; the others lasted {lasted:?}"
     );
     Ok(())
 }
 
-/// What is to be recovered is, to the packet; the rest of the partial directory is empty.
+/// The packets of a recovered file, which must have some; other programs read it too if it is in
+/// the sample.
+fn recovered(path: &Path, sampled: bool) -> Result<Vec<Packet>> {
+    let packets = pcap::read(path)?;
+    ensure!(!packets.is_empty(), "it has no packet");
+    if sampled {
+        tools::tshark(path, packets.len())?;
+        tools::capinfos(path, packets.len())?;
+    }
+    Ok(packets)
+}
+
+/// Checks that everything is recovered that can be, to the packet, and that the partial directory
+/// is empty then.
 fn recover(format: Format) -> Result<()> {
     let lab = Lab::new()?;
     let sample = Sample::take(&lab, format)?;
@@ -200,33 +218,30 @@ fn recover(format: Format) -> Result<()> {
     ensure!(with_packets > CUTS / 2, "the file is in too few pieces");
 
     let mut daemon = wreck.start(&lab)?;
-    let done = daemon.wait_for_summary("all is looked at", |s| {
-        let [recovered, removed] = ["recovered", "removed"].map(|key| s.get("files", key));
-        recovered + removed == expected.len() as u64
+    let done = daemon.wait_for_report("all files are recovered or removed", |report| {
+        let fields = [FileField::Recovered, FileField::Removed];
+        let done: u64 = fields.map(|field| report.get(field)).iter().sum();
+        done == expected.len() as u64
     })?;
-    let mut published = wreck.published()?;
-    let mut packets = 0;
-    for (number, (name, salvageable)) in expected.iter().enumerate() {
-        let read = match published.remove(name) {
-            Some(path) => {
-                let packets = pcap::read(&path).with_context(|| name.clone())?;
-                ensure!(!packets.is_empty(), "{name} has no packet");
-                if number.is_multiple_of(SAMPLE) {
-                    tools::tshark(&path, packets.len())
-                        .and_then(|()| tools::capinfos(&path, packets.len()))
-                        .with_context(|| name.clone())?;
-                }
-                packets
-            }
-            None => Vec::new(),
-        };
-        is_enough(&sample.packets, &read, *salvageable, format).with_context(|| name.clone())?;
-        packets += read.len() as u64;
-    }
-    ensure!(published.is_empty(), "and what are {published:?}?");
-    assert_eq!(done.get("files", "recovered_packets"), packets);
+    let published = wreck.published()?;
+    let others: Vec<_> = published
+        .keys()
+        .filter(|it| !expected.contains_key(*it))
+        .collect();
+    ensure!(others.is_empty(), "files of another name: {others:?}");
+    let all: Vec<_> = expected.iter().enumerate().collect();
+    let packets = parallel::map(&all, |(number, (name, salvageable))| {
+        let sampled = number.is_multiple_of(SAMPLE);
+        let read = published.get(*name).map(|path| recovered(path, sampled));
+        let read = read.transpose().with_context(|| (*name).clone())?;
+        let read = read.unwrap_or_default();
+        is_enough(&sample.packets, &read, **salvageable, format)
+            .with_context(|| (*name).clone())?;
+        Ok(read.len() as u64)
+    })?;
+    let packets: u64 = packets.iter().sum();
+    assert_eq!(done.get(FileField::RecoveredPackets), packets);
     let stopped = daemon.stop()?;
-    stopped.summary.in_balance()?;
     stopped.captures.no_partial_files()?;
     assert!(needle::search(stopped.captures.root())?.is_empty());
     Ok(())
@@ -234,45 +249,38 @@ fn recover(format: Format) -> Result<()> {
 
 #[test]
 fn of_pcap() -> Result<()> {
-    recover(format(Container::Pcap, Compression::None))
+    recover(Format::DEFAULT)
 }
 
 #[test]
 fn of_pcap_gzip() -> Result<()> {
-    recover(format(Container::Pcap, Compression::Gzip))
+    recover(Format::new(Container::Pcap, Compression::Gzip))
 }
 
 #[test]
 fn of_pcap_zstd() -> Result<()> {
-    recover(format(Container::Pcap, Compression::Zstd))
+    recover(Format::new(Container::Pcap, Compression::Zstd))
 }
 
 #[test]
 fn of_pcapng() -> Result<()> {
-    recover(format(Container::PcapNg, Compression::None))
+    recover(Format::new(Container::PcapNg, Compression::None))
 }
 
 #[test]
 fn of_pcapng_gzip() -> Result<()> {
-    recover(format(Container::PcapNg, Compression::Gzip))
+    recover(Format::new(Container::PcapNg, Compression::Gzip))
 }
 
 #[test]
 fn of_pcapng_zstd() -> Result<()> {
-    recover(format(Container::PcapNg, Compression::Zstd))
+    recover(Format::new(Container::PcapNg, Compression::Zstd))
 }
 
-const fn format(container: Container, compression: Compression) -> Format {
-    Format {
-        container,
-        compression,
-    }
-}
-
-/// An empty file goes, a stranger stays where it is and is named, and a name that is taken gets a
-/// number.
+/// An empty file is removed, a foreign one stays where it is and is named, and a name that is in
+/// use gets a number.
 #[test]
-fn and_everything_else_is_treated_as_what_it_is() -> Result<()> {
+fn empty_and_foreign_files_and_names_in_use_are_handled() -> Result<()> {
     let lab = Lab::new()?;
     let sample = Sample::take(&lab, Format::DEFAULT)?;
     let wreck = Wreck::new(&sample.run)?;
@@ -288,15 +296,15 @@ fn and_everything_else_is_treated_as_what_it_is() -> Result<()> {
     wreck.put(name, &sample.plain)?;
     let taken = wreck.home.path().join("captures").join(DAY).join(name);
     fs::create_dir_all(taken.parent().context("it is in a directory")?)?;
-    fs::write(&taken, b"another's")?;
+    fs::write(&taken, b"of another")?;
 
     let mut daemon = wreck.start(&lab)?;
-    let done = daemon.wait_for_summary("all is looked at", |s| {
-        s.get("files", "recovered") + s.get("files", "removed") == 8
-            && s.get("files", "foreign") == foreign.len() as u64
+    let done = daemon.wait_for_report("all files are recovered, removed or named", |r| {
+        r.get(FileField::Recovered) + r.get(FileField::Removed) == 8
+            && r.get(FileField::Foreign) == foreign.len() as u64
     })?;
-    assert_eq!(done.get("files", "recovered"), 1, "{done:?}");
-    assert_eq!(fs::read(&taken)?, b"another's");
+    assert_eq!(done.get(FileField::Recovered), 1, "{done:?}");
+    assert_eq!(fs::read(&taken)?, b"of another");
     let numbered = "taken_1_unsafe_0000000000000004.1.pcap";
     let published = wreck.published()?;
     assert_eq!(published.keys().collect::<Vec<_>>(), [numbered, name]);
@@ -304,17 +312,17 @@ fn and_everything_else_is_treated_as_what_it_is() -> Result<()> {
     let stopped = daemon.stop()?;
     for path in &foreign {
         ensure!(path.exists(), "{path:?} is gone");
-        let said = path.to_string_lossy();
+        let name = path.to_string_lossy();
         ensure!(
-            stopped.transcript.contains(&*said),
+            stopped.transcript.contains(&*name),
             "{}",
             stopped.transcript
         );
     }
-    stopped.summary.in_balance()
+    Ok(())
 }
 
-/// The daemon's own traffic is captured while the old files are looked at.
+/// New connections are captured while old files are recovered.
 #[test]
 fn while_new_connections_are_captured() -> Result<()> {
     let lab = Lab::new()?;
@@ -327,20 +335,21 @@ fn while_new_connections_are_captured() -> Result<()> {
     }
     let mut daemon = wreck.start(&lab)?;
     let connections = traffic::run(&lab, &[Plan::SHORT; 20], &())?;
-    daemon.wait_for_summary("both are done", |s| {
-        s.get("files", "recovered") == many
-            && s.get("files", "published") == connections.len() as u64
+    daemon.wait_for_report("all files are published", |r| {
+        r.get(FileField::Recovered) == many
+            && r.get(FileField::Published) == connections.len() as u64
     })?;
     let stopped = daemon.stop()?;
     stopped.captures.no_partial_files()?;
     let files = files_below(stopped.captures.root())?;
     assert_eq!(files.len() as u64, many + connections.len() as u64);
-    stopped.summary.in_balance()
+    Ok(())
 }
 
-/// What one that is killed did not get to is left to the next; what it did, is not done again.
+/// What a killed daemon did not recover is left to the next one; what it did recover is not
+/// recovered again.
 #[test]
-fn once_though_the_recovery_is_killed_too() -> Result<()> {
+fn once_even_if_the_recovery_is_killed_too() -> Result<()> {
     let lab = Lab::new()?;
     let sample = Sample::take(&lab, Format::DEFAULT)?;
     let wreck = Wreck::new(&sample.run)?;
@@ -353,28 +362,36 @@ fn once_though_the_recovery_is_killed_too() -> Result<()> {
     for _ in 0..20 {
         let before = wreck.published()?.len();
         let daemon = wreck.start(&lab)?;
-        let limit = Duration::from_secs(10);
-        wait::until("some are published", limit, || {
+        wait::until("some are published", || {
             let count = wreck.published()?.len();
             Ok((count > before || count == many).then_some(()))
         })?;
         daemon.kill()?;
         let count = wreck.published()?.len();
         kills_within += usize::from(before < count && count < many);
+        if count == many {
+            break;
+        }
     }
     let mut daemon = wreck.start(&lab)?;
     let partial = daemon.captures().partial();
-    daemon.wait_for_summary("nothing is left", |_| {
+    daemon.wait_for_report("nothing is left", |_| {
         files_below(&partial).is_ok_and(|files| files.is_empty())
     })?;
     println!("{kills_within} kills within the recovery");
     ensure!(kills_within > 0, "it is too fast to be killed");
     let published = wreck.published()?;
     assert_eq!(published.len(), many);
-    for (name, path) in published {
+    let first = published.values().next().context("there are files")?;
+    assert_eq!(pcap::read(first)?.len(), sample.packets.len() - 1);
+    let bytes = fs::read(first)?;
+    for (name, path) in &published {
         ensure!(!name.contains(".1."), "{name} is there twice");
-        let packets = pcap::read(&path)?.len();
-        assert_eq!(packets, sample.packets.len() - 1, "{name}");
+        ensure!(
+            fs::read(path)? == bytes,
+            "{name} differs from the first file"
+        );
     }
-    daemon.stop()?.summary.in_balance()
+    daemon.stop()?;
+    Ok(())
 }

@@ -42,8 +42,12 @@ pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
 /// The kernel program by itself, and user space without a kernel.
 fn alone(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
-    cmd!(sh, "cargo bench --package packet-headers --bench program").run()?;
-    cmd!(sh, "cargo bench --package cost").run()?;
+    cmd!(sh, "cargo bench --package kernel-tests").run()?;
+    cmd!(
+        sh,
+        "cargo bench --package flow-table --package capture-files"
+    )
+    .run()?;
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::{Result, bail};
 
-pub(crate) use crate::layers::crates::{DAEMON, HARNESS, KERNEL_PROGRAMS, PURE, reserved};
+pub(crate) use crate::layers::crates::{
+    DAEMON, HARNESS, KERNEL_PROGRAMS, KERNEL_TESTS, PURE, reserved,
+};
 use crate::{
     graph::Graph,
     packages::{self, Package},

@@ -9,7 +9,7 @@ use crate::{
     binary,
     fuzz::{self, Fuzz},
     image,
-    layers::{DAEMON, HARNESS, PURE},
+    layers::{DAEMON, HARNESS, KERNEL_TESTS, PURE},
     packages::{self, Package},
     pure, python, runner, setup,
     workspace::{Privilege, Workspace},
@@ -48,7 +48,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     workspace.sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
-    integration(workspace, &packages, DAEMON)
+    integration(workspace, &packages, &[DAEMON, KERNEL_TESTS])
         .args(filter)
         .run()?;
 
@@ -58,11 +58,11 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
     workspace
         .sh
-        .set_var("PACKET_HEADERS_COST", binary::cost(workspace)?);
+        .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
     workspace
         .sh
         .set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
-    integration(workspace, &packages, HARNESS)
+    integration(workspace, &packages, &[HARNESS])
         .args(filter)
         .run()?;
 
@@ -90,10 +90,12 @@ fn others<'a>(workspace: &'a Workspace, packages: &[Package]) -> Cmd<'a> {
     cmd!(workspace.sh, "cargo test --workspace").args(excluded)
 }
 
-/// The integration tests of one package, one at a time, to be given a filter.
-fn integration<'a>(workspace: &'a Workspace, packages: &[Package], of: &str) -> Cmd<'a> {
-    let package = packages.iter().filter(|package| package.name == of);
-    let tests = package.flat_map(|package| &package.tests);
+/// The integration tests of some packages, one at a time, to be given a filter.
+fn integration<'a>(workspace: &'a Workspace, packages: &[Package], of: &[&str]) -> Cmd<'a> {
+    let chosen = packages
+        .iter()
+        .filter(|package| of.contains(&package.name.as_str()));
+    let tests = chosen.flat_map(|package| &package.tests);
     others(workspace, packages)
         .args(tests.flat_map(|test| ["--test", test]))
         .args(["--", "--test-threads=1"])

@@ -1,4 +1,4 @@
-//! Records as the classifiers lay them, and anything else.
+//! Records as the classifiers write them, and anything else.
 
 extern crate std;
 
@@ -7,8 +7,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::key::Endpoint;
 
-/// A record as the classifier would lay it, with the given header bytes.
+/// A record as the classifier would write it, with the given header bytes.
 fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     let mut item = Vec::new();
     item.extend(77u64.to_ne_bytes());
@@ -17,10 +18,10 @@ fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     for field in [headers.len() as u16, l3, l4, 0x0064, 0x8100] {
         item.extend(field.to_ne_bytes());
     }
-    item.extend([1, 0, FLAG_AT_HOME, 0]);
+    item.extend([1, 0, FLAG_PRIMARY_TAP, 0]);
     item.extend(44u16.to_ne_bytes());
     item.extend(headers);
-    item.resize(RECORD_HEADER + CLASSES[1], 0xee);
+    item.resize(RECORD_HEADER_LEN + CLASSES[1], 0xee);
     item
 }
 
@@ -48,7 +49,7 @@ fn every_field_is_read_from_its_place() {
     assert_eq!(packet.direction, Direction::Egress);
     assert_eq!(packet.link_type, LinkType::Ethernet);
     assert_eq!(packet.vlan, Some((0x8100, 0x0064)));
-    assert!(packet.at_home);
+    assert!(packet.at_primary_tap);
     assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
     assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
     assert_eq!(packet.sequence, 0xdead_beef);
@@ -77,41 +78,41 @@ fn a_record_that_lies_about_its_lengths_is_refused() {
     assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
 }
 
-/// A record of 64 header bytes of more, as the classifier would lay it.
-fn cut_item(from_low: u8) -> Vec<u8> {
+/// A record that has the first 64 of more header bytes, as the classifier would write it.
+fn truncated_item(from_low: u8) -> Vec<u8> {
     let mut item = item(&[0x5a; 64], 14, 300);
     item[28] |= FLAG_TRUNCATED;
     let key = FlowKey::new(
         Endpoint::v4([192, 0, 2, 1], 50_000),
         Endpoint::v4([192, 0, 2, 2], 443),
     );
-    let mut cut = key.to_bytes().to_vec();
-    cut.extend(0xdead_beefu32.to_ne_bytes());
-    cut.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
-    item.splice(RECORD_HEADER..RECORD_HEADER, cut);
+    let mut meta = key.to_bytes().to_vec();
+    meta.extend(0xdead_beefu32.to_ne_bytes());
+    meta.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
+    item.splice(RECORD_HEADER_LEN..RECORD_HEADER_LEN, meta);
     item
 }
 
 #[test]
-fn a_cut_record_tells_whose_it_is_beside_its_headers() {
-    let item = cut_item(1);
+fn a_truncated_record_has_flow_key_and_tcp_fields_beside_its_headers() {
+    let item = truncated_item(1);
     let packet = Packet::parse(&item).expect("a whole record");
-    assert!(packet.truncated && packet.at_home);
+    assert!(packet.truncated && packet.at_primary_tap);
     assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
     assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
     assert_eq!(packet.sequence, 0xdead_beef);
     assert!(packet.is_first_syn());
     assert_eq!((packet.l3_offset, packet.l4_offset), (14, 300));
     assert_eq!(packet.headers, [0x5a; 64]);
-    let item = cut_item(0);
+    let item = truncated_item(0);
     let back = Packet::parse(&item).expect("a whole record");
     assert_eq!(back.source, packet.destination);
     assert_eq!(back.key(), packet.key());
 }
 
 #[test]
-fn a_cut_record_that_lies_is_refused() {
-    let item = cut_item(1);
+fn a_truncated_record_that_lies_is_refused() {
+    let item = truncated_item(1);
     assert_eq!(Packet::parse(&item[..79]), Err(BadRecord::Short));
     assert_eq!(Packet::parse(&item[..143]), Err(BadRecord::HeaderLength));
     let mut crossed = item;

@@ -1,18 +1,17 @@
 //! IP headers of both versions, what may stand between them and TCP, and the TCP header.
 
-use packet_headers_common::record::{TCP_ACK, TCP_SYN};
-use packet_headers_common::{Counter, Endpoint, FlowKey};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use super::{Bytes, Headers, MAX_OFFSET, Network};
 
-/// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) knows seven in one packet.
+/// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) has seven in one packet.
 pub const MAX_EXTENSIONS: usize = 8;
 
-const IPV4_MIN: usize = 20;
-const IPV4_WORDS: usize = IPV4_MIN / 4;
-const IPV6_HEADER: usize = 40;
-const IPV6_WORDS: usize = IPV6_HEADER / 4;
-const TCP_MIN: usize = 20;
+const IPV4_MIN_LEN: usize = 20;
+const IPV4_WORDS: usize = IPV4_MIN_LEN / 4;
+const IPV6_HEADER_LEN: usize = 40;
+const IPV6_WORDS: usize = IPV6_HEADER_LEN / 4;
+const TCP_MIN_LEN: usize = 20;
 
 const PROTOCOL_TCP: u8 = 6;
 const EXTENSION_HOP_BY_HOP: u8 = 0;
@@ -24,7 +23,7 @@ const EXTENSION_MOBILITY: u8 = 135;
 const EXTENSION_HIP: u8 = 139;
 const EXTENSION_SHIM6: u8 = 140;
 
-/// What is behind an IP header.
+/// What an IP packet carries.
 pub(super) enum Carried {
     /// TCP.
     Tcp(Headers),
@@ -32,26 +31,26 @@ pub(super) enum Carried {
     Other { protocol: u8, at: usize },
 }
 
-/// Looks behind the IP header.
+/// Finds what an IP packet carries.
 ///
 /// # Errors
-/// The [`Counter`] that says why nothing can be found there.
+/// Why it cannot be found.
 #[inline(always)]
-pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, Counter> {
+pub(super) fn carried(packet: &impl Bytes, network: Network) -> Result<Carried, KernelDiscard> {
     match network {
         Network::V4(l3) => ipv4(packet, l3),
         Network::V6(l3) => ipv6(packet, l3),
     }
 }
 
-/// RFC 791. A first fragment is kept with its headers; later ones have no TCP header.
+/// RFC 791. A first fragment is captured with its headers; later ones have no TCP header.
 #[inline(always)]
-fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
+    let header: [u32; IPV4_WORDS] = packet.words(l3).ok_or(KernelDiscard::Malformed)?;
     let [first, fragment, next, source, destination] = header;
     let length = (first >> 24 & 0x0f) as usize * 4;
-    if first >> 28 != 4 || length < IPV4_MIN {
-        return Err(Counter::Malformed);
+    if first >> 28 != 4 || length < IPV4_MIN_LEN {
+        return Err(KernelDiscard::Malformed);
     }
     let (mut protocol, mut l4) = ((next >> 16) as u8, l3 + length);
     let later_fragment = fragment & 0x1fff != 0;
@@ -59,7 +58,7 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
         if protocol != EXTENSION_AUTHENTICATION || later_fragment {
             return not_tcp(protocol, l4, later_fragment);
         }
-        let next: [u8; 4] = packet.read(l4).ok_or(Counter::Malformed)?;
+        let next: [u8; 4] = packet.read(l4).ok_or(KernelDiscard::Malformed)?;
         l4 += authentication(&next);
         protocol = next[0];
         if protocol != PROTOCOL_TCP {
@@ -67,7 +66,7 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
         }
     }
     if later_fragment {
-        return Err(Counter::LaterFragment);
+        return Err(KernelDiscard::LaterFragment);
     }
     let tcp = tcp(packet, l4, ip_end(packet, l3, 0, first as u16))?;
     let source = Endpoint::v4(source.to_be_bytes(), tcp.source);
@@ -75,39 +74,40 @@ fn ipv4(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
-/// A later fragment of another protocol has no header that leads on.
+/// An IPv4 packet whose protocol is not TCP. A later fragment has no header that leads on.
 #[inline(always)]
-fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, Counter> {
+fn not_tcp(protocol: u8, at: usize, later_fragment: bool) -> Result<Carried, KernelDiscard> {
     match (later_fragment, protocol) {
         (false, _) => Ok(Carried::Other { protocol, at }),
-        (true, EXTENSION_AUTHENTICATION) => Err(Counter::LaterFragment),
-        (true, _) => Err(Counter::NotTcp),
+        (true, EXTENSION_AUTHENTICATION) => Err(KernelDiscard::LaterFragment),
+        (true, _) => Err(KernelDiscard::NotTcp),
     }
 }
 
 /// RFC 8200, with every extension header that can stand before TCP.
 #[inline(always)]
-fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, Counter> {
-    let header: [u32; IPV6_WORDS] = packet.words(l3).ok_or(Counter::Malformed)?;
+fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
+    let header: [u32; IPV6_WORDS] = packet.words(l3).ok_or(KernelDiscard::Malformed)?;
     if header[0] >> 28 != 6 {
-        return Err(Counter::Malformed);
+        return Err(KernelDiscard::Malformed);
     }
     let next = (header[1] >> 8) as u8;
-    let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER)?;
+    let (protocol, l4) = extensions(packet, next, l3 + IPV6_HEADER_LEN)?;
     if protocol != PROTOCOL_TCP {
         return Ok(Carried::Other { protocol, at: l4 });
     }
     // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
     let payload = (header[1] >> 16) as u16;
-    let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER, payload))?;
+    let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER_LEN, payload))?;
     let half = |at| u64::from(header[at]) << 32 | u64::from(header[at + 1]);
     let source = Endpoint::v6([half(2), half(4)], tcp.source);
     let destination = Endpoint::v6([half(6), half(8)], tcp.destination);
     Ok(Carried::Tcp(headers(l3, l4, &tcp, source, destination)))
 }
 
-/// Where an IP packet ends: it says so, as a short Ethernet frame is padded. It says 0 when it is
-/// longer than the field can tell: a jumbo packet, or one that the NIC has yet to split.
+/// Where an IP packet ends by its own account: a short Ethernet frame is padded. Its length field,
+/// `told`, does not count `beside` bytes, and is 0 when the packet is longer than the field can say: a
+/// jumbo packet, or one that the NIC has yet to split.
 #[inline(always)]
 fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
     let length = packet.length();
@@ -119,7 +119,11 @@ fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
 
 /// Walks the extension headers from `at`, whose type is `next`, to what they precede.
 #[inline(always)]
-fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, usize), Counter> {
+fn extensions(
+    packet: &impl Bytes,
+    mut next: u8,
+    mut at: usize,
+) -> Result<(u8, usize), KernelDiscard> {
     for _ in 0..=MAX_EXTENSIONS {
         let is_extension = matches!(
             next,
@@ -137,13 +141,13 @@ fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, u
         }
         // The kernel's verifier must see a bound on an offset that grows in a loop.
         if at > MAX_OFFSET {
-            return Err(Counter::HeadersTooLong);
+            return Err(KernelDiscard::HeadersTooLong);
         }
-        let header: [u8; 4] = packet.read(at).ok_or(Counter::Malformed)?;
+        let header: [u8; 4] = packet.read(at).ok_or(KernelDiscard::Malformed)?;
         at += match next {
             EXTENSION_FRAGMENT => {
                 if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0 {
-                    return Err(Counter::LaterFragment);
+                    return Err(KernelDiscard::LaterFragment);
                 }
                 8
             }
@@ -152,19 +156,20 @@ fn extensions(packet: &impl Bytes, mut next: u8, mut at: usize) -> Result<(u8, u
         };
         next = header[0];
     }
-    Err(Counter::HeadersTooLong)
+    Err(KernelDiscard::HeadersTooLong)
 }
 
-/// Bytes of an authentication header: it tells them in units of 4, minus 2 (RFC 4302, 2.2).
+/// Bytes of an authentication header, whose length field counts units of 4, minus 2 (RFC 4302, 2.2).
 #[inline(always)]
 fn authentication(header: &[u8; 4]) -> usize {
     (usize::from(header[1]) + 2) * 4
 }
 
-/// What of a TCP header is needed.
+/// The fields that are needed of a TCP header.
 struct Tcp {
     source: u16,
     destination: u16,
+    sequence: u32,
     flags: u8,
     end: usize,
 }
@@ -178,26 +183,28 @@ fn headers(l3: usize, l4: usize, tcp: &Tcp, source: Endpoint, destination: Endpo
         end: tcp.end,
         key,
         from_low: key.is_low(&source),
-        first_syn: tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+        sequence: tcp.sequence,
+        tcp_flags: tcp.flags,
     }
 }
 
-/// RFC 9293, 3.1; the IP packet that it is in ends at `ip_end`.
+/// The TCP header at `l4` (RFC 9293, 3.1) of an IP packet that ends at `ip_end`.
 #[inline(always)]
-fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, Counter> {
+fn tcp(packet: &impl Bytes, l4: usize, ip_end: usize) -> Result<Tcp, KernelDiscard> {
     if l4 > MAX_OFFSET {
-        return Err(Counter::HeadersTooLong);
+        return Err(KernelDiscard::HeadersTooLong);
     }
-    // What is needed of the header is in its first four words; it has five at least.
-    let header: [u32; 4] = packet.words(l4).ok_or(Counter::Malformed)?;
+    // The fields are in the first four words of the header, which has at least five.
+    let header: [u32; 4] = packet.words(l4).ok_or(KernelDiscard::Malformed)?;
     let length = (header[3] >> 28) as usize * 4;
     let end = l4 + length;
-    if length < TCP_MIN || end > ip_end {
-        return Err(Counter::Malformed);
+    if length < TCP_MIN_LEN || end > ip_end {
+        return Err(KernelDiscard::Malformed);
     }
     Ok(Tcp {
         source: (header[0] >> 16) as u16,
         destination: header[0] as u16,
+        sequence: header[1],
         flags: (header[3] >> 16) as u8,
         end,
     })

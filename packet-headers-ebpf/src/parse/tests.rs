@@ -9,7 +9,7 @@ use etherparse::{PacketBuilder, PacketHeaders, SlicedPacket, TransportSlice};
 use packet_headers_common::{Endpoint, FlowKey, LinkType};
 use proptest::prelude::*;
 
-use super::{Headers, MAX_OFFSET, parse, parse_through};
+use super::{Headers, MAX_OFFSET, parse};
 
 mod ip;
 mod link;
@@ -49,16 +49,18 @@ fn a_tagged_ipv4_frame_is_measured_to_the_byte() {
         end: 62,
         key,
         from_low: true,
-        first_syn: false,
+        sequence: 1,
+        tcp_flags: 0,
     };
-    assert_eq!(parse(&&frame[..], LinkType::Ethernet), Ok(want));
+    assert_eq!(parse(&&frame[..], LinkType::Ethernet, false), Ok(want));
     let raw = Headers {
         l3: 0,
         l4: 20,
         end: 40,
         ..want
     };
-    assert_eq!(parse(&&frame[22..], LinkType::RawIp), Ok(raw));
+    assert_eq!(parse(&&frame[22..], LinkType::RawIp, false), Ok(raw));
+    assert!(!want.is_first_syn());
 }
 
 fn tcp_frame() -> impl Strategy<Value = Vec<u8>> {
@@ -96,7 +98,7 @@ fn tcp_frame() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn valid_frames_agree_with_an_independent_parser(frame in tcp_frame()) {
-        let ours = parse(&&frame[..], LinkType::Ethernet).expect("TCP");
+        let ours = parse(&&frame[..], LinkType::Ethernet, false).expect("TCP");
         prop_assert_eq!(Some(ours.end), independent_end(&frame));
         let headers = PacketHeaders::from_ethernet_slice(&frame).expect("TCP");
         let ip = headers.net.expect("IP").header_len();
@@ -115,7 +117,7 @@ proptest! {
             *byte = value;
         }
         frame.truncate(cut);
-        if let Ok(headers) = parse(&&frame[..], LinkType::Ethernet) {
+        if let Ok(headers) = parse(&&frame[..], LinkType::Ethernet, false) {
             prop_assert!(headers.l3 < headers.l4 && headers.l4 + 20 <= headers.end);
             prop_assert!(headers.end <= frame.len() && headers.end <= MAX_OFFSET + MAX_TCP);
         }
@@ -127,7 +129,7 @@ proptest! {
         decapsulate in any::<bool>(),
     ) {
         for link in [LinkType::Ethernet, LinkType::RawIp] {
-            if let Ok(headers) = parse_through(&&bytes[..], link, decapsulate) {
+            if let Ok(headers) = parse(&&bytes[..], link, decapsulate) {
                 prop_assert!(headers.end <= bytes.len());
             }
         }
@@ -142,11 +144,11 @@ proptest! {
     ) {
         let mut bytes = [&[0x02; 12][..], &pieces.concat()].concat();
         bytes.truncate(cut.max(20));
-        if let Ok(headers) = parse_through(&&bytes[..], LinkType::Ethernet, decapsulate) {
+        if let Ok(headers) = parse(&&bytes[..], LinkType::Ethernet, decapsulate) {
             prop_assert!(headers.l3 < headers.l4 && headers.l4 + 20 <= headers.end);
             prop_assert!(headers.end <= bytes.len());
             if !decapsulate {
-                prop_assert_eq!(parse_through(&&bytes[..], LinkType::Ethernet, true), Ok(headers));
+                prop_assert_eq!(parse(&&bytes[..], LinkType::Ethernet, true), Ok(headers));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Flags of the Go program that have lost their meaning: taken, and said once to have no effect.
+//! Flags of the Go program that no longer mean anything: accepted, with one log line each.
 
 use std::time::Duration;
 
@@ -7,36 +7,38 @@ use clap::{ArgAction, Args};
 
 use super::{duration, go};
 
-/// Flags of the Go program that have lost their meaning.
+/// Flags of the Go program that no longer mean anything.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accepted for compatibility, without effect")]
 pub(super) struct CompatibilityArguments {
-    /// SIGTERM finishes every file, and waits for nothing else
+    /// SIGTERM finishes every file; there is nothing else to wait for
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, hide_short_help = true)]
     sigtermwait: Option<Duration>,
 
-    /// Files always grow on disk
+    /// Packets are always written to disk
     #[arg(long, value_name = "BOOL", value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     stream: Option<bool>,
 
-    /// There is no garbage collector: --maxheap bounds memory
+    /// There is no garbage collector to tune; --maxheap limits memory
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     maxidleram: Option<ByteSize>,
 }
 
 impl CompatibilityArguments {
-    /// What is to be said of those that were given.
+    /// Remarks about those that were given.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         let given = [
             self.sigtermwait.map(|_| {
-                "--sigtermwait has no effect: SIGTERM finishes every file, and waits for nothing else"
+                "--sigtermwait has no effect: SIGTERM finishes every file, and there is nothing else \
+                 to wait for"
             }),
             self.stream.map(|_| {
-                "--stream has no effect: files always grow on disk, at least every --spill-interval"
+                "--stream has no effect: packets are always written to disk, at least every \
+                 --spill-interval"
             }),
             self.maxidleram.map(|_| {
                 "--maxidleram has no effect: there is no garbage collector to tune, and --maxheap \
-                 bounds memory"
+                 limits memory"
             }),
         ];
         given.into_iter().flatten().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! How long: as Go writes durations, and as people do.
+//! Durations: in Go's notation, and in the looser one that people use.
 
 use std::time::Duration;
 
@@ -16,28 +16,28 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600 * 1_000_000_000),
 ];
 
-/// The longest duration, which is Go's: the nanoseconds of a positive 64-bit number, 292 years. Sums
-/// of several still fit wherever times are reckoned with.
+/// The longest duration, which is also Go's: a positive i64 of nanoseconds, 292 years. Sums of
+/// several still fit into every type of time in use here.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
 
-/// A text that says no duration.
+/// A text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum BadDuration {
-    /// It begins with a minus.
+    /// It begins with a minus sign.
     #[error("a duration cannot be negative")]
     Negative,
     /// It is more than [`LONGEST`].
-    #[error("a duration can be 292 years at most")]
+    #[error("a duration can be at most 292 years")]
     TooLong,
-    /// It is something else.
+    /// It is in neither notation.
     #[error("durations are written like 5s, 1m30s, 1.5h, 300ms or 7days")]
     Malformed,
 }
 
-/// The duration that a flag's value says.
+/// Parses a flag's value.
 ///
 /// # Errors
-/// What is wrong with it.
+/// [`BadDuration`], which says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
     if text.starts_with('-') {
         return Err(BadDuration::Negative);
@@ -53,8 +53,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
         .ok_or(BadDuration::TooLong)
 }
 
-/// The nanoseconds of `1h0m0.5s`, or of `0`, the only number that needs no unit. What is less than a
-/// nanosecond is cut off.
+/// The nanoseconds of a text in Go's notation: `1h0m0.5s`, or `0`, the only number that needs no
+/// unit. Fractions of a nanosecond are cut off.
 fn of_go(text: &str) -> Option<u128> {
     if text == "0" {
         return Some(0);
@@ -70,7 +70,7 @@ fn of_go(text: &str) -> Option<u128> {
     (!text.is_empty()).then_some(sum)
 }
 
-/// The nanoseconds of a number such as `1`, `1.5`, `.5` or `1.` of a unit.
+/// The nanoseconds of a number such as `1`, `1.5`, `.5` or `1.` in a unit of so many nanoseconds.
 fn nanoseconds(number: &str, unit: u64) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -78,14 +78,14 @@ fn nanoseconds(number: &str, unit: u64) -> Option<u128> {
     }
     let whole = match whole {
         "" => 0,
-        // More than fits is too long, whatever its unit.
+        // A number that does not fit is too long in any unit.
         digits if !digits.bytes().all(|digit| digit.is_ascii_digit()) => return None,
         digits => digits.parse::<u64>().map_or(u128::MAX >> 64, u128::from),
     };
     let mut sum = whole * u128::from(unit);
     let mut place = u128::from(unit);
     for digit in fraction.chars() {
-        // A digit counts for what is left of the unit at its place; hours end behind 13 of them.
+        // Each digit is worth a tenth of the place before it; even an hour has none left after 13.
         let digit = digit.to_digit(10)?;
         sum += u128::from(digit) * place / 10;
         place /= 10;
@@ -93,7 +93,7 @@ fn nanoseconds(number: &str, unit: u64) -> Option<u128> {
     Some(sum)
 }
 
-/// The text up to the first character that does not belong to it, and from there on.
+/// The text before and from the first character that does not belong.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }

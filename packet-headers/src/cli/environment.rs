@@ -1,5 +1,5 @@
-//! Flags from the environment: what the Go program has by its names, what is only ours behind a
-//! prefix, so that a container's PORT or FORMAT is never taken for a flag.
+//! Flags from the environment. Flags that the Go program has keep its variable names; all others
+//! have a prefix, so that a container's PORT or FORMAT is never taken for a flag.
 
 use std::env;
 
@@ -23,24 +23,25 @@ const OF_GO: [&str; 14] = [
     "uuidwaitduration",
 ];
 
-/// What the variables of all other flags begin with.
+/// The prefix of the variables of all other flags.
 const PREFIX: &str = "PACKET_HEADERS_";
 
-/// Kubernetes and Docker tell each container of the services beside it, in variables such as
-/// `PACKET_HEADERS_PORT=tcp://10.0.0.1:9990`.
+/// How the value of a *service link* begins. Kubernetes and Docker set such variables, for example
+/// `PACKET_HEADERS_PORT=tcp://10.0.0.1:9990`, in every container next to a service of that name.
 const SERVICE_LINK: &str = "tcp://";
 
-/// For the end of the long help.
+/// The end of the long help.
 pub(super) const HELP: &str = "\
-Environment: each flag can be given by a variable as well, and the command line wins. Flags that the \
-Go program of this name has are called there as it calls them, in upper case with _ for . and -: \
-DATADIR, ANONYMIZE_IP, PROMETHEUSX_LISTEN_ADDRESS. All others begin with PACKET_HEADERS_: \
-PACKET_HEADERS_FORMAT. A list is separated by commas. RUST_LOG=debug logs more.
+Flags take one dash or two, and their value after = or as the next argument; booleans only after =. \
+Durations: 5s, 1m30s, 1.5h, 300ms, 7days. Sizes: 1500MB (decimal), 3GiB (binary), or a number of \
+bytes. A flag that is repeatable also takes a comma-separated list.
 
-Flags may have one dash or two, and their value behind = or as the next argument; that of a boolean \
-only behind =. Durations: 5s, 1m30s, 1.5h, 300ms, 7days. Sizes: 256MB (decimal), 1GiB, or bytes.";
+Every flag can also come from an environment variable; the command line wins. Flags that the Go \
+program has keep its variables, in upper case with _ for . and -: DATADIR, ANONYMIZE_IP, \
+PROMETHEUSX_LISTEN_ADDRESS. All others start with PACKET_HEADERS_, as in PACKET_HEADERS_FORMAT. \
+RUST_LOG=debug logs more.";
 
-/// The variable of a flag.
+/// The name of a flag's variable.
 fn variable(flag: &str) -> String {
     let name = flag.to_uppercase().replace(['.', '-'], "_");
     if OF_GO.contains(&flag) {
@@ -50,8 +51,8 @@ fn variable(flag: &str) -> String {
     }
 }
 
-/// A command whose flags, and those of its verbs, are read from the environment when the command line
-/// does not have them.
+/// The command, with its flags and those of its verbs read from the environment where the command
+/// line lacks them.
 pub(super) fn read_by(command: Command) -> Command {
     let command = command.mut_args(|argument| {
         let Some(flag) = argument.get_long() else {

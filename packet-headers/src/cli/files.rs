@@ -1,4 +1,4 @@
-//! The flags that say where files go and what they look like.
+//! Flags for where files go and what they look like.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,47 +8,48 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::{Refusal, duration, go};
-use crate::anonymize::{Key, Method};
-use crate::config::Files;
-use crate::doctor::NamedFile;
-use crate::store::compress;
-use crate::store::layout::{self, Naming, partial_directory};
-use crate::store::retention::Limits;
+use super::named_file::NamedFile;
+use super::refusal::Refusal;
+use super::{duration, go};
+use anonymize::Method;
 
-/// The flags that say where files go and what they look like.
+use super::key_file;
+use crate::config::Files;
+use capture_files::{FileNaming, RetentionLimits, partial_directory};
+
+/// Flags for where files go and what they look like.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct FileArguments {
-    /// Where the files go: DATADIR/YYYY/MM/DD/UUID.pcap
+    /// Where published files go: DATADIR/YYYY/MM/DD/UUID.pcap
     #[arg(long, value_name = "DIRECTORY", default_value = "captures")]
     datadir: PathBuf,
 
-    /// Where files grow before they are published, on the same filesystem [default: DATADIR.partial]
+    /// Where files grow; must be on the same filesystem as DATADIR [default: DATADIR.partial]
     #[arg(long, value_name = "DIRECTORY", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
 
-    /// The format of the files
+    /// File format
     #[arg(long, value_enum, default_value_t = Format::Pcap)]
     format: Format,
 
-    /// How files are compressed: gzip makes .gz, zstd .zst
+    /// Compression of files
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
 
-    /// How hard compression tries: 1 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
+    /// Compression level: 1 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     compression_level: Option<u32>,
 
-    /// What files are called by
+    /// What file names are made of
     #[arg(long, value_enum, default_value_t = FlowId::Mlab, hide_short_help = true)]
     flow_id: FlowId,
 
-    /// How the addresses in files are hidden
+    /// How addresses in files are anonymized
     #[arg(long = "anonymize.ip", value_name = "METHOD", value_enum, default_value_t = Anonymize::None, help_heading = "Anonymization")]
     anonymize_ip: Anonymize,
 
-    /// The key of prefix-preserving: 64 hexadecimal digits, in a file that only we can read
+    /// A file with the key for prefix-preserving: 64 hexadecimal digits, readable by its owner only
     #[arg(
         long = "anonymize.key-file",
         value_name = "FILE",
@@ -56,15 +57,16 @@ pub(super) struct FileArguments {
     )]
     anonymize_key_file: Option<PathBuf>,
 
-    /// How long a packet may be in memory only: what a kill can cost
+    /// Longest time a packet stays in memory only, and so is lost if the daemon is killed; at least
+    /// 20ms
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse, hide_short_help = true)]
     spill_interval: Duration,
 
-    /// Whether files are synced before they are published, so that a power loss cannot empty them
+    /// Sync files to disk before publishing them, so that a power failure cannot empty them
     #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     fsync: bool,
 
-    /// How much disk published files may take: the oldest go first [default: no limit]
+    /// Disk space that published files may take; the oldest are removed first [default: no limit]
     #[arg(long, value_name = "SIZE")]
     max_disk: Option<ByteSize>,
 
@@ -75,52 +77,52 @@ pub(super) struct FileArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// pcap with nanoseconds
+    /// With nanosecond timestamps
     Pcap,
-    /// pcapng: interfaces and directions, the flow's name and ends, and drop counts as well
+    /// Also has interfaces, directions, the connection's UUID and the number of lost packets
     Pcapng,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Compression {
-    /// Not at all
+    /// No compression
     None,
-    /// As gzip members
+    /// Files end in .gz
     Gzip,
-    /// As Zstandard frames
+    /// Files end in .zst
     Zstd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FlowId {
-    /// The flow's UUID: prefix and socket cookie
+    /// The connection's UUID: prefix and socket cookie
     Mlab,
-    /// A UUIDv5 (RFC 9562) of that
+    /// A UUIDv5 (RFC 9562) derived from it
     Uuid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Anonymize {
-    /// Not at all
+    /// No anonymization
     None,
-    /// Only the /24 of IPv4 and the /48 of IPv6 stay; this host's own addresses stay whole
+    /// Keep only the /24 of IPv4 and the /48 of IPv6 addresses; this host's own stay whole
     Netblock,
-    /// Each becomes another, and common prefixes stay common: ipcrypt-pfx under a key
+    /// Encrypt addresses with a key; addresses with a common prefix keep one (ipcrypt-pfx)
     PrefixPreserving,
 }
 
-/// A packet has to wait this long at least, or every packet would be written by itself.
+/// The shortest `--spill-interval`: below it, almost every packet would be a write of its own.
 const MIN_SPILL: Duration = Duration::from_millis(20);
 
 impl FileArguments {
-    /// Refuses what contradicts itself.
+    /// Refuses flags that contradict each other.
     ///
     /// # Errors
-    /// What to say.
+    /// The message.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let invalid = |message: &str| Err((ErrorKind::ValueValidation, message.to_owned()));
         if let Some(level) = self.compression_level {
-            let levels = compress::levels(self.compression.into());
+            let levels = capture_files::Compression::from(self.compression).levels();
             if self.compression == Compression::None {
                 return invalid("--compression-level needs --compression=gzip or zstd");
             }
@@ -146,28 +148,29 @@ impl FileArguments {
         }
     }
 
-    /// Tries the file of the key, if there is one. It is forgotten when it cannot be used.
+    /// Tries the key file, if one was given, and drops the flag if the file cannot be used.
     pub(super) fn try_key(&mut self) -> Option<NamedFile> {
         let path = self.anonymize_key_file.as_deref()?;
-        let (file, key) = NamedFile::new("--anonymize.key-file", path, Key::from_file(path));
+        let (file, key) = NamedFile::new("--anonymize.key-file", path, key_file::read(path));
         if key.is_none() {
             self.anonymize_key_file = None;
         }
         Some(file)
     }
 
-    /// How long a packet may be in memory only.
+    /// `--spill-interval`.
     pub(super) const fn spill_interval(&self) -> Duration {
         self.spill_interval
     }
 
-    /// Where files go and what they look like, by these arguments.
+    /// The configuration of files.
     ///
     /// # Errors
-    /// When a file that they name cannot be used.
+    /// When the key file cannot be used.
     pub(super) fn into_config(self) -> Result<Files> {
         let absolute = |path: PathBuf| {
-            std::path::absolute(&path).with_context(|| format!("finding {}", path.display()))
+            let relative = || format!("making {} an absolute path", path.display());
+            std::path::absolute(&path).with_context(relative)
         };
         let data = absolute(self.datadir)?;
         let partial = self.partial_dir.map(absolute).transpose()?;
@@ -177,27 +180,27 @@ impl FileArguments {
                 Some(Method::Netblock)
             }
             (Anonymize::PrefixPreserving, Some(file)) => {
-                Some(Method::PrefixPreserving(Key::from_file(&file)?))
+                Some(Method::PrefixPreserving(key_file::read(&file)?))
             }
         };
         Ok(Files {
             partial: partial.unwrap_or_else(|| partial_directory(&data)),
             data,
             fsync: self.fsync,
-            naming: Naming {
+            naming: FileNaming {
                 id: match self.flow_id {
-                    FlowId::Mlab => layout::FlowId::Mlab,
-                    FlowId::Uuid => layout::FlowId::Uuid,
+                    FlowId::Mlab => capture_files::FlowId::Mlab,
+                    FlowId::Uuid => capture_files::FlowId::Uuid,
                 },
                 format: match self.format {
-                    Format::Pcap => layout::Format::Pcap,
-                    Format::Pcapng => layout::Format::Pcapng,
+                    Format::Pcap => capture_files::Format::Pcap,
+                    Format::Pcapng => capture_files::Format::Pcapng,
                 },
                 compression: self.compression.into(),
             },
             level: self.compression_level,
             anonymize,
-            retention: Limits {
+            retention: RetentionLimits {
                 disk: self.max_disk.map(|size| size.as_u64()),
                 age: self.max_age,
             },
@@ -205,7 +208,7 @@ impl FileArguments {
     }
 }
 
-impl From<Compression> for layout::Compression {
+impl From<Compression> for capture_files::Compression {
     fn from(compression: Compression) -> Self {
         match compression {
             Compression::None => Self::None,
@@ -239,7 +242,7 @@ mod tests {
         let files = files.into_config().unwrap();
         assert!(files.data.ends_with("captures") && files.data.is_absolute());
         assert!(files.partial.ends_with("captures.partial"));
-        assert_eq!(files.naming, Naming::default());
+        assert_eq!(files.naming, FileNaming::default());
         assert!(files.anonymize.is_none() && !files.fsync);
         assert_eq!((files.retention.disk, files.retention.age), (None, None));
     }
@@ -260,9 +263,9 @@ mod tests {
         files.check().unwrap();
         let files = files.into_config().unwrap();
         assert_eq!(files.partial, PathBuf::from("/p"));
-        assert_eq!(files.naming.format, layout::Format::Pcapng);
-        assert_eq!(files.naming.compression, layout::Compression::Zstd);
-        assert_eq!(files.naming.id, layout::FlowId::Uuid);
+        assert_eq!(files.naming.format, capture_files::Format::Pcapng);
+        assert_eq!(files.naming.compression, capture_files::Compression::Zstd);
+        assert_eq!(files.naming.id, capture_files::FlowId::Uuid);
         assert_eq!(files.level, Some(19));
         assert!(matches!(files.anonymize, Some(Method::Netblock)) && files.fsync);
         assert_eq!(files.retention.disk, Some(10_000_000_000));

@@ -1,10 +1,10 @@
-//! The files that flags name: tried one by one, for who wants to know of each.
+//! Tries the files that flags name, one by one, so that the doctor can report on each.
 
 use super::Arguments;
-use crate::doctor::NamedFile;
+use super::named_file::NamedFile;
 
 impl Arguments {
-    /// Tries each file that a flag names. Those that cannot be used are forgotten.
+    /// Tries each file that a flag names, and drops the flags of those that cannot be used.
     pub(crate) fn try_files(&mut self) -> Vec<NamedFile> {
         let tried = [self.names.try_prefix(), self.files.try_key()];
         tried.into_iter().flatten().collect()

@@ -1,4 +1,4 @@
-//! What Go programs write in another way: flags behind one dash, and booleans.
+//! Go's spelling of flags: one dash, and its own words for booleans.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -6,15 +6,16 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use clap::Command;
 
-/// The long flags of a command that was built, and of its verbs.
+/// The long flags of a command and its verbs. The command must have been built, so that it has the
+/// flags that clap adds.
 pub(super) fn long_flags(command: &Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter_map(|flag| flag.get_long());
     let verbs = command.get_subcommands().flat_map(long_flags);
     own.map(str::to_owned).chain(verbs).collect()
 }
 
-/// The arguments with two dashes before each of these flags that has one, up to `--`. An argument
-/// that is no text stays as it is.
+/// The arguments with `-flag` written as `--flag` for each of these flags, up to `--`. An argument
+/// that is not UTF-8 before its `=` stays as it is.
 pub(super) fn with_two_dashes(
     arguments: impl IntoIterator<Item = OsString>,
     flags: &BTreeSet<String>,
@@ -32,7 +33,7 @@ pub(super) fn with_two_dashes(
     arguments.into_iter().map(respell).collect()
 }
 
-/// Whether it is `-name` or `-name=value` of one of these flags.
+/// Whether the argument is `-name` or `-name=value` of one of these flags.
 fn has_one_dash(argument: &OsStr, flags: &BTreeSet<String>) -> bool {
     let name = argument.as_bytes().strip_prefix(b"-");
     let name = name.and_then(|rest| rest.split(|byte| *byte == b'=').next());
@@ -40,15 +41,15 @@ fn has_one_dash(argument: &OsStr, flags: &BTreeSet<String>) -> bool {
     name.is_some_and(|name| flags.contains(name))
 }
 
-/// A boolean, as Go's strconv.ParseBool takes it.
+/// A boolean in any spelling that Go's strconv.ParseBool accepts.
 ///
 /// # Errors
-/// What there is to choose from.
+/// The choice, for any other text.
 pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err("it is true or false"),
+        _ => Err("use true or false"),
     }
 }
 

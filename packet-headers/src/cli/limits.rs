@@ -1,4 +1,4 @@
-//! The flags that bound what the daemon takes.
+//! Flags that limit what the daemon uses.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -8,23 +8,23 @@ use clap::Args;
 use clap::error::ErrorKind;
 use packet_headers_common::settings::MAX_SHARDS;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::config::Sizes;
 
-/// The flags that bound what the daemon takes.
+/// Flags that limit what the daemon uses.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArguments {
-    /// Memory for everything that grows with traffic
+    /// Memory for everything that grows with traffic; at least 16MiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     maxheap: ByteSize,
 
-    /// How many connections are captured at once; 0 for as many as fit into --maxheap
+    /// Connections captured at once; 0 for as many as fit in --maxheap
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     maxflows: usize,
 
-    /// Size of each shard's ring of captured connections; rounded up to a power of two. The ring of
-    /// connections that have no name yet is a quarter of it
+    /// Each shard's ring for captured connections, 256KiB to 1GiB, rounded up to a power of two. The
+    /// ring for connections without a name is a quarter of it, on top
     #[arg(
         long,
         value_name = "SIZE",
@@ -33,32 +33,32 @@ pub(super) struct LimitArguments {
     )]
     ring_size: ByteSize,
 
-    /// How many packet rings, and threads that read them [default: one for four CPUs, at most 8]
+    /// Packet rings, each with its own reader thread [default: one per four CPUs, at most 8]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)), hide_short_help = true)]
     shards: Option<u32>,
 }
 
-/// One reader is enough for so many CPUs: it takes a packet in a fraction of the time in which one
-/// is sent.
+/// One reader keeps up with this many CPUs: reading a packet takes a fraction of the time that
+/// sending one takes.
 const CPUS_PER_SHARD: usize = 4;
 
-/// More readers than this would rather wait for the disk.
+/// More readers than this would only wait for the disk.
 const MAX_DEFAULT_SHARDS: usize = 8;
 
-/// Less memory than this holds no useful number of flows.
+/// Less memory than this holds too few connections to be useful.
 const MIN_HEAP: ByteSize = ByteSize::mib(16);
 
-/// The candidates' ring is a quarter of it, and must be whole pages of any size up to 64 KiB.
+/// A quarter of this, the candidate ring, is still a whole page where pages have 64 KiB.
 const MIN_RING: ByteSize = ByteSize::kib(256);
 
-/// The kernel's bound of a ring buffer is 4 GiB, its users' that of the address space around it.
+/// The kernel allows rings of 4 GiB; a process must also find the address space to map them.
 const MAX_RING: ByteSize = ByteSize::gib(1);
 
 impl LimitArguments {
-    /// Refuses what cannot work.
+    /// Refuses sizes that cannot work.
     ///
     /// # Errors
-    /// What to say.
+    /// The message.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let (heap, ring) = (self.maxheap, self.ring_size);
         if heap < MIN_HEAP {
@@ -66,13 +66,13 @@ impl LimitArguments {
             return Err((ErrorKind::ValueValidation, message));
         }
         if !(MIN_RING..=MAX_RING).contains(&ring) {
-            let message = format!("--ring-size ({ring}) must be {MIN_RING} to {MAX_RING}");
+            let message = format!("--ring-size ({ring}) must be between {MIN_RING} and {MAX_RING}");
             return Err((ErrorKind::ValueValidation, message));
         }
         Ok(())
     }
 
-    /// How much there may be, with so many header bytes of a packet.
+    /// The configured sizes, with this many header bytes kept per packet.
     pub(super) fn sizes(&self, headers: u32) -> Sizes {
         Sizes {
             shards: self.shards.unwrap_or_else(default_shards),
@@ -87,7 +87,7 @@ impl LimitArguments {
     }
 }
 
-/// The next power of two, which is what a ring buffer's size has to be.
+/// The next power of two: the kernel accepts no other size of a ring buffer.
 fn ring_bytes(size: ByteSize) -> u32 {
     u32::try_from(size.as_u64().next_power_of_two()).unwrap_or(1 << 30)
 }

@@ -1,17 +1,17 @@
-//! The flags that say how the daemon is watched and asked while it runs.
+//! Flags for what the daemon serves and logs while it runs.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{FlowReaders, Service};
-use crate::http::ListenAddress;
+use crate::config::Service;
+use model::{FlowReaders, ListenAddress};
 
-/// The flags that say how the daemon is watched and asked while it runs.
+/// Flags for what the daemon serves and logs while it runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub(super) struct ServiceArguments {
-    /// Where metrics, health and connections are served over HTTP; empty for nowhere
+    /// HTTP listen address for metrics, health and the list of connections; empty to serve nothing
     #[arg(
         long = "prometheusx.listen-address",
         value_name = "[HOST]:PORT",
@@ -19,35 +19,35 @@ pub(super) struct ServiceArguments {
     )]
     listen_address: ListenAddress,
 
-    /// Who may read over HTTP which connections there are
+    /// Who may list connections over HTTP
     #[arg(long, value_enum, default_value_t = Readers::Host, hide_short_help = true)]
     serve_flows: Readers,
 
-    /// A Unix socket on which to serve the kernel's flow events as tcp-info serves its own
+    /// Serve flow events on this Unix socket, in place of tcp-info
     #[arg(long = "eventsocket.listen", value_name = "PATH")]
     eventsocket_listen: Option<PathBuf>,
 
-    /// How log lines are written
+    /// Format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Readers {
-    /// Who asks from this host
+    /// Clients on this host
     Host,
-    /// Whoever reaches the port
+    /// Any client that can reach the port
     Anyone,
-    /// Nobody
+    /// No client
     Nobody,
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Plain text
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -57,12 +57,12 @@ impl ServiceArguments {
         self.log_format
     }
 
-    /// Whether the kernel's flow events are served.
+    /// Whether flow events are served.
     pub(super) const fn serves_events(&self) -> bool {
         self.eventsocket_listen.is_some()
     }
 
-    /// What others can ask of the daemon, by these arguments.
+    /// The configuration of what is served.
     pub(super) fn into_config(self) -> Service {
         Service {
             http: Some(self.listen_address).filter(|address| !address.is_nowhere()),

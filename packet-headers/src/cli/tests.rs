@@ -1,10 +1,10 @@
-//! Whole command lines, and what comes of them.
+//! Whole command lines, and the configuration made from them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::config::FlowSource;
+use model::FlowSource;
 
 fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
     let line = [&["packet-headers"], arguments].concat();
@@ -188,7 +188,7 @@ fn contradictions_are_refused() {
         (&["--ring-size=1KiB"], "--ring-size"),
         (&["--linger=-5s"], "cannot be negative"),
         (&["-linger=soon"], "durations are written like"),
-        (&["-fsync=maybe"], "it is true or false"),
+        (&["-fsync=maybe"], "use true or false"),
     ] {
         let refusal = refusal(given);
         assert!(refusal.contains(said), "{refusal}");

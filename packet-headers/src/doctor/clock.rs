@@ -1,4 +1,4 @@
-//! Whether this host's clock is kept right, as the kernel was told.
+//! Whether this host's clock is synchronized, as far as the kernel knows.
 #![allow(
     unsafe_code,
     reason = "no safe wrapper knows adjtimex(2); the call reads the state and changes nothing"
@@ -6,8 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-/// Whether somebody (an NTP or PTP client) keeps the clock right; `None` when the kernel does not
-/// tell.
+/// Whether an NTP or PTP client keeps the clock synchronized; `None` when the kernel does not say.
 pub(super) fn is_synchronized() -> Option<bool> {
     // All zero: no mode, so that nothing is set.
     let mut state = MaybeUninit::<libc::timex>::zeroed();

@@ -1,19 +1,20 @@
-//! The directories of files: whether they are there or can be made, written to, renamed between, and
-//! are free.
+//! The directories of files: whether they exist or can be created, can be written, allow renaming
+//! from one to the other, and are not in use.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use rustix::fs::{Access, AtFlags, CWD, StatxFlags, accessat, statx};
 use rustix::io::Errno;
 
 use super::finding::Group;
 use super::space::{self, Space};
 use crate::config::Files;
-use crate::store::{lock, partial};
+use crate::store::directories::diagnostic;
+use capture_files::{Directories, DirectoryError, DirectoryLock};
 
 pub(super) fn check(files: &Files) -> Group {
     let mut group = Group::new("files");
@@ -40,16 +41,16 @@ pub(super) fn check(files: &Files) -> Group {
     group
 }
 
-/// A directory, or where it will be.
+/// A directory, or the place where it will be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
-    /// The directory itself, or the nearest one above it that is there.
+    /// The directory itself, or its nearest ancestor that exists.
     there: PathBuf,
-    /// Whether that is the directory itself.
+    /// Whether the directory itself exists.
     is_made: bool,
-    /// Its real path, also of what is not there yet.
+    /// The directory's path without symbolic links, even if it does not exist yet.
     real: PathBuf,
-    /// The mount that it is or will be on: renaming stays within one.
+    /// The ID of its mount: files can only be renamed within one.
     mount: u64,
 }
 
@@ -62,15 +63,17 @@ impl Place {
                 Ok(real) => break real,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     rest.extend(there.file_name().map(Into::into));
-                    there = there.parent().context("not even the root is there")?;
+                    there = there
+                        .parent()
+                        .context("not even the root directory exists")?;
                 }
                 Err(error) => {
-                    return Err(error).with_context(|| format!("finding {}", there.display()));
+                    return Err(error).with_context(|| format!("resolving {}", there.display()));
                 }
             }
         };
         let mount = statx(CWD, &real, AtFlags::empty(), StatxFlags::MNT_ID)
-            .with_context(|| format!("looking at {}", there.display()))?
+            .with_context(|| format!("reading the mount of {}", there.display()))?
             .stx_mnt_id;
         Ok(Self {
             there: there.to_owned(),
@@ -80,16 +83,16 @@ impl Place {
         })
     }
 
-    /// Whether this user may make files in it.
+    /// Checks that this user may create files in it.
     fn may_write(&self) -> Result<(), Errno> {
         let access = Access::WRITE_OK | Access::EXEC_OK;
         accessat(CWD, &self.there, access, AtFlags::EACCESS)
     }
 }
 
-/// Looks at one directory; what follows needs to know where it is.
+/// Checks one directory. Returns its place for the checks of both together.
 fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
-    let elsewhere = format!("give another directory by --{name}");
+    let elsewhere = format!("use another directory with --{name}");
     let place = match Place::find(path) {
         Ok(place) => place,
         Err(error) => {
@@ -99,33 +102,34 @@ fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
     };
     let (wanted, there) = (path.display(), place.there.display());
     if !place.there.is_dir() {
-        let found = format!("{there} is there, and is no directory");
+        let found = format!("{there} exists, and is not a directory");
         group.problem(name, found, &format!("remove it, or {elsewhere}"));
         return None;
     }
     match place.may_write() {
-        Ok(()) if place.is_made => group.ok(name, format!("{wanted} is there and can be written")),
+        Ok(()) if place.is_made => group.ok(name, format!("{wanted} exists and can be written")),
         Ok(()) => group.ok(
             name,
-            format!("{wanted} is not there yet; {there} can be written"),
+            format!("{wanted} does not exist yet; {there} can be written"),
         ),
         Err(errno) => {
-            let remedy = match errno {
-                Errno::ROFS => format!("remount it: mount -o remount,rw …; or {elsewhere}"),
+            let help = match errno {
+                Errno::ROFS => format!("remount it (mount -o remount,rw …), or {elsewhere}"),
                 _ => format!("let this user write to it (chown, chmod), or {elsewhere}"),
             };
             let why = io::Error::from(errno);
-            group.problem(name, format!("{there} cannot be written: {why}"), &remedy);
+            group.problem(name, format!("{there} cannot be written: {why}"), &help);
         }
     }
     Some(place)
 }
 
-/// Whether files can be moved from one to the other, and nobody takes a partial file for a whole one.
+/// Checks that files can be renamed from one to the other, and that neither is within the other: a
+/// reader of the data directory must not find partial files.
 fn pair(group: &mut Group, data: &Place, partial: &Place) {
     const NAME: &str = "publishing";
-    if let Err(obstacle) = partial::really_apart(&data.real, &partial.real) {
-        group.obstacle(NAME, obstacle);
+    if let Err(nested) = Directories::check_apart(&data.real, &partial.real) {
+        group.diagnostic(NAME, diagnostic(nested));
     } else if data.mount == partial.mount {
         group.ok(NAME, "by rename: both directories are on one filesystem");
     } else {
@@ -133,26 +137,29 @@ fn pair(group: &mut Group, data: &Place, partial: &Place) {
         group.problem(
             NAME,
             format!("{partial} and {data} are on different filesystems or mounts"),
-            "give a --partial-dir beside the data directory, on the same mount",
+            "use a --partial-dir next to the data directory, on the same mount",
         );
     }
 }
 
-/// Whether nobody else uses it.
+/// Checks that no other process uses the directory.
 fn locked(group: &mut Group, name: &str, directory: &Path) -> bool {
-    match lock::obstacle(directory) {
-        Ok(None) => return true,
-        Ok(Some(obstacle)) => group.obstacle(name, obstacle),
+    match DirectoryLock::check(directory) {
+        Ok(()) => return true,
+        Err(in_use @ DirectoryError::InUse { .. }) => group.diagnostic(name, diagnostic(in_use)),
         Err(error) => group.note(
             name,
-            format!("{error:#}: nothing can keep a second packet-headers away"),
-            "make sure that no other one uses it, or take a filesystem that locks directories",
+            format!(
+                "{:#}: nothing keeps a second packet-headers away",
+                Error::from(error)
+            ),
+            "make sure that no other one uses it, or use a filesystem that can lock directories",
         ),
     }
     false
 }
 
-/// What an earlier run left among the partial files.
+/// Reports what earlier runs left in the partial directory.
 fn left(group: &mut Group, partial: &Path) {
     const NAME: &str = "earlier runs";
     let entries = fs::read_dir(partial).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -160,28 +167,28 @@ fn left(group: &mut Group, partial: &Path) {
         Ok(entries) => entries,
         Err(error) => {
             let found = format!("listing {}: {error}", partial.display());
-            return group.note(NAME, found, "let this user read it");
+            return group.note(NAME, found, "let this user read the directory");
         }
     };
     let paths = entries.iter().map(fs::DirEntry::path);
-    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| partial::is_run(path));
+    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| Directories::is_run(path));
     if !runs.is_empty() {
         let files: usize = runs.iter().map(|run| count(run)).sum();
         group.mention(
             NAME,
-            format!("left {files} unfinished files; the next start publishes them"),
+            format!("left {files} partial files; the next start publishes them"),
         );
     }
     if let Some(first) = foreign.first() {
-        let found = format!("{} is not ours and is left alone", first.display());
-        group.note(NAME, found, "remove it when you know what it is");
+        let found = format!("{} is not ours, and is left alone", first.display());
+        group.note(NAME, found, "remove it once you know what it is");
     }
     if entries.is_empty() {
-        group.ok(NAME, "left nothing");
+        group.ok(NAME, "left nothing behind");
     }
 }
 
-/// How many files there are below a directory.
+/// The number of files below a directory.
 fn count(directory: &Path) -> usize {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries

@@ -1,23 +1,23 @@
-//! What was found, in groups of things that belong together.
+//! Findings, in groups that belong together.
 
 use anyhow::Error;
 use serde::Serialize;
 
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
-/// Whether a capture can be had as things are.
+/// Whether a capture works as things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
-    /// It can.
+    /// It works.
     Ok,
-    /// It can, and there is something to know.
+    /// It works, and there is something to know.
     Note,
-    /// It cannot, or much of it would be missing.
+    /// It does not work, or would miss much.
     Problem,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) name: String,
@@ -25,10 +25,10 @@ pub(super) struct Finding {
     pub(super) found: String,
     /// What to do about it.
     #[serde(rename = "do")]
-    pub(super) remedy: Option<String>,
+    pub(super) help: Option<String>,
 }
 
-/// Findings about one matter.
+/// Findings about one subject.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Group {
     pub(super) about: &'static str,
@@ -47,39 +47,46 @@ impl Group {
         self.add(name, State::Ok, found.into(), None);
     }
 
-    /// Something to know about which nothing has to be done.
+    /// Something to know that needs no action.
     pub(super) fn mention(&mut self, name: &str, found: impl Into<String>) {
         self.add(name, State::Note, found.into(), None);
     }
 
-    pub(super) fn note(&mut self, name: &str, found: impl Into<String>, remedy: &str) {
-        self.add(name, State::Note, found.into(), Some(remedy.to_owned()));
+    pub(super) fn note(&mut self, name: &str, found: impl Into<String>, help: &str) {
+        self.add(name, State::Note, found.into(), Some(help.to_owned()));
     }
 
-    pub(super) fn problem(&mut self, name: &str, found: impl Into<String>, remedy: &str) {
-        self.add(name, State::Problem, found.into(), Some(remedy.to_owned()));
+    /// Something that the daemon would log as a warning, and do without.
+    pub(super) fn warning(&mut self, name: &str, diagnostic: Diagnostic) {
+        let Diagnostic { problem, help } = diagnostic;
+        self.add(name, State::Note, problem, Some(help));
     }
 
-    /// A problem that the daemon would end with.
-    pub(super) fn obstacle(&mut self, name: &str, obstacle: Obstacle) {
-        let Obstacle { found, remedy } = obstacle;
-        self.add(name, State::Problem, found, Some(remedy));
+    pub(super) fn problem(&mut self, name: &str, found: impl Into<String>, help: &str) {
+        self.add(name, State::Problem, found.into(), Some(help.to_owned()));
     }
 
-    /// A problem that the daemon would end with; the remedy if it does not say one itself.
-    pub(super) fn error(&mut self, name: &str, error: &Error, remedy: &str) {
-        match error.downcast_ref::<Obstacle>() {
-            Some(obstacle) => self.obstacle(name, obstacle.clone()),
-            None => self.problem(name, format!("{error:#}"), remedy),
+    /// A problem that the daemon would refuse to start with.
+    pub(super) fn diagnostic(&mut self, name: &str, diagnostic: Diagnostic) {
+        let Diagnostic { problem, help } = diagnostic;
+        self.add(name, State::Problem, problem, Some(help));
+    }
+
+    /// A problem that the daemon would refuse to start with. `help` is for errors that have none of
+    /// their own.
+    pub(super) fn error(&mut self, name: &str, error: &Error, help: &str) {
+        match error.downcast_ref::<Diagnostic>() {
+            Some(diagnostic) => self.diagnostic(name, diagnostic.clone()),
+            None => self.problem(name, format!("{error:#}"), help),
         }
     }
 
-    fn add(&mut self, name: &str, state: State, found: String, remedy: Option<String>) {
+    fn add(&mut self, name: &str, state: State, found: String, help: Option<String>) {
         self.findings.push(Finding {
             name: name.to_owned(),
             state,
             found,
-            remedy,
+            help,
         });
     }
 }

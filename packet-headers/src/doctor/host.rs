@@ -1,4 +1,4 @@
-//! What else of this host matters: its clock, and how many files may be open.
+//! Other properties of this host: its clock, and its limit of open files.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -20,18 +20,19 @@ fn time(group: &mut Group, synchronized: Option<bool>) {
         Some(true) => group.ok(NAME, "synchronized"),
         Some(false) => group.note(
             NAME,
-            "nobody keeps it right: packets' times and the days of files may be off",
+            "not synchronized: packet timestamps and the dates in file paths may be wrong",
             "run an NTP client, such as chrony or systemd-timesyncd",
         ),
-        None => group.mention(NAME, "the kernel does not tell whether it is right"),
+        None => group.mention(NAME, "the kernel does not say whether it is synchronized"),
     }
 }
 
-/// What the daemon has open at rest, and what it opens for a moment: files are opened for each write
-/// only, so that their number does not grow with connections.
+/// Files that the daemon keeps open, such as two links for each of some dozens of interfaces, and
+/// those that it opens for a moment. Capture files are opened for each write only, so their number
+/// does not grow with connections.
 const FEW: u64 = 128;
 
-/// Rings, and two links for each of some dozens of interfaces.
+/// Additional open files per shard: its rings and what it waits on.
 const PER_SHARD: u64 = 4;
 
 fn open_files(group: &mut Group, limit: Option<u64>, shards: u32) {
@@ -40,10 +41,10 @@ fn open_files(group: &mut Group, limit: Option<u64>, shards: u32) {
     match limit {
         Some(limit) if limit < needed => group.problem(
             NAME,
-            format!("the limit is {limit}, and {needed} are needed at least"),
+            format!("the limit is {limit}, but at least {needed} are needed"),
             "ulimit -n 1024, or LimitNOFILE=1024 in the systemd unit",
         ),
-        Some(limit) => group.ok(NAME, format!("up to {limit}, and few are needed")),
+        Some(limit) => group.ok(NAME, format!("up to {limit}; {needed} are enough")),
         None => group.ok(NAME, "no limit"),
     }
 }

@@ -1,5 +1,5 @@
-//! Which interfaces are captured with these flags, which are not and why, and whose programs are on
-//! them already.
+//! Which interfaces are captured with these flags, which are not and why, and which programs are
+//! attached to them already.
 
 use anyhow::{Context as _, Result};
 use packet_headers_common::LinkType;
@@ -7,29 +7,29 @@ use packet_headers_common::LinkType;
 use super::finding::Group;
 use super::others::{self, Others};
 use crate::config::Config;
-use crate::interfaces::choice::{Choice, LeftOut};
-use crate::interfaces::{Interface, Link};
+use crate::host::choice::{Choice, LeftOut};
+use crate::host::interfaces::{Interface, Link};
+use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
-use crate::netlink::Netlink;
 
 pub(super) async fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("interfaces");
     if let Err(error) = look(&mut group, config, candidate).await {
-        let remedy = "allow NETLINK_ROUTE sockets in the container's seccomp profile";
-        group.problem("rtnetlink", format!("{error:#}"), remedy);
+        let help = "allow NETLINK_ROUTE sockets in the container's seccomp profile";
+        group.problem("rtnetlink", format!("{error:#}"), help);
     }
     group
 }
 
 async fn look(group: &mut Group, config: &Config, candidate: Candidate) -> Result<()> {
-    let mut netlink = Netlink::open(&[]).context("looking at network interfaces")?;
+    let mut netlink = Netlink::open(&[]).context("listing network interfaces")?;
     let links = Link::list(&mut netlink).await?;
     let choice = Choice::new(&config.interfaces);
     for (link, interface) in choose(group, &choice, &links) {
         if link.has_xdp {
             group.mention(
                 &link.name,
-                "an XDP program is on it: what that drops or redirects is not seen",
+                "an XDP program is attached: packets that it drops or redirects are not seen",
             );
         }
         let on_it = Others::on(&mut netlink, &interface, candidate).await;
@@ -37,19 +37,18 @@ async fn look(group: &mut Group, config: &Config, candidate: Candidate) -> Resul
             Ok(on_it) => others::judge(group, &link.name, candidate.method, &on_it),
             Err(error) => group.mention(
                 &link.name,
-                format!("whose programs are on it cannot be asked: {error:#}"),
+                format!("cannot list programs that are attached already: {error:#}"),
             ),
         }
     }
     Ok(())
 }
 
-/// Says which links are captured, and why others are not.
+/// Reports which links are captured, and why others are not.
 fn choose<'a>(group: &mut Group, choice: &Choice, links: &'a [Link]) -> Vec<(&'a Link, Interface)> {
     if let Err(error) = choice.check(links) {
-        let remedy =
-            "give the name of one that is there, or a pattern such as 'eth*' to wait for it";
-        group.error("interface", &error, remedy);
+        let help = "name an interface that exists, or use a pattern such as 'eth*' to wait for one";
+        group.error("interface", &error, help);
     }
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for link in links {
@@ -62,12 +61,8 @@ fn choose<'a>(group: &mut Group, choice: &Choice, links: &'a [Link]) -> Vec<(&'a
                 if link.is_up {
                     group.ok(&link.name, format!("{kind}, up"));
                 } else {
-                    let remedy = format!("ip link set {} up", link.name);
-                    group.note(
-                        &link.name,
-                        format!("{kind}, down: no packet passes"),
-                        &remedy,
-                    );
+                    let help = format!("run ip link set {} up", link.name);
+                    group.note(&link.name, format!("{kind}, down: no packets pass"), &help);
                 }
                 chosen.push((link, interface));
             }
@@ -82,7 +77,7 @@ fn choose<'a>(group: &mut Group, choice: &Choice, links: &'a [Link]) -> Vec<(&'a
         group.note(
             "interface",
             found,
-            "bring one up, or name another by --interface",
+            "bring one up, or name another with --interface",
         );
     }
     if !left_out.is_empty() {
@@ -131,8 +126,8 @@ mod tests {
         assert_eq!(group.the("eth0").found, "Ethernet, up");
         assert_eq!(group.the("wg0").found, "raw IP, up");
         let left = &group.the("left out").found;
-        assert!(left.contains("lo (loopback has to be named)"), "{left}");
-        assert!(left.contains("eth1 (it is down"), "{left}");
+        assert!(left.contains("lo (loopback must be named)"), "{left}");
+        assert!(left.contains("eth1 (down"), "{left}");
         assert_eq!(group.the("can0").state, State::Note);
         assert!(group.the("can0").found.contains("link type"));
     }
@@ -143,7 +138,11 @@ mod tests {
         assert!(chosen.is_empty());
         let states: Vec<_> = group.findings.iter().map(|finding| finding.state).collect();
         assert_eq!(states, [State::Problem, State::Note, State::Ok]);
-        assert!(group.findings[0].found.contains("there are lo, eth0"));
+        assert!(
+            group.findings[0]
+                .found
+                .contains("interfaces here: lo, eth0")
+        );
         let (group, _) = judged(&["ppp*"]);
         let waits = group.the("interface");
         assert_eq!(waits.state, State::Note);
@@ -156,6 +155,6 @@ mod tests {
         assert_eq!(chosen, ["eth1"]);
         let down = group.the("eth1");
         assert_eq!(down.state, State::Note);
-        assert_eq!(down.remedy.as_deref(), Some("ip link set eth1 up"));
+        assert_eq!(down.help.as_deref(), Some("run ip link set eth1 up"));
     }
 }

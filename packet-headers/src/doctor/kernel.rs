@@ -1,37 +1,35 @@
-//! What the kernel has of what is needed. Where it can be asked it is asked: the programs are shown to
-//! its verifier and taken away again.
+//! What the kernel offers of what a capture needs. Where possible it is tried: the programs are
+//! loaded, which runs the verifier, and unloaded again.
 
 use std::fs;
-use std::io;
-
-use anyhow::Error;
 
 use super::finding::Group;
 use crate::config::Config;
-use crate::kernel::requirements::{check_kernel, refused_with, shows_hardware_times, tells_netns};
-use crate::kernel::{AttachMethod, Candidate, Programs};
-use crate::run::load_options;
+use crate::kernel::requirements::{check_kernel, shows_hardware_times};
+use crate::kernel::{Candidate, Programs, method, netns};
+use crate::load_options::load_options;
+use model::{AttachMethod, Diagnostic};
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("kernel");
     match check_kernel() {
         Ok(()) => group.ok("version", version()),
-        Err(error) => group.error("version", &error, "run on a Linux of 5.8 or later"),
+        Err(error) => group.error("version", &error, "run on Linux 5.8 or later"),
     }
     let permitted = candidate.is_permitted().is_ok();
     programs(&mut group, config, candidate, permitted);
     tcx(&mut group, config, candidate, permitted);
     if config.source.watches_sockets() && !config.every_netns {
-        netns_cookie(&mut group, tells_netns());
+        network_namespaces(&mut group, netns::own());
     }
     if config.hardware_clock {
         hardware_clock(&mut group, shows_hardware_times());
     }
     let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
-    let there = if btf { "there" } else { "not there" };
+    let there = if btf { "present" } else { "absent" };
     group.ok(
         "BTF",
-        format!("{there}, and not needed: the programs read no kernel structures"),
+        format!("{there}, but not needed: the programs read no kernel structures"),
     );
     jit(&mut group, fs::read_to_string(JIT).ok().as_deref());
     group
@@ -43,31 +41,19 @@ fn version() -> String {
     format!("Linux {release}")
 }
 
-/// Shows the very programs and maps of such a capture to the kernel, and takes them away again.
+/// Loads the programs and maps of such a capture into the kernel, and unloads them again.
 fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
     const NAME: &str = "programs and maps";
     if !permitted {
-        return group.mention(NAME, "not tried: a capability is missing, see below");
+        return group.mention(NAME, "not tried: a capability is missing (see below)");
     }
-    let needed = candidate.method.programs(config.source.watches_sockets());
+    let needed = method::programs(candidate.method, config.source.watches_sockets());
     match Programs::load_needed(&load_options(config), needed) {
         Ok(_dropped) => group.ok(
             NAME,
-            "the kernel takes them, with these flags; they are gone again",
+            "the kernel accepts them with these flags; they are unloaded again",
         ),
-        Err(error) => group.problem(NAME, format!("{error:#}"), why_refused(&error)),
-    }
-}
-
-fn why_refused(error: &Error) -> &'static str {
-    if refused_with(error, io::ErrorKind::PermissionDenied) {
-        "allow bpf(2) in the container's seccomp profile and the security module; before Linux \
-         5.11, raise the limit of locked memory (ulimit -l unlimited, LimitMEMLOCK=infinity)"
-    } else if refused_with(error, io::ErrorKind::OutOfMemory) {
-        "give it more memory, or less to do: --ring-size, --shards, --maxflows"
-    } else {
-        "run on a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT; if it has them, this is \
-         a bug: report it with this line"
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 
@@ -75,70 +61,59 @@ fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool
     const NAME: &str = "TCX links";
     let method = candidate.method;
     if !permitted {
-        group.mention(
-            NAME,
-            "cannot be asked for: a capability is missing, see below",
-        );
-    } else if let Err(obstacle) = candidate.is_supported() {
-        group.obstacle(NAME, obstacle);
+        group.mention(NAME, "not tried: a capability is missing (see below)");
+    } else if let Err(diagnostic) = candidate.is_supported() {
+        group.diagnostic(NAME, diagnostic);
     } else if method == AttachMethod::Tcx {
-        group.ok(NAME, "there; they end with the daemon, however it ends");
+        group.ok(NAME, "available; they end with the daemon, however it ends");
     } else if config.attach.is_some() {
-        group.ok(NAME, format!("not asked for: attached as {method}"));
+        group.ok(NAME, format!("not requested: {method} instead"));
     } else {
         group.mention(
             NAME,
-            format!("not there (Linux 6.6 has them): {method} instead"),
+            format!("not available (they need Linux 6.6): {method} instead"),
         );
     }
 }
 
-fn netns_cookie(group: &mut Group, known: bool) {
+fn network_namespaces(group: &mut Group, own: Result<u64, Diagnostic>) {
     const NAME: &str = "network namespaces";
-    if known {
-        group.ok(
+    match own {
+        Ok(_cookie) => group.ok(
             NAME,
-            "told apart: connections of the daemon's own are named",
-        );
-    } else {
-        group.note(
-            NAME,
-            "this kernel does not tell a socket's network namespace (Linux 5.15 does): \
-             connections of every namespace on this host are named",
-            "say so with --netns all, or run on a newer kernel",
-        );
+            "told apart: only connections of the daemon's own get names",
+        ),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
-fn hardware_clock(group: &mut Group, shown: bool) {
+fn hardware_clock(group: &mut Group, shown: Result<(), Diagnostic>) {
     const NAME: &str = "hardware timestamps";
-    if shown {
-        group.ok(NAME, "shown to programs, for packets that the NIC stamps");
-    } else {
-        group.note(
+    match shown {
+        Ok(()) => group.ok(
             NAME,
-            "not shown to programs (Linux 5.16 does): packets have the kernel's times",
-            "leave --timestamp hardware out, or run on a newer kernel",
-        );
+            "available to programs, for packets that the NIC stamps",
+        ),
+        Err(diagnostic) => group.warning(NAME, diagnostic),
     }
 }
 
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
-/// By the content of [`JIT`], which only the first network namespace has.
+/// Judges the content of [`JIT`], which exists only in the host's first network namespace.
 fn jit(group: &mut Group, setting: Option<&str>) {
     const NAME: &str = "JIT compiler";
     match setting.map(str::trim) {
         Some("0") => group.note(
             NAME,
-            "off: every packet is interpreted, which costs several times as much",
-            "sysctl -w net.core.bpf_jit_enable=1",
+            "off: programs are interpreted, so every packet costs several times as much",
+            "run sysctl -w net.core.bpf_jit_enable=1",
         ),
         Some(_) => group.ok(NAME, "on"),
         None => group.note(
             NAME,
-            "not to be seen from this network namespace",
-            "look on the host: sysctl net.core.bpf_jit_enable should be 1",
+            "not visible from this network namespace",
+            "check on the host that sysctl net.core.bpf_jit_enable is 1",
         ),
     }
 }
@@ -160,29 +135,22 @@ mod tests {
             jit(&mut group, setting);
             let jit = group.the("JIT compiler");
             assert_eq!(jit.state, state, "{setting:?}");
-            let remedy = jit.remedy.as_deref().unwrap_or_default();
-            assert_eq!(remedy.contains("bpf_jit_enable"), state == State::Note);
+            let help = jit.help.as_deref().unwrap_or_default();
+            assert_eq!(help.contains("bpf_jit_enable"), state == State::Note);
         }
     }
 
     #[test]
     fn what_an_old_kernel_lacks_is_noted_with_its_consequence() {
         let mut group = Group::new("kernel");
-        netns_cookie(&mut group, false);
-        hardware_clock(&mut group, false);
-        let netns = group.the("network namespaces");
-        assert_eq!(netns.state, State::Note);
-        assert!(netns.found.contains("every namespace"), "{netns:?}");
-        let clock = group.the("hardware timestamps");
-        assert_eq!(clock.state, State::Note);
-        assert!(clock.found.contains("kernel's times"), "{clock:?}");
-    }
-
-    #[test]
-    fn a_refusal_says_what_can_be_done_about_its_kind() {
-        let refused = |kind| Error::from(io::Error::from(kind)).context("loading");
-        assert!(why_refused(&refused(io::ErrorKind::PermissionDenied)).contains("seccomp"));
-        assert!(why_refused(&refused(io::ErrorKind::OutOfMemory)).contains("--ring-size"));
-        assert!(why_refused(&refused(io::ErrorKind::InvalidInput)).contains("bug"));
+        let lacks = || Diagnostic::new("it lacks that", "use a newer one");
+        network_namespaces(&mut group, Err(lacks()));
+        hardware_clock(&mut group, Err(lacks()));
+        for name in ["network namespaces", "hardware timestamps"] {
+            let noted = group.the(name);
+            assert_eq!(noted.state, State::Note);
+            assert_eq!(noted.found, "it lacks that");
+            assert_eq!(noted.help.as_deref(), Some("use a newer one"));
+        }
     }
 }

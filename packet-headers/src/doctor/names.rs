@@ -1,28 +1,16 @@
-//! Who names connections: the kernel's sockets, tcp-info, and the files that say what names begin
-//! with.
+//! Where connections get their names: the kernel's sockets, tcp-info, and the files that flags name.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use anyhow::Error;
-
 use super::finding::Group;
-use crate::config::{Config, FlowSource};
-use crate::events::tcpinfo::EventSocket;
+use crate::cli::NamedFile;
+use crate::config::Config;
+use crate::events::tcpinfo::connect;
 use crate::kernel::requirements::cgroup2_root;
-
-/// A file that a flag names, and what came of reading it.
-#[derive(Debug)]
-pub(crate) struct NamedFile {
-    /// The flag.
-    pub(crate) flag: &'static str,
-    /// The file, or what is there without one.
-    pub(crate) what: String,
-    /// Why it cannot be used.
-    pub(crate) bad: Option<Error>,
-}
+use model::{EventSocket, FlowSource};
 
 pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
     let mut group = Group::new("names");
@@ -30,20 +18,20 @@ pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
         let name = flag.trim_start_matches('-');
         match bad {
             None => group.ok(name, what),
-            Some(error) => group.error(name, &error, &format!("give another {flag}")),
+            Some(error) => group.error(name, &error, &format!("use another {flag}")),
         }
     }
     if config.source.watches_sockets() {
         match cgroup2_root() {
             Ok(path) => cgroup2(&mut group, &path, is_root(&path)),
-            Err(error) => group.error("cgroup2", &error, "mount it"),
+            Err(error) => group.error("cgroup2", &error, "mount a cgroup2 filesystem"),
         }
     }
     group
 }
 
-/// Whether a cgroup is the root of the hierarchy, also of what this process does not see: only the
-/// others have this file (cgroups(7)).
+/// Whether a cgroup is the root of the whole hierarchy, even the parts that this process cannot see:
+/// every other cgroup has this file (cgroups(7)).
 fn is_root(cgroup: &Path) -> io::Result<bool> {
     Ok(!cgroup.join("cgroup.events").try_exists()?)
 }
@@ -52,51 +40,52 @@ fn cgroup2(group: &mut Group, path: &Path, is_root: io::Result<bool>) {
     const NAME: &str = "cgroup2";
     let at = path.display();
     match is_root {
-        Ok(true) => group.ok(NAME, format!("its root is at {at}")),
+        Ok(true) => group.ok(NAME, format!("its root is mounted at {at}")),
         Ok(false) => group.problem(
             NAME,
             format!(
-                "{at} is a part of the hierarchy: connections of processes outside of it get no \
-                 name and no file"
+                "{at} is only a part of the hierarchy: connections of processes outside of it get \
+                 no name and no file"
             ),
-            "mount the host's /sys/fs/cgroup into the container, or start it with the host's \
-             cgroup namespace",
+            "mount the host's /sys/fs/cgroup into the container, or start the container in the \
+             host's cgroup namespace",
         ),
         Err(error) => group.problem(
             NAME,
             format!("{at}: {error}"),
-            "give this user the permission to look into it",
+            "let this user read the directory",
         ),
     }
 }
 
-/// Knocks at tcp-info's event socket, when there is to be one.
+/// Connects to tcp-info's event socket, if the source uses it.
 pub(super) async fn tcpinfo(group: &mut Group, source: &FlowSource) {
     const NAME: &str = "tcpinfo.eventsocket";
     let socket = match source {
         FlowSource::Kernel(_) => return,
         FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _) => socket,
     };
-    match socket.connect().await {
+    match connect(socket).await {
         Ok(_closed) => group.ok(NAME, format!("{socket} answers{}", rights(socket))),
         Err(error) => group.problem(
             NAME,
             format!("{socket}: {error}{}", rights(socket)),
-            knock(&error),
+            no_answer(&error),
         ),
     }
 }
 
-fn knock(error: &io::Error) -> &'static str {
+/// What to do about a socket that cannot be connected to.
+fn no_answer(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        "run as a user that may write to it, or give this one the permission"
+        "let this user write to the socket, or run as a user who can"
     } else {
-        "start tcp-info (packet-headers waits for it meanwhile, and names nothing), or give the \
-         path of its --tcpinfo.eventsocket"
+        "start tcp-info (until then packet-headers waits, and connections get no names), or use \
+         the path of its --tcpinfo.eventsocket"
     }
 }
 
-/// Whose a Unix socket is, and who may use it.
+/// The mode and owner of a Unix socket, in words.
 fn rights(socket: &EventSocket) -> String {
     let EventSocket::Unix(path) = socket else {
         return String::new();
@@ -107,28 +96,12 @@ fn rights(socket: &EventSocket) -> String {
             let kind = if file.file_type().is_socket() {
                 ""
             } else {
-                ", which is no socket"
+                ", which is not a socket"
             };
             let (mode, uid, gid) = (file.mode() & 0o7777, file.uid(), file.gid());
-            format!("{kind} (mode {mode:04o}, of user {uid} and group {gid})")
+            format!("{kind} (mode {mode:04o}, user {uid}, group {gid})")
         },
     )
-}
-
-impl NamedFile {
-    /// What a flag's file gave.
-    pub(crate) fn new<T>(
-        flag: &'static str,
-        path: &Path,
-        read: Result<T, Error>,
-    ) -> (Self, Option<T>) {
-        let what = path.display().to_string();
-        let (value, bad) = match read {
-            Ok(value) => (Some(value), None),
-            Err(error) => (None, Some(error)),
-        };
-        (Self { flag, what, bad }, value)
-    }
 }
 
 #[cfg(test)]
@@ -148,7 +121,7 @@ mod tests {
         let part = judged(Ok(false));
         assert_eq!(part.state, State::Problem);
         assert!(part.found.contains("outside of it get no name"), "{part:?}");
-        assert!(part.remedy.unwrap().contains("host's"));
+        assert!(part.help.unwrap().contains("host's"));
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(judged(Err(denied)).state, State::Problem);
     }
@@ -173,8 +146,8 @@ mod tests {
         let bad = group.the("anonymize.key-file");
         assert_eq!(bad.state, State::Problem);
         assert_eq!(
-            bad.remedy.as_deref(),
-            Some("give another --anonymize.key-file")
+            bad.help.as_deref(),
+            Some("use another --anonymize.key-file")
         );
     }
 
@@ -186,6 +159,6 @@ mod tests {
         let socket = group.the("tcpinfo.eventsocket");
         assert_eq!(socket.state, State::Problem);
         assert!(socket.found.contains("/nowhere/tcpevents"), "{socket:?}");
-        assert!(socket.remedy.as_ref().unwrap().contains("start tcp-info"));
+        assert!(socket.help.as_ref().unwrap().contains("start tcp-info"));
     }
 }

@@ -1,4 +1,4 @@
-//! Programs that are on an interface already, and where ours stand among them.
+//! Programs that others have attached to an interface, and the place of ours among them.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,20 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption};
 
 use super::finding::Group;
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
+use crate::host::netlink::Netlink;
+use crate::kernel::Candidate;
 use crate::kernel::attach::{NETLINK_PRIORITY, tcx_programs};
-use crate::kernel::{AttachMethod, Candidate};
-use crate::netlink::Netlink;
+use model::AttachMethod;
 
-/// Where packets pass programs.
+/// The direction in which packets pass an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Ingress,
     Egress,
 }
 
-/// Programs of one direction.
+/// The programs of one direction.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Hook {
     /// TCX links, in the order in which they run.
@@ -32,14 +33,14 @@ struct Hook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filter {
     priority: u16,
-    /// The EtherType that it looks at.
+    /// The EtherType of the packets that it sees, in host byte order.
     protocol: u16,
     kind: String,
-    /// Its programs.
+    /// The names and IDs of its BPF programs.
     programs: Vec<String>,
 }
 
-/// What is on an interface.
+/// The programs of an interface.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Others {
     ingress: Hook,
@@ -47,7 +48,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Asks the kernel, where the method has to do with such programs and it may be asked.
+    /// Asks the kernel. The result is empty for a method that other programs do not affect.
     pub(super) async fn on(
         netlink: &mut Netlink,
         interface: &Interface,
@@ -57,7 +58,7 @@ impl Others {
         if candidate.method == AttachMethod::Socket {
             return Ok(others);
         }
-        let index = i32::try_from(interface.index).context("an index beyond all others")?;
+        let index = i32::try_from(interface.index).context("the interface's index is too large")?;
         for direction in [Direction::Ingress, Direction::Egress] {
             let filters = netlink.dump(|handle| {
                 let ask = handle.traffic_filter(index).get();
@@ -84,10 +85,10 @@ impl Others {
     }
 }
 
-/// Filters by priority; the kernel tells of each several times, with more or less of it.
+/// Filters by priority. The kernel reports each several times, more or less completely.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "filters of many kinds have many attributes, and their names are wanted"
+    reason = "filters of many kinds have many attributes; two matter here"
 )]
 fn read_filters(messages: &[TcMessage]) -> Vec<Filter> {
     let mut filters: BTreeMap<u16, Filter> = BTreeMap::new();
@@ -113,10 +114,10 @@ fn read_filters(messages: &[TcMessage]) -> Vec<Filter> {
     filters.into_values().collect()
 }
 
-/// The name and id of a BPF filter's program.
+/// The name and ID of a BPF filter's program.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "of the options of all kinds of filters, two are wanted"
+    reason = "filters of many kinds have many options; two matter here"
 )]
 fn program(options: &[TcOption]) -> Option<String> {
     let (mut name, mut id) = (None, None);
@@ -131,13 +132,13 @@ fn program(options: &[TcOption]) -> Option<String> {
     name.map(|name| format!("{name}{id}"))
 }
 
-/// How the names of our programs begin.
+/// The prefix of our programs' names.
 const OURS: &str = "ph_";
 
 /// `ETH_P_ALL` of linux/if_ether.h: packets of every protocol.
 const EVERY_PROTOCOL: u16 = 3;
 
-/// Says where our programs would stand.
+/// Reports where our programs would run among these.
 pub(super) fn judge(group: &mut Group, interface: &str, method: AttachMethod, others: &Others) {
     for (direction, hook) in [("ingress", &others.ingress), ("egress", &others.egress)] {
         judge_tcx(group, interface, method, (direction, &hook.tcx));
@@ -155,15 +156,15 @@ fn judge_tcx(
 ) {
     let (ours, theirs): (Vec<_>, Vec<_>) = programs.iter().partition(|name| name.starts_with(OURS));
     if !ours.is_empty() {
-        let found = format!("{direction}: a packet-headers is on it already");
+        let found = format!("{direction}: another packet-headers is attached already");
         group.mention(interface, found);
     }
     if theirs.is_empty() {
         return;
     }
     let stands = match (method, direction) {
-        (AttachMethod::Tcx, "ingress") => "ours goes before, and sees what they see",
-        (AttachMethod::Tcx, _) => "ours goes behind, and sees what they let pass",
+        (AttachMethod::Tcx, "ingress") => "ours runs first, and sees every packet",
+        (AttachMethod::Tcx, _) => "ours runs last, and sees what they let pass",
         (AttachMethod::Netlink | AttachMethod::Socket, _) => {
             "they run before TC filters: ours sees what they let pass"
         }
@@ -196,8 +197,8 @@ fn judge_filter(
     let is_ours = programs.iter().any(|name| name.starts_with(OURS));
     if is_ours {
         let found = format!(
-            "{direction}: {named}, of a packet-headers that runs or was killed; the next start on \
-             this interface replaces it"
+            "{direction}: {named}, of a packet-headers that is running or was killed; the next start \
+             on this interface replaces it"
         );
         return group.mention(interface, found);
     }
@@ -206,16 +207,16 @@ fn judge_filter(
     match method {
         AttachMethod::Netlink if *priority == NETLINK_PRIORITY && !ours_fits => group.problem(
             interface,
-            format!("{found}: ours would have that place"),
-            "--attach tcx (Linux 6.6) or --attach socket",
+            format!("{found}: it takes the place of ours"),
+            "use --attach tcx (Linux 6.6) or --attach socket",
         ),
         AttachMethod::Netlink if *priority == NETLINK_PRIORITY => group.mention(
             interface,
-            format!("{found}, as ours will be: the kernel decides which is first"),
+            format!("{found}, like ours: the kernel decides which runs first"),
         ),
         AttachMethod::Netlink | AttachMethod::Tcx | AttachMethod::Socket => group.mention(
             interface,
-            format!("{found}; ours goes before, and sees also what it drops"),
+            format!("{found}; ours runs first, and also sees what it drops"),
         ),
     }
 }
@@ -268,8 +269,8 @@ mod tests {
         assert_eq!(said.len(), 2);
         assert_eq!(said[0].0, State::Note);
         assert!(said[0].1.contains("cil_from_netdev (id 3), acct (id 9)"));
-        assert!(said[0].1.starts_with("ingress") && said[0].1.contains("ours goes before"));
-        assert!(said[1].1.starts_with("egress") && said[1].1.contains("ours goes behind"));
+        assert!(said[0].1.starts_with("ingress") && said[0].1.contains("ours runs first"));
+        assert!(said[1].1.starts_with("egress") && said[1].1.contains("ours runs last"));
         let said = judged(AttachMethod::Netlink, hook, Hook::default());
         assert!(said[0].1.contains("they run before TC filters"), "{said:?}");
     }
@@ -279,7 +280,10 @@ mod tests {
         let tcx = with_tcx(&["ph_eth_ingress (id 3)"]);
         let left = with_filter(filter(1, "bpf", &["ph_eth_egress (id 4)"]));
         let said = judged(AttachMethod::Netlink, tcx, left);
-        assert!(said[0].1.contains("packet-headers is on it"), "{said:?}");
+        assert!(
+            said[0].1.contains("another packet-headers is attached"),
+            "{said:?}"
+        );
         assert!(said[1].1.contains("replaces it"), "{said:?}");
         assert!(said.iter().all(|(state, _)| *state == State::Note));
     }

@@ -1,4 +1,4 @@
-//! What this process is permitted to do.
+//! The privileges of this process, and the limits that apply to it.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
             let (needs, method) = (needs.join(", "), candidate.method);
             group.ok("capabilities", format!("{needs}, for {method}"));
         }
-        Err(obstacle) => group.obstacle("capabilities", obstacle),
+        Err(diagnostic) => group.diagnostic("capabilities", diagnostic),
     }
     let limit = getrlimit(Resource::Memlock).current;
     let by_cgroup = kernel_is_at_least(5, 11);
@@ -28,7 +28,7 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     group
 }
 
-/// What the maps take beside the rings, in bytes: tables of connections.
+/// Bytes that maps take on top of the rings: the kernel's tables of connections.
 const TABLES: u64 = 64 << 20;
 
 fn needed_memory(sizes: Sizes) -> u64 {
@@ -36,25 +36,25 @@ fn needed_memory(sizes: Sizes) -> u64 {
     u64::from(sizes.shards) * (ring + ring / 4) + TABLES
 }
 
-/// Before 5.11 the kernel counted maps as locked memory; since then the memory cgroup counts them.
+/// Before Linux 5.11 the kernel counted maps as locked memory; since then, the memory cgroup does.
 fn locked_memory(group: &mut Group, by_cgroup: bool, limit: Option<u64>, needed: u64) {
     const NAME: &str = "locked memory";
     match limit {
-        _ if by_cgroup => group.ok(NAME, "no limit matters since Linux 5.11"),
+        _ if by_cgroup => group.ok(NAME, "its limit does not matter since Linux 5.11"),
         Some(limit) if limit < needed => group.problem(
             NAME,
             format!(
-                "the limit is {}, and the maps take about {}",
+                "the limit is {}, but the maps take about {}",
                 ByteSize(limit),
                 ByteSize(needed)
             ),
-            "ulimit -l unlimited, or LimitMEMLOCK=infinity in the systemd unit",
+            "run ulimit -l unlimited, or set LimitMEMLOCK=infinity in the systemd unit",
         ),
         _ => group.ok(NAME, "the limit is high enough"),
     }
 }
 
-/// By /proc/PID/status: 0 is none, 1 strict, 2 a filter.
+/// Reads the mode from /proc/PID/status: 0 is none, 1 strict, 2 a filter.
 fn seccomp(group: &mut Group, status: &str) {
     const NAME: &str = "seccomp";
     let mode = status
@@ -65,9 +65,9 @@ fn seccomp(group: &mut Group, status: &str) {
         Some("0") => group.ok(NAME, "no filter"),
         Some("2") => group.mention(
             NAME,
-            "system calls are filtered; whether bpf(2) is let through, the programs above show",
+            "system calls are filtered; \"programs and maps\" above shows whether bpf(2) is allowed",
         ),
-        _ => group.mention(NAME, "the kernel does not tell"),
+        _ => group.mention(NAME, "the kernel does not say"),
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
         let low = judged(false, Some(65536));
         assert_eq!(low.state, State::Problem);
         assert!(low.found.contains("64.0 KiB") && low.found.contains("80.0 MiB"));
-        assert!(low.remedy.unwrap().contains("LimitMEMLOCK=infinity"));
+        assert!(low.help.unwrap().contains("LimitMEMLOCK=infinity"));
     }
 
     #[test]

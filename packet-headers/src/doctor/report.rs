@@ -18,14 +18,14 @@ impl Report {
         findings.filter(|f| f.state == State::Problem).count()
     }
 
-    /// One object: the number of problems, and the groups with their findings.
+    /// One JSON object: the number of problems, and the groups with their findings.
     pub(super) fn as_json(&self) -> Result<String> {
         let report = json!({"problems": self.problems(), "groups": self.0});
         serde_json::to_string_pretty(&report).context("writing JSON")
     }
 }
 
-/// How wide the column of names is.
+/// The width of the column of names.
 const NAMES: usize = 20;
 
 impl fmt::Display for Report {
@@ -43,13 +43,13 @@ impl fmt::Display for Report {
                     "  {state:<8} {:<NAMES$} {}",
                     finding.name, finding.found
                 )?;
-                if let Some(remedy) = &finding.remedy {
-                    writeln!(out, "           do: {remedy}")?;
+                if let Some(help) = &finding.help {
+                    writeln!(out, "           do: {help}")?;
                 }
             }
         }
         match self.problems() {
-            0 => write!(out, "no problem: these flags can capture here"),
+            0 => write!(out, "no problems: a capture with these flags works here"),
             1 => write!(out, "1 problem"),
             problems => write!(out, "{problems} problems"),
         }
@@ -100,6 +100,10 @@ mod tests {
         let mut report = report();
         report.0.pop();
         assert_eq!(report.problems(), 0);
-        assert!(report.to_string().ends_with("these flags can capture here"));
+        assert!(
+            report
+                .to_string()
+                .ends_with("a capture with these flags works here")
+        );
     }
 }

@@ -1,15 +1,12 @@
-//! What others will ask of the daemon: whether its addresses can be had.
+//! What the daemon serves: whether it can listen at its addresses.
 
-use std::io;
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
-
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::finding::Group;
 use crate::config::Service;
-use crate::http::{ListenAddress, Listener};
+use crate::events::publish::{Place, inspect};
+use crate::http::Listener;
+use model::ListenAddress;
 
 pub(super) async fn check(service: &Service) -> Group {
     let mut group = Group::new("service");
@@ -25,44 +22,25 @@ pub(super) async fn check(service: &Service) -> Group {
 
 const HTTP: &str = "HTTP";
 
-/// Takes the address and gives it back.
+/// Listens at the address for a moment.
 async fn http(group: &mut Group, address: &ListenAddress) {
     match Listener::bind(address).await {
-        Ok(_given_back) => group.ok(HTTP, format!("{address} can be listened at")),
-        Err(error) => group.problem(
-            HTTP,
-            format!("{address}: {}", error.root_cause()),
-            "give another --prometheusx.listen-address, or an empty one to serve nothing",
-        ),
+        Ok(_closed_again) => group.ok(HTTP, format!("{address} is free")),
+        Err(diagnostic) => group.diagnostic(HTTP, diagnostic),
     }
 }
 
-/// Whether a socket can be made at a path.
+/// Checks that the event socket can be created at a path.
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
-    let remedy = "give another --eventsocket.listen";
-    if let Err(error) = SocketAddr::from_pathname(path) {
-        return group.problem(NAME, format!("{at}: {error}"), remedy);
-    }
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or_else(|| Path::new("."));
-    let access = Access::WRITE_OK | Access::EXEC_OK;
-    if let Err(errno) = accessat(CWD, above, access, AtFlags::EACCESS) {
-        let found = format!("{}: {}", above.display(), io::Error::from(errno));
-        let remedy = format!("make the directory and let this user write to it, or {remedy}");
-        return group.problem(NAME, found, &remedy);
-    }
-    match path.symlink_metadata() {
-        Err(_nothing_there) => group.ok(NAME, format!("{at} can be made")),
-        Ok(file) if !file.file_type().is_socket() => {
-            let found = format!("{at} is there, and is no socket");
-            group.problem(NAME, found, &format!("remove it, or {remedy}"));
-        }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            group.problem(NAME, format!("{at} is served by another program"), remedy);
-        }
-        Ok(_) => group.ok(NAME, format!("{at} is left of a program that ended")),
+    match inspect(path) {
+        Ok(Place::Free) => group.ok(NAME, format!("{at} can be created")),
+        Ok(Place::LeftOver) => group.ok(
+            NAME,
+            format!("{at} was left by a program that has ended; the daemon replaces it"),
+        ),
+        Err(diagnostic) => group.diagnostic(NAME, diagnostic),
     }
 }
 

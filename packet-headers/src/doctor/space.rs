@@ -1,4 +1,4 @@
-//! The filesystem of the data directory: its kind, and how much there is left.
+//! The filesystem of the data directory: its type, and how much of it is free.
 
 use std::path::Path;
 
@@ -8,24 +8,24 @@ use rustix::fs::{statfs, statvfs};
 
 use super::finding::Group;
 
-/// What is known of a filesystem.
+/// The properties of a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
-    /// What kind it is (statfs(2)).
+    /// The magic number of its type (statfs(2)).
     magic: u32,
-    /// Bytes, all of them and those that we can have.
+    /// Bytes: total, and available to this user.
     bytes: (u64, u64),
-    /// Inodes likewise; none at all where they are not counted.
+    /// Inodes: total, and available; both 0 on filesystems without a fixed number.
     inodes: (u64, u64),
 }
 
 impl Space {
     pub(super) fn of(path: &Path) -> Result<Self> {
-        let asking = || format!("asking for the filesystem of {}", path.display());
+        let asking = || format!("reading the filesystem of {}", path.display());
         let kind = statfs(path).with_context(asking)?;
         let space = statvfs(path).with_context(asking)?;
         Ok(Self {
-            // Magic numbers have 32 bits, in a word that is signed on some machines.
+            // A magic number has 32 bits, in a field that is wider and signed on some machines.
             magic: (i128::from(kind.f_type) & 0xffff_ffff) as u32,
             bytes: (
                 space.f_blocks.saturating_mul(space.f_frsize),
@@ -36,13 +36,13 @@ impl Space {
     }
 }
 
-/// What is to be known of a kind of filesystem.
+/// What a type of filesystem means for captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Good,
-    /// Files are in memory only.
+    /// Its files are in memory only.
     Memory,
-    /// The layer of a container, which ends with it.
+    /// A container's writable layer, which is removed with the container.
     Layer,
     Network,
 }
@@ -64,32 +64,36 @@ const KINDS: [(u32, &str, Kind); 13] = [
     (0x00c3_6400, "Ceph", Kind::Network),
 ];
 
-/// Less than this is soon full, in bytes.
+/// Fewer free bytes than this are a problem.
 const LITTLE: u64 = 64 << 20;
 
-/// Fewer inodes than this are soon used up: each connection has a file.
+/// Fewer free inodes than this are a problem: each connection takes one.
 const FEW: u64 = 1000;
 
-/// Less than a hundredth is soon full too.
+/// Less than one part in so many free is a problem, too.
 const PART: u64 = 100;
 
 pub(super) fn judge(group: &mut Group, space: Space, limit: Option<u64>) {
     kind(group, space.magic);
     let (size, free) = space.bytes;
     let found = format!("{} of {} free", ByteSize(free), ByteSize(size));
-    let remedy = "make room, or keep files within bounds: --max-disk, --max-age";
+    let help = "make room, or let old files be removed with --max-disk or --max-age";
     if free < LITTLE.max(size / PART) {
-        group.problem("free space", found, remedy);
+        group.problem("free space", found, help);
     } else if let Some(limit) = limit.filter(|&limit| limit > size) {
         let found = format!("{found}: --max-disk {} is never reached", ByteSize(limit));
-        group.note("free space", found, "give less than the filesystem holds");
+        group.note(
+            "free space",
+            found,
+            "use a --max-disk below the filesystem's size",
+        );
     } else {
         group.ok("free space", found);
     }
     let (all, free) = space.inodes;
     if all > 0 && free < FEW.max(all / PART) {
-        let found = format!("{free} of {all} free, and each connection takes one");
-        group.problem("free inodes", found, remedy);
+        let found = format!("{free} of {all} free; each connection takes one");
+        group.problem("free inodes", found, help);
     } else if all > 0 {
         group.ok("free inodes", format!("{free} of {all} free"));
     }
@@ -99,20 +103,23 @@ fn kind(group: &mut Group, magic: u32) {
     const NAME: &str = "filesystem";
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
     let Some(&(_, name, kind)) = known else {
-        return group.ok(NAME, format!("of a kind that we do not know ({magic:#x})"));
+        return group.ok(NAME, format!("of an unknown type ({magic:#x})"));
     };
     match kind {
         Kind::Good => group.ok(NAME, name),
-        Kind::Memory => group.mention(NAME, format!("{name}: files are gone after a reboot")),
+        Kind::Memory => group.mention(NAME, format!("{name}: files are lost at a reboot")),
         Kind::Layer => group.note(
             NAME,
-            format!("{name}: files are gone with the container"),
-            "mount a volume, and give a --datadir and a --partial-dir on it",
+            format!("{name}: files are lost with the container"),
+            "mount a volume, with --datadir and --partial-dir on it",
         ),
         Kind::Network => group.note(
             NAME,
-            format!("{name}: slow or away, it holds capture back, and it may not lock directories"),
-            "write to a local disk, and let an uploader carry files away",
+            format!(
+                "{name}: packets are lost when it is slow or unreachable, and it may not be able to \
+                 lock directories"
+            ),
+            "write to a local disk, and let an uploader move files away",
         ),
     }
 }

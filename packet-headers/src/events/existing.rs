@@ -1,5 +1,5 @@
-//! The connections that are older than the daemon: the TCP sockets of this network namespace, as the
-//! kernel lists them through sock_diag(7).
+//! The connections that are older than the daemon: the TCP sockets of this network namespace, listed
+//! through sock_diag(7).
 
 use std::io;
 
@@ -18,14 +18,14 @@ use netlink_sys::{Socket, SocketAddr};
 use packet_headers_common::Endpoint;
 use tracing::warn;
 
-use super::{FlowEvent, Open, endpoint};
-use crate::clock::{BootNanos, WallClock};
-use crate::flow::uuid::UuidPrefix;
+use super::endpoint::endpoint;
+use crate::clock;
+use model::{FlowEvent, Open, UuidPrefix, WallClock};
 
-/// A socket of a connection that is established already.
+/// A socket of an established connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExistingSocket {
-    /// What `SO_COOKIE` and `ss -e` show.
+    /// The cookie, as shown by `SO_COOKIE` and `ss -e`.
     pub cookie: u64,
     /// This host's end.
     pub local: Endpoint,
@@ -33,10 +33,11 @@ pub struct ExistingSocket {
     pub remote: Endpoint,
 }
 
-/// The sockets whose connections still carry packets: those between the handshake and TIME_WAIT.
+/// The states in which a connection still carries packets: those between the handshake and
+/// TIME_WAIT.
 ///
-/// A client that closed first is in FIN_WAIT2 even when only the kernel's small record of it is
-/// left: the other side may still send.
+/// A client that closed first is in FIN_WAIT2, even when the kernel keeps only a small record of it:
+/// the other side may still send.
 const CARRYING: StateFlags = StateFlags::ESTABLISHED
     .union(StateFlags::FIN_WAIT1)
     .union(StateFlags::FIN_WAIT2)
@@ -50,28 +51,28 @@ const CARRYING: StateFlags = StateFlags::ESTABLISHED
 /// opens or closes meanwhile may be in the list or not.
 ///
 /// # Errors
-/// When the kernel does not answer the whole question; the message says why.
+/// When the kernel does not answer completely; the message says why.
 pub fn connected() -> Result<Vec<ExistingSocket>> {
     let mut sockets = Vec::new();
     for (family, name) in [(AF_INET, "IPv4"), (AF_INET6, "IPv6")] {
         let listed = list(family).with_context(|| format!("listing the {name} TCP sockets"))?;
         sockets.extend(listed);
     }
-    // The kernel numbers the sockets of a hash bucket by place: when one goes between two parts of
-    // its answer, another may be shown twice.
+    // The kernel numbers the sockets of a hash bucket by position: when one closes between two parts
+    // of the answer, another may be listed twice.
     sockets.sort_unstable_by_key(|socket| socket.cookie);
     sockets.dedup_by_key(|socket| socket.cookie);
     Ok(sockets)
 }
 
-/// The events that give these connections a name and a file, as of now: when they really began, and
-/// from which end, the kernel does not tell.
+/// Open events for these connections, as of now: the kernel does not say when they really began, or
+/// from which end.
 pub fn opens(
     sockets: impl IntoIterator<Item = ExistingSocket>,
     prefix: &UuidPrefix,
     clock: &WallClock,
 ) -> impl Iterator<Item = FlowEvent> {
-    let at = BootNanos::now();
+    let at = clock::now();
     let opened = clock.wall(at);
     sockets.into_iter().map(move |socket| {
         FlowEvent::Open(Open {
@@ -86,7 +87,7 @@ pub fn opens(
     })
 }
 
-/// How often a list that changed while it was read is asked for.
+/// How often a list is requested if it keeps changing while it is read.
 const TRIES: usize = 4;
 
 /// The connected sockets of one address family.
@@ -98,25 +99,25 @@ fn list(family: u8) -> Result<Vec<ExistingSocket>> {
             return Ok(dump.sockets);
         }
     }
-    warn!("the list of sockets changed while it was read, {TRIES} times: some may be missing");
+    warn!("the kernel's list of sockets changed during {TRIES} attempts: some may be missing");
     Ok(dump.sockets)
 }
 
-/// Bytes of the buffer for one part of the answer: the kernel makes none of more than 32 KiB
-/// (`netlink_recvmsg` in `net/netlink/af_netlink.c`), and waits with the next until this is read.
+/// Size in bytes of the buffer for one part of the answer. The kernel makes parts of at most 32 KiB
+/// (`netlink_recvmsg` in `net/netlink/af_netlink.c`), the next one only after this has been read.
 const PART: usize = 64 * 1024;
 
-/// The kernel's answer, as far as it was read.
+/// The kernel's answer, as far as it has been read.
 #[derive(Debug, Default)]
 struct Dump {
     sockets: Vec<ExistingSocket>,
-    /// The kernel says that the list changed while it was read.
+    /// Whether the list changed while it was read, according to the kernel.
     interrupted: bool,
 }
 
 impl Dump {
-    /// Asks once and reads the whole answer, over a socket of its own: an answer that was given up
-    /// cannot be mistaken for the next one.
+    /// Asks once and reads the whole answer, on a new socket, so that the rest of an abandoned answer
+    /// is never mistaken for this one.
     fn ask(family: u8) -> Result<Self> {
         let socket = Socket::new(NETLINK_SOCK_DIAG).context("opening sock_diag")?;
         // Port 0 is the kernel; nobody else can send to a socket that is connected to it.
@@ -124,18 +125,18 @@ impl Dump {
         connected.context("connecting to sock_diag")?;
         socket
             .send(&request(family), 0)
-            .context("asking sock_diag")?;
+            .context("sending a request to sock_diag")?;
         let mut dump = Self::default();
         let mut part = vec![0; PART];
         loop {
-            // MSG_TRUNC: tells the real length of a part that does not fit.
+            // MSG_TRUNC returns the real length of a part that does not fit.
             let length = match socket.recv(&mut part.as_mut_slice(), libc::MSG_TRUNC) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("reading from sock_diag"),
             };
             let Some(datagram) = part.get(..length) else {
-                bail!("sock_diag's answer has a part of {length} bytes, over {PART}");
+                bail!("sock_diag's answer has a part of {length} bytes, more than {PART}");
             };
             ensure!(length > 0, "sock_diag's answer ends early");
             if dump.take(datagram)? {
@@ -144,7 +145,7 @@ impl Dump {
         }
     }
 
-    /// Takes one part of the answer; true when it was the last.
+    /// Takes one part of the answer. Returns true for the last.
     fn take(&mut self, mut datagram: &[u8]) -> Result<bool> {
         while !datagram.is_empty() {
             let message: NetlinkMessage<Answer> =
@@ -156,7 +157,7 @@ impl Dump {
                 NetlinkPayload::Error(error) => accepted(error.raw_code())?,
                 NetlinkPayload::Overrun(_) => bail!("the kernel lost a part of sock_diag's answer"),
                 NetlinkPayload::Noop => {}
-                _ => bail!("sock_diag's answer holds a message of an unknown kind"),
+                _ => bail!("sock_diag's answer has a message of an unknown kind"),
             }
             // Every message begins at a multiple of four bytes (NLMSG_ALIGN), and none is empty.
             let next = (message.header.length as usize).next_multiple_of(4);
@@ -166,7 +167,7 @@ impl Dump {
     }
 }
 
-/// Takes the error number, negative, that a message of the kernel carries; zero is none.
+/// Checks the negated error number in a message from the kernel; zero means success.
 fn accepted(code: i32) -> Result<()> {
     if code == 0 {
         return Ok(());
@@ -174,20 +175,20 @@ fn accepted(code: i32) -> Result<()> {
     let error = io::Error::from_raw_os_error(code.saturating_abs());
     Err(match error.raw_os_error() {
         Some(libc::ENOENT) => anyhow!(error).context(
-            "this kernel has no sock_diag for TCP: load its module tcp_diag (CONFIG_INET_TCP_DIAG)",
+            "this kernel has no sock_diag for TCP: load the module tcp_diag (CONFIG_INET_TCP_DIAG)",
         ),
-        _ => anyhow!(error).context("sock_diag refused"),
+        _ => anyhow!(error).context("sock_diag refused the request"),
     })
 }
 
-/// The question for all connected TCP sockets of one address family, as bytes.
+/// The request for all connected TCP sockets of one address family, as bytes.
 fn request(family: u8) -> Vec<u8> {
     let question = InetRequest {
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::empty(),
         states: CARRYING,
-        // Not looked at in a question for all sockets.
+        // Ignored in a request for all sockets.
         socket_id: SocketId::new_v4(),
     };
     let mut header = NetlinkHeader::default();
@@ -199,8 +200,8 @@ fn request(family: u8) -> Vec<u8> {
     bytes
 }
 
-/// One socket of the answer. Its attributes are not looked at, so that none that a newer kernel
-/// adds can be misread.
+/// One socket of the answer. Its attributes are ignored, so that none added by a newer kernel can be
+/// misread.
 #[derive(Debug)]
 struct Answer(ExistingSocket);
 

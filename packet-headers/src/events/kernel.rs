@@ -1,7 +1,6 @@
-//! Flow events from the kernel: the sockets of this host, as the socket program sees them.
+//! The kernel flow source: turns events of the socket program into flow events.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,90 +9,95 @@ use packet_headers_common::FlowKey;
 use packet_headers_common::event::{Event, SocketEvent};
 
 use super::prefix::LearnedPrefix;
-use super::{Close, EventSink, FlowEvent, Open, Stopped};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-use crate::flow::uuid::UuidPrefix;
+use super::{EventSink, Stopped};
+use crate::clock;
+use crate::heartbeat::Heartbeat;
 use crate::kernel::ring::RingReader;
+use crate::stats::Counters;
+use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
-/// How long the thread sleeps when nothing happens; the program wakes it when something does.
+/// How long the thread sleeps while there are no events. The program wakes it for an event.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Turns what the socket program tells into flow events, until `stop` is set and the ring is empty.
+/// Names and delivers the socket program's events, until `stop` is set and the ring is empty.
 ///
-/// While the prefix is unknown the events wait, the latest 64 Ki of them; what had no prefix up to
-/// the end, or was pushed out by later ones, is counted as [`EventIssue::NoPrefix`].
+/// While the prefix is unknown, the latest 64 Ki events wait. Events that are pushed out by later
+/// ones, or have no prefix by the end, are counted as [`EventIssue::NoPrefix`].
 ///
 /// # Errors
 /// When the ring cannot be waited for.
-pub fn follow(
+pub(super) fn follow(
     mut ring: RingReader,
-    prefix: &LearnedPrefix,
-    sink: &EventSink,
-    accounts: &Arc<Accounts>,
+    mut namer: EventNamer<'_>,
+    heartbeat: &Heartbeat,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut teller = Teller::new(prefix, sink, accounts);
     loop {
+        heartbeat.beat();
         let stopping = stop.load(Ordering::Acquire);
-        let Ok(()) = teller.catch_up() else {
+        let Ok(()) = namer.catch_up() else {
             return Ok(());
         };
         let mut event = None;
         while ring.next(|item| event = Event::parse(item)) {
+            heartbeat.beat();
             let Some(event) = event.take() else {
-                accounts.events.add(EventIssue::BadRecord, 1);
+                namer.counters.events.add(EventIssue::BadRecord, 1);
                 continue;
             };
-            let Ok(()) = teller.tell(event) else {
+            let Ok(()) = namer.take(event) else {
                 return Ok(());
             };
         }
         if stopping {
-            teller.give_up();
+            namer.give_up();
             return Ok(());
         }
         ring.wait(TICK)?;
     }
 }
 
-/// How many events wait for the prefix at most. They take 4.5 MiB then.
+/// The most events that wait for the prefix. They take 4.5 MiB.
 const WAITING: usize = 64 * 1024;
 
 const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
 
 /// Names events and delivers them, in order, as soon as there is a prefix.
-struct Teller<'a> {
+pub(super) struct EventNamer<'a> {
     prefix: &'a LearnedPrefix,
     sink: &'a EventSink,
-    accounts: &'a Accounts,
+    counters: &'a Counters,
     clock: WallClock,
-    /// What came while there was no prefix, the oldest first.
+    /// Events that arrived before the prefix was known, oldest first.
     waiting: VecDeque<Event>,
 }
 
-impl<'a> Teller<'a> {
-    fn new(prefix: &'a LearnedPrefix, sink: &'a EventSink, accounts: &'a Accounts) -> Self {
+impl<'a> EventNamer<'a> {
+    pub(super) fn new(
+        prefix: &'a LearnedPrefix,
+        sink: &'a EventSink,
+        counters: &'a Counters,
+    ) -> Self {
         Self {
             prefix,
             sink,
-            accounts,
-            clock: WallClock::sample(),
+            counters,
+            clock: clock::sample(),
             waiting: VecDeque::new(),
         }
     }
 
-    /// Reads the clocks, and delivers what waits if the prefix is known by now.
+    /// Reads the clocks again, and delivers waiting events if the prefix is known by now.
     fn catch_up(&mut self) -> Result<(), Stopped> {
-        self.clock.resample();
+        clock::resample(&mut self.clock);
         match self.prefix.get() {
             Some(prefix) => self.deliver_waiting(prefix),
             None => Ok(()),
         }
     }
 
-    /// Delivers an event after those that came before it, or lets it wait with them.
-    fn tell(&mut self, event: Event) -> Result<(), Stopped> {
+    /// Delivers an event after those that arrived before it, or lets it wait with them.
+    fn take(&mut self, event: Event) -> Result<(), Stopped> {
         let Some(prefix) = self.prefix.get() else {
             self.wait(event);
             return Ok(());
@@ -104,15 +108,15 @@ impl<'a> Teller<'a> {
 
     fn wait(&mut self, event: Event) {
         if self.waiting.len() == WAITING {
-            // The latest are the ones whose packets are still there to be named.
+            // Keep the latest: packets of older connections have been given up by now.
             self.waiting.pop_front();
-            self.accounts.events.add(EventIssue::NoPrefix, 1);
+            self.counters.events.add(EventIssue::NoPrefix, 1);
         }
         self.waiting.push_back(event);
     }
 
     fn deliver_waiting(&mut self, prefix: &UuidPrefix) -> Result<(), Stopped> {
-        // Taken away whole: the memory is not needed again.
+        // Takes the whole queue, which frees its memory: it is not needed again.
         for event in std::mem::take(&mut self.waiting) {
             self.deliver(&event, prefix)?;
         }
@@ -124,10 +128,10 @@ impl<'a> Teller<'a> {
         self.sink.deliver_blocking(&event)
     }
 
-    /// Counts what waits: there will be no prefix any more.
+    /// Counts the waiting events as lost: the prefix will not become known any more.
     fn give_up(self) {
         let waiting = self.waiting.len() as u64;
-        self.accounts.events.add(EventIssue::NoPrefix, waiting);
+        self.counters.events.add(EventIssue::NoPrefix, waiting);
     }
 }
 
@@ -191,50 +195,50 @@ mod tests {
     #[test]
     fn with_a_known_prefix_events_are_delivered_at_once() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut teller = Teller::new(&known, &sink, &accounts);
-        let clock = teller.clock;
+        let mut namer = EventNamer::new(&known, &sink, &counters);
+        let clock = namer.clock;
         for cookie in [2, 3] {
-            teller.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
             let expected = flow_event(&event(cookie), &prefix(), &clock);
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
-        teller.give_up();
-        assert_eq!(accounts.events.nonzero().count(), 0);
+        namer.give_up();
+        assert_eq!(counters.events.nonzero().count(), 0);
     }
 
     #[test]
     fn events_wait_for_the_prefix_and_keep_their_order() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..100 {
-            teller.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
-        teller.catch_up().unwrap();
+        namer.catch_up().unwrap();
         assert!(delivered(&shards[0]).is_empty());
 
         teach(&unknown);
         // Whether a tick comes first or an event: nothing is overtaken.
-        teller.tell(event(100)).unwrap();
-        teller.catch_up().unwrap();
-        teller.tell(event(101)).unwrap();
+        namer.take(event(100)).unwrap();
+        namer.catch_up().unwrap();
+        namer.take(event(101)).unwrap();
         assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
-        teller.give_up();
-        assert_eq!(accounts.events.nonzero().count(), 0);
+        namer.give_up();
+        assert_eq!(counters.events.nonzero().count(), 0);
     }
 
     #[test]
     fn a_tick_delivers_what_waits() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &accounts);
-        teller.tell(event(4)).unwrap();
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
+        namer.take(event(4)).unwrap();
         teach(&unknown);
-        teller.catch_up().unwrap();
+        namer.catch_up().unwrap();
         assert_eq!(delivered(&shards[0]), [4]);
     }
 
@@ -242,14 +246,14 @@ mod tests {
     fn when_too_many_wait_the_oldest_are_dropped_and_counted() {
         let (sink, mut shards) = queues(1);
         let shard = shards.remove(0);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         let (dropped, kept) = (1000, WAITING as u64);
         for cookie in 0..dropped + kept {
-            teller.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
         teach(&unknown);
         // More than the queue of a shard holds: it has to be read meanwhile.
         std::thread::scope(|scope| {
@@ -257,28 +261,28 @@ mod tests {
                 let events = shard.iter().take(WAITING);
                 events.map(|event| event.at().0).collect::<Vec<_>>()
             });
-            teller.catch_up().unwrap();
+            namer.catch_up().unwrap();
             let expected = Vec::from_iter(dropped..dropped + kept);
             assert!(
                 reader.join().unwrap() == expected,
                 "not the latest in order"
             );
         });
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), dropped);
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), dropped);
     }
 
     #[test]
     fn what_never_had_a_prefix_is_counted_at_the_end() {
         let (sink, shards) = queues(1);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
-        let mut teller = Teller::new(&unknown, &sink, &accounts);
+        let mut namer = EventNamer::new(&unknown, &sink, &counters);
         for cookie in 0..5 {
-            teller.tell(event(cookie)).unwrap();
+            namer.take(event(cookie)).unwrap();
         }
-        teller.catch_up().unwrap();
-        teller.give_up();
-        assert_eq!(accounts.events.get(EventIssue::NoPrefix), 5);
+        namer.catch_up().unwrap();
+        namer.give_up();
+        assert_eq!(counters.events.get(EventIssue::NoPrefix), 5);
         assert!(delivered(&shards[0]).is_empty());
     }
 
@@ -286,9 +290,9 @@ mod tests {
     fn it_ends_when_the_shards_are_gone() {
         let (sink, shards) = queues(1);
         drop(shards);
-        let accounts = Accounts::default();
+        let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
-        let mut teller = Teller::new(&known, &sink, &accounts);
-        assert_eq!(teller.tell(event(1)), Err(Stopped));
+        let mut namer = EventNamer::new(&known, &sink, &counters);
+        assert_eq!(namer.take(event(1)), Err(Stopped));
     }
 }

@@ -1,27 +1,27 @@
-//! The prefix of this boot's UUIDs, that is known from the start or learned from tcp-info.
+//! The prefix of this boot's UUIDs, known from the start or learned from tcp-info.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tracing::{info, warn};
 
-use crate::flow::uuid::{FlowUuid, UuidPrefix};
+use model::{FlowUuid, UuidPrefix};
 
-/// A prefix that may be learned yet. Clones share it.
+/// A prefix that may not be known yet. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct LearnedPrefix(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     prefix: OnceLock<UuidPrefix>,
-    /// It was said that a name has no cookie at its end.
+    /// Whether it was logged that a name does not end in its cookie.
     said_odd: AtomicBool,
-    /// It was said that a name has another prefix.
+    /// Whether it was logged that a name has another prefix.
     said_other: AtomicBool,
 }
 
 impl LearnedPrefix {
-    /// One that is known.
+    /// A prefix that is known.
     #[must_use]
     pub fn known(prefix: UuidPrefix) -> Self {
         Self(Arc::new(Shared {
@@ -30,7 +30,7 @@ impl LearnedPrefix {
         }))
     }
 
-    /// One that is to be learned.
+    /// A prefix that is to be learned.
     #[must_use]
     pub fn unknown() -> Self {
         Self::default()
@@ -42,15 +42,16 @@ impl LearnedPrefix {
         self.0.prefix.get()
     }
 
-    /// Takes the prefix from the UUID that tcp-info gave to the socket with this cookie; true when
-    /// that made it known. Once known it stays: a name that does not fit is logged, the first time.
+    /// Learns the prefix from the UUID that tcp-info gave to the socket with this cookie. Returns
+    /// true if that made it known. Once known, it stays; the first name that contradicts it is
+    /// logged.
     pub fn learn(&self, uuid: &FlowUuid, cookie: u64) -> bool {
         if let Some(prefix) = self.get() {
             let ours = prefix.uuid(cookie);
             if ours != *uuid && first(&self.0.said_other) {
                 warn!(
-                    "tcp-info calls a connection {uuid}, and the kernel's events call it {ours}: \
-                     where tcp-info has another prefix now, start packet-headers again"
+                    "tcp-info calls a connection {uuid}, but the kernel's events call it {ours}: \
+                     if tcp-info's prefix has changed, restart packet-headers"
                 );
             }
             return false;
@@ -59,7 +60,7 @@ impl LearnedPrefix {
             if first(&self.0.said_odd) {
                 warn!(
                     "tcp-info calls a connection {uuid}, which does not end in its cookie \
-                     _{cookie:016X}: no prefix can be learned from that"
+                     _{cookie:016X}: no prefix can be learned from it"
                 );
             }
             return false;

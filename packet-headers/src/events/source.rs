@@ -1,4 +1,4 @@
-//! The flow sources that were chosen, while they run.
+//! Runs the configured flow sources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,26 +8,43 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::task::AbortHandle;
 
+use super::kernel::EventNamer;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped, existing, kernel, tcpinfo};
-use crate::accounts::Accounts;
-use crate::clock::WallClock;
-use crate::config::{Config, Filters, FlowSource};
+use crate::clock;
+use crate::config::Config;
+use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Programs, SocketLink, requirements};
+use crate::stats::Counters;
 use crate::threads::{join, spawn};
+use model::{Filters, FlowSource};
 
-/// How often it is looked whether tcp-info has taught us its prefix.
+/// How often to check whether the prefix has been learned from tcp-info.
 const LEARNING: Duration = Duration::from_millis(100);
 
-/// Who tells of flows, while it does.
+/// The running flow sources.
 #[derive(Default)]
 pub(crate) struct Sources {
     sockets: Option<Sockets>,
     tasks: Vec<AbortHandle>,
 }
 
-/// The kernel's sockets as a source.
+/// The name of the thread that reads the kernel's event ring.
+const NAME: &str = "flow-events";
+
+/// What every source needs.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceContext<'a> {
+    /// Delivers the events.
+    pub(crate) sink: &'a EventSink,
+    /// Counts what goes wrong with them.
+    pub(crate) counters: &'a Arc<Counters>,
+    /// Shows that a source's thread makes progress.
+    pub(crate) heartbeats: &'a Heartbeats,
+}
+
+/// The kernel flow source.
 struct Sockets {
     link: SocketLink,
     stop: Arc<AtomicBool>,
@@ -35,17 +52,17 @@ struct Sockets {
 }
 
 impl Sources {
-    /// Starts what the configuration asks for. The interfaces must be captured already: what is
-    /// opened from now on has all its packets then.
+    /// Starts the configured sources. Interfaces must be captured already, so that no packet is
+    /// missing from connections that are opened from now on.
     ///
-    /// What tcp-info tells is not published: whoever wants it asks tcp-info.
+    /// Events from tcp-info are not published: clients can get them from tcp-info itself.
     pub(crate) async fn start(
         config: &Config,
         programs: &mut Programs,
         ring: RingReader,
-        sink: &EventSink,
-        accounts: &Arc<Accounts>,
+        context: SourceContext<'_>,
     ) -> Result<Self> {
+        let SourceContext { sink, counters, .. } = context;
         let mut sources = Self::default();
         let (prefix, socket) = match &config.source {
             FlowSource::Kernel(prefix) => (LearnedPrefix::known(prefix.clone()), None),
@@ -55,17 +72,17 @@ impl Sources {
             }
         };
         if config.source.watches_sockets() {
-            let sockets = Sockets::start(programs, ring, &prefix, sink, accounts)?;
+            let sockets = Sockets::start(programs, ring, &prefix, context)?;
             sources.sockets = Some(sockets);
         }
         if let Some(socket) = socket {
             let teach = Some(prefix.clone());
             let sink = sink.published(None);
-            let follow = tcpinfo::follow(socket, sink, Arc::clone(accounts), teach);
+            let follow = tcpinfo::follow(socket, sink, Arc::clone(counters), teach);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         if config.existing && prefix.get().is_some() {
-            // Before we say that we capture: what is open then is captured.
+            // Wait for these before capture is announced: what is open by then is captured.
             announce_existing(prefix, sink.clone(), config.filters.clone()).await;
         } else if config.existing {
             let announce = announce_existing(prefix, sink.clone(), config.filters.clone());
@@ -74,7 +91,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Ends them, with every event delivered that the kernel told.
+    /// Stops the sources, after delivering every event that the kernel has reported.
     pub(crate) fn stop(self) -> Result<()> {
         for task in self.tasks {
             task.abort();
@@ -88,17 +105,19 @@ impl Sockets {
         programs: &mut Programs,
         ring: RingReader,
         prefix: &LearnedPrefix,
-        sink: &EventSink,
-        accounts: &Arc<Accounts>,
+        context: SourceContext<'_>,
     ) -> Result<Self> {
         let link = SocketLink::attach(programs, &requirements::cgroup2_root()?)?;
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
-        let (prefix, sink, accounts) = (prefix.clone(), sink.clone(), Arc::clone(accounts));
-        accounts.kernel_events_up.store(true, Ordering::Relaxed);
-        let thread = spawn("flow-events", move || {
-            let followed = kernel::follow(ring, &prefix, &sink, &accounts, &until);
-            accounts.kernel_events_up.store(false, Ordering::Relaxed);
+        let (prefix, sink) = (prefix.clone(), context.sink.clone());
+        let counters = Arc::clone(context.counters);
+        let heartbeat = context.heartbeats.add(NAME, WaitsFor::Work);
+        counters.kernel_events_up.store(true, Ordering::Relaxed);
+        let thread = spawn(NAME, move || {
+            let namer = EventNamer::new(&prefix, &sink, &counters);
+            let followed = kernel::follow(ring, namer, &heartbeat, &until);
+            counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed
         })?;
         Ok(Self { link, stop, thread })
@@ -111,9 +130,9 @@ impl Sockets {
     }
 }
 
-/// Announces the connections that were open before us, as soon as we know what to call them.
+/// Delivers an Open for each connection that is older than the daemon, once the prefix is known.
 async fn announce_existing(prefix: LearnedPrefix, sink: EventSink, filters: Filters) {
-    // When the daemon stops meanwhile, there is nobody to be told.
+    // If the daemon stops meanwhile, nobody needs these events.
     let _stopped = deliver_existing(prefix, &sink, &filters).await;
     sink.older_are_delivered().await;
 }
@@ -137,10 +156,10 @@ async fn deliver_existing(
     let Some(prefix) = prefix.get() else {
         return Ok(());
     };
-    // Of the newer ones the programs tell only what passes.
+    // The kernel programs apply the same filters to newer connections.
     sockets.retain(|socket| filters.pass(socket.local, socket.remote));
     tracing::info!("{} connections are older than this daemon", sockets.len());
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     for event in existing::opens(sockets, prefix, &clock) {
         sink.deliver(event).await?;
     }

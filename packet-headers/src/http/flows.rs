@@ -1,4 +1,4 @@
-//! The list of connections, with addresses as the files have them.
+//! The list of connections, with addresses anonymized as they are in the files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,35 +9,34 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::routes::Asker;
-use crate::anonymize::Anonymizer;
-use crate::config::FlowReaders;
-use crate::flow::gauges::Question;
-use crate::flow::listing::{Listed, ListedState, Listing};
-use crate::pipeline::ShardDoor;
+use super::requester::Requester;
+use crate::shard::list_request::{ListRequest, ListRequestSender};
+use anonymize::Anonymizer;
+use flow_table::{Listed, Listing};
+use model::FlowReaders;
 
-/// How many connections are listed when nothing is said, and at most.
+/// How many connections are listed by default, and at most.
 const USUAL: usize = 1000;
 const MOST: usize = 10_000;
 
-/// How long a shard may take to answer: it does so at its next tick.
+/// How long the shards may take to answer. Each does so at its next tick.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whom to ask for connections, who may know, and what they may know.
+/// The shards to ask for connections, who may list them, and how addresses are hidden from them.
 #[derive(Debug)]
 pub(crate) struct Flows {
-    pub(crate) shards: Vec<ShardDoor>,
+    pub(crate) shards: Vec<ListRequestSender>,
     pub(crate) anonymizer: Option<Anonymizer>,
     pub(crate) readers: FlowReaders,
 }
 
-/// How many are asked for.
+/// The query of a request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-/// What is sent.
+/// The JSON document of an answer.
 #[derive(Debug, Serialize)]
 struct Page {
     total: u64,
@@ -57,16 +56,16 @@ struct Flow {
 }
 
 impl Flows {
-    /// Whether somebody may read the list.
-    pub(super) fn may_be_read_by(&self, asker: Asker) -> bool {
+    /// Whether this client may read the list.
+    pub(super) fn may_be_read_by(&self, requester: Requester) -> bool {
         match self.readers {
-            FlowReaders::Host => asker.is_here,
+            FlowReaders::Host => requester.is_local,
             FlowReaders::Anyone => true,
             FlowReaders::Nobody => false,
         }
     }
 
-    /// The connections that were active most recently, as JSON.
+    /// The most recently active connections, as JSON.
     ///
     /// # Errors
     /// When a shard does not answer in time.
@@ -77,7 +76,7 @@ impl Flows {
         listing.flows.sort_by_key(|flow| flow.idle);
         listing.flows.truncate(limit);
         let anonymizer = self.anonymizer.clone();
-        // Not here: pseudonyms of thousands of addresses take a while.
+        // On a blocking thread: encrypting thousands of addresses takes a while.
         let written = spawn_blocking(move || {
             let flows = listing.flows.iter();
             let page = Page {
@@ -89,20 +88,20 @@ impl Flows {
         Ok(written.await.context("writing the list")??)
     }
 
-    /// What every shard has.
+    /// The connections of all shards, up to `limit` of each.
     async fn ask(&self, limit: usize) -> Result<Listing> {
         let mut answers = Vec::new();
         for shard in &self.shards {
-            let (question, answer) = Question::new(limit);
-            let asked = shard.asking.try_send(question);
+            let (request, answer) = ListRequest::new(limit);
+            let asked = shard.try_send(request);
             asked
                 .ok()
-                .context("too many ask at once, or the daemon stops")?;
+                .context("too many requests at once, or the daemon is stopping")?;
             answers.push(answer);
         }
         let mut all = Listing::default();
         for answer in answers {
-            let one = answer.await.context("the daemon stops")?;
+            let one = answer.await.context("the daemon is stopping")?;
             all.total += one.total;
             all.flows.extend(one.flows);
         }
@@ -116,11 +115,7 @@ fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
         uuid: flow.uuid.as_ref().map(ToString::to_string),
         local: SocketAddr::new(local, flow.local.port()),
         remote: SocketAddr::new(remote, flow.remote.port()),
-        state: match flow.state {
-            ListedState::Candidate => "candidate",
-            ListedState::Capturing => "capturing",
-            ListedState::Closing => "closing",
-        },
+        state: flow.state.name(),
         opened: flow
             .opened
             .and_then(|at| Timestamp::from_nanosecond(at.0.into()).ok())
@@ -137,10 +132,10 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
     match anonymizer {
         None => [local, remote],
         Some(anonymizer) if flow.uuid.is_some() => {
-            let disguise = anonymizer.disguise(local, remote);
-            [disguise.local(), disguise.remote()]
+            let flow = anonymizer.for_flow(local, remote);
+            [flow.local(), flow.remote()]
         }
-        // Nobody has said yet which end is ours: what no interface has is covered.
-        Some(anonymizer) => [local, remote].map(|real| anonymizer.address(real)),
+        // Which end is local is not known yet: only addresses of this host's interfaces stay whole.
+        Some(anonymizer) => [local, remote].map(|real| anonymizer.pseudonym(real)),
     }
 }

@@ -1,47 +1,48 @@
-//! Taking an address, before anything else is done.
+//! Listens at the HTTP address, before anything else is started.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 
-use anyhow::{Context as _, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use tokio::net::TcpListener;
 
-use super::ListenAddress;
+use model::{Diagnostic, ListenAddress};
 
-/// The socket that clients connect to.
+/// A listening HTTP socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(super) socket: TcpListener,
     address: SocketAddr,
 }
 
-/// How many connections the kernel keeps for us until we accept them.
+/// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 128;
 
 impl Listener {
-    /// Takes the address.
+    /// Listens at the address.
     ///
     /// # Errors
-    /// When it is somebody else's, or not this host's; with what to do.
-    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self> {
+    /// When it is in use, or is not this host's; and what to do.
+    pub(crate) async fn bind(wanted: &ListenAddress) -> Result<Self, Diagnostic> {
         let (host, port) = wanted.parts();
         let bound = if host.is_empty() {
             every_address(port)
         } else {
             one_address(host, port).await
         };
-        let socket = bound.with_context(|| {
-            format!(
-                "serving HTTP at {wanted}: --prometheusx.listen-address can name another address \
-                 or port, or nothing (--prometheusx.listen-address=) to serve none"
+        let listener = bound.and_then(|socket| {
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        });
+        listener.map_err(|error| {
+            Diagnostic::new(
+                format!("serving HTTP at {wanted}: {error}"),
+                "use another address or port, or --prometheusx.listen-address= to serve nothing",
             )
-        })?;
-        let address = socket.local_addr().context("asking for our own address")?;
-        Ok(Self { socket, address })
+        })
     }
 
-    /// Where the metrics are; of every address, the one that reaches us from this host.
+    /// The URL of the metrics, with localhost in place of an unspecified address.
     pub(crate) fn url(&self) -> String {
         let mut address = self.address;
         if address.ip().is_unspecified() {
@@ -53,7 +54,7 @@ impl Listener {
     }
 }
 
-/// Every address of this host, IPv4 and IPv6; IPv4 only where there is nothing else.
+/// Listens at every address of this host: IPv4 and IPv6, or only IPv4 where the kernel has no IPv6.
 fn every_address(port: u16) -> io::Result<TcpListener> {
     match dual_stack(port) {
         Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
@@ -69,16 +70,17 @@ fn dual_stack(port: u16) -> io::Result<TcpListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None)?;
     sockopt::set_ipv6_v6only(&socket, false)?;
-    // The connections of the run before ours are no reason not to start.
+    // Closed connections of an earlier run (TIME_WAIT) must not keep this one from starting.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
     listen(&socket, BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
-/// The first address of a host that can be taken.
+/// Listens at the first of a host's addresses that works.
 async fn one_address(host: &str, port: u16) -> io::Result<TcpListener> {
-    // Not by tokio, which starts a thread for a name: it would keep what is given up after this.
+    // Not resolved by tokio, which starts a thread for it: that thread would keep the privileges
+    // that are dropped later.
     let found: Vec<_> = (host, port).to_socket_addrs()?.collect();
     TcpListener::bind(&found[..]).await
 }

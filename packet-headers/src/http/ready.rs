@@ -1,4 +1,4 @@
-//! Whether connections are captured and saved now.
+//! Whether connections are being captured and saved, and whether the process is working.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,49 +9,54 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::accounts::Accounts;
 use crate::capture::Attached;
-use crate::config::FlowSource;
-use crate::store::partial::Directories;
+use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
+use crate::stats::Counters;
+use capture_files::Directories;
+use model::FlowSource;
 
-/// How long a disk may take to write a page. Kubernetes gives a probe a second by default, and the
-/// manifests of ours more.
+/// How long the disk may take to write a small file. Probes must wait longer than this: Kubernetes'
+/// default is one second, and our manifests set more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What it takes to capture and save connections.
+/// Everything that must work for connections to be captured and saved.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     attached: Attached,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     source: FlowSource,
     directories: Directories,
-    /// One try at a time: a disk that hangs costs one thread, however often it is asked.
+    heartbeats: Heartbeats,
+    /// One attempt at a time: a disk that hangs blocks one thread, however many probes come.
     trying: Arc<Semaphore>,
 }
 
 impl Readiness {
     pub(crate) fn new(
         attached: Attached,
-        accounts: Arc<Accounts>,
+        counters: Arc<Counters>,
         source: FlowSource,
         directories: Directories,
+        heartbeats: Heartbeats,
     ) -> Self {
         Self {
             attached,
-            accounts,
+            counters,
             source,
             directories,
+            heartbeats,
             trying: Arc::new(Semaphore::new(1)),
         }
     }
 
-    /// What is missing, a line each; nothing when we are ready.
+    /// One line for each failed condition; empty when the daemon is ready.
     pub(super) async fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if self.attached.names().is_empty() {
             missing.push("no interface is captured".to_owned());
         }
         missing.extend(self.silent_sources());
+        missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
         let tried = timeout(PATIENCE, self.try_writing()).await;
         match tried.unwrap_or_else(|_late| Err(self.hangs())) {
             Ok(()) => {}
@@ -60,16 +65,24 @@ impl Readiness {
         missing
     }
 
-    /// The sources of names that tell nothing now.
+    /// One line for each stuck thread that only a restart helps. A thread that waits for a disk is
+    /// not among them: a restart would free no space, and would lose what is in memory.
+    pub(super) fn dead(&self) -> Vec<String> {
+        let stuck = self.heartbeats.stuck();
+        let dead = stuck.filter(|turn| turn.waits_for == WaitsFor::Work);
+        dead.map(|turn| self::stuck(&turn)).collect()
+    }
+
+    /// One line for each flow source that delivers nothing at present.
     fn silent_sources(&self) -> Vec<String> {
         let down = |up: &AtomicBool| !up.load(Ordering::Relaxed);
         let mut silent = Vec::new();
-        if self.source.watches_sockets() && down(&self.accounts.kernel_events_up) {
-            silent.push("the kernel's sockets are not watched".to_owned());
+        if self.source.watches_sockets() && down(&self.counters.kernel_events_up) {
+            silent.push("the kernel flow source is down".to_owned());
         }
         match &self.source {
             FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _)
-                if down(&self.accounts.tcpinfo_up) =>
+                if down(&self.counters.tcpinfo_up) =>
             {
                 silent.push(format!("tcp-info at {socket} is not connected"));
             }
@@ -86,11 +99,21 @@ impl Readiness {
             drop(turn);
             tried
         });
-        tried.await.context("trying to write a file")?
+        Ok(tried
+            .await
+            .context("testing whether a file can be written")??)
     }
 
     fn hangs(&self) -> anyhow::Error {
         let partial = self.directories.partial().display();
-        anyhow::anyhow!("writing a file in {partial} takes longer than {PATIENCE:?}")
+        anyhow::anyhow!("writing a file in {partial} is taking longer than {PATIENCE:?}")
     }
+}
+
+fn stuck(turn: &Turn) -> String {
+    format!(
+        "thread {} has not turned for {} s",
+        turn.name,
+        turn.ago.as_secs()
+    )
 }

@@ -1,6 +1,5 @@
-//! What there is to ask for.
+//! The paths that are served, and their answers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -12,44 +11,29 @@ use axum::{Extension, Router};
 
 use super::flows::{Asked, Flows};
 use super::ready::Readiness;
-use crate::metrics::Metrics;
+use super::requester::Requester;
+use crate::stats::prometheus::Metrics;
 
-/// What is served.
+/// Everything that is served.
 pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) flows: Flows,
     pub(crate) readiness: Readiness,
 }
 
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    /// Whether it is on this host.
-    pub(super) is_here: bool,
-}
-
-impl Asker {
-    /// Who connected from an address to one of ours.
-    pub(super) fn new(from: SocketAddr, to: SocketAddr) -> Self {
-        let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
-        Self {
-            is_here: from == to || from.is_loopback(),
-        }
-    }
-}
-
-/// The media type of Prometheus' text format.
+/// The media type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What those are told who may not read which connections there are.
-const NOT_YOURS: &str = "connections are not shown to you: --serve-flows says who may read them\n";
+/// The answer to clients that may not list connections.
+const NOT_YOURS: &str =
+    "forbidden: this client may not list connections (see --serve-flows of the daemon)\n";
 
-/// What there is to ask for.
+/// The routes of everything that is served.
 pub(crate) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/flows", get(flows))
         .with_state(Arc::new(site))
@@ -66,21 +50,39 @@ async fn metrics(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
+async fn healthy(State(site): State<Arc<Site>>) -> Response {
+    health(&site.readiness)
+}
+
 async fn ready(State(site): State<Arc<Site>>) -> Response {
-    let missing = site.readiness.missing().await;
-    if missing.is_empty() {
-        return "ready\n".into_response();
+    readiness(&site.readiness).await
+}
+
+/// The answer to `/healthz`: 503 while a thread is stuck in a way that only a restart helps.
+fn health(now: &Readiness) -> Response {
+    answer("ok\n", &now.dead())
+}
+
+/// The answer to `/readyz`: 200 while connections are captured and saved.
+async fn readiness(now: &Readiness) -> Response {
+    answer("ready\n", &now.missing().await)
+}
+
+/// 200 with `good` when nothing is wrong, otherwise 503 with one line for each problem.
+fn answer(good: &'static str, wrong: &[String]) -> Response {
+    if wrong.is_empty() {
+        return good.into_response();
     }
-    let lines = missing.join("\n") + "\n";
+    let lines = wrong.join("\n") + "\n";
     (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn flows(
     State(site): State<Arc<Site>>,
-    Extension(asker): Extension<Asker>,
+    Extension(requester): Extension<Requester>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    if !site.flows.may_be_read_by(asker) {
+    if !site.flows.may_be_read_by(requester) {
         return (StatusCode::FORBIDDEN, NOT_YOURS).into_response();
     }
     match site.flows.json(&asked).await {
@@ -91,4 +93,92 @@ async fn flows(
 
 fn failure(status: StatusCode, error: &anyhow::Error) -> Response {
     (status, format!("{error:#}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use axum::body::to_bytes;
+    use capture_files::{Directories, partial_directory};
+    use model::{FlowSource, UuidPrefix};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::capture::Attached;
+    use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+    use crate::stats::Counters;
+
+    /// A daemon that captures and saves, with two threads that make progress.
+    struct Daemon {
+        readiness: Readiness,
+        shard: Heartbeat,
+        writer: Heartbeat,
+        _home: TempDir,
+    }
+
+    fn daemon() -> Daemon {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
+        let attached = Attached::default();
+        attached.set(["wan0"].into_iter());
+        let counters = Arc::new(Counters::default());
+        counters.kernel_events_up.store(true, Ordering::Relaxed);
+        let source = FlowSource::Kernel(UuidPrefix::new("host_1").unwrap());
+        let heartbeats = Heartbeats::of_old_process();
+        let shard = heartbeats.add("shard-0", WaitsFor::Work);
+        let writer = heartbeats.add("writer-0", WaitsFor::Disk);
+        Daemon {
+            readiness: Readiness::new(attached, counters, source, directories, heartbeats),
+            shard,
+            writer,
+            _home: home,
+        }
+    }
+
+    /// The status and body of a response.
+    async fn read(response: Response) -> (u16, String) {
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The answers to `/healthz` and `/readyz`.
+    async fn answers(daemon: &Daemon) -> [(u16, String); 2] {
+        [
+            read(health(&daemon.readiness)).await,
+            read(readiness(&daemon.readiness).await).await,
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_daemon_whose_threads_turn_is_healthy_and_ready() {
+        let [health, ready] = answers(&daemon()).await;
+        assert_eq!(health, (200, "ok\n".to_owned()));
+        assert_eq!(ready, (200, "ready\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_waits_for_work_and_is_stuck_is_named_and_asks_for_a_restart() {
+        let daemon = daemon();
+        daemon.shard.stop_turning();
+        for (status, text) in answers(&daemon).await {
+            assert_eq!(status, 503);
+            assert!(text.contains("shard-0"), "{text}");
+            assert!(!text.contains("writer-0"), "{text}");
+        }
+        daemon.shard.beat();
+        let [(health, _), (ready, _)] = answers(&daemon).await;
+        assert_eq!((health, ready), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_waits_for_a_disk_and_is_stuck_is_no_reason_to_restart() {
+        let daemon = daemon();
+        daemon.writer.stop_turning();
+        let [(health, _), (ready, text)] = answers(&daemon).await;
+        assert_eq!((health, ready), (200, 503));
+        assert!(text.contains("writer-0"), "{text}");
+    }
 }

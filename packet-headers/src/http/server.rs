@@ -1,4 +1,4 @@
-//! Connections of clients: few, short, and never worth memory.
+//! Serves HTTP clients, within fixed limits of connections, memory and time.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,30 +14,30 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::Listener;
-use super::routes::Asker;
+use super::listen::Listener;
+use super::requester::Requester;
 
-/// How many clients may be connected. Of one more, the oldest connection goes: who asks gets an
-/// answer, however many say nothing.
+/// How many clients may be connected. One more closes the oldest connection, so that new requests
+/// are answered however many clients stay silent.
 const CLIENTS: usize = 64;
 
-/// How long a client may take to ask, and may be silent before it asks again: two scrapes of the
-/// usual slowest kind.
+/// How long a client may take to send a request, and may be silent before the next one: twice the
+/// longest common scrape interval.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// How long a client may take to take what it was sent, in milliseconds.
+/// How long a client may leave an answer unread, in milliseconds.
 const UNREAD: u32 = 10_000;
 
-/// Bytes of a request's head at most.
+/// Largest head of a request in bytes.
 const REQUEST: usize = 16 * 1024;
 
-/// Lines of a request's head at most.
+/// Most header lines of a request.
 const HEADERS: usize = 64;
 
-/// How long to wait when no connection can be accepted: too many files are open, for example.
+/// How long to wait when no connection can be accepted, for example because too many files are open.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Answers whoever connects, for ever.
+/// Accepts and serves clients, for ever.
 pub(crate) async fn serve(listener: Listener, routes: Router) -> Infallible {
     let mut clients: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -60,14 +60,14 @@ pub(crate) async fn serve(listener: Listener, routes: Router) -> Infallible {
     }
 }
 
-/// Answers one client until it has no more to ask.
+/// Serves one client until it closes the connection.
 async fn converse(client: TcpStream, from: SocketAddr, routes: Router) {
     let Ok(to) = client.local_addr() else {
         return;
     };
-    // The kernel gives up a client that does not read.
+    // Makes the kernel close the connection of a client that does not read.
     let _kept_longer = sockopt::set_tcp_user_timeout(&client, UNREAD);
-    let routes = routes.layer(Extension(Asker::new(from, to)));
+    let routes = routes.layer(Extension(Requester::new(from, to)));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
@@ -75,6 +75,6 @@ async fn converse(client: TcpStream, from: SocketAddr, routes: Router) {
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(client), TowerToHyperService::new(routes));
     if let Err(error) = served.await {
-        tracing::debug!("an HTTP connection from {from}: {error}");
+        tracing::debug!("serving HTTP to {from}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Puts the programs where packets and sockets pass. A link that is dropped is detached.
+//! Attaches the programs to interfaces and sockets. Dropping a link detaches its program.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,19 +14,19 @@ use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::load::Programs;
-use super::method::AttachMethod;
 use super::packet_socket::{PacketSocket, Shown};
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
+use model::AttachMethod;
 
-/// Puts programs where an interface's packets pass.
+/// Attaches programs to interfaces.
 pub(crate) trait Attach {
-    /// What is attached until it is dropped.
+    /// The attachment to one interface. Dropping it detaches.
     type Link;
 
     /// Attaches to an interface.
     fn attach(&mut self, interface: &Interface) -> Result<Self::Link>;
 
-    /// Whether the programs are still where they were put.
+    /// Whether the programs are still attached.
     fn is_attached(&mut self, interface: &Interface) -> bool;
 }
 
@@ -35,33 +35,33 @@ pub(crate) trait Attach {
 pub struct Attacher {
     programs: Programs,
     method: AttachMethod,
-    /// By [`AttachMethod::Socket`].
+    /// Open with [`AttachMethod::Socket`] only.
     socket: Option<PacketSocket>,
 }
 
-/// Both directions of one interface.
+/// The attachment to both directions of one interface.
 #[derive(Debug)]
 pub enum CaptureLinks {
-    /// A classifier for what it receives, and one for what it sends.
+    /// A classifier for ingress, and one for egress.
     Classifiers(SchedClassifierLink, SchedClassifierLink),
-    /// A packet socket's program takes both.
+    /// The packet socket's program takes both directions.
     Shown(Shown),
 }
 
-/// The priority of our netlink filters: before most, so that we see packets that others drop.
+/// The priority of our netlink filters: before most others, so that we see packets that they drop.
 pub(crate) const NETLINK_PRIORITY: u16 = 1;
 
-/// The handle of our netlink filters, by which they differ from others of the same priority.
+/// The handle of our netlink filters, which tells them from others of the same priority.
 const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
 
-/// What to do when TC does not take a program.
-const ELSEWHERE: &str = " (where TC cannot be used, --attach socket can)";
+/// What to do when TC does not accept a program.
+const ELSEWHERE: &str = " (if TC cannot be used here, try --attach socket)";
 
 impl Attacher {
-    /// Takes the loaded programs over.
+    /// Takes over the loaded programs.
     ///
     /// # Errors
-    /// When there is to be a packet socket, and the kernel refuses it.
+    /// When the method needs a packet socket, and the kernel refuses it.
     pub fn new(mut programs: Programs, method: AttachMethod) -> Result<Self> {
         let socket = match method {
             AttachMethod::Tcx | AttachMethod::Netlink => None,
@@ -91,9 +91,9 @@ impl Attacher {
                 TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
             })
         } else {
-            // What an earlier run left behind when it was killed; it bears our name.
+            // An earlier run that was killed may have left its filter, which has our name.
             if qdisc_detach_program(interface, direction, program).is_ok() {
-                tracing::info!("{interface}: removed the {program} of an earlier run");
+                tracing::info!("{interface}: removed the filter {program} of an earlier run");
             }
             TcAttachOptions::Netlink(NlOptions {
                 priority: NETLINK_PRIORITY,
@@ -111,7 +111,8 @@ impl Attach for Attacher {
     type Link = CaptureLinks;
 
     /// Attaches the classifiers to both directions of an interface: first on ingress and last on
-    /// egress, so that they see what the wire sees. Or shows it to the packet socket's program.
+    /// egress, so that they see what is on the wire. With a packet socket, lets its program take the
+    /// interface's packets.
     fn attach(&mut self, interface: &Interface) -> Result<CaptureLinks> {
         if let Some(socket) = &self.socket {
             return Ok(CaptureLinks::Shown(socket.show(interface)?));
@@ -123,37 +124,37 @@ impl Attach for Attacher {
         }
         let ingress = self
             .attach_to(name, ingress, TcAttachType::Ingress)
-            .with_context(|| format!("attaching to what {name} receives{ELSEWHERE}"))?;
+            .with_context(|| format!("attaching to ingress of {name}{ELSEWHERE}"))?;
         let egress = self
             .attach_to(name, egress, TcAttachType::Egress)
-            .with_context(|| format!("attaching to what {name} sends{ELSEWHERE}"))?;
-        // Attaching goes by name, and names may change hands.
+            .with_context(|| format!("attaching to egress of {name}{ELSEWHERE}"))?;
+        // Programs are attached by name, and another interface may have got the name meanwhile.
         let index = index_of(name)?;
         ensure!(
             index == interface.index,
-            "{name} is another interface by now ({index}, not {})",
+            "{name} is another interface by now (index {index}, not {})",
             interface.index
         );
         Ok(CaptureLinks::Classifiers(ingress, egress))
     }
 
-    /// By TCX, which takes no program twice; a filter is believed to be there. To list programs would
-    /// take a privilege that was given up.
+    /// Tries to attach again: TCX refuses a program that is attached already. Filters are assumed to
+    /// be there. Listing programs would need a privilege that has been dropped.
     fn is_attached(&mut self, interface: &Interface) -> bool {
         let programs = classifiers(interface.link_type);
         let directions = [TcAttachType::Ingress, TcAttachType::Egress];
         let mut both = programs.into_iter().zip(directions);
         self.method != AttachMethod::Tcx
             || both.all(|(program, direction)| {
-                // Either it is there, or the interface just left: no reason to attach again. What
-                // could be attached is dropped, and ends.
+                // On an error it is attached, or the interface has just left: no reason to attach
+                // again. If it was not attached, it is for a moment, until this link is dropped.
                 self.attach_to(&interface.name, program, direction).is_err()
             })
     }
 }
 
-/// The TCX programs of one direction of an interface, whoever's they are, in the order in which they
-/// run: their names and ids.
+/// The names and IDs of all TCX programs of one direction of an interface, in the order in which they
+/// run.
 pub(crate) fn tcx_programs(interface: &str, egress: bool) -> Result<Vec<String>> {
     let direction = if egress {
         TcAttachType::Egress
@@ -161,7 +162,8 @@ pub(crate) fn tcx_programs(interface: &str, egress: bool) -> Result<Vec<String>>
         TcAttachType::Ingress
     };
     let listed = SchedClassifier::query_tcx(interface, direction);
-    let (_, programs) = listed.with_context(|| format!("listing TCX programs of {interface}"))?;
+    let (_, programs) =
+        listed.with_context(|| format!("listing the TCX programs of {interface}"))?;
     let programs = programs.iter().map(|info| {
         let name = info.name_as_str().unwrap_or("?");
         format!("{name} (id {})", info.id())
@@ -179,13 +181,13 @@ const fn classifiers(link_type: LinkType) -> [&'static str; 2] {
 
 fn index_of(name: &str) -> Result<u32> {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    name_to_index(any, name).with_context(|| format!("asking for the index of {name}"))
+    name_to_index(any, name).with_context(|| format!("looking up the index of {name}"))
 }
 
-/// Makes sure of the clsact qdisc. It stays when we leave: others may have come to use it.
+/// Makes sure that there is a clsact qdisc. It stays when we leave: others may use it by then.
 fn prepare_clsact(interface: &str) {
     if let Err(error) = qdisc_add_clsact(interface) {
-        // It is there already more often than not; if it really is missing, attaching says so.
+        // Usually it exists already. If it does not, attaching fails and says so.
         tracing::debug!("{interface}: no new clsact qdisc: {error}");
     }
 }
@@ -205,7 +207,7 @@ impl SocketLink {
         let directory =
             File::open(cgroup).with_context(|| format!("opening cgroup {}", cgroup.display()))?;
         let program = programs.socket_program()?;
-        // With links, Single is the mode that the kernel takes; it does not keep others away.
+        // Links allow no other mode than Single, which does not exclude other programs here.
         let link = program
             .attach(directory, CgroupAttachMode::Single)
             .with_context(|| format!("attaching to cgroup {}", cgroup.display()))?;

@@ -1,41 +1,38 @@
-//! Reads what the programs counted.
+//! Reads the programs' counters.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
-use packet_headers_common::Counter;
+use packet_headers_common::{EventCounters, KernelDiscard, PacketCounter, PacketCounters};
 
-/// How long detached programs are given to finish the packet that they are at. Links wait for that
-/// themselves; netlink filters do not.
+/// How long to wait for detached programs to finish the packet that they are processing. Links wait
+/// for that themselves, netlink filters do not.
 const SETTLE: Duration = Duration::from_millis(2);
 const SETTLE_TRIES: u32 = 50;
 
-/// One CPU's counters, as the map holds them.
-type Slots = [u64; Counter::COUNT];
-
-/// The counters of all programs.
+/// The maps of counters, with one value for each CPU.
 pub struct KernelCounters {
-    packets: PerCpuArray<MapData, Slots>,
-    events: PerCpuArray<MapData, Slots>,
+    packets: PerCpuArray<MapData, [u64; PacketCounters::SLOTS]>,
+    events: PerCpuArray<MapData, [u64; EventCounters::SLOTS]>,
 }
 
-/// The counters at one moment, summed over every possible CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts(Slots);
+/// The programs' counters at one moment, summed over every possible CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Counters of the packet programs.
+    pub packets: PacketCounters,
+    /// Counters of the socket program.
+    pub events: EventCounters,
+}
 
 impl Counts {
-    /// The value of one counter.
-    #[must_use]
-    pub const fn get(&self, counter: Counter) -> u64 {
-        self.0[counter.slot()]
-    }
-
-    /// Packets that were to be captured and found a ring full.
+    /// Packets lost because a ring was full.
     #[must_use]
     pub const fn ring_losses(&self) -> u64 {
-        self.get(Counter::AdmittedRingFull) + self.get(Counter::CandidateRingFull)
+        self.packets.discarded(KernelDiscard::AdmittedRingFull)
+            + self.packets.discarded(KernelDiscard::CandidateRingFull)
     }
 }
 
@@ -47,22 +44,36 @@ impl KernelCounters {
         })
     }
 
-    /// Reads every counter. Each map is read in one call, so an outcome and its packet are at most
-    /// one packet for each CPU apart while traffic flows, and agree when it does not.
+    /// Reads every counter. Packets pass meanwhile, and the kernel copies one CPU's counters after
+    /// another's: only when no program runs do the packets seen and what became of them agree.
     ///
     /// # Errors
-    /// When the kernel does not let us read a map.
+    /// When a map cannot be read.
     pub fn read(&self) -> Result<Counts> {
-        let mut sum = Slots::default();
-        for map in [&self.packets, &self.events] {
-            let per_cpu = map.get(&0, 0).context("reading the kernel's counters")?;
-            for slots in per_cpu.iter() {
-                for (sum, slot) in sum.iter_mut().zip(slots) {
-                    *sum += slot;
-                }
-            }
+        let mut counts = Counts {
+            packets: self.read_packets()?,
+            events: EventCounters::default(),
+        };
+        let events = self.events.get(&0, 0);
+        let events = events.context("reading the kernel's event counters")?;
+        for slots in events.iter() {
+            counts.events.add_slots(slots);
         }
-        Ok(Counts(sum))
+        Ok(counts)
+    }
+
+    /// Reads what the packet programs counted.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_packets(&self) -> Result<PacketCounters> {
+        let mut counts = PacketCounters::default();
+        let packets = self.packets.get(&0, 0);
+        let packets = packets.context("reading the kernel's packet counters")?;
+        for slots in packets.iter() {
+            counts.add_slots(slots);
+        }
+        Ok(counts)
     }
 
     /// Waits until no program runs any more: the counters stand still.
@@ -70,10 +81,10 @@ impl KernelCounters {
     /// # Errors
     /// As [`Self::read`].
     pub fn settle(&self) -> Result<()> {
-        let mut before = self.read()?.get(Counter::Seen);
+        let mut before = self.read_packets()?.get(PacketCounter::Seen);
         for _ in 0..SETTLE_TRIES {
             thread::sleep(SETTLE);
-            let now = self.read()?.get(Counter::Seen);
+            let now = self.read_packets()?.get(PacketCounter::Seen);
             if now == before {
                 break;
             }

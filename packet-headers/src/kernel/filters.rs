@@ -1,4 +1,4 @@
-//! Tells the programs which ports and networks are wanted.
+//! Passes the filters for ports and networks to the programs.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,9 @@ use ipnet::IpNet;
 use packet_headers_common::settings;
 
 use super::load::Programs;
-use crate::config::Filters;
-use crate::flow::table::Wanted;
+use model::{Filters, Wanted};
 
-/// The `FILTER_` bits of these filters: what is not asked for is not looked at.
+/// The `FILTER_` bits of these filters: the programs skip the checks that are not needed.
 #[must_use]
 pub fn bits(filters: &Filters) -> u8 {
     let bit = |asked: bool, bit: u8| if asked { bit } else { 0 };
@@ -63,9 +62,9 @@ pub fn set(programs: &mut Programs, filters: &Filters) -> Result<()> {
 fn set_nets(programs: &mut Programs, map: &str, nets: &[IpNet]) -> Result<()> {
     ensure!(
         nets.len() <= settings::MAX_NETS as usize,
-        "{} networks: there can be {} of each kind",
-        nets.len(),
-        settings::MAX_NETS
+        "too many networks: --net and --exclude-net accept {} each, not {}",
+        settings::MAX_NETS,
+        nets.len()
     );
     let trie = programs.ebpf.map_mut(map);
     let trie = trie.with_context(|| format!("the eBPF object has no map {map}"))?;
@@ -80,7 +79,7 @@ fn set_nets(programs: &mut Programs, map: &str, nets: &[IpNet]) -> Result<()> {
     Ok(())
 }
 
-/// A network as a prefix of 128-bit addresses; IPv4 is v4-mapped.
+/// A network as a prefix of 128-bit addresses. IPv4 becomes v4-mapped.
 fn prefix(net: IpNet) -> (u32, [u8; 16]) {
     let bits = u32::from(net.prefix_len());
     match net.network() {

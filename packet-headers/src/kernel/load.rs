@@ -1,59 +1,61 @@
-//! Loads the programs with this run's settings.
+//! Loads the programs with the settings of this run.
 
-use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
 use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
+use model::Diagnostic;
 use packet_headers_common::settings::{self, Lane};
 
-use super::admission::Admission;
 use super::counters::KernelCounters;
-use super::requirements;
+use super::flow_maps::{FlowMaps, Refused};
+use super::refusal;
 
-/// The programs and maps, built with the daemon: one file to ship.
+/// The programs and maps, embedded in the daemon, so that there is one file to ship.
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/packet-headers-ebpf"));
 
-/// What is decided before the programs are loaded.
+/// Settings that are fixed when the programs are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
-    /// How many shards, 1 to [`settings::MAX_SHARDS`].
+    /// The number of shards, 1 to [`settings::MAX_SHARDS`].
     pub shards: u32,
-    /// Bytes of a shard's ring of named connections: a power of two, and whole pages.
+    /// Size of a shard's admitted ring in bytes: a power of two, and whole pages.
     pub admitted_ring: u32,
-    /// Bytes of a shard's ring of other connections: a power of two, and whole pages.
+    /// Size of a shard's candidate ring in bytes: a power of two, and whole pages.
     pub candidate_ring: u32,
-    /// The network namespace whose sockets count, or `None` for every one.
+    /// The cookie of the network namespace whose sockets are reported, or `None` for all.
     pub netns_cookie: Option<u64>,
     /// How long a connection is captured.
     pub capture: Duration,
-    /// How many connections can be named at once.
+    /// The most connections that are known to the kernel at once.
     pub max_flows: u32,
     /// One of the `WANT_` values of [`settings`].
     pub wanted: u8,
+    /// Whether connections over loopback are told of.
+    pub loopback: bool,
     /// Of the `FILTER_` bits of [`settings`].
     pub filters: u8,
-    /// How many header bytes are kept of a packet.
+    /// Header bytes kept per packet.
     pub header_bytes: u32,
-    /// Whether TCP inside of tunnels is captured.
+    /// Whether connections inside tunnels are captured.
     pub decapsulate: bool,
-    /// Whether records tell the NIC's time: Linux 5.16 and later.
+    /// Whether records have the NIC's timestamp: Linux 5.16 and later.
     pub hardware_clock: bool,
 }
 
-/// Which programs a run needs: others may need privileges that it does not.
+/// The programs that a run needs. Others are not loaded, because they may need more privileges.
 #[derive(Debug, Clone, Copy)]
 pub struct Needed {
-    /// Those for interfaces.
+    /// The classifiers of interfaces.
     pub classifiers: bool,
-    /// That for a packet socket.
+    /// The filter of a packet socket.
     pub packet_socket: bool,
-    /// That which watches sockets.
+    /// The sock_ops program of the kernel flow source.
     pub sockets: bool,
 }
 
@@ -72,38 +74,42 @@ pub struct Programs {
     pub(super) ebpf: Ebpf,
 }
 
-/// The ends of the rings that user space reads.
+/// The rings that user space reads.
 pub struct Rings {
-    /// Packets, for each shard.
+    /// The packet rings of each shard.
     pub packets: Vec<PacketRings>,
-    /// Begins and ends of connections.
+    /// Events of the kernel flow source.
     pub events: RingBuf<MapData>,
 }
 
-/// The two lanes of one shard.
+/// The two rings of one shard.
 pub struct PacketRings {
     /// Packets of connections that have a name.
     pub admitted: RingBuf<MapData>,
-    /// Packets of those that have none yet.
+    /// Packets of all other connections.
     pub candidate: RingBuf<MapData>,
 }
 
 impl Programs {
-    /// Loads every program of the object into the kernel, past the verifier.
+    /// Loads every program of the object into the kernel, which verifies them.
     ///
     /// # Errors
-    /// When the kernel refuses it: too old, no privilege, not enough locked memory.
-    pub fn load(options: &LoadOptions) -> Result<(Self, Rings)> {
+    /// Why the kernel refuses, such as missing privileges or memory, and what to do.
+    pub fn load(options: &LoadOptions) -> Result<(Self, Rings), Diagnostic> {
         Self::load_needed(options, Needed::ALL)
     }
 
-    /// [`Self::load`] for the programs that are needed.
+    /// Like [`Self::load`], but only for the programs that are needed.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
+    pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings), Diagnostic> {
+        Self::try_load(options, needed).map_err(|error| refusal::diagnostic(&error))
+    }
+
+    fn try_load(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
-        // A quarter of a ring may wait before its reader is woken early.
+        // The reader is woken early when a quarter of a ring is filled.
         let wakeup_bytes = options.admitted_ring.min(options.candidate_ring) / 4;
         let capture_ns = u64::try_from(options.capture.as_nanos()).unwrap_or(u64::MAX / 2);
         let mut ebpf = EbpfLoader::new()
@@ -112,6 +118,7 @@ impl Programs {
             .override_global(settings::WAKEUP_BYTES, &wakeup_bytes, true)
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
+            .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
             .override_global(settings::FILTERS, &options.filters, true)
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
@@ -122,7 +129,7 @@ impl Programs {
             )
             .map_max_entries(settings::FLOWS, options.max_flows)
             .load(OBJECT)
-            .map_err(not_loaded)?;
+            .context("loading the eBPF object into the kernel")?;
         let packets = packet_rings(&mut ebpf, options)?;
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
@@ -132,7 +139,7 @@ impl Programs {
         Ok((programs, Rings { packets, events }))
     }
 
-    /// Shows the programs that are needed to the verifier.
+    /// Loads the programs that are needed, which runs the verifier.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the object has programs of three kinds"
@@ -159,33 +166,35 @@ impl Programs {
         let program = program.with_context(|| format!("the eBPF object has no {name}"))?;
         program
             .try_into()
-            .with_context(|| format!("{name} is no classifier"))
+            .with_context(|| format!("{name} is not a classifier"))
     }
 
-    /// The program that watches sockets.
+    /// The sock_ops program of the kernel flow source.
     ///
     /// # Errors
     /// When the object has none.
     pub fn socket_program(&mut self) -> Result<&mut SockOps> {
         let program = self.ebpf.program_mut("ph_sockets");
         let program = program.context("the eBPF object has no ph_sockets")?;
-        program.try_into().context("ph_sockets is no sock_ops")
+        program
+            .try_into()
+            .context("ph_sockets is not a sock_ops program")
     }
 
-    /// The program for a packet socket.
+    /// The filter of a packet socket.
     ///
     /// # Errors
     /// When the object has none.
     pub fn packet_program(&mut self) -> Result<&mut SocketFilter> {
         let program = self.ebpf.program_mut("ph_any");
         let program = program.context("the eBPF object has no ph_any")?;
-        program.try_into().context("ph_any is no socket filter")
+        program.try_into().context("ph_any is not a socket filter")
     }
 
-    /// The counters of all programs; to be taken once.
+    /// The counters of all programs. They can be taken once.
     ///
     /// # Errors
-    /// When the object has no such maps.
+    /// When the object does not have their maps, or they were taken before.
     pub fn take_counters(&mut self) -> Result<KernelCounters> {
         KernelCounters::new(
             self.take(settings::PACKET_COUNTERS)?,
@@ -193,12 +202,13 @@ impl Programs {
         )
     }
 
-    /// What the daemon may change of what the programs know; to be taken once.
+    /// Each shard's handle to the maps of connections. They can be taken once.
     ///
     /// # Errors
-    /// When the object has no such maps.
-    pub fn take_admission(&mut self) -> Result<Admission> {
-        Admission::new(self.take(settings::FLOWS)?, self.take(settings::IGNORED)?)
+    /// When the object does not have these maps, or they were taken before.
+    pub fn take_flow_maps(&mut self, shards: u32, refused: &Refused) -> Result<Vec<FlowMaps>> {
+        let (flows, ignored) = (self.take(settings::FLOWS)?, self.take(settings::IGNORED)?);
+        FlowMaps::for_shards(shards, &flows, &ignored, refused)
     }
 
     pub(super) fn take(&mut self, name: &str) -> Result<Map> {
@@ -206,22 +216,22 @@ impl Programs {
         map.with_context(|| format!("the eBPF object has no map {name}"))
     }
 
-    /// The log lines of the programs; to be taken once.
+    /// The log of the programs. It can be taken once.
     ///
     /// # Errors
-    /// When the object has no log ring.
+    /// When the object has no log ring, or it was taken before.
     pub fn take_logger(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
         EbpfLogger::init(&mut self.ebpf).context("opening the programs' log ring")
     }
 }
 
-/// Makes the packet rings and shows them to the programs.
+/// Creates the packet rings and passes them to the programs.
 fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRings>> {
     ensure!(
         (1..=settings::MAX_SHARDS).contains(&options.shards),
-        "{} shards: there can be 1 to {}",
-        options.shards,
-        settings::MAX_SHARDS
+        "--shards must be between 1 and {}, not {}",
+        settings::MAX_SHARDS,
+        options.shards
     );
     let map = ebpf.map_mut(settings::PACKET_RINGS);
     let map = map.context("the eBPF object has no packet rings")?;
@@ -232,7 +242,7 @@ fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRing
         let ring = new_ring(size)?;
         let number = shard * settings::LANES + lane as u32;
         let shown = array.set(number, &ring, 0);
-        shown.with_context(|| format!("showing ring {number} to the programs"))?;
+        shown.with_context(|| format!("passing ring {number} to the programs"))?;
         anyhow::Ok(ring)
     };
     (0..options.shards)
@@ -247,21 +257,7 @@ fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRing
 
 fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
     let ring = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
-    let ring = MapData::create(ring, "ph_packets", None).with_context(|| {
-        format!("making a packet ring of {size} bytes: try a smaller --ring-size")
-    })?;
+    let ring = MapData::create(ring, "ph_packets", None)
+        .with_context(|| format!("creating a packet ring of {size} bytes"))?;
     RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
-}
-
-/// The capabilities were looked at before, so that something else refuses.
-fn not_loaded(error: EbpfError) -> Error {
-    let error = Error::from(error);
-    let refused = requirements::refused_with(&error, io::ErrorKind::PermissionDenied);
-    error.context(if refused {
-        "loading the eBPF object into the kernel: bpf(2) is refused though the capabilities are there: \
-         allow it in the container's seccomp profile; before Linux 5.11, raise the limit of locked \
-         memory too"
-    } else {
-        "loading the eBPF object into the kernel"
-    })
 }

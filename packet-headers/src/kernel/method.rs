@@ -1,91 +1,56 @@
-//! How programs get to packets: what was asked for, and the best that works here.
-
-use std::fmt;
+//! Chooses the attach method: the one that was requested, or the best that works here.
 
 use anyhow::Result;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use model::{AttachMethod, Diagnostic};
 
 use super::load::Needed;
 use super::requirements::{self, Capabilities, Capability};
-use crate::obstacle::Obstacle;
 
-/// How programs get to an interface's packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttachMethod {
-    /// As TCX links, which end with the daemon however it ends; since Linux 6.6.
-    Tcx,
-    /// As filters of the clsact qdisc.
-    Netlink,
-    /// As the filter of a packet socket, which is no part of an interface.
-    Socket,
+/// The requested method, or the best that works here. Checks the kernel and this process's
+/// privileges, including those for the kernel flow source if it is in use.
+///
+/// # Errors
+/// A [`Diagnostic`] of what is missing.
+pub fn choose(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<AttachMethod> {
+    requirements::check_kernel()?;
+    let candidate = Candidate::find(asked, watches_sockets)?;
+    candidate.is_permitted()?;
+    candidate.is_supported()?;
+    Ok(candidate.method)
 }
 
-impl fmt::Display for AttachMethod {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Tcx => "TCX links",
-            Self::Netlink => "TC filters in the clsact qdisc",
-            Self::Socket => "a packet socket",
-        })
-    }
-}
-
-impl AttachMethod {
-    /// Its name, as `--attach` takes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcx => "tcx",
-            Self::Netlink => "netlink",
-            Self::Socket => "socket",
-        }
-    }
-
-    /// What was asked for, or the best that works here; checks the kernel and the privileges that it
-    /// takes, with those of a program that watches sockets when there is to be one.
-    ///
-    /// # Errors
-    /// What is missing, with what to do.
-    pub fn choose(asked: Option<Self>, watches_sockets: bool) -> Result<Self> {
-        requirements::check_kernel()?;
-        let candidate = Candidate::find(asked, watches_sockets)?;
-        candidate.is_permitted()?;
-        candidate.is_supported()?;
-        Ok(candidate.method)
-    }
-
-    /// The best of what is permitted; of what is not, what can do most.
-    fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> Self {
-        let permitted = |method: &Self| own.need(method.needs(watches_sockets)).is_ok();
-        match (has_tcx, permitted(&Self::Netlink)) {
-            (true, _) => Self::Tcx,
-            (false, false) if permitted(&Self::Socket) => Self::Socket,
-            (false, _) => Self::Netlink,
-        }
-    }
-
-    /// The privileges that it takes, beside those of every program.
-    const fn needs(self, watches_sockets: bool) -> &'static [Capability] {
-        match (self, watches_sockets) {
-            (Self::Socket, false) => &[Capability::NetRaw],
-            (Self::Socket, true) => &[Capability::NetRaw, Capability::NetAdmin],
-            (Self::Tcx | Self::Netlink, _) => &[Capability::NetAdmin],
-        }
-    }
-
-    /// The programs that it takes.
-    #[must_use]
-    pub fn programs(self, watches_sockets: bool) -> Needed {
-        let socket = self == Self::Socket;
-        Needed {
-            classifiers: !socket,
-            packet_socket: socket,
-            sockets: watches_sockets,
-        }
+/// The best method that is permitted. If none is, the one whose missing privileges to report.
+fn best(own: Capabilities, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
+    let permitted = |method: &AttachMethod| own.need(needs(*method, watches_sockets)).is_ok();
+    match (has_tcx, permitted(&AttachMethod::Netlink)) {
+        (true, _) => AttachMethod::Tcx,
+        (false, false) if permitted(&AttachMethod::Socket) => AttachMethod::Socket,
+        (false, _) => AttachMethod::Netlink,
     }
 }
 
-/// The method that was asked for, or the best one, before it is known that it works.
+/// The capabilities that a method needs, on top of those that every program needs.
+const fn needs(method: AttachMethod, watches_sockets: bool) -> &'static [Capability] {
+    match (method, watches_sockets) {
+        (AttachMethod::Socket, false) => &[Capability::NetRaw],
+        (AttachMethod::Socket, true) => &[Capability::NetRaw, Capability::NetAdmin],
+        (AttachMethod::Tcx | AttachMethod::Netlink, _) => &[Capability::NetAdmin],
+    }
+}
+
+/// The programs that a method needs.
+#[must_use]
+pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
+    let socket = method == AttachMethod::Socket;
+    Needed {
+        classifiers: !socket,
+        packet_socket: socket,
+        sockets: watches_sockets,
+    }
+}
+
+/// The requested or the best method, before it is known to work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) method: AttachMethod,
@@ -95,15 +60,15 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Looks at what the kernel has and permits.
+    /// Chooses by what the kernel offers and permits.
     ///
     /// # Errors
-    /// When the kernel does not tell what is permitted.
+    /// When this process's capabilities cannot be read.
     pub(crate) fn find(asked: Option<AttachMethod>, watches_sockets: bool) -> Result<Self> {
         let own = Capabilities::own()?;
-        // Without the privilege the kernel would not say.
+        // Without this capability, the kernel refuses to answer.
         let has_tcx = own.have(Capability::NetAdmin) && has_tcx();
-        let best = || AttachMethod::best(own, watches_sockets, has_tcx);
+        let best = || best(own, watches_sockets, has_tcx);
         Ok(Self {
             method: asked.unwrap_or_else(best),
             has_tcx,
@@ -112,36 +77,36 @@ impl Candidate {
         })
     }
 
-    /// The privileges that it takes, all of them.
+    /// All capabilities that the method needs.
     pub(crate) fn needs(self) -> Vec<Capability> {
-        let needs = self.method.needs(self.watches_sockets);
+        let needs = needs(self.method, self.watches_sockets);
         [&[Capability::Bpf, Capability::Perfmon], needs].concat()
     }
 
-    /// Checks that this process has the privileges.
+    /// Checks that this process has the capabilities.
     ///
     /// # Errors
-    /// Those that are missing.
-    pub(crate) fn is_permitted(self) -> Result<(), Obstacle> {
-        self.own.need(self.method.needs(self.watches_sockets))
+    /// The capabilities that are missing.
+    pub(crate) fn is_permitted(self) -> Result<(), Diagnostic> {
+        self.own.need(needs(self.method, self.watches_sockets))
     }
 
-    /// Checks that the kernel has what it takes.
+    /// Checks that the kernel supports the method.
     ///
     /// # Errors
-    /// What it lacks.
-    pub(crate) fn is_supported(self) -> Result<(), Obstacle> {
+    /// What the kernel lacks.
+    pub(crate) fn is_supported(self) -> Result<(), Diagnostic> {
         if self.method != AttachMethod::Tcx || self.has_tcx {
             return Ok(());
         }
-        let found = "this kernel has no TCX links (Linux 6.6 has)";
-        Err(Obstacle::new(found, "use --attach netlink"))
+        let found = "this kernel has no TCX links (they need Linux 6.6)";
+        Err(Diagnostic::new(found, "use --attach netlink"))
     }
 }
 
-/// Whether the kernel attaches classifiers by links: since 6.6, unless it was built without.
+/// Whether the kernel has TCX: since Linux 6.6, unless it was built without.
 fn has_tcx() -> bool {
-    // Loopback is everywhere.
+    // Every network namespace has loopback.
     let asked = SchedClassifier::query_tcx("lo", TcAttachType::Ingress);
     requirements::kernel_is_at_least(6, 6) && !matches!(asked, Err(ProgramError::SyscallError(_)))
 }
@@ -156,7 +121,7 @@ mod tests {
 
     fn best(status: &str, watches_sockets: bool, has_tcx: bool) -> AttachMethod {
         let own = Capabilities::parse(status).unwrap();
-        AttachMethod::best(own, watches_sockets, has_tcx)
+        super::best(own, watches_sockets, has_tcx)
     }
 
     #[test]

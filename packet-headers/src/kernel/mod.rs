@@ -1,21 +1,20 @@
-//! Everything that lives in the kernel, and the only place that knows aya. Dropping a value of
-//! these modules removes what it put there.
+//! Everything that lives in the kernel. Dropping a value of these modules removes what it put there.
 
-pub mod admission;
 pub mod attach;
 pub mod counters;
 pub mod filters;
+pub mod flow_maps;
 pub mod load;
 pub mod method;
 pub mod netns;
 pub mod packet_socket;
+mod refusal;
 pub mod requirements;
 pub mod ring;
 
-pub use admission::Admission;
 pub(crate) use attach::Attach;
 pub use attach::{Attacher, SocketLink};
 pub use counters::KernelCounters;
+pub use flow_maps::{FlowMaps, Refused};
 pub use load::{LoadOptions, Programs};
-pub use method::AttachMethod;
 pub(crate) use method::Candidate;

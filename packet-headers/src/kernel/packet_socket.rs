@@ -1,5 +1,5 @@
-//! One packet socket for all interfaces: where classifiers cannot be attached, its filter captures, and
-//! lets nothing into the socket.
+//! One packet socket for all interfaces, for hosts where classifiers cannot be attached: its filter
+//! captures packets, and lets none into the socket.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,22 +15,22 @@ use rustix::net::{
 
 use super::load::Programs;
 use super::requirements;
-use crate::interfaces::Interface;
+use crate::host::interfaces::Interface;
 
 /// `ETH_P_ALL` of linux/if_ether.h: packets of every protocol. A socket takes it in network order.
 const EVERY_PROTOCOL: u16 = 3;
 
-/// The interfaces that the program takes packets of, and their link types.
+/// The captured interfaces: a map from interface index to link type.
 type Interfaces = Arc<Mutex<HashMap<MapData, u32, u8>>>;
 
-/// The socket, whose filter ends with it.
+/// The packet socket. Dropping it detaches its filter.
 #[derive(Debug)]
 pub(super) struct PacketSocket {
     _socket: OwnedFd,
     interfaces: Interfaces,
 }
 
-/// An interface while the program takes its packets.
+/// An interface whose packets the program takes, until this is dropped.
 #[derive(Debug)]
 pub struct Shown {
     interfaces: Interfaces,
@@ -38,14 +38,12 @@ pub struct Shown {
 }
 
 impl PacketSocket {
-    /// Opens the socket. No packet is taken yet.
+    /// Opens the socket. No interface is captured yet.
     pub(super) fn open(programs: &mut Programs) -> Result<Self> {
         let interfaces = programs.take(settings::INTERFACES)?;
-        let interfaces = interfaces
-            .try_into()
-            .context("opening the map of interfaces")?;
+        let interfaces = interfaces.try_into().context("opening the interface map")?;
         let protocol = RawProtocol::new(EVERY_PROTOCOL.to_be().into());
-        // Without an address it is bound to every interface, also those to come.
+        // Without an address it is bound to every interface, now and later.
         let socket = socket_with(
             AddressFamily::PACKET,
             SocketType::RAW,
@@ -55,7 +53,7 @@ impl PacketSocket {
         let socket = socket.context("opening a packet socket")?;
         let program = programs.packet_program()?;
         program.attach(&socket).map_err(not_attached)?;
-        // What came before the filter.
+        // Discard packets that arrived before the filter was attached.
         let mut nothing = [0; 1];
         while recv(&socket, &mut nothing, RecvFlags::TRUNC).is_ok() {}
         Ok(Self {
@@ -64,7 +62,7 @@ impl PacketSocket {
         })
     }
 
-    /// Lets the program take an interface's packets, until what comes back is dropped.
+    /// Lets the program take an interface's packets until the returned value is dropped.
     pub(super) fn show(&self, interface: &Interface) -> Result<Shown> {
         let index = interface.index;
         let mut map = self
@@ -72,7 +70,7 @@ impl PacketSocket {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         map.insert(index, interface.link_type as u8, 0)
-            .with_context(|| format!("showing {} to the packet socket", interface.name))?;
+            .with_context(|| format!("adding {} to the packet socket", interface.name))?;
         Ok(Shown {
             interfaces: Arc::clone(&self.interfaces),
             index,
@@ -80,14 +78,14 @@ impl PacketSocket {
     }
 }
 
-/// A socket's options, of which its filter is one, may only take so much memory.
+/// Explains a refusal: the kernel limits the memory of a socket's options, among them its filter.
 fn not_attached(error: ProgramError) -> Error {
     let error = Error::from(error);
     let too_large = requirements::refused_with(&error, io::ErrorKind::OutOfMemory);
     error.context(if too_large {
-        "attaching to the packet socket: the program is larger than this host lets a socket's filter \
-         be: sysctl -w net.core.optmem_max=131072, which newer kernels have from the start, or ask \
-         for less, without --decapsulate"
+        "attaching to the packet socket: the program exceeds this host's limit for a socket's filter \
+         (raise it with sysctl -w net.core.optmem_max=131072, the default of newer kernels, or omit \
+         --decapsulate)"
     } else {
         "attaching to the packet socket"
     })

@@ -1,4 +1,4 @@
-//! What we need of the kernel and of our privileges; each thing that is missing has a name.
+//! What the daemon needs from the kernel, and which capabilities.
 
 use std::fmt;
 use std::fs;
@@ -8,21 +8,21 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Error, Result};
 use aya::util::KernelVersion;
 
-use crate::obstacle::Obstacle;
+use model::Diagnostic;
 
 /// CAP_SYS_ADMIN (linux/capability.h), which contains the two that were split from it in 5.8.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// What a process may be permitted to do (linux/capability.h).
+/// Capabilities (linux/capability.h), and what the daemon needs them for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
-    /// To load and attach programs that see a network's packets and sockets.
+    /// Loading and attaching programs that see packets and sockets.
     NetAdmin = 12,
-    /// To open packet sockets.
+    /// Opening packet sockets.
     NetRaw = 13,
-    /// To load programs that may read what they can reach.
+    /// Relaxed checks of the verifier, without which it refuses our programs.
     Perfmon = 38,
-    /// To load programs.
+    /// Loading programs.
     Bpf = 39,
 }
 
@@ -37,43 +37,43 @@ impl fmt::Display for Capability {
     }
 }
 
-/// What this process is permitted to do: a bit for each capability.
+/// The effective capabilities of a process, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities(u64);
 
 impl Capabilities {
-    /// This process's.
+    /// The capabilities of this process.
     ///
     /// # Errors
-    /// When /proc does not tell.
+    /// When /proc/self/status cannot be read.
     pub fn own() -> Result<Self> {
         let status =
             fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
         Self::parse(&status)
     }
 
-    /// Of a process's /proc/PID/status.
+    /// Parses /proc/PID/status.
     pub(super) fn parse(status: &str) -> Result<Self> {
         let effective = status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))
             .context("/proc/self/status has no CapEff")?;
-        let effective = u64::from_str_radix(effective.trim(), 16).context("reading CapEff")?;
+        let effective = u64::from_str_radix(effective.trim(), 16).context("parsing CapEff")?;
         Ok(Self(effective))
     }
 
-    /// Whether it is among them.
+    /// Whether a capability is among these.
     #[must_use]
     pub const fn have(self, capability: Capability) -> bool {
         let contained = matches!(capability, Capability::Perfmon | Capability::Bpf);
         self.0 & (1 << capability as u32) != 0 || contained && self.0 & (1 << CAP_SYS_ADMIN) != 0
     }
 
-    /// Checks that these, and those that every program needs, are among them.
+    /// Checks that `more`, and the capabilities that every program needs, are among these.
     ///
     /// # Errors
-    /// One line for all that are missing, with what to do.
-    pub fn need(self, more: &[Capability]) -> Result<(), Obstacle> {
+    /// One diagnostic for all that are missing.
+    pub fn need(self, more: &[Capability]) -> Result<(), Diagnostic> {
         let needed = more.iter().chain(&[Capability::Bpf, Capability::Perfmon]);
         let missing: Vec<_> = needed
             .filter(|&&needed| !self.have(needed))
@@ -83,9 +83,9 @@ impl Capabilities {
             return Ok(());
         }
         let missing = missing.join(", ");
-        Err(Obstacle::new(
+        Err(Diagnostic::new(
             format!("not permitted to load eBPF programs: {missing} missing"),
-            "run as root, or grant it",
+            "run as root, or grant what is missing",
         ))
     }
 }
@@ -93,32 +93,43 @@ impl Capabilities {
 /// Checks that this kernel can run our programs.
 ///
 /// # Errors
-/// What it lacks.
+/// A [`Diagnostic`] when it is too old.
 pub fn check_kernel() -> Result<()> {
-    let current = KernelVersion::current().context("asking for the kernel's version")?;
     if kernel_is_at_least(5, 8) {
         return Ok(());
     }
-    let found = format!("this kernel is {current:?}, and BPF ring buffers need Linux 5.8");
-    Err(Obstacle::new(found, "run on a newer kernel").into())
+    let release = fs::read_to_string(RELEASE).with_context(|| format!("reading {RELEASE}"))?;
+    let release = release.trim();
+    let found = format!("this kernel is Linux {release}, but BPF ring buffers need Linux 5.8");
+    Err(Diagnostic::new(found, "run on a newer kernel").into())
 }
 
-/// Whether the running kernel is of this version or a later one; one that cannot be asked is not.
+/// The file with the running kernel's version, as `uname -r` prints it.
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
+
+/// Whether the running kernel is of this version or later; false if its version cannot be read.
 #[must_use]
 pub fn kernel_is_at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
-/// Whether this kernel tells programs the network namespace of a socket: Linux 5.15 does.
-#[must_use]
-pub fn tells_netns() -> bool {
-    kernel_is_at_least(5, 15)
+/// Checks that this kernel shows NIC timestamps to programs.
+///
+/// # Errors
+/// When it does not, what that means and what to do.
+pub fn shows_hardware_times() -> Result<(), Diagnostic> {
+    if kernel_is_at_least(5, 16) {
+        return Ok(());
+    }
+    Err(no_hardware_times())
 }
 
-/// Whether this kernel shows programs the NIC's times: Linux 5.16 does.
-#[must_use]
-pub fn shows_hardware_times() -> bool {
-    kernel_is_at_least(5, 16)
+fn no_hardware_times() -> Diagnostic {
+    Diagnostic::new(
+        "this kernel does not show hardware timestamps to programs (Linux 5.16 does): packets get \
+         the kernel's timestamps",
+        "omit --timestamp hardware, or run on a newer kernel",
+    )
 }
 
 /// Whether the kernel refused something with an error of this kind.
@@ -131,13 +142,13 @@ pub fn refused_with(error: &Error, kind: io::ErrorKind) -> bool {
 /// Where the root of the cgroup2 hierarchy is mounted.
 ///
 /// # Errors
-/// When it is mounted nowhere that we can see.
+/// A [`Diagnostic`] when it is mounted nowhere that this process can see.
 pub fn cgroup2_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
     let missing = || {
-        Obstacle::new(
-            "no cgroup2 filesystem is mounted, and the kernel flow source needs one",
-            "mount -t cgroup2 none /sys/fs/cgroup, or use --flow-source tcpinfo",
+        Diagnostic::new(
+            "no cgroup2 filesystem is mounted, but the kernel flow source needs one",
+            "run mount -t cgroup2 none /sys/fs/cgroup, or use --flow-source tcpinfo",
         )
     };
     Ok(find_cgroup2(&mounts).ok_or_else(missing)?)
@@ -156,7 +167,7 @@ fn find_cgroup2(mounts: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn need(status: &str, more: &[Capability]) -> Result<(), Obstacle> {
+    fn need(status: &str, more: &[Capability]) -> Result<(), Diagnostic> {
         Capabilities::parse(status).unwrap().need(more)
     }
 
@@ -175,6 +186,13 @@ mod tests {
         // Split capabilities, and the old one that contains them.
         need("CapEff:\t000000c000001000\n", admin).unwrap();
         need("CapEff:\t0000000000201000\n", admin).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_shows_no_hardware_times_is_noted_with_the_consequence() {
+        let found = no_hardware_times();
+        assert!(found.problem.contains("kernel's timestamps"), "{found}");
+        assert!(found.help.contains("--timestamp hardware"), "{found}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Waits on a ring buffer and takes its items.
+//! Waits on ring buffers and takes their items.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -7,37 +7,37 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use aya_obj::generated::BPF_RINGBUF_HDR_SZ;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER};
+use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::load::PacketRings;
 
-/// Bytes that the kernel puts before each item of a ring.
+/// Length in bytes of the header that the kernel puts before each item of a ring.
 const ITEM_HEADER: usize = BPF_RINGBUF_HDR_SZ as usize;
 
-/// One ring, and the wait for its writer's wakeups.
+/// One ring, and the epoll instance on which its program's wakeups arrive.
 pub struct RingReader {
     ring: RingBuf<MapData>,
     epoll: OwnedFd,
 }
 
 impl RingReader {
-    /// Takes a ring over.
+    /// Takes over a ring.
     ///
     /// # Errors
-    /// When the kernel has no epoll instance to spare.
+    /// When no epoll instance can be created.
     pub fn new(ring: RingBuf<MapData>) -> Result<Self> {
         let epoll =
-            epoll::create(epoll::CreateFlags::CLOEXEC).context("making an epoll instance")?;
+            epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll instance")?;
         watch(&epoll, &ring)?;
         Ok(Self { ring, epoll })
     }
 
-    /// Waits until the program wakes the reader, `at_most` that long.
+    /// Waits until the program wakes the reader, or for `at_most`.
     ///
     /// # Errors
-    /// When the kernel refuses to wait; a signal is no error.
+    /// When epoll fails. A signal is not an error.
     pub fn wait(&self, at_most: Duration) -> Result<()> {
         let timeout = Timespec {
             tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
@@ -50,7 +50,7 @@ impl RingReader {
         }
     }
 
-    /// Shows the next item to `look`; false when there is none.
+    /// Passes the next item to `look`. Returns false if there is none.
     #[inline]
     pub fn next(&mut self, look: impl FnOnce(&[u8])) -> bool {
         match self.ring.next() {
@@ -63,56 +63,56 @@ impl RingReader {
     }
 }
 
-/// Lets a ring's writer wake those who wait.
+/// Adds a ring to the epoll instance.
 ///
-/// Edge-triggered: woken when the program says so, not whenever the ring holds something, which on a
-/// busy host is always.
+/// Edge-triggered: the reader wakes when the program says so, not whenever the ring has an item,
+/// which on a busy host is always.
 fn watch(epoll: &OwnedFd, ring: &RingBuf<MapData>) -> Result<()> {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
     epoll::add(epoll, ring, epoll::EventData::new_u64(0), flags).context("watching a ring buffer")
 }
 
-/// The two lanes of one shard as one stream, in the order in which packets passed.
+/// The two rings of one shard as one stream, in the order in which packets passed.
 pub struct PacketReader {
     admitted: RingReader,
     candidate: Candidates,
-    /// Bytes that were taken from the admitted lane since both were empty.
+    /// Bytes taken from the admitted ring since both were empty.
     taken: u64,
-    /// Whether the last drain left nothing behind.
+    /// Whether the last drain emptied both rings.
     emptied: bool,
 }
 
-/// The lane of connections that have no name yet.
+/// The candidate ring: packets of connections without a name.
 struct Candidates {
     ring: RingBuf<MapData>,
-    /// A record that was taken out, and is later than the next admitted packet.
+    /// A record that has been taken, but is later than the next admitted packet.
     waiting: Vec<u8>,
-    /// Bytes that were taken since both lanes were empty.
+    /// Bytes taken since both rings were empty.
     taken: u64,
 }
 
-/// How full the lanes of a shard were, in bytes, when they were drained last: what was taken since
-/// both were empty. It grows beyond their size while the reader does not keep up.
+/// How full the rings of a shard were when they were last drained: the bytes taken since both were
+/// empty. These exceed the size of the rings while the reader does not keep up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fill {
-    /// That of connections that have a name.
+    /// Bytes from the admitted ring.
     pub admitted: u64,
-    /// That of those that have none yet.
+    /// Bytes from the candidate ring.
     pub candidate: u64,
 }
 
 impl PacketReader {
-    /// Takes both lanes over.
+    /// Takes over both rings.
     ///
     /// # Errors
-    /// When the kernel has no epoll instance to spare.
+    /// When no epoll instance can be created.
     pub fn new(rings: PacketRings) -> Result<Self> {
         let admitted = RingReader::new(rings.admitted)?;
-        // Either lane's writer wakes the reader.
+        // Either ring wakes the reader.
         watch(&admitted.epoll, &rings.candidate)?;
         let candidate = Candidates {
             ring: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER + CLASSES[CLASSES.len() - 1]),
+            waiting: Vec::with_capacity(RECORD_HEADER_LEN + CLASSES[CLASSES.len() - 1]),
             taken: 0,
         };
         Ok(Self {
@@ -123,15 +123,15 @@ impl PacketReader {
         })
     }
 
-    /// Waits until a lane fills, `at_most` that long.
+    /// Waits until a ring fills, or for `at_most`.
     ///
     /// # Errors
-    /// When the kernel refuses to wait.
+    /// When epoll fails.
     pub fn wait(&self, at_most: Duration) -> Result<()> {
         self.admitted.wait(at_most)
     }
 
-    /// Shows up to `most` items to `look`, oldest first; says how many there were.
+    /// Passes up to `most` items to `look`, oldest first. Returns how many.
     pub fn drain(&mut self, most: u32, mut look: impl FnMut(&[u8])) -> u32 {
         let Self {
             admitted,
@@ -158,7 +158,7 @@ impl PacketReader {
         seen
     }
 
-    /// How full the lanes were.
+    /// How full the rings were.
     #[must_use]
     pub const fn fill(&self) -> Fill {
         Fill {
@@ -169,7 +169,7 @@ impl PacketReader {
 }
 
 impl Candidates {
-    /// Shows those that are no later than `end`.
+    /// Passes the items that are no later than `end` to `look`.
     fn until(&mut self, end: u64, most: u32, look: &mut impl FnMut(&[u8])) -> u32 {
         let mut seen = 0;
         if !self.waiting.is_empty() {
@@ -186,7 +186,7 @@ impl Candidates {
             };
             self.taken += room(&item);
             if boot_ns(&item) > end {
-                // The ring has no way to put it back.
+                // An item cannot be put back into the ring.
                 self.waiting.extend_from_slice(&item);
                 break;
             }
@@ -197,7 +197,7 @@ impl Candidates {
     }
 }
 
-/// Bytes that an item takes in its ring: the kernel's header before it, and whole words.
+/// Bytes that an item takes in its ring: with the kernel's header, rounded up to 8.
 const fn room(item: &[u8]) -> u64 {
     (item.len() + ITEM_HEADER).next_multiple_of(8) as u64
 }

@@ -4,25 +4,28 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
-use prometheus::process_collector::ProcessCollector;
 
-use super::claims::Claims;
-use super::options::{MAX_FLOWS, load_options};
-use crate::accounts::Accounts;
-use crate::capture::{Attached, CaptureSet, CaptureWatch};
+use super::banner::StartupBanner;
+use super::pipeline::{Pipeline, Shared};
+use super::prerequisites::Prerequisites;
+use super::privileges;
+use super::site::{Captured, site};
+use crate::capture::{CaptureSet, CaptureWatch};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
-use crate::events::source::Sources;
-use crate::http::{self, Flows, Readiness, Site};
-use crate::interfaces::InterfaceNames;
+use crate::events::source::{SourceContext, Sources};
+use crate::heartbeat::Heartbeats;
+use crate::http;
+use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{AttachMethod, Attacher, KernelCounters, Programs, filters, requirements};
-use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, ShardDoor, Shared};
-use crate::privileges;
-use crate::screen::{Screen, say};
-use crate::store::Upkeep;
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method};
+use crate::load_options::{MAX_FLOWS, load_options};
+use crate::stats::CounterSources;
+use crate::stdout::print;
+use crate::store::Maintenance;
+use capture_files::InterfaceNames;
+use model::AttachMethod;
 
 /// Every stage, while it runs.
 pub(super) struct Stages {
@@ -30,150 +33,123 @@ pub(super) struct Stages {
     sources: Sources,
     server: Option<EventServer>,
     pipeline: Pipeline,
-    upkeep: Upkeep,
-    tally: Tally,
-}
-
-/// What all stages count into.
-#[derive(Clone)]
-pub(super) struct Tally {
-    pub(super) kernel: Arc<KernelCounters>,
-    pub(super) accounts: Arc<Accounts>,
+    maintenance: Maintenance,
+    counted: CounterSources,
 }
 
 /// The programs' own log.
 pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 impl Stages {
-    /// Starts every stage: who takes comes before who gives.
+    /// Starts the stages, consumers first.
     ///
     /// # Errors
-    /// What keeps one from starting, with what to do.
+    /// When one cannot be started; the message says what to do.
     pub(super) async fn start(
         config: &Config,
         method: AttachMethod,
-        claims: Claims,
+        taken: Prerequisites,
+        heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog)> {
-        let Claims {
-            http,
-            events: listener,
-            prospect,
-            directories,
-            style,
-        } = claims;
-        let needed = method.programs(config.source.watches_sockets());
-        let (mut programs, rings) = Programs::load_needed(&load_options(config), needed)?;
-        // Here, and not later: there is one thread, and others inherit from it.
-        privileges::warn_unless(privileges::drop_unneeded(config, method));
-        filters::set(&mut programs, &config.filters)?;
-        let tally = Tally {
+        let settings = load_options(config);
+        let (mut programs, rings) = load(config, method, &settings)?;
+        let counted = CounterSources {
             kernel: Arc::new(programs.take_counters()?),
-            accounts: Arc::default(),
+            counters: Arc::default(),
         };
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(config.sizes.shards);
-        let server = listener.map(|it| EventServer::start(it, scope(config), &tally.accounts));
+        let counters = &counted.counters;
+        let scope = scope(config, &settings);
+        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
+        let refused = Refused::default();
+        let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
         let shared = Shared {
             config,
-            directories: &directories,
-            style: &style,
+            heartbeats,
+            directories: &taken.directories,
+            options: &taken.options,
             interfaces: &names,
-            admission: &Arc::new(programs.take_admission()?),
-            accounts: &tally.accounts,
+            counted: &counted,
         };
-        let pipeline = Pipeline::start(&shared, rings.packets, events)?;
+        let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
-        prospect.begin(&mut capture, &names)?;
+        taken.interfaces.begin(&mut capture, &names)?;
         let events = RingReader::new(rings.events)?;
         let programs = capture.attacher().programs();
-        let sources = Sources::start(config, programs, events, &sink, &tally.accounts).await?;
-        let upkeep = Upkeep::start(&directories, config.files.retention, &tally.accounts)?;
-        let screen = Screen {
+        let context = SourceContext {
+            sink: &sink,
+            counters,
+            heartbeats,
+        };
+        let sources = Sources::start(config, programs, events, context).await?;
+        let (directories, retention) = (&taken.directories, config.files.retention);
+        let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
+        let described = taken.interfaces.describe();
+        print(&StartupBanner::new(
             config,
             method,
-            http: http.as_ref(),
-            interfaces: &prospect.describe(),
-        };
-        say(&screen)?;
-        if let Some(http) = http {
-            let attached = (capture.attached(), method);
-            let site = site(&shared, &tally.kernel, pipeline.shards(), attached);
+            taken.http.as_ref(),
+            &described,
+        ))?;
+        if let Some(http) = taken.http {
+            let captured = Captured::new(capture.attached(), method, refused);
+            let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
-            capture: prospect.follow(capture, names),
+            capture: taken.interfaces.follow(capture, names),
             sources,
             server,
             pipeline,
-            upkeep,
-            tally,
+            maintenance,
+            counted,
         };
         Ok((stages, kernel_log))
     }
 
     /// Where everything is counted.
-    pub(super) fn tally(&self) -> Tally {
-        self.tally.clone()
+    pub(super) fn counted(&self) -> CounterSources {
+        self.counted.clone()
     }
 
-    /// Stops them, each when nothing comes to it any more. Blocks: to detach may take long on a busy
-    /// host.
+    /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
     ///
     /// # Errors
-    /// What went wrong in one while it ran.
+    /// When one failed while it ran.
     pub(super) fn stop(self) -> Result<()> {
         self.capture.stop();
-        let Tally { kernel, accounts } = self.tally;
-        kernel.settle()?;
-        accounts.note_losses(kernel.read()?.ring_losses());
+        self.counted.kernel.settle()?;
+        self.counted.note_losses()?;
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
-        self.upkeep.stop()
+        self.maintenance.stop()
     }
 }
 
-/// What is served over HTTP.
-fn site(
-    shared: &Shared<'_>,
-    counters: &Arc<KernelCounters>,
-    shards: &[ShardDoor],
-    (attached, method): (Attached, AttachMethod),
-) -> Site {
-    let (config, accounts) = (shared.config, shared.accounts);
-    Site {
-        flows: Flows {
-            shards: shards.to_vec(),
-            anonymizer: shared.style.anonymizer.clone(),
-            readers: config.service.flows,
-        },
-        readiness: Readiness::new(
-            attached.clone(),
-            Arc::clone(accounts),
-            config.source.clone(),
-            shared.directories.clone(),
-        ),
-        metrics: Metrics {
-            kernel: Arc::clone(counters),
-            admission: Arc::clone(shared.admission),
-            accounts: Arc::clone(accounts),
-            shards: shards.to_vec(),
-            attached,
-            method,
-            source: config.source.clone(),
-            process: ProcessCollector::for_self(),
-        },
-    }
+/// Loads the programs, and drops the privileges that only loading needs.
+fn load(
+    config: &Config,
+    method: AttachMethod,
+    settings: &LoadOptions,
+) -> Result<(Programs, Rings)> {
+    let needed = method::programs(method, config.source.watches_sockets());
+    let (mut programs, rings) = Programs::load_needed(settings, needed)?;
+    // Now, while there is only one thread: later ones inherit its capabilities.
+    privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    filters::set(&mut programs, &config.filters)?;
+    Ok((programs, rings))
 }
 
-/// What the event server has to know of the sources.
-fn scope(config: &Config) -> Scope {
+/// What the event server must know about the sources.
+fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: config.every_netns || !requirements::tells_netns(),
+        every_namespace: settings.netns_cookie.is_none(),
     }
 }

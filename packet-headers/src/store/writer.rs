@@ -1,266 +1,148 @@
-//! The thread that owns the files of one shard. Whatever the disk does, it goes on, and says what
-//! became of each packet.
+//! The thread that owns the files of one shard.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow};
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use anyhow::{Context as _, Error, Result};
+use capture_files::{
+    Directories, FileError, FileEvent, FileOptions, InterfaceNames, Job, Observer, Writer,
+};
+use model::{Count, DiscardReason, FlowUuid, WallNanos};
 
-use super::block::Chunk;
-use super::compress::Compressor;
-use super::growing::{Finished, Growing, Loss, Press};
-use super::layout::{FlowFile, Naming};
-use super::partial::Directories;
-use crate::accounts::{Accounts, Discard};
-use crate::anonymize::Anonymizer;
-use crate::flow::uuid::FlowUuid;
-use crate::interfaces::InterfaceNames;
+use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
+use crate::stats::Counters;
 
-/// What the writer is asked to do. Jobs of one flow come in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// The flow, by a number that is not used again.
-    pub flow: u64,
-    /// Where its packets belong.
-    pub file: FlowFile,
-    /// The next of its records.
-    pub chunk: Chunk,
-    /// Whether these are the last, and the file is to be published.
-    pub last: bool,
-}
-
-impl Job {
-    /// Bytes of memory that the job holds while it waits.
-    #[must_use]
-    pub fn cost(&self) -> usize {
-        self.chunk.memory + size_of::<Self>()
-    }
-}
-
-/// How many jobs may wait between a shard and its writer; more wait in the shard, within its bound.
+/// How many jobs may wait between a shard and its writer. More wait in the shard, within its limit.
 pub const QUEUE: usize = 1024;
 
-/// How many finished files may wait for their final name when they cannot get it; what is beyond
-/// stays for the next start to publish.
-const MAX_STRANDED: usize = 16 * 1024;
-
-/// How often they are tried again, and how many of them at once.
+/// How often finished files that could not get their final name are tried again.
 const RETRY: Duration = Duration::from_secs(1);
-const RETRIES: usize = 256;
 
-/// How files are made.
-#[derive(Clone)]
-pub struct Style {
-    /// What they are called, and their format and compression.
-    pub naming: Naming,
-    /// How hard compression tries.
-    pub level: Option<u32>,
-    /// What covers addresses.
-    pub anonymizer: Option<Anonymizer>,
-}
-
-/// The files of one shard.
-pub struct Writer {
-    press: Press,
-    accounts: Arc<Accounts>,
-    open: HashMap<u64, Growing>,
-    /// Finished files that could not get their final name.
-    stranded: VecDeque<Finished>,
+/// The writer of one shard's files.
+pub struct ShardWriter {
+    writer: Writer<Counting>,
+    /// When finished files were tried again last.
     tried: Instant,
-    complaints: RateLimit,
 }
 
-impl Writer {
+impl ShardWriter {
     /// A writer into these directories.
     ///
     /// # Errors
-    /// When compression cannot be started.
+    /// If compression cannot be started.
     pub fn new(
         directories: Directories,
-        style: &Style,
+        options: &FileOptions,
         interfaces: Arc<InterfaceNames>,
-        accounts: Arc<Accounts>,
+        counters: Arc<Counters>,
     ) -> Result<Self> {
+        let counting = Counting {
+            counters,
+            errors: RateLimit::default(),
+        };
+        let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
-            press: Press {
-                directories,
-                naming: style.naming,
-                anonymizer: style.anonymizer.clone(),
-                interfaces,
-                compressor: Compressor::new(style.naming.compression, style.level)?,
-                plain: Vec::new(),
-                packed: Vec::new(),
-            },
-            accounts,
-            open: HashMap::new(),
-            stranded: VecDeque::new(),
+            writer: writer.context("starting compression")?,
             tried: Instant::now(),
-            complaints: RateLimit::default(),
         })
     }
 
-    /// Does jobs until nobody sends any more; tells `backlog` of each that is done.
-    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &AtomicUsize) {
+    /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
+    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &Count, heartbeat: &Heartbeat) {
         loop {
+            heartbeat.beat();
             match self.next(jobs) {
                 Ok(job) => {
-                    let cost = job.cost();
-                    self.work(job);
-                    backlog.fetch_sub(cost, Ordering::Relaxed);
+                    let cost = job.cost() as u64;
+                    self.write(job);
+                    backlog.sub(cost);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if !self.stranded.is_empty() && self.tried.elapsed() >= RETRY {
-                self.retry();
+            if self.has_unpublished() && self.tried.elapsed() >= RETRY {
+                self.writer.retry();
+                self.tried = Instant::now();
             }
         }
-        self.end();
+        self.writer.finish();
     }
 
-    /// Waits for the next job; for no longer than [`RETRY`] while files are stranded.
+    /// Waits for the next job, but for no longer than [`RETRY`] while files lack their final name.
     fn next(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
-        if self.stranded.is_empty() {
-            Ok(jobs.recv()?)
+        let wait = if self.has_unpublished() {
+            RETRY
         } else {
-            jobs.recv_timeout(RETRY)
-        }
+            LONGEST_WAIT
+        };
+        jobs.recv_timeout(wait)
+    }
+
+    fn has_unpublished(&self) -> bool {
+        self.writer.unpublished().len() > 0
     }
 
     /// Does one job.
-    pub fn work(&mut self, job: Job) {
-        let Job {
-            flow,
-            file,
-            chunk,
-            last,
-        } = job;
-        let Self {
-            press,
-            accounts,
-            open,
-            ..
-        } = self;
-        let growing = match open.entry(flow) {
-            Entry::Occupied(known) => {
-                let growing = known.into_mut();
-                growing.rename(file);
-                growing
+    pub fn write(&mut self, job: Job) {
+        self.writer.write(job);
+    }
+}
+
+/// Counts and logs what becomes of files and packets.
+struct Counting {
+    counters: Arc<Counters>,
+    errors: RateLimit,
+}
+
+impl Observer for Counting {
+    fn observe(&mut self, event: FileEvent<'_>) {
+        let counters = &self.counters;
+        match event {
+            FileEvent::Spill(took) => counters.spills.add(took),
+            FileEvent::Rename(took) => counters.renames.add(took),
+            FileEvent::Published(file) => {
+                tracing::trace!("published {}", file.path.display());
+                counters.write_held(file.packets);
+                counters.published.add(1);
+                counters.published_bytes.add(file.bytes);
             }
-            Entry::Vacant(new) => {
-                let lost_before = accounts.losses.before(file.opened);
-                new.insert(Growing::new(file, press, lost_before))
+            FileEvent::Dropped(uuid, dropped) => {
+                counters.discard_held(DiscardReason::WriteFailed, dropped.packets);
+                self.log_error(uuid, "is incomplete", dropped.error);
             }
-        };
-        let grow = || growing.grow(&chunk, press);
-        if let Err(loss) = accounts.spills.observe(grow) {
-            let uuid = growing.uuid().clone();
-            self.lose(&uuid, &loss);
-        }
-        if last && let Some(growing) = self.open.remove(&flow) {
-            self.finish(growing);
-        }
-    }
-
-    /// Publishes a finished file.
-    fn finish(&mut self, growing: Growing) {
-        let uuid = growing.uuid().clone();
-        let lost = self.accounts.lost();
-        let Some((finished, loss)) = growing.finish(lost, &mut self.press) else {
-            self.accounts.failed.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        if let Some(loss) = loss {
-            self.lose(&uuid, &loss);
-        }
-        if let Err(error) = self.publish(&finished) {
-            self.complain(&uuid, "waits for its name", &error);
-            self.strand(finished, &error);
-        }
-    }
-
-    fn publish(&self, finished: &Finished) -> Result<()> {
-        let accounts = &self.accounts;
-        let path = accounts.renames.observe(|| finished.publish(&self.press))?;
-        tracing::trace!("published {}", path.display());
-        accounts.write_held(finished.packets);
-        accounts.published.fetch_add(1, Ordering::Relaxed);
-        let bytes = finished.bytes();
-        accounts.published_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Keeps a file that could not get its name: what was captured is not thrown away.
-    fn strand(&mut self, finished: Finished, error: &Error) {
-        if !finished.exists() || self.stranded.len() >= MAX_STRANDED {
-            self.give_up(&finished, error);
-        } else {
-            self.stranded.push_back(finished);
-        }
-    }
-
-    /// Tries again to publish what could not be; the first failure says that it is too early.
-    fn retry(&mut self) {
-        self.tried = Instant::now();
-        for _ in 0..RETRIES {
-            let Some(finished) = self.stranded.pop_front() else {
-                break;
-            };
-            if let Err(error) = self.publish(&finished) {
-                self.accounts.note_file_error(&error);
-                if finished.exists() {
-                    self.stranded.push_front(finished);
-                    break;
-                }
-                self.give_up(&finished, &error);
+            FileEvent::Deferred(uuid, error) => self.log_error(uuid, "waits for its name", error),
+            FileEvent::StillDeferred(_, error) => counters.note_file_error(&error),
+            FileEvent::Abandoned(uuid, file) => {
+                counters.discard_held(DiscardReason::WriteFailed, file.packets);
+                counters.failed.add(1);
+                let what = if file.remains {
+                    "is left for the next start to publish"
+                } else {
+                    "is lost"
+                };
+                self.log_error(uuid, what, file.error);
             }
+            FileEvent::NoFile(_) => counters.failed.add(1),
         }
     }
 
-    /// Nobody sends any more: files that still cannot get their name stay where they are.
-    fn end(mut self) {
-        while let Some(finished) = self.stranded.pop_front() {
-            if let Err(error) = self.publish(&finished) {
-                self.give_up(&finished, &error);
-            }
-        }
-        for (_, growing) in std::mem::take(&mut self.open) {
-            let uuid = growing.uuid().clone();
-            if let Some((finished, _)) = growing.finish(self.accounts.lost(), &mut self.press) {
-                self.give_up(&finished, &anyhow!("the flow {uuid} was never finished"));
-            }
-        }
-        self.press.directories.clear();
+    fn lost_by(&self, moment: WallNanos) -> u64 {
+        self.counters.losses.before(moment)
     }
 
-    fn give_up(&self, finished: &Finished, error: &Error) {
-        let what = if finished.exists() {
-            "stays for the next start to publish"
-        } else {
-            "is lost"
-        };
-        self.complain(finished.uuid(), what, error);
-        let accounts = &self.accounts;
-        accounts.discard_held(Discard::WriteFailed, finished.packets);
-        accounts.failed.fetch_add(1, Ordering::Relaxed);
+    fn lost(&self) -> u64 {
+        self.counters.lost()
     }
+}
 
-    fn lose(&self, uuid: &FlowUuid, loss: &Loss) {
-        self.complain(uuid, "is incomplete", &loss.error);
-        let accounts = &self.accounts;
-        accounts.discard_held(Discard::WriteFailed, loss.packets);
-    }
-
-    /// Counts an error of a flow's file, and says it.
-    fn complain(&self, uuid: &FlowUuid, what: &str, error: &Error) {
-        self.accounts.note_file_error(error);
-        if let Some(more) = self.complaints.pass() {
+impl Counting {
+    /// Counts and logs an error of a flow's file.
+    fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
+        self.counters.note_file_error(&error);
+        if let Some(more) = self.errors.pass() {
+            let error = Error::from(error);
             tracing::error!("the file of {uuid} {what}: {error:#}{more}");
         }
     }

@@ -1,4 +1,4 @@
-//! Asks a daemon over HTTP.
+//! Polls a daemon over HTTP.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::model::Snapshot;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a daemon is asked.
+/// A client of one daemon.
 #[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
@@ -21,12 +21,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// For an address as `--prometheusx.listen-address` has it: `HOST:PORT`, or `:PORT` for this host.
+    /// Takes an address like that of `--prometheusx.listen-address`: `HOST:PORT`, or `:PORT` for this
+    /// host.
     pub(super) fn new(address: &str) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
-            // What is asked is on this host or on one of ours.
+            // Daemons are on this host or nearby: a proxy of the environment is for other traffic.
             .proxy(None);
         Self {
             agent: config.build().into(),
@@ -38,17 +39,17 @@ impl Client {
         &self.base
     }
 
-    /// Asks for everything.
+    /// Takes a snapshot.
     ///
     /// # Errors
-    /// When there is no daemon, or no answer that can be understood. Flows that it does not tell are
-    /// no error.
+    /// When there is no daemon, or its answer cannot be understood. It is no error if the daemon does
+    /// not list its connections.
     pub(super) fn ask(&self) -> Result<Snapshot> {
         let metrics = self.get("/metrics").with_context(|| {
             let base = &self.base;
             format!(
-                "asking {base}/metrics: is packet-headers running, and is that its \
-                 --prometheusx.listen-address?"
+                "reading {base}/metrics (is packet-headers running, and is this its \
+                 --prometheusx.listen-address?)"
             )
         })?;
         let at = Instant::now();
@@ -83,7 +84,7 @@ impl Client {
     }
 }
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug)]
 struct Page {
     ok: bool,
@@ -92,7 +93,7 @@ struct Page {
 }
 
 impl Page {
-    /// The status, and the first line: enough to know why.
+    /// The status and the first line of the body, which say why a request failed.
     fn first(&self) -> String {
         let line = self.text.lines().next().unwrap_or_default();
         format!("{} {line}", self.status).trim_end().to_owned()

@@ -1,9 +1,9 @@
-//! Prometheus' text format (exposition formats, version 0.0.4), as far as a reader of one daemon's
-//! metrics needs it.
+//! A parser for the Prometheus text format (exposition formats, version 0.0.4), as far as our own
+//! metrics use it.
 
 use anyhow::{Context as _, Result, bail};
 
-/// A value and what it is of.
+/// One line: a metric's value.
 #[derive(Debug, Clone, PartialEq)]
 struct Sample {
     name: String,
@@ -11,19 +11,20 @@ struct Sample {
     value: f64,
 }
 
-/// All values of one moment.
+/// All values of one scrape.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Samples(Vec<Sample>);
 
 impl Samples {
-    /// Reads a page of metrics.
+    /// Parses a page of metrics.
     ///
     /// # Errors
-    /// The line that is none.
+    /// When a line is not a sample; the message quotes it.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let samples = lines.map(|line| sample(line).with_context(|| format!("no sample: {line}")));
+        let samples =
+            lines.map(|line| sample(line).with_context(|| format!("not a sample: {line}")));
         Ok(Self(samples.collect::<Result<_>>()?))
     }
 
@@ -33,7 +34,7 @@ impl Samples {
         values.map(|sample| sample.value).reduce(|a, b| a + b)
     }
 
-    /// The sum over what has this value of a label.
+    /// The sum over all samples with this value of a label.
     pub(super) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
         let labelled = self.by(name, label).filter(|(have, _)| *have == value);
         labelled.map(|(_, value)| value).sum()
@@ -65,14 +66,14 @@ fn sample(line: &str) -> Result<Sample> {
     Ok(Sample {
         name: name.to_owned(),
         labels,
-        value: value.parse().context("the value is no number")?,
+        value: value.parse().context("the value is not a number")?,
     })
 }
 
 /// A label's name and value.
 type Label = (String, String);
 
-/// Reads labels up to the closing brace; also what is behind it.
+/// Parses labels up to the closing brace. Also returns the rest of the line.
 fn labels(mut text: &str) -> Result<(Vec<Label>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -87,7 +88,7 @@ fn labels(mut text: &str) -> Result<(Vec<Label>, &str)> {
     }
 }
 
-/// Reads up to the closing quote; also what is behind it.
+/// Parses a value up to the closing quote. Also returns the rest of the line.
 fn quoted(text: &str) -> Result<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -97,12 +98,12 @@ fn quoted(text: &str) -> Result<(String, &str)> {
             '\\' => match characters.next().map(|(_, escaped)| escaped) {
                 Some('n') => value.push('\n'),
                 Some(escaped) => value.push(escaped),
-                None => bail!("nothing behind a backslash"),
+                None => bail!("nothing after a backslash"),
             },
             other => value.push(other),
         }
     }
-    bail!("a label's value does not end")
+    bail!("a label's value has no closing quote")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The daemon's figures as lines of text: the head of the live view, and all of `--once`.
+//! The daemon's numbers as lines of text: the head of the live view, and all of `--once`.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,17 +7,17 @@ use bytesize::ByteSize;
 
 use super::model::{Model, Order, Row};
 
-/// How the daemon's own metrics begin.
+/// The full name of one of our own metrics.
 macro_rules! ours {
     ($name:literal) => {
         concat!("packet_headers_", $name)
     };
 }
 
-/// How wide the titles of lines are.
+/// The width of the column of titles.
 const TITLES: usize = 10;
 
-/// The lines, each beginning with its title.
+/// The lines, each with its title in front.
 pub(super) fn lines(model: &Model) -> Vec<String> {
     let mut lines = vec![head(model)];
     let mut line = |title: &str, values: String| {
@@ -40,7 +40,7 @@ pub(super) fn lines(model: &Model) -> Vec<String> {
     lines
 }
 
-/// Which daemon it is, how long it has run, and what it listens to.
+/// The daemon's version, uptime, readiness, flow sources and interfaces.
 fn head(model: &Model) -> String {
     let version = labels(model, ours!("build_info"), "version").join(", ");
     let mut head = format!("packet-headers {version} at {}", model.address);
@@ -52,7 +52,7 @@ fn head(model: &Model) -> String {
     head.push_str(if ready { ", ready" } else { ", not ready" });
     let sources = labels(model, ours!("event_source_up"), "source");
     if !sources.is_empty() {
-        head.push_str(&format!(", names by {}", sources.join(" and ")));
+        head.push_str(&format!(", names from {}", sources.join(" and ")));
     }
     let interfaces = labels(model, ours!("interface_attached"), "interface");
     if interfaces.is_empty() {
@@ -69,7 +69,7 @@ fn not_ready(model: &Model) -> String {
     why.map_or_else(String::new, |why| why.join("; "))
 }
 
-/// The values of a label for which a gauge is not zero.
+/// The values of a label for which a gauge is positive.
 fn labels(model: &Model, name: &str, label: &str) -> Vec<String> {
     let Some(last) = &model.last else {
         return Vec::new();
@@ -98,7 +98,7 @@ fn packets(model: &Model) -> String {
     line + &format!("held {}", model.count(ours!("packets_held")))
 }
 
-/// A counter by its reasons, those that happened.
+/// A counter by reason, without the reasons that did not occur.
 fn reasons(model: &Model, name: &str) -> String {
     let Some(last) = &model.last else {
         return String::new();
@@ -113,7 +113,7 @@ fn reasons(model: &Model, name: &str) -> String {
     words.join("  ")
 }
 
-/// How full the rings are, of all shards together.
+/// How full the rings of all shards together are.
 fn rings(model: &Model) -> String {
     let Some(last) = &model.last else {
         return String::new();
@@ -184,13 +184,13 @@ fn per_second(rate: Option<f64>, written: impl Fn(f64) -> String) -> String {
     rate.map_or_else(String::new, |rate| format!(" ({}/s)", written(rate)))
 }
 
-/// Bytes as people write them.
+/// A number of bytes with a binary unit.
 pub(super) fn bytes(bytes: f64) -> String {
-    // Negative and endless values become the ends of the range.
+    // The cast saturates: negative and infinite values become the ends of the range.
     ByteSize(bytes as u64).to_string()
 }
 
-/// The columns of flows.
+/// The headings of the table of connections.
 pub(super) const COLUMNS: [&str; 8] = [
     "local",
     "remote",
@@ -202,7 +202,7 @@ pub(super) const COLUMNS: [&str; 8] = [
     "uuid",
 ];
 
-/// One flow's columns.
+/// The columns of one connection.
 pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
     let flow = row.flow;
     [
@@ -219,7 +219,7 @@ pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
     ]
 }
 
-/// Everything as text, flows by how long they were idle.
+/// One snapshot as text, with connections by how long they were idle.
 pub(super) struct Text<'a>(pub(super) &'a Model);
 
 impl fmt::Display for Text<'_> {
@@ -230,9 +230,9 @@ impl fmt::Display for Text<'_> {
         }
         out.write_char('\n')?;
         match model.last.as_ref().map(|last| &last.flows) {
-            Some(Err(why)) => return write!(out, "flows are not told: {why}"),
-            Some(Ok(flows)) => write!(out, "{} flows", flows.total)?,
-            None => return write!(out, "nothing is known"),
+            Some(Err(why)) => return write!(out, "connections cannot be listed: {why}"),
+            Some(Ok(flows)) => write!(out, "connections: {}", flows.total)?,
+            None => return write!(out, "no answer yet"),
         }
         for row in model.rows(Order::Idle, "") {
             let [local, remote, state, packets, _, _, idle, uuid] = columns(&row);
@@ -264,7 +264,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with("packet-headers 0.1.0 at http://localhost:9990"));
         assert!(
-            lines[0].ends_with("ready, names by kernel, on wan0"),
+            lines[0].ends_with("ready, names from kernel, on wan0"),
             "{text}"
         );
         assert_eq!(
@@ -273,7 +273,7 @@ mod tests {
         );
         assert_eq!(lines[2], "discarded  not_ip 2");
         assert_eq!(lines[3], "rings      admitted 25 % of 16.0 MiB");
-        assert!(text.contains("1 flows\n10.98.0.1:443 "), "{text}");
+        assert!(text.contains("connections: 1\n10.98.0.1:443 "), "{text}");
         assert!(text.contains("10.98.0.2:50000"), "{text}");
         assert!(!text.contains("/s"), "a rate of one answer: {text}");
     }
@@ -296,7 +296,8 @@ mod tests {
         let mut model = Model::new("x");
         model.take(Ok(refused));
         let text = Text(&model).to_string();
-        assert!(text.ends_with("flows are not told: 403 Forbidden: ask from this host"));
+        let said = "connections cannot be listed: 403 Forbidden: ask from this host";
+        assert!(text.ends_with(said), "{text}");
         assert!(
             text.contains("not ready  no interface is attached"),
             "{text}"

@@ -1,12 +1,12 @@
-//! The connections that a daemon captures, as its `/flows` has them.
+//! The daemon's list of connections, as `/flows` gives it.
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-/// A page of flows.
+/// The JSON document of `/flows`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Flows {
-    /// How many there are, also those that are not on the page.
+    /// Connections known, whether listed or not.
     pub(super) total: u64,
     pub(super) flows: Vec<Flow>,
 }
@@ -14,29 +14,29 @@ pub(super) struct Flows {
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Flow {
-    /// Nothing for one that has no name yet.
+    /// `None` for a candidate, which has no name yet.
     pub(super) uuid: Option<String>,
     pub(super) local: String,
     pub(super) remote: String,
     pub(super) state: String,
     pub(super) packets: u64,
-    /// On the wire.
+    /// Bytes on the wire.
     pub(super) bytes: u64,
     pub(super) idle_seconds: f64,
 }
 
 impl Flows {
-    /// Reads a page.
+    /// Parses the document.
     ///
     /// # Errors
-    /// When it is not of that form.
+    /// When it does not have this form.
     pub(super) fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).context("reading /flows")
     }
 }
 
 impl Flow {
-    /// What tells it from others between two pages.
+    /// Identifies the connection in two successive lists.
     pub(super) fn key(&self) -> (&str, &str, &str) {
         (
             self.uuid.as_deref().unwrap_or_default(),
@@ -45,7 +45,7 @@ impl Flow {
         )
     }
 
-    /// Whether the filter's text is in what is shown of it.
+    /// Whether any of its text columns contains the filter.
     pub(super) fn matches(&self, filter: &str) -> bool {
         let uuid = self.uuid.as_deref().unwrap_or_default();
         [&self.local, &self.remote, &self.state, uuid]

@@ -1,4 +1,4 @@
-//! What is known of the daemon: its last answer and the one before, and what has become of both.
+//! What is known about the daemon: its last two snapshots, and the rates between them.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -9,44 +9,44 @@ use anyhow::Result;
 use super::exposition::Samples;
 use super::flows::{Flow, Flows};
 
-/// What came of asking.
+/// The result of polling once.
 pub(super) type Answer = Result<Snapshot>;
 
-/// What a daemon said at one moment.
+/// A daemon's numbers and connections at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) at: Instant,
     pub(super) samples: Samples,
-    /// Whether it is ready, or why it is not.
+    /// Whether the daemon is ready; the error has one line for each reason why not.
     pub(super) ready: Result<(), Vec<String>>,
-    /// Or why it does not tell.
+    /// Its connections, or why it does not list them.
     pub(super) flows: Result<Flows, String>,
 }
 
-/// What is known.
+/// What is known about the daemon.
 #[derive(Debug)]
 pub(super) struct Model {
-    /// Where it is asked.
+    /// The daemon's URL.
     pub(super) address: String,
     pub(super) last: Option<Snapshot>,
     before: Option<Snapshot>,
-    /// Why there is nothing newer.
+    /// Why the last poll failed, if it did.
     pub(super) trouble: Option<String>,
 }
 
-/// By what flows are sorted.
+/// The order of connections.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Packets a second.
+    /// Most packets per second first.
     #[default]
     Packets,
-    /// Bytes a second.
+    /// Most bytes per second first.
     Bytes,
-    /// Seconds without a packet, the fewest first.
+    /// Shortest time without a packet first.
     Idle,
 }
 
-/// A flow, and how fast it is: packets and bytes a second.
+/// A connection with its rates: packets and bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Row<'a> {
     pub(super) flow: &'a Flow,
@@ -64,7 +64,7 @@ impl Model {
         }
     }
 
-    /// Takes an answer over. One that did not come leaves what was known.
+    /// Takes over the result of a poll. After a failed one, the last snapshot stays.
     pub(super) fn take(&mut self, answer: Answer) {
         match answer {
             Ok(snapshot) => {
@@ -75,28 +75,28 @@ impl Model {
         }
     }
 
-    /// A counter's value; zero when there is none.
+    /// A metric's value; 0 when the daemon does not have it.
     pub(super) fn count(&self, name: &str) -> f64 {
         let last = self.last.as_ref();
         last.and_then(|last| last.samples.sum(name)).unwrap_or(0.0)
     }
 
-    /// By how much a second a counter grew between the last two answers. One that is less than it was
-    /// began again from zero: the daemon was restarted.
+    /// The growth of a counter per second, between the last two snapshots. A counter that is lower
+    /// than before has started from zero, because the daemon was restarted.
     pub(super) fn rate(&self, name: &str) -> Option<f64> {
         let (before, last) = (self.before.as_ref()?, self.last.as_ref()?);
         let (then, now) = (before.samples.sum(name)?, last.samples.sum(name)?);
         Some(grown(then, now) / self.seconds()?)
     }
 
-    /// Between the last two answers.
+    /// The time between the last two snapshots.
     fn seconds(&self) -> Option<f64> {
         let (before, last) = (self.before.as_ref()?, self.last.as_ref()?);
         let seconds = last.at.duration_since(before.at).as_secs_f64();
         (seconds > 0.0).then_some(seconds)
     }
 
-    /// The flows that the filter's text is in, in order.
+    /// The connections that match a filter, in order.
     pub(super) fn rows(&self, order: Order, filter: &str) -> Vec<Row<'_>> {
         let known: HashMap<_, _> = told(self.before.as_ref())
             .iter()
@@ -135,13 +135,13 @@ impl Order {
     }
 }
 
-/// The flows of an answer, if it told any.
+/// The connections of a snapshot, if it has any.
 fn told(answer: Option<&Snapshot>) -> &[Flow] {
     let flows = answer.and_then(|answer| answer.flows.as_ref().ok());
     flows.map_or(&[], |flows| &flows.flows)
 }
 
-/// By how much a counter grew; one that is less than it was began again from zero.
+/// The growth of a counter; one that is lower than before has started from zero.
 fn grown(then: f64, now: f64) -> f64 {
     if now < then { now } else { now - then }
 }

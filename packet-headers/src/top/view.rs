@@ -1,4 +1,4 @@
-//! The live view: what it shows, and which keys change it.
+//! The live view: what it shows, and its keys.
 
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -10,25 +10,25 @@ use ratatui::widgets::{Paragraph, Row as TableRow, Table, Wrap};
 use super::figures::{COLUMNS, columns, lines};
 use super::model::{Model, Order};
 
-/// What the user has chosen to see.
+/// The user's choices.
 #[derive(Debug, Default)]
 pub(super) struct View {
     order: Order,
     filter: String,
-    /// Whether keys are the filter's text.
+    /// Whether keys are being typed into the filter.
     typing: bool,
-    /// How many flows are scrolled past.
+    /// Rows above the first one shown.
     skip: usize,
 }
 
-/// How far a page key scrolls.
+/// Rows that a page key scrolls.
 const PAGE: usize = 10;
 
-/// The longest filter: longer than any UUID.
+/// The longest filter in bytes, longer than any UUID.
 const FILTER: usize = 256;
 
 impl View {
-    /// Does what a key asks for; true when it asks to end.
+    /// Handles a key. Returns true if it quits.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "keyboards have more keys than we have uses for"
@@ -97,14 +97,14 @@ impl View {
         if let Some(trouble) = &model.trouble {
             let warning = Style::new().add_modifier(Modifier::REVERSED);
             head.push(Line::styled(
-                format!("no answer, trying on: {trouble}"),
+                format!("no answer, retrying: {trouble}"),
                 warning,
             ));
         }
         if model.last.is_some() {
             head.extend(lines(model).into_iter().map(Line::from));
         } else if model.trouble.is_none() {
-            head.push(Line::from(format!("asking {} …", model.address)));
+            head.push(Line::from(format!("connecting to {} …", model.address)));
         }
         head.push(Line::default());
         head
@@ -112,7 +112,7 @@ impl View {
 
     fn flows(&mut self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
         if let Some(Err(why)) = model.last.as_ref().map(|last| &last.flows) {
-            let said = Paragraph::new(format!("flows are not told: {why}"));
+            let said = Paragraph::new(format!("connections cannot be listed: {why}"));
             return frame.render_widget(said.wrap(Wrap::default()), area);
         }
         let rows = model.rows(self.order, &self.filter);
@@ -129,7 +129,7 @@ impl View {
     fn keys(&self) -> String {
         if self.typing {
             return format!(
-                "only flows with: {}_  (Enter keeps, Esc forgets)",
+                "show only connections with: {}_  (Enter: keep, Esc: clear)",
                 self.filter
             );
         }
@@ -141,9 +141,9 @@ impl View {
         let only = if self.filter.is_empty() {
             String::new()
         } else {
-            format!(", with {:?}", self.filter)
+            format!(", only with {:?}", self.filter)
         };
-        format!("by {by}{only}   keys: p packets  b bytes  i idle  / filter  q end")
+        format!("by {by}{only}   keys: p packets  b bytes  i idle  / filter  q quit")
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
         model.take(Err(anyhow!("connection refused")));
         let text = drawn(&mut View::default(), &model);
         assert!(
-            text.contains("no answer, trying on: connection refused"),
+            text.contains("no answer, retrying: connection refused"),
             "{text}"
         );
         assert!(text.contains("seen 160"), "{text}");
@@ -237,7 +237,8 @@ mod tests {
         let mut model = Model::new("x");
         model.take(Ok(refused));
         let text = drawn(&mut View::default(), &model);
-        assert!(text.contains("flows are not told: 403 Forbidden"), "{text}");
+        let said = "connections cannot be listed: 403 Forbidden";
+        assert!(text.contains(said), "{text}");
         assert!(text.contains("seen 100"), "{text}");
     }
 

@@ -1,7 +1,7 @@
-//! Each tool under each load, in turns.
+//! Each tool under each load, in turn.
 
 use anyhow::Result;
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, Sample, measure, median};
@@ -9,7 +9,8 @@ use crate::report::Row;
 use crate::sender::{Pace, Until};
 use crate::tools::Tool;
 
-/// Flows and bytes of each frame: the shortest that has TCP timestamps, and the longest of Ethernet.
+/// Flows and bytes of each frame: the shortest that has TCP timestamps, and the longest of
+/// Ethernet.
 const SHAPES: [(u32, usize); 5] = [
     (1, 66),
     (100, 66),
@@ -18,7 +19,7 @@ const SHAPES: [(u32, usize); 5] = [
     (10_000, 1514),
 ];
 
-/// Packets a second of the load that is not flat out: a busy server's.
+/// Packets per second of the load that is not flat out: those of a busy server.
 const MODERATE: u32 = 100_000;
 
 /// The loads, of so many packets each.
@@ -55,7 +56,7 @@ pub(crate) fn run(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
         let mut samples = vec![Vec::new(); tools.len()];
         for round in 0..rounds {
             for at in 0..tools.len() {
-                // Who comes after whom changes with each round.
+                // The order of the tools changes with each round.
                 let at = (at + round) % tools.len();
                 samples[at].push(measure(lab, &tools[at], &load)?);
             }
@@ -65,7 +66,8 @@ pub(crate) fn run(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The rows of a load: what the timed daemon tells of the program belongs to the untimed one.
+/// The rows of a load. The timed daemon gives the figure of the program to the row of the untimed
+/// one.
 fn table(load: &Load, tools: &[Tool], samples: &[Vec<Sample>]) -> Vec<Row> {
     let of = |tool: &Tool| {
         let found = tools.iter().zip(samples).find(|(one, _)| *one == tool);
@@ -115,7 +117,7 @@ fn table(load: &Load, tools: &[Tool], samples: &[Vec<Sample>]) -> Vec<Row> {
 }
 
 impl Row {
-    /// With the medians of the samples.
+    /// The row with the medians of these samples.
     pub(crate) fn with(mut self, samples: &[Sample]) -> Self {
         let over = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
         self.per_second = over(|sample| 1e9 / sample.sent.each());

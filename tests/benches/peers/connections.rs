@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use std::{hint, io::Write as _};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::netns::{self, Lab};
+use end_to_end::world::netns::{self, Lab};
 
 use crate::processors::{self, SENDER};
 use crate::report::Row;
@@ -15,10 +15,11 @@ use crate::tools;
 /// How long connections are made.
 const LASTS: Duration = Duration::from_secs(5);
 
-/// Servers: each has as many ports of the peer as there are, while the closed ones wait.
+/// The number of servers. Each offers as many connections as the peer has ports, while closed ones
+/// wait.
 const SERVERS: u16 = 16;
 
-/// What is said on each connection.
+/// What is sent on each connection.
 const GREETING: [u8; 100] = [b'.'; 100];
 
 /// Makes connections at a steady pace and flat out; each must have its file.
@@ -49,7 +50,7 @@ pub(crate) fn run(lab: &Lab) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Makes connections one after another; how many, in which time.
+/// Makes connections one after another; returns how many, and in which time.
 fn make(lab: &Lab, pace: Pace) -> Result<(usize, Duration)> {
     let [address, _] = netns::first(0);
     let listeners = lab.host.run(|| {
@@ -79,13 +80,13 @@ fn make(lab: &Lab, pace: Pace) -> Result<(usize, Duration)> {
     })
 }
 
-/// One connection: the peer says something, and closes first.
+/// Makes one connection: the peer sends something, and closes first.
 fn converse(listener: &TcpListener, address: SocketAddr) -> Result<()> {
     let mut peer = TcpStream::connect(address)?;
     let (host, from) = listener.accept()?;
     ensure!(
         from == peer.local_addr()?,
-        "somebody else connected: {from}"
+        "another program connected: {from}"
     );
     peer.write_all(&GREETING)?;
     drop(peer);

@@ -1,11 +1,11 @@
-//! What has to hold rather than to be compared: no loss for half a minute, little memory for many open
-//! flows, and next to nothing for a flow that has been captured for long enough.
+//! What the daemon has to achieve by itself: no loss for half a minute, little memory for many open
+//! flows, and hardly any cost for a flow that has been captured for long enough.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, Sample, measure, measure_after, median};
@@ -13,13 +13,13 @@ use crate::report::Row;
 use crate::sender::{Pace, Until};
 use crate::tools::Tool;
 
-/// How long no packet may be lost.
+/// How long there must be no loss.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Longer than that: with the default, the kernel would drop the packets of the last seconds.
+/// Longer than that; by default the kernel would drop the packets of the last seconds.
 const KEEP: &str = "--captureduration=2m";
 
-/// How long flows are captured before they are done, and somewhat longer.
+/// How long flows are captured until they are finished, and somewhat longer.
 const SHORT: [&str; 2] = ["--captureduration=1s", "--uuidwaitduration=1s"];
 const DONE: Duration = Duration::from_millis(1500);
 
@@ -70,8 +70,8 @@ pub(crate) fn in_little_memory(lab: &Lab) -> Result<Vec<Row>> {
     Ok(vec![row.with(&[sample])])
 }
 
-/// The packets of flows that are done: what the daemon uses, and what its program costs, beside the
-/// same packets captured.
+/// Packets of finished flows: what the daemon uses and what its program costs, compared with the
+/// same packets while they are captured.
 pub(crate) fn after_capture(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
     let load = Load {
         shape: Shape {
@@ -106,7 +106,7 @@ pub(crate) fn after_capture(lab: &Lab, rounds: usize, packets: u64) -> Result<Ve
     let [mut first, mut second] = [row(&captured, &before), row(&over, &after)];
     first.program_ns = Some(median(before.iter().filter_map(Sample::program)));
     second.program_ns = Some(median(after.iter().filter_map(Sample::program)));
-    // Not one of them is in a file: of all that were sent.
+    // None of them is in a file, so the figure is for each packet that was sent.
     let each = |sample: &Sample| sample.did.used.as_nanos() as f64 / sample.sent.packets as f64;
     second.used_ns = Some(median(after.iter().map(each)));
     second.lost = 0;

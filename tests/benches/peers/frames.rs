@@ -1,27 +1,29 @@
-//! The frames that the sender sends: TCP segments of so many flows, one of each flow after another.
+//! The frames that the sender sends: TCP segments of many flows, the next one always of the next
+//! flow.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use end_to_end::netns;
+use end_to_end::world::netns;
 use etherparse::{PacketBuilder, TcpOptionElement};
 
-/// Bytes of an Ethernet, an IPv4 and a TCP header with timestamps: what a captured packet keeps.
+/// Length of an Ethernet, an IPv4 and a TCP header with timestamps, in bytes: what is captured of a
+/// packet.
 pub(crate) const HEADERS: usize = 14 + 20 + 32;
 
-/// Nobody's: the receiving host looks at the frame and drops it, so that what is measured is not its
-/// TCP. Interfaces show such frames to whoever captures.
+/// The address of nobody: the receiving host drops the frame, so that its TCP is not measured.
+/// Tools that capture see such frames all the same.
 const NOBODY: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 
 /// Which frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// How many flows they belong to.
+    /// The number of flows that they belong to.
     pub(crate) flows: u32,
-    /// Bytes of each on the wire, without the frame check sequence.
+    /// The length of each on the wire, in bytes, without the frame check sequence.
     pub(crate) size: usize,
 }
 
-/// Where the host's end of every flow is.
+/// The host's end of every flow.
 pub(crate) fn host() -> SocketAddrV4 {
     let [std::net::IpAddr::V4(address), _] = netns::first(0) else {
         unreachable!("the first of a subnet's addresses is its IPv4 one");
@@ -29,7 +31,7 @@ pub(crate) fn host() -> SocketAddrV4 {
     SocketAddrV4::new(address, 443)
 }
 
-/// Where the peer's end of a flow is: thousands of addresses, as busy servers see.
+/// The peer's end of a flow. There are thousands of addresses, as a busy server sees them.
 pub(crate) fn peer(flow: u32) -> SocketAddrV4 {
     let [_, _, high, low] = (flow / 4).to_be_bytes();
     let port = 40_000 + (flow % 4) as u16;

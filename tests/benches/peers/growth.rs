@@ -1,7 +1,7 @@
-//! How cost grows with the number of flows, and with that of shards.
+//! How cost grows with the number of flows, and with the number of shards.
 
 use anyhow::Result;
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
 use crate::measure::{Load, measure};
@@ -12,8 +12,8 @@ use crate::tools::Tool;
 /// Numbers of flows, with one shard.
 const FLOWS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
 
-/// Numbers of shards, with so many flows. This machine gives them one processor together: what is
-/// measured is what they use of it, not how fast they are.
+/// Numbers of shards, with so many flows. All shards share one processor here: what is measured is
+/// what they use of it, not how fast they are.
 const SHARDS: [u32; 4] = [1, 2, 4, 8];
 const FLOWS_OF_SHARDS: u32 = 1_000;
 

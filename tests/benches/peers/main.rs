@@ -1,8 +1,8 @@
-//! The daemon beside its peers, on the same traffic in the same minutes: `cargo xtask bench`.
+//! The daemon beside its peers, on the same traffic at the same time: `cargo xtask bench`.
 //!
-//! One processor sends, the other has the tool. What a tool does in the kernel is done by the sender's
-//! processor, as it is on a server, and is seen in how much slower the sender gets; what it does
-//! itself is seen in what it uses of its own.
+//! One processor sends, another runs the tool. What a tool does in the kernel runs on the sender's
+//! processor, as on a server, and shows in how much slower the sender becomes; what a tool does in
+//! user space shows in the time that it uses of its own processor.
 
 mod compare;
 mod connections;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use end_to_end::netns::Lab;
+use end_to_end::world::netns::Lab;
 
 use crate::report::Report;
 
@@ -45,7 +45,7 @@ enum Part {
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What is measured; everything when nothing is said
+    /// What is measured; everything by default
     parts: Vec<Part>,
     /// How often each figure is measured
     #[arg(long, default_value_t = 5)]
@@ -53,10 +53,10 @@ struct Arguments {
     /// Packets of each measurement
     #[arg(long, default_value_t = 1_000_000)]
     packets: u64,
-    /// Where the results go
+    /// The directory for the results
     #[arg(long)]
     out: PathBuf,
-    /// Cargo says this to every bench.
+    /// Cargo passes this to every bench.
     #[arg(long, hide = true)]
     bench: bool,
 }

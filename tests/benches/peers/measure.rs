@@ -1,9 +1,9 @@
-//! One measurement: a tool, a load, and what came of it.
+//! One measurement: a tool, a load, and their figures.
 
 use anyhow::{Result, ensure};
-use end_to_end::bpf::Statistics;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::procfs;
+use end_to_end::world::bpf::Statistics;
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::procfs;
 
 use crate::frames::Shape;
 use crate::sender::{self, Pace, Sent, Until};
@@ -37,7 +37,7 @@ impl Load {
     }
 }
 
-/// What came of a tool and a load.
+/// The figures of a tool under a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     /// What the sender did.
@@ -47,17 +47,17 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Packets of the sender that are in no file.
+    /// The number of the sender's packets that are in no file.
     pub(crate) fn lost(&self) -> u64 {
         self.sent.packets.saturating_sub(self.did.captured)
     }
 
-    /// What the tool used of a processor for each packet in its files: nanoseconds.
+    /// The processor time that the tool used for each packet in its files, in nanoseconds.
     pub(crate) fn used_each(&self) -> f64 {
         self.did.used.as_nanos() as f64 / self.did.captured.max(1) as f64
     }
 
-    /// How long a run of the daemon's classifier took on average: nanoseconds; none when nobody
+    /// How long a run of the daemon's classifier took on average, in nanoseconds; none if nobody
     /// timed it.
     pub(crate) fn program(&self) -> Option<f64> {
         let runs = self.did.program;
@@ -70,7 +70,7 @@ pub(crate) fn measure(lab: &Lab, tool: &Tool, load: &Load) -> Result<Sample> {
     measure_after(lab, tool, load, |_| Ok(()))
 }
 
-/// Measures once, when `prepare` is done with the tool, which is ready.
+/// Measures once, after `prepare` has had the tool, which is ready.
 pub(crate) fn measure_after(
     lab: &Lab,
     tool: &Tool,
@@ -98,7 +98,7 @@ pub(crate) fn measure_after(
     })
 }
 
-/// The median: of an even count, the mean of the middle two.
+/// The median; of an even number of values, the mean of the middle two.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,26 +1,26 @@
-//! What a process and its threads use of a processor, also after its end: by a cgroup of its own.
+//! The processor time of a process and its threads, also after its end: by a cgroup of its own.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::wait;
+use end_to_end::world::{cgroup, wait};
 
-/// A tool that has used less than this in that time has nothing left to do.
+/// A tool that uses less than the first time in the second has nothing left to do.
 const QUIET: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(150));
 
 /// How long a tool may take to become quiet.
-const LIMIT: Duration = Duration::from_secs(60);
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
 
 /// A cgroup; removed on drop.
 #[derive(Debug)]
 pub(crate) struct Meter(PathBuf);
 
 impl Meter {
-    /// Begins to count what a process uses.
+    /// Begins to measure a process.
     pub(crate) fn attach(process: u32) -> Result<Self> {
-        let path = root()?.join(format!("packet-headers-bench-{process}"));
+        let path = cgroup::root()?.join(format!("packet-headers-bench-{process}"));
         fs::create_dir(&path).with_context(|| format!("making the cgroup {path:?}"))?;
         let meter = Self(path);
         let members = meter.0.join("cgroup.procs");
@@ -28,7 +28,7 @@ impl Meter {
         Ok(meter)
     }
 
-    /// What it has used since, in user space and in the kernel.
+    /// The time that it has used since, in user space and in the kernel.
     pub(crate) fn used(&self) -> Result<Duration> {
         let path = self.0.join("cpu.stat");
         let text = fs::read_to_string(&path).with_context(|| format!("{path:?}"))?;
@@ -41,7 +41,7 @@ impl Meter {
 
     /// Waits until the process has nothing left to do.
     pub(crate) fn wait_until_quiet(&self) -> Result<()> {
-        wait::until("the tool is done", LIMIT, || {
+        wait::within(QUIET_WITHIN, "the tool is done", || {
             let before = self.used()?;
             std::thread::sleep(QUIET.1);
             Ok((self.used()? - before < QUIET.0).then_some(()))
@@ -55,15 +55,4 @@ impl Drop for Meter {
             eprintln!("removing the cgroup {:?}: {error}", self.0);
         }
     }
-}
-
-/// Where cgroup2 is mounted.
-fn root() -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let found = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let place = fields.next()?;
-        (fields.next()? == "cgroup2").then_some(place)
-    });
-    found.map(PathBuf::from).context("no cgroup2 is mounted")
 }

@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// What was measured where.
+/// Where it was measured, and all figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// The release of the kernel.
     pub(crate) kernel: String,
     /// The processor's name.
     pub(crate) processor: String,
-    /// Measurements of each figure.
+    /// How often each figure was measured.
     pub(crate) rounds: usize,
     /// The figures: medians.
     pub(crate) rows: Vec<Row>,
@@ -29,26 +29,26 @@ pub(crate) struct Row {
     pub(crate) load: String,
     /// The tool.
     pub(crate) tool: String,
-    /// How many flows, and shards, where that is what is compared.
+    /// The number of flows, and of shards where these are compared.
     pub(crate) flows: u32,
     pub(crate) shards: u32,
-    /// Packets (or connections) that the sender made in a second.
+    /// Packets (or connections) that the sender made per second.
     pub(crate) per_second: f64,
-    /// The most that were lost in any round.
+    /// The largest number of them that were lost in any round.
     pub(crate) lost: u64,
-    /// What the tool used of a processor for each packet: nanoseconds, user and system.
+    /// The tool's processor time for each packet, user and system, in nanoseconds.
     pub(crate) used_ns: Option<f64>,
-    /// How much later the sender was with each packet than without a tool: nanoseconds.
+    /// How much longer the sender took for each packet than without a tool, in nanoseconds.
     pub(crate) slower_ns: Option<f64>,
-    /// How long a run of the classifier took: nanoseconds.
+    /// How long a run of the classifier took, in nanoseconds.
     pub(crate) program_ns: Option<f64>,
-    /// The most memory at once: bytes.
+    /// The most memory at once, in bytes.
     pub(crate) peak: Option<f64>,
     /// Bytes of the files for each packet.
     pub(crate) bytes: Option<f64>,
-    /// Files.
+    /// The number of files.
     pub(crate) files: Option<usize>,
-    /// `used_ns` and `slower_ns` in relation to tcpdump's of the same round.
+    /// `used_ns` and `slower_ns` divided by tcpdump's of the same round.
     pub(crate) used_ratio: Option<f64>,
     pub(crate) slower_ratio: Option<f64>,
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::netns::{Namespace, WAN};
+use end_to_end::world::netns::{Namespace, WAN};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::bind;
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ const BATCH: usize = 64;
 pub(crate) enum Pace {
     /// As fast as the sender can.
     FlatOut,
-    /// So many packets a second.
+    /// So many packets per second.
     PerSecond(u32),
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Until {
 pub(crate) struct Sent {
     /// Packets.
     pub(crate) packets: u64,
-    /// From the first to the last.
+    /// The time from the first to the last.
     pub(crate) took: Duration,
 }
 

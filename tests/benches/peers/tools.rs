@@ -1,4 +1,4 @@
-//! The tools under test, each started as its users start it, and what each says that it saw.
+//! The tools under test, each started as its users start it, and what each of them reports.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::bpf;
-use end_to_end::daemon::Daemon;
-use end_to_end::netns::{Lab, WAN};
-use end_to_end::process::{Process, Stream};
-use end_to_end::procfs;
-use end_to_end::tcpinfo::StandIn;
+use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::tcpinfo::StandIn;
+use end_to_end::verify::report::{ConnectionField, FileField, PacketField};
+use end_to_end::world::netns::{Lab, WAN};
+use end_to_end::world::process::{Process, Stream};
+use end_to_end::world::{bpf, procfs};
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,15 +19,16 @@ use tempfile::TempDir;
 use crate::frames;
 use crate::meter::Meter;
 
-/// How long a tool may take to start and to stop.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long a tool may take to stop.
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What captures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// Nobody: what the sender reaches alone.
+    /// No tool: what the sender reaches alone.
     Nothing,
-    /// The daemon, with further flags; whether the kernel times its programs, which costs them time.
+    /// The daemon with further flags. If it is `timed`, the kernel measures its programs, which
+    /// costs them time.
     Daemon { flags: Vec<String>, timed: bool },
     /// `tcpdump -s 96 -w FILE tcp`.
     Tcpdump,
@@ -78,19 +79,19 @@ impl Tool {
 pub(crate) struct Yield {
     /// Packets that are in its files.
     pub(crate) captured: u64,
-    /// What it used of a processor, user and system, from when it was ready to its end.
+    /// Its processor time, user and system, from when it was ready to its end.
     pub(crate) used: Duration,
-    /// The most memory that it had at once: bytes.
+    /// The most memory that it had at once, in bytes.
     pub(crate) peak: u64,
     /// Bytes of its files.
     pub(crate) bytes: u64,
     /// How many files.
     pub(crate) files: usize,
-    /// Runs of the daemon's classifiers and their time, when the kernel timed them.
+    /// The runs of the daemon's classifiers, if the kernel timed them.
     pub(crate) program: bpf::Runs,
 }
 
-/// A tool that runs and is ready.
+/// A tool that is running and ready.
 pub(crate) struct Running {
     kind: Kind,
     meter: Meter,
@@ -108,8 +109,8 @@ enum Kind {
     },
 }
 
-/// Starts a tool; none for nothing. The daemon is told of so many flows by a stand-in of tcp-info, as
-/// the sender's frames belong to no socket.
+/// Starts a tool, unless it is none. A stand-in for tcp-info reports so many flows to the daemon,
+/// as the sender's frames belong to no socket.
 pub(crate) fn start(tool: &Tool, lab: &Lab, flows: u32) -> Result<Option<Running>> {
     let kind = match tool {
         Tool::Nothing => return Ok(None),
@@ -133,9 +134,9 @@ fn daemon(lab: &Lab, flags: &[String], timed: bool, flows: u32) -> Result<Kind> 
         });
         tcpinfo.send_open(&format!("bench_1700000000_unsafe_{cookie:016X}"), &id);
     }
-    daemon.wait_for_summary("every flow is opened", |summary| {
-        // And the stand-in's own connection.
-        summary.get("connections", "opened") >= u64::from(flows)
+    daemon.wait_for_report("every flow is opened", |report| {
+        // The stand-in's own connection may count too.
+        report.get(ConnectionField::Opened) >= u64::from(flows)
     })?;
     let before = timed
         .then(|| bpf::runs(daemon.id(), "ph_eth"))
@@ -147,7 +148,7 @@ fn daemon(lab: &Lab, flags: &[String], timed: bool, flows: u32) -> Result<Kind> 
     })
 }
 
-/// Starts the daemon with its own source of names, which real sockets feed.
+/// Starts the daemon with the kernel as its flow source, for real sockets.
 pub(crate) fn start_with_sockets(lab: &Lab, flags: &[&str]) -> Result<Running> {
     let daemon = Daemon::start(lab, flags)?;
     Running::new(Kind::Daemon {
@@ -169,7 +170,7 @@ fn other(lab: &Lab, program: &str, arguments: &[&str]) -> Result<Kind> {
     };
     let mut process = Process::start(&lab.host, &mut command)
         .with_context(|| format!("apt-get install {package}"))?;
-    process.wait_for_line((Stream::Err, 0), "it captures", LIMIT, |line| {
+    process.wait_for_line((Stream::Err, 0), "it captures", |line| {
         line.contains("listening on") || line.starts_with("File: ")
     })?;
     Ok(Kind::Other { process, directory })
@@ -185,7 +186,7 @@ impl Running {
         Ok(Self { kind, meter })
     }
 
-    /// Waits until it has nothing left to do, ends it, and says what it did.
+    /// Waits until it has nothing left to do, and ends it; returns what it did.
     pub(crate) fn finish(self) -> Result<Yield> {
         let Self { kind, meter } = self;
         meter.wait_until_quiet()?;
@@ -197,12 +198,11 @@ impl Running {
                     None => bpf::Runs::default(),
                 };
                 let stopped = daemon.stop()?;
-                stopped.summary.in_balance()?;
                 Ok(Yield {
-                    captured: stopped.summary.get("packets", "written"),
+                    captured: stopped.report.get(PacketField::Written),
                     used: meter.used()?,
                     peak,
-                    bytes: stopped.summary.get("files", "bytes"),
+                    bytes: stopped.report.get(FileField::Bytes),
                     files: stopped.captures.published()?.len(),
                     program,
                 })
@@ -223,13 +223,13 @@ impl Running {
     }
 }
 
-/// Ends tcpdump or dumpcap; how many packets it says that it captured.
+/// Ends tcpdump or dumpcap; returns how many packets it says that it captured.
 fn interrupt(mut process: Process) -> Result<u64> {
     process.signal(Signal::INT)?;
-    let status = process.wait(LIMIT)?;
+    let status = process.wait_within(STOPPED_WITHIN)?;
     ensure!(status.success(), "{status}: {}", process.transcript());
     let lines = process.lines(Stream::Err);
-    // "5 packets captured", or "Packets captured: 5" after what was overwritten on a terminal.
+    // "5 packets captured", or "Packets captured: 5" behind text that a terminal would overwrite.
     let captured = lines.iter().find_map(|line| {
         let number = match line.split_once("Packets captured: ") {
             Some((_, number)) => number,

@@ -1,7 +1,8 @@
-//! One end of many connections: a process of its own, as one process may not have enough descriptors
-//! for all. Holds them open until it is killed.
+//! One end of many connections, which it holds open until it is killed. It is a program of its own,
+//! as one process may not have enough file descriptors for both ends.
 //!
-//! `hold listen ADDRESS:PORT` accepts and reads; `hold connect ADDRESS:PORT COUNT` connects and writes.
+//! `hold listen ADDRESS:PORT` accepts and reads; `hold connect ADDRESS:PORT COUNT` connects and
+//! writes.
 
 use std::env;
 use std::io::{Read, Write};
@@ -9,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use end_to_end::needle;
+use end_to_end::traffic::payload;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Bytes that each connection carries.
@@ -46,7 +47,7 @@ fn listen(at: &str) -> Result<Vec<TcpStream>> {
 }
 
 fn connect(to: &str, count: usize) -> Result<Vec<TcpStream>> {
-    let payload = needle::payload(PAYLOAD);
+    let payload = payload::bytes(PAYLOAD);
     let connect = |at| {
         let mut stream = TcpStream::connect(to).with_context(|| format!("connection {at}"))?;
         stream.write_all(&payload).context("writing")?;

@@ -21,6 +21,9 @@ pub(crate) const DAEMON: &str = "packet-headers";
 /// The kernel programs and their parser.
 pub(crate) const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
 
+/// The tests of the kernel programs, which the daemon's library loads.
+pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
+
 /// The harness of the end-to-end tests. It shares no code with what it tests; and it is a set of tools
 /// without layers, so that its modules are not checked.
 pub(crate) const HARNESS: &str = "end-to-end";
@@ -40,11 +43,14 @@ const ORDERS: &[&[&str]] = &[
     &["ebpf-toolchain", DAEMON],
     &["ebpf-toolchain", "xtask"],
     &[HARNESS],
-    &["packet-headers-common", DAEMON, "cost"],
+    &["packet-headers-common", "model", DAEMON, KERNEL_TESTS],
 ];
 
 /// Crates from elsewhere, with all whose names continue theirs, and the only ones that may depend on them.
-const RESERVED: &[(&str, &[&str])] = &[("aya", &[DAEMON, KERNEL_PROGRAMS]), ("tokio", &[DAEMON])];
+const RESERVED: &[(&str, &[&str])] = &[
+    ("aya", &[DAEMON, KERNEL_PROGRAMS, KERNEL_TESTS]),
+    ("tokio", &[DAEMON]),
+];
 
 /// How the crates of the workspace depend on each other.
 pub(crate) fn graph(packages: &[Package]) -> Graph {

@@ -5,12 +5,12 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
-use packet_headers_common::{Counter, LinkType};
+use packet_headers_common::{KernelDiscard, LinkType};
 
 use crate::parse::{MAX_EXTENSIONS, parse};
 
-fn end(packet: &[u8]) -> Result<usize, Counter> {
-    parse(&packet, LinkType::RawIp).map(|headers| headers.end)
+fn end(packet: &[u8]) -> Result<usize, KernelDiscard> {
+    parse(&packet, LinkType::RawIp, false).map(|headers| headers.end)
 }
 
 /// An IPv6 packet with these extension headers, each `(type, bytes)`, and a TCP header.
@@ -52,13 +52,13 @@ fn headers_are_followed_as_far_as_is_promised() {
     // The last TCP header that is looked at begins at 4088 here, the first that is not at 4096.
     let far = |units| end(&packet(&[(43, extension(256)), (60, extension(units))]));
     assert_eq!(far(250), Ok(4088 + 20));
-    assert_eq!(far(251), Err(Counter::HeadersTooLong));
+    assert_eq!(far(251), Err(KernelDiscard::HeadersTooLong));
     let three = [
         (43, extension(256)),
         (60, extension(256)),
         (60, extension(256)),
     ];
-    assert_eq!(end(&packet(&three)), Err(Counter::HeadersTooLong));
+    assert_eq!(end(&packet(&three)), Err(KernelDiscard::HeadersTooLong));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn extension_headers_come_in_any_order() {
         Ok(60 + MAX_EXTENSIONS * 8)
     );
     let more = end(&packet(&run(MAX_EXTENSIONS + 1)));
-    assert_eq!(more, Err(Counter::HeadersTooLong));
+    assert_eq!(more, Err(KernelDiscard::HeadersTooLong));
 }
 
 #[test]
@@ -97,17 +97,21 @@ fn what_ends_the_walk_is_told() {
     for protocol in [17, 58, 59, 50, 253] {
         let mut other = packet(&[(60, extension(1))]);
         other[40] = protocol;
-        assert_eq!(end(&other), Err(Counter::NotTcp));
+        assert_eq!(end(&other), Err(KernelDiscard::NotTcp));
     }
     let mut later = packet(&[(44, vec![0, 0, 0, 8, 0, 0, 0, 1])]);
-    assert_eq!(end(&later), Err(Counter::LaterFragment));
+    assert_eq!(end(&later), Err(KernelDiscard::LaterFragment));
     later[43] = 1;
     assert_eq!(end(&later), Ok(68));
     let whole = packet(&[(60, extension(3))]);
     for length in 2..whole.len() {
-        assert_eq!(end(&whole[..length]), Err(Counter::Malformed), "{length}");
+        assert_eq!(
+            end(&whole[..length]),
+            Err(KernelDiscard::Malformed),
+            "{length}"
+        );
     }
-    assert_eq!(end(&whole[..1]), Err(Counter::NotIp));
+    assert_eq!(end(&whole[..1]), Err(KernelDiscard::NotIp));
 }
 
 #[test]
@@ -124,7 +128,7 @@ fn an_authentication_header_may_stand_in_ipv4() {
         packet[l4 + 12] = 0x50;
         assert_eq!(end(&packet), Ok(l4 + 20));
         packet[20] = 51;
-        assert_eq!(end(&packet), Err(Counter::NotTcp), "one is enough");
+        assert_eq!(end(&packet), Err(KernelDiscard::NotTcp), "one is enough");
     }
 }
 
@@ -134,15 +138,15 @@ fn a_tcp_header_ends_where_its_ip_packet_ends_at_the_latest() {
     packet.extend([0; 40]);
     for (told, words, want) in [
         (20, 5, Ok(60)),
-        (20, 6, Err(Counter::Malformed)),
+        (20, 6, Err(KernelDiscard::Malformed)),
         (24, 6, Ok(64)),
         (60, 15, Ok(100)),
-        (59, 15, Err(Counter::Malformed)),
+        (59, 15, Err(KernelDiscard::Malformed)),
         (9000, 15, Ok(100)),
         (0, 15, Ok(100)),
-        (19, 5, Err(Counter::Malformed)),
-        (60, 4, Err(Counter::Malformed)),
-        (60, 0, Err(Counter::Malformed)),
+        (19, 5, Err(KernelDiscard::Malformed)),
+        (60, 4, Err(KernelDiscard::Malformed)),
+        (60, 0, Err(KernelDiscard::Malformed)),
     ] {
         packet[4..6].copy_from_slice(&u16::to_be_bytes(told));
         packet[52] = words << 4;

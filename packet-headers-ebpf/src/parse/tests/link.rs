@@ -5,7 +5,7 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
-use packet_headers_common::{Counter, LinkType};
+use packet_headers_common::{KernelDiscard, LinkType};
 
 use crate::parse::{MAX_LABELS, MAX_TAGS, parse};
 
@@ -19,8 +19,8 @@ fn frame(between: &[u8]) -> Vec<u8> {
 }
 
 /// Where the IP header is found.
-fn l3(between: &[u8]) -> Result<usize, Counter> {
-    parse(&&frame(between)[..], LinkType::Ethernet).map(|headers| headers.l3)
+fn l3(between: &[u8]) -> Result<usize, KernelDiscard> {
+    parse(&&frame(between)[..], LinkType::Ethernet, false).map(|headers| headers.l3)
 }
 
 #[test]
@@ -32,7 +32,10 @@ fn tags_of_every_ethertype_are_passed() {
         }
     }
     let tags = [0x81, 0, 0, 7].repeat(MAX_TAGS + 1);
-    assert_eq!(l3(&[&tags[..], &[8, 0]].concat()), Err(Counter::NotIp));
+    assert_eq!(
+        l3(&[&tags[..], &[8, 0]].concat()),
+        Err(KernelDiscard::NotIp)
+    );
 }
 
 #[test]
@@ -46,10 +49,10 @@ fn labels_are_passed_to_the_bottom_of_their_stack() {
     }
     let stack = [0, 1, 0, 64].repeat(MAX_LABELS);
     let between = [&[0x88, 0x47][..], &stack, &[0, 1, 1, 64]].concat();
-    assert_eq!(l3(&between), Err(Counter::HeadersTooLong));
+    assert_eq!(l3(&between), Err(KernelDiscard::HeadersTooLong));
     assert_eq!(
         l3(&[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0]),
-        Err(Counter::NotIp)
+        Err(KernelDiscard::NotIp)
     );
 }
 
@@ -60,28 +63,38 @@ fn a_pppoe_session_is_passed() {
     };
     assert_eq!(l3(&between(0x11, 0, [0x00, 0x21])), Ok(22));
     let as_v6 = l3(&between(0x11, 0, [0x00, 0x57]));
-    assert_eq!(as_v6, Err(Counter::Malformed), "the packet is IPv4");
-    assert_eq!(l3(&between(0x11, 0, [0xc0, 0x21])), Err(Counter::NotIp));
-    assert_eq!(l3(&between(0x11, 9, [0x00, 0x21])), Err(Counter::Malformed));
-    assert_eq!(l3(&between(0x12, 0, [0x00, 0x21])), Err(Counter::Malformed));
+    assert_eq!(as_v6, Err(KernelDiscard::Malformed), "the packet is IPv4");
+    assert_eq!(
+        l3(&between(0x11, 0, [0xc0, 0x21])),
+        Err(KernelDiscard::NotIp)
+    );
+    assert_eq!(
+        l3(&between(0x11, 9, [0x00, 0x21])),
+        Err(KernelDiscard::Malformed)
+    );
+    assert_eq!(
+        l3(&between(0x12, 0, [0x00, 0x21])),
+        Err(KernelDiscard::Malformed)
+    );
 }
 
 #[test]
 fn a_frame_that_ends_in_its_link_header_is_counted() {
     let whole = frame(&[0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64]);
-    let end =
-        |length: usize| parse(&&whole[..length], LinkType::Ethernet).map(|headers| headers.end);
+    let end = |length: usize| {
+        parse(&&whole[..length], LinkType::Ethernet, false).map(|headers| headers.end)
+    };
     for length in 0..18 {
-        assert_eq!(end(length), Err(Counter::NotIp), "{length}");
+        assert_eq!(end(length), Err(KernelDiscard::NotIp), "{length}");
     }
     for length in 18..26 {
-        assert_eq!(end(length), Err(Counter::Malformed), "{length}");
+        assert_eq!(end(length), Err(KernelDiscard::Malformed), "{length}");
     }
     for length in 26..28 {
-        assert_eq!(end(length), Err(Counter::NotIp), "{length}");
+        assert_eq!(end(length), Err(KernelDiscard::NotIp), "{length}");
     }
     for length in 28..66 {
-        assert_eq!(end(length), Err(Counter::Malformed), "{length}");
+        assert_eq!(end(length), Err(KernelDiscard::Malformed), "{length}");
     }
     assert_eq!(end(66), Ok(66));
 }

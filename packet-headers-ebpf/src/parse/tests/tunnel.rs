@@ -5,9 +5,10 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
-use packet_headers_common::{Counter, Endpoint, FlowKey, LinkType};
+use packet_headers_common::record::TCP_SYN;
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, LinkType};
 
-use crate::parse::{Headers, parse, parse_through};
+use crate::parse::{Headers, parse};
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0];
@@ -23,8 +24,8 @@ fn tcp() -> Vec<u8> {
     tcp
 }
 
-fn inside(packet: &[u8]) -> Result<Headers, Counter> {
-    parse_through(&packet, LinkType::RawIp, true)
+fn inside(packet: &[u8]) -> Result<Headers, KernelDiscard> {
+    parse(&packet, LinkType::RawIp, true)
 }
 
 #[test]
@@ -39,10 +40,15 @@ fn the_inner_headers_are_the_packet_s() {
             Endpoint::v4([192, 0, 2, 2], 90),
         ),
         from_low: true,
-        first_syn: true,
+        sequence: 0,
+        tcp_flags: TCP_SYN,
     };
     assert_eq!(inside(&packet), Ok(want));
-    assert_eq!(parse(&&packet[..], LinkType::RawIp), Err(Counter::NotTcp));
+    assert!(want.is_first_syn());
+    assert_eq!(
+        parse(&&packet[..], LinkType::RawIp, false),
+        Err(KernelDiscard::NotTcp)
+    );
 }
 
 #[test]
@@ -59,7 +65,7 @@ fn the_fields_of_gre_are_counted() {
         if flags & 0x40 == 0 {
             assert_eq!(l3, Ok(24 + fields * 4));
         } else {
-            assert_eq!(l3, Err(Counter::NotTcp), "source routing");
+            assert_eq!(l3, Err(KernelDiscard::NotTcp), "source routing");
         }
     }
 }
@@ -67,7 +73,7 @@ fn the_fields_of_gre_are_counted() {
 #[test]
 fn one_tunnel_is_followed_and_no_more() {
     let twice = ipv4(4, &ipv4(4, &ipv4(6, &tcp())));
-    assert_eq!(inside(&twice), Err(Counter::NotTcp));
+    assert_eq!(inside(&twice), Err(KernelDiscard::NotTcp));
 }
 
 #[test]
@@ -76,7 +82,7 @@ fn an_inner_packet_that_ends_too_soon_is_malformed() {
     for length in 20..whole.len() {
         assert_eq!(
             inside(&whole[..length]),
-            Err(Counter::Malformed),
+            Err(KernelDiscard::Malformed),
             "{length}"
         );
     }

@@ -1,4 +1,4 @@
-//! Directories as they are found.
+//! Directories in the states in which they may be found.
 
 use super::super::finding::State;
 use super::*;
@@ -31,7 +31,7 @@ fn a_file_in_its_place_is_a_problem() {
     assert_eq!(place, None);
     let finding = group.the("datadir");
     assert_eq!(finding.state, State::Problem);
-    assert!(finding.found.contains("is no directory"), "{finding:?}");
+    assert!(finding.found.contains("is not a directory"), "{finding:?}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn what_an_earlier_run_left_is_counted_and_what_is_not_ours_named() {
     }
     let found = judged();
     assert!(
-        found[0].found.starts_with("left 2 unfinished files"),
+        found[0].found.starts_with("left 2 partial files"),
         "{found:?}"
     );
     fs::write(partial.path().join("notes.txt"), "").unwrap();
@@ -84,7 +84,7 @@ fn a_directory_that_another_uses_is_a_problem_with_its_pid() {
     let mut group = Group::new("files");
     assert!(locked(&mut group, "datadir", directory.path()));
     assert!(group.findings.is_empty());
-    let _held = lock::DirectoryLock::take(directory.path()).unwrap();
+    let _held = DirectoryLock::take(directory.path()).unwrap();
     assert!(!locked(&mut group, "datadir", directory.path()));
     let finding = group.the("datadir");
     assert_eq!(finding.state, State::Problem);

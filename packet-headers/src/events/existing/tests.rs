@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use rustix::net::sockopt::socket_cookie;
 
 use super::*;
+use crate::clock;
 
 /// A connection inside this process.
 struct Connection {
@@ -164,17 +165,17 @@ fn a_list_of_several_parts_is_whole() {
 #[test]
 fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
     let prefix = UuidPrefix::new("host_1").unwrap();
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     let (local, remote) = (Endpoint::v4([10, 0, 0, 1], 443), Endpoint::v6([1, 2], 5));
     let sockets = [1, u64::MAX].map(|cookie| ExistingSocket {
         cookie,
         local,
         remote,
     });
-    let before = BootNanos::now();
+    let before = clock::now();
     let events: Vec<_> = opens(sockets, &prefix, &clock).collect();
     let at = events[0].at();
-    assert!(before <= at && at <= BootNanos::now());
+    assert!(before <= at && at <= clock::now());
     let expected = sockets.map(|socket| {
         FlowEvent::Open(Open {
             at,
@@ -260,9 +261,15 @@ fn messages_are_taken_one_after_the_other_up_to_the_last() {
 #[test]
 fn an_answer_that_is_not_whole_says_why() {
     for (part, why) in [
-        (error(-libc::EPERM), "refused: Operation not permitted"),
-        (error(-libc::ENOENT), "load its module tcp_diag"),
-        (done(-libc::ENOMEM), "refused: Cannot allocate memory"),
+        (
+            error(-libc::EPERM),
+            "refused the request: Operation not permitted",
+        ),
+        (error(-libc::ENOENT), "load the module tcp_diag"),
+        (
+            done(-libc::ENOMEM),
+            "refused the request: Cannot allocate memory",
+        ),
         (
             message(0, NetlinkPayload::Overrun(vec![])),
             "the kernel lost a part",

@@ -1,29 +1,21 @@
-//! One client of the event server: gets every event in its turn, or leaves.
+//! One client of the event server: it gets every event in order, or is disconnected.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::server::Shared;
+use model::Count;
+
+use super::shared::{Progress, Shared};
 use super::stream::{Reader, TooSlow};
 
-/// Bytes that are written to a client at once.
+/// How many bytes are written to a client at once.
 const CHUNK: usize = 64 * 1024;
 
-/// How far the events are: what clients wait for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
-    /// The oldest event that can still be read.
-    pub(super) first: u64,
-    /// There will be no more.
-    pub(super) ended: bool,
-}
-
-/// One client.
+/// A connected client.
 pub(super) struct Client {
     reader: Reader,
     progress: watch::Receiver<Progress>,
@@ -32,23 +24,24 @@ pub(super) struct Client {
 }
 
 /// Counts a client for as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
+struct Counted<'a>(&'a Count);
 
 impl<'a> Counted<'a> {
-    fn new(gauge: &'a AtomicU64) -> Self {
-        gauge.fetch_add(1, Ordering::Relaxed);
+    fn new(gauge: &'a Count) -> Self {
+        gauge.add(1);
         Self(gauge)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.sub(1);
     }
 }
 
 impl Client {
-    /// A client that has just connected: it reads what is open now, and what happens from now on.
+    /// A client that has just connected: it reads the connections that are open now, and every event
+    /// from now on.
     pub(super) fn new(shared: Arc<Shared>, socket: UnixStream) -> Self {
         let reader = shared.stream().join();
         Self {
@@ -59,19 +52,19 @@ impl Client {
         }
     }
 
-    /// Serves it until it leaves, is too slow, or there is no more.
+    /// Serves the client until it leaves, is too slow, or there are no more events.
     pub(super) async fn serve(mut self) {
         let who = who(&self.socket);
-        tracing::debug!("{who} reads events");
+        tracing::debug!("{who} connected to the event socket");
         let shared = Arc::clone(&self.shared);
-        let _counted = Counted::new(&shared.accounts().event_clients);
+        let _counted = Counted::new(&shared.counters().event_clients);
         match self.write().await {
             Ok(()) => tracing::debug!("{who} has read all events"),
-            Err(Left::Gone(error)) => tracing::debug!("{who} is gone: {error}"),
+            Err(Left::Gone(error)) => tracing::debug!("{who} left the event socket: {error}"),
             Err(Left::TooSlow(error)) => {
-                tracing::warn!("{who} does not get events any more: {error}");
-                let dropped = &shared.accounts().event_clients_dropped;
-                dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("disconnected {who}: {error}");
+                let dropped = &shared.counters().event_clients_dropped;
+                dropped.add(1);
             }
         }
     }
@@ -92,7 +85,7 @@ impl Client {
         }
     }
 
-    /// Writes all of `chunk`, unless the log leaves the client behind meanwhile.
+    /// Writes all of `chunk`, unless the client falls behind the log meanwhile.
     async fn send(&mut self, chunk: &[u8]) -> Result<(), Left> {
         let next = self.reader.next();
         let left_behind = self.progress.wait_for(|progress| progress.first > next);
@@ -105,14 +98,14 @@ impl Client {
     /// Waits until there is more to read.
     async fn wait(&mut self) -> Result<(), Left> {
         tokio::select! {
-            // The sender is in `shared`: it is there.
+            // Cannot fail: the sender lives in `shared`.
             _ = self.progress.changed() => Ok(()),
             gone = gone(&self.socket) => Err(gone.into()),
         }
     }
 }
 
-/// Waits until the other end is closed; what it sends meanwhile is not for us.
+/// Waits until the client closes the connection, and ignores what it sends.
 async fn gone(socket: &UnixStream) -> io::Error {
     let mut bytes = [0; 512];
     loop {
@@ -126,7 +119,7 @@ async fn gone(socket: &UnixStream) -> io::Error {
             Err(error) => return error,
         }
     }
-    // It does not write any more. It may still read.
+    // The client has shut down its sending side. It may still read.
     match socket.ready(Interest::WRITABLE).await {
         Ok(ready) if ready.is_write_closed() => io::ErrorKind::ConnectionAborted.into(),
         Ok(_) => std::future::pending().await,
@@ -134,7 +127,7 @@ async fn gone(socket: &UnixStream) -> io::Error {
     }
 }
 
-/// Why a client is not served any more.
+/// Why serving a client ended.
 #[derive(Debug, thiserror::Error)]
 enum Left {
     #[error(transparent)]
@@ -143,11 +136,11 @@ enum Left {
     TooSlow(#[from] TooSlow),
 }
 
-/// Who is at the other end, for the log.
+/// Describes the client for the log.
 pub(super) fn who(socket: &UnixStream) -> String {
     let pid = socket.peer_cred().ok().and_then(|peer| peer.pid());
     pid.map_or_else(
-        || "a client".to_owned(),
-        |pid| format!("the client, pid {pid},"),
+        || "an event client".to_owned(),
+        |pid| format!("event client (pid {pid})"),
     )
 }

@@ -4,9 +4,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::WallNanos;
-use crate::events::Open;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, Open, WallNanos};
 
 /// An event as tcp-info writes it, its fields in tcp-info's order.
 #[derive(Serialize)]
@@ -41,14 +39,14 @@ struct Id {
 /// The line of an Open, with its LF.
 ///
 /// # Errors
-/// When its time cannot be written.
+/// When its time is out of range.
 pub(in crate::events) fn open(open: &Open) -> Result<Vec<u8>> {
     let id = Id {
         local_port: open.local.port(),
         remote_port: open.remote.port(),
         local: open.local.ip().to_string(),
         remote: open.remote.ip().to_string(),
-        // tcp-info tells the interface that a socket is bound to, which is none mostly.
+        // tcp-info gives the interface that a socket is bound to, which is usually none.
         interface: 0,
         cookie: open.cookie.cast_signed(),
     };
@@ -58,7 +56,7 @@ pub(in crate::events) fn open(open: &Open) -> Result<Vec<u8>> {
 /// The line of a Close, with its LF.
 ///
 /// # Errors
-/// When its time cannot be written.
+/// When its time is out of range.
 pub(in crate::events) fn close(uuid: &FlowUuid, at: WallNanos) -> Result<Vec<u8>> {
     line(1, at, uuid, None)
 }
@@ -67,11 +65,11 @@ fn line(event: u8, at: WallNanos, uuid: &FlowUuid, id: Option<Id>) -> Result<Vec
     let time = Timestamp::from_nanosecond(at.0.into());
     let line = Line {
         event,
-        timestamp: time.context("writing the time of an event")?.to_string(),
+        timestamp: time.context("formatting the time of an event")?.to_string(),
         uuid: uuid.as_str(),
         id,
     };
-    let mut text = serde_json::to_vec(&line).context("writing an event")?;
+    let mut text = serde_json::to_vec(&line).context("formatting an event")?;
     text.push(b'\n');
     Ok(text)
 }

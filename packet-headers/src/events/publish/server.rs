@@ -1,51 +1,53 @@
-//! The thread that owns the event socket: takes events and accepts clients.
+//! The thread that owns the event socket: it takes events from the sources and accepts clients.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 
-use super::client::{self, Client, Progress};
+use super::client::{self, Client};
+use super::intake::EventIntake;
+use super::publisher::{Message, Publisher, QUEUE};
+use super::shared::Shared;
 use super::socket::{EventListener, SocketFile};
-use super::stream::{Bounds, Stream};
-use super::{Message, Publisher, QUEUE, sweep};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-use crate::events::FlowEvent;
-use crate::flow::uuid::FlowUuid;
-use crate::rate_limit::RateLimit;
+use super::stream::Bounds;
+use super::sweep;
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
 
-/// How many clients there may be. What each costs is its part of the replay, at most 16 bytes for
-/// each connection that was open when it connected, and what is written to it at once.
+/// How many clients are served. Each costs at most 16 bytes for each connection that was open when
+/// it connected, and the chunk that is written to it at once.
 const CLIENTS: usize = 32;
 
-/// Events that are taken before clients have their turn.
+/// How many events are taken before clients have their turn.
 const BATCH: usize = 1024;
 
-/// How long nobody is accepted after a failure.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// The name of the thread.
+const NAME: &str = "event-server";
 
-/// How long all clients together have at the end to take what they were not given yet.
+/// How often the thread turns when nothing else happens.
+const TURN: Duration = Duration::from_secs(1);
+
+/// How long all clients together have, at the end, to read their last events.
 const PARTING: Duration = Duration::from_millis(250);
 
-/// What the server has to know of the sources.
+/// What the server must know about the sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     /// How many connections can be open at once.
     pub open: usize,
-    /// Connections that are older than the daemon will be told.
+    /// Whether connections older than the daemon will be delivered.
     pub older: bool,
-    /// Sockets of every network namespace are told.
+    /// Whether events come from every network namespace.
     pub every_namespace: bool,
 }
 
@@ -63,7 +65,12 @@ impl EventServer {
     ///
     /// # Errors
     /// When its thread cannot be started.
-    pub fn start(from: EventListener, scope: Scope, accounts: &Arc<Accounts>) -> Result<Self> {
+    pub fn start(
+        from: EventListener,
+        scope: Scope,
+        heartbeats: &Heartbeats,
+        counters: &Arc<Counters>,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -72,18 +79,30 @@ impl EventServer {
         let (stop, stopped) = oneshot::channel();
         let publisher = Publisher {
             queue,
-            accounts: Arc::clone(accounts),
+            counters: Arc::clone(counters),
         };
-        let shared = Shared::new(scope, Arc::clone(accounts));
+        let bounds = Bounds {
+            open: scope.open,
+            log: LOG,
+        };
+        let shared = Shared::new(bounds, scope.older, Arc::clone(counters));
         let EventListener { listener, file } = from;
         tracing::info!("serving flow events at {}", file.path().display());
-        let thread = spawn("event-server", move || {
+        let heartbeat = heartbeats.add(NAME, WaitsFor::Work);
+        let thread = spawn(NAME, move || {
             let served = runtime.block_on(async {
                 let listener = UnixListener::from_std(listener).context("serving flow events")?;
-                shared.serve(&listener, events, stopped, scope).await;
+                let serving = Serving {
+                    shared,
+                    listener,
+                    events,
+                    scope,
+                    heartbeat,
+                };
+                serving.run(stopped).await;
                 Ok(())
             });
-            // There may be a list of sockets on its way.
+            // A blocking task may still be listing sockets.
             runtime.shutdown_background();
             served
         })?;
@@ -95,190 +114,75 @@ impl EventServer {
         })
     }
 
-    /// What the kernel source tells its events.
+    /// The handle through which the kernel source delivers its events.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.publisher.clone()
     }
 
-    /// Gives clients what was told so far, and ends. A client that does not take it loses it: none is
-    /// waited for longer than a quarter of a second.
+    /// Lets clients read the events so far, and stops. Clients have a quarter of a second for that;
+    /// what they have not read by then, they lose.
     ///
     /// # Errors
-    /// When the thread broke down.
+    /// When the thread failed.
     pub fn stop(self) -> Result<()> {
-        // Ended already: that is told by the thread.
+        // Fails if the thread has ended already; joining it says why.
         let _ended = self.stop.send(());
         join(self.thread)
     }
 }
 
-/// What the server's tasks share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    stream: Mutex<Stream>,
-    progress: watch::Sender<Progress>,
-    accounts: Arc<Accounts>,
+/// The state of the server's main task.
+struct Serving {
+    shared: Arc<Shared>,
+    listener: UnixListener,
+    events: mpsc::Receiver<Message>,
+    scope: Scope,
+    heartbeat: Heartbeat,
 }
 
-impl Shared {
-    fn new(scope: Scope, accounts: Arc<Accounts>) -> Arc<Self> {
-        let bounds = Bounds {
-            open: scope.open,
-            log: LOG,
-        };
-        Arc::new(Self {
-            stream: Mutex::new(Stream::new(bounds, scope.older)),
-            progress: watch::Sender::default(),
-            accounts,
-        })
-    }
-
-    /// The events so far. All tasks are on one thread: nobody waits.
-    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where clients are counted.
-    pub(super) fn accounts(&self) -> &Accounts {
-        &self.accounts
-    }
-
-    /// Tells when there is more to read.
-    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
-    /// Lets clients read what is new.
-    pub(super) fn announce(&self) {
-        let first = self.stream().first();
-        self.progress.send_modify(|progress| progress.first = first);
-    }
-
-    /// A connection was closed.
-    pub(super) fn close(&self, uuid: &FlowUuid, at: BootNanos) {
-        let at = WallClock::sample().wall(at);
-        if self.stream().close(uuid, at).is_err() {
-            self.accounts.events.add(EventIssue::NotServed, 1);
-        }
-    }
-
-    async fn serve(
-        self: &Arc<Self>,
-        listener: &UnixListener,
-        mut events: mpsc::Receiver<Message>,
-        mut stopped: oneshot::Receiver<()>,
-        scope: Scope,
-    ) {
+impl Serving {
+    /// Serves until `stopped`, then gives clients a moment to read their last events.
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        let Self {
+            shared,
+            listener,
+            mut events,
+            scope,
+            heartbeat,
+        } = self;
         let mut clients = JoinSet::new();
-        let mut desk = Desk::new(self);
+        let mut intake = EventIntake::new(&shared);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut sweep = std::pin::pin!(sweep::run(self, scope.every_namespace));
+        let mut sweep = std::pin::pin!(sweep::run(&shared, scope.every_namespace));
+        let mut turn = interval(TURN);
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
-                _ = events.recv_many(&mut batch, BATCH) => desk.take(&mut batch),
-                client = desk.accept(listener) => self.admit(client, &mut clients),
+                _ = events.recv_many(&mut batch, BATCH) => intake.take(&mut batch),
+                client = intake.accept(&listener) => admit(&shared, client, &mut clients),
                 Some(_) = clients.join_next() => {}
+                _ = turn.tick() => heartbeat.beat(),
                 never = &mut sweep => match never {},
             }
         }
         while let Ok(message) = events.try_recv() {
             batch.push(message);
         }
-        desk.take(&mut batch);
-        self.progress.send_modify(|progress| progress.ended = true);
+        intake.take(&mut batch);
+        shared.end();
         let parted = async { while clients.join_next().await.is_some() {} };
         let _not_all_took_it = timeout(PARTING, parted).await;
     }
-
-    /// Serves one more client, if there may be one more.
-    fn admit(self: &Arc<Self>, socket: UnixStream, clients: &mut JoinSet<()>) {
-        if clients.len() >= CLIENTS {
-            let who = client::who(&socket);
-            tracing::warn!("{who} is not served events: there are {CLIENTS} clients already");
-            self.accounts
-                .event_clients_dropped
-                .fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        clients.spawn(Client::new(Arc::clone(self), socket).serve());
-    }
 }
 
-/// Takes what the sources tell.
-struct Desk<'a> {
-    shared: &'a Shared,
-    clock: WallClock,
-    full: RateLimit,
-    refused: RateLimit,
-    /// How many were not served when that was said last.
-    said: u64,
-}
-
-impl<'a> Desk<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self {
-            shared,
-            clock: WallClock::sample(),
-            full: RateLimit::default(),
-            refused: RateLimit::default(),
-            said: 0,
-        }
+/// Serves one more client, unless there are too many already.
+fn admit(shared: &Arc<Shared>, socket: UnixStream, clients: &mut JoinSet<()>) {
+    if clients.len() >= CLIENTS {
+        let who = client::who(&socket);
+        tracing::warn!("refused {who}: there are {CLIENTS} clients already");
+        shared.counters().event_clients_dropped.add(1);
+        return;
     }
-
-    fn take(&mut self, batch: &mut Vec<Message>) {
-        self.clock.resample();
-        let mut stream = self.shared.stream();
-        let mut why = None;
-        for message in batch.drain(..) {
-            let taken = match &message {
-                Message::Event(FlowEvent::Open(open)) => stream.open(open),
-                Message::Event(FlowEvent::Close(close)) => {
-                    stream.close(&close.uuid, self.clock.wall(close.at))
-                }
-                Message::OlderTold => {
-                    stream.older_are_told();
-                    Ok(())
-                }
-            };
-            if let Err(error) = taken {
-                self.shared.accounts.events.add(EventIssue::NotServed, 1);
-                why = Some(error);
-            }
-        }
-        drop(stream);
-        self.shared.announce();
-        self.say(why);
-    }
-
-    /// Says that events were not served, if some were not.
-    fn say(&mut self, why: Option<anyhow::Error>) {
-        let count = self.shared.accounts.events.get(EventIssue::NotServed);
-        if count == self.said {
-            return;
-        }
-        if let Some(withheld) = self.full.pass() {
-            let why = why.map_or_else(|| "too many at once".to_owned(), |why| format!("{why:#}"));
-            let missing = count - self.said;
-            tracing::warn!("{missing} flow events were not served: {why}{withheld}");
-            self.said = count;
-        }
-    }
-
-    /// Waits for the next client.
-    async fn accept(&self, listener: &UnixListener) -> UnixStream {
-        loop {
-            match listener.accept().await {
-                Ok((socket, _)) => return socket,
-                Err(error) => {
-                    if let Some(withheld) = self.refused.pass() {
-                        tracing::warn!("accepting a client of the event socket: {error}{withheld}");
-                    }
-                    // Out of descriptors, mostly: not again at once.
-                    sleep(ACCEPT_AGAIN).await;
-                }
-            }
-        }
-    }
+    clients.spawn(Client::new(Arc::clone(shared), socket).serve());
 }

@@ -1,4 +1,4 @@
-//! What is open, and the latest events, as every client is to read them. No clock, no I/O.
+//! The open connections and the log of the latest events, which all clients read. No clock, no I/O.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,11 +7,9 @@ use anyhow::{Result, ensure};
 use hashbrown::{HashMap, HashSet};
 
 use super::line;
-use crate::clock::WallNanos;
-use crate::events::Open;
-use crate::flow::uuid::FlowUuid;
+use model::{FlowUuid, Open, WallNanos};
 
-/// How much there may be.
+/// The limits of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// Open connections. Each takes some 400 bytes.
@@ -20,17 +18,17 @@ pub(super) struct Bounds {
     pub(super) log: usize,
 }
 
-/// The events so far.
+/// The open connections and the latest events.
 #[derive(Debug)]
 pub(super) struct Stream {
     bounds: Bounds,
     open: HashMap<FlowUuid, Flow>,
-    /// What was closed while the connections that are older than the daemon are still being told:
-    /// one that was listed before its Close was told must not be told after it.
+    /// The connections that were closed while those older than the daemon are still being
+    /// delivered: the Open of one that was listed before its Close must not follow the Close.
     closed: Option<HashSet<FlowUuid>>,
     /// The latest events.
     log: VecDeque<Arc<[u8]>>,
-    /// How many came before those.
+    /// The number of the first event in `log`.
     first: u64,
 }
 
@@ -39,21 +37,21 @@ pub(super) struct Stream {
 struct Flow {
     line: Arc<[u8]>,
     cookie: u64,
-    /// It is older than the daemon.
+    /// Whether it is older than the daemon.
     older: bool,
 }
 
-/// A connection of which it is to be seen whether it is still open.
+/// A connection that may have closed without an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) uuid: FlowUuid,
     pub(super) cookie: u64,
-    /// It is older than the daemon.
+    /// Whether it is older than the daemon.
     pub(super) older: bool,
 }
 
 impl Stream {
-    /// An empty one; `older` are to be told yet, or not.
+    /// An empty stream. `older` says whether connections older than the daemon will be delivered.
     pub(super) fn new(bounds: Bounds, older: bool) -> Self {
         Self {
             bounds,
@@ -64,10 +62,10 @@ impl Stream {
         }
     }
 
-    /// A connection was opened; told once, also when two sources know it.
+    /// A connection was opened. Clients see it once, even if two sources report it.
     ///
     /// # Errors
-    /// When there is no room for it: clients will not know it.
+    /// When there is no room for it: clients will not see it.
     pub(super) fn open(&mut self, open: &Open) -> Result<()> {
         let closed = self.closed.as_ref();
         if self.open.contains_key(&open.uuid) || closed.is_some_and(|it| it.contains(&open.uuid)) {
@@ -88,10 +86,10 @@ impl Stream {
         Ok(())
     }
 
-    /// A connection was closed; one that was not told is passed over.
+    /// A connection was closed. One that clients have not seen is ignored.
     ///
     /// # Errors
-    /// When the line cannot be written: clients will not know that it was closed.
+    /// When the line cannot be formatted: clients will not see that it was closed.
     pub(super) fn close(&mut self, uuid: &FlowUuid, at: WallNanos) -> Result<()> {
         if let Some(closed) = &mut self.closed
             && closed.len() < self.bounds.open
@@ -105,12 +103,12 @@ impl Stream {
         Ok(())
     }
 
-    /// No connection that is older than the daemon will be told any more.
-    pub(super) fn older_are_told(&mut self) {
+    /// No more connections older than the daemon will be delivered.
+    pub(super) fn older_are_delivered(&mut self) {
         self.closed = None;
     }
 
-    /// What is open.
+    /// The connections that are open as far as events tell.
     pub(super) fn suspects(&self) -> Vec<Suspect> {
         let suspect = |(uuid, flow): (&FlowUuid, &Flow)| Suspect {
             uuid: uuid.clone(),
@@ -125,7 +123,7 @@ impl Stream {
         self.first
     }
 
-    /// A reader that begins now.
+    /// A new reader, which starts with the connections that are open now.
     pub(super) fn join(&self) -> Reader {
         let open: Vec<_> = self.open.values().map(|it| Arc::clone(&it.line)).collect();
         Reader {
@@ -143,11 +141,11 @@ impl Stream {
     }
 }
 
-/// Where one client is.
+/// The position of one client in the stream.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// What was open when it connected, as far as it was not read. Lines are shared: each costs a
-    /// client two words.
+    /// The connections that were open when it joined, as far as it has not read them. Lines are
+    /// shared, so each costs a client two words.
     replay: std::vec::IntoIter<Arc<[u8]>>,
     /// The number of the next event.
     next: u64,
@@ -155,12 +153,12 @@ pub(super) struct Reader {
 
 /// The reader is further behind than the log reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is too far behind")]
+#[error("it fell too far behind in reading events")]
 pub(super) struct TooSlow;
 
 impl Reader {
-    /// Appends the next lines to `out`, whole ones, until it has at least `enough` bytes or there is
-    /// nothing more.
+    /// Appends the next whole lines to `out`, until it has at least `enough` bytes or there are no
+    /// more lines.
     ///
     /// # Errors
     /// [`TooSlow`] when the next event is not in the log any more.
@@ -187,7 +185,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of the next event that it needs.
+    /// The number of the next event to read.
     pub(super) const fn next(&self) -> u64 {
         self.next
     }

@@ -1,5 +1,5 @@
-//! Finds connections that are closed though nobody told: those that are older than the daemon have no
-//! Close of the kernel, and the kernel's event ring can overflow.
+//! Finds connections that have closed without an event: the kernel reports no Close for connections
+//! older than the daemon, and its event ring can overflow.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
-use super::server::Shared;
+use super::shared::Shared;
 use super::stream::Suspect;
-use crate::clock::BootNanos;
+use crate::clock;
 use crate::events::existing::{self, ExistingSocket};
 
-/// How long nobody looks, at least.
+/// The shortest pause between two sweeps.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How much longer than a look the pause after it is: one per cent of a processor, with 100,000
-/// connections as with ten.
+/// A pause is at least this many times as long as the sweep before it, so that sweeps take at most
+/// one per cent of a processor, however many connections there are.
 const PART: u32 = 100;
 
-/// Compares what is open with what the kernel lists, now and then, for as long as it is polled.
+/// Compares the open connections with the kernel's list of sockets, again and again.
 ///
-/// Of sockets in every network namespace only those that are older than the daemon can be looked up:
-/// the kernel lists those of this one.
+/// The kernel lists only the sockets of this network namespace. When events come from every
+/// namespace, only connections older than the daemon are looked up: they were found in this one.
 pub(super) async fn run(shared: &Shared, every_namespace: bool) -> Infallible {
     let mut pause = PAUSE;
     loop {
@@ -36,20 +36,20 @@ pub(super) async fn run(shared: &Shared, every_namespace: bool) -> Infallible {
         let listed = tokio::task::spawn_blocking(existing::connected).await;
         match listed.context("listing sockets").flatten() {
             Ok(sockets) => {
-                let at = BootNanos::now();
+                let at = clock::now();
                 for gone in gone(&suspects, &sockets) {
                     shared.close(&gone.uuid, at);
                 }
                 shared.announce();
             }
-            Err(error) => tracing::warn!("closed connections may be served as open: {error:#}"),
+            Err(error) => tracing::warn!("closed connections may be shown as open: {error:#}"),
         }
         pause = PAUSE.max(begun.elapsed() * PART);
     }
 }
 
-/// Those of `suspects` that are not listed. They were open before the list was made; `sockets` is in
-/// the order of cookies.
+/// The `suspects` that are not in the list. They were open before the list was made. `sockets` is
+/// sorted by cookie.
 fn gone<'a>(
     suspects: &'a [Suspect],
     sockets: &'a [ExistingSocket],
@@ -65,7 +65,7 @@ mod tests {
     use packet_headers_common::Endpoint;
 
     use super::*;
-    use crate::flow::uuid::UuidPrefix;
+    use model::UuidPrefix;
 
     #[test]
     fn what_the_kernel_does_not_list_is_gone() {

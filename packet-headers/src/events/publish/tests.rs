@@ -1,7 +1,12 @@
-use super::*;
-use crate::clock::{BootNanos, WallNanos};
-use crate::events::Open;
-use crate::flow::uuid::UuidPrefix;
+use std::sync::Arc;
+
+use model::{BootNanos, EventIssue, FlowEvent, Open, UuidPrefix, WallNanos};
+use packet_headers_common::Endpoint;
+use tokio::sync::mpsc;
+
+use super::line;
+use super::publisher::{Message, Publisher, is_public};
+use crate::stats::Counters;
 
 fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
     FlowEvent::Open(Open {
@@ -16,7 +21,7 @@ fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
 }
 
 fn end(address: &str) -> Endpoint {
-    crate::events::endpoint(address.parse().unwrap(), 443)
+    crate::events::endpoint::endpoint(address.parse().unwrap(), 443)
 }
 
 #[test]
@@ -28,7 +33,7 @@ fn addresses_that_mean_nothing_elsewhere_are_not_told() {
             "192.0.2.1"
         });
         let either = [open(end(one), other), open(other, end(one))];
-        let told = either.each_ref().map(is_told);
+        let told = either.each_ref().map(is_public);
         assert_eq!(told[0], told[1], "{one}");
         told[0]
     };
@@ -60,18 +65,18 @@ fn addresses_that_mean_nothing_elsewhere_are_not_told() {
 
 #[test]
 fn what_the_server_has_no_room_for_is_counted_and_nobody_waits() {
-    let accounts = Arc::new(Accounts::default());
+    let counters = Arc::new(Counters::default());
     let (queue, mut events) = mpsc::channel(2);
     let publisher = Publisher {
         queue,
-        accounts: Arc::clone(&accounts),
+        counters: Arc::clone(&counters),
     };
     let event = open(end("10.0.0.1"), end("10.0.0.2"));
     for _ in 0..5 {
-        publisher.tell(&event);
+        publisher.publish(&event);
     }
-    publisher.tell(&open(end("127.0.0.1"), end("127.0.0.1")));
-    assert_eq!(accounts.events.get(EventIssue::NotServed), 3);
+    publisher.publish(&open(end("127.0.0.1"), end("127.0.0.1")));
+    assert_eq!(counters.events.get(EventIssue::NotServed), 3);
     for _ in 0..2 {
         assert!(matches!(events.try_recv(), Ok(Message::Event(told)) if told == event));
     }

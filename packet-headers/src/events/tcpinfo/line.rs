@@ -1,4 +1,4 @@
-//! What tcp-info writes: its stream cut into lines, and each line read. No clock, no I/O.
+//! Parses tcp-info's stream, line by line. No clock, no I/O.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,18 @@ use packet_headers_common::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::accounts::EventIssue;
-use crate::clock::WallNanos;
-use crate::events;
-use crate::flow::uuid::FlowUuid;
+use crate::events::endpoint;
+use model::{EventIssue, FlowUuid, WallNanos};
 
-/// The longest line that is read, in bytes without its LF. tcp-info's own have about 250.
+/// The longest accepted line in bytes, without its LF. tcp-info's own have about 250.
 const MAX_LINE: usize = 64 * 1024;
 
-/// What one line says.
+/// The content of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
     /// A connection was established.
     Open {
-        /// When tcp-info saw it first.
+        /// When tcp-info first saw it.
         opened: WallNanos,
         /// Its name.
         uuid: FlowUuid,
@@ -28,26 +26,26 @@ pub(super) enum Message {
         local: Endpoint,
         /// The other end.
         remote: Endpoint,
-        /// The cookie of its socket, when the line tells a usable one.
+        /// The cookie of its socket, if the line has a usable one.
         cookie: Option<u64>,
     },
     /// The connection of this name was closed.
     Close(FlowUuid),
 }
 
-/// Takes the stream in whatever portions it comes, and gives what its lines say.
-///
-/// It never holds more than one line of at most [`MAX_LINE`] bytes.
+/// Splits the stream, in whatever portions it arrives, into lines and parses them. It never holds
+/// more than one line of at most [`MAX_LINE`] bytes.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The line that has begun and not ended.
+    /// The beginning of an incomplete line.
     begun: Vec<u8>,
-    /// That line is too long: its bytes are dropped up to its LF.
+    /// Whether that line is too long, so that its bytes are dropped up to its LF.
     skipping: bool,
 }
 
 impl Lines {
-    /// The next portion of the stream; what the lines say that end in it, or why they are refused.
+    /// Takes the next portion of the stream. Returns, for each line that ends in it, its content or
+    /// why it is refused.
     pub(super) fn feed<'a>(
         &'a mut self,
         portion: &'a [u8],
@@ -57,7 +55,7 @@ impl Lines {
             .filter_map(|piece| self.piece(piece))
     }
 
-    /// The stream has ended: what its last line says, when that has no LF.
+    /// The stream has ended. Returns the content of a last line without LF.
     pub(super) fn finish(&mut self) -> Option<Result<Message, EventIssue>> {
         self.skipping = false;
         let line = self.begun.trim_ascii();
@@ -66,7 +64,7 @@ impl Lines {
         outcome
     }
 
-    /// Takes bytes of one line, which may end in its LF.
+    /// Takes a part of one line. The last part ends in its LF.
     fn piece(&mut self, piece: &[u8]) -> Option<Result<Message, EventIssue>> {
         let rest_of_line = piece.strip_suffix(b"\n");
         let bytes = rest_of_line.unwrap_or(piece);
@@ -78,7 +76,7 @@ impl Lines {
             self.begun.extend_from_slice(bytes);
         }
         let said = rest_of_line.and_then(|_| self.finish());
-        // Refused as soon as it is too long, not at its LF: that may never come.
+        // Refused as soon as it is too long: its LF may never come.
         if too_long {
             return Some(Err(EventIssue::TooLong));
         }
@@ -86,14 +84,14 @@ impl Lines {
     }
 }
 
-/// Only what every event has: what else a line must hold depends on it.
+/// The field that every line has. Which others it must have depends on this one.
 #[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "Event")]
     event: i64,
 }
 
-/// An Open. Fields that are not used are not even checked.
+/// An Open. Unused fields are not checked.
 #[derive(Deserialize)]
 struct OpenLine<'a> {
     #[serde(rename = "Timestamp", borrow)]
@@ -115,12 +113,12 @@ struct Id<'a> {
     remote: Cow<'a, str>,
     #[serde(rename = "DPort")]
     remote_port: u16,
-    /// As it is written: an Open counts without it too, whatever is there instead.
+    /// Unparsed: an Open is valid without a cookie, and with anything else in its place.
     #[serde(rename = "Cookie", borrow, default)]
     cookie: Option<&'a RawValue>,
 }
 
-/// A Close: its ID is null, or absent, or in the way.
+/// A Close. Its ID, usually null, is ignored.
 #[derive(Deserialize)]
 struct CloseLine<'a> {
     #[serde(rename = "Timestamp", borrow)]
@@ -129,7 +127,7 @@ struct CloseLine<'a> {
     uuid: Cow<'a, str>,
 }
 
-/// Reads one line. The first reason to refuse it counts.
+/// Parses one line. Of several reasons to refuse it, the first counts.
 fn parse(line: &[u8]) -> Result<Message, EventIssue> {
     match json::<Kind>(line)?.event {
         0 => open(&json(line)?),
@@ -155,7 +153,7 @@ fn open(line: &OpenLine<'_>) -> Result<Message, EventIssue> {
 
 fn close(line: &CloseLine<'_>) -> Result<Message, EventIssue> {
     let uuid = uuid(&line.uuid)?;
-    // Not used, yet a line that has none is not tcp-info's.
+    // Not used, but a line without one is not from tcp-info.
     timestamp(&line.timestamp)?;
     Ok(Message::Close(uuid))
 }
@@ -168,17 +166,17 @@ fn endpoint(address: &str, port: u16) -> Result<Endpoint, EventIssue> {
     let address = address
         .parse()
         .map_err(|_no_address| EventIssue::BadAddress)?;
-    Ok(events::endpoint(address, port))
+    Ok(endpoint::endpoint(address, port))
 }
 
-/// Reads a cookie: tcp-info writes the kernel's unsigned number as a signed one.
+/// Parses a cookie. tcp-info writes the kernel's unsigned number as a signed one.
 fn cookie(text: &str) -> Option<u64> {
     let signed = text.parse().map(i64::cast_unsigned);
     signed.or_else(|_no_i64| text.parse()).ok()
 }
 
-/// Reads RFC 3339 with any offset and up to nine digits of fraction, of the years that nanoseconds
-/// since 1970 reach in 64 bits: 1970 to 2554.
+/// Parses an RFC 3339 time with any offset and up to nine fractional digits, from 1970 to 2554: the
+/// years that 64 bits of nanoseconds can express.
 fn timestamp(text: &str) -> Result<WallNanos, EventIssue> {
     let time: Timestamp = text.parse().map_err(|_no_time| EventIssue::BadTimestamp)?;
     u64::try_from(time.as_nanosecond())

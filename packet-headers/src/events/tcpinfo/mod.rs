@@ -1,13 +1,8 @@
-//! The flow source that listens to tcp-info: its event socket, connected again whenever it is lost.
+//! The tcp-info flow source: reads tcp-info's event socket, and reconnects whenever it is lost.
 
 mod line;
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::net::SocketAddr as UnixAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,77 +14,31 @@ use tracing::{debug, info, warn};
 
 use self::line::{Lines, Message};
 use super::prefix::LearnedPrefix;
-use super::{Close, EventSink, FlowEvent, Open, Stopped};
-use crate::accounts::{Accounts, EventIssue};
-use crate::clock::{BootNanos, WallClock};
-
-/// Where tcp-info serves its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventSocket {
-    /// A unix stream socket.
-    Unix(PathBuf),
-    /// A TCP socket.
-    Tcp(SocketAddr),
-}
-
-/// A text that does not say where an event socket is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no event socket: give the path of a unix socket (at most 107 bytes), or \
-     tcp://ADDRESS:PORT with the address in numbers, like tcp://127.0.0.1:9000"
-)]
-pub struct BadEventSocket(String);
-
-impl FromStr for EventSocket {
-    type Err = BadEventSocket;
-
-    fn from_str(text: &str) -> Result<Self, BadEventSocket> {
-        let bad = || BadEventSocket(text.to_owned());
-        if let Some(address) = text.strip_prefix("tcp://") {
-            let address: SocketAddr = address.parse().map_err(|_not_in_numbers| bad())?;
-            return (address.port() != 0)
-                .then_some(Self::Tcp(address))
-                .ok_or_else(bad);
-        }
-        // A path that no socket can have would be retried for ever.
-        let possible = UnixAddr::from_pathname(text).is_ok();
-        (possible && !text.is_empty() && !text.contains("://"))
-            .then(|| Self::Unix(text.into()))
-            .ok_or_else(bad)
-    }
-}
-
-impl fmt::Display for EventSocket {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => path.display().fmt(out),
-            Self::Tcp(address) => write!(out, "tcp://{address}"),
-        }
-    }
-}
+use super::{EventSink, Stopped};
+use crate::clock;
+use crate::stats::Counters;
+use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 
 /// The reading side of a connection, of either kind.
 type Stream = Box<dyn AsyncRead + Send + Unpin>;
 
-/// How long to wait for a connection. A local socket answers at once; an address that swallows
-/// packets would hold the next attempt back for minutes.
+/// How long to wait for a connection. A local socket answers at once, but an address that drops
+/// packets would delay the next attempt by minutes.
 const CONNECT: Duration = Duration::from_secs(5);
 
-impl EventSocket {
-    /// Connects, within a few seconds.
-    pub(crate) async fn connect(&self) -> io::Result<Stream> {
-        let connecting = async {
-            Ok(match self {
-                Self::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,
-                Self::Tcp(address) => Box::new(TcpStream::connect(address).await?),
-            })
-        };
-        timeout(CONNECT, connecting).await?
-    }
+/// Connects to tcp-info, within a few seconds.
+pub(crate) async fn connect(socket: &EventSocket) -> io::Result<Stream> {
+    let connecting = async {
+        Ok(match socket {
+            EventSocket::Unix(path) => Box::new(UnixStream::connect(path).await?) as Stream,
+            EventSocket::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        })
+    };
+    timeout(CONNECT, connecting).await?
 }
 
-/// The pause before the next attempt to connect: doubling, so that a socket that stays away costs
-/// nothing, and spread, so that the daemons of one host do not all knock at once.
+/// The pause before the next attempt to connect. It doubles, so that a missing socket costs nothing,
+/// and is randomized, so that the daemons of one host do not all connect at once.
 #[derive(Debug)]
 struct Backoff(Duration);
 
@@ -97,17 +46,17 @@ impl Backoff {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// How long a connection lasts that counts as good: the next loss starts from the shortest pause.
+    /// A connection that lasted this long was good: after it, the pause is the shortest again.
     const LASTED: Duration = Duration::from_secs(1);
 
-    /// The next pause, before it is spread.
+    /// The next pause, before it is randomized.
     fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(Self::LONGEST);
         pause
     }
 
-    /// A connection ended that had lasted this long.
+    /// A connection has ended after this long.
     fn after_connection(&mut self, lasted: Duration) {
         if lasted >= Self::LASTED {
             self.0 = Self::SHORTEST;
@@ -120,22 +69,22 @@ impl Backoff {
     }
 }
 
-/// Sends what tcp-info says to the shards, until they are gone.
+/// Delivers tcp-info's events to the shards, until they have ended.
 ///
-/// A socket that is missing, now or later, is said once and tried again until it is there. While no
-/// event comes nothing tells that the shards are gone: drop the future to stop it at any time.
+/// A missing socket, now or later, is logged once and retried until it is there. Without events this
+/// does not notice that the shards have ended: drop the future to stop it at any time.
 ///
-/// With a `prefix`, tcp-info's names teach it.
+/// If there is a `prefix`, it is learned from tcp-info's names.
 pub async fn follow(
     socket: EventSocket,
     sink: EventSink,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     prefix: Option<LearnedPrefix>,
 ) {
-    let clock = WallClock::sample();
+    let clock = clock::sample();
     let mut listener = Listener {
         sink,
-        accounts,
+        counters,
         clock,
         prefix,
     };
@@ -143,26 +92,26 @@ pub async fn follow(
     let mut was_connected = false;
     let mut said = false;
     loop {
-        match socket.connect().await {
+        match connect(&socket).await {
             Ok(stream) => {
                 info!("connected to tcp-info at {socket}");
                 let reconnects = u64::from(was_connected);
-                let events = &listener.accounts.events;
+                let events = &listener.counters.events;
                 events.add(EventIssue::Reconnects, reconnects);
                 let since = Instant::now();
-                let accounts = Arc::clone(&listener.accounts);
-                accounts.tcpinfo_up.store(true, Ordering::Relaxed);
+                let counters = Arc::clone(&listener.counters);
+                counters.tcpinfo_up.store(true, Ordering::Relaxed);
                 let Ok(reason) = listener.listen(stream).await else {
                     return;
                 };
-                accounts.tcpinfo_up.store(false, Ordering::Relaxed);
-                warn!("lost tcp-info at {socket}: {reason}; trying again until it is back");
+                counters.tcpinfo_up.store(false, Ordering::Relaxed);
+                warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
                 backoff.after_connection(since.elapsed());
                 (was_connected, said) = (true, true);
             }
             Err(error) if said => debug!("still no tcp-info at {socket}: {error}"),
             Err(error) => {
-                warn!("no tcp-info at {socket}: {error}; trying again until it is there");
+                warn!("no tcp-info at {socket}: {error}; retrying until it is there");
                 said = true;
             }
         }
@@ -173,57 +122,57 @@ pub async fn follow(
 /// How much is read at once, in bytes: some thirty events.
 const PORTION: usize = 8 * 1024;
 
-/// What turns a connection's bytes into the shards' events.
+/// Turns the bytes of a connection to tcp-info into flow events.
 struct Listener {
     sink: EventSink,
-    accounts: Arc<Accounts>,
+    counters: Arc<Counters>,
     clock: WallClock,
-    /// What learns from the names, if somebody wants to know.
+    /// The prefix to learn, if it is needed.
     prefix: Option<LearnedPrefix>,
 }
 
 impl Listener {
-    /// Delivers the events of one connection; gives why it ended.
+    /// Delivers the events of one connection, and returns why it ended.
     async fn listen(&mut self, mut stream: Stream) -> Result<io::Error, Stopped> {
         let mut lines = Lines::default();
         let mut portion = vec![0; PORTION];
         loop {
             let ended = match stream.read(&mut portion).await {
-                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"),
+                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed"),
                 Ok(length) => {
                     for said in lines.feed(portion.get(..length).unwrap_or_default()) {
-                        self.hear(said).await?;
+                        self.deliver(said).await?;
                     }
                     continue;
                 }
                 Err(error) => error,
             };
             if let Some(said) = lines.finish() {
-                self.hear(said).await?;
+                self.deliver(said).await?;
             }
             return Ok(ended);
         }
     }
 
     /// Delivers the event of one line, or counts why there is none.
-    async fn hear(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
+    async fn deliver(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
         match said {
             Ok(message) => {
                 let event = self.event(message);
                 self.sink.deliver(event).await
             }
             Err(issue) => {
-                debug!("skipped a line of tcp-info: {}", issue.name());
-                self.accounts.events.add(issue, 1);
+                debug!("skipped a line from tcp-info: {}", issue.name());
+                self.counters.events.add(issue, 1);
                 Ok(())
             }
         }
     }
 
-    /// The event that a message, which came just now, stands for.
+    /// The event for a message that has just arrived.
     fn event(&mut self, message: Message) -> FlowEvent {
-        self.clock.resample();
-        let now = BootNanos::now();
+        clock::resample(&mut self.clock);
+        let now = clock::now();
         match message {
             Message::Open {
                 opened,
@@ -247,8 +196,8 @@ impl Listener {
                     cookie: cookie.unwrap_or(0),
                 })
             }
-            // Now, not tcp-info's time: that may be earlier than packets that still wait in the ring,
-            // and the flow's last ones belong into its file.
+            // Now, not tcp-info's time, which may be earlier than packets that still wait in the
+            // ring: the connection's last packets belong in its file.
             Message::Close(uuid) => FlowEvent::Close(Close {
                 at: now,
                 uuid,

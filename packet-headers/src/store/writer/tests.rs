@@ -1,72 +1,82 @@
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+//! What becomes of files and packets is counted, and every packet once.
 
-use packet_headers_common::{Endpoint, LinkType};
-use pcap_file::pcap::PcapReader;
+use std::fs;
+use std::path::Path;
+
+use capture_files::{
+    FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Record, partial_directory,
+};
+use packet_headers_common::{Direction, Endpoint, LinkType};
 
 use super::*;
-use crate::accounts::FileIssue;
-use crate::clock::WallNanos;
-use crate::flow::uuid::FlowUuid;
-use crate::store::block::Block;
-use crate::store::record::tests::packet;
+use crate::heartbeat::{Heartbeats, WaitsFor};
 
-const PLAIN: Style = Style {
-    naming: Naming::PLAIN,
+const PLAIN: FileOptions = FileOptions {
+    naming: FileNaming::PLAIN,
     level: None,
     anonymizer: None,
+    application: "a test",
 };
 
-fn writer(at: &Path) -> (Writer, Arc<Accounts>) {
-    let (data, partial) = (at.join("data"), at.join("data.partial"));
-    let directories = Directories::prepare(&data, &partial, false).unwrap();
-    let accounts = Arc::new(Accounts::default());
+fn writer(at: &Path) -> (ShardWriter, Arc<Counters>) {
+    let data = at.join("data");
+    let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
+    let counters = Arc::new(Counters::default());
     let names = Arc::new(InterfaceNames::default());
-    let writer = Writer::new(directories, &PLAIN, names, Arc::clone(&accounts)).unwrap();
-    (writer, accounts)
+    let writer = ShardWriter::new(directories, &PLAIN, names, Arc::clone(&counters));
+    (writer.unwrap(), counters)
 }
 
-fn job(flow: u64, packets: u64, last: bool, accounts: &Accounts) -> Job {
-    accounts.held.fetch_add(packets, Ordering::Relaxed);
-    let uuid = FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap();
-    let mut block = Block::default();
+fn job(flow: u64, packets: u64, last: bool, counters: &Counters) -> Job {
+    counters.held.add(packets);
+    let mut buffer = PacketBuffer::default();
     for _ in 0..packets {
-        block.push(&packet(&[7; 54], None), WallNanos(1_000_000_000));
+        buffer.push_record(&Record {
+            time: WallNanos(1_000_000_000),
+            wire_len: 1514,
+            ifindex: 3,
+            segments: 1,
+            direction: Direction::Egress,
+            link_type: LinkType::Ethernet,
+            l3: 14,
+            l4: 34,
+            headers: &[7; 54],
+        });
     }
     Job {
         flow,
-        file: FlowFile {
-            uuid,
+        meta: FlowMeta {
+            uuid: FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap(),
             opened: WallNanos(0),
             link_type: LinkType::Ethernet,
             local: Endpoint::v4([192, 0, 2, 1], 443),
             remote: Endpoint::v4([192, 0, 2, 2], 50_000),
         },
-        chunk: block.take(),
+        chunk: buffer.take(),
         last,
     }
 }
 
-fn held(accounts: &Accounts) -> u64 {
-    accounts.held.load(Ordering::Relaxed)
+/// How many packets are held, were written, and could not be.
+fn packets(counters: &Counters) -> [u64; 3] {
+    [
+        counters.held.get(),
+        counters.written.get(),
+        counters.discards.get(DiscardReason::WriteFailed),
+    ]
 }
 
-fn published(at: &Path, flow: u64) -> PathBuf {
-    at.join("data/1970/01/01")
-        .join(format!("host_1_{flow:016X}.pcap"))
+/// How many files were published, and how many flows have none.
+fn files(counters: &Counters) -> [u64; 2] {
+    [&counters.published, &counters.failed].map(Count::get)
 }
 
-/// How many packets a published file has.
-fn packets(path: &Path) -> u64 {
-    let file = fs::read(path).unwrap();
-    let mut reader = PcapReader::new(&file[..]).unwrap();
-    let mut packets = 0;
-    while let Some(packet) = reader.next_packet() {
-        packet.unwrap();
-        packets += 1;
-    }
-    packets
+/// How many errors of files there were: as many by issue as by step.
+fn errors(counters: &Counters) -> u64 {
+    let by_issue: u64 = counters.file_issues.all().map(|(_, n)| n).sum();
+    let by_step: u64 = counters.file_steps.all().map(|(_, n)| n).sum();
+    assert_eq!(by_issue, by_step);
+    by_issue
 }
 
 /// Puts a file where a directory was.
@@ -76,99 +86,101 @@ fn put_in_the_way(directory: &Path) {
 }
 
 #[test]
-fn a_flow_in_many_chunks_is_one_file() {
+fn packets_of_a_published_file_are_written() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.work(job(1, 3, false, &accounts));
-    writer.work(job(2, 1, true, &accounts));
-    writer.work(job(1, 4, false, &accounts));
-    writer.work(job(1, 0, true, &accounts));
-    assert_eq!(packets(&published(temp.path(), 1)), 7);
-    assert_eq!(packets(&published(temp.path(), 2)), 1);
-    assert_eq!(accounts.written.load(Ordering::Relaxed), 8);
-    assert_eq!(held(&accounts), 0);
-}
-
-#[test]
-fn a_flow_that_is_renamed_while_its_file_grows_is_published_under_its_last_name() {
-    let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.work(job(1, 3, false, &accounts));
-    let mut last = job(2, 4, true, &accounts);
-    last.flow = 1;
-    writer.work(last);
-    assert_eq!(packets(&published(temp.path(), 2)), 7);
-    assert!(!published(temp.path(), 1).exists());
+    let (mut writer, counters) = writer(temp.path());
+    writer.write(job(1, 3, false, &counters));
+    writer.write(job(2, 1, true, &counters));
+    assert_eq!(packets(&counters), [3, 1, 0]);
+    writer.write(job(1, 4, false, &counters));
+    writer.write(job(1, 0, true, &counters));
+    assert_eq!(packets(&counters), [0, 8, 0]);
+    assert_eq!((files(&counters), errors(&counters)), ([2, 0], 0));
+    // Headers of 24 bytes, and 16 more for each packet of 54.
+    let bytes = counters.published_bytes.get();
+    assert_eq!(bytes, 2 * 24 + 8 * (16 + 54));
+    let counts = |durations: &crate::stats::durations::Durations| {
+        let last = durations.cumulative().last().unwrap();
+        last.1 + durations.longer()
+    };
+    assert_eq!(
+        (counts(&counters.spills), counts(&counters.renames)),
+        (4, 2)
+    );
 }
 
 #[test]
 fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
+    let (mut writer, counters) = writer(temp.path());
     let partial = temp.path().join("data.partial");
-    writer.work(job(1, 3, false, &accounts));
+    writer.write(job(1, 3, false, &counters));
     put_in_the_way(&partial);
-    writer.work(job(1, 4, false, &accounts));
-    writer.work(job(2, 1, true, &accounts));
+    writer.write(job(1, 4, false, &counters));
+    writer.write(job(2, 1, true, &counters));
     fs::remove_file(&partial).unwrap();
-    writer.work(job(1, 5, true, &accounts));
-    assert_eq!(packets(&published(temp.path(), 1)), 5);
-    assert_eq!(accounts.discards.get(Discard::WriteFailed), 8);
-    assert_eq!(accounts.failed.load(Ordering::Relaxed), 1);
-    assert_eq!(accounts.written.load(Ordering::Relaxed), 5);
-    assert!(accounts.file_issues.get(FileIssue::Missing) > 0);
-    assert_eq!(held(&accounts), 0);
+    writer.write(job(1, 5, true, &counters));
+    assert_eq!(packets(&counters), [0, 5, 8]);
+    assert_eq!(files(&counters), [1, 1]);
+    assert!(counters.file_issues.get(FileIssue::Missing) > 0);
+    assert_eq!(errors(&counters), 3);
 }
 
 #[test]
 fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
+    let (mut writer, counters) = writer(temp.path());
     let data = temp.path().join("data");
     put_in_the_way(&data);
-    writer.work(job(1, 3, true, &accounts));
-    writer.retry();
-    assert_eq!((held(&accounts), writer.stranded.len()), (3, 1));
+    writer.write(job(1, 3, true, &counters));
+    writer.writer.retry();
+    assert_eq!(packets(&counters), [3, 0, 0]);
+    assert!(writer.has_unpublished());
+    assert_eq!(counters.file_steps.get(FileStep::Finish), 2);
     fs::remove_file(&data).unwrap();
-    writer.retry();
-    assert_eq!(packets(&published(temp.path(), 1)), 3);
-    assert_eq!((held(&accounts), writer.stranded.len()), (0, 0));
-    assert_eq!(accounts.published.load(Ordering::Relaxed), 1);
-    assert_eq!(accounts.failed.load(Ordering::Relaxed), 0);
+    writer.writer.retry();
+    assert_eq!(packets(&counters), [0, 3, 0]);
+    assert!(!writer.has_unpublished());
+    assert_eq!((files(&counters), errors(&counters)), ([1, 0], 2));
 }
 
 #[test]
-fn a_file_that_never_gets_its_name_is_kept_and_counted() {
+fn a_file_that_never_gets_its_name_is_counted() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    let data = temp.path().join("data");
-    put_in_the_way(&data);
-    writer.work(job(1, 3, true, &accounts));
-    let partial = writer.stranded[0].path().to_owned();
-    writer.end();
-    assert_eq!(packets(&partial), 3);
-    assert_eq!(accounts.discards.get(Discard::WriteFailed), 3);
-    assert_eq!(accounts.failed.load(Ordering::Relaxed), 1);
-    assert_eq!(held(&accounts), 0);
+    let (mut writer, counters) = writer(temp.path());
+    put_in_the_way(&temp.path().join("data"));
+    writer.write(job(1, 3, true, &counters));
+    writer.writer.finish();
+    assert_eq!(packets(&counters), [0, 0, 3]);
+    assert_eq!(files(&counters), [0, 1]);
 }
 
 #[test]
 fn a_flow_of_which_nothing_came_has_no_file() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.work(job(1, 0, true, &accounts));
-    assert_eq!(accounts.failed.load(Ordering::Relaxed), 1);
-    assert!(!temp.path().join("data/1970").exists());
+    let (mut writer, counters) = writer(temp.path());
+    writer.write(job(1, 0, true, &counters));
+    assert_eq!(files(&counters), [0, 1]);
 }
 
 #[test]
-fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
+fn the_thread_does_every_job_and_gives_back_its_share_of_the_backlog() {
     let temp = tempfile::tempdir().unwrap();
-    let (mut writer, accounts) = writer(temp.path());
-    writer.work(job(1, 1, true, &accounts));
-    let mode = fs::metadata(published(temp.path(), 1))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o644 & mode & 0o777);
+    let (writer, counters) = writer(temp.path());
+    let (jobs, inbox) = std::sync::mpsc::sync_channel(3);
+    let mut cost = 0;
+    for flow in 1..=3 {
+        let job = job(flow, flow, flow < 3, &counters);
+        cost += job.cost() as u64;
+        jobs.send(job).unwrap();
+    }
+    drop(jobs);
+    let backlog = Count::default();
+    backlog.add(cost);
+    let heartbeat = Heartbeats::default().add("writer-0", WaitsFor::Disk);
+    writer.run(&inbox, &backlog, &heartbeat);
+    assert_eq!(backlog.get(), 0);
+    // The end of the last flow never came.
+    assert_eq!(packets(&counters), [0, 3, 3]);
+    assert_eq!(files(&counters), [2, 1]);
 }

@@ -45,7 +45,7 @@ fn what_is_no_socket_is_left_alone() {
     symlink(&file, &link).unwrap();
     for path in [&file, &link, &temp.path().to_owned()] {
         let said = error(path);
-        assert!(said.contains("is no socket"), "{said}");
+        assert!(said.contains("is not a socket"), "{said}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     assert!(link.is_symlink());

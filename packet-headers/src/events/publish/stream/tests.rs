@@ -6,8 +6,7 @@ use packet_headers_common::{Endpoint, Role};
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::BootNanos;
-use crate::flow::uuid::UuidPrefix;
+use model::{BootNanos, UuidPrefix};
 
 const ROOMY: Bounds = Bounds {
     open: 1000,
@@ -79,7 +78,7 @@ fn an_older_connection_is_not_told_after_its_close() {
     for cookie in [1, 2, 3] {
         stream.open(&opened(cookie, true)).unwrap();
     }
-    stream.older_are_told();
+    stream.older_are_delivered();
     stream.close(&uuid(3), WallNanos(4)).unwrap();
     let told = [(1, true), (1, false), (3, true), (3, false)];
     assert_eq!(read_all(&stream, &mut client), Ok(told.to_vec()));
@@ -144,7 +143,7 @@ fn a_replay_of_many_makes_nobody_slow_and_is_read_in_parts() {
 enum Step {
     Open { cookie: u64, older: bool },
     Close(u64),
-    OlderTold,
+    OlderDelivered,
     Join,
     Read { client: usize, enough: usize },
 }
@@ -154,7 +153,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (cookie.clone(), any::<bool>()).prop_map(|(cookie, older)| Step::Open { cookie, older }),
         4 => cookie.prop_map(Step::Close),
-        1 => Just(Step::OlderTold),
+        1 => Just(Step::OlderDelivered),
         1 => Just(Step::Join),
         4 => (0..8usize, 0..1500usize).prop_map(|(client, enough)| Step::Read { client, enough }),
     ]
@@ -203,7 +202,7 @@ impl Model {
                 self.closed.insert(cookie);
                 self.open.remove(&cookie).then_some((cookie, false))
             }
-            Step::OlderTold => {
+            Step::OlderDelivered => {
                 self.older_told = true;
                 None
             }
@@ -218,7 +217,7 @@ impl Model {
             Step::Open { cookie, older } => {
                 !(self.older_told && (older || self.closed.contains(&cookie)))
             }
-            Step::Close(_) | Step::OlderTold | Step::Join | Step::Read { .. } => true,
+            Step::Close(_) | Step::OlderDelivered | Step::Join | Step::Read { .. } => true,
         }
     }
 }
@@ -239,7 +238,7 @@ proptest! {
             match *step {
                 Step::Open { cookie, older } => stream.open(&opened(cookie, older)).unwrap(),
                 Step::Close(cookie) => stream.close(&uuid(cookie), WallNanos(cookie)).unwrap(),
-                Step::OlderTold => stream.older_are_told(),
+                Step::OlderDelivered => stream.older_are_delivered(),
                 Step::Join => clients.push(Client {
                     reader: stream.join(),
                     replay: model.open.clone(),

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::BootNanos;
 use crate::events::publish;
+use model::BootNanos;
 
 /// The lines of a running tcp-info v1.9.0.
 const OPEN: &str = r#"{"Event":0,"Timestamp":"2026-11-23T06:31:50.577678432Z","UUID":"vm_1795414125_unsafe_0000000000001002","ID":{"SPort":5001,"DPort":53660,"SrcIP":"10.98.0.2","DstIP":"10.98.0.1","Interface":0,"Cookie":4098}}"#;
@@ -297,7 +297,7 @@ proptest! {
         remote_port: u16,
     ) {
         let uuid = FlowUuid::new("vm_1795414125_unsafe_0000000000001002").unwrap();
-        let told = events::Open {
+        let told = model::Open {
             at: BootNanos(0),
             opened: WallNanos(time),
             uuid: uuid.clone(),

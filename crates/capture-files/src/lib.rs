@@ -1,0 +1,68 @@
+//! Capture files that appear whole: pcap and pcapng, one file for each connection.
+//!
+//! For programs that capture packet headers all the time, and write them into many files at once
+//! that other programs pick up. The packets of a flow gather in a [`PacketBuffer`]; a [`Writer`]
+//! appends them to the flow's file, and publishes that when the flow has ended; a [`Recovery`]
+//! publishes what earlier runs left unfinished; a [`Retention`] removes the oldest files. All of
+//! them work in a pair of [`Directories`].
+//!
+//! # Promises
+//!
+//! - **A file appears whole.** It grows in a directory of its own, and is renamed into the data
+//!   directory when everything is in it. Programs that watch the data directory see complete files
+//!   only.
+//! - **A partial file is always a readable prefix.** It grows by whole records, and with
+//!   compression by whole gzip members or Zstandard frames. A write that fails is undone. A crash
+//!   can tear the last write only, and recovery cuts the file to its last whole record.
+//! - **Nothing is overwritten.** A file whose name is taken gets a number: `<UUID>.1.pcap`.
+//! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files
+//!   prove nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
+//! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`]
+//!   learns of every packet whether it is in a published file, and if not, why.
+//! - **One process for one directory.** Both directories are locked for as long as they are in use.
+//!
+//! With [`Directories::with_fsync`], a file that has appeared stays whole through a power loss,
+//! too.
+//!
+//! # Limits
+//!
+//! Packets are the headers of TCP over IP, without payload: recovery takes nothing for ours that is
+//! shorter than 40 bytes or longer than 1100. Linux only.
+//!
+//! There are no threads here, and nothing is logged: that is for the program to decide.
+//! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
+
+mod compress;
+mod directories;
+mod error;
+mod file_name;
+mod file_naming;
+mod flow_meta;
+mod format;
+mod interface_names;
+mod observer;
+mod open_file;
+mod packet_buffer;
+mod partial_file;
+mod record;
+mod recovery;
+mod retention;
+mod scan;
+mod writer;
+
+pub use compress::{Compression, Compressor};
+pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
+pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
+pub use file_name::FileName;
+pub use file_naming::{FileNaming, FlowId};
+pub use flow_meta::FlowMeta;
+pub use format::{Encoder, FileHeader, Format};
+pub use interface_names::InterfaceNames;
+pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
+pub use open_file::DroppedPackets;
+pub use packet_buffer::{Chunk, PacketBuffer};
+pub use record::{Record, Records};
+pub use recovery::{Recovered, Recovery};
+pub use retention::{Retention, RetentionLimits, Sweep};
+pub use scan::{Verdict, Whole, scan};
+pub use writer::{FileOptions, Job, Writer};

@@ -1,0 +1,272 @@
+//! The file of one flow while it is open: what is in it, and what becomes of it if the disk fails.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anonymize::{Anonymizer, FlowAnonymizer, Layers};
+use model::FlowUuid;
+
+use crate::compress::Compressor;
+use crate::directories::Directories;
+use crate::error::{Doing as _, FileError, FileStep};
+use crate::file_naming::FileNaming;
+use crate::flow_meta::FlowMeta;
+use crate::format::{Encoder, FileHeader, Format};
+use crate::interface_names::InterfaceNames;
+use crate::packet_buffer::Chunk;
+use crate::partial_file::{AppendError, PartialFile};
+
+/// What all files of a writer have in common.
+pub(crate) struct WriterContext {
+    pub(crate) directories: Directories,
+    pub(crate) naming: FileNaming,
+    pub(crate) anonymizer: Option<Anonymizer>,
+    pub(crate) application: &'static str,
+    pub(crate) interfaces: Arc<InterfaceNames>,
+    pub(crate) compressor: Compressor,
+    /// A chunk as the file will have it.
+    pub(crate) plain: Vec<u8>,
+    /// The same, compressed.
+    pub(crate) packed: Vec<u8>,
+}
+
+/// A file to which packets are still added.
+pub(crate) struct OpenFile {
+    meta: FlowMeta,
+    anonymizer: Option<FlowAnonymizer>,
+    encoder: Encoder,
+    partial: Option<PartialFile>,
+    /// How many packets are in the partial file.
+    packets: u64,
+    /// How many packets of this host had been lost when the flow began.
+    lost_before: u64,
+}
+
+/// A file that only lacks its final name.
+pub(crate) struct ClosedFile {
+    meta: FlowMeta,
+    partial: PartialFile,
+    packets: u64,
+}
+
+/// Packets that are in no file, and why.
+#[derive(Debug)]
+pub struct DroppedPackets {
+    /// How many; 0 if a file only lacks what it should end with.
+    pub packets: u64,
+    /// Why.
+    pub error: FileError,
+}
+
+impl OpenFile {
+    /// A file of which nothing has been written.
+    pub(crate) fn new(meta: FlowMeta, context: &WriterContext, lost_before: u64) -> Self {
+        let (local, remote) = (meta.local.ip(), meta.remote.ip());
+        let anonymizer = context.anonymizer.as_ref();
+        Self {
+            anonymizer: anonymizer.map(|anonymizer| anonymizer.for_flow(local, remote)),
+            meta,
+            encoder: Encoder::new(context.naming.format),
+            partial: None,
+            packets: 0,
+            lost_before,
+        }
+    }
+
+    /// The flow may have got another name: if both of its sockets are on this host, the accepting
+    /// one's name replaces the other's.
+    pub(crate) fn set_meta(&mut self, meta: FlowMeta) {
+        self.meta = meta;
+    }
+
+    /// Appends a chunk. Whatever happens, the file is whole afterwards.
+    ///
+    /// # Errors
+    /// The packets that are not in it then: those of the chunk, or all that it held, or both.
+    pub(crate) fn append(
+        &mut self,
+        chunk: &Chunk,
+        context: &mut WriterContext,
+    ) -> Result<(), DroppedPackets> {
+        if chunk.packets == 0 {
+            return Ok(());
+        }
+        let dropped = |packets| move |error| DroppedPackets { packets, error };
+        if self.partial.is_none() {
+            return self.begin(chunk, context).map_err(dropped(chunk.packets));
+        }
+        match self.extend(chunk, context) {
+            Ok(()) => Ok(()),
+            Err(AppendError::Unchanged(error)) => Err(dropped(chunk.packets)(error)),
+            Err(AppendError::Lost(error)) => {
+                // This chunk begins a new file.
+                self.partial = None;
+                let before = std::mem::take(&mut self.packets);
+                let again = self.begin(chunk, context);
+                let more = again.map_or(chunk.packets, |()| 0);
+                Err(dropped(before + more)(error))
+            }
+        }
+    }
+
+    /// Makes the partial file with its first packets.
+    fn begin(&mut self, chunk: &Chunk, context: &mut WriterContext) -> Result<(), FileError> {
+        let mut encoder = Encoder::new(context.naming.format);
+        context.plain.clear();
+        let header = FileHeader {
+            application: context.application,
+            meta: &self.meta,
+            ends: self.ends(),
+        };
+        encoder.begin(&header, &mut context.plain);
+        self.encode(&mut encoder, chunk, context);
+        let WriterContext {
+            directories,
+            naming,
+            compressor,
+            plain,
+            packed,
+            ..
+        } = context;
+        let piece = compressor.piece(plain, packed);
+        let piece = piece.doing(
+            FileStep::Write,
+            "compressing a file in",
+            directories.partial(),
+        )?;
+        let name = |number| naming.name(&self.meta.uuid, number);
+        let partial = directories.create(&self.meta.day(), &name, piece)?;
+        self.partial = Some(partial);
+        self.encoder = encoder;
+        self.packets = chunk.packets;
+        Ok(())
+    }
+
+    /// Appends a chunk to the partial file.
+    fn extend(&mut self, chunk: &Chunk, context: &mut WriterContext) -> Result<(), AppendError> {
+        // If it cannot be written, the encoder must not have seen it.
+        let mut encoder = self.encoder.clone();
+        context.plain.clear();
+        self.encode(&mut encoder, chunk, context);
+        self.write(context)?;
+        self.encoder = encoder;
+        self.packets += chunk.packets;
+        Ok(())
+    }
+
+    /// Appends what was encoded to the partial file.
+    fn write(&mut self, context: &mut WriterContext) -> Result<(), AppendError> {
+        let Some(partial) = &mut self.partial else {
+            return Ok(());
+        };
+        let piece = context
+            .compressor
+            .piece(&context.plain, &mut context.packed);
+        let piece = piece.doing(FileStep::Write, "compressing a piece of", partial.path());
+        partial.append(piece.map_err(AppendError::Unchanged)?)
+    }
+
+    fn encode(&self, encoder: &mut Encoder, chunk: &Chunk, context: &mut WriterContext) {
+        context.plain.reserve(chunk.length());
+        let mut buf = Vec::new();
+        for record in chunk.records() {
+            // In pcapng, each interface has a link type of its own.
+            let fits =
+                context.naming.format == Format::Pcapng || record.link_type == self.meta.link_type;
+            let record = if fits {
+                record
+            } else {
+                record.with_link_type(self.meta.link_type, &mut buf)
+            };
+            let place = encoder.packet(&record, &context.interfaces, &mut context.plain);
+            let Some(anonymizer) = &self.anonymizer else {
+                continue;
+            };
+            if let Some(headers) = context.plain.get_mut(place) {
+                let layers = Layers {
+                    link_type: record.link_type,
+                    l3: record.l3,
+                    l4: record.l4,
+                };
+                anonymizer.anonymize_headers(headers, layers);
+            }
+        }
+    }
+
+    /// The flow's ends as they may be shown.
+    fn ends(&self) -> [SocketAddr; 2] {
+        let (local, remote) = (self.meta.local, self.meta.remote);
+        let [local_ip, remote_ip] = match &self.anonymizer {
+            Some(anonymizer) => [anonymizer.local(), anonymizer.remote()],
+            None => [local.ip(), remote.ip()],
+        };
+        [
+            SocketAddr::new(local_ip, local.port()),
+            SocketAddr::new(remote_ip, remote.port()),
+        ]
+    }
+
+    /// Writes what the file ends with. `lost` is how many packets of this host have been lost by
+    /// now.
+    ///
+    /// `None` if nothing of the flow could be written. If the end cannot be written, the file is
+    /// whole without it, or gone with the packets that it held.
+    pub(crate) fn close(
+        mut self,
+        lost: u64,
+        context: &mut WriterContext,
+    ) -> Option<(ClosedFile, Option<DroppedPackets>)> {
+        self.partial.as_ref()?;
+        context.plain.clear();
+        self.encoder
+            .end(lost.saturating_sub(self.lost_before), &mut context.plain);
+        let mut dropped = None;
+        if !context.plain.is_empty() {
+            let failed = match self.write(context) {
+                Ok(()) => None,
+                Err(AppendError::Unchanged(error)) => Some((0, error)),
+                Err(AppendError::Lost(error)) => Some((std::mem::take(&mut self.packets), error)),
+            };
+            dropped = failed.map(|(packets, error)| DroppedPackets {
+                packets,
+                error: error.at(FileStep::Finish),
+            });
+        }
+        let closed = ClosedFile {
+            partial: self.partial?,
+            meta: self.meta,
+            packets: self.packets,
+        };
+        Some((closed, dropped))
+    }
+
+    /// The flow's name.
+    pub(crate) fn uuid(&self) -> &FlowUuid {
+        &self.meta.uuid
+    }
+}
+
+impl ClosedFile {
+    /// Gives the file its final name; its path from then on.
+    pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
+        let name = |number| context.naming.name(&self.meta.uuid, number);
+        let (partial, day) = (self.partial.path(), self.meta.day());
+        context.directories.publish(partial, &day, &name)
+    }
+
+    /// The partial file.
+    pub(crate) const fn partial(&self) -> &PartialFile {
+        &self.partial
+    }
+
+    /// The number of packets in it.
+    pub(crate) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The flow's name.
+    pub(crate) fn uuid(&self) -> &FlowUuid {
+        &self.meta.uuid
+    }
+}

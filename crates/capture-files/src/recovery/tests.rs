@@ -1,0 +1,236 @@
+use std::collections::BTreeMap;
+
+use packet_headers_common::{Endpoint, LinkType};
+
+use super::*;
+use crate::compress::{Compression, Compressor};
+use crate::error::FileIssue;
+use crate::flow_meta::FlowMeta;
+use crate::format::{Encoder, FileHeader, Format};
+use crate::interface_names::InterfaceNames;
+use crate::packet_buffer::PacketBuffer;
+use crate::record::tests::packet;
+use model::{FlowUuid, WallNanos};
+
+const DAY: &str = "2026/11/23";
+
+/// Directories with an earlier run in them, and that run's day.
+fn directories(at: &Path) -> (Directories, PathBuf) {
+    let (data, partial) = (at.join("data"), at.join("partial"));
+    let day = partial.join("run-20261123T000000Z-1").join(DAY);
+    fs::create_dir_all(&day).unwrap();
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    (directories.with_fsync(true), day)
+}
+
+/// Runs a recovery: how many files were published, with how many packets, how many removed, and how
+/// many are not ours.
+fn recover(directories: &Directories) -> [u64; 4] {
+    let mut counts = [0; 4];
+    for recovered in Recovery::new(directories).unwrap() {
+        match recovered {
+            Recovered::Published(path, packets) => {
+                assert!(path.starts_with(directories.data()) && path.exists());
+                counts[0] += 1;
+                counts[1] += packets;
+            }
+            Recovered::Removed(path) => {
+                assert!(!path.exists());
+                counts[2] += 1;
+            }
+            Recovered::Foreign(path, _) => {
+                assert!(path.symlink_metadata().is_ok());
+                counts[3] += 1;
+            }
+            Recovered::Failed(error) => panic!("{error}"),
+        }
+    }
+    counts
+}
+
+/// A file of two chunks with two packets each; where the first chunk ends.
+fn file(format: Format, compression: Compression) -> (Vec<u8>, usize) {
+    let meta = FlowMeta {
+        uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
+        opened: WallNanos(1),
+        link_type: LinkType::Ethernet,
+        local: Endpoint::v4([192, 0, 2, 1], 443),
+        remote: Endpoint::v4([192, 0, 2, 2], 50_000),
+    };
+    let mut compressor = Compressor::new(compression, None).unwrap();
+    let mut encoder = Encoder::new(format);
+    let (mut bytes, mut buf, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    let header = FileHeader {
+        application: "some program",
+        meta: &meta,
+        ends: [meta.local, meta.remote].map(|end| (end.ip(), end.port()).into()),
+    };
+    encoder.begin(&header, &mut plain);
+    let mut first = 0;
+    for number in 0..2 {
+        let mut headers = [0; 54];
+        (headers[12], headers[14], headers[46]) = (8, 0x45, 0x50);
+        headers[23] = 6;
+        let mut buffer = PacketBuffer::default();
+        for packet_number in 0..2 {
+            let time = 1_700_000_000_000_000_000 + number * 10 + packet_number;
+            buffer.push(&packet(&headers, None), WallNanos(time));
+        }
+        for record in buffer.take().records() {
+            encoder.packet(&record, &InterfaceNames::default(), &mut plain);
+        }
+        bytes.extend(compressor.piece(&plain, &mut buf).unwrap());
+        plain.clear();
+        if number == 0 {
+            first = bytes.len();
+        }
+    }
+    (bytes, first)
+}
+
+fn published(directories: &Directories) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directories.data().join(DAY))
+        .into_iter()
+        .flatten();
+    let file = |entry: DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    entries.map(|entry| file(entry.unwrap())).collect()
+}
+
+#[test]
+fn a_torn_file_is_cut_to_its_last_whole_record_and_published() {
+    for format in Format::ALL {
+        for compression in Compression::ALL {
+            let temp = tempfile::tempdir().unwrap();
+            let (directories, day) = directories(temp.path());
+            let (whole, first) = file(format, compression);
+            let name = FileName {
+                uuid: "host_1_00000000000000AA",
+                number: 0,
+                format,
+                compression,
+            };
+            let name = name.build();
+            fs::write(day.join(&name), &whole[..first + 7]).unwrap();
+            assert_eq!(recover(&directories), [1, 2, 0, 0], "{name}");
+            let want = BTreeMap::from([(name, whole[..first].to_vec())]);
+            assert_eq!(published(&directories), want);
+            let left = fs::read_dir(directories.partial()).unwrap().count();
+            assert_eq!(left, 0, "the earlier run's directory is left");
+        }
+    }
+}
+
+#[test]
+fn a_whole_file_is_published_as_it_is_beside_one_of_its_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let name = "host_1_00000000000000AA.pcap";
+    fs::write(day.join(name), &whole).unwrap();
+    let goal = directories.data().join(DAY);
+    fs::create_dir_all(&goal).unwrap();
+    fs::write(goal.join(name), b"earlier").unwrap();
+    assert_eq!(recover(&directories), [1, 4, 0, 0]);
+    let files = published(&directories);
+    assert_eq!(files[name], b"earlier");
+    assert_eq!(files["host_1_00000000000000AA.1.pcap"], whole);
+    // A second look finds nothing to do.
+    assert_eq!(recover(&directories), [0; 4]);
+}
+
+#[test]
+fn a_file_without_a_packet_is_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    for (number, length) in [0, 3, 24, 50].into_iter().enumerate() {
+        fs::write(day.join(format!("host_{number}.pcap")), &whole[..length]).unwrap();
+    }
+    // What a power loss can make of one.
+    fs::write(day.join("host_5.pcap.gz"), [0; 10_000]).unwrap();
+    assert_eq!(recover(&directories), [0, 0, 5, 0]);
+    assert_eq!(published(&directories).len(), 0);
+    assert_eq!(fs::read_dir(directories.partial()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_not_ours_is_left_where_it_is() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let run = day.ancestors().nth(3).unwrap();
+    let foreign = [
+        day.join("notes.txt"),
+        day.join("host_1.pcap"),
+        run.join("host_1.pcap"),
+        directories.partial().join("host_1.pcap"),
+    ];
+    for path in &foreign {
+        let content = if *path == foreign[1] {
+            &b"not a capture file at all"[..]
+        } else {
+            &whole
+        };
+        fs::write(path, content).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/hostname", day.join("host_2.pcap")).unwrap();
+    assert_eq!(recover(&directories), [0, 0, 0, 5]);
+    assert!(foreign.iter().all(|path| path.exists()));
+    assert!(day.join("host_2.pcap").is_symlink());
+}
+
+#[test]
+fn the_files_of_this_run_are_not_touched() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, _) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let name = |_| "host_1.pcap".to_owned();
+    let partial = directories.create(Path::new(DAY), &name, &whole).unwrap();
+    assert_eq!(recover(&directories), [0; 4]);
+    assert!(partial.path().exists());
+}
+
+#[test]
+fn a_file_that_cannot_be_published_stays_and_the_rest_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    fs::write(day.join("host_1.pcap"), &whole).unwrap();
+    let other = day.parent().unwrap().join("24");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("host_2.pcap"), &whole).unwrap();
+    // A file is in the place of the day's directory.
+    let goal = directories.data().join(DAY);
+    fs::create_dir_all(goal.parent().unwrap()).unwrap();
+    fs::write(&goal, b"in the way").unwrap();
+    let (mut published, mut failed) = (0, Vec::new());
+    for recovered in Recovery::new(&directories).unwrap() {
+        match recovered {
+            Recovered::Published(..) => published += 1,
+            Recovered::Failed(error) => failed.push((error.step(), error.issue())),
+            Recovered::Removed(_) | Recovered::Foreign(..) => panic!("{recovered:?}"),
+        }
+    }
+    assert_eq!(published, 1);
+    assert_eq!(failed, [(FileStep::Finish, FileIssue::Missing)]);
+    assert_eq!(fs::read(day.join("host_1.pcap")).unwrap(), whole);
+    fs::remove_file(&goal).unwrap();
+    assert_eq!(recover(&directories), [1, 4, 0, 0]);
+}
+
+#[test]
+fn a_recovery_that_is_dropped_leaves_the_rest_to_the_next() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    for number in 0..5 {
+        fs::write(day.join(format!("host_{number}.pcap")), &whole).unwrap();
+    }
+    let some = Recovery::new(&directories).unwrap().take(2);
+    assert_eq!(some.count(), 2);
+    assert_eq!(published(&directories).len(), 2);
+    assert_eq!(recover(&directories), [3, 12, 0, 0]);
+}

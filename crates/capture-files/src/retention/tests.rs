@@ -1,0 +1,318 @@
+//! What is removed, what stays, and that the totals are right.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, symlink};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// 2026-11-23T12:00:00Z.
+const NOON: u64 = 1_795_435_200;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn age(seconds: u64) -> RetentionLimits {
+    RetentionLimits {
+        disk: None,
+        age: Some(Duration::from_secs(seconds)),
+    }
+}
+
+fn disk(bytes: u64) -> RetentionLimits {
+    RetentionLimits {
+        disk: Some(bytes),
+        age: None,
+    }
+}
+
+/// A data directory with files in it.
+struct Place {
+    temp: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("data")).unwrap();
+        Self { temp }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.temp.path().join("data")
+    }
+
+    /// Sweeps at noon; how many files were removed, and how much disk space they took.
+    fn sweep(&self, limits: RetentionLimits) -> (u64, u64) {
+        self.sweep_at(NOON, limits)
+    }
+
+    fn sweep_at(&self, seconds: u64, limits: RetentionLimits) -> (u64, u64) {
+        totals(Retention::new(&self.data(), limits).sweep(at(seconds)))
+    }
+
+    /// Writes a file that was modified `ago` seconds before noon; says what it takes on disk.
+    fn file(&self, path: &str, ago: u64) -> u64 {
+        let path = self.data().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, [7; 8192]).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(at(NOON - ago)).unwrap();
+        // Some filesystems find the blocks only when they write.
+        file.sync_all().unwrap();
+        file.metadata().unwrap().blocks() * 512
+    }
+
+    /// A file of ours on a day, numbered, and so many hours old.
+    fn ours(&self, day: &str, number: u64, hours: u64) -> u64 {
+        self.file(&format!("{day}/{}", name(number)), hours * HOUR)
+    }
+
+    /// The files and empty directories that there are, in order.
+    fn left(&self) -> Vec<String> {
+        let (data, mut left) = (self.data(), Vec::new());
+        let mut waiting = vec![data.clone()];
+        while let Some(directory) = waiting.pop() {
+            let mut entries = fs::read_dir(&directory).unwrap().peekable();
+            if entries.peek().is_none() && directory != data {
+                left.push(directory.clone());
+            }
+            for entry in entries {
+                let entry = entry.unwrap();
+                let is_directory = entry.file_type().unwrap().is_dir();
+                let list = if is_directory {
+                    &mut waiting
+                } else {
+                    &mut left
+                };
+                list.push(entry.path());
+            }
+        }
+        let relative = |path: PathBuf| path.strip_prefix(&data).unwrap().display().to_string();
+        let mut left: Vec<_> = left.into_iter().map(relative).collect();
+        left.sort();
+        left
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("host_1_{number:016X}.pcap")
+}
+
+/// What a sweep without failures removed.
+fn totals(sweep: Result<Sweep, FileError>) -> (u64, u64) {
+    let sweep = sweep.unwrap();
+    assert!(sweep.failures == 0 && sweep.failure.is_none(), "{sweep:?}");
+    (sweep.files, sweep.bytes)
+}
+
+#[test]
+fn the_oldest_go_until_the_rest_fits_and_the_account_is_exact() {
+    let place = Place::new();
+    // By day first, then by when they were written, whatever they are called.
+    let sizes = [
+        place.ours("2026/11/21", 9, 1),
+        place.ours("2026/11/22", 1, 4),
+        place.ours("2026/11/22", 8, 9),
+        place.ours("2026/11/22", 5, 6),
+        place.ours("2026/11/23", 2, 10),
+    ];
+    let limits = disk(sizes.iter().sum::<u64>() - sizes[0] - 1);
+    assert_eq!(place.sweep(limits), (2, sizes[0] + sizes[2]));
+    let want = [
+        format!("2026/11/22/{}", name(1)),
+        format!("2026/11/22/{}", name(5)),
+        format!("2026/11/23/{}", name(2)),
+    ];
+    assert_eq!(place.left(), want);
+    assert_eq!(place.sweep(limits), (0, 0));
+}
+
+#[test]
+fn what_just_fits_stays() {
+    let place = Place::new();
+    let size = place.ours("2026/11/20", 1, 80) + place.ours("2026/11/20", 2, 79);
+    assert_eq!(place.sweep(disk(size)).0, 0);
+    assert_eq!(place.sweep(disk(0)), (2, size));
+}
+
+#[test]
+fn what_is_too_old_goes_by_when_it_was_written() {
+    let place = Place::new();
+    place.ours("2026/11/22", 1, 25);
+    place.ours("2026/11/22", 2, 23);
+    place.ours("2026/11/20", 3, 80);
+    // Recovered from an earlier run a while ago.
+    place.ours("2026/11/20", 4, 2);
+    assert_eq!(place.sweep(age(DAY)).0, 2);
+    let want = [
+        format!("2026/11/20/{}", name(4)),
+        format!("2026/11/22/{}", name(2)),
+    ];
+    assert_eq!(place.left(), want);
+    // Whoever sets the clock back loses nothing.
+    assert_eq!(place.sweep_at(NOON - 30 * DAY, age(DAY)).0, 0);
+}
+
+#[test]
+fn what_is_not_ours_is_neither_removed_nor_counted() {
+    let place = Place::new();
+    let others = [
+        "2026/11/1/host_1_0000000000000001.pcap",
+        "2026/11/20/.host_1_0000000000000001.pcap",
+        "2026/11/20/deeper/host_1_0000000000000001.pcap",
+        "2026/11/20/host_1_0000000000000001.pcap.part",
+        "2026/11/20/notes.txt",
+        "2026/11/20/traffic.pcap",
+        "2026/11/2x/host_1_0000000000000001.pcap",
+        "2026/13/20/host_1_0000000000000001.pcap",
+        "2026/host_1_0000000000000001.pcap",
+        "26/11/20/host_1_0000000000000001.pcap",
+        "host_1_0000000000000001.pcap",
+        "kept/host_1_0000000000000001.pcap",
+    ];
+    for other in others {
+        place.file(other, 90 * DAY);
+    }
+    let partial = place.temp.path().join("data.partial/2026/11/20");
+    fs::create_dir_all(&partial).unwrap();
+    fs::write(partial.join(name(1)), b"growing").unwrap();
+    let mut sizes = 0;
+    for ours in [
+        "c2a41ca9-9d3c-5f0e-8a35-3b1a5d5c0e11.pcapng.zst",
+        "host_1_0000000000000002.7.pcap.gz",
+    ] {
+        sizes += place.file(&format!("2026/11/20/{ours}"), 90 * DAY);
+    }
+    assert_eq!(place.sweep(disk(sizes)).0, 0);
+    let limits = RetentionLimits {
+        disk: Some(0),
+        age: Some(Duration::ZERO),
+    };
+    assert_eq!(place.sweep(limits).0, 2);
+    assert_eq!(place.left(), others);
+    assert!(partial.join(name(1)).exists());
+}
+
+#[test]
+fn no_symbolic_link_is_followed() {
+    let place = Place::new();
+    let elsewhere = place.temp.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("11/20")).unwrap();
+    for directory in ["", "11", "11/20"] {
+        fs::write(elsewhere.join(directory).join(name(1)), b"precious").unwrap();
+    }
+    let data = place.data();
+    symlink(&elsewhere, data.join("2025")).unwrap();
+    fs::create_dir_all(data.join("2026/10")).unwrap();
+    symlink(elsewhere.join("11"), data.join("2026/09")).unwrap();
+    symlink(elsewhere.join("11/20"), data.join("2026/10/20")).unwrap();
+    place.ours("2026/11/20", 2, 90);
+    symlink(
+        elsewhere.join(name(1)),
+        data.join("2026/11/20").join(name(3)),
+    )
+    .unwrap();
+    let limits = RetentionLimits {
+        disk: Some(0),
+        age: Some(Duration::ZERO),
+    };
+    assert_eq!(place.sweep(limits).0, 1);
+    let link = format!("2026/11/20/{}", name(3));
+    assert_eq!(place.left(), ["2025", "2026/09", "2026/10/20", &link]);
+    for directory in ["", "11", "11/20"] {
+        assert!(elsewhere.join(directory).join(name(1)).exists());
+    }
+}
+
+#[test]
+fn the_data_directory_may_be_a_symbolic_link() {
+    let place = Place::new();
+    place.ours("2026/11/20", 2, 90);
+    let link = place.temp.path().join("link");
+    symlink(place.data(), &link).unwrap();
+    let retention = Retention::new(&link, disk(0));
+    assert_eq!(totals(retention.sweep(at(NOON))).0, 1);
+}
+
+#[test]
+fn emptied_directories_go_but_not_those_of_today_and_yesterday() {
+    let place = Place::new();
+    for (number, day) in [
+        "2025/12/31",
+        "2026/10/31",
+        "2026/11/20",
+        "2026/11/22",
+        "2026/11/23",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        place.ours(day, number as u64, 2);
+    }
+    assert_eq!(place.sweep(disk(0)).0, 5);
+    assert_eq!(place.left(), ["2026/11/22", "2026/11/23"]);
+    // On New Year's Day, last year's December is yesterday's.
+    let place = Place::new();
+    place.ours("2025/12/30", 1, 2);
+    place.sweep_at(1_767_225_600, disk(0));
+    assert_eq!(place.left(), ["2025/12"]);
+}
+
+#[test]
+fn a_file_that_somebody_took_meanwhile_is_no_error_and_is_not_counted() {
+    let place = Place::new();
+    let size = place.ours("2026/11/20", 1, 90);
+    let data = place.data();
+    let tree = Tree::open(&data, &|| true).unwrap();
+    let day = tree.days().unwrap()[0];
+    let mut sweep = Sweep::default();
+    let taken = tree.each(&day, |directory, entry| {
+        fs::remove_file(data.join("2026/11/20").join(name(1))).unwrap();
+        assert_eq!(sweep.remove(directory, &entry), size);
+    });
+    taken.unwrap();
+    // So is a whole day, and all of the data.
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(sweep.size(&tree, &day), 0);
+    assert_eq!(totals(Ok(sweep)), (0, 0));
+    assert_eq!(place.sweep(disk(0)), (0, 0));
+}
+
+#[test]
+fn a_stop_is_heard_within_a_sweep() {
+    let place = Place::new();
+    for number in 0..50 {
+        place.ours("2026/11/20", number, 90);
+    }
+    let go_on = || place.left().len() > 40;
+    let sweep = Retention::new(&place.data(), disk(0)).sweep_while(at(NOON), &go_on);
+    assert_eq!(totals(sweep).0, 10);
+}
+
+#[test]
+fn what_cannot_be_removed_is_said_and_the_rest_goes_on() {
+    let place = Place::new();
+    let size = place.ours("2026/11/20", 1, 90);
+    place.ours("2026/11/21", 2, 80);
+    let data = place.data();
+    let tree = Tree::open(&data, &|| true).unwrap();
+    let days = tree.days().unwrap();
+    let mut sweep = Sweep::default();
+    // A directory where a file was found cannot be unlinked.
+    let listed = tree.each(&days[0], |directory, entry| {
+        let path = directory.path_of(&entry);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(sweep.remove(directory, &entry), 0);
+    });
+    listed.unwrap();
+    sweep.run(&tree, disk(0), at(NOON));
+    assert_eq!((sweep.files, sweep.bytes, sweep.failures), (1, size, 1));
+    let failure = sweep.failure.unwrap();
+    assert_eq!(failure.path(), data.join("2026/11/20").join(name(1)));
+}

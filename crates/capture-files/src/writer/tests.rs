@@ -1,0 +1,285 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use packet_headers_common::{Endpoint, LinkType};
+use pcap_file::pcap::PcapReader;
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::FileIssue;
+use crate::packet_buffer::PacketBuffer;
+use crate::record::tests::packet;
+use model::{FlowUuid, WallNanos};
+
+const PLAIN: FileOptions = FileOptions {
+    naming: FileNaming::PLAIN,
+    level: None,
+    anonymizer: None,
+    application: "some program",
+};
+
+/// What a writer has told.
+#[derive(Debug, Default)]
+struct Told {
+    /// Packets in published files.
+    written: u64,
+    /// Packets that are in no file, or in one that was abandoned.
+    lost: u64,
+    published: u64,
+    deferred: u64,
+    abandoned: u64,
+    no_file: u64,
+    issues: Vec<FileIssue>,
+    spills: u64,
+    renames: u64,
+}
+
+impl Observer for Told {
+    fn observe(&mut self, event: FileEvent<'_>) {
+        match event {
+            FileEvent::Spill(_) => self.spills += 1,
+            FileEvent::Rename(_) => self.renames += 1,
+            FileEvent::Published(file) => {
+                self.written += file.packets;
+                self.published += 1;
+                assert_eq!(fs::metadata(&file.path).unwrap().len(), file.bytes);
+            }
+            FileEvent::Dropped(_, dropped) => {
+                self.lost += dropped.packets;
+                self.issues.push(dropped.error.issue());
+            }
+            FileEvent::Deferred(_, error) => {
+                self.deferred += 1;
+                self.issues.push(error.issue());
+            }
+            FileEvent::StillDeferred(_, error) => self.issues.push(error.issue()),
+            FileEvent::Abandoned(_, file) => {
+                self.lost += file.packets;
+                self.abandoned += 1;
+                self.issues.push(file.error.issue());
+            }
+            FileEvent::NoFile(_) => self.no_file += 1,
+        }
+    }
+}
+
+fn writer(at: &Path) -> Writer<Told> {
+    let (data, partial) = (at.join("data"), at.join("data.partial"));
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    Writer::new(directories, &PLAIN, Arc::default(), Told::default()).unwrap()
+}
+
+fn job(flow: u64, packets: u64, last: bool) -> Job {
+    let uuid = FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap();
+    let mut buffer = PacketBuffer::default();
+    for _ in 0..packets {
+        buffer.push(&packet(&[7; 54], None), WallNanos(1_000_000_000));
+    }
+    Job {
+        flow,
+        meta: FlowMeta {
+            uuid,
+            opened: WallNanos(0),
+            link_type: LinkType::Ethernet,
+            local: Endpoint::v4([192, 0, 2, 1], 443),
+            remote: Endpoint::v4([192, 0, 2, 2], 50_000),
+        },
+        chunk: buffer.take(),
+        last,
+    }
+}
+
+fn published(at: &Path, flow: u64) -> PathBuf {
+    at.join("data/1970/01/01")
+        .join(format!("host_1_{flow:016X}.pcap"))
+}
+
+/// How many packets a published file has.
+fn packets(path: &Path) -> u64 {
+    let file = fs::read(path).unwrap();
+    let mut reader = PcapReader::new(&file[..]).unwrap();
+    let mut packets = 0;
+    while let Some(packet) = reader.next_packet() {
+        packet.unwrap();
+        packets += 1;
+    }
+    packets
+}
+
+/// Puts a file where a directory was.
+fn put_in_the_way(directory: &Path) {
+    fs::remove_dir_all(directory).unwrap();
+    fs::write(directory, b"in the way").unwrap();
+}
+
+#[test]
+fn a_flow_in_many_chunks_is_one_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 3, false));
+    writer.write(job(2, 1, true));
+    writer.write(job(1, 4, false));
+    assert!(!published(temp.path(), 1).exists());
+    writer.write(job(1, 0, true));
+    assert_eq!(packets(&published(temp.path(), 1)), 7);
+    assert_eq!(packets(&published(temp.path(), 2)), 1);
+    let told = &writer.observer;
+    assert_eq!((told.written, told.lost, told.published), (8, 0, 2));
+    assert_eq!((told.spills, told.renames), (4, 2));
+}
+
+#[test]
+fn a_flow_that_is_renamed_while_its_file_grows_is_published_under_its_last_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 3, false));
+    let mut last = job(2, 4, true);
+    last.flow = 1;
+    writer.write(last);
+    assert_eq!(packets(&published(temp.path(), 2)), 7);
+    assert!(!published(temp.path(), 1).exists());
+}
+
+#[test]
+fn what_can_be_written_again_is_written_though_something_before_was_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    let partial = temp.path().join("data.partial");
+    writer.write(job(1, 3, false));
+    put_in_the_way(&partial);
+    writer.write(job(1, 4, false));
+    writer.write(job(2, 1, true));
+    fs::remove_file(&partial).unwrap();
+    writer.write(job(1, 5, true));
+    assert_eq!(packets(&published(temp.path(), 1)), 5);
+    let told = &writer.observer;
+    assert_eq!((told.written, told.lost, told.no_file), (5, 8, 1));
+    assert!(told.issues.contains(&FileIssue::Missing), "{told:?}");
+}
+
+#[test]
+fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    let data = temp.path().join("data");
+    put_in_the_way(&data);
+    writer.write(job(1, 3, true));
+    writer.retry();
+    assert_eq!(writer.unpublished().len(), 1);
+    let told = &writer.observer;
+    assert_eq!((told.written, told.lost, told.deferred), (0, 0, 1));
+    assert_eq!(told.issues, [FileIssue::Missing; 2]);
+    fs::remove_file(&data).unwrap();
+    writer.retry();
+    assert_eq!(packets(&published(temp.path(), 1)), 3);
+    assert_eq!(writer.unpublished().len(), 0);
+    let told = &writer.observer;
+    assert_eq!((told.written, told.published, told.no_file), (3, 1, 0));
+    assert_eq!(told.abandoned, 0);
+}
+
+#[test]
+fn a_file_that_never_gets_its_name_is_kept_and_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    let data = temp.path().join("data");
+    put_in_the_way(&data);
+    writer.write(job(1, 3, true));
+    let partial = writer.unpublished().next().unwrap().1.to_owned();
+    let told = writer.finish();
+    assert_eq!(packets(&partial), 3);
+    assert_eq!((told.written, told.lost, told.abandoned), (0, 3, 1));
+}
+
+#[test]
+fn a_flow_whose_end_never_comes_is_kept_and_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 3, false));
+    writer.write(job(2, 2, true));
+    let told = writer.finish();
+    assert_eq!((told.written, told.lost, told.abandoned), (2, 3, 1));
+    assert!(!published(temp.path(), 1).exists());
+}
+
+#[test]
+fn a_flow_of_which_nothing_came_has_no_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 0, true));
+    assert_eq!(writer.observer.no_file, 1);
+    assert!(!temp.path().join("data/1970").exists());
+}
+
+#[test]
+fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 1, true));
+    let mode = fs::metadata(published(temp.path(), 1))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o644 & mode & 0o777);
+}
+
+/// What a writer is asked to do, and what happens to its directories meanwhile.
+#[derive(Debug, Clone)]
+enum Step {
+    /// So many packets of one of a few flows, which may be its last.
+    Write(usize, u64, bool),
+    Retry,
+    BreakPartial,
+    BreakData,
+    Mend,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0usize..3, 0u64..4, any::<bool>())
+            .prop_map(|(flow, packets, last)| Step::Write(flow, packets, last)),
+        2 => Just(Step::Retry),
+        1 => Just(Step::BreakPartial),
+        1 => Just(Step::BreakData),
+        2 => Just(Step::Mend),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_packet_is_accounted_for_once_whatever_happens_to_the_directories(
+        steps in proptest::collection::vec(step(), 1..40)
+    ) {
+        let temp = tempfile::tempdir().unwrap();
+        let mut writer = writer(temp.path());
+        let [data, partial] = ["data", "data.partial"].map(|name| temp.path().join(name));
+        let (mut flows, mut next, mut given) = ([1, 2, 3], 4, 0);
+        for step in steps {
+            match step {
+                Step::Write(flow, packets, last) => {
+                    given += packets;
+                    writer.write(job(flows[flow], packets, last));
+                    if last {
+                        flows[flow] = next;
+                        next += 1;
+                    }
+                }
+                Step::Retry => writer.retry(),
+                Step::BreakPartial if !partial.is_file() => put_in_the_way(&partial),
+                Step::BreakData if !data.is_file() => put_in_the_way(&data),
+                Step::BreakPartial | Step::BreakData => {}
+                Step::Mend => {
+                    for directory in [&data, &partial] {
+                        if directory.is_file() {
+                            fs::remove_file(directory).unwrap();
+                            fs::create_dir(directory).unwrap();
+                        }
+                    }
+                }
+            }
+        }
+        let told = writer.finish();
+        prop_assert_eq!(told.written + told.lost, given, "{:?}", told);
+    }
+}

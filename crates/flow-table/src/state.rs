@@ -1,0 +1,55 @@
+//! What the rules work on: connections, settings, and what is to come out.
+
+use model::{DiscardReason, Timing, Wanted};
+
+use crate::action::{Action, Hint};
+use crate::connections::Connections;
+use crate::stats::{TableCounts, TableStats};
+
+/// The limits of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of memory for everything that the table holds.
+    pub memory: usize,
+    /// The most connections with a name at once.
+    pub flows: usize,
+}
+
+/// A table's connections, its settings, and what has not been taken out of it yet.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) timing: Timing,
+    pub(crate) limits: Limits,
+    pub(crate) wanted: Wanted,
+    pub(crate) connections: Connections,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) counts: TableCounts,
+    /// All stats except those that `connections` knows.
+    pub(crate) stats: TableStats,
+}
+
+impl State {
+    pub(crate) fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
+        Self {
+            timing,
+            limits,
+            wanted,
+            connections: Connections::default(),
+            actions: Vec::new(),
+            counts: TableCounts::default(),
+            stats: TableStats::default(),
+        }
+    }
+
+    pub(crate) fn tell(&mut self, hint: Hint) {
+        self.actions.push(Action::Tell(hint));
+    }
+
+    /// A candidate with so many packets was given up.
+    pub(crate) fn gave_up(&mut self, reason: DiscardReason, packets: u64) {
+        self.counts.discarded[reason as usize] += packets;
+        // Candidates of other reasons were refused, and have been counted there.
+        self.stats.unnamed += u64::from(reason == DiscardReason::Unnamed);
+        self.stats.over_memory += u64::from(reason == DiscardReason::CandidateMemory);
+    }
+}

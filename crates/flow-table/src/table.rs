@@ -1,0 +1,150 @@
+//! The table's public interface: what goes in, and what comes out.
+
+use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallNanos, Wanted};
+use packet_headers_common::{FlowKey, Packet};
+
+use crate::action::Action;
+use crate::connections::{ConnectionState, Id, NotKept, QueueName};
+use crate::rules::{ending, memory, naming, time};
+use crate::state::{Limits, State};
+use crate::stats::{TableCounts, TableStats};
+
+/// The most connections of one four-tuple that are known at once. Each SYN with another sequence
+/// number begins one, so anybody can make many. One more replaces the oldest candidate.
+const MOST_INCARNATIONS: u32 = 64;
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct FlowTable {
+    pub(crate) state: State,
+    /// The length in bytes at which a buffer is spilled, so that the buffers of all connections fit.
+    buffer_size: usize,
+}
+
+impl FlowTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
+        Self {
+            state: State::new(timing, limits, wanted),
+            buffer_size: memory::LONGEST_BUFFER,
+        }
+    }
+
+    /// The actions since the last call, in order.
+    pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
+        self.state.actions.drain(..)
+    }
+
+    /// What happened since the last call.
+    pub fn take_counts(&mut self) -> TableCounts {
+        std::mem::take(&mut self.state.counts)
+    }
+
+    /// The numbers of connections by state and outcome.
+    #[must_use]
+    pub fn stats(&self) -> TableStats {
+        let number = |state| self.state.connections.number(state) as u64;
+        TableStats {
+            candidates: number(ConnectionState::Candidate),
+            capturing: number(ConnectionState::Capturing),
+            lingering: number(ConnectionState::Lingering),
+            finished: number(ConnectionState::Finished),
+            bytes: self.bytes() as u64,
+            ..self.state.stats
+        }
+    }
+
+    /// Bytes of memory that connections and their packets take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.state.connections.bytes()
+    }
+
+    /// A packet passed. On `Ok` it is held, and later comes out in a chunk or as a discard.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
+        let key = packet.key();
+        let id = match self.state.connections.youngest(&key) {
+            Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
+            _ => self.begin(key, BootNanos(packet.boot_ns)),
+        };
+        let limits = (&self.state.timing, self.buffer_size);
+        let kept = match self.state.connections.keep(id, packet, wall, limits) {
+            Ok(kept) => kept,
+            Err(NotKept::Discarded(reason)) => return Err(reason),
+            Err(NotKept::IsOver) => return Err(self.finish(id)),
+        };
+        if kept.is_full {
+            memory::spill(&mut self.state, id);
+        }
+        if kept.hurries {
+            time::look_at(&mut self.state, id, BootNanos(packet.boot_ns));
+        }
+        if kept.grew {
+            memory::keep_within(&mut self.state);
+        }
+        Ok(())
+    }
+
+    /// A packet begins a connection.
+    #[cold]
+    fn begin(&mut self, key: FlowKey, start: BootNanos) -> Id {
+        if self.state.connections.number_of(&key) >= MOST_INCARNATIONS
+            && let Some(oldest) = self.state.connections.oldest_candidate(&key)
+        {
+            ending::give_up(&mut self.state, oldest, DiscardReason::CandidateMemory);
+        }
+        self.state.stats.begun += 1;
+        self.state.connections.begin(key, start)
+    }
+
+    /// Finishes a connection that has been captured for `--captureduration`.
+    #[cold]
+    fn finish(&mut self, id: Id) -> DiscardReason {
+        let reason = DiscardReason::AfterCapture;
+        ending::finish(&mut self.state, id, Some(reason));
+        reason
+    }
+
+    /// A connection began or ended.
+    pub fn on_event(&mut self, event: FlowEvent) {
+        match event {
+            FlowEvent::Open(open) => naming::on_open(&mut self.state, open),
+            FlowEvent::Close(close) => naming::on_close(&mut self.state, &close),
+        }
+    }
+
+    /// Time has passed. One call does a bounded part of what is due, and returns whether there is
+    /// more.
+    pub fn tick(&mut self, now: BootNanos) -> bool {
+        self.buffer_size = memory::buffer_size(&self.state);
+        let more = time::tick(&mut self.state, now);
+        // The packets of a candidate that was given up may have gone to another connection.
+        memory::keep_within(&mut self.state);
+        more
+    }
+
+    /// No more packets will come: gives up candidates, then finishes connections that are captured.
+    /// One call does a bounded part of that, and returns whether there is more.
+    pub fn shut_down(&mut self) -> bool {
+        for _ in 0..time::MOST {
+            if let Some(candidate) = self.state.connections.first(QueueName::Candidates) {
+                ending::give_up(&mut self.state, candidate, DiscardReason::Unnamed);
+            } else if let Some(finished) = self.state.connections.first(QueueName::Finished) {
+                // No hint is needed: the kernel's maps go away with the daemon.
+                self.state.connections.forget(finished);
+            } else if let Some((_, captured)) = self.state.connections.next_timer() {
+                ending::finish(&mut self.state, captured, None);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

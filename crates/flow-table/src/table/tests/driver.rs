@@ -1,0 +1,277 @@
+//! Drives a table by hand and gathers what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use packet_headers_common::record::{TCP_ACK, TCP_SYN};
+use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
+
+use capture_files::Chunk;
+use model::{
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos,
+    Wanted,
+};
+
+use crate::connections::ConnectionState;
+use crate::stats::TableStats;
+use crate::{Action, FlowTable, Hint, Limits};
+
+pub(super) const TIMING: Timing = Timing {
+    uuid_wait: Duration::from_secs(5),
+    capture: Duration::from_secs(30),
+    idle: Duration::from_secs(10),
+    linger: Duration::from_secs(1),
+    spill: Duration::from_secs(2),
+};
+
+pub(super) const ROOMY: Limits = Limits {
+    memory: 4 << 20,
+    flows: usize::MAX,
+};
+
+/// Bytes of every test packet: its number, again and again.
+const LENGTH: usize = 64;
+
+fn at(ms: u64) -> BootNanos {
+    BootNanos(ms * 1_000_000)
+}
+
+/// A table, and what came out of it.
+pub(super) struct TableDriver {
+    pub(super) table: FlowTable,
+    pub(super) now: u64,
+    pub(super) held: u64,
+    pub(super) refused: BTreeMap<&'static str, u64>,
+    pub(super) discarded: BTreeMap<&'static str, u64>,
+    pub(super) issues: Vec<EventIssue>,
+    /// Numbers of the packets of each unpublished flow, by serial.
+    pub(super) growing: BTreeMap<u64, Vec<u32>>,
+    /// Name and packet numbers of each published file, in order.
+    pub(super) published: Vec<(String, Vec<u32>)>,
+    pub(super) opened: u64,
+    pub(super) closed: u64,
+    pub(super) empty: u64,
+    pub(super) evicted: u64,
+    /// What the kernel was told to give a lane of their own, or has given itself.
+    pub(super) admitted: BTreeSet<FlowKey>,
+    pub(super) ignored: Vec<FlowKey>,
+    pub(super) released: u32,
+    /// How often packets were to be written.
+    pub(super) writes: u64,
+    /// Where the next packets pass.
+    pub(super) interface: u32,
+}
+
+/// The four-tuple of client `n`.
+pub(super) fn ends(n: u16) -> (Endpoint, Endpoint) {
+    let server = Endpoint::v4([10, 0, 0, 1], 443);
+    (server, Endpoint::v4([10, 0, 0, 2], 40_000 + n))
+}
+
+impl TableDriver {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self::wanting(limits, Wanted::All)
+    }
+
+    pub(super) fn wanting(limits: Limits, wanted: Wanted) -> Self {
+        Self {
+            table: FlowTable::new(TIMING, limits, wanted),
+            now: 0,
+            held: 0,
+            refused: BTreeMap::new(),
+            discarded: BTreeMap::new(),
+            issues: Vec::new(),
+            growing: BTreeMap::new(),
+            published: Vec::new(),
+            opened: 0,
+            closed: 0,
+            empty: 0,
+            evicted: 0,
+            admitted: BTreeSet::new(),
+            ignored: Vec::new(),
+            released: 0,
+            writes: 0,
+            interface: 1,
+        }
+    }
+
+    /// Packet `number` of client `n`, now; its sequence number tells SYNs apart.
+    pub(super) fn send(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
+        let (server, client) = ends(n);
+        self.pass(number, (client, server), tcp_flags, sequence);
+    }
+
+    /// The same from the server.
+    pub(super) fn reply(&mut self, n: u16, number: u32, tcp_flags: u8, sequence: u32) {
+        self.pass(number, ends(n), tcp_flags, sequence);
+    }
+
+    fn pass(&mut self, number: u32, ends: (Endpoint, Endpoint), tcp_flags: u8, sequence: u32) {
+        let headers = number.to_be_bytes().repeat(LENGTH / 4);
+        let packet = Packet {
+            boot_ns: at(self.now).0,
+            hardware_ns: None,
+            wire_len: 1500,
+            ifindex: self.interface,
+            direction: Direction::Ingress,
+            link_type: LinkType::Ethernet,
+            vlan: None,
+            at_primary_tap: false,
+            source: ends.0,
+            destination: ends.1,
+            sequence,
+            tcp_flags,
+            segments: 1,
+            truncated: false,
+            l3_offset: 14,
+            l4_offset: 34,
+            headers: &headers,
+        };
+        match self.table.on_packet(&packet, WallNanos(at(self.now).0)) {
+            Ok(()) => self.held += 1,
+            Err(reason) => *self.refused.entry(reason.name()).or_default() += 1,
+        }
+        self.collect();
+    }
+
+    pub(super) fn data(&mut self, n: u16, number: u32) {
+        self.send(n, number, TCP_ACK, 0);
+    }
+
+    pub(super) fn syn(&mut self, n: u16, number: u32, sequence: u32) {
+        self.send(n, number, TCP_SYN, sequence);
+    }
+
+    pub(super) fn open_as(&mut self, n: u16, name: &str, ms: u64, role: Role) {
+        self.tell_open(n, name, ms, Some(role));
+    }
+
+    /// As tcp-info tells it: nothing of who called whom.
+    pub(super) fn open_untold(&mut self, n: u16, name: &str) {
+        self.tell_open(n, name, self.now, None);
+    }
+
+    fn tell_open(&mut self, n: u16, name: &str, ms: u64, role: Option<Role>) {
+        let (server, client) = ends(n);
+        let open = Open {
+            at: at(ms),
+            opened: WallNanos(at(ms).0),
+            uuid: FlowUuid::new(name).unwrap(),
+            local: server,
+            remote: client,
+            role,
+            cookie: 0,
+        };
+        self.table.on_event(FlowEvent::Open(open));
+        self.collect();
+    }
+
+    pub(super) fn open(&mut self, n: u16, name: &str) {
+        self.open_as(n, name, self.now, Role::Accepting);
+    }
+
+    pub(super) fn close(&mut self, n: u16, name: &str) {
+        let (server, client) = ends(n);
+        let close = Close {
+            at: at(self.now),
+            uuid: FlowUuid::new(name).unwrap(),
+            key: Some(FlowKey::new(server, client)),
+        };
+        self.table.on_event(FlowEvent::Close(close));
+        self.collect();
+    }
+
+    /// Lets time pass up to `ms`, in the steps in which a shard does.
+    pub(super) fn until(&mut self, ms: u64) {
+        while self.now < ms {
+            self.now = (self.now + 20).min(ms);
+            while self.table.tick(at(self.now)) {}
+            self.collect();
+        }
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        while self.table.shut_down() {}
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let actions: Vec<_> = self.table.actions().collect();
+        for action in actions {
+            match action {
+                Action::Write(job) => {
+                    self.writes += 1;
+                    self.grow(job.flow, &job.chunk);
+                    if job.last {
+                        let packets = self.growing.remove(&job.flow).unwrap_or_default();
+                        self.published.push((job.meta.uuid.to_string(), packets));
+                    }
+                }
+                Action::Tell(hint) => self.hear(hint),
+            }
+        }
+        let counts = self.table.take_counts();
+        self.opened += counts.opened;
+        self.closed += counts.closed;
+        self.empty += counts.empty;
+        self.evicted += counts.evicted;
+        for (reason, packets) in DiscardReason::ALL.iter().zip(counts.discarded) {
+            if packets > 0 {
+                *self.discarded.entry(reason.name()).or_default() += packets;
+            }
+        }
+        for (&issue, number) in EventIssue::ALL.iter().zip(counts.issues) {
+            (0..number).for_each(|_| self.issues.push(issue));
+        }
+    }
+
+    fn hear(&mut self, hint: Hint) {
+        match hint {
+            Hint::Admit(key, ..) => drop(self.admitted.insert(key)),
+            Hint::Retire(..) => {}
+            Hint::Release(key, _) => {
+                self.admitted.remove(&key);
+                self.released += 1;
+            }
+            Hint::Ignore(key) => self.ignored.push(key),
+        }
+    }
+
+    fn grow(&mut self, serial: u64, chunk: &Chunk) {
+        let packets = self.growing.entry(serial).or_default();
+        let before = packets.len();
+        for record in chunk.records() {
+            let number = record.headers[..4].try_into().unwrap();
+            packets.push(u32::from_be_bytes(number));
+        }
+        assert_eq!((packets.len() - before) as u64, chunk.packets);
+    }
+
+    /// Published files, by name.
+    pub(super) fn files(&self) -> Vec<(&str, &[u32])> {
+        self.published
+            .iter()
+            .map(|(name, packets)| (name.as_str(), packets.as_slice()))
+            .collect()
+    }
+
+    /// Nothing is left behind: no connection, no name, no timer, no byte.
+    pub(super) fn is_clean(&self) -> bool {
+        self.table.state.connections.check();
+        self.table.state.connections.is_clean() && self.table.bytes() == 0
+    }
+
+    /// What the stats must say of the connections that there are, by a walk over all of them.
+    pub(super) fn counted(&self) -> TableStats {
+        let connections = &self.table.state.connections;
+        connections.check();
+        let count = |state| connections.count(state) as u64;
+        TableStats {
+            candidates: count(ConnectionState::Candidate),
+            capturing: count(ConnectionState::Capturing),
+            lingering: count(ConnectionState::Lingering),
+            finished: count(ConnectionState::Finished),
+            ..self.table.stats()
+        }
+    }
+}

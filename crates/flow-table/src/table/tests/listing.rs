@@ -1,0 +1,73 @@
+//! What a list of connections says.
+
+use model::BootNanos;
+
+use super::driver::{ROOMY, TableDriver};
+use crate::{ConnectionState, Listing, ListingWalk};
+
+fn list(driver: &TableDriver, limit: usize) -> Listing {
+    let mut walk = ListingWalk::new(limit);
+    let now = BootNanos(driver.now * 1_000_000);
+    loop {
+        if let Some(listing) = driver.table.list(&mut walk, now) {
+            return listing;
+        }
+    }
+}
+
+#[test]
+fn the_most_recently_active_ones_are_listed_in_order() {
+    let mut driver = TableDriver::new(ROOMY);
+    for n in 0..100 {
+        driver.syn(n, 1, 7);
+        driver.open(n, &format!("{n}"));
+        driver.until(driver.now + 20);
+    }
+    // The oldest one is active again.
+    driver.data(0, 2);
+    let listing = list(&driver, 3);
+    let names: Vec<_> = listing
+        .flows
+        .iter()
+        .map(|flow| flow.uuid.as_ref())
+        .collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .flatten()
+        .map(::model::FlowUuid::as_str)
+        .collect();
+    assert_eq!((listing.total, names), (100, vec!["0", "99", "98"]));
+    assert_eq!(listing.flows[0].packets, 2);
+    assert_eq!(list(&driver, 1000).flows.len(), 100);
+    assert_eq!(list(&driver, 0).flows, []);
+}
+
+#[test]
+fn each_state_is_named() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.syn(1, 1, 7);
+    driver.open(1, "finished");
+    driver.until(11_000);
+    driver.syn(2, 1, 7);
+    driver.open(2, "lingering");
+    driver.close(2, "lingering");
+    driver.until(11_020);
+    driver.syn(3, 1, 7);
+    driver.open(3, "capturing");
+    driver.until(11_040);
+    driver.syn(4, 1, 7);
+    let states: Vec<_> = list(&driver, 9)
+        .flows
+        .iter()
+        .map(|flow| flow.state)
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ConnectionState::ALL[0],
+            ConnectionState::ALL[1],
+            ConnectionState::ALL[2],
+            ConnectionState::ALL[3]
+        ]
+    );
+}

@@ -1,0 +1,36 @@
+//! How the kernel programs are attached.
+
+use std::fmt;
+
+/// How the kernel programs are attached (`--attach`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachMethod {
+    /// TCX links, which end with the daemon, however it ends. Since Linux 6.6.
+    Tcx,
+    /// TC filters in the clsact qdisc.
+    Netlink,
+    /// The filter of a packet socket; nothing is attached to an interface.
+    Socket,
+}
+
+impl AttachMethod {
+    /// The value of `--attach`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Netlink => "netlink",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+impl fmt::Display for AttachMethod {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcx => "TCX links",
+            Self::Netlink => "TC filters in the clsact qdisc",
+            Self::Socket => "a packet socket",
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! Flow events: connections begin and end.
+
+use packet_headers_common::{Endpoint, FlowKey, Role};
+
+use crate::clock::{BootNanos, WallNanos};
+use crate::uuid::FlowUuid;
+
+/// The begin or end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowEvent {
+    /// A connection was established, and has this name.
+    Open(Open),
+    /// A connection was closed. Its file can be finished soon.
+    Close(Close),
+}
+
+/// A connection was established.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// When it was established, by the clock of packets.
+    pub at: BootNanos,
+    /// When it was established, by the wall clock. This is the date of its file.
+    pub opened: WallNanos,
+    /// Its name.
+    pub uuid: FlowUuid,
+    /// This host's end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// Which end this host's socket is. Only the kernel source knows, and it has already admitted the
+    /// connection when it reports this.
+    pub role: Option<Role>,
+    /// The socket's cookie, or 0 if it is not known.
+    pub cookie: u64,
+}
+
+/// A connection was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// When it was closed, by the clock of packets.
+    pub at: BootNanos,
+    /// Its name.
+    pub uuid: FlowUuid,
+    /// Its four-tuple, which tcp-info does not report.
+    pub key: Option<FlowKey>,
+}
+
+impl FlowEvent {
+    /// When it happened.
+    #[must_use]
+    pub const fn at(&self) -> BootNanos {
+        match self {
+            Self::Open(open) => open.at,
+            Self::Close(close) => close.at,
+        }
+    }
+
+    /// The connection's four-tuple, if the event has it.
+    #[must_use]
+    pub const fn key(&self) -> Option<FlowKey> {
+        match self {
+            Self::Open(open) => Some(FlowKey::new(open.local, open.remote)),
+            Self::Close(close) => close.key,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Where connections get their names.
+
+use crate::event_socket::EventSocket;
+use crate::uuid::UuidPrefix;
+
+/// What reports that connections begin and end, and names them (`--flow-source`).
+#[derive(Debug, Clone)]
+pub enum FlowSource {
+    /// The kernel's sockets, named with this prefix.
+    Kernel(UuidPrefix),
+    /// tcp-info. The prefix, if given, is for connections that are older than the daemon.
+    TcpInfo(EventSocket, Option<UuidPrefix>),
+    /// tcp-info, and the kernel's sockets for connections that tcp-info misses, with the names that
+    /// tcp-info would give them.
+    Hybrid(EventSocket, Option<UuidPrefix>),
+}
+
+impl FlowSource {
+    /// Whether the kernel's sockets are a source.
+    #[must_use]
+    pub const fn watches_sockets(&self) -> bool {
+        matches!(self, Self::Kernel(_) | Self::Hybrid(..))
+    }
+}

@@ -1,0 +1,146 @@
+//! Names of connections: the prefix of this boot and the socket's cookie.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest name that is accepted, in bytes.
+pub const MAX_LENGTH: usize = 200;
+
+/// The name of one connection, which becomes the name of its file. Cheap to clone.
+///
+/// `[A-Za-z0-9._-]{1,200}`, not beginning with a dot, so that no name leads out of the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowUuid(Arc<str>);
+
+/// A text that cannot be the name of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a UUID is 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ - and does not begin with a dot"
+)]
+pub struct BadUuid;
+
+impl FlowUuid {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// [`BadUuid`] for a text that is not safe as a file name.
+    pub fn new(text: &str) -> Result<Self, BadUuid> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let good = (1..=MAX_LENGTH).contains(&text.len())
+            && !text.starts_with('.')
+            && text.bytes().all(allowed);
+        good.then(|| Self(text.into())).ok_or(BadUuid)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FlowUuid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// The prefix of all UUIDs of this boot.
+#[derive(Debug, Clone)]
+pub struct UuidPrefix(Arc<str>);
+
+/// The length of what follows the prefix: an underscore and 16 hexadecimal digits.
+const SUFFIX_LENGTH: usize = 17;
+
+/// The longest prefix that is accepted, in bytes.
+const MAX_PREFIX: usize = MAX_LENGTH - SUFFIX_LENGTH;
+
+/// A text that cannot begin a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} cannot begin a file name: a UUID prefix is 1 to {MAX_PREFIX} characters of \
+     A-Z a-z 0-9 . _ - and does not begin with a dot"
+)]
+pub struct BadPrefix(String);
+
+impl UuidPrefix {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// When a UUID made from it could not be a file name.
+    pub fn new(text: &str) -> Result<Self, BadPrefix> {
+        let good = text.len() <= MAX_PREFIX && FlowUuid::new(text).is_ok();
+        good.then(|| Self(text.into()))
+            .ok_or_else(|| BadPrefix(text.to_owned()))
+    }
+
+    /// The UUID of the socket with this cookie.
+    ///
+    /// ```
+    /// use model::UuidPrefix;
+    ///
+    /// let prefix = UuidPrefix::new("vm_1795414125_unsafe")?;
+    /// assert_eq!(prefix.uuid(4098).as_str(), "vm_1795414125_unsafe_0000000000001002");
+    /// # Ok::<(), model::uuid::BadPrefix>(())
+    /// ```
+    #[must_use]
+    pub fn uuid(&self, cookie: u64) -> FlowUuid {
+        FlowUuid(format!("{}_{cookie:016X}", self.0).into())
+    }
+}
+
+impl fmt::Display for UuidPrefix {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_sixteen_upper_case_digits() {
+        let prefix = UuidPrefix::new("vm_1795414125_unsafe").unwrap();
+        let uuid = prefix.uuid(4098);
+        assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_0000000000001002");
+        let uuid = prefix.uuid(u64::MAX);
+        assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_FFFFFFFFFFFFFFFF");
+    }
+
+    #[test]
+    fn what_could_leave_the_data_directory_is_refused() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "../../etc/passwd",
+            "a/b",
+            "a b",
+            "a\0",
+            "ü",
+        ] {
+            assert_eq!(FlowUuid::new(bad), Err(BadUuid), "{bad:?}");
+        }
+        assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH)).is_ok());
+        assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH + 1)).is_err());
+        assert!(UuidPrefix::new("a/b").is_err());
+        assert!(UuidPrefix::new(&"x".repeat(MAX_PREFIX + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_name_is_one_path_component(text in "\\PC{0,30}") {
+            if let Ok(uuid) = FlowUuid::new(&text) {
+                let path = Path::new("/data").join(uuid.as_str());
+                prop_assert_eq!(path.parent(), Some(Path::new("/data")));
+                prop_assert_eq!(path.components().count(), 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Log lines about packets whose headers are odd; the counters know how many there were.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_log_ebpf::warn;
+use packet_headers_common::KernelDiscard;
+use packet_headers_ebpf::parse::Bytes as _;
+
+use crate::maps::LAST_LOG;
+use crate::packet::Packet;
+
+/// How often a line is written at most, in nanoseconds.
+const INTERVAL: u64 = 1_000_000_000;
+
+/// Logs that a packet was discarded for odd headers.
+#[inline(always)]
+pub(crate) fn log<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDiscard) {
+    if matches!(
+        reason,
+        KernelDiscard::Malformed | KernelDiscard::HeadersTooLong
+    ) {
+        log_one(packet, reason);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDiscard) {
+    let Some(last) = LAST_LOG.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: takes no argument, exists since 5.8.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    // SAFETY: the map's one element; two CPUs that race write two lines.
+    let last = unsafe { &mut *last };
+    if now.wrapping_sub(*last) < INTERVAL && *last != 0 {
+        return;
+    }
+    *last = now;
+    let (interface, length) = (packet.ifindex(), packet.length());
+    // Two lines and no text argument: that would be a copy of unknown length.
+    if reason as u32 == KernelDiscard::Malformed as u32 {
+        warn!(
+            packet,
+            "interface {}: malformed headers in a packet of {} bytes", interface, length
+        );
+    } else {
+        warn!(
+            packet,
+            "interface {}: too many header bytes in a packet of {}", interface, length
+        );
+    }
+}

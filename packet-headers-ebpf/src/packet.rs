@@ -1,0 +1,163 @@
+//! A packet where a program sees it.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use packet_headers_common::{Direction, LinkType, TapPoint};
+use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET};
+
+/// A packet at the interface where a program sees it. It lives no longer than the program runs.
+///
+/// `DIRECT` says whether the kind of program may read the packet's linear part and the NIC's time where
+/// the kernel has them. Where it may not, the verifier refuses the program.
+pub(crate) struct Packet<const DIRECT: bool> {
+    skb: *mut __sk_buff,
+    pub(crate) direction: Direction,
+    pub(crate) link: LinkType,
+}
+
+/// Reads one field of a packet's context.
+macro_rules! field {
+    ($packet:ident.$name:ident) => {
+        // SAFETY: the context is valid while the program runs; the verifier checks the field.
+        unsafe { (*$packet.skb).$name }
+    };
+}
+
+impl<const DIRECT: bool> Packet<DIRECT> {
+    /// The packet of a program's context.
+    #[inline(always)]
+    pub(crate) const fn new(skb: *mut __sk_buff, direction: Direction, link: LinkType) -> Self {
+        Self {
+            skb,
+            direction,
+            link,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> u32 {
+        field!(self.ifindex)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tap_point(&self) -> TapPoint {
+        TapPoint::new(self.ifindex(), self.direction)
+    }
+
+    /// EtherType, in host order, and control information of a VLAN tag that the NIC stripped; zeros
+    /// when it stripped none.
+    #[inline(always)]
+    pub(crate) fn stripped_vlan(&self) -> (u16, u16) {
+        if field!(self.vlan_present) == 0 {
+            return (0, 0);
+        }
+        let protocol = u16::from_be(field!(self.vlan_proto) as u16);
+        (protocol, field!(self.vlan_tci) as u16)
+    }
+
+    /// How many packets on the wire this one stands for, when its headers are `header_len` bytes long;
+    /// 0 when the NIC neither splits nor merged it.
+    #[inline(always)]
+    pub(crate) fn segments(&self, header_len: usize) -> u16 {
+        // Since Linux 5.7.
+        let size = field!(self.gso_size);
+        if size == 0 {
+            return 0;
+        }
+        let told = field!(self.gso_segs);
+        let segments = if told == 0 {
+            // A virtual machine's packets tell only how large each is to become.
+            let payload = field!(self.len).saturating_sub(header_len as u32);
+            payload.div_ceil(size)
+        } else {
+            told
+        };
+        segments.min(u16::MAX.into()) as u16
+    }
+
+    /// When the NIC saw the packet, by the NIC's clock; 0 when that is not known. Needs Linux 5.16.
+    #[inline(always)]
+    pub(crate) fn hardware_time(&self) -> u64 {
+        if DIRECT { field!(self.hwtstamp) } else { 0 }
+    }
+
+    /// Copies the packet's first `length` bytes, and returns whether it has as many.
+    ///
+    /// # Safety
+    /// There must be room for them at `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn copy_start(&self, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller vouches for the bytes; the kernel checks that the packet has as many.
+        unsafe { bpf_skb_load_bytes(self.as_ptr(), 0, to.cast(), length) == 0 }
+    }
+
+    /// The `T` at `offset`; `None` when the packet ends before. Any bytes must make a `T`.
+    ///
+    /// It is read directly from the linear part, if the program may; by the kernel's helper from the
+    /// rest, which is where a packet that GRO merged may have its headers.
+    #[inline(always)]
+    fn get<T: Copy>(&self, offset: usize) -> Option<T> {
+        match self.linear(offset) {
+            // SAFETY: all of it is in the packet's linear part. The verifier knows whether this machine
+            // wants words aligned, and where a packet's are: there it refuses the program.
+            Some(value) => Some(unsafe { *value }),
+            None => self.load(offset),
+        }
+    }
+
+    /// Where a `T` lies in the linear part, when all of it does.
+    #[inline(always)]
+    fn linear<T>(&self, offset: usize) -> Option<*const T> {
+        if !DIRECT || offset > MAX_OFFSET {
+            return None;
+        }
+        let start = field!(self.data) as usize + offset;
+        (start + size_of::<T>() <= field!(self.data_end) as usize).then_some(start as *const T)
+    }
+
+    /// The `T` at `offset`, by the kernel's helper.
+    #[inline(always)]
+    fn load<T: Copy>(&self, offset: usize) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the kernel writes all bytes, or none and says so.
+        let failed = unsafe {
+            bpf_skb_load_bytes(
+                self.as_ptr(),
+                offset as u32,
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+            )
+        };
+        // SAFETY: all bytes were written.
+        (failed == 0).then(|| unsafe { value.assume_init() })
+    }
+}
+
+impl<const DIRECT: bool> EbpfContext for Packet<DIRECT> {
+    #[inline(always)]
+    fn as_ptr(&self) -> *mut c_void {
+        self.skb.cast()
+    }
+}
+
+impl<const DIRECT: bool> Bytes for Packet<DIRECT> {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        field!(self.len) as usize
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.get(offset)
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let words: [u32; N] = self.get(offset)?;
+        Some(words.map(u32::from_be))
+    }
+}

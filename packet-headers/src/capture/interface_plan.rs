@@ -1,0 +1,84 @@
+//! The interfaces to capture, before anything is attached.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::set::CaptureSet;
+use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
+use crate::host::choice::Choice;
+use crate::host::interfaces::{Interface, Link};
+use crate::host::netlink::{Changes, Follower as _, Netlink};
+use crate::kernel::{Attach, Attacher};
+use capture_files::InterfaceNames;
+use model::NamePattern;
+
+/// The interfaces to capture, before anything is attached.
+#[derive(Debug)]
+pub(crate) struct InterfacePlan {
+    netlink: Netlink,
+    choice: Choice,
+    /// The wanted interfaces that exist now; there may be none yet.
+    interfaces: Vec<Interface>,
+}
+
+impl InterfacePlan {
+    /// Finds the interfaces that are wanted.
+    ///
+    /// # Errors
+    /// When one that is wanted by name does not exist or cannot be captured.
+    pub(crate) async fn find(wanted: &[NamePattern]) -> Result<Self> {
+        let mut netlink =
+            Netlink::open(Interfaces::GROUPS).context("watching network interfaces")?;
+        let links = Link::list(&mut netlink).await?;
+        let mut choice = Choice::new(wanted);
+        choice.check(&links)?;
+        let interfaces = choice.choose(&links, &HashSet::new());
+        Ok(Self {
+            netlink,
+            choice,
+            interfaces,
+        })
+    }
+
+    /// The interfaces to capture, or what is waited for, in words.
+    pub(crate) fn describe(&self) -> String {
+        let names: Vec<_> = self.interfaces.iter().map(|i| i.name.as_str()).collect();
+        if names.is_empty() {
+            return format!(
+                "nothing yet: no interface to capture, waiting for {}",
+                self.choice.awaited()
+            );
+        }
+        names.join(", ")
+    }
+
+    /// Attaches to the interfaces that exist now.
+    ///
+    /// # Errors
+    /// When one that is wanted by name cannot be captured, or none at all can.
+    pub(crate) fn begin<A: Attach>(
+        &self,
+        set: &mut CaptureSet<A>,
+        names: &InterfaceNames,
+    ) -> Result<()> {
+        names.update(self.interfaces.iter().map(Interface::numbered));
+        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default()) {
+            if self.choice.is_named(&interface) || set.is_empty() {
+                return Err(error);
+            }
+            warn_not_captured(&interface, &error);
+        }
+        Ok(())
+    }
+
+    /// Keeps the captured interfaces up to date from now on.
+    pub(crate) fn follow(
+        self,
+        set: CaptureSet<Attacher>,
+        names: Arc<InterfaceNames>,
+    ) -> CaptureWatch {
+        CaptureWatch::start(self.netlink, self.choice, set, names)
+    }
+}

@@ -1,0 +1,102 @@
+//! The queues from the flow sources to the shards, and to the event server.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use model::FlowEvent;
+
+use super::publish::Publisher;
+
+/// How many events may wait for one shard. When the queue is full the source waits; events lost
+/// meanwhile are counted where they are lost, in the kernel's event ring.
+const QUEUE: usize = 16 * 1024;
+
+/// How long a source waits before it retries a full queue.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// Sends each event to the shard that owns its connection, or to all shards if the event does not
+/// say which connection it is about.
+#[derive(Debug, Clone)]
+pub struct EventSink {
+    shards: Vec<SyncSender<FlowEvent>>,
+    publisher: Option<Publisher>,
+}
+
+/// The shards have ended, because the daemon is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the shards have ended, and take no more events")]
+pub struct Stopped;
+
+/// A sink and, for each shard, the receiving end of its queue.
+#[must_use]
+pub fn queues(shards: u32) -> (EventSink, Vec<Receiver<FlowEvent>>) {
+    let (senders, receivers) = (0..shards).map(|_| sync_channel(QUEUE)).unzip();
+    let sink = EventSink {
+        shards: senders,
+        publisher: None,
+    };
+    (sink, receivers)
+}
+
+impl EventSink {
+    /// A sink to the same shards that also delivers to the event server, if there is one.
+    #[must_use]
+    pub fn published(&self, publisher: Option<Publisher>) -> Self {
+        let shards = self.shards.clone();
+        Self { shards, publisher }
+    }
+
+    /// Announces that every connection older than the daemon has been delivered, or never will be.
+    pub async fn older_are_delivered(&self) {
+        if let Some(publisher) = &self.publisher {
+            publisher.older_are_delivered().await;
+        }
+    }
+
+    /// Delivers an event from a thread, blocking while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the shard is gone.
+    pub fn deliver_blocking(&self, event: &FlowEvent) -> Result<(), Stopped> {
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(event);
+        }
+        for shard in self.targets(event) {
+            shard.send(event.clone()).map_err(|_closed| Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers an event from a task, waiting while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the shard is gone.
+    pub async fn deliver(&self, event: FlowEvent) -> Result<(), Stopped> {
+        if let Some(publisher) = &self.publisher {
+            publisher.publish_in_turn(&event).await;
+        }
+        for shard in self.targets(&event) {
+            let mut event = event.clone();
+            while let Err(refused) = shard.try_send(event) {
+                match refused {
+                    TrySendError::Full(back) => event = back,
+                    TrySendError::Disconnected(_) => return Err(Stopped),
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The queues of the shards that an event is for.
+    fn targets(&self, event: &FlowEvent) -> &[SyncSender<FlowEvent>] {
+        let shards = u32::try_from(self.shards.len()).unwrap_or(1);
+        match event.key() {
+            Some(key) => {
+                let shard = key.shard(shards) as usize;
+                self.shards.get(shard..=shard).unwrap_or_default()
+            }
+            None => &self.shards,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What this host has: network interfaces and addresses, kept up to date by rtnetlink, and which of
+//! the interfaces are wanted.
+
+pub mod addresses;
+pub(crate) mod choice;
+pub mod interfaces;
+pub(crate) mod netlink;

@@ -1,0 +1,48 @@
+//! The load options of the kernel programs, from the configuration and what this kernel offers.
+
+use model::Diagnostic;
+
+use crate::config::Config;
+use crate::kernel::{LoadOptions, filters, netns, requirements};
+
+/// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
+pub(crate) const MAX_FLOWS: u32 = 1 << 18;
+
+/// The options that the programs are loaded with.
+pub(crate) fn load_options(config: &Config) -> LoadOptions {
+    let sizes = config.sizes;
+    LoadOptions {
+        shards: sizes.shards,
+        admitted_ring: sizes.ring,
+        candidate_ring: sizes.candidate_ring(),
+        netns_cookie: own_sockets_only(config),
+        capture: config.timing.capture,
+        max_flows: u32::try_from(sizes.flows)
+            .unwrap_or(MAX_FLOWS)
+            .min(MAX_FLOWS),
+        wanted: filters::wanted(&config.filters),
+        loopback: !config.filters.exclude_loopback,
+        filters: filters::bits(&config.filters),
+        header_bytes: sizes.headers,
+        decapsulate: config.decapsulate,
+        hardware_clock: hardware_clock(config),
+    }
+}
+
+/// Whether NIC timestamps are requested, and the kernel shows them to programs.
+fn hardware_clock(config: &Config) -> bool {
+    config.hardware_clock && unless_lacking(requirements::shows_hardware_times()).is_some()
+}
+
+/// The cookie of the network namespace whose sockets the kernel source reports, or `None` for all.
+fn own_sockets_only(config: &Config) -> Option<u64> {
+    let wanted = config.source.watches_sockets() && !config.every_netns;
+    wanted.then(netns::own).and_then(unless_lacking)
+}
+
+/// What the kernel offers. If it offers less, that is logged, and the daemon does without.
+fn unless_lacking<T>(offered: Result<T, Diagnostic>) -> Option<T> {
+    offered
+        .inspect_err(|lacking| tracing::warn!("{lacking}"))
+        .ok()
+}

@@ -1,0 +1,152 @@
+//! The shards that read the rings, and their writers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Result;
+
+use crate::config::{Config, Sizes};
+use crate::heartbeat::{Heartbeats, WaitsFor};
+use crate::kernel::FlowMaps;
+use crate::kernel::load::PacketRings;
+use crate::kernel::ring::PacketReader;
+use crate::shard::demux::Demux;
+use crate::shard::list_request::ListRequest;
+use crate::shard::outbox::Outbox;
+use crate::shard::{Shard, ShardHandle};
+use crate::stats::CounterSources;
+use crate::stats::shard::{ShardBounds, ShardStats};
+use crate::store::writer::{self, ShardWriter};
+use crate::threads::{join, spawn};
+use capture_files::{Directories, FileOptions, InterfaceNames, Job};
+use flow_table::{FlowTable, Limits};
+use model::{Count, FlowEvent};
+
+/// What all shards share.
+pub(crate) struct Shared<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) directories: &'a Directories,
+    pub(crate) options: &'a FileOptions,
+    pub(crate) interfaces: &'a Arc<InterfaceNames>,
+    pub(crate) heartbeats: &'a Heartbeats,
+    pub(crate) counted: &'a CounterSources,
+}
+
+/// One part in so many of `--maxheap` is for packets queued for the writers, the rest for the tables.
+const BACKLOG_SHARE: usize = 4;
+
+/// The running threads.
+pub(crate) struct Pipeline {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Result<()>>>,
+    shards: Vec<ShardHandle>,
+}
+
+impl Pipeline {
+    /// Starts a shard and a writer for each pair of rings.
+    pub(crate) fn start(
+        shared: &Shared<'_>,
+        rings: Vec<PacketRings>,
+        maps: Vec<FlowMaps>,
+        events: Vec<Receiver<FlowEvent>>,
+    ) -> Result<Self> {
+        let mut pipeline = Self {
+            stop: Arc::default(),
+            threads: Vec::new(),
+            shards: Vec::new(),
+        };
+        for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
+            let backlog = Arc::new(Count::default());
+            let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
+            let outbox = outbox(shared, jobs, Arc::clone(&backlog));
+            let bounds = bounds(shared.config.sizes);
+            let (requests, requested) = ListRequest::channel();
+            let stats = Arc::new(ShardStats::new(bounds, backlog));
+            pipeline.shards.push(ShardHandle {
+                stats: Arc::clone(&stats),
+                requests,
+            });
+            let name = format!("shard-{}", pipeline.shards.len() - 1);
+            let shard = Shard {
+                ring: PacketReader::new(rings)?,
+                maps,
+                events,
+                demux: Demux {
+                    table: table(shared.config, bounds),
+                    counters: Arc::clone(&shared.counted.counters),
+                    outbox,
+                },
+                stats,
+                requests: requested,
+                heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
+            };
+            let stop = Arc::clone(&pipeline.stop);
+            let thread = spawn(&name, move || shard.run(&stop))?;
+            pipeline.threads.push(thread);
+        }
+        Ok(pipeline)
+    }
+
+    /// Starts the writer of the next shard, and returns its queue.
+    fn start_writer(
+        &mut self,
+        shared: &Shared<'_>,
+        backlog: Arc<Count>,
+    ) -> Result<SyncSender<Job>> {
+        let (jobs, inbox) = sync_channel(writer::QUEUE);
+        let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
+        let counters = Arc::clone(&shared.counted.counters);
+        let writer = ShardWriter::new(directories, shared.options, names, counters)?;
+        let name = format!("writer-{}", self.shards.len());
+        let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
+        self.threads.push(spawn(&name, move || {
+            writer.run(&inbox, &backlog, &heartbeat);
+            Ok(())
+        })?);
+        Ok(jobs)
+    }
+
+    /// Handles to the shards.
+    pub(crate) fn shards(&self) -> &[ShardHandle] {
+        &self.shards
+    }
+
+    /// Lets every shard take what is left in its rings, and waits until everything is written.
+    pub(crate) fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Release);
+        self.threads.into_iter().try_for_each(join)
+    }
+}
+
+/// The limits of each shard.
+fn bounds(sizes: Sizes) -> ShardBounds {
+    let heap = sizes.heap / sizes.shards.max(1) as usize;
+    let backlog = heap / BACKLOG_SHARE;
+    ShardBounds {
+        admitted_ring: sizes.ring.into(),
+        candidate_ring: sizes.candidate_ring().into(),
+        memory: (heap - backlog) as u64,
+        backlog: backlog as u64,
+    }
+}
+
+/// The way to a writer, with room for what may wait.
+fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<Count>) -> Outbox {
+    let limit = bounds(shared.config.sizes).backlog;
+    Outbox::new(jobs, backlog, limit, Arc::clone(&shared.counted.counters))
+}
+
+fn table(config: &Config, bounds: ShardBounds) -> FlowTable {
+    let sizes = config.sizes;
+    let limits = Limits {
+        memory: bytes(bounds.memory),
+        flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
+    };
+    FlowTable::new(config.timing, limits, config.filters.wanted)
+}
+
+fn bytes(bound: u64) -> usize {
+    usize::try_from(bound).unwrap_or(usize::MAX)
+}

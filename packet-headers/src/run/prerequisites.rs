@@ -1,0 +1,77 @@
+//! Everything that may be refused is acquired here, before anything is loaded or attached.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::capture::InterfacePlan;
+use crate::config::Config;
+use crate::events::publish::EventListener;
+use crate::host::addresses;
+use crate::http;
+use crate::store::directories;
+use anonymize::Anonymizer;
+use capture_files::{Directories, FileOptions};
+
+/// How long an address that the host no longer has still counts as its own, on top of the time that
+/// a connection takes: packets may wait that long for a slow disk.
+const MAX_DELAY: Duration = Duration::from_secs(600);
+
+/// Addresses, directories and interfaces that are acquired before anything is loaded or attached.
+pub(super) struct Prerequisites {
+    /// The HTTP socket, if HTTP is served.
+    pub(super) http: Option<http::Listener>,
+    /// The event socket, if flow events are served.
+    pub(super) events: Option<EventListener>,
+    /// The interfaces to capture.
+    pub(super) interfaces: InterfacePlan,
+    /// The directories of files, locked.
+    pub(super) directories: Directories,
+    /// The format, naming and anonymization of files.
+    pub(super) options: FileOptions,
+}
+
+impl Prerequisites {
+    /// Acquires all of them.
+    ///
+    /// # Errors
+    /// When one cannot be acquired; the message says what to do.
+    pub(super) async fn take(config: &Config) -> Result<Self> {
+        let files = &config.files;
+        Ok(Self {
+            interfaces: InterfacePlan::find(&config.interfaces).await?,
+            // Before the address: for a second daemon, the error of their lock says more.
+            directories: directories::prepare(files)?,
+            http: http::bind(config.service.http.as_ref()).await?,
+            options: file_options(config).await?,
+            events: event_listener(config)?,
+        })
+    }
+}
+
+/// The options of files. With anonymization, starts to follow this host's own addresses.
+async fn file_options(config: &Config) -> Result<FileOptions> {
+    let files = &config.files;
+    let anonymizer = match &files.anonymize {
+        None => None,
+        Some(method) => {
+            let timing = &config.timing;
+            let keep = timing.uuid_wait + timing.capture + timing.linger + MAX_DELAY;
+            let (own, watch) = addresses::watch(keep).await?;
+            tokio::spawn(watch.run());
+            Some(Anonymizer::new(method.clone(), own))
+        }
+    };
+    Ok(FileOptions {
+        naming: files.naming,
+        level: files.level,
+        anonymizer,
+        application: concat!("packet-headers ", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+/// The event socket, if flow events are served.
+fn event_listener(config: &Config) -> Result<Option<EventListener>> {
+    let path = config.service.events.as_deref();
+    path.map(EventListener::bind).transpose()
+}

@@ -1,0 +1,176 @@
+//! The thread that owns one pair of packet rings and the connections in them.
+
+pub mod demux;
+mod handle;
+pub mod list_request;
+pub mod outbox;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::Result;
+use flow_table::Hint;
+use model::{FlowEvent, WallClock};
+
+use self::demux::Demux;
+pub(crate) use self::handle::ShardHandle;
+use self::list_request::{ListRequest, ListServer};
+use crate::clock;
+use crate::heartbeat::Heartbeat;
+use crate::kernel::FlowMaps;
+use crate::kernel::ring::PacketReader;
+use crate::stats::shard::ShardStats;
+
+/// How long a shard sleeps while its rings do not fill: long enough to cost nothing on an idle host,
+/// and short compared with every timeout.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The most packets taken in one turn, so that a flood does not starve the rest of the work.
+const BATCH: u32 = 16 * 1024;
+
+/// The most events taken in one turn.
+const EVENTS: usize = 4 * 1024;
+
+/// What a shard works with.
+pub struct Shard {
+    /// Its packet rings.
+    pub ring: PacketReader,
+    /// Its handle to the kernel's maps of connections.
+    pub maps: FlowMaps,
+    /// Events of its connections.
+    pub events: Receiver<FlowEvent>,
+    /// Its connections, its counters, and the queue to its writer.
+    pub demux: Demux,
+    /// The numbers that it publishes.
+    pub stats: Arc<ShardStats>,
+    /// Requests to list its connections.
+    pub requests: Receiver<ListRequest>,
+    /// Its heartbeat.
+    pub heartbeat: Heartbeat,
+}
+
+impl Shard {
+    /// Works until `stop` is set. Then takes the packets left in the rings, finishes every connection
+    /// and hands everything to the writer.
+    ///
+    /// # Errors
+    /// When waiting for the rings fails.
+    pub fn run(self, stop: &AtomicBool) -> Result<()> {
+        let Self {
+            ring,
+            maps,
+            events,
+            demux,
+            stats,
+            requests,
+            heartbeat,
+        } = self;
+        let mut turning = Turning {
+            ring,
+            maps,
+            events,
+            demux,
+            stats,
+            lists: ListServer::new(requests),
+            pending: VecDeque::new(),
+            clock: clock::sample(),
+        };
+        loop {
+            heartbeat.beat();
+            // Read before the turn, which then sees every packet that was in the rings by now.
+            let stopping = stop.load(Ordering::Acquire);
+            let more = turning.turn();
+            if stopping && !more {
+                break;
+            }
+            if !more {
+                turning.ring.wait(TICK)?;
+            }
+        }
+        turning.finish(&heartbeat);
+        Ok(())
+    }
+}
+
+/// A shard while it works.
+struct Turning {
+    ring: PacketReader,
+    maps: FlowMaps,
+    events: Receiver<FlowEvent>,
+    demux: Demux,
+    stats: Arc<ShardStats>,
+    lists: ListServer,
+    /// Events that have not taken effect yet.
+    pending: VecDeque<FlowEvent>,
+    clock: WallClock,
+}
+
+impl Turning {
+    /// Does a bounded part of the work. Returns whether there is more.
+    fn turn(&mut self) -> bool {
+        clock::resample(&mut self.clock);
+        let room = EVENTS.saturating_sub(self.pending.len());
+        self.pending.extend(self.events.try_iter().take(room));
+        let many_events = self.pending.len() >= EVENTS;
+        let more_packets = self.drain();
+        if !more_packets {
+            // All packets that came before these events have been taken.
+            for event in self.pending.drain(..) {
+                self.demux.table.on_event(event);
+            }
+        }
+        let counters = Arc::clone(&self.demux.counters);
+        let more_time = counters.ticks.observe(|| self.tick());
+        self.demux.outbox.push();
+        more_packets || many_events || more_time
+    }
+
+    /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
+    fn tick(&mut self) -> bool {
+        let now = clock::now();
+        let more = self.demux.table.tick(now);
+        self.act();
+        let stats = self.demux.table.stats();
+        self.stats.publish(&stats, self.ring.fill());
+        // One step only: the rings come first.
+        let more_to_list = self.lists.step(&self.demux.table, now);
+        more || more_to_list
+    }
+
+    /// Takes packets from the rings, and lets each event take effect between the packets that came
+    /// before and after it. Returns whether there may be more.
+    fn drain(&mut self) -> bool {
+        let mut batch = self.demux.table.batch(&self.clock, &mut self.pending);
+        let received = self.ring.drain(BATCH, |record| batch.take(record));
+        let counts = batch.finish();
+        self.demux.count(&counts);
+        received >= BATCH
+    }
+
+    /// Carries out the table's actions.
+    fn act(&mut self) {
+        let Self { demux, maps, .. } = self;
+        demux.act(|hint| match hint {
+            Hint::Admit(key, until, cookie) => maps.admit(&key, until, cookie),
+            Hint::Retire(key, cookie) => maps.retire(&key, cookie),
+            Hint::Release(key, cookie) => maps.release(&key, cookie),
+            Hint::Ignore(key) => maps.ignore(&key),
+        });
+    }
+
+    /// Finishes every connection, and hands everything to the writer.
+    fn finish(&mut self, heartbeat: &Heartbeat) {
+        loop {
+            heartbeat.beat();
+            let more = self.demux.table.shut_down();
+            self.act();
+            self.demux.outbox.finish();
+            if !more {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Requests to list a shard's connections, which it serves between packets.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use flow_table::{FlowTable, Listing, ListingWalk};
+use model::BootNanos;
+use tokio::sync::oneshot;
+
+/// How many requests may wait for a shard.
+const WAITING: usize = 4;
+
+/// A request to list connections.
+#[derive(Debug)]
+pub struct ListRequest {
+    limit: usize,
+    answer: oneshot::Sender<Listing>,
+}
+
+/// The sending end of a shard's queue of requests.
+pub type ListRequestSender = SyncSender<ListRequest>;
+
+impl ListRequest {
+    /// A queue of requests to a shard.
+    #[must_use]
+    pub fn channel() -> (ListRequestSender, Receiver<Self>) {
+        sync_channel(WAITING)
+    }
+
+    /// A request for at most `limit` connections, and the receiver of its answer.
+    #[must_use]
+    pub fn new(limit: usize) -> (Self, oneshot::Receiver<Listing>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { limit, answer }, answered)
+    }
+}
+
+/// Serves list requests one after another, each in steps, because the rings come first.
+#[derive(Debug)]
+pub(super) struct ListServer {
+    requests: Receiver<ListRequest>,
+    current: Option<(oneshot::Sender<Listing>, ListingWalk)>,
+}
+
+impl ListServer {
+    pub(super) const fn new(requests: Receiver<ListRequest>) -> Self {
+        Self {
+            requests,
+            current: None,
+        }
+    }
+
+    /// Does one step. Returns whether there is more to do.
+    pub(super) fn step(&mut self, table: &FlowTable, now: BootNanos) -> bool {
+        if self.current.is_none() {
+            let Ok(request) = self.requests.try_recv() else {
+                return false;
+            };
+            self.current = Some((request.answer, ListingWalk::new(request.limit)));
+        }
+        let Some((answer, walk)) = &mut self.current else {
+            return false;
+        };
+        let listing = match answer.is_closed() {
+            true => Some(Listing::default()),
+            false => table.list(walk, now),
+        };
+        if let Some(listing) = listing
+            && let Some((answer, _)) = self.current.take()
+        {
+            let _gone_meanwhile = answer.send(listing);
+        }
+        true
+    }
+}

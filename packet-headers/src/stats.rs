@@ -1,0 +1,15 @@
+//! Everything that is counted: the daemon's counters, the kernel's, and the ways to read both, as a
+//! report and as metrics.
+
+pub mod balance;
+pub mod counters;
+pub mod durations;
+pub mod losses;
+pub(crate) mod prometheus;
+pub mod reading;
+pub mod report;
+pub mod shard;
+pub mod sources;
+
+pub use self::counters::Counters;
+pub use self::sources::CounterSources;

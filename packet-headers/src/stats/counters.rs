@@ -1,0 +1,116 @@
+//! The daemon's counters: the user-space half of `seen = written + Σ discarded + held`.
+
+use std::sync::atomic::AtomicBool;
+
+use capture_files::{FileError, FileIssues, FileSteps};
+use model::{Count, DiscardCounts, DiscardReason, EventIssues};
+
+use super::durations::Durations;
+use super::losses::Losses;
+use crate::clock;
+
+/// The daemon's counters. The kernel's are in its maps.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records taken from the rings.
+    pub received: Count,
+    /// Of these, records whose NIC timestamp was rejected: they have the kernel's.
+    pub hardware_clock_off: Count,
+    /// Packets in published files.
+    pub written: Count,
+    /// Packets in memory or in a partial file.
+    pub held: Count,
+    /// Packets that are in no file, by reason.
+    pub discards: DiscardCounts,
+    /// Refused and lost events, by reason.
+    pub events: EventIssues,
+    /// Clients connected to the event socket.
+    pub event_clients: Count,
+    /// Clients of the event socket that were refused, or disconnected because they were too slow.
+    pub event_clients_dropped: Count,
+    /// Connections that got a name.
+    pub opened: Count,
+    /// Named connections whose socket was closed.
+    pub closed: Count,
+    /// Published files.
+    pub published: Count,
+    /// Bytes in published files.
+    pub published_bytes: Count,
+    /// Named connections that ended without a packet, and so without a file.
+    pub empty: Count,
+    /// Connections that were forgotten early to make room: finished ones, and those that never had a
+    /// packet.
+    pub evicted: Count,
+    /// Named connections whose file could not be written.
+    pub failed: Count,
+    /// Failed attempts to write or publish a file, by reason.
+    pub file_issues: FileIssues,
+    /// The same attempts, by the step that failed.
+    pub file_steps: FileSteps,
+    /// Partial files of earlier runs that were published.
+    pub recovered: Count,
+    /// Packets in these files.
+    pub recovered_packets: Count,
+    /// Partial files of earlier runs that held no packet, and were removed.
+    pub removed: Count,
+    /// Files among those of earlier runs that are not ours, and were left alone.
+    pub foreign: Count,
+    /// Published files removed for `--max-age` or `--max-disk`.
+    pub expired: Count,
+    /// Bytes that these took on disk.
+    pub expired_bytes: Count,
+    /// How many packets were lost, and when.
+    pub losses: Losses,
+    /// Durations of the shards' ticks.
+    pub ticks: Durations,
+    /// Durations of writing records to a partial file.
+    pub spills: Durations,
+    /// Durations of publishing a file.
+    pub renames: Durations,
+    /// Whether the kernel flow source delivers events.
+    pub kernel_events_up: AtomicBool,
+    /// Whether tcp-info's event socket is connected.
+    pub tcpinfo_up: AtomicBool,
+}
+
+impl Counters {
+    /// Moves `packets` that were held to a discard reason.
+    pub fn discard_held(&self, reason: DiscardReason, packets: u64) {
+        self.held.sub(packets);
+        self.discards.add(reason, packets);
+    }
+
+    /// How many packets that should have been captured were lost so far, of all connections.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.losses.rings() + self.lost_here()
+    }
+
+    /// Notes how many packets the kernel programs have lost because a ring was full.
+    pub fn note_losses(&self, rings: u64) {
+        let now = clock::sample().wall(clock::now());
+        self.losses.note(now, rings, self.lost_here());
+    }
+
+    /// How many packets were lost in user space.
+    fn lost_here(&self) -> u64 {
+        let losses = [
+            DiscardReason::WriteFailed,
+            DiscardReason::WriterBehind,
+            DiscardReason::CandidateMemory,
+        ];
+        losses.map(|reason| self.discards.get(reason)).iter().sum()
+    }
+
+    /// Counts an error of a file.
+    pub fn note_file_error(&self, error: &FileError) {
+        self.file_issues.add(error.issue(), 1);
+        self.file_steps.add(error.step(), 1);
+    }
+
+    /// Moves `packets` that were held to written.
+    pub fn write_held(&self, packets: u64) {
+        self.held.sub(packets);
+        self.written.add(packets);
+    }
+}

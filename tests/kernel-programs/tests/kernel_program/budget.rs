@@ -1,0 +1,110 @@
+//! How long the programs are, and how much of the verifier's patience they take.
+//!
+//! Nothing is timed: a program that grew costs more, whatever machine it runs on. What it costs is
+//! measured by `cargo bench -p kernel-tests`.
+
+use std::fmt::Write as _;
+
+use aya::programs::ProgramInfo;
+use kernel_tests::kernel::Kernel;
+use model::Filters;
+
+/// The kernel gives up after a million (`BPF_COMPLEXITY_LIMIT_INSNS`); older verifiers see fewer
+/// paths as alike, and look at more.
+const MAX_VERIFIED: u32 = 100_000;
+
+/// The figures that were looked at and found good. To renew them, put in what the failure prints.
+const COMMITTED: &str = include_str!("budget.txt");
+
+/// How far the number of instructions may be off, in percent, below or above.
+const MARGIN: u32 = 5;
+
+/// The same on another kernel, which makes other instructions of map lookups and the packet's fields;
+/// and of what the verifier looks at, which a small change can lead to other paths.
+const WIDE_MARGIN: u32 = 30;
+
+#[test]
+fn the_programs_are_as_long_as_they_were() {
+    let all = Kernel::load(&Filters::default(), |options| {
+        options.decapsulate = true;
+        options.hardware_clock = true;
+        options.filters = u8::MAX;
+    });
+    let settings = [
+        ("plain", Kernel::plain()),
+        ("decapsulating", Kernel::decapsulating()),
+        ("everything", all),
+    ];
+    let kernel = release();
+    let mut found = format!("kernel {kernel}\n");
+    let mut differ = Vec::new();
+    let margin = match COMMITTED.lines().next() == found.lines().next() {
+        true => MARGIN,
+        false => WIDE_MARGIN,
+    };
+    for (setting, mut kernel) in settings {
+        for (name, info) in programs(&mut kernel) {
+            let verified = info.verified_instruction_count().expect("Linux 5.16");
+            let length = info.size_translated().expect("a length") / 8;
+            writeln!(found, "{setting} {name} {length} {verified}").expect("room");
+            assert!(verified <= MAX_VERIFIED, "{name}: {verified} verified");
+            let known = committed(&format!("{setting} {name} "));
+            let alike = known.is_some_and(|[known_length, known_verified]| {
+                is_near(length, known_length, margin)
+                    && is_near(verified, known_verified, WIDE_MARGIN)
+            });
+            if !alike {
+                differ.push(format!("{setting} {name}: {known:?}"));
+            }
+        }
+    }
+    println!("{found}");
+    assert!(
+        differ.is_empty(),
+        "instructions and verified instructions are not near those of budget.txt for {differ:#?}\nLonger: \
+         is it worth it? Shorter: well done. Then put these figures into \
+         kernel-tests/tests/kernel_program/budget.txt:\n{found}"
+    );
+}
+
+/// The kernel's version without what a distribution adds.
+fn release() -> String {
+    let release = rustix::system::uname();
+    let release = release.release().to_str().expect("a number");
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+/// Every program, and what the kernel says of it.
+fn programs(kernel: &mut Kernel) -> Vec<(&'static str, ProgramInfo)> {
+    let programs = &mut kernel.programs;
+    let names = [
+        "ph_eth_ingress",
+        "ph_eth_egress",
+        "ph_raw_ingress",
+        "ph_raw_egress",
+    ];
+    let mut all: Vec<_> = names
+        .map(|name| {
+            let program = programs.classifier(name).expect("a classifier");
+            (name, program.info().expect("what the kernel says of it"))
+        })
+        .into();
+    let any = programs.packet_program().expect("a socket filter").info();
+    all.push(("ph_any", any.expect("what the kernel says of it")));
+    let sockets = programs.socket_program().expect("a sock_ops").info();
+    all.push(("ph_sockets", sockets.expect("what the kernel says of it")));
+    all
+}
+
+/// Length and verified instructions on the line that begins so.
+fn committed(begin: &str) -> Option<[u32; 2]> {
+    let figures = COMMITTED
+        .lines()
+        .find_map(|line| line.strip_prefix(begin))?;
+    let (length, verified) = figures.split_once(' ')?;
+    Some([length, verified].map(|figure| figure.parse().expect("a number")))
+}
+
+fn is_near(figure: u32, known: u32, percent: u32) -> bool {
+    figure.abs_diff(known) * 100 <= known * percent
+}

@@ -1,0 +1,17 @@
+//! The programs that a test talks to: the daemon, the programs that run beside it, and those that
+//! read what it writes.
+//!
+//! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
+
+pub mod daemon;
+pub mod event_client;
+pub mod http;
+pub mod launch;
+pub mod poll;
+pub mod prometheus;
+pub mod refusal;
+pub mod scapy;
+pub mod tcpdump;
+pub mod tcpinfo;
+pub mod terminal;
+pub mod tools;

@@ -1,0 +1,118 @@
+//! Requests over HTTP from inside a namespace, and the answers.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::world::netns::Namespace;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its head, whole.
+    pub head: String,
+    /// Its body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body of an answer whose status must be 200.
+    ///
+    /// # Errors
+    /// It has another status.
+    pub fn good(self) -> Result<String> {
+        ensure!(self.status == 200, "{self:?}");
+        Ok(self.body)
+    }
+}
+
+/// Requests `path`.
+///
+/// # Errors
+/// There is no answer.
+pub fn get(from: &Namespace, at: SocketAddr, path: &str) -> Result<Answer> {
+    request(from, at, &format!("GET {path} HTTP/1.1\r\n"))
+}
+
+/// Sends a request with these first lines; further ones are added.
+///
+/// # Errors
+/// There is no answer.
+pub fn request(from: &Namespace, at: SocketAddr, head: &str) -> Result<Answer> {
+    let text = from.run(|| {
+        let mut stream = TcpStream::connect_timeout(&at, LIMIT)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        write!(stream, "{head}Host: test\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    });
+    let text = text.with_context(|| format!("{at}: {}", head.trim_end()))?;
+    let (head, body) = text.split_once("\r\n\r\n").context("no whole head")?;
+    let status = head.split(' ').nth(1).context("no status")?;
+    Ok(Answer {
+        status: status.parse().with_context(|| head.to_owned())?,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
+}
+
+/// Scrapes `/metrics`.
+///
+/// # Errors
+/// There is no good answer.
+pub fn metrics(from: &Namespace, at: SocketAddr) -> Result<Metrics> {
+    Metrics::parse(&get(from, at, "/metrics")?.good()?)
+}
+
+/// The metrics of one scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// The type of each, by name.
+    pub types: BTreeMap<String, String>,
+    /// The value of each sample, by name with labels: `name{label="value"}`.
+    pub samples: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    /// Parses the text format.
+    ///
+    /// # Errors
+    /// A line that is malformed, or two lines for one name.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (mut types, mut samples) = (BTreeMap::new(), BTreeMap::new());
+        for line in text.lines() {
+            let twice = if let Some(line) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = line.split_once(' ').context("no type")?;
+                types.insert(name.to_owned(), kind.to_owned()).is_some()
+            } else if line.starts_with("# HELP ") {
+                false
+            } else {
+                let (name, value) = line.rsplit_once(' ').with_context(|| line.to_owned())?;
+                let value = value.parse().with_context(|| line.to_owned())?;
+                samples.insert(name.to_owned(), value).is_some()
+            };
+            if twice {
+                bail!("twice: {line}");
+            }
+        }
+        Ok(Self { types, samples })
+    }
+
+    /// The value of a sample.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, sample: &str) -> Result<f64> {
+        let value = self.samples.get(sample).copied();
+        value.with_context(|| format!("no {sample}"))
+    }
+}

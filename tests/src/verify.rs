@@ -1,0 +1,17 @@
+//! What must hold: readers of capture files and of the daemon's report, and the comparison of both
+//! with what tcpdump saw.
+//!
+//! Uses [`crate::world`] and [`crate::traffic`]; starts no daemon.
+
+pub mod anonymized;
+pub mod captures;
+pub mod checksum_attack;
+pub mod dissect;
+pub mod format;
+pub mod needle;
+pub mod oracle;
+pub mod pcap;
+pub mod pcapng;
+pub mod report;
+pub mod secrets;
+pub mod tcp_options;

@@ -1,0 +1,119 @@
+//! The maps and programs of one process, by their IDs in /proc and by `bpftool`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::world::command::output_of;
+
+/// How often programs ran, and how long that took in total.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Runs.
+    pub count: u64,
+    /// Nanoseconds.
+    pub time: u64,
+}
+
+impl Runs {
+    /// The runs since `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count - before.count,
+            time: self.time - before.time,
+        }
+    }
+}
+
+/// How many entries a process's map with this name has.
+///
+/// # Errors
+/// It has no such map, or `bpftool` failed.
+pub fn entries(process: u32, map: &str) -> Result<usize> {
+    for id in ids(process, "map_id")? {
+        let shown = bpftool(&["map", "show", "id", &id])?;
+        if shown.get("name").and_then(Value::as_str) == Some(map) {
+            let dump = bpftool(&["map", "dump", "id", &id])?;
+            let entries = dump.as_array().with_context(|| dump.to_string())?;
+            return Ok(entries.len());
+        }
+    }
+    anyhow::bail!("process {process} has no map {map}")
+}
+
+/// The runs of a process's programs whose names begin with `name`, while [`Statistics`] are
+/// enabled.
+///
+/// # Errors
+/// It has none, or `bpftool` failed.
+pub fn runs(process: u32, name: &str) -> Result<Runs> {
+    let mut sum = Runs::default();
+    let mut found = false;
+    for id in ids(process, "prog_id")? {
+        let shown = bpftool(&["prog", "show", "id", &id])?;
+        let named = shown.get("name").and_then(Value::as_str);
+        if named.is_some_and(|named| named.starts_with(name)) {
+            let number = |key| shown.get(key).and_then(Value::as_u64).unwrap_or(0);
+            sum.count += number("run_cnt");
+            sum.time += number("run_time_ns");
+            found = true;
+        }
+    }
+    found
+        .then_some(sum)
+        .with_context(|| format!("process {process} has no program {name}*"))
+}
+
+/// The IDs of the objects that a process has open, by /proc/PID/fdinfo.
+fn ids(process: u32, kind: &str) -> Result<BTreeSet<String>> {
+    let directory = format!("/proc/{process}/fdinfo");
+    let mut ids = BTreeSet::new();
+    for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
+        // The descriptor may have been closed in the meantime.
+        let Ok(text) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        let values = text.lines().filter_map(|line| line.split_once(':'));
+        let values = values.filter(|(key, _)| *key == kind);
+        ids.extend(values.map(|(_, value)| value.trim().to_owned()));
+    }
+    Ok(ids)
+}
+
+fn bpftool(arguments: &[&str]) -> Result<Value> {
+    let mut command = Command::new("bpftool");
+    let (out, _) = output_of(command.arg("-j").args(arguments), "bpftool")?;
+    serde_json::from_str(&out).with_context(|| format!("{arguments:?}: {out}"))
+}
+
+/// Keeps the kernel's statistics of program runs enabled; restores the setting on drop.
+#[derive(Debug)]
+pub struct Statistics {
+    before: String,
+}
+
+const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+impl Statistics {
+    /// Turns them on.
+    ///
+    /// # Errors
+    /// No privilege to write the setting.
+    pub fn enable() -> Result<Self> {
+        let before = fs::read_to_string(STATISTICS).context(STATISTICS)?;
+        fs::write(STATISTICS, "1").context(STATISTICS)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Statistics {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(STATISTICS, self.before.trim()) {
+            eprintln!("{STATISTICS}: {error}");
+        }
+    }
+}

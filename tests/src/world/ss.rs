@@ -1,0 +1,60 @@
+//! The sockets of a namespace, as `ss` lists them.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::world::command::output_of;
+use crate::world::netns::Namespace;
+
+/// The cookie (`sk:` of `ss -e`) of the established TCP socket between two addresses.
+///
+/// # Errors
+/// `ss` is missing, failed, or knows no such socket.
+pub fn cookie(namespace: &Namespace, local: SocketAddr, peer: SocketAddr) -> Result<u64> {
+    let sockets = established(namespace)?;
+    let found = sockets
+        .iter()
+        .find(|(addresses, _)| *addresses == [local, peer]);
+    let (_, cookie) = found.with_context(|| format!("no socket {local} {peer} in {sockets:?}"))?;
+    Ok(*cookie)
+}
+
+/// The established TCP sockets: local and remote address, and the cookie.
+///
+/// # Errors
+/// `ss` is missing or failed.
+pub fn established(namespace: &Namespace) -> Result<Vec<([SocketAddr; 2], u64)>> {
+    let mut command = Command::new("ss");
+    command.args(["-tneHO", "state", "established"]);
+    let (out, _) = namespace.run(|| output_of(&mut command, "iproute2"))?;
+    Ok(out.lines().filter_map(parse).collect())
+}
+
+/// The two addresses and the cookie of a line.
+fn parse(line: &str) -> Option<([SocketAddr; 2], u64)> {
+    let mut addresses = line.split_whitespace().filter_map(|word| {
+        let address: SocketAddr = word.parse().ok()?;
+        // `ss` prints the socket's own address; a v4-mapped one is the IPv4 address on the wire.
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    });
+    let both = [addresses.next()?, addresses.next()?];
+    let cookie = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("sk:"))?;
+    Some((both, u64::from_str_radix(cookie, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_ss_is_understood() {
+        let line = "0      0      [::ffff:10.98.0.1]:5001  [::ffff:10.98.0.2]:40000 ino:7 sk:1002 cgroup:/ v6only:0 <->";
+        let addresses = ["10.98.0.1:5001", "10.98.0.2:40000"].map(|a| a.parse().unwrap());
+        assert_eq!(parse(line), Some((addresses, 0x1002)));
+        assert_eq!(parse("0 0 10.98.0.1:5001 10.98.0.2:40000"), None);
+    }
+}
