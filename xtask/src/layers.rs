@@ -28,7 +28,7 @@ impl Layers {
     fn read(workspace: &Workspace) -> Result<Self> {
         let packages = packages::read(workspace)?;
         let mut modules = Vec::new();
-        for package in packages.iter().filter(|package| package.name != HARNESS) {
+        for package in &packages {
             for source in &package.sources {
                 let graph = modules::graph(&workspace.root, &source.root)?;
                 if !graph.is_empty() {

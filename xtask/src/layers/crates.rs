@@ -24,8 +24,7 @@ pub(crate) const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
 /// The tests of the kernel programs, which the daemon's library loads.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 
-/// The harness of the end-to-end tests. It shares no code with what it tests; and it is a set of tools
-/// without layers, so that its modules are not checked.
+/// The end-to-end tests, which share no code with what they test.
 pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
