@@ -3,7 +3,7 @@
 use model::{DiscardReason, Timing, Wanted};
 
 use crate::action::{Action, Hint};
-use crate::connections::Connections;
+use crate::connections::{Connections, Id};
 use crate::stats::{TableCounts, TableStats};
 
 /// The limits of a table.
@@ -51,5 +51,10 @@ impl State {
         // Candidates of other reasons were refused, and have been counted there.
         self.stats.unnamed += u64::from(reason == DiscardReason::Unnamed);
         self.stats.over_memory += u64::from(reason == DiscardReason::CandidateMemory);
+    }
+
+    /// Sets a connection's timer for when to look at it again.
+    pub(crate) fn set_timer(&mut self, id: Id) {
+        self.connections.set_timer(id, &self.timing);
     }
 }

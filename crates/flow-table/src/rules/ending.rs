@@ -6,8 +6,6 @@ use crate::action::{Action, Hint};
 use crate::connections::Id;
 use crate::state::State;
 
-use super::time;
-
 /// A candidate with fewer packets is not worth an entry in the kernel: a SYN flood makes many.
 const WORTH_IGNORING: u64 = 4;
 
@@ -27,7 +25,7 @@ pub(crate) fn finish(state: &mut State, id: Id, then: Option<DiscardReason>) {
         return forget(state, id);
     }
     state.tell(Hint::Retire(key, cookie));
-    state.connections.set_timer(id, &state.timing);
+    state.set_timer(id);
 }
 
 /// Forgets a named connection that is over.
@@ -54,7 +52,7 @@ pub(crate) fn give_up(state: &mut State, id: Id, reason: DiscardReason) {
         state.tell(Hint::Ignore(key));
     }
     if let Some(earlier) = earlier {
-        time::set_timer(state, earlier);
+        state.set_timer(earlier);
     }
 }
 

@@ -41,11 +41,6 @@ fn serve_timers(state: &mut State, now: BootNanos) -> bool {
     true
 }
 
-/// Sets a connection's timer to the time to look at it again.
-pub(crate) fn set_timer(state: &mut State, id: Id) {
-    state.connections.set_timer(id, &state.timing);
-}
-
 /// Finishes, forgets or spills a named connection if that is due. It may not be: packets that came
 /// after its timer was set may have moved the time.
 pub(crate) fn look_at(state: &mut State, id: Id, now: BootNanos) {
@@ -55,7 +50,7 @@ pub(crate) fn look_at(state: &mut State, id: Id, now: BootNanos) {
         if connection.deadline(timing) <= now {
             memory::spill(state, id);
         }
-        return set_timer(state, id);
+        return state.set_timer(id);
     }
     let is_captured_whole = connection.start().after(timing.capture) <= now;
     match connection.state() {
