@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::set::CaptureSet;
 use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
+use crate::heartbeat::Heartbeats;
 use crate::host::choice::Choice;
 use crate::host::interfaces::{Interface, Link};
 use crate::host::netlink::{Changes, Follower as _, Netlink};
@@ -64,7 +65,7 @@ impl InterfacePlan {
         names: &InterfaceNames,
     ) -> Result<()> {
         names.update(self.interfaces.iter().map(Interface::numbered));
-        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default()) {
+        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default(), &|| ()) {
             if self.choice.is_named(&interface) || set.is_empty() {
                 return Err(error);
             }
@@ -73,12 +74,13 @@ impl InterfacePlan {
         Ok(())
     }
 
-    /// Keeps the captured interfaces up to date from now on.
+    /// Keeps the captured interfaces up to date and the programs attached from now on.
     pub(crate) fn follow(
         self,
         set: CaptureSet<Attacher>,
         names: Arc<InterfaceNames>,
+        heartbeats: &Heartbeats,
     ) -> CaptureWatch {
-        CaptureWatch::start(self.netlink, self.choice, set, names)
+        CaptureWatch::start(self.netlink, self.choice, set, (names, heartbeats))
     }
 }

@@ -55,6 +55,8 @@ impl Readiness {
         if self.attached.names().is_empty() {
             missing.push("no interface is captured".to_owned());
         }
+        let lost = self.attached.missing().into_iter();
+        missing.extend(lost.map(|lost| format!("another program removed ours from {lost}")));
         missing.extend(self.silent_sources());
         missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
         let tried = timeout(PATIENCE, self.try_writing()).await;
@@ -84,7 +86,15 @@ impl Readiness {
             FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _)
                 if down(&self.counters.tcpinfo_up) =>
             {
-                silent.push(format!("tcp-info at {socket} is not connected"));
+                let nothing_saved =
+                    if down(&self.counters.prefix_known) && self.source.watches_sockets() {
+                        ": until it tells the prefix of UUIDs, no connection is saved"
+                    } else {
+                        ""
+                    };
+                silent.push(format!(
+                    "tcp-info at {socket} is not connected{nothing_saved}"
+                ));
             }
             FlowSource::Kernel(_) | FlowSource::TcpInfo(..) | FlowSource::Hybrid(..) => {}
         }

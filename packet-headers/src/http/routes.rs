@@ -122,7 +122,7 @@ mod tests {
         let data = home.path().join("data");
         let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
         let attached = Attached::default();
-        attached.set(["wan0"].into_iter());
+        attached.set(["wan0"].into_iter(), Vec::new());
         let counters = Arc::new(Counters::default());
         counters.kernel_events_up.store(true, Ordering::Relaxed);
         let source = FlowSource::Kernel(UuidPrefix::new("host_1").unwrap());

@@ -10,7 +10,7 @@ use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
 use super::site::{Captured, site};
-use crate::capture::{CaptureSet, CaptureWatch};
+use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
@@ -19,7 +19,7 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::stdout::print;
@@ -76,16 +76,14 @@ impl Stages {
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
-        let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
-        taken.interfaces.begin(&mut capture, &names)?;
+        let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
         let events = RingReader::new(rings.events)?;
-        let programs = capture.attacher().programs();
         let context = SourceContext {
             sink: &sink,
             counters,
             heartbeats,
         };
-        let sources = Sources::start(config, programs, events, context).await?;
+        let sources = Sources::start(config, events, context).await?;
         let (directories, retention) = (&taken.directories, config.files.retention);
         let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
@@ -101,7 +99,7 @@ impl Stages {
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
-            capture: taken.interfaces.follow(capture, names),
+            capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
             pipeline,
@@ -143,6 +141,25 @@ fn load(
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
+}
+
+/// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
+fn capture(
+    config: &Config,
+    programs: Programs,
+    method: AttachMethod,
+    (interfaces, names): (&InterfacePlan, &InterfaceNames),
+) -> Result<CaptureSet<Attacher>> {
+    let watches_sockets = config.source.watches_sockets();
+    let cgroup = watches_sockets
+        .then(requirements::cgroup2_root)
+        .transpose()?;
+    let mut capture = CaptureSet::new(Attacher::new(programs, method, cgroup)?);
+    interfaces.begin(&mut capture, names)?;
+    if watches_sockets {
+        capture.watch_sockets()?;
+    }
+    Ok(capture)
 }
 
 /// What the event server must know about the sources.

@@ -58,6 +58,21 @@ fn what_comes_after_the_close_is_in_the_file_until_it_is_quiet() {
 }
 
 #[test]
+fn a_close_that_two_sources_tell_counts_once() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.open(1, "a");
+    driver.syn(1, 1, 7);
+    driver.close(1, "a");
+    driver.until(500);
+    driver.close(1, "a");
+    driver.until(1000);
+    // Told again, it does not delay the end.
+    assert_eq!(driver.files(), [("a", &[1][..])]);
+    assert_eq!((driver.opened, driver.closed), (1, 1));
+    assert!(driver.is_clean());
+}
+
+#[test]
 fn no_packet_is_in_memory_only_for_longer_than_the_spill_interval() {
     let mut driver = TableDriver::new(ROOMY);
     // The first two wait for their name; between some there is a pause.
