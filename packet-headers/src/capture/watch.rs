@@ -12,6 +12,7 @@ use crate::host::choice::Choice;
 use crate::host::interfaces::{Interface, Link};
 use crate::host::netlink::{self, Changes, Follower, Netlink};
 use crate::kernel::Attacher;
+use crate::rate_limit::RateLimit;
 use capture_files::InterfaceNames;
 
 /// None once capture has ended.
@@ -36,6 +37,7 @@ impl CaptureWatch {
             choice,
             names,
             set: Arc::clone(&set),
+            failures: Failures::default(),
         };
         let task = tokio::spawn(async move { match netlink::follow(netlink, interfaces).await {} });
         Self { set, task }
@@ -60,6 +62,7 @@ pub(super) struct Interfaces {
     choice: Choice,
     names: Arc<InterfaceNames>,
     set: SharedSet,
+    failures: Failures,
 }
 
 impl Follower for Interfaces {
@@ -75,14 +78,16 @@ impl Follower for Interfaces {
         let set = Arc::clone(&self.set);
         // On a blocking thread, because it may take long on a busy host, and this one has to handle
         // signals.
-        let reconciled = spawn_blocking(move || {
-            if let Some(set) = lock(&set).as_mut() {
-                for (interface, error) in set.reconcile(&interfaces, &changes) {
-                    warn_not_captured(&interface, &error);
-                }
-            }
+        let failed = spawn_blocking(move || {
+            let mut set = lock(&set);
+            let set = set.as_mut();
+            set.map(|set| set.reconcile(&interfaces, &changes))
         });
-        reconciled.await.context("following network interfaces")
+        let failed = failed.await.context("following network interfaces")?;
+        for (interface, error) in failed.into_iter().flatten() {
+            self.failures.warn(&interface, &error);
+        }
+        Ok(())
     }
 
     async fn idle(&mut self) -> Infallible {
@@ -90,9 +95,17 @@ impl Follower for Interfaces {
     }
 }
 
-pub(super) fn warn_not_captured(interface: &Interface, error: &Error) {
-    tracing::warn!(
-        "not capturing {} for now, will retry when an interface changes: {error:#}",
-        interface.name
-    );
+/// Interfaces to which nothing could be attached, for the log: they may come and go without end.
+#[derive(Debug, Default)]
+pub(super) struct Failures(RateLimit);
+
+impl Failures {
+    pub(super) fn warn(&self, interface: &Interface, error: &Error) {
+        if let Some(more) = self.0.pass() {
+            tracing::warn!(
+                "not capturing {} for now, will retry when an interface changes: {error:#}{more}",
+                interface.name
+            );
+        }
+    }
 }

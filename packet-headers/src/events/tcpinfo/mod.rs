@@ -16,6 +16,7 @@ use self::line::{Lines, Message};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
+use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 
@@ -91,10 +92,13 @@ pub async fn follow(
     let mut backoff = Backoff(Backoff::SHORTEST);
     let mut was_connected = false;
     let mut said = false;
+    let (connected, lost) = (RateLimit::default(), RateLimit::default());
     loop {
         match connect(&socket).await {
             Ok(stream) => {
-                info!("connected to tcp-info at {socket}");
+                if let Some(more) = connected.pass() {
+                    info!("connected to tcp-info at {socket}{more}");
+                }
                 let reconnects = u64::from(was_connected);
                 let events = &listener.counters.events;
                 events.add(EventIssue::Reconnects, reconnects);
@@ -105,7 +109,9 @@ pub async fn follow(
                     return;
                 };
                 counters.tcpinfo_up.store(false, Ordering::Relaxed);
-                warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
+                if let Some(more) = lost.pass() {
+                    warn!("lost tcp-info at {socket}: {reason}; retrying until it is back{more}");
+                }
                 backoff.after_connection(since.elapsed());
                 (was_connected, said) = (true, true);
             }

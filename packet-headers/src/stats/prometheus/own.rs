@@ -7,6 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 use super::Moment;
 use super::page::Page;
 use crate::stats::shard::ShardStats;
+use crate::terminal::lost_lines;
 use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
@@ -311,6 +312,11 @@ fn about(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_interface_attached",
         "1 for each captured interface, with its attach method.",
         interfaces.iter().map(|labels| (&labels[..], 1)),
+    );
+    page.counter(
+        "packet_headers_log_lines_lost_total",
+        "Log lines that could not be written: standard error is closed, or nobody reads it.",
+        lost_lines(),
     );
     page.gauges(
         "packet_headers_build_info",
