@@ -15,7 +15,7 @@ mod rate_limit;
 pub mod run;
 pub mod shard;
 pub mod stats;
-mod stdout;
 pub mod store;
+pub mod terminal;
 mod threads;
 pub mod top;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use capture_files::Job;
 use hashbrown::HashMap;
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
@@ -372,13 +372,13 @@ impl Connections {
         &mut self,
         id: Id,
         packet: &Packet<'_>,
-        wall: WallNanos,
+        at: (WallNanos, &WallClock),
         (timing, full): (&Timing, usize),
     ) -> Result<Kept, NotKept> {
         self.touch();
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
-        let result = connection.keep(packet, wall, timing);
+        let result = connection.keep(packet, at, timing);
         let ends = before.has_ended != connection.has_ended();
         let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();
@@ -450,13 +450,14 @@ impl Connections {
         let taken = self.change(candidate, |candidate| {
             (
                 std::mem::take(&mut candidate.buffer),
+                candidate.clock,
                 candidate.start,
                 candidate.last,
             )
         });
-        let (packets, start, last) = taken;
+        let (packets, clock, start, last) = taken;
         self.change(into, |connection| {
-            connection.buffer.absorb(&packets);
+            connection.absorb(&packets, clock);
             connection.last = connection.last.max(last);
             if !connection.buffer.is_empty() {
                 connection.held_since.get_or_insert(start);

@@ -22,7 +22,6 @@ use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
-use crate::stdout::print;
 use crate::store::Maintenance;
 use capture_files::InterfaceNames;
 use model::AttachMethod;
@@ -87,14 +86,14 @@ impl Stages {
         let (directories, retention) = (&taken.directories, config.files.retention);
         let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
-        print(&StartupBanner::new(
-            config,
-            method,
-            taken.http.as_ref(),
-            &described,
-        ))?;
+        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {
-            let captured = Captured::new(capture.attached(), method, refused);
+            let captured = Captured {
+                attached: capture.attached(),
+                method,
+                refused,
+                every_namespace: scope.every_namespace,
+            };
             let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
@@ -162,11 +161,11 @@ fn capture(
     Ok(capture)
 }
 
-/// What the event server must know about the sources.
+/// What the sources deliver.
 fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: settings.netns_cookie.is_none(),
+        every_namespace: config.source.watches_sockets() && settings.netns_cookie.is_none(),
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use capture_files::{Chunk, FlowMeta, Job, PacketBuffer};
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{
     Direction, Endpoint, FlowKey, LinkType, Packet, PrimaryTap, Role, TapPoint,
@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     /// Whether the lower end is this host's, by the direction of the first packet.
     low_is_here: Option<bool>,
     pub(super) buffer: PacketBuffer,
+    /// The clock that dates its packets: that of the first one.
+    pub(super) clock: Option<WallClock>,
     /// Since when the buffer has had packets, while the connection is being captured.
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its packets are in a file already.
@@ -171,6 +173,7 @@ impl Connection {
             wire_bytes: 0,
             low_is_here: None,
             buffer: PacketBuffer::default(),
+            clock: None,
             held_since: None,
             spilled: false,
             link_type: None,
@@ -189,7 +192,7 @@ impl Connection {
     pub(super) fn keep(
         &mut self,
         packet: &Packet<'_>,
-        wall: WallNanos,
+        (wall, clock): (WallNanos, &WallClock),
         timing: &Timing,
     ) -> Result<(), NotKept> {
         self.note(packet).map_err(NotKept::Discarded)?;
@@ -204,8 +207,18 @@ impl Connection {
             }
             State::Finished(finished) => return Err(NotKept::Discarded(finished.reason)),
         }
-        self.buffer.push(packet, wall);
+        let ours = *self.clock.get_or_insert(*clock);
+        self.buffer.push(packet, ours.redated(wall, clock));
         Ok(())
+    }
+
+    /// Takes over packets that were dated by another clock.
+    pub(super) fn absorb(&mut self, packets: &PacketBuffer, clock: Option<WallClock>) {
+        let Some(theirs) = clock else {
+            return;
+        };
+        let ours = *self.clock.get_or_insert(theirs);
+        self.buffer.absorb(packets, &|at| ours.redated(at, &theirs));
     }
 
     /// Notes a packet. Returns whether it belongs in this connection's file.
