@@ -2,6 +2,7 @@
 //! every stage.
 
 mod banner;
+mod confinement;
 mod pipeline;
 mod prerequisites;
 mod privileges;
@@ -34,6 +35,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: &Config) -> Result<()> {
     privileges::warn_on_error(privileges::forbid_new());
+    if config.files.anonymize.is_some() {
+        privileges::forbid_core_dumps()?;
+    }
     let watches_sockets = config.source.watches_sockets();
     let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
