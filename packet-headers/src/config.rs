@@ -36,6 +36,8 @@ pub struct Config {
     pub filters: Filters,
     /// What the daemon serves.
     pub service: Service,
+    /// Whether the daemon confines itself once it has what it needs.
+    pub sandbox: bool,
 }
 
 /// What the daemon serves.

@@ -13,6 +13,7 @@ pub mod kernel;
 mod load_options;
 mod rate_limit;
 pub mod run;
+pub mod sandbox;
 pub mod shard;
 pub mod stats;
 pub mod store;

@@ -2,6 +2,7 @@
 //! every stage.
 
 mod banner;
+mod confinement;
 mod pipeline;
 mod prerequisites;
 mod privileges;
@@ -34,6 +35,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: &Config) -> Result<()> {
     privileges::warn_on_error(privileges::forbid_new());
+    if config.files.anonymize.is_some() {
+        privileges::forbid_core_dumps()?;
+    }
     let ahead = clock::find_stamping_clock()?;
     if ahead != 0 {
         let seconds = ahead / 1_000_000_000;

@@ -40,6 +40,18 @@ pub(super) struct ServiceArguments {
     /// Format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+
+    /// Confine the daemon to what it still needs once it has started; off is for debugging
+    #[arg(long, value_enum, default_value_t = Sandbox::On, hide_short_help = true)]
+    sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sandbox {
+    /// Files, system calls and sockets that are not needed are out of reach
+    On,
+    /// Only privileges are dropped
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,6 +77,11 @@ impl ServiceArguments {
     /// How log lines are written.
     pub(super) const fn log_format(&self) -> LogFormat {
         self.log_format
+    }
+
+    /// Whether the daemon confines itself.
+    pub(super) fn sandbox(&self) -> bool {
+        self.sandbox == Sandbox::On
     }
 
     /// Whether flow events are served.

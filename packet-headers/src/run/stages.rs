@@ -6,6 +6,7 @@ use anyhow::Result;
 use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
+use super::confinement;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
@@ -128,7 +129,7 @@ impl Stages {
     }
 }
 
-/// Loads the programs, and drops the privileges that only loading needs.
+/// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.
 fn load(
     config: &Config,
     method: AttachMethod,
@@ -136,8 +137,9 @@ fn load(
 ) -> Result<(Programs, Rings)> {
     let needed = method::programs(method, config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
-    // Now, while there is only one thread: later ones inherit its capabilities.
+    // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
 }
