@@ -70,6 +70,17 @@ pub(super) enum State {
     Finished(Finished),
 }
 
+/// What one connection gives to another one to which its packets belong.
+#[derive(Debug)]
+pub(super) struct Taken {
+    packets: PacketBuffer,
+    start: BootNanos,
+    last: BootNanos,
+    seen: u64,
+    wire_bytes: u64,
+    link_type: Option<LinkType>,
+}
+
 /// The data of a connection that is being captured.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -234,6 +245,30 @@ impl Connection {
         self.last = self.last.max(now);
         self.link_type.get_or_insert(packet.link_type);
         Ok(())
+    }
+
+    /// Gives its packets away.
+    pub(super) fn take(&mut self) -> Taken {
+        Taken {
+            packets: std::mem::take(&mut self.buffer),
+            start: self.start,
+            last: self.last,
+            seen: self.seen,
+            wire_bytes: self.wire_bytes,
+            link_type: self.link_type,
+        }
+    }
+
+    /// Takes over the packets of another one, and what is known by them.
+    pub(super) fn absorb(&mut self, taken: &Taken) {
+        self.buffer.absorb(&taken.packets);
+        self.last = self.last.max(taken.last);
+        self.seen += taken.seen;
+        self.wire_bytes += taken.wire_bytes;
+        self.link_type = self.link_type.or(taken.link_type);
+        if !self.buffer.is_empty() {
+            self.held_since.get_or_insert(taken.start);
+        }
     }
 
     /// Its four-tuple.

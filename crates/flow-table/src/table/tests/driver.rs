@@ -58,8 +58,11 @@ pub(super) struct TableDriver {
     pub(super) released: u32,
     /// How often packets were to be written.
     pub(super) writes: u64,
-    /// Where the next packets pass.
+    /// Where the next packets pass, and what they begin with.
     pub(super) interface: u32,
+    pub(super) link_type: LinkType,
+    /// What the packets of each published file begin with, by its name.
+    pub(super) link_types: BTreeMap<String, LinkType>,
 }
 
 /// The four-tuple of client `n`.
@@ -92,6 +95,8 @@ impl TableDriver {
             released: 0,
             writes: 0,
             interface: 1,
+            link_type: LinkType::Ethernet,
+            link_types: BTreeMap::new(),
         }
     }
 
@@ -114,7 +119,7 @@ impl TableDriver {
             wire_len: 1500,
             ifindex: self.interface,
             direction: Direction::Ingress,
-            link_type: LinkType::Ethernet,
+            link_type: self.link_type,
             vlan: None,
             at_primary_tap: false,
             source: ends.0,
@@ -204,6 +209,8 @@ impl TableDriver {
                     self.grow(job.flow, &job.chunk);
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
+                        let name = job.meta.uuid.to_string();
+                        self.link_types.insert(name, job.meta.link_type);
                         self.published.push((job.meta.uuid.to_string(), packets));
                     }
                 }
