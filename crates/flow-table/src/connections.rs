@@ -447,22 +447,8 @@ impl Connections {
 
     /// Moves a candidate's packets to a connection that is being captured.
     pub(crate) fn absorb(&mut self, candidate: Id, into: Id) {
-        let taken = self.change(candidate, |candidate| {
-            (
-                std::mem::take(&mut candidate.buffer),
-                candidate.clock,
-                candidate.start,
-                candidate.last,
-            )
-        });
-        let (packets, clock, start, last) = taken;
-        self.change(into, |connection| {
-            connection.absorb(&packets, clock);
-            connection.last = connection.last.max(last);
-            if !connection.buffer.is_empty() {
-                connection.held_since.get_or_insert(start);
-            }
-        });
+        let taken = self.change(candidate, Connection::take);
+        self.change(into, |connection| connection.absorb(&taken));
     }
 
     /// Finishes the file of a connection that is being captured. Further packets are discarded for

@@ -72,6 +72,18 @@ pub(super) enum State {
     Finished(Finished),
 }
 
+/// What one connection gives to another one to which its packets belong.
+#[derive(Debug)]
+pub(super) struct Taken {
+    packets: PacketBuffer,
+    clock: Option<WallClock>,
+    start: BootNanos,
+    last: BootNanos,
+    seen: u64,
+    wire_bytes: u64,
+    link_type: Option<LinkType>,
+}
+
 /// The data of a connection that is being captured.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -212,15 +224,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes over packets that were dated by another clock.
-    pub(super) fn absorb(&mut self, packets: &PacketBuffer, clock: Option<WallClock>) {
-        let Some(theirs) = clock else {
-            return;
-        };
-        let ours = *self.clock.get_or_insert(theirs);
-        self.buffer.absorb(packets, &|at| ours.redated(at, &theirs));
-    }
-
     /// Notes a packet. Returns whether it belongs in this connection's file.
     #[inline]
     fn note(&mut self, packet: &Packet<'_>) -> Result<(), DiscardReason> {
@@ -247,6 +250,36 @@ impl Connection {
         self.last = self.last.max(now);
         self.link_type.get_or_insert(packet.link_type);
         Ok(())
+    }
+
+    /// Gives its packets away.
+    pub(super) fn take(&mut self) -> Taken {
+        Taken {
+            packets: std::mem::take(&mut self.buffer),
+            clock: self.clock,
+            start: self.start,
+            last: self.last,
+            seen: self.seen,
+            wire_bytes: self.wire_bytes,
+            link_type: self.link_type,
+        }
+    }
+
+    /// Takes over the packets of another one, which may have been dated by another clock, and what
+    /// is known by them.
+    pub(super) fn absorb(&mut self, taken: &Taken) {
+        if let Some(theirs) = taken.clock {
+            let ours = *self.clock.get_or_insert(theirs);
+            self.buffer
+                .absorb(&taken.packets, &|at| ours.redated(at, &theirs));
+        }
+        self.last = self.last.max(taken.last);
+        self.seen += taken.seen;
+        self.wire_bytes += taken.wire_bytes;
+        self.link_type = self.link_type.or(taken.link_type);
+        if !self.buffer.is_empty() {
+            self.held_since.get_or_insert(taken.start);
+        }
     }
 
     /// Its four-tuple.

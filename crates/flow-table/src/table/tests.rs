@@ -8,7 +8,7 @@ mod touches;
 
 use std::collections::BTreeSet;
 
-use packet_headers_common::Role;
+use packet_headers_common::{LinkType, Role};
 use proptest::prelude::*;
 
 use self::driver::{ROOMY, TableDriver};
@@ -101,6 +101,24 @@ fn a_host_that_slept_finishes_what_was_silent_meanwhile_and_loses_nothing() {
     driver.until(driver.now + 1500);
     assert_eq!(driver.files(), [("a", &[1][..]), ("b", &[2, 3])]);
     driver.shut_down();
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn packets_that_return_to_their_connection_bring_along_what_is_known_by_them() {
+    let mut driver = TableDriver::new(Limits { flows: 1, ..ROOMY });
+    driver.link_type = LinkType::RawIp;
+    driver.until(1000);
+    driver.syn(1, 1, 7);
+    // By its time it cannot name what began later.
+    driver.open_as(1, "a", 500, Role::Accepting);
+    driver.until(9000);
+    // It has had packets: it is not given up for others.
+    driver.open(2, "b");
+    assert_eq!(driver.issues, [EventIssue::Refused]);
+    driver.shut_down();
+    assert_eq!(driver.files(), [("a", &[1][..])]);
+    assert_eq!(driver.link_types["a"], LinkType::RawIp);
     assert!(driver.is_clean());
 }
 

@@ -58,12 +58,15 @@ pub(super) struct TableDriver {
     pub(super) released: u32,
     /// How often packets were to be written.
     pub(super) writes: u64,
-    /// Where the next packets pass.
+    /// Where the next packets pass, and what they begin with.
     pub(super) interface: u32,
     /// The clock of the host, which somebody may set.
     pub(super) clock: WallClock,
     /// The times of packets in files, by their numbers.
     pub(super) times: BTreeMap<u32, WallNanos>,
+    pub(super) link_type: LinkType,
+    /// What the packets of each published file begin with, by its name.
+    pub(super) link_types: BTreeMap<String, LinkType>,
 }
 
 /// The four-tuple of client `n`.
@@ -98,6 +101,8 @@ impl TableDriver {
             interface: 1,
             clock: WallClock::apart(0),
             times: BTreeMap::new(),
+            link_type: LinkType::Ethernet,
+            link_types: BTreeMap::new(),
         }
     }
 
@@ -120,7 +125,7 @@ impl TableDriver {
             wire_len: 1500,
             ifindex: self.interface,
             direction: Direction::Ingress,
-            link_type: LinkType::Ethernet,
+            link_type: self.link_type,
             vlan: None,
             at_primary_tap: false,
             source: ends.0,
@@ -212,6 +217,8 @@ impl TableDriver {
                     self.grow(job.flow, &job.chunk);
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
+                        let name = job.meta.uuid.to_string();
+                        self.link_types.insert(name, job.meta.link_type);
                         self.published.push((job.meta.uuid.to_string(), packets));
                     }
                 }
