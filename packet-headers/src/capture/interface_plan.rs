@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::set::CaptureSet;
 use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
 use crate::host::choice::Choice;
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{Changes, Follower as _, Netlink};
 use crate::kernel::{Attach, Attacher};
 use capture_files::InterfaceNames;
@@ -31,7 +31,7 @@ impl InterfacePlan {
     pub(crate) async fn find(wanted: &[NamePattern]) -> Result<Self> {
         let mut netlink =
             Netlink::open(Interfaces::GROUPS).context("watching network interfaces")?;
-        let links = Link::list(&mut netlink).await?;
+        let links = interfaces::list(&mut netlink).await?;
         let mut choice = Choice::new(wanted);
         choice.check(&links)?;
         let interfaces = choice.choose(&links, &HashSet::new());

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::set::CaptureSet;
 use crate::host::choice::Choice;
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{self, Changes, Follower, Netlink};
 use crate::kernel::Attacher;
 use capture_files::InterfaceNames;
@@ -67,7 +67,7 @@ impl Follower for Interfaces {
     const GROUPS: &'static [MulticastGroup] = &[MulticastGroup::Link];
 
     async fn refresh(&mut self, netlink: &mut Netlink, changes: Changes) -> Result<()> {
-        let links = Link::list(netlink).await?;
+        let links = interfaces::list(netlink).await?;
         let interfaces = self.choice.choose(&links, &changes.removed);
         // Before attaching, so that the name is known when the first packet is written to a file.
         self.names

@@ -1,7 +1,6 @@
 //! Flow events: the sources that report when connections begin and end and name them, and the queues
 //! to the shards and to the event server.
 
-mod endpoint;
 pub mod existing;
 pub mod kernel;
 pub mod prefix;

@@ -1,7 +1,5 @@
 //! The tcp-info flow source: reads tcp-info's event socket, and reconnects whenever it is lost.
 
-mod line;
-
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +10,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use self::line::{Lines, Message};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
 use crate::stats::Counters;
+use messages::tcp_info::{Lines, Message};
 use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
 
 /// The reading side of a connection, of either kind.
