@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use capture_files::Job;
 use hashbrown::HashMap;
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
@@ -372,13 +372,13 @@ impl Connections {
         &mut self,
         id: Id,
         packet: &Packet<'_>,
-        wall: WallNanos,
+        at: (WallNanos, &WallClock),
         (timing, full): (&Timing, usize),
     ) -> Result<Kept, NotKept> {
         self.touch();
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
-        let result = connection.keep(packet, wall, timing);
+        let result = connection.keep(packet, at, timing);
         let ends = before.has_ended != connection.has_ended();
         let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();

@@ -8,8 +8,8 @@ use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role
 
 use capture_files::Chunk;
 use model::{
-    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos,
-    Wanted,
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallClock,
+    WallNanos, Wanted,
 };
 
 use crate::connections::ConnectionState;
@@ -60,6 +60,10 @@ pub(super) struct TableDriver {
     pub(super) writes: u64,
     /// Where the next packets pass, and what they begin with.
     pub(super) interface: u32,
+    /// The clock of the host, which somebody may set.
+    pub(super) clock: WallClock,
+    /// The times of packets in files, by their numbers.
+    pub(super) times: BTreeMap<u32, WallNanos>,
     pub(super) link_type: LinkType,
     /// What the packets of each published file begin with, by its name.
     pub(super) link_types: BTreeMap<String, LinkType>,
@@ -95,6 +99,8 @@ impl TableDriver {
             released: 0,
             writes: 0,
             interface: 1,
+            clock: WallClock::apart(0),
+            times: BTreeMap::new(),
             link_type: LinkType::Ethernet,
             link_types: BTreeMap::new(),
         }
@@ -132,7 +138,9 @@ impl TableDriver {
             l4_offset: 34,
             headers: &headers,
         };
-        match self.table.on_packet(&packet, WallNanos(at(self.now).0)) {
+        let clock = self.clock;
+        let wall = clock.wall(at(self.now));
+        match self.table.on_packet(&packet, wall, &clock) {
             Ok(()) => self.held += 1,
             Err(reason) => *self.refused.entry(reason.name()).or_default() += 1,
         }
@@ -249,7 +257,9 @@ impl TableDriver {
         let before = packets.len();
         for record in chunk.records() {
             let number = record.headers[..4].try_into().unwrap();
-            packets.push(u32::from_be_bytes(number));
+            let number = u32::from_be_bytes(number);
+            packets.push(number);
+            self.times.insert(number, record.time);
         }
         assert_eq!((packets.len() - before) as u64, chunk.packets);
     }
