@@ -200,14 +200,14 @@ impl<O: Observer> Writer<O> {
     /// Writes what a file ends with.
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
         let uuid = file.uuid().clone();
-        let Some((closed, dropped)) = file.close(self.observer.lost(), &mut self.context) else {
-            self.observer.observe(FileEvent::NoFile(&uuid));
-            return None;
-        };
+        let (closed, dropped) = file.close(self.observer.lost(), &mut self.context);
         if let Some(dropped) = dropped {
             self.observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
-        Some(closed)
+        if closed.is_none() {
+            self.observer.observe(FileEvent::NoFile(&uuid));
+        }
+        closed
     }
 
     fn publish(&mut self, file: &ClosedFile) -> Result<(), FileError> {
