@@ -225,10 +225,14 @@ impl<'a> Recovery<'a> {
             go_on: self.go_on,
         };
         let verdict = scan(reader, name.format, name.compression)?;
-        match verdict {
-            Verdict::NotOurs(_) if file.is_blank(self.go_on)? => Ok(Verdict::Empty),
-            Verdict::NotOurs(_) if !(self.go_on)() => Err(stopped()),
-            verdict => Ok(verdict),
+        if !matches!(verdict, Verdict::NotOurs(_)) {
+            Ok(verdict)
+        } else if file.is_blank(self.go_on)? {
+            Ok(Verdict::Empty)
+        } else if (self.go_on)() {
+            Ok(verdict)
+        } else {
+            Err(stopped())
         }
     }
 
