@@ -34,6 +34,7 @@
 
 mod compress;
 mod directories;
+mod disk;
 mod error;
 mod file_name;
 mod file_naming;
@@ -52,6 +53,7 @@ mod writer;
 
 pub use compress::{Compression, Compressor};
 pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
+pub use disk::Untrusted;
 pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
 pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};

@@ -163,7 +163,7 @@ impl OpenFile {
         let piece = context
             .compressor
             .piece(&context.plain, &mut context.packed);
-        let piece = piece.doing(FileStep::Write, "compressing a piece of", partial.path());
+        let piece = piece.doing(FileStep::Write, "compressing a piece of", &partial.path());
         partial.append(piece.map_err(AppendError::Unchanged)?)
     }
 
@@ -251,8 +251,9 @@ impl ClosedFile {
     /// Gives the file its final name; its path from then on.
     pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
         let name = |number| context.naming.name(&self.meta.uuid, number);
-        let (partial, day) = (self.partial.path(), self.meta.day());
-        context.directories.publish(partial, &day, &name)
+        let (partial, day) = (&self.partial, self.meta.day());
+        let file = (partial.directory(), partial.name());
+        context.directories.publish(file, &day, &name)
     }
 
     /// The partial file.

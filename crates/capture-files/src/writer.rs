@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -245,7 +245,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
-    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, &Path)> {
+    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, PathBuf)> {
         let files = self.unpublished.iter();
         files.map(|file| (file.uuid(), file.partial().path()))
     }
@@ -283,7 +283,7 @@ impl<O: Observer> Writer<O> {
             if let Some(closed) = self.close(file) {
                 let why = io::Error::other("the end of the flow never came");
                 let path = closed.partial().path();
-                let error = FileError::new(FileStep::Finish, "publishing", path, why);
+                let error = FileError::new(FileStep::Finish, "publishing", &path, why);
                 self.abandon(&closed, error);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::set::CaptureSet;
-use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
+use super::watch::{CaptureWatch, Failures, Interfaces};
 use crate::heartbeat::Heartbeats;
 use crate::host::choice::Choice;
 use crate::host::interfaces::{Interface, Link};
@@ -65,11 +65,12 @@ impl InterfacePlan {
         names: &InterfaceNames,
     ) -> Result<()> {
         names.update(self.interfaces.iter().map(Interface::numbered));
+        let failures = Failures::default();
         for (interface, error) in set.reconcile(&self.interfaces, &Changes::default(), &|| ()) {
             if self.choice.is_named(&interface) || set.is_empty() {
                 return Err(error);
             }
-            warn_not_captured(&interface, &error);
+            failures.warn(&interface, &error);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::host::choice::Choice;
 use crate::host::interfaces::{Interface, Link};
 use crate::host::netlink::{self, Changes, Follower, Netlink};
 use crate::kernel::Attacher;
+use crate::rate_limit::RateLimit;
 use capture_files::InterfaceNames;
 
 /// None once capture has ended.
@@ -43,6 +44,7 @@ impl CaptureWatch {
             wanted: Vec::new(),
             due: Instant::now() + CHECK,
             heartbeat: heartbeats.add(NAME, WaitsFor::Kernel),
+            failures: Failures::default(),
         };
         let task = tokio::spawn(async move { match netlink::follow(netlink, interfaces).await {} });
         Self { set, task }
@@ -79,6 +81,7 @@ pub(super) struct Interfaces {
     /// When to look at what is attached.
     due: Instant,
     heartbeat: Heartbeat,
+    failures: Failures,
 }
 
 impl Interfaces {
@@ -94,20 +97,25 @@ impl Interfaces {
         // On a blocking thread, because it may take long on a busy host, and this one has to handle
         // signals.
         let turned = spawn_blocking(move || {
-            if let Some(set) = lock(&set).as_mut() {
-                let beat = || heartbeat.beat();
-                let lost = if checks {
-                    set.notice_losses(&beat)
-                } else {
-                    Vec::new()
-                };
-                for (interface, error) in set.reconcile(&wanted, &changes, &beat) {
-                    warn_not_captured(&interface, &error);
-                }
-                set.tell_of(&lost);
-            }
+            let mut set = lock(&set);
+            let Some(set) = set.as_mut() else {
+                return Vec::new();
+            };
+            let beat = || heartbeat.beat();
+            let lost = if checks {
+                set.notice_losses(&beat)
+            } else {
+                Vec::new()
+            };
+            let failed = set.reconcile(&wanted, &changes, &beat);
+            set.tell_of(&lost);
+            failed
         });
-        turned.await.context("following network interfaces")
+        let failed = turned.await.context("following network interfaces")?;
+        for (interface, error) in failed {
+            self.failures.warn(&interface, &error);
+        }
+        Ok(())
     }
 }
 
@@ -135,9 +143,17 @@ impl Follower for Interfaces {
     }
 }
 
-pub(super) fn warn_not_captured(interface: &Interface, error: &Error) {
-    tracing::warn!(
-        "not capturing {} for now, will retry every {CHECK:?}: {error:#}",
-        interface.name
-    );
+/// Interfaces to which nothing could be attached, for the log: they may come and go without end.
+#[derive(Debug, Default)]
+pub(super) struct Failures(RateLimit);
+
+impl Failures {
+    pub(super) fn warn(&self, interface: &Interface, error: &Error) {
+        if let Some(more) = self.0.pass() {
+            tracing::warn!(
+                "not capturing {} for now, will retry every {CHECK:?}: {error:#}{more}",
+                interface.name
+            );
+        }
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
+use super::confinement;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
@@ -22,7 +23,6 @@ use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
-use crate::stdout::print;
 use crate::store::Maintenance;
 use capture_files::InterfaceNames;
 use model::AttachMethod;
@@ -87,14 +87,14 @@ impl Stages {
         let (directories, retention) = (&taken.directories, config.files.retention);
         let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
-        print(&StartupBanner::new(
-            config,
-            method,
-            taken.http.as_ref(),
-            &described,
-        ))?;
+        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {
-            let captured = Captured::new(capture.attached(), method, refused);
+            let captured = Captured {
+                attached: capture.attached(),
+                method,
+                refused,
+                every_namespace: scope.every_namespace,
+            };
             let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
@@ -129,7 +129,7 @@ impl Stages {
     }
 }
 
-/// Loads the programs, and drops the privileges that only loading needs.
+/// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.
 fn load(
     config: &Config,
     method: AttachMethod,
@@ -137,8 +137,9 @@ fn load(
 ) -> Result<(Programs, Rings)> {
     let needed = method::programs(method, config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
-    // Now, while there is only one thread: later ones inherit its capabilities.
+    // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
 }
@@ -162,11 +163,11 @@ fn capture(
     Ok(capture)
 }
 
-/// What the event server must know about the sources.
+/// What the sources deliver.
 fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: settings.netns_cookie.is_none(),
+        every_namespace: config.source.watches_sockets() && settings.netns_cookie.is_none(),
     }
 }

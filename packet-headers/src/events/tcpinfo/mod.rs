@@ -20,6 +20,7 @@ use super::EventSink;
 use super::catch_up::CatchUp;
 use super::prefix::LearnedPrefix;
 use crate::clock;
+use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 use model::{EventIssue, EventSocket};
 
@@ -66,10 +67,13 @@ pub(super) async fn follow(
     let mut backoff = Backoff::new(&socket);
     let mut was_connected = false;
     let mut said = false;
+    let (connected, lost) = (RateLimit::default(), RateLimit::default());
     loop {
         let pause = match connect(&socket).await {
             Ok(stream) => {
-                info!("connected to tcp-info at {socket}");
+                if let Some(more) = connected.pass() {
+                    info!("connected to tcp-info at {socket}{more}");
+                }
                 counters
                     .events
                     .add(EventIssue::Reconnects, u64::from(was_connected));
@@ -79,7 +83,9 @@ pub(super) async fn follow(
                     return;
                 };
                 counters.tcpinfo_up.store(false, Ordering::Relaxed);
-                warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
+                if let Some(more) = lost.pass() {
+                    warn!("lost tcp-info at {socket}: {reason}; retrying until it is back{more}");
+                }
                 (was_connected, said) = (true, true);
                 backoff.ended(since.elapsed())
             }

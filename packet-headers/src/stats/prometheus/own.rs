@@ -7,6 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 use super::Moment;
 use super::page::Page;
 use crate::stats::shard::ShardStats;
+use crate::terminal::lost_lines;
 use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
@@ -334,6 +335,11 @@ fn about(page: &mut Page, moment: &Moment<'_>) {
         "Interfaces, and the sockets, from which ours were detached and could not be attached again \
          yet.",
         attached.missing().len() as u64,
+    );
+    page.counter(
+        "packet_headers_log_lines_lost_total",
+        "Log lines that could not be written: standard error is closed, or nobody reads it.",
+        lost_lines(),
     );
     page.gauges(
         "packet_headers_build_info",

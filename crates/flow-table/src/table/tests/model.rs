@@ -193,6 +193,7 @@ impl Model {
                 Some(earlier) if matches!(earlier.state, State::Named { .. }) => {
                     earlier.packets.extend(candidate.packets);
                     earlier.last = earlier.last.max(candidate.last);
+                    earlier.seen += candidate.seen;
                 }
                 _ if candidate.packets.is_empty() => {}
                 _ => {
