@@ -17,6 +17,9 @@ use crate::admit::Admitted;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::packet::Packet;
 
+/// Bytes of a VLAN tag.
+const TAG_LEN: usize = 4;
+
 /// How much of a packet's headers was copied.
 pub(crate) enum Copied {
     /// All.
@@ -37,7 +40,11 @@ pub(crate) fn emit<const DIRECT: bool>(
 ) -> Result<Copied, KernelDiscard> {
     let ring = Ring::of(&headers.key, admitted.lane)?;
     let mut header = record_header(packet, headers, admitted);
-    let limit = HEADER_BYTES.load() as usize;
+    let mut limit = HEADER_BYTES.load() as usize;
+    if header.vlan_protocol != 0 {
+        // User space puts the tag back that the NIC removed.
+        limit -= TAG_LEN;
+    }
     // Written in two places, as older verifiers would not remember in one which of the two it is.
     if headers.end <= limit {
         write(packet, &ring, header, headers.end, None)?;

@@ -18,6 +18,8 @@ const TAG_LEN: usize = 4;
 const LABEL_LEN: usize = 4;
 /// A PPPoE header, and the PPP protocol number behind it.
 const PPPOE_LEN: usize = 8;
+/// The same with a compressed protocol number.
+const COMPRESSED_PPPOE_LEN: usize = 7;
 
 pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -77,7 +79,8 @@ fn mpls(packet: &impl Bytes, start: usize) -> Result<Network, KernelDiscard> {
     Err(KernelDiscard::HeadersTooLong)
 }
 
-/// RFC 2516, the session stage.
+/// RFC 2516, the session stage. A protocol number whose first byte is odd has no second one (RFC 1661,
+/// 6.5): the sender left out a zero.
 #[inline(always)]
 fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
     /// Version 1 and type 1.
@@ -87,8 +90,13 @@ fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
     if header[0] != VERSION_AND_TYPE || header[1] != SESSION_DATA {
         return Err(KernelDiscard::Malformed);
     }
-    let at = launder_offset(packet, at + PPPOE_LEN);
-    match u16::from_be_bytes([header[6], header[7]]) {
+    let (protocol, length) = if header[6] & 1 == 0 {
+        (u16::from_be_bytes([header[6], header[7]]), PPPOE_LEN)
+    } else {
+        (header[6].into(), COMPRESSED_PPPOE_LEN)
+    };
+    let at = launder_offset(packet, at + length);
+    match protocol {
         PPP_IPV4 => Ok(Network::V4(at)),
         PPP_IPV6 => Ok(Network::V6(at)),
         _ => Err(KernelDiscard::NotIp),

@@ -37,7 +37,10 @@ fn udp(port: u16) -> Vec<u8> {
 
 /// What stands before the connection's own IPv4 header.
 fn carriers() -> Vec<Vec<u8>> {
-    [links(), over_ip(), over_udp()].concat()
+    let mut all = [links(), over_ip(), over_udp()].concat();
+    // A PPP protocol number of one byte.
+    all.push([&macs(0x8864)[..], &[0x11, 0, 0, 7, 0, 99, 0x21]].concat());
+    all
 }
 
 fn links() -> Vec<Vec<u8>> {
@@ -92,7 +95,7 @@ fn over_udp() -> Vec<Vec<u8>> {
 }
 
 /// How many examples there are.
-pub(super) const COUNT: usize = 18;
+pub(super) const COUNT: usize = 19;
 
 pub(super) fn example(which: usize) -> (Vec<u8>, Layers) {
     let mut bytes = carriers().swap_remove(which);
