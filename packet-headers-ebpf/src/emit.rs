@@ -17,9 +17,6 @@ use crate::admit::Admitted;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
 use crate::packet::Packet;
 
-/// Bytes of a VLAN tag.
-const TAG_LEN: usize = 4;
-
 /// How much of a packet's headers was copied.
 pub(crate) enum Copied {
     /// All.
@@ -40,11 +37,8 @@ pub(crate) fn emit<const DIRECT: bool>(
 ) -> Result<Copied, KernelDiscard> {
     let ring = Ring::of(&headers.key, admitted.lane)?;
     let mut header = record_header(packet, headers, admitted);
-    let mut limit = HEADER_BYTES.load() as usize;
-    if header.vlan_protocol != 0 {
-        // User space puts the tag back that the NIC removed.
-        limit -= TAG_LEN;
-    }
+    // User space puts the tag back that the NIC removed.
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
     // Written in two places, as older verifiers would not remember in one which of the two it is.
     if headers.end <= limit {
         write(packet, &ring, header, headers.end, None)?;

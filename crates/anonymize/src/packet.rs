@@ -219,7 +219,11 @@ fn mpls(bytes: &mut [u8]) -> Step {
 /// RFC 1661, 2, with or without the address and control bytes of HDLC (RFC 1662). A protocol number
 /// whose first byte is odd has no second one (RFC 1661, 6.5).
 fn ppp(bytes: &[u8]) -> Step {
-    let hdlc = if bytes.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
+    let hdlc = if bytes.starts_with(&[0xff, 0x03]) {
+        2
+    } else {
+        0
+    };
     let first = *bytes.get(hdlc)?;
     let (protocol, length) = if first & 1 == 0 {
         (read_u16(bytes, hdlc)?, 2)

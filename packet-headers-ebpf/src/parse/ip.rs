@@ -98,7 +98,7 @@ fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
     }
     // The key of a connection has IPv4 addresses in this form. On the wire it is no address of anybody
     // (RFC 4038, 4.2), and the kernel drops such packets as well (ip6_rcv).
-    if header[2] == 0 && header[3] == 0 && header[4] == 0xffff {
+    if header[2] | header[3] | (header[4] ^ 0xffff) == 0 {
         return Err(KernelDiscard::Malformed);
     }
     // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
