@@ -13,6 +13,7 @@ mod image;
 mod kernels;
 mod layers;
 mod lint;
+mod machines;
 mod manual;
 mod packages;
 mod probe;
