@@ -16,6 +16,7 @@ mod lint;
 mod machines;
 mod manual;
 mod packages;
+mod power_cuts;
 mod probe;
 mod pure;
 mod python;
@@ -78,6 +79,8 @@ enum Verb {
     Manual,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
+    /// Cut the power of virtual machines while the daemon captures in them, and see what is left
+    PowerCuts(power_cuts::PowerCuts),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -121,6 +124,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Bench(what) => bench::bench(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
+        Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),
