@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
+use rustix::fs::{Access, Advice, AtFlags, CWD, RenameFlags, accessat, fadvise, renameat_with};
 use rustix::io::Errno;
 
 use crate::error::{Doing as _, FileError, FileStep};
+use crate::group_sync::each_at_once;
 use crate::partial_file::PartialFile;
 
 mod error;
@@ -214,7 +215,27 @@ impl Directories {
         PartialFile::begin(path, file, bytes)
     }
 
-    /// Gives a finished file its final name, without ever replacing another.
+    /// Publishes a file by itself, and syncs it if that is asked for.
+    ///
+    /// # Errors
+    /// If it cannot be synced or moved.
+    pub(crate) fn publish_alone(
+        &self,
+        partial: &Path,
+        day: &Path,
+        name: &dyn Fn(u32) -> String,
+    ) -> Result<PathBuf, FileError> {
+        if self.fsync {
+            sync(partial)?;
+        }
+        let path = self.publish(partial, day, name)?;
+        if self.fsync {
+            self.sync_day(&self.data.join(day))?;
+        }
+        Ok(path)
+    }
+
+    /// Gives a finished file its final name, without ever replacing another, and without a sync.
     ///
     /// # Errors
     /// If it cannot be moved. It stays where it is then.
@@ -224,9 +245,6 @@ impl Directories {
         day: &Path,
         name: &dyn Fn(u32) -> String,
     ) -> Result<PathBuf, FileError> {
-        if self.fsync {
-            sync(partial)?;
-        }
         let day = self.data.join(day);
         let free = FreeName {
             directory: &day,
@@ -236,10 +254,27 @@ impl Directories {
             doing: "publishing",
         };
         let (path, ()) = free.find(|path| rename_new(partial, path))?;
-        if self.fsync {
-            sync(&day)?;
-        }
         Ok(path)
+    }
+
+    /// Whether files are synced before they are published.
+    pub(crate) const fn has_fsync(&self) -> bool {
+        self.fsync
+    }
+
+    /// Makes files safe against a power loss, for little more than one of them costs.
+    pub(crate) fn sync(&self, files: &[&PartialFile]) -> Vec<Result<(), FileError>> {
+        // All of them are on their way to the disk before any of them is waited for.
+        for file in files {
+            // What cannot be opened now fails when it is synced.
+            let _refused = File::open(file.path()).map(|file| fadvise(&file, 0, None, Advice::DontNeed));
+        }
+        each_at_once(files, |file| sync(file.path()))
+    }
+
+    /// Makes the names in the directory of a day of published files safe against a power loss.
+    pub(crate) fn sync_day(&self, day: &Path) -> Result<(), FileError> {
+        sync(day)
     }
 
     /// Makes the directory of a day's published files.

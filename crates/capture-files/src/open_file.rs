@@ -249,10 +249,14 @@ impl OpenFile {
 
 impl ClosedFile {
     /// Gives the file its final name; its path from then on.
-    pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
-        let name = |number| context.naming.name(&self.meta.uuid, number);
+    pub(crate) fn publish(
+        &self,
+        directories: &Directories,
+        naming: FileNaming,
+    ) -> Result<PathBuf, FileError> {
+        let name = |number| naming.name(&self.meta.uuid, number);
         let (partial, day) = (self.partial.path(), self.meta.day());
-        context.directories.publish(partial, &day, &name)
+        directories.publish(partial, &day, &name)
     }
 
     /// The partial file.

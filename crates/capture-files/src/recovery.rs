@@ -158,7 +158,7 @@ fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recov
                 cut.doing(FileStep::Finish, "truncating", &path)?;
             }
             let numbered = |number| FileName { number, ..name }.build();
-            let path = directories.publish(&path, &day, &numbered)?;
+            let path = directories.publish_alone(&path, &day, &numbered)?;
             Ok(Recovered::Published(path, packets))
         }
     }

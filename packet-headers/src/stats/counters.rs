@@ -67,6 +67,8 @@ pub struct Counters {
     pub spills: Durations,
     /// Durations of publishing a file.
     pub renames: Durations,
+    /// Durations of syncing finished files together.
+    pub syncs: Durations,
     /// Whether the kernel flow source delivers events.
     pub kernel_events_up: AtomicBool,
     /// Whether tcp-info's event socket is connected.

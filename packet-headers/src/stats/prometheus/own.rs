@@ -197,6 +197,11 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
         "Time to publish a file.",
         &counters.renames,
     );
+    page.histogram(
+        "packet_headers_sync_duration_seconds",
+        "Time to sync a group of finished files before they are published.",
+        &counters.syncs,
+    );
 }
 
 fn old_files(page: &mut Page, moment: &Moment<'_>) {
