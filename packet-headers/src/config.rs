@@ -54,6 +54,8 @@ pub struct Files {
     pub data: PathBuf,
     /// The directory of partial files.
     pub partial: PathBuf,
+    /// The group of files and directories, or `None` for the daemon's.
+    pub group: Option<u32>,
     /// Whether files are synced to disk before they are published.
     pub fsync: bool,
     /// The names of files, their format and compression.

@@ -34,6 +34,7 @@
 
 mod compress;
 mod directories;
+mod disk;
 mod error;
 mod file_name;
 mod file_naming;
@@ -45,6 +46,7 @@ mod observer;
 mod open_file;
 mod packet_buffer;
 mod partial_file;
+mod power_loss;
 mod publisher;
 mod record;
 mod recovery;
@@ -54,6 +56,7 @@ mod writer;
 
 pub use compress::{Compression, Compressor};
 pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
+pub use disk::Untrusted;
 pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
 pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};
@@ -63,6 +66,7 @@ pub use interface_names::InterfaceNames;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 pub use open_file::DroppedPackets;
 pub use packet_buffer::{Chunk, PacketBuffer};
+pub use power_loss::{Boot, PowerLoss, TakenBack};
 pub use publisher::{FinishedFile, Publisher};
 pub use record::{Record, Records};
 pub use recovery::{Recovered, Recovery};

@@ -163,7 +163,7 @@ impl OpenFile {
         let piece = context
             .compressor
             .piece(&context.plain, &mut context.packed);
-        let piece = piece.doing(FileStep::Write, "compressing a piece of", partial.path());
+        let piece = piece.doing(FileStep::Write, "compressing a piece of", &partial.path());
         partial.append(piece.map_err(AppendError::Unchanged)?)
     }
 
@@ -255,8 +255,12 @@ impl ClosedFile {
         naming: FileNaming,
     ) -> Result<PathBuf, FileError> {
         let name = |number| naming.name(&self.meta.uuid, number);
-        let (partial, day) = (self.partial.path(), self.meta.day());
-        directories.publish(partial, &day, &name)
+        directories.publish(self.partial.place(), &self.day(), &name)
+    }
+
+    /// The day that it belongs to.
+    pub(crate) fn day(&self) -> PathBuf {
+        self.meta.day()
     }
 
     /// The partial file.

@@ -1,7 +1,7 @@
 //! Gives finished files their final names.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use model::FlowUuid;
@@ -68,17 +68,20 @@ impl<O: Observer> Publisher<O> {
     /// Gives files their names, as far as possible; whether all of them got one.
     fn give_names(&mut self, files: Vec<ClosedFile>, refused: Refused) -> bool {
         let synced = self.sync(&files);
-        let (mut named, mut all) = (Vec::new(), true);
+        let (mut named, mut days, mut all) = (Vec::new(), BTreeSet::new(), true);
         for (file, synced) in files.into_iter().zip(synced) {
             match synced.and_then(|()| self.give_name(&file)) {
-                Ok(published) => named.push(published),
+                Ok(published) => {
+                    named.push(published);
+                    days.insert(file.day());
+                }
                 Err(error) => {
                     all = false;
                     self.refuse(file, error, refused);
                 }
             }
         }
-        self.sync_days(&named);
+        self.sync_days(days);
         for published in named {
             self.observer.observe(FileEvent::Published(published));
         }
@@ -91,8 +94,8 @@ impl<O: Observer> Publisher<O> {
             return files.iter().map(|_| Ok(())).collect();
         }
         let begun = Instant::now();
-        let partial: Vec<_> = files.iter().map(ClosedFile::partial).collect();
-        let synced = self.directories.sync(&partial);
+        let places = files.iter().map(|file| file.partial().place());
+        let synced = self.directories.sync(&places.collect::<Vec<_>>());
         self.observer.observe(FileEvent::Sync(begun.elapsed()));
         synced
     }
@@ -110,13 +113,12 @@ impl<O: Observer> Publisher<O> {
 
     /// Makes sure that a power loss leaves files where they are. Without it, they would be among the
     /// partial files again.
-    fn sync_days(&mut self, named: &[PublishedFile]) {
+    fn sync_days(&mut self, days: BTreeSet<PathBuf>) {
         if !self.directories.has_fsync() {
             return;
         }
-        let days: BTreeSet<_> = named.iter().filter_map(|file| file.path.parent()).collect();
         for day in days {
-            if let Err(error) = self.directories.sync_day(day) {
+            if let Err(error) = self.directories.sync_day(&day) {
                 self.observer.observe(FileEvent::NotSynced(error));
             }
         }
@@ -146,7 +148,7 @@ impl<O: Observer> Publisher<O> {
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
-    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, &Path)> {
+    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, PathBuf)> {
         let files = self.unpublished.iter();
         files.map(|file| (file.uuid(), file.partial().path()))
     }

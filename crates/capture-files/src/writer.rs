@@ -2,7 +2,7 @@
 //! each packet.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -222,7 +222,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
-    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, &Path)> {
+    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, PathBuf)> {
         self.publisher.unpublished()
     }
 
@@ -241,7 +241,7 @@ impl<O: Observer> Writer<O> {
             if let Some(closed) = self.close(file) {
                 let why = io::Error::other("the end of the flow never came");
                 let path = closed.partial().path();
-                let error = FileError::new(FileStep::Finish, "publishing", path, why);
+                let error = FileError::new(FileStep::Finish, "publishing", &path, why);
                 self.publisher.abandon(&closed, error);
             }
         }
