@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, statat};
 use rustix::process::Gid;
 
+use crate::boot::Boot;
 use crate::disk::{Directory, Opened, OwnFile, Sharing, Top, TopError, Untrusted, check};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
@@ -43,6 +44,8 @@ pub use lock::DirectoryLock;
 pub struct Directories {
     held: Arc<Held>,
     fsync: bool,
+    /// The boot of the host, where the kernel tells.
+    boot: Option<Arc<Boot>>,
 }
 
 /// What is held for as long as anybody uses the directories.
@@ -123,6 +126,7 @@ impl Directories {
         let directories = Self {
             held: Arc::new(held),
             fsync: false,
+            boot: Boot::current().ok().map(Arc::new),
         };
         directories.try_moving()?;
         Ok(directories)
@@ -375,6 +379,11 @@ impl Directories {
     pub(crate) fn open_data(&self) -> Result<Arc<Directory>, FileError> {
         let data = self.held.data.existing();
         data.doing(FileStep::Open, "opening the directory", self.data())
+    }
+
+    /// The boot of the host, where the kernel tells.
+    pub(crate) fn boot(&self) -> Option<&Boot> {
+        self.boot.as_deref()
     }
 
     /// The boot of the host that has looked at what was there before it, if one is noted.

@@ -32,6 +32,7 @@
 //! There are no threads here, and nothing is logged: that is for the program to decide.
 //! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
 
+mod boot;
 mod compress;
 mod directories;
 mod disk;
@@ -66,7 +67,7 @@ pub use interface_names::InterfaceNames;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 pub use open_file::DroppedPackets;
 pub use packet_buffer::{Chunk, PacketBuffer};
-pub use power_loss::{Boot, PowerLoss, TakenBack};
+pub use power_loss::{PowerLoss, TakenBack};
 pub use publisher::{FinishedFile, Publisher};
 pub use record::{Record, Records};
 pub use recovery::{Recovered, Recovery};

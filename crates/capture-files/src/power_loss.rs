@@ -6,70 +6,18 @@
 //! another boot, or none, says that power may have been lost since.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::boot::Boot;
 use crate::directories::Directories;
 use crate::disk::{Directory, Entry, Kind, Opened};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
 use crate::recovery::look;
 use crate::scan::{Verdict, Whole};
-
-/// A boot of the host.
-#[derive(Debug, Clone)]
-pub struct Boot {
-    /// What the kernel calls it.
-    id: String,
-    /// A moment after which files are this run's, since 1970.
-    begun: Duration,
-    /// How long before a power loss a file must have been published to be on the disk. `None` if the
-    /// kernel gives no bound.
-    at_risk: Option<Duration>,
-}
-
-/// How long a filesystem keeps names to itself: 5 seconds by default on ext4, 30 on XFS and btrfs.
-const COMMIT: Duration = Duration::from_secs(30);
-
-/// The kernel is late when the disk is slow, so files are looked at that are older than they should be.
-const MARGIN: u32 = 2;
-
-impl Boot {
-    /// The one that is now.
-    ///
-    /// # Errors
-    /// If the kernel does not tell: `/proc` has to be mounted.
-    pub fn current() -> io::Result<Self> {
-        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let centiseconds = |name: &str| {
-            let text = fs::read_to_string(Path::new("/proc/sys/vm").join(name))?;
-            let number = text.trim().parse::<u64>().map_err(io::Error::other)?;
-            io::Result::Ok(Duration::from_millis(number.saturating_mul(10)))
-        };
-        let expire = centiseconds("dirty_expire_centisecs")?;
-        let every = centiseconds("dirty_writeback_centisecs")?;
-        Ok(Self {
-            id: id.trim().to_owned(),
-            begun: now(),
-            at_risk: at_risk(expire, every),
-        })
-    }
-}
-
-/// How old a file can be and still not be on the disk: it is written when it is older than `expire`, which
-/// the kernel looks for `every` so often; zero is never.
-fn at_risk(expire: Duration, every: Duration) -> Option<Duration> {
-    let whole = expire.saturating_add(every).saturating_add(COMMIT);
-    (!every.is_zero()).then(|| whole.saturating_mul(MARGIN))
-}
-
-fn now() -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default()
-}
 
 /// A power loss that may have been.
 pub struct PowerLoss<'a> {
@@ -96,14 +44,11 @@ struct Day {
 }
 
 impl<'a> PowerLoss<'a> {
-    /// `None` if the last run that looked was of this boot. What follows goes on for as long as `go_on`
-    /// says so.
+    /// `None` if the last run that looked was of this boot, or the kernel does not tell. What follows
+    /// goes on for as long as `go_on` says so.
     #[must_use]
-    pub fn suspected(
-        directories: &'a Directories,
-        boot: &'a Boot,
-        go_on: &'a dyn Fn() -> bool,
-    ) -> Option<Self> {
+    pub fn suspected(directories: &'a Directories, go_on: &'a dyn Fn() -> bool) -> Option<Self> {
+        let boot = directories.boot()?;
         let noted = directories.noted_boot();
         (noted.as_deref() != Some(&*boot.id)).then_some(Self {
             directories,
@@ -120,10 +65,7 @@ impl<'a> PowerLoss<'a> {
     /// If the data directory cannot be read.
     pub fn take_back(&self, found: &mut dyn FnMut(TakenBack)) -> Result<u64, FileError> {
         let days = self.days(found)?;
-        let last = days.iter().filter_map(|day| day.before).max();
-        let since = last
-            .zip(self.boot.at_risk)
-            .map_or(Duration::ZERO, |(last, at_risk)| last.saturating_sub(at_risk));
+        let since = since(&days, self.boot.at_risk);
         let mut looked = 0;
         for day in days.iter().filter(|day| day.last >= since) {
             let outcome = self.look_at(day, since, found, &mut looked);
@@ -244,6 +186,14 @@ impl<'a> PowerLoss<'a> {
     }
 }
 
+/// When the first file was published that can be torn: so long before the last. If nobody can tell, all
+/// can be.
+fn since(days: &[Day], at_risk: Option<Duration>) -> Duration {
+    let last = days.iter().filter_map(|day| day.before).max();
+    let both = last.zip(at_risk);
+    both.map_or(Duration::ZERO, |(last, at_risk)| last.saturating_sub(at_risk))
+}
+
 fn list(directory: &Directory) -> Result<impl Iterator<Item = Entry>, FileError> {
     let entries = directory.entries();
     let entries = entries.doing(FileStep::Open, "listing", directory.path())?;
@@ -259,3 +209,6 @@ fn is_number(name: &OsStr, depth: usize) -> bool {
 fn is_ours(name: &OsStr) -> bool {
     name.to_str().and_then(FileName::parse_published).is_some()
 }
+
+#[cfg(test)]
+mod tests;

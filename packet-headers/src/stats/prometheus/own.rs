@@ -228,6 +228,11 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
             &counters.foreign,
         ),
         (
+            "packet_headers_files_torn_total",
+            "Published files that a power loss had torn: they are recovered or removed.",
+            &counters.torn,
+        ),
+        (
             "packet_headers_files_expired_total",
             "Published files removed for --max-age or --max-disk.",
             &counters.expired,
