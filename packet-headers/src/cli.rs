@@ -186,6 +186,7 @@ impl Arguments {
             existing: self.names.existing(),
             source: self.names.into_source()?,
             files: self.files.into_config()?,
+            sandbox: self.service.sandbox(),
             service: self.service.into_config(),
             interfaces,
             attach,

@@ -23,6 +23,7 @@ mod python;
 mod run;
 mod runner;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod workspace;
@@ -75,6 +76,8 @@ enum Verb {
     Fuzz(fuzz::Fuzz),
     /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
+    /// Put one daemon under mixed load for an hour or longer, as root, and check that it stays as it was
+    Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
     /// Run the daemon on older kernels, in virtual machines
@@ -122,6 +125,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
+        Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),

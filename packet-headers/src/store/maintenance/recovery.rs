@@ -19,7 +19,7 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
     };
     let (mut published, mut packets, mut removed) = (0, 0, 0);
     // If one file fails, all of them may.
-    let errors = RateLimit::default();
+    let (errors, foreign) = (RateLimit::default(), RateLimit::default());
     for recovered in recovery {
         match recovered {
             Recovered::Published(_, held) => {
@@ -34,7 +34,9 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
             }
             Recovered::Foreign(path, why) => {
                 counters.foreign.add(1);
-                tracing::warn!("{} is left alone: {why}", path.display());
+                if let Some(more) = foreign.pass() {
+                    tracing::warn!("{} is left alone: {why}{more}", path.display());
+                }
             }
             Recovered::Failed(error) => {
                 counters.note_file_error(&error);
