@@ -7,10 +7,16 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use end_to_end::verify::captures::{Captures, files_below};
 
+use rustix::fs::getxattr;
+use rustix::io::Errno;
+
 use crate::file::State;
 
 /// What the name of a disk ends with if its daemon has `--fsync`.
 const FSYNC: &str = "-fsync";
+
+/// Where the daemon notes the boot in which it has looked at everything.
+const NOTE: &str = "user.capture-files.boot";
 
 /// A mounted disk.
 pub(crate) struct Disk {
@@ -89,12 +95,13 @@ impl Disk {
 
     /// Whether the daemon has looked at what was there before it.
     pub(crate) fn has_recovered(&self) -> Result<bool> {
-        let partial = self.captures.partial();
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let noted = fs::read_to_string(partial.join("boot-id")).unwrap_or_default();
-        // BASELINE
-        let runs = fs::read_dir(&partial)?.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("run-")).count();
-        Ok(noted.trim() == boot.trim() || runs <= 1)
+        let mut noted = [0; 64];
+        Ok(match getxattr(self.captures.partial(), NOTE, &mut noted) {
+            Ok(length) => noted[..length] == *boot.trim().as_bytes(),
+            Err(Errno::NODATA) => false,
+            Err(error) => return Err(error).context("reading which boot has recovered"),
+        })
     }
 
     /// Removes every file, for good.

@@ -62,7 +62,11 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole { hash, packets, ends } => write!(f, "whole\t{hash}\t{packets}\t{ends}"),
+            Self::Whole {
+                hash,
+                packets,
+                ends,
+            } => write!(f, "whole\t{hash}\t{packets}\t{ends}"),
             Self::Blank => f.write_str("blank"),
             Self::Torn(why) => write!(f, "torn\t{}", why.replace(['\n', '\t'], " ")),
         }

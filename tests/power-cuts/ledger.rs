@@ -32,7 +32,11 @@ impl Ledger {
     /// Writes a line.
     pub(crate) fn tell(&self, words: &[&str]) -> Result<()> {
         let mut port = self.port.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = format!("{}\t{}\n", self.begun.elapsed().as_millis(), words.join("\t"));
+        let line = format!(
+            "{}\t{}\n",
+            self.begun.elapsed().as_millis(),
+            words.join("\t")
+        );
         port.write_all(line.as_bytes()).context("telling the host")
     }
 }
@@ -41,7 +45,8 @@ impl Observer for Ledger {
     fn opened(&self, connection: &Connection) {
         let uuid = kernel_uuid(connection);
         let ends = format!("{} {}", connection.host, connection.peer);
-        self.tell(&["opened", &uuid, &ends]).expect("the host listens");
+        self.tell(&["opened", &uuid, &ends])
+            .expect("the host listens");
     }
 
     fn closed(&self, connection: &Connection) {

@@ -59,7 +59,10 @@ fn run(ledger: &Ledger) -> Result<()> {
             ledger.tell(&["after", disk.name(), &path, &state.to_string()])?;
         }
         for line in daemon.transcript().lines() {
-            if [" WARN ", " ERROR ", "recovered", "power"].iter().any(|word| line.contains(word)) {
+            if [" WARN ", " ERROR ", "recovered", "power"]
+                .iter()
+                .any(|word| line.contains(word))
+            {
                 ledger.tell(&["log", disk.name(), &line.replace('\t', " ")])?;
             }
         }

@@ -63,7 +63,9 @@ impl<'a> Watch<'a> {
                 Ok(event) => {
                     let overflow = event.events().contains(ReadFlags::QUEUE_OVERFLOW);
                     ensure!(!overflow, "too many files appear at once");
-                    let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+                    let name = event
+                        .file_name()
+                        .map(|name| name.to_string_lossy().into_owned());
                     names.extend(name.map(PathBuf::from));
                 }
                 Err(Errno::AGAIN) => return Ok(names),

@@ -117,8 +117,7 @@ fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<
                 kernel.release,
                 console.display()
             );
-            let mut machine =
-                Machine::start(contents.emulator, kernel, (&image, &console), &[])?;
+            let mut machine = Machine::start(contents.emulator, kernel, (&image, &console), &[])?;
             machine.wait(LIMIT)?;
             let text = fs::read(&console).context("reading the console")?;
             anyhow::Ok(Report::read(&String::from_utf8_lossy(&text)))

@@ -1,12 +1,13 @@
 //! Where files grow and where they appear: two directories on one filesystem.
 
 use std::ffi::OsStr;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, CWD, Mode, statat};
+use rustix::fs::{AtFlags, CWD, Mode, XattrFlags, fgetxattr, fsetxattr, statat};
+use rustix::io::Errno;
 use rustix::process::Gid;
 
 use crate::boot::Boot;
@@ -72,11 +73,12 @@ const RUN_DEPTH: u32 = 4;
 /// is replaced by the next.
 const MOVE_PROBE: &str = ".capture-files-move";
 
-/// A file that says which boot of the host has looked at what was there before it.
-pub(crate) const BOOT_NOTE: &str = "boot-id";
+/// The attribute of the directory of partial files that says which boot of the host has looked at what
+/// was there before it.
+const BOOT_NOTE: &str = "user.capture-files.boot";
 
 /// How much of it is read.
-const BOOT_ID_LEN: u64 = 64;
+const BOOT_ID_LEN: usize = 64;
 
 /// The run that published files belong to which a power loss has torn.
 const TORN_RUN: &str = "run-torn";
@@ -155,7 +157,7 @@ impl Directories {
     fn try_moving(&self) -> Result<(), DirectoryError> {
         let Held { data, partial, .. } = &*self.held;
         let (from, to) = (partial.top(FileStep::Write)?, data.top(FileStep::Finish)?);
-        let made = create_anew(&from, MOVE_PROBE);
+        let made = create_probe(&from, MOVE_PROBE);
         made.doing(FileStep::Write, "writing", &from.path_of(MOVE_PROBE))?;
         let name = OsStr::new(MOVE_PROBE);
         let moved = from.rename_new(name, &to, MOVE_PROBE).or_else(|error| {
@@ -223,7 +225,7 @@ impl Directories {
         let (writing, removing) = ("writing a file in", "removing a file in");
         let directory = partial.existing();
         let directory = directory.doing(FileStep::Write, writing, partial.path())?;
-        let written = create_anew(&directory, WRITE_PROBE)
+        let written = create_probe(&directory, WRITE_PROBE)
             .and_then(|mut probe| probe.write_all(&[0; WRITE_PROBE_LEN]));
         let removed = directory.remove(WRITE_PROBE);
         written.doing(FileStep::Write, writing, partial.path())?;
@@ -360,9 +362,15 @@ impl Directories {
     /// If it cannot be moved. It stays where it is then.
     pub(crate) fn take_back(&self, (from, file): Place<'_>, day: &Path) -> Result<(), FileError> {
         let same = file.to_string_lossy();
-        let name = |number| FileName::parse(&same).map_or_else(String::new, |name| {
-            FileName { number: name.number + number, ..name }.build()
-        });
+        let name = |number| {
+            FileName::parse(&same).map_or_else(String::new, |name| {
+                FileName {
+                    number: name.number + number,
+                    ..name
+                }
+                .build()
+            })
+        };
         let free = FreeName {
             top: &self.held.partial,
             directory: &Path::new(TORN_RUN).join(day),
@@ -389,23 +397,21 @@ impl Directories {
     /// The boot of the host that has looked at what was there before it, if one is noted.
     pub(crate) fn noted_boot(&self) -> Option<String> {
         let partial = self.open_partial().ok()?;
-        let Opened::Ours(file) = partial.open_to_cut(OsStr::new(BOOT_NOTE)).ok()? else {
-            return None;
-        };
-        let mut text = String::new();
-        (&file).take(BOOT_ID_LEN).read_to_string(&mut text).ok()?;
-        Some(text)
+        let mut id = [0; BOOT_ID_LEN];
+        let length = fgetxattr(&*partial, BOOT_NOTE, &mut id).ok()?;
+        String::from_utf8(id.get(..length)?.to_vec()).ok()
     }
 
     /// Notes a boot.
     ///
     /// # Errors
-    /// If the note cannot be written. Then there may be none.
+    /// If it cannot be noted, except for a filesystem that has no such attributes: it never knows.
     pub(crate) fn note_boot(&self, id: &str) -> Result<(), FileError> {
         let partial = self.held.partial.top(FileStep::Write)?;
-        let written = create_anew(&partial, BOOT_NOTE)
-            .and_then(|mut note| note.write_all(id.as_bytes()));
-        written.doing(FileStep::Write, "writing", &partial.path_of(BOOT_NOTE))
+        match fsetxattr(&*partial, BOOT_NOTE, id.as_bytes(), XattrFlags::empty()) {
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            noted => noted.doing(FileStep::Write, "noting the boot of", self.partial()),
+        }
     }
 
     /// Gives a file of an earlier run the mode and the group that those of this run get.
@@ -473,8 +479,8 @@ fn new_run(partial: &Directory) -> Result<String, FileError> {
     Ok(run)
 }
 
-/// Makes a file in place of one that is there already.
-fn create_anew(directory: &Directory, name: &str) -> io::Result<OwnFile> {
+/// Makes a probe in place of one that a crash left behind.
+fn create_probe(directory: &Directory, name: &str) -> io::Result<OwnFile> {
     match directory.create(name, FILE_MODE) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // The name only: whatever it leads to stays as it is.

@@ -13,10 +13,7 @@ use std::thread;
 const AT_ONCE: usize = 16;
 
 /// Does this to each item, several at a time; what came of it, in order.
-pub(crate) fn each_at_once<T: Sync, R: Send>(
-    items: &[T],
-    sync: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
+pub(crate) fn each_at_once<T: Sync, R: Send>(items: &[T], sync: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

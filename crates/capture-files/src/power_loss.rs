@@ -163,10 +163,12 @@ impl<'a> PowerLoss<'a> {
                     continue;
                 }
             }
-            found(match self.directories.take_back((&directory, &name), &day.path) {
-                Ok(()) => TakenBack::Torn(path),
-                Err(error) => TakenBack::Failed(error),
-            });
+            found(
+                match self.directories.take_back((&directory, &name), &day.path) {
+                    Ok(()) => TakenBack::Torn(path),
+                    Err(error) => TakenBack::Failed(error),
+                },
+            );
         }
         Ok(())
     }
@@ -191,7 +193,9 @@ impl<'a> PowerLoss<'a> {
 fn since(days: &[Day], at_risk: Option<Duration>) -> Duration {
     let last = days.iter().filter_map(|day| day.before).max();
     let both = last.zip(at_risk);
-    both.map_or(Duration::ZERO, |(last, at_risk)| last.saturating_sub(at_risk))
+    both.map_or(Duration::ZERO, |(last, at_risk)| {
+        last.saturating_sub(at_risk)
+    })
 }
 
 fn list(directory: &Directory) -> Result<impl Iterator<Item = Entry>, FileError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::civil::{Date, date};
 
-use crate::directories::{BOOT_NOTE, Directories};
+use crate::directories::Directories;
 use crate::disk::{Directory, Entries, Entry, Kind, Opened, OwnFile};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
@@ -145,7 +145,6 @@ impl<'a> Recovery<'a> {
                 Ok(None)
             }
             Kind::Directory => foreign("no file of ours is in it: it is in the directory of a day"),
-            Kind::File if is_top && name == BOOT_NOTE => Ok(None),
             Kind::File | Kind::Other if is_top => foreign("it is not in the directory of a run"),
             Kind::Other => foreign("it is not a regular file"),
             Kind::File => match self.day() {

@@ -45,11 +45,7 @@ pub(crate) fn start(
     Ok((finished, thread))
 }
 
-fn run(
-    mut publisher: Publisher<Counting>,
-    inbox: &Receiver<FinishedFile>,
-    heartbeat: &Heartbeat,
-) {
+fn run(mut publisher: Publisher<Counting>, inbox: &Receiver<FinishedFile>, heartbeat: &Heartbeat) {
     let mut tried = Instant::now();
     loop {
         heartbeat.beat();

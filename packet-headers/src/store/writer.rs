@@ -120,7 +120,9 @@ impl Observer for Counting {
                 counters.note_file_error(&error);
                 if let Some(more) = self.errors.pass() {
                     let error = Error::from(error);
-                    tracing::error!("published files may be partial again after a power loss: {error:#}{more}");
+                    tracing::error!(
+                        "published files may be partial again after a power loss: {error:#}{more}"
+                    );
                 }
             }
             FileEvent::Published(file) => {

@@ -74,7 +74,9 @@ pub(crate) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Res
         image.archive.file(&format!("modules/{name}.ko"), module)?;
     }
     let order: Vec<_> = modules.iter().map(|(name, _)| name.as_str()).collect();
-    image.archive.file("init", init(&order, contents.script).as_bytes())?;
+    image
+        .archive
+        .file("init", init(&order, contents.script).as_bytes())?;
     image.archive.finish()?.flush()?;
     Ok(())
 }

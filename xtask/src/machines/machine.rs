@@ -83,7 +83,11 @@ impl Machine {
     }
 
     fn check(&self, deadline: Instant) -> Result<()> {
-        ensure!(Instant::now() < deadline, "it takes too long: {}", self.name);
+        ensure!(
+            Instant::now() < deadline,
+            "it takes too long: {}",
+            self.name
+        );
         Ok(())
     }
 

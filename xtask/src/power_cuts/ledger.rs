@@ -69,7 +69,8 @@ impl Ledger {
 
     /// Reads what a machine told.
     pub(super) fn read(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         Self::parse(&text)
     }
 

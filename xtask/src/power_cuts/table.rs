@@ -135,7 +135,9 @@ fn wrong(path: &str, state: &State, earlier: &Ledger) -> Option<String> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let uuid = name.split('.').next().unwrap_or_default();
     match earlier.opened.get(uuid) {
-        Some(opened) if opened != ends => Some(format!("it has packets of {ends}, not of {opened}")),
+        Some(opened) if opened != ends => {
+            Some(format!("it has packets of {ends}, not of {opened}"))
+        }
         _ => None,
     }
 }

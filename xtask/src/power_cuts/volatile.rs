@@ -181,7 +181,8 @@ mod tests {
         let entry = |second: u64, at: u64| (layout.first + 1 + second) * CLUSTER + at * 8;
         let address = (end | ONLY_USER).to_be_bytes();
         file.write_all_at(&address, entry(1, 3)).unwrap();
-        file.write_all_at(&ZEROS.to_be_bytes(), entry(0, 0)).unwrap();
+        file.write_all_at(&ZEROS.to_be_bytes(), entry(0, 0))
+            .unwrap();
         apply(&overlay, &below).unwrap();
         let mut expected = vec![7; size];
         expected[..4096].fill(0);

@@ -36,8 +36,13 @@ fn note(told: &mut Told, event: &FileEvent<'_>) {
 /// So many finished files of a writer that hands them over.
 fn finished(directories: &Directories, count: u64) -> Vec<FinishedFile> {
     let end = Endpoint::v4([192, 0, 2, 1], 443);
-    let mut writer =
-        Writer::new(directories.clone(), &OPTIONS, Arc::default(), |_: FileEvent<'_>| {}).unwrap();
+    let mut writer = Writer::new(
+        directories.clone(),
+        &OPTIONS,
+        Arc::default(),
+        |_: FileEvent<'_>| {},
+    )
+    .unwrap();
     let (handed_over, received) = sync_channel(100);
     writer.hand_over(handed_over);
     for flow in 0..count {
@@ -69,7 +74,9 @@ fn published(data: &Path) -> usize {
 fn a_group_is_synced_before_any_of_it_is_visible() {
     let home = tempfile::tempdir().unwrap();
     let (data, partial) = (home.path().join("data"), home.path().join("partial"));
-    let directories = Directories::prepare(&data, &partial).unwrap().with_fsync(true);
+    let directories = Directories::prepare(&data, &partial)
+        .unwrap()
+        .with_fsync(true);
     let files = finished(&directories, 3);
     assert_eq!((files.len(), published(&data)), (3, 0));
     let mut told = Told::new();
@@ -82,16 +89,25 @@ fn a_group_is_synced_before_any_of_it_is_visible() {
     let _observer = publisher.finish();
     let expected = ["synced", "named", "named", "named"];
     assert_eq!(told[..4], expected);
-    assert_eq!(told[4..], ["published 1"; 3], "once their names are on the disk, too");
+    assert_eq!(
+        told[4..],
+        ["published 1"; 3],
+        "once their names are on the disk, too"
+    );
     assert_eq!(seen[..4], [0, 1, 2, 3]);
-    assert!(fs::read_dir(&partial).unwrap().next().is_none(), "nothing is left");
+    assert!(
+        fs::read_dir(&partial).unwrap().next().is_none(),
+        "nothing is left"
+    );
 }
 
 #[test]
 fn a_file_of_a_group_that_cannot_be_synced_waits_and_the_others_do_not() {
     let home = tempfile::tempdir().unwrap();
     let (data, partial) = (home.path().join("data"), home.path().join("partial"));
-    let directories = Directories::prepare(&data, &partial).unwrap().with_fsync(true);
+    let directories = Directories::prepare(&data, &partial)
+        .unwrap()
+        .with_fsync(true);
     let files = finished(&directories, 3);
     let second = files[1].0.partial().path();
     // With a second name it is not ours alone, and is not touched.

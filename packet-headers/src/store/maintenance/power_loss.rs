@@ -20,7 +20,11 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
         && go_on()
         && let Err(error) = loss.settled()
     {
-        note(error, counters, "the next start looks at published files again");
+        note(
+            error,
+            counters,
+            "the next start looks at published files again",
+        );
     }
 }
 
@@ -48,7 +52,11 @@ fn take_back(loss: &PowerLoss<'_>, counters: &Counters) {
         Ok(looked) => tracing::info!(
             "the host was started again: of {looked} files that were published last, {torn} were torn"
         ),
-        Err(error) => note(error, counters, "cannot look for files that a power loss has torn"),
+        Err(error) => note(
+            error,
+            counters,
+            "cannot look for files that a power loss has torn",
+        ),
     }
 }
 
