@@ -23,6 +23,7 @@ mod python;
 mod run;
 mod runner;
 mod setup;
+mod simulate;
 mod soak;
 mod test;
 mod tidy;
@@ -76,6 +77,8 @@ enum Verb {
     Fuzz(fuzz::Fuzz),
     /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
+    /// Try histories of the daemon's user side, each from a seed, on a disk that fails
+    Simulate(simulate::Simulate),
     /// Put one daemon under mixed load for an hour or longer, as root, and check that it stays as it was
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
@@ -125,6 +128,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
+        Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),

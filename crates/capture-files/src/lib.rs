@@ -74,3 +74,9 @@ pub use recovery::{Recovered, Recovery};
 pub use retention::{Retention, RetentionLimits, Sweep};
 pub use scan::{Verdict, Whole, scan};
 pub use writer::{FileOptions, Job, Writer};
+
+/// Decides what becomes of operations on files, for simulations of a disk that fails.
+#[cfg(any(test, feature = "faults"))]
+pub mod faults {
+    pub use crate::disk::{Fate, Operation, Plan, plan};
+}

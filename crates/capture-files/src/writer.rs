@@ -211,14 +211,14 @@ impl<O: Observer> Writer<O> {
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
         let uuid = file.uuid().clone();
         let observer = self.publisher.observer();
-        let Some((closed, dropped)) = file.close(observer.lost(), &mut self.context) else {
-            observer.observe(FileEvent::NoFile(&uuid));
-            return None;
-        };
+        let (closed, dropped) = file.close(observer.lost(), &mut self.context);
         if let Some(dropped) = dropped {
             observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
-        Some(closed)
+        if closed.is_none() {
+            observer.observe(FileEvent::NoFile(&uuid));
+        }
+        closed
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.

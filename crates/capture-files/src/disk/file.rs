@@ -9,6 +9,8 @@ use rustix::fs::{Advice, FileType, Mode, SeekFrom, fadvise, fchmod, fchown, fsta
 use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
 
+use super::faults::{Operation, ask, ask_to_write};
+
 /// A regular file of ours without a second name.
 #[derive(Debug)]
 pub(crate) struct OwnFile(File);
@@ -49,11 +51,14 @@ impl OwnFile {
 
     /// Writes all of it where the file was made or opened to be written.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        let (bytes, outcome) = ask_to_write(bytes);
+        self.0.write_all(bytes)?;
+        outcome
     }
 
     /// Removes what is beyond a length.
     pub(crate) fn cut(&self, length: u64) -> io::Result<()> {
+        ask(Operation::Cut)?;
         self.0.set_len(length)
     }
 
@@ -70,6 +75,7 @@ impl OwnFile {
 
     /// Makes it safe against a power loss.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        ask(Operation::Sync)?;
         self.0.sync_all()
     }
 
@@ -107,6 +113,7 @@ impl OwnFile {
 
 impl Read for &OwnFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        ask(Operation::Read)?;
         (&self.0).read(into)
     }
 }
