@@ -3,6 +3,9 @@
 
 pub(crate) mod directories;
 mod maintenance;
+mod no_room;
+mod swept;
 pub mod writer;
 
 pub(crate) use maintenance::Maintenance;
+pub(crate) use no_room::explain;

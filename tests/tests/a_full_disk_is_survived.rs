@@ -24,6 +24,8 @@ use end_to_end::world::{procfs, wait};
 /// The size of the filesystem.
 const MEBIBYTES: u32 = 4;
 const SPILL: &str = "--spill-interval=200ms";
+/// Nothing is removed, and nothing refused before the disk itself refuses it.
+const NO_FLOOR: &str = "--min-free=0";
 /// About 40 short connections a second. A file takes a page, and the disk has a thousand of them.
 const PACE: Pace = Pace {
     pause: Duration::from_millis(20),
@@ -136,7 +138,7 @@ fn survive(fault: DiskFault) -> Result<()> {
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let tcpdump = Tcpdump::start(&lab.host)?;
     let launch = Launch::new(&lab).within(disk.path());
-    let mut daemon = launch.start(&[&[SPILL], fault.flags].concat())?;
+    let mut daemon = launch.start(&[&[SPILL, NO_FLOOR], fault.flags].concat())?;
     let (repaired, connections) = live_through(fault, &lab, &disk, &mut daemon)?;
     daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
@@ -274,7 +276,9 @@ fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
 fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
-    let mut daemon = Launch::new(&lab).within(disk.path()).start(&[SPILL])?;
+    let mut daemon = Launch::new(&lab)
+        .within(disk.path())
+        .start(&[SPILL, NO_FLOOR])?;
     let (stopped, connections) = Steady::during(&lab, PACE, |steady| {
         wait_for_traffic(steady)?;
         disk.fill()?;

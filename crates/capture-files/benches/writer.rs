@@ -98,7 +98,10 @@ struct Check;
 impl Observer for Check {
     fn observe(&mut self, event: FileEvent<'_>) {
         match event {
-            FileEvent::Spill(_) | FileEvent::Rename(_) | FileEvent::Published(_) => {}
+            FileEvent::Spill(_)
+            | FileEvent::Grown { .. }
+            | FileEvent::Rename(_)
+            | FileEvent::Published(_) => {}
             FileEvent::Dropped(..)
             | FileEvent::Deferred(..)
             | FileEvent::StillDeferred(..)

@@ -91,7 +91,7 @@ impl Job {
 /// let mut published = Vec::new();
 /// let observer = |event: FileEvent<'_>| match event {
 ///     FileEvent::Published(file) => published.push((file.path, file.packets)),
-///     FileEvent::Spill(_) | FileEvent::Rename(_) => {}
+///     FileEvent::Spill(_) | FileEvent::Grown { .. } | FileEvent::Rename(_) => {}
 ///     trouble => eprintln!("{trouble:?}"),
 /// };
 /// let mut writer = Writer::new(directories, &options, Arc::default(), observer)?;
@@ -182,9 +182,10 @@ impl<O: Observer> Writer<O> {
                 new.insert(OpenFile::new(job.meta, context, lost_before))
             }
         };
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), file.bytes());
         let appended = file.append(&job.chunk, context);
         observer.observe(FileEvent::Spill(begun.elapsed()));
+        grown(observer, before, file.bytes());
         if let Err(dropped) = appended {
             observer.observe(FileEvent::Dropped(file.uuid(), dropped));
         }
@@ -199,11 +200,13 @@ impl<O: Observer> Writer<O> {
 
     /// Writes what a file ends with.
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
-        let uuid = file.uuid().clone();
+        let (uuid, before) = (file.uuid().clone(), file.bytes());
         let Some((closed, dropped)) = file.close(self.observer.lost(), &mut self.context) else {
             self.observer.observe(FileEvent::NoFile(&uuid));
             return None;
         };
+        let after = Some(closed.partial().bytes());
+        grown(&mut self.observer, before, after);
         if let Some(dropped) = dropped {
             self.observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
@@ -237,11 +240,19 @@ impl<O: Observer> Writer<O> {
     fn abandon(&mut self, file: &ClosedFile, error: FileError) {
         let abandoned = AbandonedFile {
             packets: file.packets(),
+            bytes: file.partial().bytes(),
             error,
             remains: file.partial().exists(),
         };
         let event = FileEvent::Abandoned(file.uuid(), abandoned);
         self.observer.observe(event);
+    }
+
+    /// Whether there is an open file of a flow.
+    #[must_use]
+    pub fn has_file(&self, flow: u64) -> bool {
+        let file = self.open.get(&flow);
+        file.is_some_and(|file| file.bytes().is_some())
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
@@ -289,6 +300,12 @@ impl<O: Observer> Writer<O> {
         }
         self.context.directories.clear();
         self.observer
+    }
+}
+
+fn grown(observer: &mut impl Observer, before: Option<u64>, after: Option<u64>) {
+    if before != after {
+        observer.observe(FileEvent::Grown { before, after });
     }
 }
 

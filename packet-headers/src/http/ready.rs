@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use crate::capture::Attached;
 use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
 use crate::stats::Counters;
-use capture_files::Directories;
+use crate::store;
+use capture_files::{Directories, Room};
 use model::FlowSource;
 
 /// How long the disk may take to write a small file. Probes must wait longer than this: Kubernetes'
@@ -27,6 +28,7 @@ pub(crate) struct Readiness {
     source: FlowSource,
     directories: Directories,
     heartbeats: Heartbeats,
+    room: Option<Room>,
     /// One attempt at a time: a disk that hangs blocks one thread, however many probes come.
     trying: Arc<Semaphore>,
 }
@@ -45,7 +47,16 @@ impl Readiness {
             source,
             directories,
             heartbeats,
+            room: None,
             trying: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// There must be room for new files, too.
+    pub(crate) fn with_room(self, room: Room) -> Self {
+        Self {
+            room: Some(room),
+            ..self
         }
     }
 
@@ -57,6 +68,8 @@ impl Readiness {
         }
         missing.extend(self.silent_sources());
         missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
+        let refusal = self.room.as_ref().and_then(Room::refusal);
+        missing.extend(refusal.map(|limit| store::explain(limit).to_owned()));
         let tried = timeout(PATIENCE, self.try_writing()).await;
         match tried.unwrap_or_else(|_late| Err(self.hangs())) {
             Ok(()) => {}

@@ -14,21 +14,23 @@ use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
-use crate::shard::outbox::Outbox;
+use crate::shard::outbox::{Outbox, Queued};
 use crate::shard::{Shard, ShardHandle};
 use crate::stats::CounterSources;
+use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
 use crate::store::writer::{self, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::{Directories, FileOptions, InterfaceNames, Job};
+use capture_files::{Directories, FileOptions, InterfaceNames, Room};
 use flow_table::{FlowTable, Limits};
-use model::{Count, FlowEvent};
+use model::FlowEvent;
 
 /// What all shards share.
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
     pub(crate) options: &'a FileOptions,
+    pub(crate) room: &'a Room,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) counted: &'a CounterSources,
@@ -58,7 +60,7 @@ impl Pipeline {
             shards: Vec::new(),
         };
         for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
-            let backlog = Arc::new(Count::default());
+            let backlog = Arc::new(Backlog::default());
             let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
             let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
@@ -93,12 +95,13 @@ impl Pipeline {
     fn start_writer(
         &mut self,
         shared: &Shared<'_>,
-        backlog: Arc<Count>,
-    ) -> Result<SyncSender<Job>> {
+        backlog: Arc<Backlog>,
+    ) -> Result<SyncSender<Queued>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
         let counters = Arc::clone(&shared.counted.counters);
-        let writer = ShardWriter::new(directories, shared.options, names, counters)?;
+        let room = shared.room.clone();
+        let writer = ShardWriter::new(directories, shared.options, names, room, counters)?;
         let name = format!("writer-{}", self.shards.len());
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {
@@ -133,7 +136,7 @@ fn bounds(sizes: Sizes) -> ShardBounds {
 }
 
 /// The way to a writer, with room for what may wait.
-fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<Count>) -> Outbox {
+fn outbox(shared: &Shared<'_>, jobs: SyncSender<Queued>, backlog: Arc<Backlog>) -> Outbox {
     let limit = bounds(shared.config.sizes).backlog;
     Outbox::new(jobs, backlog, limit, Arc::clone(&shared.counted.counters))
 }

@@ -55,7 +55,7 @@ pub struct Counters {
     pub removed: Count,
     /// Files among those of earlier runs that are not ours, and were left alone.
     pub foreign: Count,
-    /// Published files removed for `--max-age` or `--max-disk`.
+    /// Published files removed for `--max-age`, `--max-disk`, `--max-files` or `--min-free`.
     pub expired: Count,
     /// Bytes that these took on disk.
     pub expired_bytes: Count,
@@ -96,6 +96,7 @@ impl Counters {
     fn lost_here(&self) -> u64 {
         let losses = [
             DiscardReason::WriteFailed,
+            DiscardReason::NoRoom,
             DiscardReason::WriterBehind,
             DiscardReason::CandidateMemory,
         ];

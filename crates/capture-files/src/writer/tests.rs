@@ -40,6 +40,9 @@ impl Observer for Told {
         match event {
             FileEvent::Spill(_) => self.spills += 1,
             FileEvent::Rename(_) => self.renames += 1,
+            FileEvent::Grown { before, after } => {
+                assert_ne!(before, after);
+            }
             FileEvent::Published(file) => {
                 self.written += file.packets;
                 self.published += 1;
