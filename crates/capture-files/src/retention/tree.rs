@@ -206,7 +206,7 @@ fn gone<T>(outcome: Result<T>) -> Result<Option<T>> {
 fn file(name: &CStr, stat: &Stat) -> Entry {
     // A time before 1970 is as old as it gets.
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let nanos = u64::from(u32::try_from(stat.st_mtime_nsec).unwrap_or(0));
     Entry {
         modified: seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
         name: name.to_bytes().to_owned(),
