@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, Result};
-use capture_files::{Directories, InterfaceNames, Job};
+use capture_files::{Directories, InterfaceNames, Job, Retention, RetentionLimits};
 use flow_table::{FlowTable, ListingWalk};
-use model::{BootNanos, Count, DiscardReason, FlowEvent, WallClock};
+use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
-use packet_headers::shard::outbox::Outbox;
+use packet_headers::shard::outbox::{Outbox, Queued};
 use packet_headers::stats::Counters;
-use packet_headers::store::writer::ShardWriter;
+use packet_headers::stats::backlog::Backlog;
+use packet_headers::store::writer::{Counting, ShardWriter};
 
 use crate::settings::Settings;
 
@@ -22,8 +23,8 @@ pub(crate) struct Daemon {
     pub(crate) counters: Arc<Counters>,
     demux: Demux,
     writer: ShardWriter,
-    jobs: Receiver<Job>,
-    backlog: Arc<Count>,
+    jobs: Receiver<Queued>,
+    backlog: Arc<Backlog>,
     /// Ring items that the shard has not taken.
     ring: VecDeque<Vec<u8>>,
     /// Events that the shard has not taken.
@@ -44,7 +45,7 @@ impl Daemon {
         let (data, partial) = (home.join("data"), home.join("partial"));
         let directories = Directories::prepare(&data, &partial)?.with_fsync(settings.fsync);
         let counters = Arc::new(Counters::default());
-        let backlog = Arc::new(Count::default());
+        let backlog = Arc::new(Backlog::default());
         let (to_writer, jobs) = sync_channel(settings.queue);
         let outbox = Outbox::new(
             to_writer,
@@ -58,11 +59,12 @@ impl Daemon {
             outbox,
         };
         let names = Arc::new(InterfaceNames::default());
+        let room = Retention::of(&directories, RetentionLimits::default()).room();
         let writer = ShardWriter::new(
             directories.clone(),
             &settings.files,
             names,
-            Arc::clone(&counters),
+            Counting::new(Arc::clone(&counters), room),
         );
         Ok(Self {
             directories,
@@ -116,7 +118,7 @@ impl Daemon {
 
     /// The writer does its next job, if there is one.
     pub(crate) fn write(&mut self) -> Option<Done> {
-        let job = self.jobs.try_recv().ok()?;
+        let Queued { job, .. } = self.jobs.try_recv().ok()?;
         let (cost, copy) = (job.cost() as u64, job.clone());
         let before = self.discarded(DiscardReason::WriteFailed);
         self.writer.write(job);
@@ -172,7 +174,7 @@ impl Daemon {
         drop(demux);
         anyhow::ensure!(jobs.try_recv().is_err(), "a job is left");
         writer.finish();
-        let left = backlog.get();
+        let left = backlog.bytes();
         (left == 0)
             .then_some(counters)
             .with_context(|| format!("{left} bytes of backlog are left"))
@@ -181,7 +183,7 @@ impl Daemon {
     /// Whether the writer has nothing to do.
     pub(crate) fn is_written(&mut self) -> bool {
         self.demux.outbox.push();
-        self.backlog.get() == 0
+        self.backlog.bytes() == 0
     }
 
     fn discarded(&self, reason: DiscardReason) -> u64 {
@@ -198,7 +200,7 @@ impl Daemon {
         // The last job of a connection is queued in any case, without its packets.
         let stats = self.demux.table.stats();
         let empty = (stats.begun + 1) * size_of::<Job>() as u64;
-        let (backlog, limit) = (self.backlog.get(), self.settings.backlog + empty);
+        let (backlog, limit) = (self.backlog.bytes(), self.settings.backlog + empty);
         anyhow::ensure!(
             backlog <= limit,
             "{backlog} bytes of backlog, {limit} allowed"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use capture_files::{Recovered, Recovery, Retention, RetentionLimits};
+use capture_files::{Moment, Recovered, Recovery, Retention, RetentionLimits};
 use fastrand::Rng;
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, WallNanos};
 use packet_headers_common::Role;
@@ -490,10 +490,13 @@ impl History {
         }
         let limits = RetentionLimits {
             disk: Some(self.settings.max_disk),
-            age: None,
+            ..RetentionLimits::default()
         };
         let WallNanos(now) = wall(self.now, self.offset);
-        let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(now);
+        let now = Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_nanos(now),
+            boot: Duration::from_nanos(self.now),
+        };
         let swept = Retention::new(&data, limits).sweep(now)?;
         let mut gone = 0;
         // By its name it is ours.

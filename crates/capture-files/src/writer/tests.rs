@@ -46,6 +46,9 @@ impl Observer for Told {
             FileEvent::Rename(_) => self.renames += 1,
             FileEvent::Sync(_) => self.syncs += 1,
             FileEvent::NotSynced(error) => self.issues.push(error.issue()),
+            FileEvent::Grown { before, after } => {
+                assert_ne!(before, after);
+            }
             FileEvent::Published(file) => {
                 self.written += file.packets;
                 self.published += 1;

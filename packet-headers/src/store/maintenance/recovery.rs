@@ -1,14 +1,19 @@
 //! Recovers the files of earlier runs, and counts and logs the outcome.
 
 use anyhow::Error;
-use capture_files::{Directories, Recovered, Recovery};
+use capture_files::{Directories, Recovered, Recovery, Room};
 
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
 /// Looks at the files of earlier runs, one after another, for as long as `go_on` says so, whatever
 /// they hold. That some of them cannot be published is no reason not to capture.
-pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn() -> bool) {
+pub(super) fn run(
+    directories: &Directories,
+    room: &Room,
+    counters: &Counters,
+    go_on: &dyn Fn() -> bool,
+) {
     let recovery = match Recovery::new_while(directories, go_on) {
         Ok(recovery) => recovery,
         Err(error) => {
@@ -22,7 +27,8 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
     let (errors, foreign) = (RateLimit::default(), RateLimit::default());
     for recovered in recovery {
         match recovered {
-            Recovered::Published(_, held) => {
+            Recovered::Published(path, held) => {
+                room.note_recovered(&path);
                 counters.recovered.add(1);
                 counters.recovered_packets.add(held);
                 published += 1;
@@ -59,7 +65,7 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
 mod tests {
     use std::fs;
 
-    use capture_files::{FileIssue, FileStep};
+    use capture_files::{FileIssue, FileStep, Retention, RetentionLimits};
     use model::Count;
 
     use super::*;
@@ -80,6 +86,7 @@ mod tests {
         fs::write(day.join("host_2.pcap"), b"").unwrap();
         fs::write(day.join("notes.txt"), b"somebody's").unwrap();
         let directories = Directories::prepare(&data, &partial).unwrap();
+        let room = Retention::of(&directories, RetentionLimits::default()).room();
         let counters = Counters::default();
         let counts = || {
             let counters = [
@@ -91,12 +98,12 @@ mod tests {
             counters.map(Count::get)
         };
 
-        run(&directories, &counters, &|| false);
+        run(&directories, &room, &counters, &|| false);
         assert_eq!(counts(), [0; 4]);
 
         // A file is in the place of the year's directory.
         fs::write(data.join("2026"), b"in the way").unwrap();
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [0, 0, 1, 1]);
         assert_eq!(counters.file_issues.get(FileIssue::Missing), 1);
         assert_eq!(counters.file_issues.all().map(|(_, n)| n).sum::<u64>(), 1);
@@ -104,7 +111,7 @@ mod tests {
         assert_eq!(counters.file_steps.all().map(|(_, n)| n).sum::<u64>(), 1);
 
         fs::remove_file(data.join("2026")).unwrap();
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [1, 1, 1, 2]);
         assert_eq!(
             fs::read(data.join("2026/11/23/host_1.pcap")).unwrap(),
