@@ -7,11 +7,14 @@
 //! through this module.
 
 mod directory;
+mod faults;
 mod file;
 mod top;
 mod trust;
 
 pub(crate) use directory::{Directory, Entries, Entry, Kind};
+#[cfg(any(test, feature = "faults"))]
+pub use faults::{Fate, Operation, Plan, plan};
 pub(crate) use file::{Opened, OwnFile};
 pub(crate) use top::{Top, TopError};
 pub use trust::Untrusted;

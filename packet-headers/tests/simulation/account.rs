@@ -42,6 +42,8 @@ pub(crate) struct Account {
     pub(crate) passed: Vec<Passed>,
     /// The four-tuples that were given this name.
     names: BTreeMap<String, BTreeSet<FlowKey>>,
+    /// Whether files are synced before they are published.
+    fsync: bool,
     /// The files that others took away, with their packets.
     taken: BTreeSet<Number>,
     /// Packets that the writer has said to have written, by run and connection.
@@ -53,6 +55,14 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Of a daemon that syncs files before they are published, or does not.
+    pub(crate) fn new(fsync: bool) -> Self {
+        Self {
+            fsync,
+            ..Self::default()
+        }
+    }
+
     /// A file of somebody else.
     pub(crate) fn plant(&mut self, path: PathBuf, content: &[u8]) -> Result<()> {
         let parent = path.parent().context("a file is in a directory")?;
@@ -90,7 +100,7 @@ impl Account {
     pub(crate) fn visible(&self, data: &Path) -> Result<BTreeMap<PathBuf, Vec<Number>>> {
         let mut visible = BTreeMap::new();
         for path in files::below(data)? {
-            if self.foreign.contains_key(&path) {
+            if self.foreign.contains_key(&path) || is_probe(&path) {
                 continue;
             }
             let numbers = self.check_file(data, &path);
@@ -191,8 +201,9 @@ impl Account {
             .map(|run| run.written + run.recovered)
             .sum();
         let visible = visible.len() as u64;
-        // A crash can come between a rename and its count.
-        let crashed = self.runs.iter().any(|run| run.killed && run.disk_failed);
+        // A crash can come between a rename and its count, and so can a sync that fails.
+        let mut runs = self.runs.iter();
+        let crashed = runs.any(|run| run.disk_failed && (run.killed || self.fsync));
         ensure!(
             visible == counted || (crashed && visible > counted),
             "{visible} packets are visible, {counted} were counted"
@@ -239,7 +250,7 @@ impl Account {
             ensure!(found == *content, "{} has changed", path.display());
         }
         for path in files::below(home)? {
-            let ours = path.starts_with(home.join("data"));
+            let ours = path.starts_with(home.join("data")) && !is_probe(&path);
             ensure!(
                 ours || self.foreign.contains_key(&path),
                 "{} is left",
@@ -248,4 +259,10 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Whether a file shows that files can be written. A crash may leave one until the next start.
+fn is_probe(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.starts_with(".capture-files"))
 }

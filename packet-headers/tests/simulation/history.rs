@@ -13,6 +13,7 @@ use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
 
 use crate::account::{Account, Outcome};
 use crate::daemon::{Daemon, discarded};
+use crate::disk::Disk;
 use crate::settings::{Settings, one_of};
 use crate::traffic::{Passed, Shape, Tuple, garbage, packet, wall};
 
@@ -71,9 +72,8 @@ impl History {
         let mut history = Self {
             log: vec![format!("seed {seed}: {settings:?}")],
             random,
-            settings,
             home: home.to_owned(),
-            account: Account::default(),
+            account: Account::new(settings.fsync),
             now: 1_000_000 * MS,
             offset: 0,
             tuples: tuples.map(|it| (Tuple::new(it), Talk::default())).collect(),
@@ -81,6 +81,7 @@ impl History {
             late: Vec::new(),
             written_at: 0,
             outcome: Outcome::default(),
+            settings,
         };
         history.offset = BEGIN - history.now as i64;
         history.plant()?;
@@ -128,17 +129,33 @@ impl History {
         self.say(format!("run {run} starts"));
         self.outcome = Outcome::default();
         self.written_at = self.now;
-        let mut daemon = Daemon::start(&self.home, &self.settings)?;
+        let disk = Disk::draw(&mut self.random);
+        let started = Daemon::start(&self.home, &self.settings);
+        self.log.extend(disk.said());
+        let mut daemon = match started {
+            Ok(daemon) => daemon,
+            Err(_) if disk.has_failed() => {
+                self.say("it cannot start");
+                self.account.runs.push(self.outcome);
+                return Ok(());
+            }
+            other => other?,
+        };
         for _ in 0..self.random.u32(10..150) {
+            if self.random.u32(0..60) == 0 {
+                disk.turn();
+            }
             self.step(&mut daemon, run)?;
+            self.log.extend(disk.said());
             self.check_balance(&daemon)?;
+            if disk.has_crashed() {
+                return self.kill(daemon, &disk);
+            }
         }
         if self.random.bool() {
-            self.stop(daemon, run)
+            self.stop(daemon, run, &disk)
         } else {
-            self.kill(&daemon);
-            drop(daemon);
-            Ok(())
+            self.kill(daemon, &disk)
         }
     }
 
@@ -433,7 +450,7 @@ impl History {
         let recovery = match Recovery::new(&daemon.directories) {
             Ok(recovery) => recovery,
             Err(error) => {
-                self.say(format!("no recovery: {error:?}"));
+                self.say(format!("no recovery: {:?}", error.issue()));
                 return false;
             }
         };
@@ -523,18 +540,26 @@ impl History {
     }
 
     /// The daemon is stopped as it should be.
-    fn stop(&mut self, mut daemon: Daemon, run: usize) -> Result<()> {
+    fn stop(&mut self, mut daemon: Daemon, run: usize, disk: &Disk) -> Result<()> {
         self.say("a stop");
         let account = &mut self.account;
         daemon.shut_down(self.now, self.offset, |done| account.done(run, &done));
+        self.log.extend(disk.said());
         self.check_balance(&daemon)?;
+        if disk.has_crashed() {
+            return self.kill(daemon, disk);
+        }
         let counters = daemon.finish()?;
+        self.log.extend(disk.said());
+        let has_crashed = disk.has_crashed();
         let held = counters.held.get();
         ensure!(held == 0, "{held} packets are held after the stop");
         self.outcome = Outcome {
             received: counters.received.get(),
             written: counters.written.get(),
             discarded: discarded(&counters),
+            killed: has_crashed,
+            disk_failed: disk.has_failed(),
             ..self.outcome
         };
         self.account.runs.push(self.outcome);
@@ -543,7 +568,7 @@ impl History {
     }
 
     /// The daemon is killed.
-    fn kill(&mut self, daemon: &Daemon) {
+    fn kill(&mut self, daemon: Daemon, disk: &Disk) -> Result<()> {
         let timing = &self.settings.timing;
         let memory = (timing.uuid_wait + timing.spill).as_nanos() as u64 + SLACK;
         let before = self.written_at.saturating_sub(memory);
@@ -557,12 +582,18 @@ impl History {
             discarded: discarded(counters),
             held: counters.held.get(),
             killed: true,
+            disk_failed: disk.has_failed(),
             young: young.count() as u64,
             ..self.outcome
         };
         self.account.runs.push(self.outcome);
         let left = daemon.in_ring();
         self.say(format!("killed: {:?}, {left} in the ring", self.outcome));
+        // Whatever is done when it is dropped is not done by one that was killed.
+        disk.crash();
+        drop(daemon);
+        self.log.extend(disk.said());
+        Ok(())
     }
 
     /// A run on a disk that works, and without traffic: it publishes what is left.

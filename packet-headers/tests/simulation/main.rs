@@ -10,6 +10,7 @@
 
 mod account;
 mod daemon;
+mod disk;
 mod files;
 mod history;
 mod settings;
@@ -93,8 +94,10 @@ fn every_packet_of_a_history_is_accounted_for_and_every_file_is_whole() {
                     if seed >= seeds.end {
                         return;
                     }
-                    if let Err(failure) = happen(seed) {
-                        failures.lock().unwrap().push(failure);
+                    match happen(seed) {
+                        Ok(log) if variable(ONE).is_some() => println!("{}", log.join("\n")),
+                        Ok(_) => {}
+                        Err(failure) => failures.lock().unwrap().push(failure),
                     }
                 }
             });

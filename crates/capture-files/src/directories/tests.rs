@@ -4,6 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use rustix::fs::{FileType, mknodat};
 
 use super::*;
+use crate::faults::{self, Fate, Operation};
+use rustix::io::Errno;
 
 const DAY: &str = "2026/11/23";
 
@@ -24,8 +26,8 @@ fn create(directories: &Directories, bytes: &[u8]) -> PartialFile {
 }
 
 fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, FileError> {
-    let file = (partial.directory(), partial.name());
-    directories.publish(file, Path::new(DAY), &name)
+    let file = partial.place();
+    directories.publish_alone(file, Path::new(DAY), &name)
 }
 
 /// Every file below a directory, relative to it.
@@ -44,6 +46,33 @@ fn files(at: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+#[test]
+fn a_file_never_keeps_two_names_where_the_disk_cannot_refuse_to_replace() {
+    let temp = tempfile::tempdir().unwrap();
+    let directories = directories(temp.path());
+    let partial = create(&directories, b"content");
+    let mut removals = 0;
+    faults::plan(Some(Box::new(move |operation| match operation {
+        Operation::Rename => Fate::Fails(Errno::INVAL.raw_os_error()),
+        Operation::Remove => {
+            removals += 1;
+            if removals == 1 {
+                Fate::Fails(Errno::IO.raw_os_error())
+            } else {
+                Fate::Done
+            }
+        }
+        _ => Fate::Done,
+    })));
+    publish(&directories, &partial).unwrap_err();
+    assert_eq!(files(&temp.path().join("data")), [""; 0]);
+    publish(&directories, &partial).unwrap();
+    faults::plan(None);
+    assert_eq!(files(&temp.path().join("data")), [format!("{DAY}/a.pcap")]);
+    directories.clear();
+    assert_eq!(files(&temp.path().join("data.partial")), [""; 0]);
 }
 
 #[test]

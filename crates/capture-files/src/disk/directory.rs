@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{
     Access, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, accessat, fchmod, fchown,
@@ -13,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::Gid;
 
+use super::faults::{Operation, ask};
 use super::file::{Opened, OwnFile};
 use super::trust::{Sharing, gives};
 
@@ -57,6 +59,7 @@ impl Directory {
 
     /// Opens a directory in it.
     pub(crate) fn enter(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        ask(Operation::OpenDirectory)?;
         let name = name.as_ref();
         Ok(Self {
             descriptor: open_directory(&self.descriptor, name, OFlags::RDONLY)?,
@@ -66,11 +69,13 @@ impl Directory {
 
     /// Makes a directory in it, unless there is one.
     pub(crate) fn make(&self, name: &OsStr, mode: Mode) -> io::Result<()> {
+        ask(Operation::MakeDirectory)?;
         make(&self.descriptor, name, mode)
     }
 
     /// Makes a file in it, to be written, whose name must be free.
     pub(crate) fn create(&self, name: &str, mode: Mode) -> io::Result<OwnFile> {
+        ask(Operation::Create)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | SAFELY;
         let made = openat(&self.descriptor, name, flags, mode)?;
         Ok(OwnFile::made(made))
@@ -87,6 +92,7 @@ impl Directory {
     }
 
     fn open(&self, name: &OsStr, access: OFlags) -> io::Result<Opened> {
+        ask(Operation::Open)?;
         match openat(&self.descriptor, name, access | SAFELY, Mode::empty()) {
             Ok(file) => OwnFile::existing(file),
             // A symbolic link; a FIFO that nobody reads, or a socket.
@@ -97,19 +103,34 @@ impl Directory {
 
     /// Gives a file of this directory a name in another, unless that is taken.
     pub(crate) fn rename_new(&self, name: &OsStr, to: &Self, new_name: &str) -> io::Result<()> {
-        let (from, to) = (&self.descriptor, &to.descriptor);
-        match renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE) {
+        let (from, into) = (&self.descriptor, &to.descriptor);
+        let renamed = ask(Operation::Rename).and_then(|()| {
+            Ok(renameat_with(
+                from,
+                name,
+                into,
+                new_name,
+                RenameFlags::NOREPLACE,
+            )?)
+        });
+        match renamed.as_ref().map_err(Errno::from_io_error) {
             // A filesystem that cannot refuse to replace can refuse a second link.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                linkat(from, name, to, new_name, AtFlags::empty())?;
-                Ok(unlinkat(from, name, AtFlags::empty())?)
+            Err(Some(Errno::INVAL | Errno::NOSYS)) => {
+                ask(Operation::Link)?;
+                linkat(from, name, into, new_name, AtFlags::empty())?;
+                match self.remove(name) {
+                    // It must not have both names: what is tried again would be there twice.
+                    Err(error) if to.remove(new_name).is_ok() => Err(error),
+                    Ok(()) | Err(_) => Ok(()),
+                }
             }
-            other => Ok(other?),
+            _ => renamed,
         }
     }
 
     /// Removes a file, or any other name that is no directory's.
     pub(crate) fn remove(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        ask(Operation::Remove)?;
         Ok(unlinkat(&self.descriptor, name.as_ref(), AtFlags::empty())?)
     }
 
@@ -126,16 +147,29 @@ impl Directory {
             }
         }
         // Refused if something is in it, as it should be.
-        let _refused = unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR);
+        let _refused = ask(Operation::RemoveDirectory)
+            .and_then(|()| Ok(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR)?));
     }
 
     /// Whether there is something of this name.
     pub(crate) fn has(&self, name: &str) -> io::Result<bool> {
+        ask(Operation::Look)?;
         match statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// When a file in it changed, or got its name, last: since 1970.
+    pub(crate) fn changed(&self, name: &OsStr) -> io::Result<Duration> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let time = |seconds, nanos| {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            Duration::new(seconds, u32::try_from(nanos).unwrap_or_default())
+        };
+        let written = time(stat.st_mtime, stat.st_mtime_nsec);
+        Ok(written.max(time(stat.st_ctime, stat.st_ctime_nsec)))
     }
 
     /// Whether this process may make, rename and remove names in it.
@@ -146,11 +180,13 @@ impl Directory {
 
     /// What is in it.
     pub(crate) fn entries(&self) -> io::Result<Entries> {
+        ask(Operation::List)?;
         Ok(Entries(Dir::read_from(&self.descriptor)?))
     }
 
     /// Makes names in it safe against a power loss.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        ask(Operation::Sync)?;
         Ok(fsync(&self.descriptor)?)
     }
 
@@ -241,10 +277,12 @@ impl Entries {
         } else {
             kind
         };
-        Ok(match kind {
-            FileType::Directory => Kind::Directory,
-            FileType::RegularFile => Kind::File,
-            _ => Kind::Other,
+        Ok(if kind.is_dir() {
+            Kind::Directory
+        } else if kind.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
         })
     }
 }

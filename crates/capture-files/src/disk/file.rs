@@ -5,9 +5,11 @@ use std::io::{self, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FileType, Mode, SeekFrom, fchmod, fchown, fstat, seek};
+use rustix::fs::{Advice, FileType, Mode, SeekFrom, fadvise, fchmod, fchown, fstat, seek};
 use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
+
+use super::faults::{Operation, ask, ask_to_write};
 
 /// A regular file of ours without a second name.
 #[derive(Debug)]
@@ -49,11 +51,14 @@ impl OwnFile {
 
     /// Writes all of it where the file was made or opened to be written.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        let (bytes, outcome) = ask_to_write(bytes);
+        self.0.write_all(bytes)?;
+        outcome
     }
 
     /// Removes what is beyond a length.
     pub(crate) fn cut(&self, length: u64) -> io::Result<()> {
+        ask(Operation::Cut)?;
         self.0.set_len(length)
     }
 
@@ -62,8 +67,15 @@ impl OwnFile {
         Ok(self.0.metadata()?.len())
     }
 
+    /// Begins to write to the disk what is in memory only, without waiting for it.
+    pub(crate) fn begin_sync(&self) -> io::Result<()> {
+        // The only safe call that does. That its pages are not needed is true, too.
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+
     /// Makes it safe against a power loss.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        ask(Operation::Sync)?;
         self.0.sync_all()
     }
 
@@ -101,6 +113,7 @@ impl OwnFile {
 
 impl Read for &OwnFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        ask(Operation::Read)?;
         (&self.0).read(into)
     }
 }
