@@ -161,10 +161,15 @@ async fn a_restarted_server_is_connected_again_and_counted() {
     write(&mut server, &(close_line("flow") + "\n")).await;
     assert_eq!(client.heard().await, "flow");
     assert_eq!(client.count(EventIssue::Reconnects), 3);
-    assert_eq!(log.lines("lost tcp-info"), 3);
-    assert_eq!(log.lines("connected to tcp-info"), 4);
+    // One line a second.
+    let (lost, connected) = (
+        log.lines("lost tcp-info"),
+        log.lines("connected to tcp-info"),
+    );
+    assert!((1..=3).contains(&lost), "{lost}");
+    assert!((1..=4).contains(&connected), "{connected}");
     // The other one: its name teaches no prefix.
-    assert_eq!(log.lines(" WARN "), 4);
+    assert_eq!(log.lines(" WARN "), 1 + lost);
 }
 
 #[tokio::test]
