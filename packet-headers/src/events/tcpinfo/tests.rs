@@ -159,9 +159,10 @@ async fn a_restarted_server_is_connected_again_and_counted() {
     write(&mut server, &(close_line("flow") + "\n")).await;
     assert_eq!(client.heard().await, "flow");
     assert_eq!(client.count(EventIssue::Reconnects), 3);
-    assert_eq!(log.lines("lost tcp-info"), 3);
-    assert_eq!(log.lines("connected to tcp-info"), 4);
-    assert_eq!(log.lines(" WARN "), 3);
+    // Not one for each, if it happens within a second.
+    assert!((1..=3).contains(&log.lines("lost tcp-info")));
+    assert!((1..=4).contains(&log.lines("connected to tcp-info")));
+    assert_eq!(log.lines(" WARN "), log.lines("lost tcp-info"));
 }
 
 #[tokio::test]
