@@ -21,7 +21,7 @@ impl BootNanos {
 pub struct WallNanos(pub u64);
 
 /// Converts boot times to wall times: the difference of the two clocks at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WallClock {
     offset: i64,
 }
@@ -50,6 +50,13 @@ impl WallClock {
         WallNanos(at.0.saturating_add_signed(self.offset))
     }
 
+    /// The time by this clock of a moment whose time by another clock is `at`.
+    #[must_use]
+    pub const fn redated(&self, at: WallNanos, by: &Self) -> WallNanos {
+        let later = self.offset.wrapping_sub(by.offset);
+        WallNanos(at.0.saturating_add_signed(later))
+    }
+
     /// The NIC's timestamp `told` for a packet that passed at `passed`, if it is plausible: the NIC's
     /// clock may never have been set, or may run on another time scale.
     #[must_use]
@@ -75,6 +82,20 @@ mod tests {
         let at = BootNanos(5);
         assert_eq!(clock.wall(at), WallNanos(1_700_000_000_000_000_005));
         assert_eq!(clock.boot(clock.wall(at)), at);
+    }
+
+    #[test]
+    fn a_moment_has_a_time_by_each_clock() {
+        let (before, after) = (WallClock::apart(5_000), WallClock::apart(2_000));
+        let moment = BootNanos(10_000);
+        assert_eq!(
+            before.redated(after.wall(moment), &after),
+            before.wall(moment)
+        );
+        assert_eq!(
+            after.redated(before.wall(moment), &before),
+            after.wall(moment)
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::set::CaptureSet;
-use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
+use super::watch::{CaptureWatch, Failures, Interfaces};
+use crate::heartbeat::Heartbeats;
 use crate::host::choice::Choice;
 use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{Changes, Follower as _, Netlink};
@@ -64,21 +65,23 @@ impl InterfacePlan {
         names: &InterfaceNames,
     ) -> Result<()> {
         names.update(self.interfaces.iter().map(Interface::numbered));
-        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default()) {
+        let failures = Failures::default();
+        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default(), &|| ()) {
             if self.choice.is_named(&interface) || set.is_empty() {
                 return Err(error);
             }
-            warn_not_captured(&interface, &error);
+            failures.warn(&interface, &error);
         }
         Ok(())
     }
 
-    /// Keeps the captured interfaces up to date from now on.
+    /// Keeps the captured interfaces up to date and the programs attached from now on.
     pub(crate) fn follow(
         self,
         set: CaptureSet<Attacher>,
         names: Arc<InterfaceNames>,
+        heartbeats: &Heartbeats,
     ) -> CaptureWatch {
-        CaptureWatch::start(self.netlink, self.choice, set, names)
+        CaptureWatch::start(self.netlink, self.choice, set, (names, heartbeats))
     }
 }

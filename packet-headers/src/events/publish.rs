@@ -13,13 +13,16 @@
 //! behind it is disconnected.
 
 mod client;
+mod idleness;
 mod intake;
 mod publisher;
+mod seats;
 mod server;
 mod shared;
 mod socket;
 mod stream;
 mod sweep;
+mod unread;
 
 pub use self::publisher::Publisher;
 pub use self::server::{EventServer, Scope};
