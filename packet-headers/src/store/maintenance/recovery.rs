@@ -6,6 +6,9 @@ use capture_files::{Directories, Recovered, Recovery, Room};
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
+/// How many files that are not ours are named: each of them, unless something is very wrong.
+const MOST_NAMED: u64 = 100;
+
 /// Looks at the files of earlier runs, one after another, for as long as `go_on` says so, whatever
 /// they hold. That some of them cannot be published is no reason not to capture.
 pub(super) fn run(
@@ -22,9 +25,9 @@ pub(super) fn run(
             return tracing::error!("cannot publish the files of earlier runs: {error:#}");
         }
     };
-    let (mut published, mut packets, mut removed) = (0, 0, 0);
+    let (mut published, mut packets, mut removed, mut foreign) = (0, 0, 0, 0);
     // If one file fails, all of them may.
-    let (errors, foreign) = (RateLimit::default(), RateLimit::default());
+    let errors = RateLimit::default();
     for recovered in recovery {
         match recovered {
             Recovered::Published(path, held) => {
@@ -40,8 +43,9 @@ pub(super) fn run(
             }
             Recovered::Foreign(path, why) => {
                 counters.foreign.add(1);
-                if let Some(more) = foreign.pass() {
-                    tracing::warn!("{} is left alone: {why}{more}", path.display());
+                foreign += 1;
+                if foreign <= MOST_NAMED {
+                    tracing::warn!("{} is left alone: {why}", path.display());
                 }
             }
             Recovered::Failed(error) => {
@@ -52,6 +56,10 @@ pub(super) fn run(
                 }
             }
         }
+    }
+    if foreign > MOST_NAMED {
+        let more = foreign - MOST_NAMED;
+        tracing::warn!("{more} more files are left alone, which are not ours either");
     }
     if published + removed > 0 {
         tracing::info!(
