@@ -177,6 +177,13 @@ pub struct Lab {
     pub host: Namespace,
     /// Where the other end of each connection is.
     pub peer: Namespace,
+    /// What keeps other tests away; a lab that is made beside another relies on its.
+    _turn: Option<Turn>,
+}
+
+/// The right to use this machine.
+#[derive(Debug)]
+struct Turn {
     _machine: File,
     _serial: MutexGuard<'static, ()>,
 }
@@ -197,11 +204,25 @@ impl Lab {
         let lock = std::env::temp_dir().join("packet-headers-end-to-end.lock");
         let machine = File::create(&lock).with_context(|| format!("creating {lock:?}"))?;
         flock(&machine, FlockOperation::LockExclusive)?;
+        Self::make(Some(Turn {
+            _machine: machine,
+            _serial: serial,
+        }))
+    }
+
+    /// Makes another lab, for the same test to use at the same time. It must be dropped first.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(&self) -> Result<Self> {
+        Self::make(None)
+    }
+
+    fn make(turn: Option<Turn>) -> Result<Self> {
         let lab = Self {
             host: Namespace::add("host")?,
             peer: Namespace::add("peer")?,
-            _machine: machine,
-            _serial: serial,
+            _turn: turn,
         };
         join((&lab.host, WAN), (&lab.peer, WAN), 0)?;
         Ok(lab)
