@@ -17,6 +17,7 @@ mod environment;
 mod files;
 mod given_files;
 mod go;
+mod group;
 mod key_file;
 mod limits;
 mod named_file;

@@ -16,7 +16,7 @@ pub mod run;
 pub mod sandbox;
 pub mod shard;
 pub mod stats;
-mod stdout;
 pub mod store;
+pub mod terminal;
 mod threads;
 pub mod top;

@@ -1,12 +1,13 @@
 //! The thread that owns the files of one shard.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use capture_files::{
-    Directories, FileError, FileEvent, FileOptions, InterfaceNames, Job, Observer, Writer,
+    Directories, FileError, FileEvent, FileOptions, FinishedFile, InterfaceNames, Job, Observer,
+    Writer,
 };
 use model::{Count, DiscardReason, FlowUuid, WallNanos};
 
@@ -18,7 +19,7 @@ use crate::stats::Counters;
 pub const QUEUE: usize = 1024;
 
 /// How often finished files that could not get their final name are tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The writer of one shard's files.
 pub struct ShardWriter {
@@ -38,15 +39,17 @@ impl ShardWriter {
         interfaces: Arc<InterfaceNames>,
         counters: Arc<Counters>,
     ) -> Result<Self> {
-        let counting = Counting {
-            counters,
-            errors: RateLimit::default(),
-        };
+        let counting = Counting::new(counters);
         let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
             writer: writer.context("starting compression")?,
             tried: Instant::now(),
         })
+    }
+
+    /// Lets another thread publish what is finished.
+    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+        self.writer.hand_over(finished);
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
@@ -63,11 +66,11 @@ impl ShardWriter {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.has_unpublished() && self.tried.elapsed() >= RETRY {
-                self.writer.retry();
+                self.retry();
                 self.tried = Instant::now();
             }
         }
-        self.writer.finish();
+        self.finish();
     }
 
     /// Waits for the next job, but for no longer than [`RETRY`] while files lack their final name.
@@ -88,10 +91,20 @@ impl ShardWriter {
     pub fn write(&mut self, job: Job) {
         self.writer.write(job);
     }
+
+    /// Tries again to give finished files their final name.
+    pub fn retry(&mut self) {
+        self.writer.retry();
+    }
+
+    /// Ends writing: no job will come any more.
+    pub fn finish(self) {
+        self.writer.finish();
+    }
 }
 
 /// Counts and logs what becomes of files and packets.
-struct Counting {
+pub(super) struct Counting {
     counters: Arc<Counters>,
     errors: RateLimit,
 }
@@ -102,6 +115,16 @@ impl Observer for Counting {
         match event {
             FileEvent::Spill(took) => counters.spills.add(took),
             FileEvent::Rename(took) => counters.renames.add(took),
+            FileEvent::Sync(took) => counters.syncs.add(took),
+            FileEvent::NotSynced(error) => {
+                counters.note_file_error(&error);
+                if let Some(more) = self.errors.pass() {
+                    let error = Error::from(error);
+                    tracing::error!(
+                        "published files may be partial again after a power loss: {error:#}{more}"
+                    );
+                }
+            }
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
                 counters.write_held(file.packets);
@@ -138,6 +161,13 @@ impl Observer for Counting {
 }
 
 impl Counting {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            errors: RateLimit::default(),
+        }
+    }
+
     /// Counts and logs an error of a flow's file.
     fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
         self.counters.note_file_error(&error);

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use packet_headers_common::{Endpoint, LinkType};
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::*;
 use crate::error::FileIssue;
+use crate::faults::{self, Fate, Operation};
+use crate::format::Format;
 use crate::packet_buffer::PacketBuffer;
 use crate::record::tests::packet;
 use model::{FlowUuid, WallNanos};
@@ -33,6 +36,7 @@ struct Told {
     issues: Vec<FileIssue>,
     spills: u64,
     renames: u64,
+    syncs: u64,
 }
 
 impl Observer for Told {
@@ -40,6 +44,8 @@ impl Observer for Told {
         match event {
             FileEvent::Spill(_) => self.spills += 1,
             FileEvent::Rename(_) => self.renames += 1,
+            FileEvent::Sync(_) => self.syncs += 1,
+            FileEvent::NotSynced(error) => self.issues.push(error.issue()),
             FileEvent::Published(file) => {
                 self.written += file.packets;
                 self.published += 1;
@@ -65,9 +71,13 @@ impl Observer for Told {
 }
 
 fn writer(at: &Path) -> Writer<Told> {
+    writer_with(at, &PLAIN)
+}
+
+fn writer_with(at: &Path, options: &FileOptions) -> Writer<Told> {
     let (data, partial) = (at.join("data"), at.join("data.partial"));
     let directories = Directories::prepare(&data, &partial).unwrap();
-    Writer::new(directories, &PLAIN, Arc::default(), Told::default()).unwrap()
+    Writer::new(directories, options, Arc::default(), Told::default()).unwrap()
 }
 
 fn job(flow: u64, packets: u64, last: bool) -> Job {
@@ -124,7 +134,7 @@ fn a_flow_in_many_chunks_is_one_file() {
     writer.write(job(1, 0, true));
     assert_eq!(packets(&published(temp.path(), 1)), 7);
     assert_eq!(packets(&published(temp.path(), 2)), 1);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.published), (8, 0, 2));
     assert_eq!((told.spills, told.renames), (4, 2));
 }
@@ -153,7 +163,7 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     fs::remove_file(&partial).unwrap();
     writer.write(job(1, 5, true));
     assert_eq!(packets(&published(temp.path(), 1)), 5);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.no_file), (5, 8, 1));
     assert!(told.issues.contains(&FileIssue::Missing), "{told:?}");
 }
@@ -167,16 +177,39 @@ fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     writer.write(job(1, 3, true));
     writer.retry();
     assert_eq!(writer.unpublished().len(), 1);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.deferred), (0, 0, 1));
     assert_eq!(told.issues, [FileIssue::Missing; 2]);
     fs::remove_file(&data).unwrap();
     writer.retry();
     assert_eq!(packets(&published(temp.path(), 1)), 3);
     assert_eq!(writer.unpublished().len(), 0);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.published, told.no_file), (3, 1, 0));
     assert_eq!(told.abandoned, 0);
+}
+
+#[test]
+fn a_file_that_its_end_has_torn_is_not_published() {
+    const EIO: i32 = Errno::IO.raw_os_error();
+    let temp = tempfile::tempdir().unwrap();
+    let mut options = PLAIN;
+    options.naming.format = Format::Pcapng;
+    let mut writer = writer_with(temp.path(), &options);
+    writer.write(job(1, 3, false));
+    // The end of a file is written in part, and cannot be undone; then the disk recovers.
+    faults::plan(Some(Box::new(|operation| match operation {
+        Operation::Write(_) => Fate::Breaks(10, EIO),
+        Operation::Cut | Operation::Remove => Fate::Fails(EIO),
+        _ => Fate::Done,
+    })));
+    writer.write(job(1, 0, true));
+    faults::plan(None);
+    writer.retry();
+    let told = writer.finish();
+    assert!(!temp.path().join("data/1970").exists());
+    assert_eq!((told.written, told.lost, told.no_file), (0, 3, 1));
+    assert_eq!(told.issues, [FileIssue::Io]);
 }
 
 #[test]
@@ -186,7 +219,7 @@ fn a_file_that_never_gets_its_name_is_kept_and_told() {
     let data = temp.path().join("data");
     put_in_the_way(&data);
     writer.write(job(1, 3, true));
-    let partial = writer.unpublished().next().unwrap().1.to_owned();
+    let partial = writer.unpublished().next().unwrap().1;
     let told = writer.finish();
     assert_eq!(packets(&partial), 3);
     assert_eq!((told.written, told.lost, told.abandoned), (0, 3, 1));
@@ -208,7 +241,7 @@ fn a_flow_of_which_nothing_came_has_no_file() {
     let temp = tempfile::tempdir().unwrap();
     let mut writer = writer(temp.path());
     writer.write(job(1, 0, true));
-    assert_eq!(writer.observer.no_file, 1);
+    assert_eq!(writer.publisher.observer().no_file, 1);
     assert!(!temp.path().join("data/1970").exists());
 }
 
@@ -221,7 +254,7 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
         .unwrap()
         .permissions()
         .mode();
-    assert_eq!(mode & 0o777, 0o644 & mode & 0o777);
+    assert_eq!(mode & 0o777, 0o640);
 }
 
 /// What a writer is asked to do, and what happens to its directories meanwhile.
