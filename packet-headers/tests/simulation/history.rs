@@ -42,6 +42,8 @@ struct Talk {
     steps: u32,
     sequence: u32,
     is_open: bool,
+    /// Whether its packets take the other interface now.
+    is_elsewhere: bool,
 }
 
 /// A history while it happens.
@@ -58,7 +60,9 @@ pub(crate) struct History {
     late: Vec<(u64, FlowEvent)>,
     /// What happened, a line for each step.
     pub(crate) log: Vec<String>,
-    /// When the writer had last done everything, right after a turn.
+    /// When the shard last took a turn, and the last of its turns of which the writer has done
+    /// everything.
+    turned_at: u64,
     written_at: u64,
     outcome: Outcome,
 }
@@ -79,6 +83,7 @@ impl History {
             tuples: tuples.map(|it| (Tuple::new(it), Talk::default())).collect(),
             next_cookie: 1,
             late: Vec::new(),
+            turned_at: 0,
             written_at: 0,
             outcome: Outcome::default(),
             settings,
@@ -128,7 +133,7 @@ impl History {
     fn run(&mut self, run: usize) -> Result<()> {
         self.say(format!("run {run} starts"));
         self.outcome = Outcome::default();
-        self.written_at = self.now;
+        (self.turned_at, self.written_at) = (self.now, self.now);
         let disk = Disk::draw(&mut self.random);
         let started = Daemon::start(&self.home, &self.settings);
         self.log.extend(disk.said());
@@ -224,8 +229,9 @@ impl History {
             self.tuples[at].1 = talk;
             return;
         } else {
+            talk.is_elsewhere ^= self.random.u8(0..6) == 0;
             for _ in 0..self.random.u32(1..5) {
-                let (sent, interface) = (self.random.bool(), self.interface());
+                let (sent, interface) = (self.random.bool(), self.interface(talk.is_elsewhere));
                 self.pass(
                     daemon,
                     run,
@@ -238,8 +244,8 @@ impl History {
     }
 
     /// Nearly always the same: a copy elsewhere is a duplicate.
-    fn interface(&mut self) -> u32 {
-        if self.random.u8(0..12) == 0 {
+    fn interface(&mut self, is_elsewhere: bool) -> u32 {
+        if (self.random.u8(0..12) == 0) != is_elsewhere {
             OTHER
         } else {
             INTERFACE
@@ -343,7 +349,7 @@ impl History {
                 &[TCP_SYN, TCP_RST, TCP_FIN | TCP_ACK, TCP_ACK, 0],
             );
             let (sent, sequence) = (self.random.bool(), self.random.u32(..));
-            let interface = self.interface();
+            let interface = self.interface(false);
             self.pass(daemon, run, (&tuple, sent, flags, sequence, interface));
         }
     }
@@ -418,6 +424,7 @@ impl History {
             daemon.event(event);
         }
         daemon.turn(self.now, self.offset);
+        self.turned_at = self.now;
         self.say("a turn");
         daemon.check_memory()
     }
@@ -440,7 +447,7 @@ impl History {
             jobs += 1;
         }
         if daemon.is_written() {
-            self.written_at = self.now;
+            self.written_at = self.turned_at;
         }
         self.say(format!("the writer does {jobs} jobs"));
     }
