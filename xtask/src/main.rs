@@ -13,8 +13,11 @@ mod image;
 mod kernels;
 mod layers;
 mod lint;
+mod machines;
 mod manual;
+mod mutants;
 mod packages;
+mod power_cuts;
 mod probe;
 mod pure;
 mod python;
@@ -73,6 +76,8 @@ enum Verb {
     },
     /// Fuzz the code that reads untrusted bytes
     Fuzz(fuzz::Fuzz),
+    /// Break the pure crates in small ways, one at a time, to see whether their tests notice
+    Mutants(mutants::Mutants),
     /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
     /// Try histories of the daemon's user side, each from a seed, on a disk that fails
@@ -83,6 +88,8 @@ enum Verb {
     Manual,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
+    /// Cut the power of virtual machines while the daemon captures in them, and see what is left
+    PowerCuts(power_cuts::PowerCuts),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -123,11 +130,13 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Mutants(what) => mutants::mutants(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
+        Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),

@@ -98,11 +98,15 @@ struct Check;
 impl Observer for Check {
     fn observe(&mut self, event: FileEvent<'_>) {
         match event {
-            FileEvent::Spill(_) | FileEvent::Rename(_) | FileEvent::Published(_) => {}
+            FileEvent::Spill(_)
+            | FileEvent::Rename(_)
+            | FileEvent::Sync(_)
+            | FileEvent::Published(_) => {}
             FileEvent::Dropped(..)
             | FileEvent::Deferred(..)
             | FileEvent::StillDeferred(..)
             | FileEvent::Abandoned(..)
+            | FileEvent::NotSynced(_)
             | FileEvent::NoFile(_) => panic!("{event:?}"),
         }
     }

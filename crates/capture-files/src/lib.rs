@@ -17,6 +17,9 @@
 //! - **Nothing is overwritten.** A file whose name is taken gets a number: `<UUID>.1.pcap`.
 //! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files
 //!   prove nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
+//! - **Nothing else is touched.** Below the two directories, no symbolic link is followed, nothing
+//!   but regular files of this user is opened, and a directory in which others could exchange things
+//!   is refused. Files are for their owner to write and for their group to read.
 //! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`]
 //!   learns of every packet whether it is in a published file, and if not, why.
 //! - **One process for one directory.** Both directories are locked for as long as they are in use.
@@ -32,6 +35,7 @@
 //! There are no threads here, and nothing is logged: that is for the program to decide.
 //! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
 
+mod boot;
 mod compress;
 mod directories;
 mod disk;
@@ -40,11 +44,14 @@ mod file_name;
 mod file_naming;
 mod flow_meta;
 mod format;
+mod group_sync;
 mod interface_names;
 mod observer;
 mod open_file;
 mod packet_buffer;
 mod partial_file;
+mod power_loss;
+mod publisher;
 mod record;
 mod recovery;
 mod retention;
@@ -63,6 +70,8 @@ pub use interface_names::InterfaceNames;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 pub use open_file::DroppedPackets;
 pub use packet_buffer::{Chunk, PacketBuffer};
+pub use power_loss::{PowerLoss, TakenBack};
+pub use publisher::{FinishedFile, Publisher};
 pub use record::{Record, Records};
 pub use recovery::{Recovered, Recovery};
 pub use retention::{Retention, RetentionLimits, Sweep};

@@ -78,6 +78,7 @@ mod tests {
     #[test]
     fn boot_and_wall_times_convert_both_ways() {
         let clock = WallClock::apart(1_700_000_000_000_000_000);
+        assert_eq!(clock.offset(), 1_700_000_000_000_000_000);
         let at = BootNanos(5);
         assert_eq!(clock.wall(at), WallNanos(1_700_000_000_000_000_005));
         assert_eq!(clock.boot(clock.wall(at)), at);
@@ -98,10 +99,20 @@ mod tests {
     }
 
     #[test]
+    fn no_span_is_too_long() {
+        let at = BootNanos(5);
+        assert_eq!(at.after(Duration::from_secs(2)), BootNanos(2_000_000_005));
+        assert_eq!(at.after(Duration::MAX), BootNanos(u64::MAX));
+    }
+
+    #[test]
     fn a_nic_is_believed_when_it_is_near() {
         let passed = WallNanos(1_700_000_000_000_000_000);
         let told = passed.0 - 5_000;
         assert_eq!(WallClock::hardware(passed, told), Some(WallNanos(told)));
+        let limit = passed.0 + 1_000_000_000;
+        assert_eq!(WallClock::hardware(passed, limit), Some(WallNanos(limit)));
+        assert_eq!(WallClock::hardware(passed, limit + 1), None);
         assert_eq!(WallClock::hardware(passed, passed.0 + 37_000_000_000), None);
         assert_eq!(WallClock::hardware(passed, 1), None);
     }

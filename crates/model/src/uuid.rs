@@ -118,6 +118,8 @@ mod tests {
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_0000000000001002");
         let uuid = prefix.uuid(u64::MAX);
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_FFFFFFFFFFFFFFFF");
+        assert_eq!(uuid.to_string(), uuid.as_str());
+        assert_eq!(prefix.to_string(), "vm_1795414125_unsafe");
     }
 
     #[test]
@@ -156,6 +158,8 @@ mod tests {
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH)).is_ok());
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH + 1)).is_err());
         assert!(UuidPrefix::new("a/b").is_err());
+        let longest = UuidPrefix::new(&"x".repeat(MAX_PREFIX)).unwrap();
+        assert_eq!(longest.uuid(0).as_str().len(), MAX_LENGTH);
         assert!(UuidPrefix::new(&"x".repeat(MAX_PREFIX + 1)).is_err());
     }
 

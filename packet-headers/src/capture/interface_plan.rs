@@ -9,7 +9,7 @@ use super::set::CaptureSet;
 use super::watch::{CaptureWatch, Failures, Interfaces};
 use crate::heartbeat::Heartbeats;
 use crate::host::choice::Choice;
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{Changes, Follower as _, Netlink};
 use crate::kernel::{Attach, Attacher};
 use capture_files::InterfaceNames;
@@ -32,7 +32,7 @@ impl InterfacePlan {
     pub(crate) async fn find(wanted: &[NamePattern]) -> Result<Self> {
         let mut netlink =
             Netlink::open(Interfaces::GROUPS).context("watching network interfaces")?;
-        let links = Link::list(&mut netlink).await?;
+        let links = interfaces::list(&mut netlink).await?;
         let mut choice = Choice::new(wanted);
         choice.check(&links)?;
         let interfaces = choice.choose(&links, &HashSet::new());

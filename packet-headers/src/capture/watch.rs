@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::set::CaptureSet;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
 use crate::host::choice::Choice;
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{self, Changes, Follower, Netlink};
 use crate::kernel::Attacher;
 use crate::rate_limit::RateLimit;
@@ -125,7 +125,7 @@ impl Follower for Interfaces {
 
     async fn refresh(&mut self, netlink: &mut Netlink, changes: Changes) -> Result<()> {
         self.heartbeat.beat();
-        let links = Link::list(netlink).await?;
+        let links = interfaces::list(netlink).await?;
         self.wanted = self.choice.choose(&links, &changes.removed);
         // Before attaching, so that the name is known when the first packet is written to a file.
         self.names

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::existing::ExistingSocket;
+use messages::sock_diag::ExistingSocket;
 use model::Filters;
 
 /// The most connections that are remembered: some 16 MiB. Further ones may be told of twice, which

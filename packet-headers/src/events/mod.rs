@@ -2,7 +2,6 @@
 //! to the shards and to the event server.
 
 mod catch_up;
-mod endpoint;
 pub mod existing;
 pub mod kernel;
 mod older;

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::existing::{self, ExistingSocket};
+use super::existing;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
+use messages::sock_diag::ExistingSocket;
 use model::Filters;
 
 /// How often to check whether the prefix has been learned from tcp-info.

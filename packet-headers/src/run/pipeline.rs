@@ -18,9 +18,10 @@ use crate::shard::outbox::Outbox;
 use crate::shard::{Shard, ShardHandle};
 use crate::stats::CounterSources;
 use crate::stats::shard::{ShardBounds, ShardStats};
+use crate::store::publisher;
 use crate::store::writer::{self, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::{Directories, FileOptions, InterfaceNames, Job};
+use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Job};
 use flow_table::{FlowTable, Limits};
 use model::{Count, FlowEvent};
 
@@ -57,9 +58,10 @@ impl Pipeline {
             threads: Vec::new(),
             shards: Vec::new(),
         };
+        let finished = pipeline.start_publisher(shared)?;
         for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
             let backlog = Arc::new(Count::default());
-            let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
+            let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
             let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
             let (requests, requested) = ListRequest::channel();
@@ -89,16 +91,38 @@ impl Pipeline {
         Ok(pipeline)
     }
 
+    /// Starts the thread that publishes for all writers, if files are synced; its queue.
+    fn start_publisher(&mut self, shared: &Shared<'_>) -> Result<Option<SyncSender<FinishedFile>>> {
+        if !shared.config.files.fsync {
+            return Ok(None);
+        }
+        let Shared {
+            directories,
+            options,
+            heartbeats,
+            counted,
+            ..
+        } = shared;
+        let counters = &counted.counters;
+        let started = publisher::start(directories, options.naming, heartbeats, counters)?;
+        self.threads.push(started.1);
+        Ok(Some(started.0))
+    }
+
     /// Starts the writer of the next shard, and returns its queue.
     fn start_writer(
         &mut self,
         shared: &Shared<'_>,
+        finished: Option<SyncSender<FinishedFile>>,
         backlog: Arc<Count>,
     ) -> Result<SyncSender<Job>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
         let counters = Arc::clone(&shared.counted.counters);
-        let writer = ShardWriter::new(directories, shared.options, names, counters)?;
+        let mut writer = ShardWriter::new(directories, shared.options, names, counters)?;
+        if let Some(finished) = finished {
+            writer.hand_over(finished);
+        }
         let name = format!("writer-{}", self.shards.len());
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {

@@ -13,6 +13,7 @@ use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
+mod power_loss;
 mod recovery;
 mod retention;
 mod stop;
@@ -40,7 +41,7 @@ impl Maintenance {
         let stopped = Stop::new(stopped, heartbeats.add(NAME, WaitsFor::Disk));
         let (directories, counters) = (directories.clone(), Arc::clone(counters));
         let thread = spawn(NAME, move || {
-            recovery::run(&directories, &counters, &|| stopped.goes_on());
+            power_loss::run(&directories, &counters, &|| stopped.goes_on());
             if limits != RetentionLimits::default() {
                 retention::run(directories.data(), limits, &counters, &stopped);
             }

@@ -1,12 +1,13 @@
 //! The thread that owns the files of one shard.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use capture_files::{
-    Directories, FileError, FileEvent, FileOptions, InterfaceNames, Job, Observer, Writer,
+    Directories, FileError, FileEvent, FileOptions, FinishedFile, InterfaceNames, Job, Observer,
+    Writer,
 };
 use model::{Count, DiscardReason, FlowUuid, WallNanos};
 
@@ -18,7 +19,7 @@ use crate::stats::Counters;
 pub const QUEUE: usize = 1024;
 
 /// How often finished files that could not get their final name are tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The writer of one shard's files.
 pub struct ShardWriter {
@@ -38,15 +39,17 @@ impl ShardWriter {
         interfaces: Arc<InterfaceNames>,
         counters: Arc<Counters>,
     ) -> Result<Self> {
-        let counting = Counting {
-            counters,
-            errors: RateLimit::default(),
-        };
+        let counting = Counting::new(counters);
         let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
             writer: writer.context("starting compression")?,
             tried: Instant::now(),
         })
+    }
+
+    /// Lets another thread publish what is finished.
+    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+        self.writer.hand_over(finished);
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
@@ -101,7 +104,7 @@ impl ShardWriter {
 }
 
 /// Counts and logs what becomes of files and packets.
-struct Counting {
+pub(super) struct Counting {
     counters: Arc<Counters>,
     errors: RateLimit,
 }
@@ -112,6 +115,16 @@ impl Observer for Counting {
         match event {
             FileEvent::Spill(took) => counters.spills.add(took),
             FileEvent::Rename(took) => counters.renames.add(took),
+            FileEvent::Sync(took) => counters.syncs.add(took),
+            FileEvent::NotSynced(error) => {
+                counters.note_file_error(&error);
+                if let Some(more) = self.errors.pass() {
+                    let error = Error::from(error);
+                    tracing::error!(
+                        "published files may be partial again after a power loss: {error:#}{more}"
+                    );
+                }
+            }
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
                 counters.write_held(file.packets);
@@ -148,6 +161,13 @@ impl Observer for Counting {
 }
 
 impl Counting {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            errors: RateLimit::default(),
+        }
+    }
+
     /// Counts and logs an error of a flow's file.
     fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
         self.counters.note_file_error(&error);

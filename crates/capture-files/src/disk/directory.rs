@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{
     Access, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, accessat, fchmod, fchown,
@@ -160,6 +161,17 @@ impl Directory {
         }
     }
 
+    /// When a file in it changed, or got its name, last: since 1970.
+    pub(crate) fn changed(&self, name: &OsStr) -> io::Result<Duration> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let time = |seconds, nanos| {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            Duration::new(seconds, u32::try_from(nanos).unwrap_or_default())
+        };
+        let written = time(stat.st_mtime, stat.st_mtime_nsec);
+        Ok(written.max(time(stat.st_ctime, stat.st_ctime_nsec)))
+    }
+
     /// Whether this process may make, rename and remove names in it.
     pub(crate) fn may_change(&self) -> io::Result<()> {
         let access = Access::WRITE_OK | Access::EXEC_OK;
@@ -265,10 +277,12 @@ impl Entries {
         } else {
             kind
         };
-        Ok(match kind {
-            FileType::Directory => Kind::Directory,
-            FileType::RegularFile => Kind::File,
-            _ => Kind::Other,
+        Ok(if kind.is_dir() {
+            Kind::Directory
+        } else if kind.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
         })
     }
 }

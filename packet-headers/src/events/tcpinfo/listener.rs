@@ -11,13 +11,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{debug, info, warn};
 
 use super::Stream;
-use super::line::{Lines, Message};
 use crate::clock;
 use crate::events::catch_up::CatchUp;
-use crate::events::existing::{self, ExistingSocket};
+use crate::events::existing;
 use crate::events::prefix::LearnedPrefix;
 use crate::events::{EventSink, Stopped};
 use crate::stats::Counters;
+use messages::sock_diag::ExistingSocket;
+use messages::tcp_info::{Lines, Message};
 use model::{Close, EventIssue, FlowEvent, FlowUuid, Open, WallClock};
 
 /// How much is read at once, in bytes: some thirty events.

@@ -1,7 +1,6 @@
 //! The tcp-info flow source: reads tcp-info's event socket, and reconnects whenever it is lost.
 
 mod backoff;
-mod line;
 mod listener;
 
 use std::io;
