@@ -3,7 +3,7 @@
 
 pub(crate) mod directories;
 mod maintenance;
-pub(crate) mod publisher;
+pub mod publisher;
 pub mod writer;
 
 pub(crate) use maintenance::Maintenance;

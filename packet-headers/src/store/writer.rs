@@ -48,7 +48,7 @@ impl ShardWriter {
     }
 
     /// Lets another thread publish what is finished.
-    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+    pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.writer.hand_over(finished);
     }
 
@@ -104,7 +104,7 @@ impl ShardWriter {
 }
 
 /// Counts and logs what becomes of files and packets.
-pub(super) struct Counting {
+pub struct Counting {
     counters: Arc<Counters>,
     errors: RateLimit,
 }
@@ -161,7 +161,8 @@ impl Observer for Counting {
 }
 
 impl Counting {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
+    /// Counts there.
+    pub fn new(counters: Arc<Counters>) -> Self {
         Self {
             counters,
             errors: RateLimit::default(),

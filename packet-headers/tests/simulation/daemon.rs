@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, Result};
-use capture_files::{Directories, InterfaceNames, Job};
+use capture_files::{Directories, FinishedFile, InterfaceNames, Job, Publisher};
 use flow_table::{FlowTable, ListingWalk};
 use model::{BootNanos, Count, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
 use packet_headers::shard::outbox::Outbox;
 use packet_headers::stats::Counters;
-use packet_headers::store::writer::ShardWriter;
+use packet_headers::store::writer::{Counting, ShardWriter};
 
 use crate::settings::Settings;
+
+/// How many finished files wait for the publisher: more than there ever are.
+const FINISHED: usize = 4096;
 
 /// One run of the daemon.
 pub(crate) struct Daemon {
@@ -22,6 +25,8 @@ pub(crate) struct Daemon {
     pub(crate) counters: Arc<Counters>,
     demux: Demux,
     writer: ShardWriter,
+    /// Who publishes what is finished, if files are synced, and what waits for it.
+    publisher: Option<(Publisher<Counting>, Receiver<FinishedFile>)>,
     jobs: Receiver<Job>,
     backlog: Arc<Count>,
     /// Ring items that the shard has not taken.
@@ -64,11 +69,20 @@ impl Daemon {
             names,
             Arc::clone(&counters),
         );
+        let mut writer = writer?;
+        let publisher = settings.fsync.then(|| {
+            let (finished, inbox) = sync_channel(FINISHED);
+            writer.hand_over(finished);
+            let counting = Counting::new(Arc::clone(&counters));
+            let naming = settings.files.naming;
+            (Publisher::new(directories.clone(), naming, counting), inbox)
+        });
         Ok(Self {
             directories,
             counters,
             demux,
-            writer: writer?,
+            writer,
+            publisher,
             jobs,
             backlog,
             ring: VecDeque::new(),
@@ -127,9 +141,25 @@ impl Daemon {
         })
     }
 
-    /// The writer tries again to give files their names.
+    /// Who publishes tries again to give files their names.
     pub(crate) fn retry(&mut self) {
-        self.writer.retry();
+        match &mut self.publisher {
+            Some((publisher, _)) => publisher.retry(),
+            None => self.writer.retry(),
+        }
+    }
+
+    /// The publisher takes what is finished, if there is one; how many files that were.
+    pub(crate) fn publish(&mut self) -> usize {
+        let Some((publisher, inbox)) = &mut self.publisher else {
+            return 0;
+        };
+        let group: Vec<_> = inbox.try_iter().collect();
+        let number = group.len();
+        if number > 0 {
+            publisher.publish(group);
+        }
+        number
     }
 
     /// Lists connections.
@@ -164,6 +194,7 @@ impl Daemon {
         let Self {
             demux,
             writer,
+            publisher,
             jobs,
             counters,
             backlog,
@@ -172,6 +203,10 @@ impl Daemon {
         drop(demux);
         anyhow::ensure!(jobs.try_recv().is_err(), "a job is left");
         writer.finish();
+        if let Some((mut publisher, inbox)) = publisher {
+            publisher.publish(inbox.iter().collect());
+            publisher.finish();
+        }
         let left = backlog.get();
         (left == 0)
             .then_some(counters)

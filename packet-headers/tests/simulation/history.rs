@@ -166,7 +166,7 @@ impl History {
 
     /// Something happens.
     fn step(&mut self, daemon: &mut Daemon, run: usize) -> Result<()> {
-        match self.random.u32(0..60) {
+        match self.random.u32(0..63) {
             0..20 => self.talk(daemon, run),
             20..22 => self.burst(daemon, run),
             22..25 => self.forge(daemon, run),
@@ -180,8 +180,9 @@ impl History {
             40 => self.set_clock(),
             41..52 => self.write(daemon, run),
             52 => {
+                let published = daemon.publish();
                 daemon.retry();
-                self.say("the writer tries again");
+                self.say(format!("{published} files for the publisher; others again"));
             }
             53 => {
                 let limit = self.random.usize(1..20);
@@ -190,6 +191,10 @@ impl History {
             }
             54..57 => drop(self.recover(daemon, 3)),
             57 => self.sweep()?,
+            58..61 => {
+                let published = daemon.publish();
+                self.say(format!("{published} files for the publisher"));
+            }
             _ => self.take_away()?,
         }
         Ok(())
