@@ -64,7 +64,7 @@ impl ShardWriter {
     }
 
     /// Lets another thread publish what is finished.
-    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+    pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.writer.hand_over(finished);
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, Result};
-use capture_files::{Directories, InterfaceNames, Job, Retention, RetentionLimits};
+use capture_files::{
+    Directories, FinishedFile, InterfaceNames, Job, Publisher, Retention, RetentionLimits,
+};
 use flow_table::{FlowTable, ListingWalk};
 use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
@@ -17,12 +19,17 @@ use packet_headers::store::writer::{Counting, ShardWriter};
 
 use crate::settings::Settings;
 
+/// How many finished files wait for the publisher: more than there ever are.
+const FINISHED: usize = 4096;
+
 /// One run of the daemon.
 pub(crate) struct Daemon {
     pub(crate) directories: Directories,
     pub(crate) counters: Arc<Counters>,
     demux: Demux,
     writer: ShardWriter,
+    /// Who publishes what is finished, if files are synced, and what waits for it.
+    publisher: Option<(Publisher<Counting>, Receiver<FinishedFile>)>,
     jobs: Receiver<Queued>,
     backlog: Arc<Backlog>,
     /// Ring items that the shard has not taken.
@@ -64,13 +71,22 @@ impl Daemon {
             directories.clone(),
             &settings.files,
             names,
-            Counting::new(Arc::clone(&counters), room),
+            Counting::new(Arc::clone(&counters), room.clone()),
         );
+        let mut writer = writer?;
+        let publisher = settings.fsync.then(|| {
+            let (finished, inbox) = sync_channel(FINISHED);
+            writer.hand_over(finished);
+            let counting = Counting::new(Arc::clone(&counters), room.clone());
+            let naming = settings.files.naming;
+            (Publisher::new(directories.clone(), naming, counting), inbox)
+        });
         Ok(Self {
             directories,
             counters,
             demux,
-            writer: writer?,
+            writer,
+            publisher,
             jobs,
             backlog,
             ring: VecDeque::new(),
@@ -129,9 +145,25 @@ impl Daemon {
         })
     }
 
-    /// The writer tries again to give files their names.
+    /// Who publishes tries again to give files their names.
     pub(crate) fn retry(&mut self) {
-        self.writer.retry();
+        match &mut self.publisher {
+            Some((publisher, _)) => publisher.retry(),
+            None => self.writer.retry(),
+        }
+    }
+
+    /// The publisher takes what is finished, if there is one; how many files that were.
+    pub(crate) fn publish(&mut self) -> usize {
+        let Some((publisher, inbox)) = &mut self.publisher else {
+            return 0;
+        };
+        let group: Vec<_> = inbox.try_iter().collect();
+        let number = group.len();
+        if number > 0 {
+            publisher.publish(group);
+        }
+        number
     }
 
     /// Lists connections.
@@ -166,6 +198,7 @@ impl Daemon {
         let Self {
             demux,
             writer,
+            publisher,
             jobs,
             counters,
             backlog,
@@ -174,6 +207,10 @@ impl Daemon {
         drop(demux);
         anyhow::ensure!(jobs.try_recv().is_err(), "a job is left");
         writer.finish();
+        if let Some((mut publisher, inbox)) = publisher {
+            publisher.publish(inbox.iter().collect());
+            publisher.finish();
+        }
         let left = backlog.bytes();
         (left == 0)
             .then_some(counters)

@@ -123,8 +123,8 @@ impl State {
             // Nobody is there any more to see it.
             return Fate::Fails(Errno::IO.raw_os_error());
         }
-        // How often directories are opened depends on the real time.
-        if operation == Operation::OpenDirectory {
+        // How often these are done depends on the real time: a run is named after its second.
+        if matches!(operation, Operation::OpenDirectory | Operation::Look) {
             return Fate::Done;
         }
         if let Some(linked) = self.linked.take() {
