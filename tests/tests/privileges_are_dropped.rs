@@ -3,7 +3,7 @@
 //! captures as well as root. What the sandbox refuses is in `packet-headers/tests/sandbox.rs`.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -119,24 +119,21 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
     Ok(())
 }
 
+/// Those of other users are refused: `directories_are_ours.rs`.
 #[test]
-fn directories_of_another_user_are_no_obstacle() -> Result<()> {
+fn a_data_directory_of_root_is_no_obstacle() -> Result<()> {
     let lab = Lab::new()?;
-    let home = TempDir::new()?;
-    let nobody = Some(65534);
-    for name in ["captures", "captures.partial"] {
-        let directory = home.path().join(name);
-        fs::create_dir(&directory)?;
-        chown(&directory, nobody, nobody)?;
-        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-    }
-    let launch = Launch::new(&lab).on(&[]).within(home.path());
-    capture_a_new_interface(
-        &lab,
-        launch.start(&[])?,
-        BPF | NET_ADMIN | DAC_OVERRIDE,
-        NOTHING,
-    )
+    let public = Public::new()?;
+    fs::create_dir(public.path().join("captures"))?;
+    let wrapper = as_user("-all,+bpf,+perfmon,+net_admin,+dac_override");
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    let launch = Launch::new(&lab)
+        .on(&[])
+        .by(&wrapper)
+        .program(&public.program);
+    let daemon = launch.within(public.path()).start(&[])?;
+    let kept = BPF | NET_ADMIN | DAC_OVERRIDE;
+    capture_a_new_interface(&lab, daemon, kept, kept | PERFMON)
 }
 
 #[test]

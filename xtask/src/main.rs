@@ -15,6 +15,7 @@ mod layers;
 mod lint;
 mod machines;
 mod manual;
+mod mutants;
 mod packages;
 mod power_cuts;
 mod probe;
@@ -75,6 +76,8 @@ enum Verb {
     },
     /// Fuzz the code that reads untrusted bytes
     Fuzz(fuzz::Fuzz),
+    /// Break the pure crates in small ways, one at a time, to see whether their tests notice
+    Mutants(mutants::Mutants),
     /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
     /// Try histories of the daemon's user side, each from a seed, on a disk that fails
@@ -127,6 +130,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Mutants(what) => mutants::mutants(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),

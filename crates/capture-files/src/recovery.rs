@@ -267,15 +267,15 @@ pub(crate) fn look(
 ) -> io::Result<Verdict> {
     let reader = Stoppable { file, go_on };
     let verdict = scan(reader, name.format, name.compression)?;
-    if matches!(verdict, Verdict::NotOurs(_)) {
-        if file.is_blank(go_on)? {
-            return Ok(Verdict::Empty);
-        }
-        if !go_on() {
-            return Err(stopped());
-        }
+    if !matches!(verdict, Verdict::NotOurs(_)) {
+        Ok(verdict)
+    } else if file.is_blank(go_on)? {
+        Ok(Verdict::Empty)
+    } else if go_on() {
+        Ok(verdict)
+    } else {
+        Err(stopped())
     }
-    Ok(verdict)
 }
 
 /// A file that can be read for as long as `go_on` says so.

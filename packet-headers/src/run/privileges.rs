@@ -89,7 +89,7 @@ impl Needs {
             // Before Linux 5.19 every bpf(2) call needs it: to attach to new interfaces, and to
             // change maps.
             Capability::CAP_BPF,
-            // Another user may own the data directory, or the directory of an event socket.
+            // Root may own the data directory, and anybody the directory of an event socket.
             Capability::CAP_DAC_OVERRIDE,
         ]);
         if !has(Capability::CAP_BPF) {

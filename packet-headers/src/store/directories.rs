@@ -41,8 +41,8 @@ pub(crate) fn prepare(files: &Files) -> Result<Directories> {
 fn not_given(group: u32, error: FileError) -> Diagnostic {
     Diagnostic::new(
         format!("group {group}: {:#}", Error::from(error)),
-        "make the daemon's user a member of the --file-group, or give the daemon CAP_CHOWN and \
-         CAP_FSETID for its start",
+        "run the daemon in that group, without --file-group; or make its user a member, or give it \
+         CAP_CHOWN and CAP_FSETID",
     )
 }
 
@@ -58,7 +58,7 @@ fn untrusted(directory: &Path, is_partial: bool, why: Untrusted) -> Diagnostic {
         Untrusted::EverybodyWrites => "take that away (chmod o-w)",
     };
     Diagnostic::new(
-        format!("{directory} {why}, who could exchange what is in it"),
+        format!("{directory} {why}: others could exchange what is in it"),
         format!("look at what is in it, then {mend}, or use another --{flag}"),
     )
 }

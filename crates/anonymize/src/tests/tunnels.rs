@@ -103,12 +103,14 @@ fn combined() -> Vec<Vec<u8>> {
         [&macs(0x8847)[..], &[0, 1, 1, 63], &outer_v4(4)[14..]].concat(),
         [&pppoe([0x00, 0x57])[..], &outer_v6(4)[14..]].concat(),
         [&pppoe([0x02, 0x81])[..], &[0, 1, 1, 63]].concat(),
+        // A PPP protocol number of one byte.
+        [&macs(0x8864)[..], &[0x11, 0, 0, 7, 0, 99, 0x21]].concat(),
         [&outer_v4(17)[..], &udp(4790), &vxlan_gpe, &macs(0x0800)].concat(),
     ]
 }
 
 /// How many examples there are.
-pub(super) const COUNT: usize = 23;
+pub(super) const COUNT: usize = 24;
 
 pub(super) fn example(which: usize) -> (Vec<u8>, Layers) {
     let mut bytes = carriers().swap_remove(which);

@@ -295,10 +295,12 @@ impl Entries {
         } else {
             kind
         };
-        Ok(match kind {
-            FileType::Directory => Kind::Directory,
-            FileType::RegularFile => Kind::File,
-            _ => Kind::Other,
+        Ok(if kind.is_dir() {
+            Kind::Directory
+        } else if kind.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
         })
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -260,11 +260,8 @@ impl Held {
 
 /// Opens a directory at an absolute path without symbolic links. What is missing of it can be made.
 fn walk(real: &Path, make_for: Option<Sharing>) -> io::Result<OwnedFd> {
-    let names = real.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name),
-        _ => None,
-    });
-    let mut names = names.peekable();
+    // The first is the root.
+    let mut names = real.iter().skip(1).peekable();
     // Directories above it may be such that this process can pass through, but not list.
     let access = |is_last| {
         if is_last {

@@ -99,11 +99,13 @@ fn behind_labels(stack: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether IP is behind a PPPoE header (RFC 2516).
+/// Whether IP is behind a PPPoE header (RFC 2516), whose protocol number may lack its first byte.
 fn behind_pppoe(session: &[u8]) -> bool {
     match session {
         [0x11, 0, _, _, _, _, 0x00, 0x21, ..] => version(session, PPPOE) == Some(4),
         [0x11, 0, _, _, _, _, 0x00, 0x57, ..] => version(session, PPPOE) == Some(6),
+        [0x11, 0, _, _, _, _, 0x21, ..] => version(session, PPPOE - 1) == Some(4),
+        [0x11, 0, _, _, _, _, 0x57, ..] => version(session, PPPOE - 1) == Some(6),
         _ => false,
     }
 }
@@ -140,5 +142,8 @@ mod tests {
             |first, protocol| is_plausible(&[0x88, 0x64, first, 0, 0, 7, 0, 42, 0, protocol], &V4);
         assert!(session(0x11, 0x21));
         assert!(!session(0x11, 0x57) && !session(0x12, 0x21) && !session(0x11, 0));
+        let compressed =
+            |protocol| is_plausible(&[0x88, 0x64, 0x11, 0, 0, 7, 0, 41, protocol], &V4);
+        assert!(compressed(0x21) && !compressed(0x57) && !compressed(0x23));
     }
 }

@@ -178,3 +178,23 @@ fn a_tcp_header_ends_where_its_ip_packet_ends_at_the_latest() {
         assert_eq!(end(&packet), want, "{told} {words}");
     }
 }
+
+#[test]
+fn an_ipv4_address_in_disguise_is_not_taken_for_the_real_one() {
+    let from = |source: [u8; 16]| {
+        let mut packet = packet(&[]);
+        packet[8..24].copy_from_slice(&source);
+        end(&packet)
+    };
+    let mut source = [0; 16];
+    source[12..].copy_from_slice(&[192, 0, 2, 1]);
+    // IPv4-compatible: obsolete, and an address of its own.
+    assert_eq!(from(source), Ok(60));
+    source[10..12].fill(0xff);
+    assert_eq!(from(source), Err(KernelDiscard::Malformed));
+    // NAT64's translators use this one (RFC 6052), and SIIT that one (RFC 2765).
+    source[..4].copy_from_slice(&[0, 0x64, 0xff, 0x9b]);
+    assert_eq!(from(source), Ok(60));
+    let translated = [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 192, 0, 2, 1];
+    assert_eq!(from(translated), Ok(60));
+}
