@@ -40,6 +40,8 @@ const TEST: &str = "power-cuts";
 const KERNEL: &str = "6.12";
 /// How long a machine may take to boot, recover and capture again.
 const BOOT: Duration = Duration::from_secs(600);
+/// How often a boot is tried that comes to nothing: emulation is slow, and the host may be busy.
+const ATTEMPTS: u32 = 3;
 /// Disks, filesystems and what they compute checksums with, the port to the host, and what a capture
 /// needs.
 const MODULES: [&str; 15] = [
@@ -155,8 +157,14 @@ fn cut_often(
         let instant = Duration::from_millis(random.below(how.within * 1000));
         // The last boot only looks.
         let instant = instant * u32::from(cut < cuts);
-        let later = boot(parts, home, &disks, instant)
-            .with_context(|| format!("boot {cut} in {}", home.display()))?;
+        let later = match boot_patiently(parts, home, &disks, instant) {
+            Ok(later) => later,
+            Err(error) => {
+                // What was found before is worth a table.
+                table.failed(&format!("boot {cut} in {}: {error:#}", home.display()));
+                return Ok(table);
+            }
+        };
         if let Some(earlier) = &earlier {
             let compared = Table::compare(earlier, &later);
             println!("machine {number}, cut {cut} of {cuts}\n{compared}");
@@ -172,6 +180,18 @@ fn cut_often(
         disk.remove()?;
     }
     Ok(table)
+}
+
+/// [`boot`], again if something in the machine was too slow. What a boot that failed has written is as if
+/// it had never been.
+fn boot_patiently(parts: &Parts, home: &Path, disks: &[Disk], instant: Duration) -> Result<Ledger> {
+    for _ in 1..ATTEMPTS {
+        match boot(parts, home, disks, instant) {
+            Err(error) => println!("once more: {error:#}"),
+            booted => return booted,
+        }
+    }
+    boot(parts, home, disks, instant)
 }
 
 /// Boots once, and kills the machine at this time after it began to capture; what it told.

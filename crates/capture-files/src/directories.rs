@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, CWD, Mode, XattrFlags, fgetxattr, fsetxattr, statat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, Mode, statat};
 use rustix::process::Gid;
 
 use crate::boot::Boot;
@@ -76,9 +75,6 @@ const MOVE_PROBE: &str = ".capture-files-move";
 /// The attribute of the directory of partial files that says which boot of the host has looked at what
 /// was there before it.
 const BOOT_NOTE: &str = "user.capture-files.boot";
-
-/// How much of it is read.
-const BOOT_ID_LEN: usize = 64;
 
 /// The run that published files belong to which a power loss has torn.
 const TORN_RUN: &str = "run-torn";
@@ -397,9 +393,7 @@ impl Directories {
     /// The boot of the host that has looked at what was there before it, if one is noted.
     pub(crate) fn noted_boot(&self) -> Option<String> {
         let partial = self.open_partial().ok()?;
-        let mut id = [0; BOOT_ID_LEN];
-        let length = fgetxattr(&*partial, BOOT_NOTE, &mut id).ok()?;
-        String::from_utf8(id.get(..length)?.to_vec()).ok()
+        String::from_utf8(partial.attribute(BOOT_NOTE).ok()?).ok()
     }
 
     /// Notes a boot.
@@ -408,8 +402,8 @@ impl Directories {
     /// If it cannot be noted, except for a filesystem that has no such attributes: it never knows.
     pub(crate) fn note_boot(&self, id: &str) -> Result<(), FileError> {
         let partial = self.held.partial.top(FileStep::Write)?;
-        match fsetxattr(&*partial, BOOT_NOTE, id.as_bytes(), XattrFlags::empty()) {
-            Err(Errno::OPNOTSUPP) => Ok(()),
+        match partial.set_attribute(BOOT_NOTE, id.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
             noted => noted.doing(FileStep::Write, "noting the boot of", self.partial()),
         }
     }

@@ -19,6 +19,12 @@ use crate::file_name::FileName;
 use crate::recovery::look;
 use crate::scan::{Verdict, Whole};
 
+/// How deep the directory of a day is: in a month's, in a year's.
+const DAY_DEPTH: usize = 3;
+
+/// What is being done, for errors.
+const OPENING: &str = "opening the directory";
+
 /// A power loss that may have been.
 pub struct PowerLoss<'a> {
     directories: &'a Directories,
@@ -87,44 +93,47 @@ impl<'a> PowerLoss<'a> {
     fn days(&self, found: &mut dyn FnMut(TakenBack)) -> Result<Vec<Day>, FileError> {
         let mut days = Vec::new();
         let mut waiting = vec![(self.directories.open_data()?, PathBuf::new())];
-        while let Some((directory, path)) = waiting.pop() {
+        while let Some((directory, path)) = waiting.pop()
+            && (self.go_on)()
+        {
             let depth = path.iter().count();
-            let mut day = None::<Day>;
-            for entry in list(&directory)? {
-                if !(self.go_on)() {
-                    return Ok(days);
-                }
-                match entry.kind {
-                    Kind::Directory if depth < 3 && is_number(&entry.name, depth) => {
-                        match directory.enter(&entry.name) {
-                            Ok(below) => waiting.push((Arc::new(below), path.join(&entry.name))),
-                            Err(error) => {
-                                let place = directory.path_of(&entry.name);
-                                let error =
-                                    FileError::new(FileStep::Open, "opening", &place, error);
-                                found(TakenBack::Failed(error));
-                            }
-                        }
-                    }
-                    Kind::File if depth == 3 && is_ours(&entry.name) => {
-                        if let Ok(changed) = directory.changed(&entry.name) {
-                            let day = day.get_or_insert_with(|| Day {
-                                path: path.clone(),
-                                before: None,
-                                last: Duration::ZERO,
-                            });
-                            day.last = day.last.max(changed);
-                            if changed <= self.boot.begun {
-                                day.before = day.before.max(Some(changed));
-                            }
-                        }
-                    }
-                    _ => {}
+            if depth == DAY_DEPTH {
+                days.extend(self.day(&directory, path)?);
+                continue;
+            }
+            let numbers =
+                |entry: &Entry| entry.kind == Kind::Directory && is_number(&entry.name, depth);
+            for Entry { name, .. } in list(&directory)?.filter(numbers) {
+                let below = directory.enter(&name);
+                let place = directory.path_of(&name);
+                match below.doing(FileStep::Open, OPENING, &place) {
+                    Ok(below) => waiting.push((Arc::new(below), path.join(&name))),
+                    Err(error) => found(TakenBack::Failed(error)),
                 }
             }
-            days.extend(day);
         }
         Ok(days)
+    }
+
+    /// A day, if there are files of it.
+    fn day(&self, directory: &Directory, path: PathBuf) -> Result<Option<Day>, FileError> {
+        let (mut before, mut last) = (None, None);
+        for Entry { name, kind } in list(directory)? {
+            if !(self.go_on)() {
+                break;
+            }
+            // What is gone meanwhile was taken away by somebody who may.
+            if kind == Kind::File
+                && is_ours(&name)
+                && let Ok(changed) = directory.changed(&name)
+            {
+                last = last.max(Some(changed));
+                if changed <= self.boot.begun {
+                    before = before.max(Some(changed));
+                }
+            }
+        }
+        Ok(last.map(|last| Day { path, before, last }))
     }
 
     /// Looks at the files of a day that were published since then.
@@ -139,7 +148,7 @@ impl<'a> PowerLoss<'a> {
         for name in &day.path {
             let path = directory.path_of(name);
             let below = directory.enter(name);
-            directory = Arc::new(below.doing(FileStep::Open, "opening the directory", &path)?);
+            directory = Arc::new(below.doing(FileStep::Open, OPENING, &path)?);
         }
         for Entry { name, kind } in list(&directory)? {
             if !(self.go_on)() {

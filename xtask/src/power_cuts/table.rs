@@ -94,6 +94,11 @@ impl Table {
         self.problems.push(format!("{disk}: {path}: {what}"));
     }
 
+    /// Notes that there are fewer cuts than were asked for.
+    pub(super) fn failed(&mut self, why: &str) {
+        self.problems.push(why.to_owned());
+    }
+
     /// Adds another table.
     pub(super) fn add(&mut self, other: Self) {
         for (disk, more) in other.rows {
@@ -119,7 +124,7 @@ impl Table {
     pub(super) fn verdict(&self) -> Result<()> {
         ensure!(
             self.problems.is_empty(),
-            "{} files are not as they should be:\n{}",
+            "{} things are not as they should be:\n{}",
             self.problems.len(),
             self.problems.join("\n")
         );

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{
-    Access, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, accessat, fchmod, fchown,
-    fstat, fsync, linkat, mkdirat, openat, renameat_with, statat, unlinkat,
+    Access, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, XattrFlags, accessat, fchmod,
+    fchown, fgetxattr, fsetxattr, fstat, fsync, linkat, mkdirat, openat, renameat_with, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::Gid;
@@ -28,6 +29,9 @@ pub(crate) struct Directory {
     /// Where it was when it was opened, for people to read.
     path: PathBuf,
 }
+
+/// The most that an attribute may say, in bytes.
+const ATTRIBUTE_LEN: usize = 64;
 
 /// What is in a directory.
 #[derive(Debug)]
@@ -179,6 +183,20 @@ impl Directory {
     pub(crate) fn space(&self, name: &OsStr) -> io::Result<u64> {
         let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(u64::try_from(stat.st_blocks).unwrap_or_default() * STAT_BLOCK)
+    }
+
+    /// What a short attribute of it says.
+    pub(crate) fn attribute(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut value = vec![0; ATTRIBUTE_LEN];
+        let length = fgetxattr(&self.descriptor, name, &mut value)?;
+        value.truncate(length);
+        Ok(value)
+    }
+
+    /// Sets an attribute of it, which not every filesystem has.
+    pub(crate) fn set_attribute(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        let flags = XattrFlags::empty();
+        Ok(fsetxattr(&self.descriptor, name, value, flags)?)
     }
 
     /// Whether this process may make, rename and remove names in it.

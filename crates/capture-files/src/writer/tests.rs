@@ -45,7 +45,6 @@ impl Observer for Told {
             FileEvent::Spill(_) => self.spills += 1,
             FileEvent::Rename(_) => self.renames += 1,
             FileEvent::Sync(_) => self.syncs += 1,
-            FileEvent::NotSynced(error) => self.issues.push(error.issue()),
             FileEvent::Grown { before, after } => {
                 assert_ne!(before, after);
             }
@@ -62,7 +61,9 @@ impl Observer for Told {
                 self.deferred += 1;
                 self.issues.push(error.issue());
             }
-            FileEvent::StillDeferred(_, error) => self.issues.push(error.issue()),
+            FileEvent::StillDeferred(_, error) | FileEvent::NotSynced(error) => {
+                self.issues.push(error.issue());
+            }
             FileEvent::Abandoned(_, file) => {
                 self.lost += file.packets;
                 self.abandoned += 1;
