@@ -37,7 +37,8 @@ pub(crate) fn emit<const DIRECT: bool>(
 ) -> Result<Copied, KernelDiscard> {
     let ring = Ring::of(&headers.key, admitted.lane)?;
     let mut header = record_header(packet, headers, admitted);
-    let limit = HEADER_BYTES.load() as usize;
+    // User space puts the tag back that the NIC removed.
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
     // Written in two places, as older verifiers would not remember in one which of the two it is.
     if headers.end <= limit {
         write(packet, &ring, header, headers.end, None)?;

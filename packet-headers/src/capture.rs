@@ -1,9 +1,11 @@
-//! Which interfaces are captured, kept up to date while they come and go.
+//! Which interfaces are captured, and what is attached to them and to sockets: kept up to date while
+//! interfaces come and go, and while others detach.
 
 mod attached;
 mod interface_plan;
 mod plan;
 mod set;
+mod socket_watch;
 mod watch;
 
 pub(crate) use self::attached::Attached;

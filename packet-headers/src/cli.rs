@@ -17,6 +17,7 @@ mod environment;
 mod files;
 mod given_files;
 mod go;
+mod group;
 mod key_file;
 mod limits;
 mod named_file;
@@ -185,6 +186,7 @@ impl Arguments {
             existing: self.names.existing(),
             source: self.names.into_source()?,
             files: self.files.into_config()?,
+            sandbox: self.service.sandbox(),
             service: self.service.into_config(),
             interfaces,
             attach,

@@ -1,8 +1,26 @@
 //! Reads the two clocks: the kernel's boot clock, which stamps packets, and the wall clock, which
 //! files carry.
 
-use model::{BootNanos, WallClock};
+use std::sync::OnceLock;
+
+use model::{BootNanos, Diagnostic, WallClock};
 use rustix::time::{ClockId, clock_gettime};
+
+mod time_namespace;
+
+/// How far the boot clock that this process reads is ahead of the kernel's, in nanoseconds.
+static AHEAD: OnceLock<i64> = OnceLock::new();
+
+/// Finds out how far the boot clock that this process reads is ahead of the one that stamps packets:
+/// another time namespace (`unshare --time`) may have its own. Until then they count as one. Returns
+/// the distance in nanoseconds.
+///
+/// # Errors
+/// When the kernel does not say; and what to do.
+pub fn find_stamping_clock() -> Result<i64, Diagnostic> {
+    let ahead = time_namespace::ahead()?;
+    Ok(*AHEAD.get_or_init(|| ahead))
+}
 
 /// How often the pair of clocks is read for one sample; the closest pair counts.
 const READS: usize = 3;
@@ -10,7 +28,7 @@ const READS: usize = 3;
 /// Now, by the clock that stamps packets.
 #[must_use]
 pub fn now() -> BootNanos {
-    BootNanos(nanos(ClockId::Boottime))
+    BootNanos(stamping())
 }
 
 /// How far apart both clocks are now.
@@ -33,9 +51,9 @@ pub fn resample(clock: &mut WallClock) {
 fn measure() -> (i64, u64) {
     let mut best = (0, u64::MAX);
     for _ in 0..READS {
-        let before = nanos(ClockId::Boottime);
+        let before = stamping();
         let wall = nanos(ClockId::Realtime);
-        let after = nanos(ClockId::Boottime);
+        let after = stamping();
         let width = after.saturating_sub(before);
         if width < best.1 {
             let middle = before + width / 2;
@@ -43,6 +61,12 @@ fn measure() -> (i64, u64) {
         }
     }
     best
+}
+
+/// The clock that stamps packets.
+fn stamping() -> u64 {
+    let ahead = AHEAD.get().copied().unwrap_or(0);
+    nanos(ClockId::Boottime).saturating_sub_signed(ahead)
 }
 
 fn nanos(clock: ClockId) -> u64 {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anonymize::Method;
 use capture_files::{FileNaming, RetentionLimits};
-use model::{AttachMethod, Filters, FlowReaders, FlowSource, ListenAddress, NamePattern, Timing};
+use model::{
+    AttachMethod, Filters, FlowReaders, FlowSource, HostName, ListenAddress, NamePattern, Timing,
+};
 
 /// The daemon's configuration.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub filters: Filters,
     /// What the daemon serves.
     pub service: Service,
+    /// Whether the daemon confines itself once it has what it needs.
+    pub sandbox: bool,
 }
 
 /// What the daemon serves.
@@ -41,8 +45,11 @@ pub struct Config {
 pub struct Service {
     /// The HTTP listen address, if HTTP is served.
     pub http: Option<ListenAddress>,
-    /// Who may list connections over HTTP.
-    pub flows: FlowReaders,
+    /// Who may list connections over HTTP. `None` for clients on this host, or nobody if there are
+    /// connections of other network namespaces among them.
+    pub flows: Option<FlowReaders>,
+    /// Names of this host at which connections may be listed, besides its addresses and localhost.
+    pub hosts: Vec<HostName>,
     /// The path of the Unix socket for flow events, if they are served.
     pub events: Option<PathBuf>,
 }
@@ -54,6 +61,8 @@ pub struct Files {
     pub data: PathBuf,
     /// The directory of partial files.
     pub partial: PathBuf,
+    /// The group of files and directories, or `None` for the daemon's.
+    pub group: Option<u32>,
     /// Whether files are synced to disk before they are published.
     pub fsync: bool,
     /// The names of files, their format and compression.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::{Arguments, NamedFile};
 use crate::config::Config;
 use crate::kernel::Candidate;
-use crate::stdout::print;
+use crate::terminal::print;
 
 mod clock;
 mod directories;

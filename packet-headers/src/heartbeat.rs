@@ -19,6 +19,9 @@ pub enum WaitsFor {
     Work,
     /// Also the disk: while that hangs, a restart would not help, and would lose what is in memory.
     Disk,
+    /// Also the kernel, which attaches programs under a lock of its own: after a restart, that would
+    /// be waited for again.
+    Kernel,
 }
 
 /// Held by a thread for as long as it should turn.

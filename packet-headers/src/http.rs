@@ -1,5 +1,8 @@
 //! What the daemon serves over HTTP, read-only: metrics, health and the list of connections.
 
+mod access;
+mod cached;
+mod disk_probe;
 mod flows;
 mod listen;
 mod ready;
@@ -9,6 +12,7 @@ mod server;
 
 use model::{Diagnostic, ListenAddress};
 
+pub(crate) use access::Access;
 pub(crate) use flows::Flows;
 pub(crate) use listen::Listener;
 pub(crate) use ready::Readiness;

@@ -1,15 +1,18 @@
 //! `packet-headers`: arguments in, exit code out.
 
 use std::env;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
 use packet_headers::run::run;
+use packet_headers::terminal::{self, LogOutput, visible_lines};
 use packet_headers::{doctor, top};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// Exit code for a command line that cannot be understood.
 const USAGE: u8 = 2;
@@ -28,17 +31,20 @@ fn main() -> ExitCode {
         Some(Verb::Top(arguments)) => top::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        terminal::complain(&format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
 
 /// Prints what is wrong with a command line, or the help that it requests.
 fn explain(error: &clap::Error) -> ExitCode {
-    let _unwritable = error.print();
     if error.use_stderr() {
+        // Without colours: it quotes arguments, which may have their own.
+        let plain = visible_lines(&error.to_string());
+        let _unwritable = io::stderr().write_all(plain.as_bytes());
         ExitCode::from(USAGE)
     } else {
+        let _unwritable = error.print();
         ExitCode::SUCCESS
     }
 }
@@ -74,10 +80,13 @@ fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| LogOutput)
         .with_target(false);
     match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Text => log
+            .fmt_fields(debug_fn(terminal::write_field).delimited(" "))
+            .with_ansi(io::stderr().is_terminal())
+            .init(),
         LogFormat::Json => {
             log.json().flatten_event(true).init();
             panic::set_hook(Box::new(|panicked| tracing::error!("{panicked}")));

@@ -2,6 +2,7 @@
 //! every stage.
 
 mod banner;
+mod confinement;
 mod pipeline;
 mod prerequisites;
 mod privileges;
@@ -16,12 +17,12 @@ use anyhow::{Context as _, Result, bail};
 use self::prerequisites::Prerequisites;
 use self::signals::{Request, Signals};
 use self::stages::{KernelLog, Stages};
+use crate::clock;
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
 use crate::kernel::{method, requirements};
 use crate::stats::CounterSources;
-use crate::stats::report::Report;
-use crate::stdout::print;
+use crate::terminal::print_in_passing;
 use model::AttachMethod;
 
 /// How often the programs' log lines and losses are fetched, and the control plane proves that it
@@ -34,6 +35,14 @@ const TICK: Duration = Duration::from_millis(500);
 /// What keeps it from starting, or from going on, with what to do.
 pub fn run(config: &Config) -> Result<()> {
     privileges::warn_on_error(privileges::forbid_new());
+    if config.files.anonymize.is_some() {
+        privileges::forbid_core_dumps()?;
+    }
+    let ahead = clock::find_stamping_clock()?;
+    if ahead != 0 {
+        let seconds = ahead / 1_000_000_000;
+        tracing::info!("the boot clock of this time namespace is {seconds} s ahead of the host's");
+    }
     let watches_sockets = config.source.watches_sockets();
     let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
@@ -67,11 +76,11 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let stop = tokio::task::spawn_blocking(|| stages.stop());
     tokio::select! {
         stop = stop => stop.context("stopping")??,
-        () = signals.stop() => bail!("stopped at once by a second signal: packets in memory are lost"),
+        () = signals.hurry() => bail!("stopped at once by a second signal: packets in memory are lost"),
     }
     kernel_log.flush();
     stopped?;
-    print(&counted.last_report()?)
+    print_in_passing(&counted.last_report()?)
 }
 
 /// Answers signals until one says stop.
@@ -86,7 +95,7 @@ async fn serve(
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
-                Request::Report => print(&report(counted).await?)?,
+                Request::Report => report(counted).await?,
             },
             _ = tick.tick() => {
                 heartbeat.beat();
@@ -97,9 +106,13 @@ async fn serve(
     }
 }
 
-/// The report, on a blocking thread: it may wait for packets that are in flight.
-async fn report(counted: &CounterSources) -> Result<Report> {
+/// Prints the report, on a blocking thread: it may wait for packets that are in flight, and for
+/// somebody to read it. One that cannot be printed is no reason to stop.
+async fn report(counted: &CounterSources) -> Result<()> {
     let counted = counted.clone();
-    let report = tokio::task::spawn_blocking(move || counted.report());
-    report.await.context("reading the counters")?
+    let printed = tokio::task::spawn_blocking(move || print_in_passing(&counted.report()?));
+    if let Err(error) = printed.await.context("printing the report")? {
+        tracing::warn!("cannot print the report: {error:#}");
+    }
+    Ok(())
 }

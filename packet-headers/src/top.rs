@@ -10,7 +10,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::cli::TopArguments;
-use crate::stdout::print;
+use crate::terminal::print;
 
 mod client;
 mod exposition;

@@ -20,6 +20,7 @@ use end_to_end::verify::report::{
 use end_to_end::world::mount::SmallDisk;
 use end_to_end::world::netns::Lab;
 use end_to_end::world::{procfs, wait};
+use tempfile::TempDir;
 
 /// The size of the filesystem.
 const MEBIBYTES: u32 = 4;
@@ -136,8 +137,11 @@ fn live_through(
 fn survive(fault: DiskFault) -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
+    let settings = TempDir::new()?;
     let tcpdump = Tcpdump::start(&lab.host)?;
+    // Its directories have a parent of their own: only there can they be made again.
     let launch = Launch::new(&lab).within(disk.path());
+    let launch = launch.prefix_in(settings.path());
     let mut daemon = launch.start(&[&[SPILL, NO_FLOOR], fault.flags].concat())?;
     let (repaired, connections) = live_through(fault, &lab, &disk, &mut daemon)?;
     daemon.wait_until_quiet()?;

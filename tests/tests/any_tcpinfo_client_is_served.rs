@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
@@ -237,6 +237,64 @@ fn more_clients_than_there_may_be_are_turned_away_at_once() -> Result<()> {
     assert_eq!(report.get(EventField::ClientsDropped), more as u64);
     Ok(())
 }
+
+/// Connects, and reads the first bytes; `None` if the daemon turns the client away.
+fn served(socket: &Path) -> Result<Option<UnixStream>> {
+    let mut client = UnixStream::connect(socket)?;
+    client.set_read_timeout(Some(wait::LIMIT))?;
+    let length = client.read(&mut [0; 16]);
+    Ok(matches!(length, Ok(1..)).then_some(client))
+}
+
+#[test]
+fn a_full_set_of_clients_that_never_read_does_not_lock_out_the_next() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let socket = home.path().join("tcpevents.sock");
+    let mut daemon = Daemon::start(&lab, &[&listen(&socket)])?;
+    // It has something to read for everybody.
+    let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
+    let mut reader = EventClient::start(&lab, &socket)?;
+    reader.wait_for(1)?;
+    let idle = (1..CLIENTS).map(|_| Ok(UnixStream::connect(&socket)?));
+    let mut idle: Vec<_> = idle.collect::<Result<_>>()?;
+    let next = wait::until("one more client is served", || served(&socket))?;
+    // One of the idle had to leave, not the one that reads.
+    daemon.wait_for_log(1, "it has read nothing for")?;
+    let mut gone = 0;
+    for client in &mut idle {
+        client.set_nonblocking(true)?;
+        // What was sent to it before can still be read.
+        let mut read = Vec::new();
+        gone += usize::from(client.read_to_end(&mut read).is_ok());
+    }
+    assert_eq!(gone, 1);
+    conversation.finish(&())?;
+    reader.wait_for(2)?;
+
+    // A flood of clients that are turned away is one line each second.
+    let lines = daemon.log_lines("refused");
+    let began = Instant::now();
+    let mut others = Vec::new();
+    for _ in 0..FLOOD {
+        others.push(UnixStream::connect(&socket)?);
+        others.truncate(CLIENTS);
+    }
+    let dropped = "packet_headers_event_clients_dropped_total";
+    wait::until("each is counted", || {
+        let metrics = http::metrics(&lab.host, daemon.http()?)?;
+        Ok((metrics.get(dropped)? >= (FLOOD / 2) as f64).then_some(()))
+    })?;
+    let lines = daemon.log_lines("refused") - lines;
+    let seconds = began.elapsed().as_secs() as usize;
+    ensure!(lines <= seconds + 2, "{lines} lines in {seconds} s");
+    drop((idle, others, next));
+    daemon.stop()?;
+    Ok(())
+}
+
+/// Clients that connect one after another.
+const FLOOD: usize = 5000;
 
 #[test]
 fn the_socket_of_another_is_not_replaced_and_that_of_a_dead_daemon_is() -> Result<()> {

@@ -81,7 +81,8 @@ struct Dissection {
 }
 
 impl Dissection {
-    fn read(file: &Path) -> Result<Self> {
+    /// Reads it, for a daemon that keeps so many bytes of a packet.
+    fn read(file: &Path, most: usize) -> Result<Self> {
         let all = packets(file)?;
         let dissected = dissect::frames(file)?;
         ensure!(all.len() == dissected.len(), "tshark skips frames");
@@ -91,7 +92,7 @@ impl Dissection {
             if let Some(tcp) = &dissected.tcp
                 && let Some(flow) = flow_of(tcp.from, tcp.to)
             {
-                let kept = tcp.end.min(MAX_HEADERS);
+                let kept = tcp.end.min(most);
                 let headers = bytes.get(..kept).context("tcpdump cut it")?.to_vec();
                 let flow = records.entry(uuid(flow)).or_default();
                 flow.push((headers, wire_len));
@@ -118,8 +119,11 @@ impl Dissection {
     }
 }
 
-/// Longer headers are cut here.
+/// Longer headers are cut here, by default.
 const MAX_HEADERS: usize = 1024;
+
+/// The least that a daemon can be told to keep.
+const MIN_HEADERS: usize = 64;
 
 /// Why a record that tshark expects may not be there.
 fn may_lack(record: &[u8]) -> Option<&'static str> {
@@ -186,12 +190,14 @@ fn beyond(these: &Records, those: &Records) -> Vec<(String, Record)> {
     beyond
 }
 
-/// Sends a corpus from `sender` into the host's `interface`, and compares the records.
+/// Sends a corpus from `sender` into the host's `interface`, and compares the records, which keep
+/// `most` bytes of a packet.
 fn compare(
     lab: &Lab,
     interface: &str,
     sender: (&Namespace, &str, Injection),
     link: Link,
+    most: usize,
 ) -> Result<()> {
     let seed = env::var("SEED").map_or(Ok(SEED), |seed| seed.parse())?;
     println!("{interface}: seed {seed}");
@@ -202,6 +208,8 @@ fn compare(
     let launch = Launch::new(lab).on(&interfaces).following(&tcpinfo);
     // Each flow goes on, whatever flags its frames have.
     let flags = ["--linger=60s", "--captureduration=300s"];
+    let most_flag = format!("--maxheadersize={most}");
+    let flags = [&flags[..], &[&most_flag]].concat();
     let mut daemon = launch.without_prefix().start(&flags)?;
     tcpinfo.wait_for_client(1)?;
     announce(&tcpinfo);
@@ -218,7 +226,7 @@ fn compare(
     })?;
     let stopped = daemon.stop()?;
 
-    let expected = Dissection::read(&recorded.file())?;
+    let expected = Dissection::read(&recorded.file(), most)?;
     let captured = captured(&stopped.captures)?;
     let count = |records: &Records| records.values().map(Vec::len).sum::<usize>();
     println!(
@@ -267,8 +275,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[test]
-fn on_ethernet() -> Result<()> {
+fn on_ethernet_keeping(most: usize) -> Result<()> {
     let lab = Lab::new()?;
     lab.host.ip(&["link", "set", WAN, "mtu", MTU])?;
     lab.peer.ip(&["link", "set", WAN, "mtu", MTU])?;
@@ -277,7 +284,19 @@ fn on_ethernet() -> Result<()> {
         WAN,
         (&lab.peer, WAN, Injection::Socket),
         Link::Ethernet,
+        most,
     )
+}
+
+#[test]
+fn on_ethernet() -> Result<()> {
+    on_ethernet_keeping(MAX_HEADERS)
+}
+
+/// A tag that the kernel took off, and the daemon puts back, counts as well.
+#[test]
+fn on_ethernet_with_the_shortest_records() -> Result<()> {
+    on_ethernet_keeping(MIN_HEADERS)
 }
 
 #[test]
@@ -291,6 +310,7 @@ fn on_a_device_without_a_link_layer() -> Result<()> {
         "tun0",
         (&lab.host, "tun0", Injection::Tun),
         Link::RawIp,
+        MAX_HEADERS,
     )
 }
 
@@ -311,5 +331,6 @@ fn inside_a_tunnel_that_the_kernel_unpacks() -> Result<()> {
         "vx0",
         (&lab.peer, "vx0", Injection::Socket),
         Link::Ethernet,
+        MAX_HEADERS,
     )
 }

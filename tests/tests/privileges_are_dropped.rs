@@ -1,8 +1,9 @@
 //! Promise: once it captures, the daemon keeps only the privileges that it still needs, in every
-//! thread; and an ordinary user with only the documented capabilities captures as well as root.
+//! thread, and is confined by its sandbox; and an ordinary user with only the documented capabilities
+//! captures as well as root. What the sandbox refuses is in `packet-headers/tests/sandbox.rs`.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -51,6 +52,7 @@ fn check_threads(daemon: &Daemon, kept: u64, bounding: u64) -> Result<()> {
             );
         }
         ensure!(field("NoNewPrivs")? == "1", "{status}");
+        ensure!(field("Seccomp")? == "2", "not filtered: {status}");
     }
     Ok(())
 }
@@ -117,24 +119,21 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
     Ok(())
 }
 
+/// Those of other users are refused: `directories_are_ours.rs`.
 #[test]
-fn directories_of_another_user_are_no_obstacle() -> Result<()> {
+fn a_data_directory_of_root_is_no_obstacle() -> Result<()> {
     let lab = Lab::new()?;
-    let home = TempDir::new()?;
-    let nobody = Some(65534);
-    for name in ["captures", "captures.partial"] {
-        let directory = home.path().join(name);
-        fs::create_dir(&directory)?;
-        chown(&directory, nobody, nobody)?;
-        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-    }
-    let launch = Launch::new(&lab).on(&[]).within(home.path());
-    capture_a_new_interface(
-        &lab,
-        launch.start(&[])?,
-        BPF | NET_ADMIN | DAC_OVERRIDE,
-        NOTHING,
-    )
+    let public = Public::new()?;
+    fs::create_dir(public.path().join("captures"))?;
+    let wrapper = as_user("-all,+bpf,+perfmon,+net_admin,+dac_override");
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    let launch = Launch::new(&lab)
+        .on(&[])
+        .by(&wrapper)
+        .program(&public.program);
+    let daemon = launch.within(public.path()).start(&[])?;
+    let kept = BPF | NET_ADMIN | DAC_OVERRIDE;
+    capture_a_new_interface(&lab, daemon, kept, kept | PERFMON)
 }
 
 #[test]
@@ -166,6 +165,51 @@ fn an_ordinary_user_with_the_documented_capabilities_captures() -> Result<()> {
         .program(&public.program);
     let daemon = launch.within(public.path()).start(&[])?;
     capture_a_new_interface(&lab, daemon, BPF | NET_ADMIN, BPF | PERFMON | NET_ADMIN)
+}
+
+/// Whether this process can be dumped: the files of one that cannot are root's (proc(5)).
+fn can_be_dumped(daemon: &Daemon) -> Result<bool> {
+    let file = format!("/proc/{}/limits", daemon.id());
+    let limits = fs::read_to_string(&file)?;
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core = core.context("no limit of core files")?;
+    let is_zero = core
+        .split_whitespace()
+        .skip(4)
+        .take(2)
+        .all(|limit| limit == "0");
+    let dumped = fs::metadata(&file)?.uid() != 0;
+    ensure!(dumped || is_zero, "{core}");
+    Ok(dumped)
+}
+
+#[test]
+fn hidden_addresses_are_in_no_core_dump() -> Result<()> {
+    let lab = Lab::new()?;
+    let public = Public::new()?;
+    let wrapper = as_user("-all,+bpf,+perfmon,+net_admin");
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    for (method, dumped) in [("none", true), ("netblock", false)] {
+        let launch = Launch::new(&lab).by(&wrapper).program(&public.program);
+        let launch = launch.within(public.path());
+        let daemon = launch.start(&[&format!("--anonymize.ip={method}")])?;
+        ensure!(can_be_dumped(&daemon)? == dumped, "with {method}");
+        daemon.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_sandbox_can_be_declined() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Launch::new(&lab).start(&["--sandbox=off"])?;
+    daemon.wait_for_log(1, "the sandbox is off")?;
+    for status in procfs::threads(daemon.id())? {
+        ensure!(procfs::field(&status, "Seccomp")? == "0", "{status}");
+    }
+    daemon.stop().map(drop)
 }
 
 #[test]

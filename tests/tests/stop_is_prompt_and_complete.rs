@@ -1,6 +1,7 @@
 //! Promise: a daemon that is told to stop ends within three seconds, with all that it captured in
 //! whole files and nothing of its own in the kernel.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,14 +9,18 @@ use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::peers::tcpinfo::{self, StandIn};
+use end_to_end::peers::terminal::Terminal;
 use end_to_end::peers::tools;
 use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::{self, Connection, Observer, Plan};
+use end_to_end::verify::captures::Captures;
 use end_to_end::verify::oracle::equal_until;
 use end_to_end::verify::report::PacketField;
 use end_to_end::world::kernel::{Inventory, qdiscs};
-use end_to_end::world::netns::Lab;
+use end_to_end::world::netns::{self, Lab, Namespace, WAN};
+use end_to_end::world::wait;
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 /// Bytes of a bulk transfer after which it is well under way.
 const UNDER_WAY: u64 = 20 << 20;
@@ -97,21 +102,160 @@ fn on_an_idle_interface_it_stops_as_promptly() -> Result<()> {
 }
 
 #[test]
-fn sigint_is_as_good_as_sigterm() -> Result<()> {
+fn each_signal_that_means_stop_is_as_good_as_sigterm() -> Result<()> {
     let lab = Lab::new()?;
-    let (daemon, ours) = start(&Launch::new(&lab))?;
+    for signal in [Signal::INT, Signal::HUP, Signal::XCPU, Signal::POWER] {
+        let (daemon, ours) = start(&Launch::new(&lab))?;
+        let open = traffic::open(&lab, &Plan::SHORT, &())?;
+        open.talk()?;
+        let stopped = daemon.stop_by(signal)?;
+        let connection = open.finish(&())?;
+        let files = stopped.captures.published()?;
+        assert_eq!(
+            files.keys().collect::<Vec<_>>(),
+            [&kernel_uuid(&connection)]
+        );
+        stopped.captures.no_partial_files()?;
+        ours.wait_until_gone()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn signals_that_mean_nothing_cost_no_packet() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let mut daemon = Daemon::start(&lab, &[])?;
     let open = traffic::open(&lab, &Plan::SHORT, &())?;
     open.talk()?;
-    let stopped = daemon.stop_by(Signal::INT)?;
+    let named = [
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::PIPE,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::STKFLT,
+        Signal::XFSZ,
+        Signal::WINCH,
+        Signal::URG,
+        Signal::CHILD,
+        Signal::CONT,
+    ];
+    let mut numbers: Vec<_> = named.map(Signal::as_raw).into();
+    numbers.extend(REAL_TIME);
+    for number in numbers {
+        send(&daemon, number)?;
+    }
+    // Answered after all of them have been.
+    daemon.report()?;
     let connection = open.finish(&())?;
-    let files = stopped.captures.published()?;
-    assert_eq!(
-        files.keys().collect::<Vec<_>>(),
-        [&kernel_uuid(&connection)]
-    );
-    stopped.captures.no_partial_files()?;
-    ours.wait_until_gone()
+    daemon.wait_for_files(1)?;
+    let stopped = daemon.stop()?;
+    let oracle = tcpdump.stop()?;
+    oracle.verify(&stopped.captures, &[connection], kernel_uuid)
 }
+
+/// The real-time signals that programs may use, whatever their C library keeps for itself.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 35..=64;
+
+/// Sends a signal by its number.
+fn send(daemon: &Daemon, number: i32) -> Result<()> {
+    let mut kill = Command::new("kill");
+    kill.args([format!("-{number}"), daemon.id().to_string()]);
+    ensure!(kill.status()?.success(), "signal {number}");
+    Ok(())
+}
+
+/// A daemon in a terminal, with its data directory below `home`; started by `wrapper`, if it is not
+/// empty.
+fn in_terminal(lab: &Lab, home: &TempDir, wrapper: &[&str]) -> Result<(Terminal, Captures)> {
+    let captures = Captures::new(home.path().join("captures"));
+    let launch = Launch::new(lab).on(&[]).within(home.path()).by(wrapper);
+    let command = launch.command(captures.root(), &["--captureduration=1h"])?;
+    let mut terminal = Terminal::start(&lab.host, &command)?;
+    terminal.wait_for(&["capturing"])?;
+    Ok((terminal, captures))
+}
+
+/// Checks that a connection has its file, with all of its packets.
+fn is_whole(captures: &Captures, connection: &Connection, tcpdump: Tcpdump) -> Result<()> {
+    captures.no_partial_files()?;
+    tcpdump
+        .stop()?
+        .verify(captures, std::slice::from_ref(connection), kernel_uuid)
+}
+
+#[test]
+fn a_closed_terminal_loses_nothing() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let (mut terminal, captures) = in_terminal(&lab, &home, &[])?;
+    let open = traffic::open(&lab, &Plan::SHORT, &())?;
+    open.talk()?;
+    let moment = now()?;
+    // The shell and sudo pass SIGHUP on, beside the kernel; none of them is in a hurry.
+    terminal.signal(Signal::HUP)?;
+    terminal.close()?;
+    // It may have ended already.
+    let _gone = terminal.signal(Signal::HUP);
+    let status = terminal.wait()?;
+    ensure!(status.code() == Some(0), "{status}: {}", terminal.text());
+    let connection = open.finish(&())?;
+    captures.no_partial_files()?;
+    let packets = captures.packets_of(&kernel_uuid(&connection))?;
+    let oracle = tcpdump.stop()?;
+    equal_until(&packets, oracle.packets_of(&connection)?, moment)
+}
+
+#[test]
+fn with_nohup_it_goes_on_without_its_terminal() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
+    let (mut terminal, captures) = in_terminal(&lab, &home, &ignoring)?;
+    let open = traffic::open(&lab, &Plan::SHORT, &())?;
+    open.talk()?;
+    terminal.close()?;
+    // All of this is printed or logged, in vain.
+    for _ in 0..3 {
+        terminal.signal(Signal::USR1)?;
+    }
+    let other = Namespace::add("other")?;
+    netns::join((&lab.host, "late0"), (&other, WAN), 1)?;
+    drop(other);
+    let connection = open.finish(&())?;
+    wait::until("the file is published", || {
+        Ok((captures.published()?.len() == 1).then_some(()))
+    })?;
+    terminal.signal(Signal::TERM)?;
+    let status = terminal.wait()?;
+    ensure!(status.code() == Some(0), "{status}");
+    is_whole(&captures, &connection, tcpdump)
+}
+
+#[test]
+fn a_terminal_that_is_held_stops_no_capture() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let (mut terminal, captures) = in_terminal(&lab, &home, &[])?;
+    terminal.press(CTRL_S)?;
+    terminal.signal(Signal::USR1)?;
+    let other = Namespace::add("other")?;
+    netns::join((&lab.host, "late0"), (&other, WAN), 1)?;
+    drop(other);
+    let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
+    wait::until("the file is published", || {
+        Ok((captures.published()?.len() == 1).then_some(()))
+    })?;
+    // It ends while it is held, too.
+    terminal.signal(Signal::TERM)?;
+    terminal.wait()?;
+    is_whole(&captures, &connections[0], tcpdump)
+}
+
+/// The key that holds a terminal's output.
+const CTRL_S: &str = "\x13";
 
 #[test]
 fn a_second_signal_ends_it_at_once() -> Result<()> {

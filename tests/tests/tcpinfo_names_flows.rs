@@ -7,13 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use end_to_end::capture::{self, Capture, Captured};
 use end_to_end::peers::daemon::Daemon;
+use end_to_end::peers::http;
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::{self, Connection, Observer, Plan};
 use end_to_end::verify::captures::files_below;
-use end_to_end::verify::report::{DiscardReason, EventField, FileField, PacketField, Report};
+use end_to_end::verify::report::{
+    ConnectionField, DiscardReason, EventField, FileField, PacketField, Report,
+};
 use end_to_end::world::netns::Lab;
+use end_to_end::world::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -128,6 +132,115 @@ fn a_restart_of_tcpinfo_costs_only_what_it_did_not_announce() -> Result<()> {
     Ok(())
 }
 
+/// How long tcp-info is away: long enough for pauses between attempts to connect to have become as
+/// long as they ever do.
+const OUTAGE: Duration = Duration::from_secs(7);
+
+/// tcp-info tells nobody of those that begin before we are connected again, and repeats nothing.
+#[test]
+fn an_outage_of_tcpinfo_costs_no_connection_that_outlives_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    tcpinfo.listen()?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    // Their first packets are kept as long as they have no name.
+    let wait = ["--uuidwaitduration=20s", "--captureduration=30s"];
+    let mut daemon = Daemon::follow(&lab, &tcpinfo, &wait)?;
+    tcpinfo.wait_for_client(1)?;
+    let mut connections = traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?;
+    let ends_meanwhile = traffic::open(&lab, &Plan::SHORT, &tcpinfo)?;
+    tcpinfo.wait_until_sent()?;
+
+    tcpinfo.close()?;
+    daemon.wait_for_log(1, "lost tcp-info")?;
+    connections.push(ends_meanwhile.finish(&())?);
+    let open = |plan: &Plan, observer: &dyn Observer| {
+        let open = traffic::open(&lab, plan, observer)?;
+        open.talk()?;
+        anyhow::Ok(open)
+    };
+    let plans = Plan::mixed(5);
+    let begun_meanwhile = plans.iter().map(|plan| open(plan, &()));
+    let mut outlive: Vec<_> = begun_meanwhile.collect::<Result<_>>()?;
+    thread::sleep(OUTAGE);
+    tcpinfo.listen()?;
+    for _ in 0..40 {
+        outlive.push(open(&Plan::SHORT, &tcpinfo)?);
+        thread::sleep(Duration::from_millis(50));
+    }
+    tcpinfo.wait_for_client(2)?;
+    tcpinfo.wait_until_sent()?;
+    for connection in outlive {
+        connections.push(connection.finish(&tcpinfo)?);
+    }
+    tcpinfo.wait_until_sent()?;
+    let all = connections.len() as u64;
+    daemon.wait_for_report("every Close is known", |report| {
+        report.get(ConnectionField::Closed) == all
+    })?;
+    let (stopped, _) = capture::conclude(daemon, tcpdump, &connections, uuid)?;
+    complete(&stopped.report, connections.len())?;
+    assert_eq!(stopped.report.get(ConnectionField::Opened), all);
+    Ok(())
+}
+
+/// Connections that begin before tcp-info tells the first name are not older than the daemon.
+#[test]
+fn only_older_connections_are_said_to_be_older() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let open = |count| {
+        let open = (0..count).map(|_| traffic::open(&lab, &Plan::SHORT, &()));
+        open.collect::<Result<Vec<_>>>()
+    };
+    for source in ["tcpinfo", "hybrid"] {
+        let mut tcpinfo = StandIn::unix(&home.path().join(source));
+        let older = open(2)?;
+        let flag = format!("--flow-source={source}");
+        let mut daemon = Daemon::follow(&lab, &tcpinfo, &[&flag])?;
+        let newer = open(3)?;
+        tcpinfo.listen()?;
+        tcpinfo.wait_for_client(1)?;
+        let named = traffic::open(&lab, &Plan::SHORT, &tcpinfo)?;
+        daemon.wait_for_log(1, "2 connections are older than this daemon")?;
+        daemon.wait_for_report("every connection has its name", |report| {
+            report.get(ConnectionField::Opened) == 6
+        })?;
+        assert_eq!(daemon.log_lines("are older than"), 1);
+        for connection in older.into_iter().chain(newer) {
+            connection.finish(&())?;
+        }
+        named.finish(&tcpinfo)?;
+        daemon.stop()?;
+    }
+    Ok(())
+}
+
+/// With `--existing=false`, and although its socket is in every list.
+#[test]
+fn an_older_connection_that_is_not_wanted_is_not_named_after_an_outage() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let older = traffic::open(&lab, &Plan::SHORT, &())?;
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    tcpinfo.listen()?;
+    let mut daemon = Daemon::follow(&lab, &tcpinfo, &["--existing=false"])?;
+    for clients in [1, 2] {
+        tcpinfo.wait_for_client(clients)?;
+        traffic::run(&lab, &[Plan::SHORT], &tcpinfo)?;
+        daemon.wait_for_files(clients)?;
+        if clients == 1 {
+            tcpinfo.close()?;
+            tcpinfo.listen()?;
+        }
+    }
+    older.finish(&())?;
+    let stopped = daemon.stop()?;
+    assert_eq!(stopped.report.get(ConnectionField::Opened), 2);
+    Ok(())
+}
+
 #[test]
 fn without_tcpinfo_at_the_start_it_captures_and_connects_later() -> Result<()> {
     let lab = Lab::new()?;
@@ -192,7 +305,49 @@ fn in_hybrid_what_tcpinfo_misses_is_named_as_it_would_have() -> Result<()> {
         tcpinfo.wait_until_sent()?;
         connections.extend(traffic::run(&lab, &Plan::mixed(12), &())?);
         connections.extend(traffic::run(&lab, &Plan::mixed(4), &tcpinfo)?);
+        tcpinfo.wait_until_sent()?;
         Ok(connections)
     };
-    capture(&lab, &tcpinfo, &["--flow-source=hybrid"], traffic).map(drop)
+    let captured = capture(&lab, &tcpinfo, &["--flow-source=hybrid"], traffic)?;
+    // Both sources told of some, each of which counts once.
+    let report = &captured.stopped.report;
+    for field in [ConnectionField::Opened, ConnectionField::Closed] {
+        let count = captured.connections.len() as u64;
+        assert_eq!(report.get(field), count, "{report:?}");
+    }
+    Ok(())
+}
+
+/// A name that is not tcp-info's cannot be taken back.
+#[test]
+fn in_hybrid_without_a_prefix_it_says_that_nothing_is_saved_until_tcpinfo_comes() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    let hybrid = "--flow-source=hybrid";
+    let mut daemon = Daemon::follow(&lab, &tcpinfo, &[hybrid, "--existing=false"])?;
+    daemon.wait_for_log(1, "none is saved: --uuid-prefix-file")?;
+    let at = daemon.http()?;
+    let ready = || http::get(&lab.host, at, "/readyz");
+    let known = || {
+        let metrics = http::metrics(&lab.host, at)?;
+        metrics.get("packet_headers_uuid_prefix_known")
+    };
+    let answer = ready()?;
+    ensure!(answer.status == 503, "{answer:?}");
+    ensure!(answer.body.contains("no connection is saved"), "{answer:?}");
+    ensure!(known()? == 0.0);
+    let early = traffic::run(&lab, &[Plan::SHORT], &())?;
+
+    tcpinfo.listen()?;
+    tcpinfo.wait_for_client(1)?;
+    let later = traffic::run(&lab, &[Plan::SHORT; 2], &tcpinfo)?;
+    let connections = [early, later].concat();
+    daemon.wait_for_files(connections.len())?;
+    wait::until("it is ready", || Ok((ready()?.status == 200).then_some(())))?;
+    ensure!(known()? == 1.0);
+    let names = http::metrics(&lab.host, at)?.get("pcap_demuxer_uuids_total")?;
+    ensure!(names == connections.len() as f64, "{names}");
+    daemon.stop()?;
+    Ok(())
 }

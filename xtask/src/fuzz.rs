@@ -3,6 +3,7 @@
 use std::{
     path::{PathBuf, absolute},
     process::Command,
+    thread::available_parallelism,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +12,14 @@ use xshell::{Cmd, cmd};
 use crate::{setup, workspace::Workspace};
 
 /// The fuzz targets, as in `fuzz/fuzz_targets/`.
-const TARGETS: [&str; 2] = ["parse", "scan"];
+const TARGETS: [&str; 6] = [
+    "anonymize",
+    "file_name",
+    "netlink",
+    "parse",
+    "scan",
+    "tcp_info",
+];
 
 /// The most that one input may take: more is a finding, too. A panic takes some memory to be printed.
 const LIMITS: [&str; 2] = ["-malloc_limit_mb=32", "-timeout=10"];
@@ -19,7 +27,7 @@ const LIMITS: [&str; 2] = ["-malloc_limit_mb=32", "-timeout=10"];
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Fuzz {
-    /// How long to fuzz, divided among the targets, which run at the same time
+    /// How long to fuzz, divided among the targets; as many run at the same time as there are processors
     #[arg(long, value_name = "SECONDS", default_value_t = Fuzz::SECONDS)]
     seconds: u32,
     /// Only run the target once, on this file: a finding of an earlier run
@@ -58,10 +66,24 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
         None => TARGETS.to_vec(),
     };
     let each = (what.seconds / u32::try_from(targets.len())?).max(1);
-    // Built before the first one starts, and then run at the same time: each keeps one processor busy.
+    // Built before the first one starts.
     build(workspace).run()?;
+    // Each keeps one processor busy.
+    let processors = available_parallelism().map_or(1, usize::from);
+    let mut failed = Vec::new();
+    for some in targets.chunks(processors) {
+        failed.extend(fuzz_together(workspace, some, each)?);
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+/// Fuzzes targets at the same time, for so many seconds; a line for each that fails.
+fn fuzz_together(workspace: &Workspace, targets: &[&str], seconds: u32) -> Result<Vec<String>> {
     let mut running = Vec::new();
-    for target in targets {
+    for &target in targets {
         let (corpus, seeds) = (
             format!("fuzz/corpus/{target}"),
             format!("fuzz/seeds/{target}"),
@@ -69,7 +91,7 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
         workspace.sh.create_dir(&corpus)?;
         let command = run(workspace, target)
             .args([&corpus, &seeds])
-            .args(["--", &format!("-max_total_time={each}"), "-verbosity=0"])
+            .args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"])
             .args(LIMITS);
         eprintln!("$ {command}");
         let fuzzer = Command::from(command).spawn();
@@ -86,10 +108,7 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
             ));
         }
     }
-    if !failed.is_empty() {
-        bail!("{}", failed.join("\n"));
-    }
-    Ok(())
+    Ok(failed)
 }
 
 /// Builds every target.

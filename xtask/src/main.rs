@@ -14,6 +14,7 @@ mod kernels;
 mod layers;
 mod lint;
 mod manual;
+mod mutants;
 mod packages;
 mod probe;
 mod pure;
@@ -21,6 +22,8 @@ mod python;
 mod run;
 mod runner;
 mod setup;
+mod simulate;
+mod soak;
 mod test;
 mod tidy;
 mod workspace;
@@ -71,8 +74,14 @@ enum Verb {
     },
     /// Fuzz the code that reads untrusted bytes
     Fuzz(fuzz::Fuzz),
+    /// Break the pure crates in small ways, one at a time, to see whether their tests notice
+    Mutants(mutants::Mutants),
     /// Measure what the daemon costs, by itself and beside its peers, as root
     Bench(bench::Bench),
+    /// Try histories of the daemon's user side, each from a seed, on a disk that fails
+    Simulate(simulate::Simulate),
+    /// Put one daemon under mixed load for an hour or longer, as root, and check that it stays as it was
+    Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
     /// Run the daemon on older kernels, in virtual machines
@@ -117,7 +126,10 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
         Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
+        Verb::Mutants(what) => mutants::mutants(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),
+        Verb::Simulate(what) => simulate::simulate(&workspace, &what),
+        Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::Lint(what) => lint::lint(&workspace, &what),

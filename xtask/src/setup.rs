@@ -27,6 +27,8 @@ const LINKER_VERSION: &str = "0.13.0";
 const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
 /// The cargo-fuzz that setup builds.
 const FUZZER_VERSION: &str = "0.13.1";
+/// The cargo-mutants that setup builds.
+const MUTANTS_VERSION: &str = "27.1.0";
 /// The cargo-deny that setup builds.
 const DENY_VERSION: &str = "0.20.2";
 /// What libFuzzer is built with, and the Debian package that it is in.
@@ -138,6 +140,20 @@ pub(crate) fn fuzz_tools(workspace: &Workspace) -> Result<()> {
         build_tool(workspace, "cargo-fuzz", FUZZER_VERSION).run()?;
     }
     Ok(())
+}
+
+/// Makes cargo-mutants exist; where it is.
+pub(crate) fn mutants(workspace: &Workspace) -> Result<PathBuf> {
+    let own = workspace.tools().join("bin/cargo-mutants");
+    // It answers as a verb of cargo only.
+    let found = cmd!(workspace.sh, "{own} mutants --version")
+        .quiet()
+        .ignore_stderr()
+        .read();
+    if !found.is_ok_and(|found| found.ends_with(MUTANTS_VERSION)) {
+        build_tool(workspace, "cargo-mutants", MUTANTS_VERSION).run()?;
+    }
+    Ok(own)
 }
 
 /// Makes cargo-deny exist; where it is. The one in `PATH` is used, if there is one.

@@ -124,6 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn clones_share_what_expires() {
+        let own = OwnAddresses::from_iter([address("192.0.2.1")]);
+        let shared = own.clone();
+        let start = Instant::now();
+        own.update(&set(&[]), start);
+        let due = start + KEEP;
+        assert_eq!(own.expire(KEEP, start), Some(due));
+        assert!(shared.contains(address("192.0.2.1")));
+        assert_eq!(own.expire(KEEP, due), None);
+        assert!(!shared.contains(address("192.0.2.1")));
+    }
+
+    #[test]
     fn a_mapped_address_is_its_ipv4_address() {
         let own = OwnAddresses::from_iter([address("192.0.2.1")]);
         assert!(own.contains(address("::ffff:192.0.2.1")));

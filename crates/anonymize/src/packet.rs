@@ -216,16 +216,27 @@ fn mpls(bytes: &mut [u8]) -> Step {
     }
 }
 
-/// RFC 1661, 2, with or without the address and control bytes of HDLC (RFC 1662).
+/// RFC 1661, 2, with or without the address and control bytes of HDLC (RFC 1662). A protocol number
+/// whose first byte is odd has no second one (RFC 1661, 6.5).
 fn ppp(bytes: &[u8]) -> Step {
-    let hdlc = if read_u16(bytes, 0)? == 0xff03 { 2 } else { 0 };
-    let ethertype = match read_u16(bytes, hdlc)? {
+    let hdlc = if bytes.starts_with(&[0xff, 0x03]) {
+        2
+    } else {
+        0
+    };
+    let first = *bytes.get(hdlc)?;
+    let (protocol, length) = if first & 1 == 0 {
+        (read_u16(bytes, hdlc)?, 2)
+    } else {
+        (first.into(), 1)
+    };
+    let ethertype = match protocol {
         PPP_IPV4 => ETHERTYPE_IPV4,
         PPP_IPV6 => ETHERTYPE_IPV6,
         PPP_MPLS => ETHERTYPE_MPLS,
         _ => return None,
     };
-    Some((Next::EtherType(ethertype), hdlc + 2))
+    Some((Next::EtherType(ethertype), hdlc + length))
 }
 
 /// RFC 2784 with key and sequence number (RFC 2890), and the enhanced GRE of PPTP (RFC 2637).

@@ -1,15 +1,15 @@
 //! Where files grow and where they appear: two directories on one filesystem.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, Mode, statat};
+use rustix::process::Gid;
 
+use crate::disk::{Directory, Opened, OwnFile, Sharing, Top, TopError, Untrusted, check};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::partial_file::PartialFile;
 
@@ -18,7 +18,7 @@ mod free_name;
 mod lock;
 
 pub use error::DirectoryError;
-use free_name::FreeName;
+use free_name::{FreeName, Named};
 pub use lock::DirectoryLock;
 
 /// The data directory, in which files appear whole, and the directory in which they grow until
@@ -39,17 +39,26 @@ pub use lock::DirectoryLock;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Directories {
-    data: PathBuf,
-    partial: PathBuf,
-    /// The directory of this run's partial files.
-    run: PathBuf,
+    held: Arc<Held>,
     fsync: bool,
-    locks: Arc<[DirectoryLock; 2]>,
+}
+
+/// What is held for as long as anybody uses the directories.
+#[derive(Debug)]
+struct Held {
+    data: Top,
+    partial: Top,
+    /// The name of the directory of this run's partial files.
+    run: String,
+    locks: [DirectoryLock; 2],
 }
 
 /// What the directories of runs are called: this prefix, a moment and a process, and a number if
 /// that is not enough.
 const RUN_PREFIX: &str = "run-";
+
+/// How deep the directories of a run are: its own, the year's, the month's and the day's.
+const RUN_DEPTH: u32 = 4;
 
 /// A file that shows at the start that files can be written and moved. One that a crash left behind
 /// is replaced by the next.
@@ -61,14 +70,9 @@ const WRITE_PROBE: &str = ".capture-files-write";
 /// The length of that file in bytes: a page, for which there is no room on a full disk.
 const WRITE_PROBE_LEN: usize = 4096;
 
-/// The mode of directories of files: anybody may look, as far as the umask allows.
-const DIRECTORY_MODE: u32 = 0o755;
-
-/// The mode of the directory of partial files: nobody else has to look.
-const PARTIAL_MODE: u32 = 0o700;
-
-/// The mode of files: anybody may read them, as far as the umask allows.
-const FILE_MODE: u32 = 0o644;
+/// The mode of files: the group may read them. While they grow, the mode of the directories that
+/// they are in keeps it away.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 
 /// The directory of partial files that belongs to a data directory unless another is chosen: its
 /// sibling, so that a rename stays within the filesystem, and programs that watch the data
@@ -84,20 +88,27 @@ impl Directories {
     /// Makes the directories, locks them, and makes sure that files can be written, and moved from
     /// one to the other.
     ///
+    /// Either may be given by a symbolic link; below them, none is followed. What others than the
+    /// owner and the group may do is 0750 and 0640 at most, less the umask of the process.
+    ///
     /// # Errors
-    /// If one cannot be made or written, one is within the other, they are on different
-    /// filesystems, or another process uses one of them.
+    /// If one cannot be made or written, or others could exchange what is in it, one is within the
+    /// other, they are on different filesystems, or another process uses one of them.
     pub fn prepare(data: &Path, partial: &Path) -> Result<Self, DirectoryError> {
-        make_directory(data, DIRECTORY_MODE)?;
-        make_directory(partial, PARTIAL_MODE)?;
-        Self::check_apart(&real(data)?, &real(partial)?)?;
-        let locks = [DirectoryLock::take(data)?, DirectoryLock::take(partial)?];
+        let data = top(data, Sharing::WithGroup)?;
+        let partial = top(partial, Sharing::Private)?;
+        Self::check_apart(data.real(), partial.real())?;
+        let tops = [data.top(FileStep::Open)?, partial.top(FileStep::Open)?];
+        let [data_lock, partial_lock] = tops.each_ref().map(|top| DirectoryLock::hold(top));
+        let held = Held {
+            run: new_run(&tops[1])?,
+            data,
+            partial,
+            locks: [data_lock?, partial_lock?],
+        };
         let directories = Self {
-            data: data.to_owned(),
-            partial: partial.to_owned(),
-            run: new_run(partial),
+            held: Arc::new(held),
             fsync: false,
-            locks: Arc::new(locks),
         };
         directories.try_moving()?;
         Ok(directories)
@@ -110,19 +121,40 @@ impl Directories {
         Self { fsync, ..self }
     }
 
+    /// Gives files and directories this group from now on, by its number, instead of the process's.
+    ///
+    /// # Errors
+    /// If this process may not give them to the group: it has to be in the group, or have
+    /// CAP_CHOWN and CAP_FSETID.
+    pub fn with_group(self, group: u32) -> Result<Self, FileError> {
+        let group = Gid::from_raw(group);
+        self.held.partial.share(group)?;
+        self.held.data.share(group)?;
+        Ok(self)
+    }
+
     /// Writes a file and moves it, as all others will be.
     fn try_moving(&self) -> Result<(), DirectoryError> {
-        let (from, to) = (self.partial.join(MOVE_PROBE), self.data.join(MOVE_PROBE));
-        fs::write(&from, b"").doing(FileStep::Write, "writing", &from)?;
-        let moved = fs::rename(&from, &to);
-        let left = if moved.is_ok() { to } else { from };
-        let removed = fs::remove_file(&left);
+        let Held { data, partial, .. } = &*self.held;
+        let (from, to) = (partial.top(FileStep::Write)?, data.top(FileStep::Finish)?);
+        let made = create_probe(&from, MOVE_PROBE);
+        made.doing(FileStep::Write, "writing", &from.path_of(MOVE_PROBE))?;
+        let name = OsStr::new(MOVE_PROBE);
+        let moved = from.rename_new(name, &to, MOVE_PROBE).or_else(|error| {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            to.remove(MOVE_PROBE)?;
+            from.rename_new(name, &to, MOVE_PROBE)
+        });
+        let left = if moved.is_ok() { &to } else { &from };
+        let removed = left.remove(MOVE_PROBE);
         moved.map_err(|source| DirectoryError::Unmovable {
-            data: self.data.clone(),
-            partial: self.partial.clone(),
+            data: self.data().to_owned(),
+            partial: self.partial().to_owned(),
             source,
         })?;
-        Ok(removed.doing(FileStep::Finish, "removing", &left)?)
+        Ok(removed.doing(FileStep::Finish, "removing", &left.path_of(MOVE_PROBE))?)
     }
 
     /// Makes sure that neither of two real paths is within the other. They need not exist.
@@ -139,10 +171,27 @@ impl Directories {
         })
     }
 
+    /// Makes sure that this existing directory could be the data directory: nobody but this user,
+    /// the superuser and its group can exchange what is in it.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Untrusted`] if somebody can, or it cannot be looked at.
+    pub fn check_data(directory: &Path) -> Result<(), DirectoryError> {
+        check_existing(directory, Sharing::WithGroup)
+    }
+
+    /// The same for the directory of partial files, in which the group must not write either.
+    ///
+    /// # Errors
+    /// As those of [`Self::check_data`].
+    pub fn check_partial(directory: &Path) -> Result<(), DirectoryError> {
+        check_existing(directory, Sharing::Private)
+    }
+
     /// Those of the directories that could not be locked because their filesystem cannot lock
     /// directories, and why. Nothing keeps other processes away from them.
     pub fn unlocked(&self) -> impl Iterator<Item = (&Path, &io::Error)> {
-        self.locks.iter().filter_map(DirectoryLock::unlocked)
+        self.held.locks.iter().filter_map(DirectoryLock::unlocked)
     }
 
     /// Writes a file where files grow, removes it, and makes sure that it could be published. No
@@ -152,41 +201,46 @@ impl Directories {
     /// # Errors
     /// What is not possible, and where. It may take as long as the disk takes.
     pub fn try_writing(&self) -> Result<(), FileError> {
-        let probe = self.partial.join(WRITE_PROBE);
-        let written = fs::write(&probe, [0; WRITE_PROBE_LEN]);
-        let removed = fs::remove_file(&probe);
-        written.doing(FileStep::Write, "writing a file in", &self.partial)?;
-        removed.doing(FileStep::Finish, "removing a file in", &self.partial)?;
-        let changeable = Access::WRITE_OK | Access::EXEC_OK;
-        accessat(CWD, &self.data, changeable, AtFlags::EACCESS).doing(
-            FileStep::Finish,
-            "publishing a file in",
-            &self.data,
-        )
+        let Held { data, partial, .. } = &*self.held;
+        let (writing, removing) = ("writing a file in", "removing a file in");
+        let directory = partial.existing();
+        let directory = directory.doing(FileStep::Write, writing, partial.path())?;
+        let written = create_probe(&directory, WRITE_PROBE)
+            .and_then(|mut probe| probe.write_all(&[0; WRITE_PROBE_LEN]));
+        let removed = directory.remove(WRITE_PROBE);
+        written.doing(FileStep::Write, writing, partial.path())?;
+        removed.doing(FileStep::Finish, removing, partial.path())?;
+        let changeable = data.existing().and_then(|data| data.may_change());
+        changeable.doing(FileStep::Finish, "publishing a file in", data.path())
     }
 
     /// Where published files go.
     #[must_use]
     pub fn data(&self) -> &Path {
-        &self.data
+        self.held.data.path()
     }
 
     /// Where the directories of runs are.
     #[must_use]
     pub fn partial(&self) -> &Path {
-        &self.partial
+        self.held.partial.path()
+    }
+
+    /// Where the directories of runs are, open.
+    pub(crate) fn open_partial(&self) -> Result<Arc<Directory>, FileError> {
+        let partial = self.held.partial.existing();
+        partial.doing(FileStep::Open, "opening the directory", self.partial())
     }
 
     /// Whether this entry of a directory of partial files is the directory of a run.
     #[must_use]
     pub fn is_run(entry: &Path) -> bool {
-        let name = entry.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(RUN_PREFIX))
+        entry.file_name().is_some_and(is_run)
     }
 
-    /// Whether this entry of the directory of partial files is the directory of an earlier run.
-    pub(crate) fn is_earlier_run(&self, entry: &Path) -> bool {
-        Self::is_run(entry) && entry != self.run
+    /// Whether an entry of this name of the directory of partial files is that of an earlier run.
+    pub(crate) fn is_earlier_run(&self, name: &OsStr) -> bool {
+        is_run(name) && name != OsStr::new(&self.held.run)
     }
 
     /// Begins a file of this day with these bytes. `name` gives its name, by a number that is 0
@@ -200,117 +254,135 @@ impl Directories {
         name: &dyn Fn(u32) -> String,
         bytes: &[u8],
     ) -> Result<PartialFile, FileError> {
-        let day = self.run.join(day);
         let free = FreeName {
-            directory: &day,
+            top: &self.held.partial,
+            directory: &Path::new(&self.held.run).join(day),
             name,
-            make_directory: &|| make_directory(&day, DIRECTORY_MODE),
+            sync: false,
             step: FileStep::Open,
             doing: "creating",
         };
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(FILE_MODE);
-        let (path, file) = free.find(|path| options.open(path))?;
-        PartialFile::begin(path, file, bytes)
+        let Named {
+            directory,
+            name,
+            done: file,
+        } = free.find(|directory, name| directory.create(name, FILE_MODE))?;
+        PartialFile::begin((directory, name), file, bytes)
     }
 
-    /// Gives a finished file its final name, without ever replacing another.
+    /// Gives a finished file its final name, without ever replacing another. `file` is the directory
+    /// that it is in, and its name there.
     ///
     /// # Errors
     /// If it cannot be moved. It stays where it is then.
     pub(crate) fn publish(
         &self,
-        partial: &Path,
+        (from, file): (&Directory, &OsStr),
         day: &Path,
         name: &dyn Fn(u32) -> String,
     ) -> Result<PathBuf, FileError> {
+        let syncing =
+            |synced: io::Result<()>, path: &Path| synced.doing(FileStep::Finish, "syncing", path);
         if self.fsync {
-            sync(partial)?;
+            syncing(sync(from, file), &from.path_of(file))?;
         }
-        let day = self.data.join(day);
         let free = FreeName {
-            directory: &day,
+            top: &self.held.data,
+            directory: day,
             name,
-            make_directory: &|| self.make_day(&day),
+            sync: self.fsync,
             step: FileStep::Finish,
             doing: "publishing",
         };
-        let (path, ()) = free.find(|path| rename_new(partial, path))?;
+        let to = free.find(|to, name| from.rename_new(file, to, name))?;
         if self.fsync {
-            sync(&day)?;
+            syncing(to.directory.sync(), to.directory.path())?;
         }
-        Ok(path)
+        Ok(to.directory.path_of(&to.name))
     }
 
-    /// Makes the directory of a day's published files.
-    fn make_day(&self, day: &Path) -> Result<(), FileError> {
-        make_directory(day, DIRECTORY_MODE)?;
-        if self.fsync {
-            // The day in its month, the month in its year, the year in the data directory.
-            day.ancestors().skip(1).take(3).try_for_each(sync)?;
-        }
-        Ok(())
+    /// Gives a file of an earlier run the mode and the group that those of this run get.
+    ///
+    /// # Errors
+    /// If the kernel refuses to.
+    pub(crate) fn adopt(&self, file: &OwnFile) -> io::Result<()> {
+        file.share(FILE_MODE, self.held.data.group())
     }
 
     /// Removes the directory of this run and the empty directories in it.
     pub(crate) fn clear(&self) {
-        remove_empty(&self.run);
+        self.remove_run(OsStr::new(&self.held.run));
+    }
+
+    /// Removes the directory of a run and those in it, as far as they are empty.
+    pub(crate) fn remove_run(&self, name: &OsStr) {
+        if let Ok(partial) = self.open_partial() {
+            partial.remove_empty(name, RUN_DEPTH);
+        }
     }
 }
 
-/// A directory for this run: one that no earlier run has left. In a container, each may be the same
-/// process of the same second.
-fn new_run(partial: &Path) -> PathBuf {
+fn is_run(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(RUN_PREFIX))
+}
+
+/// Makes and opens one of the directories.
+fn top(path: &Path, sharing: Sharing) -> Result<Top, DirectoryError> {
+    Top::prepare(path, sharing).map_err(|error| match error {
+        TopError::Io(error) => error.into(),
+        TopError::Untrusted(why) => untrusted(path, sharing, why),
+    })
+}
+
+fn check_existing(directory: &Path, sharing: Sharing) -> Result<(), DirectoryError> {
+    let stat = statat(CWD, directory, AtFlags::empty());
+    let stat = stat.doing(FileStep::Open, "inspecting the directory", directory)?;
+    check(sharing, &stat).map_err(|why| untrusted(directory, sharing, why))
+}
+
+fn untrusted(directory: &Path, sharing: Sharing, why: Untrusted) -> DirectoryError {
+    DirectoryError::Untrusted {
+        directory: directory.to_owned(),
+        is_partial: sharing == Sharing::Private,
+        why,
+    }
+}
+
+/// A name for the directory of this run: one that no earlier run has left. In a container, each may
+/// be the same process of the same second.
+fn new_run(partial: &Directory) -> Result<String, FileError> {
     let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let name = format!("{RUN_PREFIX}{now}-{}", std::process::id());
-    let (mut run, mut number) = (partial.join(&name), 1);
-    while run.exists() {
+    let has = |name: &str| {
+        let has = partial.has(name);
+        has.doing(FileStep::Open, "inspecting", &partial.path_of(name))
+    };
+    let (mut run, mut number) = (name.clone(), 1);
+    while has(&run)? {
         number += 1;
-        run = partial.join(format!("{name}-{number}"));
+        run = format!("{name}-{number}");
     }
-    run
+    Ok(run)
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<(), FileError> {
-    let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(mode).create(path);
-    made.doing(FileStep::MakeDirectory, "creating the directory", path)
-}
-
-/// The real path of a directory that exists.
-fn real(path: &Path) -> Result<PathBuf, FileError> {
-    let real = path.canonicalize();
-    real.doing(FileStep::Open, "resolving the directory", path)
-}
-
-/// Makes a file or directory safe against a power loss.
-fn sync(path: &Path) -> Result<(), FileError> {
-    let synced = File::open(path).and_then(|file| file.sync_all());
-    synced.doing(FileStep::Finish, "syncing", path)
-}
-
-/// Removes a directory and those in it, as far as they are empty.
-pub(crate) fn remove_empty(directory: &Path) {
-    if let Ok(entries) = fs::read_dir(directory) {
-        for entry in entries.flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                remove_empty(&entry.path());
-            }
+/// Makes a probe in place of one that a crash left behind.
+fn create_probe(directory: &Directory, name: &str) -> io::Result<OwnFile> {
+    match directory.create(name, FILE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // The name only: whatever it leads to stays as it is.
+            directory.remove(name)?;
+            directory.create(name, FILE_MODE)
         }
+        other => other,
     }
-    // Refused if something is in it, as it should be.
-    let _refused = fs::remove_dir(directory);
 }
 
-/// Renames, unless the new name is taken.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A filesystem that cannot refuse to replace can refuse a second link.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        other => Ok(other?),
+/// Makes a file safe against a power loss.
+fn sync(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    match directory.open_to_append(name)? {
+        Opened::Ours(file) => file.sync(),
+        Opened::Foreign(why) => Err(io::Error::other(why)),
     }
 }
 

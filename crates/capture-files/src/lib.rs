@@ -17,6 +17,9 @@
 //! - **Nothing is overwritten.** A file whose name is taken gets a number: `<UUID>.1.pcap`.
 //! - **Recovery trusts nothing but what it scans.** The names, lengths and times of partial files
 //!   prove nothing. Every record is checked, in bounded memory, and what is not ours is left alone.
+//! - **Nothing else is touched.** Below the two directories, no symbolic link is followed, nothing
+//!   but regular files of this user is opened, and a directory in which others could exchange things
+//!   is refused. Files are for their owner to write and for their group to read.
 //! - **Each packet is accounted for.** Whatever the disk does, writing goes on, and an [`Observer`]
 //!   learns of every packet whether it is in a published file, and if not, why.
 //! - **One process for one directory.** Both directories are locked for as long as they are in use.
@@ -34,6 +37,7 @@
 
 mod compress;
 mod directories;
+mod disk;
 mod error;
 mod file_name;
 mod file_naming;
@@ -52,6 +56,7 @@ mod writer;
 
 pub use compress::{Compression, Compressor};
 pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
+pub use disk::Untrusted;
 pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
 pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};
@@ -66,3 +71,9 @@ pub use recovery::{Recovered, Recovery};
 pub use retention::{Limit, Made, Moment, Retention, RetentionLimits, Room, Sweep, Usage};
 pub use scan::{Verdict, Whole, scan};
 pub use writer::{FileOptions, Job, Writer};
+
+/// Decides what becomes of operations on files, for simulations of a disk that fails.
+#[cfg(any(test, feature = "faults"))]
+pub mod faults {
+    pub use crate::disk::{Fate, Operation, Plan, plan};
+}

@@ -163,7 +163,7 @@ impl OpenFile {
         let piece = context
             .compressor
             .piece(&context.plain, &mut context.packed);
-        let piece = piece.doing(FileStep::Write, "compressing a piece of", partial.path());
+        let piece = piece.doing(FileStep::Write, "compressing a piece of", &partial.path());
         partial.append(piece.map_err(AppendError::Unchanged)?)
     }
 
@@ -210,35 +210,38 @@ impl OpenFile {
     /// Writes what the file ends with. `lost` is how many packets of this host have been lost by
     /// now.
     ///
-    /// `None` if nothing of the flow could be written. If the end cannot be written, the file is
-    /// whole without it, or gone with the packets that it held.
+    /// Returns the file, unless nothing of the flow is in one, and what is not in it. If the end
+    /// cannot be written, the file is whole without it, or gone with the packets that it held.
     pub(crate) fn close(
         mut self,
         lost: u64,
         context: &mut WriterContext,
-    ) -> Option<(ClosedFile, Option<DroppedPackets>)> {
-        self.partial.as_ref()?;
+    ) -> (Option<ClosedFile>, Option<DroppedPackets>) {
         context.plain.clear();
         self.encoder
             .end(lost.saturating_sub(self.lost_before), &mut context.plain);
         let mut dropped = None;
-        if !context.plain.is_empty() {
+        if self.partial.is_some() && !context.plain.is_empty() {
             let failed = match self.write(context) {
                 Ok(()) => None,
                 Err(AppendError::Unchanged(error)) => Some((0, error)),
-                Err(AppendError::Lost(error)) => Some((std::mem::take(&mut self.packets), error)),
+                Err(AppendError::Lost(error)) => {
+                    // If it is still there, there is no telling what is in it.
+                    self.partial = None;
+                    Some((self.packets, error))
+                }
             };
             dropped = failed.map(|(packets, error)| DroppedPackets {
                 packets,
                 error: error.at(FileStep::Finish),
             });
         }
-        let closed = ClosedFile {
-            partial: self.partial?,
+        let closed = self.partial.map(|partial| ClosedFile {
+            partial,
             meta: self.meta,
             packets: self.packets,
-        };
-        Some((closed, dropped))
+        });
+        (closed, dropped)
     }
 
     /// The flow's name.
@@ -256,8 +259,9 @@ impl ClosedFile {
     /// Gives the file its final name; its path from then on.
     pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
         let name = |number| context.naming.name(&self.meta.uuid, number);
-        let (partial, day) = (self.partial.path(), self.meta.day());
-        context.directories.publish(partial, &day, &name)
+        let (partial, day) = (&self.partial, self.meta.day());
+        let file = (partial.directory(), partial.name());
+        context.directories.publish(file, &day, &name)
     }
 
     /// The partial file.

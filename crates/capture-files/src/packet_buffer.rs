@@ -170,8 +170,9 @@ impl PacketBuffer {
         Some((record.time, length))
     }
 
-    /// Inserts the packets of another buffer, each at its place in time.
-    pub fn absorb(&mut self, other: &Self) {
+    /// Inserts the packets of another buffer, each at its place in time. `redated` gives the time that
+    /// a packet has here, by the one that it has there.
+    pub fn absorb(&mut self, other: &Self, redated: &dyn Fn(WallNanos) -> WallNanos) {
         let mut place = 0;
         while let Some((time, length)) = other.record(place) {
             let Some(record) = other.bytes.get(place..place + length) else {
@@ -179,7 +180,7 @@ impl PacketBuffer {
             };
             let start = self.bytes.len();
             self.bytes.extend_from_slice(record);
-            let at = time.max(self.spilled);
+            let at = redated(time).max(self.spilled);
             if let Some(record) = self.bytes.get_mut(start..) {
                 record::set_time(record, at);
             }
@@ -353,7 +354,7 @@ mod tests {
                     chunks.push(buffer.spill());
                 }
             }
-            buffer.absorb(&aside);
+            buffer.absorb(&aside, &|at| at);
             chunks.push(buffer.take());
             let packets = read(&chunks);
             let mut bytes: Vec<_> = packets.iter().map(|(_, bytes)| bytes.clone()).collect();

@@ -1,11 +1,16 @@
 //! What earlier runs left unfinished: each of their partial files is cut to its last whole record
 //! and published.
 
-use std::fs::{self, DirEntry, File, OpenOptions, ReadDir};
-use std::io::{self, BufRead as _, BufReader};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::directories::{Directories, remove_empty};
+use jiff::civil::{Date, date};
+
+use crate::directories::Directories;
+use crate::disk::{Directory, Entries, Entry, Kind, Opened, OwnFile};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
 use crate::scan::{Verdict, Whole, scan};
@@ -38,11 +43,11 @@ use crate::scan::{Verdict, Whole, scan};
 /// assert!(left.join("notes.txt").exists());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Recovery<'a> {
     directories: &'a Directories,
-    /// The directories that are not done: that of partial files, that of a run, and those in it
-    /// down to the one that is being looked at.
+    go_on: &'a dyn Fn() -> bool,
+    /// The directories that are not done: that of partial files, that of a run, and those of a
+    /// year, a month and a day, down to the one that is being looked at.
     open: Vec<Listing>,
 }
 
@@ -60,11 +65,20 @@ pub enum Recovered {
 }
 
 /// A directory that is being read.
-#[derive(Debug)]
 struct Listing {
-    directory: PathBuf,
-    entries: ReadDir,
+    directory: Arc<Directory>,
+    name: OsString,
+    entries: Entries,
 }
+
+/// How many directories are open when the innermost is that of a day.
+const AT_DAY: usize = 5;
+
+/// The first day, and the last on which the nanoseconds since then fit into 64 bits. A day in the
+/// future is no reason to refuse a file: a host without a clock begins in 1970.
+const DAYS: [Date; 2] = [date(1970, 1, 1), date(2554, 7, 21)];
+
+const NO_DAY: &str = "it is not in the directory of a day";
 
 impl<'a> Recovery<'a> {
     /// A recovery of every file of every earlier run.
@@ -72,17 +86,35 @@ impl<'a> Recovery<'a> {
     /// # Errors
     /// If the directory of partial files cannot be listed.
     pub fn new(directories: &'a Directories) -> Result<Self, FileError> {
+        Self::new_while(directories, &|| true)
+    }
+
+    /// The same, for as long as `go_on` says so: it is asked before each file and before each piece
+    /// that is read of one. A file that is not done then stays for the next recovery.
+    ///
+    /// # Errors
+    /// If the directory of partial files cannot be listed.
+    pub fn new_while(
+        directories: &'a Directories,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Result<Self, FileError> {
         let mut recovery = Self {
             directories,
+            go_on,
             open: Vec::new(),
         };
-        recovery.enter(directories.partial().to_owned())?;
+        recovery.enter(directories.open_partial()?, OsString::new())?;
         Ok(recovery)
     }
 
-    fn enter(&mut self, directory: PathBuf) -> Result<(), FileError> {
-        let entries = fs::read_dir(&directory).doing(FileStep::Open, "listing", &directory)?;
-        self.open.push(Listing { directory, entries });
+    fn enter(&mut self, directory: Arc<Directory>, name: OsString) -> Result<(), FileError> {
+        let entries = directory.entries();
+        let entries = entries.doing(FileStep::Open, "listing", directory.path())?;
+        self.open.push(Listing {
+            directory,
+            name,
+            entries,
+        });
         Ok(())
     }
 
@@ -90,28 +122,136 @@ impl<'a> Recovery<'a> {
     fn leave(&mut self) {
         let done = self.open.pop();
         if let (Some(done), [_partial]) = (done, &self.open[..]) {
-            // That of a run.
-            remove_empty(&done.directory);
+            self.directories.remove_run(&done.name);
         }
     }
 
     /// Looks at an entry of the innermost directory. Directories are entered, not reported.
-    fn visit(&mut self, entry: &DirEntry) -> Result<Option<Recovered>, FileError> {
-        let path = entry.path();
-        let kind = entry.file_type();
-        let kind = kind.doing(FileStep::Open, "inspecting", &path)?;
-        let foreign = |path, why| Ok(Some(Recovered::Foreign(path, why)));
-        match self.open.get(1) {
-            None if kind.is_dir() && self.directories.is_earlier_run(&path) => self.enter(path)?,
-            None if path.is_dir() => {}
-            None => return foreign(path, "it is not in the directory of a run"),
-            Some(_) if kind.is_dir() => self.enter(path)?,
-            Some(run) if kind.is_file() => {
-                return recover(self.directories, &run.directory, path).map(Some);
+    fn visit(
+        &mut self,
+        directory: &Arc<Directory>,
+        entry: Entry,
+    ) -> Result<Option<Recovered>, FileError> {
+        let Entry { name, kind } = entry;
+        let foreign = |why| Ok(Some(Recovered::Foreign(directory.path_of(&name), why)));
+        let is_top = self.open.len() == 1;
+        match kind {
+            Kind::Directory if is_top && !self.directories.is_earlier_run(&name) => Ok(None),
+            Kind::Directory if self.open.len() < AT_DAY => {
+                let below = directory.enter(&name);
+                let path = directory.path_of(&name);
+                let below = below.doing(FileStep::Open, "opening the directory", &path)?;
+                self.enter(Arc::new(below), name)?;
+                Ok(None)
             }
-            Some(_) => return foreign(path, "it is not a regular file"),
+            Kind::Directory => foreign("no file of ours is in it: it is in the directory of a day"),
+            Kind::File | Kind::Other if is_top => foreign("it is not in the directory of a run"),
+            Kind::Other => foreign("it is not a regular file"),
+            Kind::File => match self.day() {
+                Some(day) => self.recover(directory, &name, &day),
+                None => foreign(NO_DAY),
+            },
         }
-        Ok(None)
+    }
+
+    /// The day that the innermost directory is of: `YYYY/MM/DD`.
+    fn day(&self) -> Option<PathBuf> {
+        let [_partial, _run, parts @ ..] = &self.open[..] else {
+            return None;
+        };
+        let names = parts.iter().map(|part| part.name.to_str());
+        let [year, month, day] = names.collect::<Option<Vec<_>>>()?[..] else {
+            return None;
+        };
+        let digits = |part: &str, count| {
+            part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
+            return None;
+        }
+        let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+        let [first, last] = DAYS;
+        let exists = date.is_ok_and(|date| first <= date && date <= last);
+        exists.then(|| [year, month, day].iter().collect())
+    }
+
+    /// Recovers one file. `None` if it was told to stop meanwhile.
+    fn recover(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        day: &Path,
+    ) -> Result<Option<Recovered>, FileError> {
+        let path = directory.path_of(name);
+        let foreign = |path, why| Ok(Some(Recovered::Foreign(path, why)));
+        let Some(parsed) = name.to_str().and_then(FileName::parse) else {
+            return foreign(path, "its name is not one of ours");
+        };
+        let opened = directory.open_to_cut(name);
+        let file = match opened.doing(FileStep::Open, "opening", &path)? {
+            Opened::Ours(file) => file,
+            Opened::Foreign(why) => return foreign(path, why),
+        };
+        let verdict = match self.look(&file, &parsed) {
+            Ok(verdict) => verdict,
+            Err(_) if !(self.go_on)() => return Ok(None),
+            Err(error) => return Err(error).doing(FileStep::Open, "reading", &path),
+        };
+        match verdict {
+            Verdict::NotOurs(why) => foreign(path, why),
+            Verdict::Empty => {
+                let removed = directory.remove(name);
+                removed.doing(FileStep::Finish, "removing", &path)?;
+                Ok(Some(Recovered::Removed(path)))
+            }
+            Verdict::Whole(Whole { bytes, packets }) => {
+                let cut = cut(&file, bytes);
+                cut.doing(FileStep::Finish, "truncating", &path)?;
+                // Who may read it matters less than that it is there.
+                let _refused = self.directories.adopt(&file);
+                let numbered = |number| FileName { number, ..parsed }.build();
+                let directories = self.directories;
+                let published = directories.publish((directory, name), day, &numbered)?;
+                Ok(Some(Recovered::Published(published, packets)))
+            }
+        }
+    }
+
+    /// Scans a file. One of zeros counts as empty: a power loss can leave a file's length and none
+    /// of its bytes.
+    fn look(&self, file: &OwnFile, name: &FileName<'_>) -> io::Result<Verdict> {
+        let reader = Stoppable {
+            file,
+            go_on: self.go_on,
+        };
+        let verdict = scan(reader, name.format, name.compression)?;
+        if !matches!(verdict, Verdict::NotOurs(_)) {
+            Ok(verdict)
+        } else if file.is_blank(self.go_on)? {
+            Ok(Verdict::Empty)
+        } else if (self.go_on)() {
+            Ok(verdict)
+        } else {
+            Err(stopped())
+        }
+    }
+
+    /// What becomes of the next entry that is worth reporting.
+    fn step(&mut self) -> Result<Option<Recovered>, FileError> {
+        let Some(listing) = self.open.last_mut() else {
+            return Ok(None);
+        };
+        let directory = Arc::clone(&listing.directory);
+        match listing.entries.next() {
+            Some(entry) => {
+                let entry = entry.doing(FileStep::Open, "listing", directory.path())?;
+                self.visit(&directory, entry)
+            }
+            None => {
+                self.leave();
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -119,77 +259,50 @@ impl Iterator for Recovery<'_> {
     type Item = Recovered;
 
     fn next(&mut self) -> Option<Recovered> {
-        loop {
-            let listing = self.open.last_mut()?;
-            let Some(entry) = listing.entries.next() else {
-                self.leave();
-                continue;
-            };
-            let entry = entry.doing(FileStep::Open, "listing", &listing.directory);
-            match entry.and_then(|entry| self.visit(&entry)) {
+        while !self.open.is_empty() && (self.go_on)() {
+            match self.step() {
                 Ok(None) => {}
                 Ok(Some(recovered)) => return Some(recovered),
                 Err(error) => return Some(Recovered::Failed(error)),
             }
         }
+        None
     }
 }
 
-/// Recovers one file.
-fn recover(directories: &Directories, run: &Path, path: PathBuf) -> Result<Recovered, FileError> {
-    let Some((day, name)) = place(run, &path) else {
-        return Ok(Recovered::Foreign(path, "its name is not one of ours"));
-    };
-    let file = File::open(&path).doing(FileStep::Open, "opening", &path)?;
-    let metadata = file.metadata().doing(FileStep::Open, "opening", &path)?;
-    let verdict = scan(file, name.format, name.compression);
-    match verdict.doing(FileStep::Open, "reading", &path)? {
-        Verdict::NotOurs(why) if !is_blank(&path).doing(FileStep::Open, "reading", &path)? => {
-            Ok(Recovered::Foreign(path, why))
-        }
-        Verdict::NotOurs(_) | Verdict::Empty => {
-            fs::remove_file(&path).doing(FileStep::Finish, "removing", &path)?;
-            Ok(Recovered::Removed(path))
-        }
-        Verdict::Whole(Whole { bytes, packets }) => {
-            if bytes < metadata.len() {
-                let file = OpenOptions::new().write(true).open(&path);
-                let cut = file.and_then(|file| file.set_len(bytes));
-                cut.doing(FileStep::Finish, "truncating", &path)?;
-            }
-            let numbered = |number| FileName { number, ..name }.build();
-            let path = directories.publish(&path, &day, &numbered)?;
-            Ok(Recovered::Published(path, packets))
+impl fmt::Debug for Recovery<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.open.last().map(|listing| listing.directory.path());
+        out.debug_struct("Recovery").field("at", &at).finish()
+    }
+}
+
+/// A file that can be read for as long as `go_on` says so.
+struct Stoppable<'a> {
+    file: &'a OwnFile,
+    go_on: &'a dyn Fn() -> bool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if (self.go_on)() {
+            self.file.read(into)
+        } else {
+            Err(stopped())
         }
     }
 }
 
-/// Whether a file holds nothing but zeros: a power loss can leave its length and none of its bytes.
-fn is_blank(path: &Path) -> io::Result<bool> {
-    let mut file = BufReader::new(File::open(path)?);
-    loop {
-        let bytes = file.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(true);
-        }
-        if bytes.iter().any(|&byte| byte != 0) {
-            return Ok(false);
-        }
-        let length = bytes.len();
-        file.consume(length);
-    }
+fn stopped() -> io::Error {
+    io::Error::other("told to stop")
 }
 
-/// The day and the name of a partial file: it is at `YYYY/MM/DD/<name>` in its run's directory.
-fn place<'a>(run: &Path, path: &'a Path) -> Option<(PathBuf, FileName<'a>)> {
-    let name = FileName::parse(path.file_name()?.to_str()?)?;
-    let day = path.parent()?.strip_prefix(run).ok()?;
-    let parts: Vec<_> = day.iter().map(|part| part.to_str()).collect();
-    let digits = |part: &Option<&str>, count: usize| {
-        part.is_some_and(|part| part.len() == count && part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let is_day = parts.len() == 3 && parts.iter().zip([4, 2, 2]).all(|(p, n)| digits(p, n));
-    is_day.then(|| (day.to_owned(), name))
+/// Removes what is beyond a length, if anything is.
+fn cut(file: &OwnFile, length: u64) -> io::Result<()> {
+    if length < file.length()? {
+        file.cut(length)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

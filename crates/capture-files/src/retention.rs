@@ -391,8 +391,10 @@ fn read(
 /// What the partial files of earlier runs take.
 fn of_earlier_runs(directories: &Directories) -> Usage {
     let runs = fs::read_dir(directories.partial()).into_iter().flatten();
-    let runs = runs.flatten().map(|entry| entry.path());
-    let mut waiting: Vec<_> = runs.filter(|it| directories.is_earlier_run(it)).collect();
+    let runs = runs
+        .flatten()
+        .filter(|entry| directories.is_earlier_run(&entry.file_name()));
+    let mut waiting: Vec<_> = runs.map(|entry| entry.path()).collect();
     let mut usage = Usage::default();
     while let Some(directory) = waiting.pop() {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();

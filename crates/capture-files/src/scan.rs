@@ -2,7 +2,7 @@
 //!
 //! A crash leaves a prefix. What a power loss leaves may end in zeros, or in what the disk held
 //! before. So every record is checked for what all of ours have in common, and the first that
-//! differs ends the whole part. Pure: reads what it is given, in bounded memory, and in time that
+//! differs ends the whole part. Times may step, as the host's clock may. Pure: reads what it is given, in bounded memory, and in time that
 //! is bounded by the length of the file, whatever is in it.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -13,6 +13,7 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 use crate::compress::Compression;
 use crate::format::Format;
 
+mod order;
 mod packet;
 mod pcap;
 mod pcapng;

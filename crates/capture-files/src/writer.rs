@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -201,16 +201,16 @@ impl<O: Observer> Writer<O> {
     /// Writes what a file ends with.
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
         let (uuid, before) = (file.uuid().clone(), file.bytes());
-        let Some((closed, dropped)) = file.close(self.observer.lost(), &mut self.context) else {
-            self.observer.observe(FileEvent::NoFile(&uuid));
-            return None;
-        };
-        let after = Some(closed.partial().bytes());
+        let (closed, dropped) = file.close(self.observer.lost(), &mut self.context);
+        let after = closed.as_ref().map(|closed| closed.partial().bytes());
         grown(&mut self.observer, before, after);
         if let Some(dropped) = dropped {
             self.observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
-        Some(closed)
+        if closed.is_none() {
+            self.observer.observe(FileEvent::NoFile(&uuid));
+        }
+        closed
     }
 
     fn publish(&mut self, file: &ClosedFile) -> Result<(), FileError> {
@@ -256,7 +256,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
-    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, &Path)> {
+    pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, PathBuf)> {
         let files = self.unpublished.iter();
         files.map(|file| (file.uuid(), file.partial().path()))
     }
@@ -294,7 +294,7 @@ impl<O: Observer> Writer<O> {
             if let Some(closed) = self.close(file) {
                 let why = io::Error::other("the end of the flow never came");
                 let path = closed.partial().path();
-                let error = FileError::new(FileStep::Finish, "publishing", path, why);
+                let error = FileError::new(FileStep::Finish, "publishing", &path, why);
                 self.abandon(&closed, error);
             }
         }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flow_table::FlowTable;
-use model::{BootNanos, UuidPrefix, WallNanos};
+use model::{BootNanos, UuidPrefix, WallClock, WallNanos};
 use packet_headers_common::Packet;
 use packet_headers_common::record::TCP_ACK;
 
@@ -26,7 +26,7 @@ fn prefix() -> UuidPrefix {
 fn take(table: &mut FlowTable, item: &[u8], at: u64) {
     let packet = Packet::parse(item).expect("a record");
     table
-        .on_packet(&packet, WallNanos(at))
+        .on_packet(&packet, WallNanos(at), &WallClock::apart(0))
         .expect("a wanted packet");
 }
 

@@ -80,7 +80,7 @@ impl<'a> Batch<'a> {
                 None => self.counts.clock_off += 1,
             }
         }
-        self.table.on_packet(packet, time)
+        self.table.on_packet(packet, time, self.clock)
     }
 
     /// Ends the batch.

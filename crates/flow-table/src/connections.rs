@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use capture_files::Job;
 use hashbrown::HashMap;
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
@@ -372,13 +372,13 @@ impl Connections {
         &mut self,
         id: Id,
         packet: &Packet<'_>,
-        wall: WallNanos,
+        at: (WallNanos, &WallClock),
         (timing, full): (&Timing, usize),
     ) -> Result<Kept, NotKept> {
         self.touch();
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
-        let result = connection.keep(packet, wall, timing);
+        let result = connection.keep(packet, at, timing);
         let ends = before.has_ended != connection.has_ended();
         let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();
@@ -447,21 +447,8 @@ impl Connections {
 
     /// Moves a candidate's packets to a connection that is being captured.
     pub(crate) fn absorb(&mut self, candidate: Id, into: Id) {
-        let taken = self.change(candidate, |candidate| {
-            (
-                std::mem::take(&mut candidate.buffer),
-                candidate.start,
-                candidate.last,
-            )
-        });
-        let (packets, start, last) = taken;
-        self.change(into, |connection| {
-            connection.buffer.absorb(&packets);
-            connection.last = connection.last.max(last);
-            if !connection.buffer.is_empty() {
-                connection.held_since.get_or_insert(start);
-            }
-        });
+        let taken = self.change(candidate, Connection::take);
+        self.change(into, |connection| connection.absorb(&taken));
     }
 
     /// Finishes the file of a connection that is being captured. Further packets are discarded for

@@ -16,7 +16,7 @@
 //! use std::time::Duration;
 //!
 //! use flow_table::{Action, FlowTable, Limits};
-//! use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted};
+//! use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallClock, WallNanos, Wanted};
 //! use packet_headers_common::{Direction, Endpoint, LinkType, Packet};
 //!
 //! let timing = Timing {
@@ -59,7 +59,8 @@
 //!     l4_offset: 34,
 //!     headers: &[0; 54],
 //! };
-//! assert_eq!(table.on_packet(&packet, WallNanos(1_700_000_000_000_001_000)), Ok(()));
+//! let clock = WallClock::apart(1_700_000_000_000_000_000);
+//! assert_eq!(table.on_packet(&packet, clock.wall(BootNanos(2_000)), &clock), Ok(()));
 //! table.on_event(FlowEvent::Close(Close { at: BootNanos(3_000), uuid, key: None }));
 //!
 //! // A second after its last packet, its file is finished.

@@ -1,6 +1,6 @@
 //! The table's public interface: what goes in, and what comes out.
 
-use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallNanos, Wanted};
+use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
@@ -61,18 +61,29 @@ impl FlowTable {
         self.state.connections.bytes()
     }
 
-    /// A packet passed. On `Ok` it is held, and later comes out in a chunk or as a discard.
+    /// A packet passed at `wall` by a clock. On `Ok` it is held, and later comes out in a chunk or as
+    /// a discard. All packets of a connection are dated by the clock of its first packet, so that
+    /// their times are in order whenever somebody sets the time.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn on_packet(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<(), DiscardReason> {
+    pub fn on_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        wall: WallNanos,
+        clock: &WallClock,
+    ) -> Result<(), DiscardReason> {
         let key = packet.key();
         let id = match self.state.connections.youngest(&key) {
             Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
             _ => self.begin(key, BootNanos(packet.boot_ns)),
         };
         let limits = (&self.state.timing, self.buffer_size);
-        let kept = match self.state.connections.keep(id, packet, wall, limits) {
+        let kept = match self
+            .state
+            .connections
+            .keep(id, packet, (wall, clock), limits)
+        {
             Ok(kept) => kept,
             Err(NotKept::Discarded(reason)) => return Err(reason),
             Err(NotKept::IsOver) => return Err(self.finish(id)),

@@ -34,3 +34,24 @@ impl fmt::Display for AttachMethod {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_method_has_the_name_of_its_flag_and_one_for_people() {
+        for (method, name, shown) in [
+            (AttachMethod::Tcx, "tcx", "TCX links"),
+            (
+                AttachMethod::Netlink,
+                "netlink",
+                "TC filters in the clsact qdisc",
+            ),
+            (AttachMethod::Socket, "socket", "a packet socket"),
+        ] {
+            assert_eq!(method.name(), name);
+            assert_eq!(method.to_string(), shown);
+        }
+    }
+}

@@ -21,7 +21,7 @@ impl BootNanos {
 pub struct WallNanos(pub u64);
 
 /// Converts boot times to wall times: the difference of the two clocks at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WallClock {
     offset: i64,
 }
@@ -50,6 +50,13 @@ impl WallClock {
         WallNanos(at.0.saturating_add_signed(self.offset))
     }
 
+    /// The time by this clock of a moment whose time by another clock is `at`.
+    #[must_use]
+    pub const fn redated(&self, at: WallNanos, by: &Self) -> WallNanos {
+        let later = self.offset.wrapping_sub(by.offset);
+        WallNanos(at.0.saturating_add_signed(later))
+    }
+
     /// The NIC's timestamp `told` for a packet that passed at `passed`, if it is plausible: the NIC's
     /// clock may never have been set, or may run on another time scale.
     #[must_use]
@@ -71,9 +78,31 @@ mod tests {
     #[test]
     fn boot_and_wall_times_convert_both_ways() {
         let clock = WallClock::apart(1_700_000_000_000_000_000);
+        assert_eq!(clock.offset(), 1_700_000_000_000_000_000);
         let at = BootNanos(5);
         assert_eq!(clock.wall(at), WallNanos(1_700_000_000_000_000_005));
         assert_eq!(clock.boot(clock.wall(at)), at);
+    }
+
+    #[test]
+    fn a_moment_has_a_time_by_each_clock() {
+        let (before, after) = (WallClock::apart(5_000), WallClock::apart(2_000));
+        let moment = BootNanos(10_000);
+        assert_eq!(
+            before.redated(after.wall(moment), &after),
+            before.wall(moment)
+        );
+        assert_eq!(
+            after.redated(before.wall(moment), &before),
+            after.wall(moment)
+        );
+    }
+
+    #[test]
+    fn no_span_is_too_long() {
+        let at = BootNanos(5);
+        assert_eq!(at.after(Duration::from_secs(2)), BootNanos(2_000_000_005));
+        assert_eq!(at.after(Duration::MAX), BootNanos(u64::MAX));
     }
 
     #[test]
@@ -81,6 +110,9 @@ mod tests {
         let passed = WallNanos(1_700_000_000_000_000_000);
         let told = passed.0 - 5_000;
         assert_eq!(WallClock::hardware(passed, told), Some(WallNanos(told)));
+        let limit = passed.0 + 1_000_000_000;
+        assert_eq!(WallClock::hardware(passed, limit), Some(WallNanos(limit)));
+        assert_eq!(WallClock::hardware(passed, limit + 1), None);
         assert_eq!(WallClock::hardware(passed, passed.0 + 37_000_000_000), None);
         assert_eq!(WallClock::hardware(passed, 1), None);
     }

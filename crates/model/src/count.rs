@@ -42,3 +42,18 @@ impl Count {
         self.0.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_goes_up_and_down_and_can_be_set() {
+        let count = Count::default();
+        count.add(5);
+        count.sub(2);
+        assert_eq!(count.get(), 3);
+        count.set(7);
+        assert_eq!(count.get(), 7);
+    }
+}

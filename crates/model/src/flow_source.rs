@@ -22,3 +22,17 @@ impl FlowSource {
         matches!(self, Self::Kernel(_) | Self::Hybrid(..))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_watched_unless_only_tcp_info_is_asked() {
+        let socket = || EventSocket::Unix("events.sock".into());
+        let prefix = UuidPrefix::new("host_1").unwrap();
+        assert!(FlowSource::Kernel(prefix).watches_sockets());
+        assert!(FlowSource::Hybrid(socket(), None).watches_sockets());
+        assert!(!FlowSource::TcpInfo(socket(), None).watches_sockets());
+    }
+}

@@ -45,3 +45,40 @@ impl fmt::Display for ListenAddress {
         out.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for (text, parts) in [
+            (":9990", ("", 9990)),
+            ("127.0.0.1:80", ("127.0.0.1", 80)),
+            ("localhost:0", ("localhost", 0)),
+            ("[::1]:65535", ("::1", 65535)),
+        ] {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.parts(), parts);
+            assert!(!address.is_nowhere());
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_empty_address_is_nowhere() {
+        let address: ListenAddress = "".parse().unwrap();
+        assert!(address.is_nowhere());
+    }
+
+    #[test]
+    fn a_text_without_a_port_is_refused() {
+        for text in ["localhost", "127.0.0.1:", ":65536", "9990", "[::1]"] {
+            assert_eq!(
+                text.parse::<ListenAddress>(),
+                Err(NoListenAddress),
+                "{text}"
+            );
+        }
+    }
+}

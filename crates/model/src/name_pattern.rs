@@ -55,3 +55,45 @@ impl NamePattern {
         self.names(interface) || self.glob.as_ref().is_some_and(matches)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> NamePattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_name_matches_itself_and_nothing_else() {
+        let eth0 = pattern("eth0");
+        assert_eq!(eth0.plain_name(), Some("eth0"));
+        assert!(eth0.names("eth0") && eth0.matches("eth0", false));
+        assert!(!eth0.names("eth01") && !eth0.matches("eth01", false));
+        assert_eq!(eth0.to_string(), "eth0");
+    }
+
+    #[test]
+    fn a_pattern_matches_what_a_shell_would() {
+        for (text, yes, no) in [
+            ("eth*", "eth0", "veth0"),
+            ("eth?", "eth0", "eth10"),
+            ("eth[01]", "eth1", "eth2"),
+        ] {
+            let pattern = pattern(text);
+            assert_eq!(pattern.plain_name(), None);
+            assert!(pattern.matches(yes, false), "{text}");
+            assert!(!pattern.matches(no, false), "{text}");
+            assert!(!pattern.names(yes), "{text}");
+            assert_eq!(pattern.to_string(), text);
+        }
+        assert!("eth[".parse::<NamePattern>().is_err());
+    }
+
+    #[test]
+    fn loopback_is_matched_by_its_name_only() {
+        assert!(pattern("lo").matches("lo", true));
+        assert!(!pattern("l*").matches("lo", true));
+        assert!(pattern("l*").matches("lo", false));
+    }
+}

@@ -87,6 +87,14 @@ impl UuidPrefix {
     pub fn uuid(&self, cookie: u64) -> FlowUuid {
         FlowUuid(format!("{}_{cookie:016X}", self.0).into())
     }
+
+    /// The cookie of the socket that has this UUID, if it begins with this prefix.
+    #[must_use]
+    pub fn cookie(&self, uuid: &FlowUuid) -> Option<u64> {
+        let suffix = uuid.as_str().strip_prefix(&*self.0)?;
+        let cookie = u64::from_str_radix(suffix.strip_prefix('_')?, 16).ok()?;
+        (self.uuid(cookie) == *uuid).then_some(cookie)
+    }
 }
 
 impl fmt::Display for UuidPrefix {
@@ -110,6 +118,26 @@ mod tests {
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_0000000000001002");
         let uuid = prefix.uuid(u64::MAX);
         assert_eq!(uuid.as_str(), "vm_1795414125_unsafe_FFFFFFFFFFFFFFFF");
+        assert_eq!(uuid.to_string(), uuid.as_str());
+        assert_eq!(prefix.to_string(), "vm_1795414125_unsafe");
+    }
+
+    #[test]
+    fn a_cookie_is_read_only_from_what_was_made_of_it() {
+        let prefix = UuidPrefix::new("vm_1").unwrap();
+        let cookie = |text| prefix.cookie(&FlowUuid::new(text).unwrap());
+        assert_eq!(cookie("vm_1_0000000000001002"), Some(4098));
+        assert_eq!(cookie("vm_1_FFFFFFFFFFFFFFFF"), Some(u64::MAX));
+        for other in [
+            "vm_2_0000000000001002",
+            "vm_10000000000001002",
+            "vm_1_1002",
+            "vm_1_00000000000010020",
+            "vm_1_00000000000000ab",
+            "vm_1",
+        ] {
+            assert_eq!(cookie(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -130,6 +158,8 @@ mod tests {
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH)).is_ok());
         assert!(FlowUuid::new(&"x".repeat(MAX_LENGTH + 1)).is_err());
         assert!(UuidPrefix::new("a/b").is_err());
+        let longest = UuidPrefix::new(&"x".repeat(MAX_PREFIX)).unwrap();
+        assert_eq!(longest.uuid(0).as_str().len(), MAX_LENGTH);
         assert!(UuidPrefix::new(&"x".repeat(MAX_PREFIX + 1)).is_err());
     }
 

@@ -96,6 +96,11 @@ fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
     if protocol != PROTOCOL_TCP {
         return Ok(Carried::Other { protocol, at: l4 });
     }
+    // The key of a connection has IPv4 addresses in this form. On the wire it is no address of anybody
+    // (RFC 4038, 4.2), and the kernel drops such packets as well (ip6_rcv).
+    if header[2] | header[3] | (header[4] ^ 0xffff) == 0 {
+        return Err(KernelDiscard::Malformed);
+    }
     // 0 in a jumbo packet (RFC 2675), whose length is elsewhere.
     let payload = (header[1] >> 16) as u16;
     let tcp = tcp(packet, l4, ip_end(packet, l3, IPV6_HEADER_LEN, payload))?;

@@ -77,7 +77,8 @@ fn mpls(packet: &impl Bytes, start: usize) -> Result<Network, KernelDiscard> {
     Err(KernelDiscard::HeadersTooLong)
 }
 
-/// RFC 2516, the session stage.
+/// RFC 2516, the session stage. A protocol number whose first byte is odd has no second one (RFC 1661,
+/// 6.5): the sender left out a zero.
 #[inline(always)]
 fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
     /// Version 1 and type 1.
@@ -87,8 +88,11 @@ fn pppoe(packet: &impl Bytes, at: usize) -> Result<Network, KernelDiscard> {
     if header[0] != VERSION_AND_TYPE || header[1] != SESSION_DATA {
         return Err(KernelDiscard::Malformed);
     }
-    let at = launder_offset(packet, at + PPPOE_LEN);
-    match u16::from_be_bytes([header[6], header[7]]) {
+    // No branch: the verifier would look twice at all that follows.
+    let missing = header[6] & 1;
+    let protocol = u16::from_be_bytes([header[6], header[7]]) >> (missing * 8);
+    let at = launder_offset(packet, at + PPPOE_LEN - usize::from(missing));
+    match protocol {
         PPP_IPV4 => Ok(Network::V4(at)),
         PPP_IPV6 => Ok(Network::V6(at)),
         _ => Err(KernelDiscard::NotIp),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::set::CaptureSet;
-use super::watch::{CaptureWatch, Interfaces, warn_not_captured};
+use super::watch::{CaptureWatch, Failures, Interfaces};
+use crate::heartbeat::Heartbeats;
 use crate::host::choice::Choice;
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{Changes, Follower as _, Netlink};
 use crate::kernel::{Attach, Attacher};
 use capture_files::InterfaceNames;
@@ -31,7 +32,7 @@ impl InterfacePlan {
     pub(crate) async fn find(wanted: &[NamePattern]) -> Result<Self> {
         let mut netlink =
             Netlink::open(Interfaces::GROUPS).context("watching network interfaces")?;
-        let links = Link::list(&mut netlink).await?;
+        let links = interfaces::list(&mut netlink).await?;
         let mut choice = Choice::new(wanted);
         choice.check(&links)?;
         let interfaces = choice.choose(&links, &HashSet::new());
@@ -64,21 +65,23 @@ impl InterfacePlan {
         names: &InterfaceNames,
     ) -> Result<()> {
         names.update(self.interfaces.iter().map(Interface::numbered));
-        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default()) {
+        let failures = Failures::default();
+        for (interface, error) in set.reconcile(&self.interfaces, &Changes::default(), &|| ()) {
             if self.choice.is_named(&interface) || set.is_empty() {
                 return Err(error);
             }
-            warn_not_captured(&interface, &error);
+            failures.warn(&interface, &error);
         }
         Ok(())
     }
 
-    /// Keeps the captured interfaces up to date from now on.
+    /// Keeps the captured interfaces up to date and the programs attached from now on.
     pub(crate) fn follow(
         self,
         set: CaptureSet<Attacher>,
         names: Arc<InterfaceNames>,
+        heartbeats: &Heartbeats,
     ) -> CaptureWatch {
-        CaptureWatch::start(self.netlink, self.choice, set, names)
+        CaptureWatch::start(self.netlink, self.choice, set, (names, heartbeats))
     }
 }

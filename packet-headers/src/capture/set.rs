@@ -1,30 +1,47 @@
 //! The set of captured interfaces.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
-use anyhow::Error;
+use anyhow::{Error, Result};
 
-use super::attached::Attached;
+use super::attached::{Attached, Missing};
 use super::plan::Plan;
+use super::socket_watch::SocketWatch;
 use crate::host::interfaces::Interface;
 use crate::host::netlink::Changes;
 use crate::kernel::Attach;
+use crate::rate_limit::RateLimit;
 
 /// The captured interfaces, and what is attached to each. Dropping it detaches from all.
 #[derive(Debug)]
 pub(crate) struct CaptureSet<A: Attach> {
     attacher: A,
     captured: BTreeMap<u32, Captured<A::Link>>,
+    sockets: SocketWatch<A::SocketLink>,
+    /// How others detached our programs from interfaces that are still wanted, by index.
+    lost: BTreeMap<u32, Missing>,
     /// Why an interface could not be attached to, by index, so that the same error is reported only
     /// once.
     failed: HashMap<u32, String>,
     attached: Attached,
+    doubts: RateLimit,
+    losses: RateLimit,
 }
+
+/// How often the log says that the kernel does not tell what is attached.
+const DOUBTS: Duration = Duration::from_secs(600);
+
+/// How often the log tells of losses, if they go on.
+const LOSSES: Duration = Duration::from_secs(60);
+
+/// How many of the things that were lost at once the log names.
+const NAMED: usize = 10;
 
 #[derive(Debug)]
 struct Captured<L> {
     interface: Interface,
-    _link: L,
+    link: L,
 }
 
 impl<A: Attach> CaptureSet<A> {
@@ -32,18 +49,27 @@ impl<A: Attach> CaptureSet<A> {
         Self {
             attacher,
             captured: BTreeMap::new(),
+            sockets: SocketWatch::Unwanted,
+            lost: BTreeMap::new(),
             failed: HashMap::new(),
             attached: Attached::default(),
+            doubts: RateLimit::every(DOUBTS),
+            losses: RateLimit::every(LOSSES),
         }
     }
 
-    /// The names of the captured interfaces, now and later.
+    /// What is captured, now and later.
     pub(crate) fn attached(&self) -> Attached {
         self.attached.clone()
     }
 
-    pub(crate) fn attacher(&mut self) -> &mut A {
-        &mut self.attacher
+    /// Watches the sockets of this host from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn watch_sockets(&mut self) -> Result<()> {
+        self.sockets = SocketWatch::begin(&mut self.attacher)?;
+        Ok(())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -51,16 +77,19 @@ impl<A: Attach> CaptureSet<A> {
     }
 
     /// Attaches and detaches until exactly the `wanted` interfaces are captured. One that cannot be
-    /// attached to is tried again at each call. Returns the failures that are new: those of which
-    /// the last call did not return the same.
+    /// attached to is tried again at each call, and so are the sockets. Returns the failures that are
+    /// new: those of which the last call did not return the same. Calls `beat` before each step that
+    /// may take long.
     pub(crate) fn reconcile(
         &mut self,
         wanted: &[Interface],
         changes: &Changes,
+        beat: &dyn Fn(),
     ) -> Vec<(Interface, Error)> {
         let mut stale = changes.removed.clone();
         if changes.overrun {
-            stale.extend(self.detached());
+            // Their interfaces may have been replaced: not by whom is what matters.
+            stale.extend(self.gone(beat).into_keys());
         }
         let captured = self.captured.values().map(|captured| &captured.interface);
         let plan = Plan::new(captured, wanted, &stale);
@@ -72,18 +101,82 @@ impl<A: Attach> CaptureSet<A> {
         }
         let to_attach: HashSet<_> = plan.attach.iter().map(|i| i.index).collect();
         self.failed.retain(|index, _| to_attach.contains(index));
-        let attach = plan.attach.into_iter();
-        let failures = attach
-            .filter_map(|interface| self.attach(interface))
-            .collect();
-        let captured = self.captured.values();
-        self.attached
-            .set(captured.map(|c| c.interface.name.as_str()));
+        self.lost.retain(|index, _| to_attach.contains(index));
+        let mut failures = Vec::new();
+        for interface in plan.attach {
+            beat();
+            failures.extend(self.attach(interface));
+        }
+        beat();
+        self.sockets.restore(&mut self.attacher);
+        self.publish();
         failures
     }
 
+    /// Finds the programs that others have detached, and forgets their links; the next
+    /// [`reconcile`](Self::reconcile) attaches them again. Returns what is gone.
+    pub(crate) fn notice_losses(&mut self, beat: &dyn Fn()) -> Vec<Missing> {
+        let mut lost = Vec::new();
+        for (index, why) in self.gone(beat) {
+            // Dropping a filter's link deletes what is in its place.
+            if let Some(captured) = self.captured.remove(&index) {
+                let interface = Some(captured.interface.name.clone());
+                let missing = Missing { interface, why };
+                self.lost.insert(index, missing.clone());
+                lost.push(missing);
+            }
+        }
+        match self.sockets.notice(&mut self.attacher) {
+            Ok(true) => lost.extend(self.sockets.missing()),
+            Ok(false) => {}
+            Err(error) => self.doubt("sockets", &error),
+        }
+        for missing in &lost {
+            self.attached.lose(missing);
+        }
+        lost
+    }
+
+    /// Tells the log of losses, after the attempt to attach again.
+    pub(crate) fn tell_of(&self, lost: &[Missing]) {
+        if lost.is_empty() {
+            return;
+        }
+        let Some(withheld) = self.losses.pass() else {
+            return;
+        };
+        let named: Vec<_> = lost.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match lost.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let outcome = match self.attached.missing().len() {
+            0 => "attached again".to_owned(),
+            missing => format!("{missing} not attached again yet"),
+        };
+        tracing::warn!(
+            "another program removed ours from {}{more}: {outcome}{withheld}",
+            named.join(", ")
+        );
+    }
+
+    /// Publishes what is captured and what is missing.
+    fn publish(&self) {
+        let captured = self.captured.values();
+        let lost = self.lost.iter().map(|(index, missing)| {
+            let because = self.failed.get(index).map(|error| format!("; {error}"));
+            Missing {
+                why: format!("{}{}", missing.why, because.unwrap_or_default()),
+                ..missing.clone()
+            }
+        });
+        let missing = lost.chain(self.sockets.missing()).collect();
+        self.attached
+            .set(captured.map(|c| c.interface.name.as_str()), missing);
+    }
+
     pub(super) fn detach_all(self) {
-        self.attached.set([].into_iter());
+        self.attached.set([].into_iter(), Vec::new());
     }
 
     fn detach(&mut self, index: u32) {
@@ -110,15 +203,15 @@ impl<A: Attach> CaptureSet<A> {
         let (index, name) = (interface.index, &interface.name);
         match self.attacher.attach(&interface) {
             Ok(link) => {
-                tracing::info!(
-                    "attached to {name} (interface {index}, {:?})",
-                    interface.link_type
-                );
+                // Of losses, the log has a line of its own.
+                if self.lost.remove(&index).is_none() {
+                    tracing::info!(
+                        "attached to {name} (interface {index}, {:?})",
+                        interface.link_type
+                    );
+                }
                 self.failed.remove(&index);
-                let captured = Captured {
-                    interface,
-                    _link: link,
-                };
+                let captured = Captured { interface, link };
                 self.captured.insert(index, captured);
                 None
             }
@@ -130,14 +223,25 @@ impl<A: Attach> CaptureSet<A> {
         }
     }
 
-    /// Captured interfaces, by index, from which the programs have been detached by others.
-    fn detached(&mut self) -> Vec<u32> {
-        let Self {
-            attacher, captured, ..
-        } = self;
-        let captured = captured.values().map(|captured| &captured.interface);
-        let detached = captured.filter(|interface| !attacher.is_attached(interface));
-        detached.map(|interface| interface.index).collect()
+    /// Captured interfaces, by index, from which the programs have been detached by others, and how.
+    fn gone(&mut self, beat: &dyn Fn()) -> BTreeMap<u32, String> {
+        let mut gone = BTreeMap::new();
+        for (&index, captured) in &self.captured {
+            beat();
+            match self.attacher.gone(&captured.interface, &captured.link) {
+                Ok(why) => gone.extend(why.map(|why| (index, why))),
+                Err(error) => self.doubt(&captured.interface.name, &error),
+            }
+        }
+        gone
+    }
+
+    fn doubt(&self, place: &str, error: &Error) {
+        if let Some(withheld) = self.doubts.pass() {
+            tracing::warn!(
+                "cannot tell whether programs are still attached to {place}: {error:#}{withheld}"
+            );
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::named_file::NamedFile;
 use super::refusal::Refusal;
-use super::{duration, go};
+use super::{duration, go, group};
 use anonymize::Method;
 
 use super::key_file;
@@ -61,6 +61,10 @@ pub(super) struct FileArguments {
     /// 20ms
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse, hide_short_help = true)]
     spill_interval: Duration,
+
+    /// Group that may read files and directories: a name or a number [default: the daemon's group]
+    #[arg(long, value_name = "GROUP", value_parser = group::parse, hide_short_help = true)]
+    file_group: Option<u32>,
 
     /// Sync files to disk before publishing them, so that a power failure cannot empty them
     #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
@@ -195,6 +199,7 @@ impl FileArguments {
         Ok(Files {
             partial: partial.unwrap_or_else(|| partial_directory(&data)),
             data,
+            group: self.file_group,
             fsync: self.fsync,
             naming: FileNaming {
                 id: match self.flow_id {
@@ -272,6 +277,7 @@ mod tests {
             "--flow-id=uuid",
             "--anonymize.ip=netblock",
             "--fsync",
+            "--file-group=65534",
             "--max-disk=10GB",
             "--max-files=1000",
             "--max-age=7days",
@@ -283,7 +289,7 @@ mod tests {
         assert_eq!(files.naming.format, capture_files::Format::Pcapng);
         assert_eq!(files.naming.compression, capture_files::Compression::Zstd);
         assert_eq!(files.naming.id, capture_files::FlowId::Uuid);
-        assert_eq!(files.level, Some(19));
+        assert_eq!((files.level, files.group), (Some(19), Some(65_534)));
         assert!(matches!(files.anonymize, Some(Method::Netblock)) && files.fsync);
         assert_eq!(files.retention.disk, Some(10_000_000_000));
         assert_eq!(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::config::Service;
-use model::{FlowReaders, ListenAddress};
+use model::{FlowReaders, HostName, ListenAddress};
 
 /// Flags for what the daemon serves and logs while it runs.
 #[derive(Debug, Args)]
@@ -19,9 +19,19 @@ pub(super) struct ServiceArguments {
     )]
     listen_address: ListenAddress,
 
-    /// Who may list connections over HTTP
-    #[arg(long, value_enum, default_value_t = Readers::Host, hide_short_help = true)]
-    serve_flows: Readers,
+    /// Who may list connections over HTTP [default: host; with --netns=all, nobody]
+    #[arg(long, value_name = "WHO", value_enum, hide_short_help = true)]
+    serve_flows: Option<Readers>,
+
+    /// A name of this host at which connections may be listed, besides its addresses and localhost;
+    /// repeatable
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    http_host: Vec<HostName>,
 
     /// Serve flow events on this Unix socket, in place of tcp-info
     #[arg(long = "eventsocket.listen", value_name = "PATH")]
@@ -30,6 +40,18 @@ pub(super) struct ServiceArguments {
     /// Format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+
+    /// Confine the daemon to what it still needs once it has started; off is for debugging
+    #[arg(long, value_enum, default_value_t = Sandbox::On, hide_short_help = true)]
+    sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sandbox {
+    /// Files, system calls and sockets that are not needed are out of reach
+    On,
+    /// Only privileges are dropped
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,6 +79,11 @@ impl ServiceArguments {
         self.log_format
     }
 
+    /// Whether the daemon confines itself.
+    pub(super) fn sandbox(&self) -> bool {
+        self.sandbox == Sandbox::On
+    }
+
     /// Whether flow events are served.
     pub(super) const fn serves_events(&self) -> bool {
         self.eventsocket_listen.is_some()
@@ -66,11 +93,12 @@ impl ServiceArguments {
     pub(super) fn into_config(self) -> Service {
         Service {
             http: Some(self.listen_address).filter(|address| !address.is_nowhere()),
-            flows: match self.serve_flows {
+            flows: self.serve_flows.map(|readers| match readers {
                 Readers::Host => FlowReaders::Host,
                 Readers::Anyone => FlowReaders::Anyone,
                 Readers::Nobody => FlowReaders::Nobody,
-            },
+            }),
+            hosts: self.http_host,
             events: self.eventsocket_listen,
         }
     }

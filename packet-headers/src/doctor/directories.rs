@@ -20,6 +20,13 @@ pub(super) fn check(files: &Files) -> Group {
     let mut group = Group::new("files");
     let data = place(&mut group, "datadir", &files.data);
     let partial = place(&mut group, "partial-dir", &files.partial);
+    trusted(&mut group, "datadir", &data, Directories::check_data);
+    trusted(
+        &mut group,
+        "partial-dir",
+        &partial,
+        Directories::check_partial,
+    );
     if let (Some(data), Some(partial)) = (&data, &partial) {
         pair(&mut group, data, partial);
     }
@@ -124,6 +131,19 @@ fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
     Some(place)
 }
 
+/// Checks that nobody else could exchange what is in a directory that exists.
+fn trusted(
+    group: &mut Group,
+    name: &str,
+    place: &Option<Place>,
+    check: impl Fn(&Path) -> Result<(), DirectoryError>,
+) {
+    let made = place.as_ref().filter(|place| place.is_made);
+    if let Some(Err(untrusted)) = made.map(|place| check(&place.there)) {
+        group.diagnostic(name, diagnostic(untrusted));
+    }
+}
+
 /// Checks that files can be renamed from one to the other, and that neither is within the other: a
 /// reader of the data directory must not find partial files.
 fn pair(group: &mut Group, data: &Place, partial: &Place) {
@@ -170,17 +190,20 @@ fn left(group: &mut Group, partial: &Path) {
             return group.note(NAME, found, "let this user read the directory");
         }
     };
-    let paths = entries.iter().map(fs::DirEntry::path);
-    let (runs, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| Directories::is_run(path));
+    let is_run = |entry: &fs::DirEntry| {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_directory && Directories::is_run(&entry.path())
+    };
+    let (runs, foreign): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| is_run(entry));
     if !runs.is_empty() {
-        let files: usize = runs.iter().map(|run| count(run)).sum();
+        let files: usize = runs.iter().map(|run| count(&run.path())).sum();
         group.mention(
             NAME,
             format!("left {files} partial files; the next start publishes them"),
         );
     }
     if let Some(first) = foreign.first() {
-        let found = format!("{} is not ours, and is left alone", first.display());
+        let found = format!("{} is not ours, and is left alone", first.path().display());
         group.note(NAME, found, "remove it once you know what it is");
     }
     if entries.is_empty() {

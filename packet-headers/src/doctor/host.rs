@@ -4,11 +4,15 @@ use rustix::process::{Resource, getrlimit};
 
 use super::clock;
 use super::finding::Group;
+use crate::clock::find_stamping_clock;
 use crate::config::Config;
 
 pub(super) fn check(config: &Config) -> Group {
     let mut group = Group::new("host");
     time(&mut group, clock::is_synchronized());
+    if let Err(unknown) = find_stamping_clock() {
+        group.diagnostic("time namespace", unknown);
+    }
     let limit = getrlimit(Resource::Nofile).current;
     open_files(&mut group, limit, config.sizes.shards);
     group

@@ -8,7 +8,7 @@ use super::finding::Group;
 use super::others::{self, Others};
 use crate::config::Config;
 use crate::host::choice::{Choice, LeftOut};
-use crate::host::interfaces::{Interface, Link};
+use crate::host::interfaces::{self, Interface, Link};
 use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
 
@@ -23,7 +23,7 @@ pub(super) async fn check(config: &Config, candidate: Candidate) -> Group {
 
 async fn look(group: &mut Group, config: &Config, candidate: Candidate) -> Result<()> {
     let mut netlink = Netlink::open(&[]).context("listing network interfaces")?;
-    let links = Link::list(&mut netlink).await?;
+    let links = interfaces::list(&mut netlink).await?;
     let choice = Choice::new(&config.interfaces);
     for (link, interface) in choose(group, &choice, &links) {
         if link.has_xdp {

@@ -10,7 +10,8 @@ use super::finding::Group;
 use crate::host::interfaces::Interface;
 use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
-use crate::kernel::attach::{NETLINK_PRIORITY, tcx_programs};
+use crate::kernel::NETLINK_PRIORITY;
+use crate::kernel::attach::tcx_programs;
 use model::AttachMethod;
 
 /// The direction in which packets pass an interface.

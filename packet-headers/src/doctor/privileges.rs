@@ -9,6 +9,7 @@ use super::finding::Group;
 use crate::config::{Config, Sizes};
 use crate::kernel::Candidate;
 use crate::kernel::requirements::kernel_is_at_least;
+use crate::sandbox::{self, Confinement};
 
 pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     let mut group = Group::new("privileges");
@@ -25,7 +26,24 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
     locked_memory(&mut group, by_cgroup, limit, needed_memory(config.sizes));
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     seccomp(&mut group, &status);
+    if config.sandbox {
+        sandbox(&mut group, &sandbox::try_out());
+    } else {
+        group.mention(SANDBOX, "off: bugs of the daemon are not confined");
+    }
     group
+}
+
+const SANDBOX: &str = "sandbox";
+
+/// Says which parts of the daemon's sandbox this kernel has, and which it lacks.
+fn sandbox(group: &mut Group, confinement: &Confinement) {
+    if confinement.lacking().is_empty() {
+        return group.ok(SANDBOX, format!("in force for {}", confinement.in_force()));
+    }
+    for lacking in confinement.lacking() {
+        group.warning(SANDBOX, lacking.diagnostic.clone());
+    }
 }
 
 /// Bytes that maps take on top of the rings: the kernel's tables of connections.
@@ -73,6 +91,8 @@ fn seccomp(group: &mut Group, status: &str) {
 
 #[cfg(test)]
 mod tests {
+    use model::AttachMethod;
+
     use super::super::finding::State;
     use super::*;
 
@@ -90,6 +110,27 @@ mod tests {
         assert_eq!(low.state, State::Problem);
         assert!(low.found.contains("64.0 KiB") && low.found.contains("80.0 MiB"));
         assert!(low.help.unwrap().contains("LimitMEMLOCK=infinity"));
+    }
+
+    #[test]
+    fn the_sandbox_can_be_tried_and_declined() {
+        let found = |flags: &[&str]| {
+            let config = super::super::tests::config(flags);
+            let candidate = Candidate::find(Some(AttachMethod::Tcx), false).unwrap();
+            check(&config, candidate).the(SANDBOX).clone()
+        };
+        let filters = || {
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("Seccomp_filters:"));
+            line.unwrap().to_owned()
+        };
+        let before = filters();
+        assert!(found(&[]).found.contains("system calls"));
+        // Only the thread that tried it is confined.
+        assert_eq!(filters(), before);
+        assert_eq!(found(&["--sandbox=off"]).state, State::Note);
     }
 
     #[test]

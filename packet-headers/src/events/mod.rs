@@ -1,9 +1,10 @@
 //! Flow events: the sources that report when connections begin and end and name them, and the queues
 //! to the shards and to the event server.
 
-mod endpoint;
+mod catch_up;
 pub mod existing;
 pub mod kernel;
+mod older;
 pub mod prefix;
 pub mod publish;
 mod sink;

@@ -1,6 +1,6 @@
 //! Serves the events of the kernel source to clients of tcp-info's event socket.
 //!
-//! A client reads one JSON object per line (see [`line`]). First it gets an Open for each connection
+//! A client reads one JSON object per line (see [`messages::tcp_info`]). First it gets an Open for each connection
 //! that is open when it connects, in any order, and from then on every event in the order in which
 //! the kernel reported them. So it sees each Open once, and each Close once and after its Open.
 //!
@@ -13,14 +13,16 @@
 //! behind it is disconnected.
 
 mod client;
+mod idleness;
 mod intake;
-pub(super) mod line;
 mod publisher;
+mod seats;
 mod server;
 mod shared;
 mod socket;
 mod stream;
 mod sweep;
+mod unread;
 
 pub use self::publisher::Publisher;
 pub use self::server::{EventServer, Scope};

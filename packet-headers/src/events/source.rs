@@ -3,25 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::task::AbortHandle;
 
+use super::catch_up::CatchUp;
 use super::kernel::EventNamer;
 use super::prefix::LearnedPrefix;
-use super::{EventSink, Stopped, existing, kernel, tcpinfo};
-use crate::clock;
+use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Programs, SocketLink, requirements};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
-use model::{Filters, FlowSource};
-
-/// How often to check whether the prefix has been learned from tcp-info.
-const LEARNING: Duration = Duration::from_millis(100);
+use model::FlowSource;
 
 /// The running flow sources.
 #[derive(Default)]
@@ -46,52 +41,79 @@ pub(crate) struct SourceContext<'a> {
 
 /// The kernel flow source.
 struct Sockets {
-    link: SocketLink,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,
 }
 
 impl Sources {
-    /// Starts the configured sources. Interfaces must be captured already, so that no packet is
-    /// missing from connections that are opened from now on.
+    /// Starts the configured sources. Interfaces must be captured and sockets watched already, so
+    /// that no packet is missing from connections that are opened from now on.
     ///
-    /// Events from tcp-info are not published: clients can get them from tcp-info itself.
+    /// # Errors
+    /// When a thread cannot be started.
     pub(crate) async fn start(
         config: &Config,
-        programs: &mut Programs,
         ring: RingReader,
         context: SourceContext<'_>,
     ) -> Result<Self> {
-        let SourceContext { sink, counters, .. } = context;
-        let mut sources = Self::default();
-        let (prefix, socket) = match &config.source {
+        let (prefix, tcpinfo) = match &config.source {
             FlowSource::Kernel(prefix) => (LearnedPrefix::known(prefix.clone()), None),
             FlowSource::TcpInfo(socket, given) | FlowSource::Hybrid(socket, given) => {
                 let known = given.clone().map(LearnedPrefix::known);
                 (known.unwrap_or_default(), Some(socket.clone()))
             }
         };
+        let is_known = prefix.get().is_some();
+        let up = &context.counters.prefix_known;
+        up.store(is_known, Ordering::Relaxed);
+        let mut sources = Self::default();
         if config.source.watches_sockets() {
-            let sockets = Sockets::start(programs, ring, &prefix, context)?;
-            sources.sockets = Some(sockets);
+            sources.sockets = Some(Sockets::start(ring, &prefix, context)?);
         }
-        if let Some(socket) = socket {
-            let teach = Some(prefix.clone());
-            let sink = sink.published(None);
-            let follow = tcpinfo::follow(socket, sink, Arc::clone(counters), teach);
+        let catch_up = sources.open_older(config, &prefix, context.sink).await;
+        if let Some(socket) = tcpinfo {
+            // Not published: clients can get these events from tcp-info itself.
+            let (sink, counters) = (context.sink.published(None), Arc::clone(context.counters));
+            let follow = tcpinfo::follow(socket, sink, counters, prefix, catch_up);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
-        }
-        if config.existing && prefix.get().is_some() {
-            // Wait for these before capture is announced: what is open by then is captured.
-            announce_existing(prefix, sink.clone(), config.filters.clone()).await;
-        } else if config.existing {
-            let announce = announce_existing(prefix, sink.clone(), config.filters.clone());
-            sources.tasks.push(tokio::spawn(announce).abort_handle());
         }
         Ok(sources)
     }
 
-    /// Stops the sources, after delivering every event that the kernel has reported.
+    /// Delivers the connections that are older than the daemon, now or as soon as they have a name.
+    /// Returns what tcp-info's events are to be compared with, if they are the only ones.
+    async fn open_older(
+        &mut self,
+        config: &Config,
+        prefix: &LearnedPrefix,
+        sink: &EventSink,
+    ) -> Option<CatchUp> {
+        let (watches, is_known) = (config.source.watches_sockets(), prefix.get().is_some());
+        if watches && !config.existing {
+            return None;
+        }
+        let older = older::open_now().await;
+        let mut catch_up = CatchUp::new(config.filters.clone());
+        if config.existing && !is_known && !watches {
+            catch_up.are_older(&older);
+            return Some(catch_up);
+        }
+        catch_up.are_told(&older);
+        if config.existing {
+            let filters = config.filters.clone();
+            let deliver = older::deliver(older, prefix.clone(), sink.clone(), filters);
+            if is_known {
+                // Before capture is announced: what is open by then is captured.
+                deliver.await;
+            } else {
+                self.tasks.push(tokio::spawn(deliver).abort_handle());
+            }
+        }
+        (!watches).then_some(catch_up)
+    }
+
+    /// Stops the sources, after delivering every event that the kernel has reported. Sockets must not
+    /// be watched any more.
     pub(crate) fn stop(self) -> Result<()> {
         for task in self.tasks {
             task.abort();
@@ -101,13 +123,7 @@ impl Sources {
 }
 
 impl Sockets {
-    fn start(
-        programs: &mut Programs,
-        ring: RingReader,
-        prefix: &LearnedPrefix,
-        context: SourceContext<'_>,
-    ) -> Result<Self> {
-        let link = SocketLink::attach(programs, &requirements::cgroup2_root()?)?;
+    fn start(ring: RingReader, prefix: &LearnedPrefix, context: SourceContext<'_>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let (prefix, sink) = (prefix.clone(), context.sink.clone());
@@ -120,48 +136,11 @@ impl Sockets {
             counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed
         })?;
-        Ok(Self { link, stop, thread })
+        Ok(Self { stop, thread })
     }
 
     fn stop(self) -> Result<()> {
-        drop(self.link);
         self.stop.store(true, Ordering::Release);
         join(self.thread)
     }
-}
-
-/// Delivers an Open for each connection that is older than the daemon, once the prefix is known.
-async fn announce_existing(prefix: LearnedPrefix, sink: EventSink, filters: Filters) {
-    // If the daemon stops meanwhile, nobody needs these events.
-    let _stopped = deliver_existing(prefix, &sink, &filters).await;
-    sink.older_are_delivered().await;
-}
-
-async fn deliver_existing(
-    prefix: LearnedPrefix,
-    sink: &EventSink,
-    filters: &Filters,
-) -> Result<(), Stopped> {
-    while prefix.get().is_none() {
-        tokio::time::sleep(LEARNING).await;
-    }
-    let listed = tokio::task::spawn_blocking(existing::connected).await;
-    let mut sockets = match listed.context("listing sockets").flatten() {
-        Ok(sockets) => sockets,
-        Err(error) => {
-            tracing::warn!("connections older than this daemon are not captured: {error:#}");
-            return Ok(());
-        }
-    };
-    let Some(prefix) = prefix.get() else {
-        return Ok(());
-    };
-    // The kernel programs apply the same filters to newer connections.
-    sockets.retain(|socket| filters.pass(socket.local, socket.remote));
-    tracing::info!("{} connections are older than this daemon", sockets.len());
-    let clock = clock::sample();
-    for event in existing::opens(sockets, prefix, &clock) {
-        sink.deliver(event).await?;
-    }
-    Ok(())
 }

@@ -1,14 +1,13 @@
 //! This host's own addresses, kept up to date by rtnetlink.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anonymize::OwnAddresses;
 use anyhow::{Context as _, Result};
 use futures_util::TryStreamExt as _;
+use messages::rtnetlink::local_address;
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use tokio::time::sleep_until;
 
 use super::netlink::{self, Changes, Follower, Netlink};
@@ -81,47 +80,5 @@ async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The address of this end. On a point-to-point link `Address` is the peer's, and `Local` is this
-/// end's (linux/if_addr.h).
-fn local_address(message: AddressMessage) -> Option<IpAddr> {
-    let mut found = None;
-    for attribute in message.attributes {
-        if let AddressAttribute::Local(address) = attribute {
-            return Some(address);
-        }
-        if let AddressAttribute::Address(address) = attribute {
-            found = Some(address);
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn on_a_point_to_point_link_the_own_address_is_that_of_this_end() {
-        let message = |attributes| {
-            let mut message = AddressMessage::default();
-            message.attributes = attributes;
-            message
-        };
-        let (this, other) = (address("10.0.0.1"), address("10.0.0.2"));
-        let both = vec![
-            AddressAttribute::Address(other),
-            AddressAttribute::Local(this),
-        ];
-        assert_eq!(local_address(message(both)), Some(this));
-        let one = vec![AddressAttribute::Address(this)];
-        assert_eq!(local_address(message(one)), Some(this));
-        assert_eq!(local_address(message(vec![])), None);
     }
 }

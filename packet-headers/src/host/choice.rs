@@ -6,6 +6,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use model::NamePattern;
 
 use super::interfaces::{Interface, Link};
+use crate::rate_limit::RateLimit;
 
 /// Which interfaces to capture: those that match an `--interface`; without any, each except
 /// loopback from the first time that it is up.
@@ -16,6 +17,8 @@ pub(crate) struct Choice {
     chosen: HashSet<u32>,
     /// Not chosen because of the link type, by index, so that this is reported only once.
     refused: HashSet<u32>,
+    /// Of the lines that report it: interfaces may come and go without end.
+    unsupported: RateLimit,
 }
 
 /// Why a link is not captured.
@@ -74,8 +77,10 @@ impl Choice {
                 Ok(interface) => interfaces.push(interface),
                 Err(LeftOut::Unwanted(_)) => {}
                 Err(LeftOut::Unknown(why)) => {
-                    if self.refused.insert(link.index) {
-                        tracing::warn!("not capturing {}: {why:#}", link.name);
+                    if self.refused.insert(link.index)
+                        && let Some(more) = self.unsupported.pass()
+                    {
+                        tracing::warn!("not capturing {}: {why:#}{more}", link.name);
                     }
                 }
             }

@@ -12,8 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use rtnetlink::packet_core::NetlinkPayload;
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use messages::rtnetlink::Notice;
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -109,34 +108,6 @@ impl Changes {
     }
 }
 
-/// What one message announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Notice {
-    /// Something changed.
-    Change,
-    /// The interface with this index left the namespace.
-    Removed(u32),
-    /// Messages were lost.
-    Overrun,
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "all other messages only announce that something changed"
-)]
-fn notice(payload: &NetlinkPayload<RouteNetlinkMessage>) -> Notice {
-    match payload {
-        NetlinkPayload::Overrun(_) => Notice::Overrun,
-        // In another family (AF_BRIDGE), it only means that the interface left a bridge.
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
-            if link.header.interface_family == AddressFamily::Unspec =>
-        {
-            Notice::Removed(link.header.index)
-        }
-        _ => Notice::Change,
-    }
-}
-
 /// An rtnetlink socket for dumps and for messages about changes.
 pub(crate) struct Netlink {
     handle: Handle,
@@ -152,7 +123,7 @@ impl Netlink {
         Ok(Self {
             handle,
             notices: messages
-                .map(|(message, _)| notice(&message.payload))
+                .map(|(message, _)| Notice::of(&message.payload))
                 .boxed(),
             connection: tokio::spawn(connection),
         })
@@ -188,27 +159,7 @@ impl std::fmt::Debug for Netlink {
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_route::link::LinkMessage;
-
     use super::*;
-
-    fn link(family: AddressFamily) -> LinkMessage {
-        let mut link = LinkMessage::default();
-        link.header.index = 7;
-        link.header.interface_family = family;
-        link
-    }
-
-    #[test]
-    fn a_link_that_only_leaves_a_bridge_is_not_removed() {
-        let of = |message| notice(&NetlinkPayload::InnerMessage(message));
-        let removed = RouteNetlinkMessage::DelLink(link(AddressFamily::Unspec));
-        assert_eq!(of(removed), Notice::Removed(7));
-        let port = RouteNetlinkMessage::DelLink(link(AddressFamily::Bridge));
-        assert_eq!(of(port), Notice::Change);
-        let new = RouteNetlinkMessage::NewLink(link(AddressFamily::Unspec));
-        assert_eq!(of(new), Notice::Change);
-    }
 
     #[test]
     fn changes_have_the_overrun_and_the_removed_interfaces() {

@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::requester::Requester;
+use super::access::Access;
 use crate::shard::list_request::{ListRequest, ListRequestSender};
 use anonymize::Anonymizer;
 use flow_table::{Listed, Listing};
-use model::FlowReaders;
 
 /// How many connections are listed by default, and at most.
 const USUAL: usize = 1000;
@@ -27,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Flows {
     pub(crate) shards: Vec<ListRequestSender>,
     pub(crate) anonymizer: Option<Anonymizer>,
-    pub(crate) readers: FlowReaders,
+    pub(crate) access: Access,
 }
 
 /// The query of a request.
@@ -56,15 +55,6 @@ struct Flow {
 }
 
 impl Flows {
-    /// Whether this client may read the list.
-    pub(super) fn may_be_read_by(&self, requester: Requester) -> bool {
-        match self.readers {
-            FlowReaders::Host => requester.is_local,
-            FlowReaders::Anyone => true,
-            FlowReaders::Nobody => false,
-        }
-    }
-
     /// The most recently active connections, as JSON.
     ///
     /// # Errors

@@ -2,13 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-
+use super::disk_probe::DiskProbe;
 use crate::capture::Attached;
 use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
 use crate::stats::Counters;
@@ -16,24 +11,19 @@ use crate::store;
 use capture_files::{Directories, Room};
 use model::FlowSource;
 
-/// How long the disk may take to write a small file. Probes must wait longer than this: Kubernetes'
-/// default is one second, and our manifests set more.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Everything that must work for connections to be captured and saved.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     attached: Attached,
     counters: Arc<Counters>,
     source: FlowSource,
-    directories: Directories,
+    disk: DiskProbe,
     heartbeats: Heartbeats,
     room: Option<Room>,
-    /// One attempt at a time: a disk that hangs blocks one thread, however many probes come.
-    trying: Arc<Semaphore>,
 }
 
 impl Readiness {
+    /// Begins to try now and then whether files can be written.
     pub(crate) fn new(
         attached: Attached,
         counters: Arc<Counters>,
@@ -45,10 +35,9 @@ impl Readiness {
             attached,
             counters,
             source,
-            directories,
+            disk: DiskProbe::start(directories),
             heartbeats,
             room: None,
-            trying: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -61,20 +50,18 @@ impl Readiness {
     }
 
     /// One line for each failed condition; empty when the daemon is ready.
-    pub(super) async fn missing(&self) -> Vec<String> {
+    pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if self.attached.names().is_empty() {
             missing.push("no interface is captured".to_owned());
         }
+        let lost = self.attached.missing().into_iter();
+        missing.extend(lost.map(|lost| format!("another program removed ours from {lost}")));
         missing.extend(self.silent_sources());
         missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
         let refusal = self.room.as_ref().and_then(Room::refusal);
         missing.extend(refusal.map(|limit| store::explain(limit).to_owned()));
-        let tried = timeout(PATIENCE, self.try_writing()).await;
-        match tried.unwrap_or_else(|_late| Err(self.hangs())) {
-            Ok(()) => {}
-            Err(error) => missing.push(format!("{error:#}")),
-        }
+        missing.extend(self.disk.failure());
         missing
     }
 
@@ -97,29 +84,19 @@ impl Readiness {
             FlowSource::TcpInfo(socket, _) | FlowSource::Hybrid(socket, _)
                 if down(&self.counters.tcpinfo_up) =>
             {
-                silent.push(format!("tcp-info at {socket} is not connected"));
+                let nothing_saved =
+                    if down(&self.counters.prefix_known) && self.source.watches_sockets() {
+                        ": until it tells the prefix of UUIDs, no connection is saved"
+                    } else {
+                        ""
+                    };
+                silent.push(format!(
+                    "tcp-info at {socket} is not connected{nothing_saved}"
+                ));
             }
             FlowSource::Kernel(_) | FlowSource::TcpInfo(..) | FlowSource::Hybrid(..) => {}
         }
         silent
-    }
-
-    async fn try_writing(&self) -> Result<()> {
-        let turn = Arc::clone(&self.trying).acquire_owned().await?;
-        let directories = self.directories.clone();
-        let tried = spawn_blocking(move || {
-            let tried = directories.try_writing();
-            drop(turn);
-            tried
-        });
-        Ok(tried
-            .await
-            .context("testing whether a file can be written")??)
-    }
-
-    fn hangs(&self) -> anyhow::Error {
-        let partial = self.directories.partial().display();
-        anyhow::anyhow!("writing a file in {partial} is taking longer than {PATIENCE:?}")
     }
 }
 

@@ -1,18 +1,24 @@
 //! The paths that are served, and their answers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
+use super::access::Refusal;
+use super::cached::Cached;
 use super::flows::{Asked, Flows};
 use super::ready::Readiness;
 use super::requester::Requester;
 use crate::stats::prometheus::Metrics;
+use crate::terminal::visible;
 
 /// Everything that is served.
 pub(crate) struct Site {
@@ -21,12 +27,21 @@ pub(crate) struct Site {
     pub(crate) readiness: Readiness,
 }
 
+/// How old the answer to `/metrics` may be: no two scrapes of one Prometheus are that close.
+const METRICS_LAST: Duration = Duration::from_millis(100);
+
+/// How old the answer to `/readyz` may be: as long as the shortest period of a Kubernetes probe.
+const READINESS_LASTS: Duration = Duration::from_secs(1);
+
+/// What is served, with the answers that are good for a moment.
+struct Answers {
+    site: Site,
+    metrics: Cached<Result<Bytes, String>>,
+    missing: Cached<Vec<String>>,
+}
+
 /// The media type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The answer to clients that may not list connections.
-const NOT_YOURS: &str =
-    "forbidden: this client may not list connections (see --serve-flows of the daemon)\n";
 
 /// The routes of everything that is served.
 pub(crate) fn routes(site: Site) -> Router {
@@ -36,26 +51,36 @@ pub(crate) fn routes(site: Site) -> Router {
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/flows", get(flows))
-        .with_state(Arc::new(site))
+        .with_state(Arc::new(Answers {
+            site,
+            metrics: Cached::new(METRICS_LAST),
+            missing: Cached::new(READINESS_LASTS),
+        }))
 }
 
 async fn index() -> &'static str {
     "packet-headers\n/metrics\n/healthz\n/readyz\n/flows?limit=1000\n"
 }
 
-async fn metrics(State(site): State<Arc<Site>>) -> Response {
-    match site.metrics.text() {
+async fn metrics(State(answers): State<Arc<Answers>>) -> Response {
+    let page = answers.metrics.get(Instant::now(), || {
+        let text = answers.site.metrics.text();
+        text.map(Bytes::from).map_err(|error| format!("{error:#}"))
+    });
+    match page {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
 }
 
-async fn healthy(State(site): State<Arc<Site>>) -> Response {
-    health(&site.readiness)
+async fn healthy(State(answers): State<Arc<Answers>>) -> Response {
+    health(&answers.site.readiness)
 }
 
-async fn ready(State(site): State<Arc<Site>>) -> Response {
-    readiness(&site.readiness).await
+async fn ready(State(answers): State<Arc<Answers>>) -> Response {
+    let readiness = &answers.site.readiness;
+    let missing = answers.missing.get(Instant::now(), || readiness.missing());
+    readiness_of(&missing)
 }
 
 /// The answer to `/healthz`: 503 while a thread is stuck in a way that only a restart helps.
@@ -64,8 +89,8 @@ fn health(now: &Readiness) -> Response {
 }
 
 /// The answer to `/readyz`: 200 while connections are captured and saved.
-async fn readiness(now: &Readiness) -> Response {
-    answer("ready\n", &now.missing().await)
+fn readiness_of(missing: &[String]) -> Response {
+    answer("ready\n", missing)
 }
 
 /// 200 with `good` when nothing is wrong, otherwise 503 with one line for each problem.
@@ -73,26 +98,32 @@ fn answer(good: &'static str, wrong: &[String]) -> Response {
     if wrong.is_empty() {
         return good.into_response();
     }
-    let lines = wrong.join("\n") + "\n";
+    let mut lines = String::new();
+    for problem in wrong {
+        lines.push_str(&visible(problem));
+        lines.push('\n');
+    }
     (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn flows(
-    State(site): State<Arc<Site>>,
+    State(answers): State<Arc<Answers>>,
     Extension(requester): Extension<Requester>,
     Query(asked): Query<Asked>,
+    request: Parts,
 ) -> Response {
-    if !site.flows.may_be_read_by(requester) {
-        return (StatusCode::FORBIDDEN, NOT_YOURS).into_response();
+    let flows = &answers.site.flows;
+    if let Err(Refusal { status, why }) = flows.access.check(requester, &request) {
+        return (status, why + "\n").into_response();
     }
-    match site.flows.json(&asked).await {
+    match flows.json(&asked).await {
         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}")),
     }
 }
 
-fn failure(status: StatusCode, error: &anyhow::Error) -> Response {
-    (status, format!("{error:#}\n")).into_response()
+fn failure(status: StatusCode, error: &str) -> Response {
+    (status, format!("{}\n", visible(error))).into_response()
 }
 
 #[cfg(test)]
@@ -122,7 +153,7 @@ mod tests {
         let data = home.path().join("data");
         let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
         let attached = Attached::default();
-        attached.set(["wan0"].into_iter());
+        attached.set(["wan0"].into_iter(), Vec::new());
         let counters = Arc::new(Counters::default());
         counters.kernel_events_up.store(true, Ordering::Relaxed);
         let source = FlowSource::Kernel(UuidPrefix::new("host_1").unwrap());
@@ -148,7 +179,7 @@ mod tests {
     async fn answers(daemon: &Daemon) -> [(u16, String); 2] {
         [
             read(health(&daemon.readiness)).await,
-            read(readiness(&daemon.readiness).await).await,
+            read(readiness_of(&daemon.readiness.missing())).await,
         ]
     }
 

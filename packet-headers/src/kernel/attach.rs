@@ -1,33 +1,39 @@
 //! Attaches the programs to interfaces and sockets. Dropping a link detaches its program.
 
-use std::fs::File;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::sock_ops::SockOpsLink;
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
-    qdisc_detach_program,
-};
-use aya::programs::{CgroupAttachMode, LinkOrder, SchedClassifier, TcAttachType};
+use aya::programs::tc::qdisc_add_clsact;
+use aya::programs::{SchedClassifier, TcAttachType};
 use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
+use super::classifier::Classifier;
 use super::load::Programs;
 use super::packet_socket::{PacketSocket, Shown};
+use super::socket_link::SocketLink;
 use crate::host::interfaces::Interface;
 use model::AttachMethod;
 
-/// Attaches programs to interfaces.
+/// Attaches programs to interfaces and sockets.
 pub(crate) trait Attach {
     /// The attachment to one interface. Dropping it detaches.
     type Link;
 
+    /// The attachment to sockets. Dropping it detaches.
+    type SocketLink;
+
     /// Attaches to an interface.
     fn attach(&mut self, interface: &Interface) -> Result<Self::Link>;
 
-    /// Whether the programs are still attached.
-    fn is_attached(&mut self, interface: &Interface) -> bool;
+    /// Attaches to the sockets of this host.
+    fn watch_sockets(&mut self) -> Result<Self::SocketLink>;
+
+    /// Why the programs are not attached to an interface any more, in words, if they are not.
+    fn gone(&mut self, interface: &Interface, link: &Self::Link) -> Result<Option<String>>;
+
+    /// Why sockets are not watched any more, in words, if they are not.
+    fn sockets_gone(&mut self, link: &Self::SocketLink) -> Result<Option<String>>;
 }
 
 /// The programs, and how they are attached.
@@ -37,32 +43,35 @@ pub struct Attacher {
     method: AttachMethod,
     /// Open with [`AttachMethod::Socket`] only.
     socket: Option<PacketSocket>,
+    /// The cgroup whose sockets are watched.
+    cgroup: Option<PathBuf>,
 }
 
 /// The attachment to both directions of one interface.
 #[derive(Debug)]
-pub enum CaptureLinks {
-    /// A classifier for ingress, and one for egress.
-    Classifiers(SchedClassifierLink, SchedClassifierLink),
+pub struct CaptureLinks(Links);
+
+#[derive(Debug)]
+enum Links {
+    /// For ingress and egress.
+    Classifiers([Classifier; 2]),
     /// The packet socket's program takes both directions.
     Shown(Shown),
 }
-
-/// The priority of our netlink filters: before most others, so that we see packets that they drop.
-pub(crate) const NETLINK_PRIORITY: u16 = 1;
-
-/// The handle of our netlink filters, which tells them from others of the same priority.
-const NETLINK_HANDLE: TcHandle = TcHandle::new(0, 0x7068);
 
 /// What to do when TC does not accept a program.
 const ELSEWHERE: &str = " (if TC cannot be used here, try --attach socket)";
 
 impl Attacher {
-    /// Takes over the loaded programs.
+    /// Takes over the loaded programs, and the cgroup whose sockets they are to watch.
     ///
     /// # Errors
     /// When the method needs a packet socket, and the kernel refuses it.
-    pub fn new(mut programs: Programs, method: AttachMethod) -> Result<Self> {
+    pub fn new(
+        mut programs: Programs,
+        method: AttachMethod,
+        cgroup: Option<PathBuf>,
+    ) -> Result<Self> {
         let socket = match method {
             AttachMethod::Tcx | AttachMethod::Netlink => None,
             AttachMethod::Socket => Some(PacketSocket::open(&mut programs)?),
@@ -71,63 +80,52 @@ impl Attacher {
             programs,
             method,
             socket,
+            cgroup,
         })
     }
 
-    /// The programs.
-    pub const fn programs(&mut self) -> &mut Programs {
-        &mut self.programs
-    }
-
-    fn attach_to(
+    /// Attaches a classifier to one direction of an interface.
+    fn classify(
         &mut self,
-        interface: &str,
+        interface: &Interface,
         program: &str,
         direction: TcAttachType,
-    ) -> Result<SchedClassifierLink> {
-        let options = if self.method == AttachMethod::Tcx {
-            TcAttachOptions::TcxOrder(match direction {
-                TcAttachType::Egress => LinkOrder::last(),
-                TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
-            })
-        } else {
-            // An earlier run that was killed may have left its filter, which has our name.
-            if qdisc_detach_program(interface, direction, program).is_ok() {
-                tracing::info!("{interface}: removed the filter {program} of an earlier run");
-            }
-            TcAttachOptions::Netlink(NlOptions {
-                priority: NETLINK_PRIORITY,
-                handle: NETLINK_HANDLE,
-                ..NlOptions::default()
-            })
-        };
-        let program = self.programs.classifier(program)?;
-        let link = program.attach_with_options(interface, direction, options)?;
-        Ok(program.take_link(link)?)
+    ) -> Result<Classifier> {
+        let attached = Classifier::attach(
+            &mut self.programs,
+            self.method,
+            interface,
+            (program, direction),
+        );
+        attached.with_context(|| {
+            let direction = if direction == TcAttachType::Ingress {
+                "ingress"
+            } else {
+                "egress"
+            };
+            format!("attaching to {direction} of {}{ELSEWHERE}", interface.name)
+        })
     }
 }
 
 impl Attach for Attacher {
     type Link = CaptureLinks;
+    type SocketLink = SocketLink;
 
-    /// Attaches the classifiers to both directions of an interface: first on ingress and last on
-    /// egress, so that they see what is on the wire. With a packet socket, lets its program take the
-    /// interface's packets.
+    /// Attaches the classifiers to both directions of an interface. With a packet socket, lets its
+    /// program take the interface's packets.
     fn attach(&mut self, interface: &Interface) -> Result<CaptureLinks> {
-        if let Some(socket) = &self.socket {
-            return Ok(CaptureLinks::Shown(socket.show(interface)?));
+        if let Some(socket) = &mut self.socket {
+            socket.filter(&mut self.programs)?;
+            return Ok(CaptureLinks(Links::Shown(socket.show(interface)?)));
         }
         let [ingress, egress] = classifiers(interface.link_type);
         let name = interface.name.as_str();
         if self.method == AttachMethod::Netlink {
             prepare_clsact(name);
         }
-        let ingress = self
-            .attach_to(name, ingress, TcAttachType::Ingress)
-            .with_context(|| format!("attaching to ingress of {name}{ELSEWHERE}"))?;
-        let egress = self
-            .attach_to(name, egress, TcAttachType::Egress)
-            .with_context(|| format!("attaching to egress of {name}{ELSEWHERE}"))?;
+        let ingress = self.classify(interface, ingress, TcAttachType::Ingress)?;
+        let egress = self.classify(interface, egress, TcAttachType::Egress)?;
         // Programs are attached by name, and another interface may have got the name meanwhile.
         let index = index_of(name)?;
         ensure!(
@@ -135,21 +133,33 @@ impl Attach for Attacher {
             "{name} is another interface by now (index {index}, not {})",
             interface.index
         );
-        Ok(CaptureLinks::Classifiers(ingress, egress))
+        Ok(CaptureLinks(Links::Classifiers([ingress, egress])))
     }
 
-    /// Tries to attach again: TCX refuses a program that is attached already. Filters are assumed to
-    /// be there. Listing programs would need a privilege that has been dropped.
-    fn is_attached(&mut self, interface: &Interface) -> bool {
-        let programs = classifiers(interface.link_type);
-        let directions = [TcAttachType::Ingress, TcAttachType::Egress];
-        let mut both = programs.into_iter().zip(directions);
-        self.method != AttachMethod::Tcx
-            || both.all(|(program, direction)| {
-                // On an error it is attached, or the interface has just left: no reason to attach
-                // again. If it was not attached, it is for a moment, until this link is dropped.
-                self.attach_to(&interface.name, program, direction).is_err()
-            })
+    fn watch_sockets(&mut self) -> Result<SocketLink> {
+        let cgroup = self.cgroup.as_deref();
+        let cgroup = cgroup.context("the programs were not loaded to watch sockets")?;
+        SocketLink::attach(&mut self.programs, cgroup)
+    }
+
+    fn gone(&mut self, interface: &Interface, links: &CaptureLinks) -> Result<Option<String>> {
+        let classifiers = match (&links.0, &mut self.socket) {
+            (Links::Classifiers(classifiers), _) => classifiers,
+            (Links::Shown(shown), Some(socket)) => return socket.gone(shown),
+            (Links::Shown(_), None) => return Ok(None),
+        };
+        let gone = classifiers.iter().filter_map(|it| it.gone().transpose());
+        let gone = gone.collect::<Result<Vec<_>>>()?;
+        if gone.is_empty() {
+            return Ok(None);
+        }
+        // They go with their interface, of which the messages about interfaces tell.
+        let is_there = index_of(&interface.name).is_ok_and(|index| index == interface.index);
+        Ok(is_there.then(|| gone.join(", ")))
+    }
+
+    fn sockets_gone(&mut self, link: &SocketLink) -> Result<Option<String>> {
+        link.gone()
     }
 }
 
@@ -180,7 +190,8 @@ const fn classifiers(link_type: LinkType) -> [&'static str; 2] {
 }
 
 fn index_of(name: &str) -> Result<u32> {
-    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    // Of a family that the sandbox lets everybody have.
+    let any = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
     name_to_index(any, name).with_context(|| format!("looking up the index of {name}"))
 }
 
@@ -189,29 +200,5 @@ fn prepare_clsact(interface: &str) {
     if let Err(error) = qdisc_add_clsact(interface) {
         // Usually it exists already. If it does not, attaching fails and says so.
         tracing::debug!("{interface}: no new clsact qdisc: {error}");
-    }
-}
-
-/// The program that watches sockets, on a cgroup.
-#[derive(Debug)]
-pub struct SocketLink {
-    _link: SockOpsLink,
-}
-
-impl SocketLink {
-    /// Attaches to a cgroup: the sockets of every process in it and below are watched.
-    ///
-    /// # Errors
-    /// When the directory cannot be opened or the kernel refuses.
-    pub fn attach(programs: &mut Programs, cgroup: &Path) -> Result<Self> {
-        let directory =
-            File::open(cgroup).with_context(|| format!("opening cgroup {}", cgroup.display()))?;
-        let program = programs.socket_program()?;
-        // Links allow no other mode than Single, which does not exclude other programs here.
-        let link = program
-            .attach(directory, CgroupAttachMode::Single)
-            .with_context(|| format!("attaching to cgroup {}", cgroup.display()))?;
-        let link = program.take_link(link)?;
-        Ok(Self { _link: link })
     }
 }

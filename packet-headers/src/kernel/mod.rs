@@ -1,9 +1,11 @@
 //! Everything that lives in the kernel. Dropping a value of these modules removes what it put there.
 
 pub mod attach;
+mod classifier;
 pub mod counters;
 pub mod filters;
 pub mod flow_maps;
+mod link_state;
 pub mod load;
 pub mod method;
 pub mod netns;
@@ -11,10 +13,14 @@ pub mod packet_socket;
 mod refusal;
 pub mod requirements;
 pub mod ring;
+mod socket_link;
+mod tc_filter;
 
 pub(crate) use attach::Attach;
-pub use attach::{Attacher, SocketLink};
+pub use attach::Attacher;
+pub(crate) use classifier::NETLINK_PRIORITY;
 pub use counters::KernelCounters;
 pub use flow_maps::{FlowMaps, Refused};
 pub use load::{LoadOptions, Programs};
 pub(crate) use method::Candidate;
+pub use socket_link::SocketLink;

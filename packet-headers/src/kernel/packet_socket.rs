@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Error, Result};
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, MapData, MapError};
 use aya::programs::ProgramError;
 use packet_headers_common::settings;
 use rustix::net::{
@@ -26,7 +26,9 @@ type Interfaces = Arc<Mutex<HashMap<MapData, u32, u8>>>;
 /// The packet socket. Dropping it detaches its filter.
 #[derive(Debug)]
 pub(super) struct PacketSocket {
-    _socket: OwnedFd,
+    socket: OwnedFd,
+    /// Whether its filter is attached, as far as we know.
+    is_filtered: bool,
     interfaces: Interfaces,
 }
 
@@ -51,15 +53,53 @@ impl PacketSocket {
             protocol.map(Protocol::from_raw),
         );
         let socket = socket.context("opening a packet socket")?;
-        let program = programs.packet_program()?;
-        program.attach(&socket).map_err(not_attached)?;
-        // Discard packets that arrived before the filter was attached.
-        let mut nothing = [0; 1];
-        while recv(&socket, &mut nothing, RecvFlags::TRUNC).is_ok() {}
-        Ok(Self {
-            _socket: socket,
+        let mut opened = Self {
+            socket,
+            is_filtered: false,
             interfaces: Arc::new(Mutex::new(interfaces)),
-        })
+        };
+        opened.filter(programs)?;
+        Ok(opened)
+    }
+
+    /// Attaches the filter, unless it is attached.
+    pub(super) fn filter(&mut self, programs: &mut Programs) -> Result<()> {
+        if !self.is_filtered {
+            let program = programs.packet_program()?;
+            program.attach(&self.socket).map_err(not_attached)?;
+            // Discard packets that arrived before the filter was attached.
+            while self.has_packet() {}
+            self.is_filtered = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a packet got into the socket, which our filter lets none; takes the packet.
+    fn has_packet(&self) -> bool {
+        recv(&self.socket, &mut [0; 1], RecvFlags::TRUNC).is_ok()
+    }
+
+    /// Why an interface's packets are not taken any more, in words, if they are not.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub(super) fn gone(&mut self, shown: &Shown) -> Result<Option<String>> {
+        // Whoever has stolen the socket (pidfd_getfd(2)) can detach its filter.
+        self.is_filtered &= !self.has_packet();
+        if !self.is_filtered {
+            return Ok(Some("the packet socket's filter detached".to_owned()));
+        }
+        let map = self
+            .interfaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match map.get(&shown.index, 0) {
+            Ok(_) => Ok(None),
+            Err(MapError::KeyNotFound) => {
+                Ok(Some("removed from the packet socket's map".to_owned()))
+            }
+            Err(error) => Err(error).context("reading the packet socket's map"),
+        }
     }
 
     /// Lets the program take an interface's packets until the returned value is dropped.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::config::Config;
 use crate::http::Listener;
+use crate::terminal::{print_in_passing, visible};
 use model::{AttachMethod, FlowSource};
 
 /// What the daemon prints when capture begins: its main settings, and where to find what it
@@ -28,6 +29,13 @@ impl<'a> StartupBanner<'a> {
             method,
             http,
             interfaces,
+        }
+    }
+
+    /// Prints it. That this is not possible is no reason not to capture.
+    pub(super) fn print(&self) {
+        if let Err(error) = print_in_passing(self) {
+            tracing::warn!("capturing, but cannot say so: {error:#}");
         }
     }
 }
@@ -65,7 +73,7 @@ impl fmt::Display for StartupBanner<'_> {
         writeln!(
             out,
             "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each once its connection has ended",
-            files.data.display()
+            visible(&files.data.display().to_string())
         )?;
         writeln!(out, "  packets  captured by {method}")?;
         if let Some(http) = http {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::config::Config;
 use model::AttachMethod;
@@ -12,6 +13,20 @@ use model::AttachMethod;
 /// When the kernel does not permit it.
 pub(crate) fn forbid_new() -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("forbidding new privileges")
+}
+
+/// Makes sure that what is in memory now and later never gets into a file: no core dump, and no
+/// other process of this user can look.
+///
+/// # Errors
+/// When the kernel does not permit it.
+pub(crate) fn forbid_core_dumps() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding core dumps")?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).context("limiting core dumps to 0 bytes")
 }
 
 /// Drops the capabilities that capture by this method does not need from now on. Capabilities
@@ -74,7 +89,7 @@ impl Needs {
             // Before Linux 5.19 every bpf(2) call needs it: to attach to new interfaces, and to
             // change maps.
             Capability::CAP_BPF,
-            // Another user may own the data directory, or the directory of an event socket.
+            // Root may own the data directory, and anybody the directory of an event socket.
             Capability::CAP_DAC_OVERRIDE,
         ]);
         if !has(Capability::CAP_BPF) {

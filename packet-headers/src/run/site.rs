@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use capture_files::Directories;
-use model::AttachMethod;
+use model::{AttachMethod, FlowReaders};
 use prometheus::process_collector::ProcessCollector;
 
 use super::pipeline::Shared;
 use crate::capture::Attached;
-use crate::http::{Flows, Readiness, Site};
+use crate::config::Service;
+use crate::http::{Access, Flows, Readiness, Site};
 use crate::kernel::Refused;
 use crate::shard::ShardHandle;
 use crate::stats::prometheus::Metrics;
@@ -21,17 +22,8 @@ pub(super) struct Captured {
     pub(super) method: AttachMethod,
     /// How many connections the kernel had no room for.
     pub(super) refused: Refused,
-}
-
-impl Captured {
-    /// Joins the three parts.
-    pub(super) const fn new(attached: Attached, method: AttachMethod, refused: Refused) -> Self {
-        Self {
-            attached,
-            method,
-            refused,
-        }
-    }
+    /// Whether those of every network namespace are named.
+    pub(super) every_namespace: bool,
 }
 
 /// What is served over HTTP.
@@ -49,13 +41,14 @@ pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captur
         attached,
         method,
         refused,
+        every_namespace,
     } = captured;
     let (source, directories) = (config.source.clone(), Directories::clone(directories));
     Site {
         flows: Flows {
             shards: shards.iter().map(|shard| shard.requests.clone()).collect(),
             anonymizer: options.anonymizer.clone(),
-            readers: config.service.flows,
+            access: access(&config.service, every_namespace),
         },
         readiness: Readiness::new(
             attached.clone(),
@@ -79,5 +72,18 @@ pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captur
             heartbeats: heartbeats.clone(),
             process: ProcessCollector::for_self(),
         },
+    }
+}
+
+/// Who may list connections. Those of other network namespaces are for nobody, unless a flag says
+/// otherwise: every process of the host would see whom each container talks to.
+fn access(service: &Service, every_namespace: bool) -> Access {
+    let usual = match every_namespace {
+        true => FlowReaders::Nobody,
+        false => FlowReaders::Host,
+    };
+    Access {
+        readers: service.flows.unwrap_or(usual),
+        names: service.hosts.clone(),
     }
 }

@@ -6,11 +6,12 @@ use anyhow::Result;
 use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
+use super::confinement;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
 use super::site::{Captured, site};
-use crate::capture::{CaptureSet, CaptureWatch};
+use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::Config;
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
@@ -19,10 +20,9 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
-use crate::stdout::print;
 use crate::store::Maintenance;
 use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
@@ -79,32 +79,30 @@ impl Stages {
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
-        let mut capture = CaptureSet::new(Attacher::new(programs, method)?);
-        taken.interfaces.begin(&mut capture, &names)?;
+        let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
         let events = RingReader::new(rings.events)?;
-        let programs = capture.attacher().programs();
         let context = SourceContext {
             sink: &sink,
             counters,
             heartbeats,
         };
-        let sources = Sources::start(config, programs, events, context).await?;
+        let sources = Sources::start(config, events, context).await?;
         let directories = &taken.directories;
         let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
-        print(&StartupBanner::new(
-            config,
-            method,
-            taken.http.as_ref(),
-            &described,
-        ))?;
+        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {
-            let captured = Captured::new(capture.attached(), method, refused);
+            let captured = Captured {
+                attached: capture.attached(),
+                method,
+                refused,
+                every_namespace: scope.every_namespace,
+            };
             let site = site(&shared, pipeline.shards(), captured);
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
-            capture: taken.interfaces.follow(capture, names),
+            capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
             pipeline,
@@ -134,7 +132,7 @@ impl Stages {
     }
 }
 
-/// Loads the programs, and drops the privileges that only loading needs.
+/// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.
 fn load(
     config: &Config,
     method: AttachMethod,
@@ -142,17 +140,37 @@ fn load(
 ) -> Result<(Programs, Rings)> {
     let needed = method::programs(method, config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
-    // Now, while there is only one thread: later ones inherit its capabilities.
+    // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
+    confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
 }
 
-/// What the event server must know about the sources.
+/// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
+fn capture(
+    config: &Config,
+    programs: Programs,
+    method: AttachMethod,
+    (interfaces, names): (&InterfacePlan, &InterfaceNames),
+) -> Result<CaptureSet<Attacher>> {
+    let watches_sockets = config.source.watches_sockets();
+    let cgroup = watches_sockets
+        .then(requirements::cgroup2_root)
+        .transpose()?;
+    let mut capture = CaptureSet::new(Attacher::new(programs, method, cgroup)?);
+    interfaces.begin(&mut capture, names)?;
+    if watches_sockets {
+        capture.watch_sockets()?;
+    }
+    Ok(capture)
+}
+
+/// What the sources deliver.
 fn scope(config: &Config, settings: &LoadOptions) -> Scope {
     Scope {
         open: MAX_FLOWS as usize,
         older: config.existing,
-        every_namespace: settings.netns_cookie.is_none(),
+        every_namespace: config.source.watches_sockets() && settings.netns_cookie.is_none(),
     }
 }

@@ -71,6 +71,8 @@ pub struct Counters {
     pub kernel_events_up: AtomicBool,
     /// Whether tcp-info's event socket is connected.
     pub tcpinfo_up: AtomicBool,
+    /// Whether the prefix of UUIDs is known.
+    pub prefix_known: AtomicBool,
 }
 
 impl Counters {

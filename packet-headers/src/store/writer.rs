@@ -83,11 +83,11 @@ impl ShardWriter {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.has_unpublished() && self.tried.elapsed() >= RETRY {
-                self.writer.retry();
+                self.retry();
                 self.tried = Instant::now();
             }
         }
-        self.writer.finish();
+        self.finish();
     }
 
     /// Waits for the next job, but for no longer than [`RETRY`] while files lack their final name.
@@ -134,6 +134,16 @@ impl ShardWriter {
             tracing::error!("cannot make room for new files: {error:#}{more}");
         }
         made.refused
+    }
+
+    /// Tries again to give finished files their final name.
+    pub fn retry(&mut self) {
+        self.writer.retry();
+    }
+
+    /// Ends writing: no job will come any more.
+    pub fn finish(self) {
+        self.writer.finish();
     }
 }
 

@@ -296,17 +296,25 @@ impl Daemon {
     ///
     /// # Errors
     /// As [`Daemon::stop`].
-    pub fn stop_by(mut self, signal: Signal) -> Result<Stopped> {
+    pub fn stop_by(self, signal: Signal) -> Result<Stopped> {
+        self.stop_within(signal, STOP_LIMIT)
+    }
+
+    /// [`Daemon::stop_by`] with another limit.
+    ///
+    /// # Errors
+    /// As [`Daemon::stop`].
+    pub fn stop_within(mut self, signal: Signal, limit: Duration) -> Result<Stopped> {
         let begun = Instant::now();
         self.process.signal(signal)?;
-        let status = self.process.wait_within(STOP_LIMIT)?;
+        let status = self.process.wait_within(limit)?;
         let (took, transcript) = (begun.elapsed(), self.process.transcript());
         ensure!(
             status.code() == Some(0),
             "{signal:?}: {status}\n{transcript}"
         );
         ensure!(
-            took <= STOP_LIMIT * wait::patience(),
+            took <= limit * wait::patience(),
             "{signal:?} took {took:?}\n{transcript}"
         );
         ensure!(!transcript.contains("panicked"), "{transcript}");

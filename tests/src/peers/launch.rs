@@ -20,6 +20,8 @@ pub struct Launch<'a> {
     prefix: bool,
     home: Option<&'a Path>,
     program: Option<&'a Path>,
+    /// Where the file of its prefix is, if not above the data directory.
+    settings: Option<&'a Path>,
     datadir: bool,
 }
 
@@ -58,6 +60,7 @@ impl<'a> Launch<'a> {
             prefix: false,
             home: None,
             program: None,
+            settings: None,
             datadir: true,
         }
     }
@@ -81,6 +84,13 @@ impl<'a> Launch<'a> {
     #[must_use]
     pub const fn without_prefix(mut self) -> Self {
         self.prefix = false;
+        self
+    }
+
+    /// With the file of its prefix in another directory than the one above its data directory.
+    #[must_use]
+    pub const fn prefix_in(mut self, directory: &'a Path) -> Self {
+        self.settings = Some(directory);
         self
     }
 
@@ -165,7 +175,7 @@ impl<'a> Launch<'a> {
             FlowSource::TcpInfo(tcpinfo) => drop(command.arg(tcpinfo.flag())),
         }
         if self.prefix {
-            let prefix = home.path().join("prefix");
+            let prefix = self.settings.unwrap_or(home.path()).join("prefix");
             fs::write(&prefix, format!("{PREFIX}\n"))?;
             command.arg("--uuid-prefix-file").arg(prefix);
         }

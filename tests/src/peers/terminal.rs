@@ -4,11 +4,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use vt100::Parser;
@@ -16,13 +19,22 @@ use vt100::Parser;
 use crate::world::netns::Namespace;
 use crate::world::wait;
 
+/// How often the reader looks whether the terminal is to be closed: 20 ms.
+const TICK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
 /// Rows and columns.
 const SIZE: (u16, u16) = (30, 160);
 
 /// A program whose input and output are a terminal; killed on drop.
 pub struct Terminal {
     child: Child,
-    keys: File,
+    /// `None` once the terminal is closed.
+    keys: Option<File>,
+    reader: Option<JoinHandle<()>>,
+    closed: Arc<AtomicBool>,
     screen: Arc<Mutex<Parser>>,
     /// The program's side, through which the settings can be read.
     peer: OwnedFd,
@@ -57,7 +69,7 @@ impl Settings {
 }
 
 impl Terminal {
-    /// Starts a program inside a namespace, with this as its only terminal.
+    /// Starts a program inside a namespace, with this as its only and its controlling terminal.
     ///
     /// # Errors
     /// It cannot be started.
@@ -77,28 +89,61 @@ impl Terminal {
         tcsetwinsize(&ours, size)?;
         let before = Settings::of(&peer)?;
         let mut inside = Command::new("setsid");
+        inside.arg("--ctty");
         inside.arg(command.get_program()).args(command.get_args());
         inside.env("TERM", "xterm-256color");
         inside.stdin(peer.try_clone()?).stdout(peer.try_clone()?);
         inside.stderr(peer.try_clone()?);
         let child = namespace.spawn(&mut inside)?;
         let screen = Arc::new(Mutex::new(Parser::new(ws_row, ws_col, 0)));
-        let shown = Arc::clone(&screen);
-        let mut output = File::from(ours.try_clone()?);
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // Fails once nobody has the other side open any more.
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                lock(&shown).process(&bytes[..length]);
-            }
-        });
+        let closed = Arc::new(AtomicBool::new(false));
+        let reader = read(File::from(ours.try_clone()?), &screen, &closed);
         Ok(Self {
             child,
-            keys: File::from(ours),
+            keys: Some(File::from(ours)),
+            reader: Some(reader),
+            closed,
             screen,
             peer,
             before,
         })
+    }
+
+    /// The program's process ID.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends the program a signal.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = Pid::from_raw(i32::try_from(self.id())?).context("process id 0")?;
+        kill_process(id, signal).with_context(|| format!("{signal:?}: {}", self.text()))
+    }
+
+    /// Closes the terminal, as the end of an ssh session does: the kernel sends SIGHUP, and nothing
+    /// can be read or written any more.
+    ///
+    /// # Errors
+    /// The reader of the screen has panicked.
+    pub fn close(&mut self) -> Result<()> {
+        self.closed.store(true, Ordering::Relaxed);
+        let reader = self.reader.take().map(JoinHandle::join);
+        ensure!(!matches!(reader, Some(Err(_))), "the reader panicked");
+        self.keys = None;
+        Ok(())
+    }
+
+    /// Waits for the program's end, whatever it leaves.
+    ///
+    /// # Errors
+    /// It still runs.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let ended = wait::until("the end of the program", || Ok(self.child.try_wait()?));
+        ended.with_context(|| self.text())
     }
 
     /// The text on the screen.
@@ -126,9 +171,8 @@ impl Terminal {
     /// # Errors
     /// The program is gone.
     pub fn press(&mut self, keys: &str) -> Result<()> {
-        self.keys
-            .write_all(keys.as_bytes())
-            .context("pressing keys")
+        let keyboard = self.keys.as_mut().context("the terminal is closed")?;
+        keyboard.write_all(keys.as_bytes()).context("pressing keys")
     }
 
     /// Whether the program has changed the terminal's settings.
@@ -144,8 +188,7 @@ impl Terminal {
     /// # Errors
     /// It still runs, or it has changed the terminal.
     pub fn end(mut self) -> Result<ExitStatus> {
-        let ended = wait::until("the end of the program", || Ok(self.child.try_wait()?));
-        let status = ended.with_context(|| self.text())?;
+        let status = self.wait()?;
         ensure!(!self.is_changed()?, "the terminal's settings have changed");
         wait::until("the screen is as it was", || {
             let parser = lock(&self.screen);
@@ -155,6 +198,25 @@ impl Terminal {
         })?;
         Ok(status)
     }
+}
+
+/// Shows what the program prints, until nobody has its side open any more, or the terminal is
+/// `closed`.
+fn read(mut output: File, screen: &Arc<Mutex<Parser>>, closed: &Arc<AtomicBool>) -> JoinHandle<()> {
+    let (screen, closed) = (Arc::clone(screen), Arc::clone(closed));
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while !closed.load(Ordering::Relaxed) {
+            let mut wanted = [PollFd::new(&output, PollFlags::IN)];
+            if !matches!(poll(&mut wanted, Some(&TICK)), Ok(1..)) {
+                continue;
+            }
+            let Ok(length @ 1..) = output.read(&mut bytes) else {
+                break;
+            };
+            lock(&screen).process(&bytes[..length]);
+        }
+    })
 }
 
 fn lock(screen: &Mutex<Parser>) -> MutexGuard<'_, Parser> {

@@ -14,7 +14,7 @@ use crate::world::netns::{self, Lab, Namespace};
 use crate::world::wait;
 
 /// Bytes of a short exchange, each way.
-const LITTLE: usize = 200;
+pub(crate) const LITTLE: usize = 200;
 /// How long a peer that closes late waits: until well after the daemon's Close event, and well
 /// within its linger of 1 s.
 const LATE: Duration = Duration::from_millis(300);

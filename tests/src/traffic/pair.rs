@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
 
-use super::ends::{Ends, connect_from};
+use super::ends::{Ends, LITTLE, connect_from};
 use super::{Connection, Ending};
 use crate::world::netns::Namespace;
 use crate::world::wait;
@@ -18,6 +18,9 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// How many bytes each end sends when the two talk.
+    pub const TALK: usize = LITTLE;
+
     /// Listens at an address in one namespace and connects from another, or from the same.
     ///
     /// # Errors
@@ -84,6 +87,14 @@ impl Pair {
     /// The payload does not arrive, or the connection does not end that way.
     pub fn finish(self) -> Result<()> {
         self.talk()?;
-        self.ends.close(Ending::PeerFirst, || ())
+        self.close(Ending::PeerFirst)
+    }
+
+    /// Closes both ends; the accepting one is in the host's place.
+    ///
+    /// # Errors
+    /// The connection does not end that way.
+    pub fn close(self, ending: Ending) -> Result<()> {
+        self.ends.close(ending, || ())
     }
 }

@@ -126,6 +126,13 @@ impl Report {
         F::ALL.iter().map(entry).collect()
     }
 
+    /// Whether the daemon finds that packets are in no account, or in two. Packets in flight are not
+    /// missing.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.balance.starts_with("off")
+    }
+
     /// Checks that every packet is accounted for, by the daemon's word and by our own sum.
     ///
     /// # Errors

@@ -68,15 +68,61 @@ pub fn runs(process: u32, name: &str) -> Result<Runs> {
         .with_context(|| format!("process {process} has no program {name}*"))
 }
 
-/// The IDs of the objects that a process has open, by /proc/PID/fdinfo.
-fn ids(process: u32, kind: &str) -> Result<BTreeSet<String>> {
+/// The links of a process: the ID of each, and what /proc/PID/fdinfo says about it.
+///
+/// # Errors
+/// There is no such process.
+pub fn links(process: u32) -> Result<Vec<(String, String)>> {
+    let mut links = Vec::new();
+    for text in descriptors(process)? {
+        let id = text.lines().find_map(|line| line.strip_prefix("link_id:"));
+        if let Some(id) = id.map(|id| id.trim().to_owned()) {
+            links.push((id, text));
+        }
+    }
+    Ok(links)
+}
+
+/// Detaches a link, as any program of root's can.
+///
+/// # Errors
+/// `bpftool` failed.
+pub fn detach(link: &str) -> Result<()> {
+    let mut command = Command::new("bpftool");
+    output_of(command.args(["link", "detach", "id", link]), "bpftool").map(drop)
+}
+
+/// Pins the program of this name of a process at a path below /sys/fs/bpf.
+///
+/// # Errors
+/// It has none, or `bpftool` failed.
+pub fn pin(process: u32, program: &str, path: &str) -> Result<()> {
+    for id in ids(process, "prog_id")? {
+        let shown = bpftool(&["prog", "show", "id", &id])?;
+        if shown.get("name").and_then(Value::as_str) == Some(program) {
+            let mut command = Command::new("bpftool");
+            let pinned = output_of(command.args(["prog", "pin", "id", &id, path]), "bpftool");
+            return pinned.map(drop);
+        }
+    }
+    anyhow::bail!("process {process} has no program {program}")
+}
+
+/// What /proc/PID/fdinfo says about each descriptor of a process.
+fn descriptors(process: u32) -> Result<Vec<String>> {
     let directory = format!("/proc/{process}/fdinfo");
-    let mut ids = BTreeSet::new();
+    let mut texts = Vec::new();
     for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
         // The descriptor may have been closed in the meantime.
-        let Ok(text) = fs::read_to_string(entry?.path()) else {
-            continue;
-        };
+        texts.extend(fs::read_to_string(entry?.path()));
+    }
+    Ok(texts)
+}
+
+/// The IDs of the objects that a process has open, by /proc/PID/fdinfo.
+fn ids(process: u32, kind: &str) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for text in descriptors(process)? {
         let values = text.lines().filter_map(|line| line.split_once(':'));
         let values = values.filter(|(key, _)| *key == kind);
         ids.extend(values.map(|(_, value)| value.trim().to_owned()));

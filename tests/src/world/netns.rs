@@ -177,8 +177,7 @@ pub struct Lab {
     pub host: Namespace,
     /// Where the other end of each connection is.
     pub peer: Namespace,
-    _machine: File,
-    _serial: MutexGuard<'static, ()>,
+    _alone: Option<(File, MutexGuard<'static, ()>)>,
 }
 
 impl Lab {
@@ -190,18 +189,29 @@ impl Lab {
     pub fn new() -> Result<Self> {
         static SERIAL: Mutex<()> = Mutex::new(());
         let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = std::env::temp_dir().join("packet-headers-end-to-end.lock");
+        let machine = File::create(&lock).with_context(|| format!("creating {lock:?}"))?;
+        flock(&machine, FlockOperation::LockExclusive)?;
+        Self::make(Some((machine, serial)))
+    }
+
+    /// The same without waiting for others: for what takes long, and may run beside other labs.
+    ///
+    /// # Errors
+    /// A tool or privilege that is missing.
+    pub fn beside_others() -> Result<Self> {
+        Self::make(None)
+    }
+
+    fn make(alone: Option<(File, MutexGuard<'static, ()>)>) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the end-to-end tests make network namespaces: run them as root"
         );
-        let lock = std::env::temp_dir().join("packet-headers-end-to-end.lock");
-        let machine = File::create(&lock).with_context(|| format!("creating {lock:?}"))?;
-        flock(&machine, FlockOperation::LockExclusive)?;
         let lab = Self {
             host: Namespace::add("host")?,
             peer: Namespace::add("peer")?,
-            _machine: machine,
-            _serial: serial,
+            _alone: alone,
         };
         join((&lab.host, WAN), (&lab.peer, WAN), 0)?;
         Ok(lab)

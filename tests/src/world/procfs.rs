@@ -24,6 +24,14 @@ pub fn memory(process: u32) -> Result<u64> {
     memory_by(process, "VmRSS")
 }
 
+/// The memory of a process that no file backs, in bytes: what it has allocated.
+///
+/// # Errors
+/// There is no such process.
+pub fn anonymous_memory(process: u32) -> Result<u64> {
+    memory_by(process, "RssAnon")
+}
+
 fn memory_by(process: u32, key: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;

@@ -5,10 +5,11 @@ use crate::{graph::Graph, packages::Package};
 /// This file, for messages.
 const HERE: &str = "xtask/src/layers/crates.rs";
 
-/// The crates that a packet passes, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 6] = [
+/// The crates of the daemon, from the bottom up: each may depend on those before it.
+const DATA_PATH: [&str; 7] = [
     "packet-headers-common",
     "model",
+    "messages",
     "anonymize",
     "capture-files",
     "flow-table",
@@ -29,9 +30,17 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 6] = {
-    let [common, model, anonymize, files, table, _daemon] = DATA_PATH;
-    [common, model, anonymize, files, table, KERNEL_PROGRAMS]
+pub(crate) const PURE: [&str; 7] = {
+    let [common, model, messages, anonymize, files, table, _daemon] = DATA_PATH;
+    [
+        common,
+        model,
+        messages,
+        anonymize,
+        files,
+        table,
+        KERNEL_PROGRAMS,
+    ]
 };
 
 /// Every order of crates: one may depend on another where that stands before it in one of these. A crate

@@ -150,12 +150,13 @@ fn known_tcp_options_stay() {
         &[
             1, 5, 26, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8,
         ],
-        // MPTCP: capable, join, data sequence, remove address, priority.
+        // MPTCP: capable, join, data sequence, remove address, priority, reset.
         &[30, 12, 0x01, 0x81, 1, 2, 3, 4, 5, 6, 7, 8],
         &[30, 12, 0x10, 2, 1, 2, 3, 4, 5, 6, 7, 8],
         &[30, 8, 0x20, 0x01, 9, 9, 9, 9],
         &[30, 4, 0x40, 2],
         &[30, 3, 0x51],
+        &[30, 4, 0x80, 1],
     ] {
         let shown = tcp_options(known);
         assert_eq!(shown[..known.len()], *known);
@@ -271,8 +272,11 @@ fn routing_headers_keep_what_is_no_address() {
 
 #[test]
 fn a_fragment_header_stays_and_what_signs_or_moves_addresses_does_not() {
-    let fragment = [6, 0, 0, 1, 1, 2, 3, 4];
-    assert_eq!(extension(44, &fragment), fragment);
+    // Its second byte is no length.
+    for reserved in [0, 9] {
+        let fragment = [6, reserved, 0, 1, 1, 2, 3, 4];
+        assert_eq!(extension(44, &fragment), fragment);
+    }
     let mut signed = [9; 24];
     signed[..2].copy_from_slice(&[6, 4]);
     let mut want = [0; 24];
@@ -293,6 +297,15 @@ fn an_ip_header_that_does_not_lead_to_tcp_is_zeroed() {
     assert_eq!(extension(44, &[17, 0, 0, 1, 198, 51, 100, 77]), [0; 8]);
     assert_eq!(extension(60, &[6, 1, 1, 4, 198, 51, 100, 77]), [0; 8]);
     assert_eq!(extension(50, &[6, 0, 1, 4, 198, 51, 100, 77]), [0; 8]);
+    // Where nothing is missing, that is so without a TCP header, too.
+    let mut udp = vec![0x45, 0, 0, 60, 1, 2, 0x40, 0, 57, 17, 9, 9];
+    udp.extend([198, 51, 100, 77, 192, 0, 2, 1]);
+    let layers = Layers {
+        link_type: LinkType::RawIp,
+        l3: 0,
+        l4: 20,
+    };
+    assert_eq!(anonymized(&hidden(), &udp, layers), [0; 20]);
 }
 
 #[test]
@@ -321,5 +334,19 @@ fn of_headers_that_are_cut_the_ip_header_stays_readable() {
     assert!(!occurs(&[2, 0, 3, 0, 4, 0, 5], &shown));
     assert_ne!(shown[8..40], [0; 32]);
     assert_eq!(shown[40..], [0; 16]);
-    assert_eq!(anonymized(&hidden_v6(), &whole[..39], layers), [0; 39]);
+    assert_eq!(anonymized(&hidden_v6(), &whole[..39], layers), [0; 39]); // Where the cut is at the end of the fixed part.
+    let kept = anonymized(&hidden_v6(), &whole[..40], layers);
+    assert_eq!(kept, shown[..40]);
+
+    let mut whole = vec![0x46, 0, 0, 60, 1, 2, 0x40, 0, 57, 6, 9, 9];
+    whole.extend([198, 51, 100, 77, 192, 0, 2, 1, 7, 7]);
+    let mut want = whole.clone();
+    want[10..12].fill(0);
+    want[15] = 0;
+    want[20..].fill(0);
+    for length in [20, 22] {
+        let shown = anonymized(&hidden(), &whole[..length], layers);
+        assert_eq!(shown, want[..length]);
+    }
+    assert_eq!(anonymized(&hidden(), &whole[..19], layers), [0; 19]);
 }

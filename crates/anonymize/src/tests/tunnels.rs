@@ -37,7 +37,7 @@ fn udp(port: u16) -> Vec<u8> {
 
 /// What stands before the connection's own IPv4 header.
 fn carriers() -> Vec<Vec<u8>> {
-    [links(), over_ip(), over_udp()].concat()
+    [links(), over_ip(), over_udp(), combined()].concat()
 }
 
 fn links() -> Vec<Vec<u8>> {
@@ -91,8 +91,26 @@ fn over_udp() -> Vec<Vec<u8>> {
     ]
 }
 
+/// One in the other, and what is seldom set.
+fn combined() -> Vec<Vec<u8>> {
+    let pppoe =
+        |protocol: [u8; 2]| [&macs(0x8864)[..], &[0x11, 0, 0, 7, 0, 99], &protocol].concat();
+    let two_labels = [0, 1, 0, 63, 0, 1, 1, 63, 0, 0, 0, 9];
+    // It does not say what follows, so that is Ethernet.
+    let vxlan_gpe = [0x08, 0, 0, 9, 0, 0, 42, 0];
+    vec![
+        [&macs(0x8847)[..], &two_labels, &macs(0x0800)].concat(),
+        [&macs(0x8847)[..], &[0, 1, 1, 63], &outer_v4(4)[14..]].concat(),
+        [&pppoe([0x00, 0x57])[..], &outer_v6(4)[14..]].concat(),
+        [&pppoe([0x02, 0x81])[..], &[0, 1, 1, 63]].concat(),
+        // A PPP protocol number of one byte.
+        [&macs(0x8864)[..], &[0x11, 0, 0, 7, 0, 99, 0x21]].concat(),
+        [&outer_v4(17)[..], &udp(4790), &vxlan_gpe, &macs(0x0800)].concat(),
+    ]
+}
+
 /// How many examples there are.
-pub(super) const COUNT: usize = 18;
+pub(super) const COUNT: usize = 24;
 
 pub(super) fn example(which: usize) -> (Vec<u8>, Layers) {
     let mut bytes = carriers().swap_remove(which);
@@ -191,8 +209,11 @@ fn a_carrier_that_is_not_understood_is_zeroed_but_for_its_ethertype() {
         [&outer_v4(17)[..], &udp(9999), &[7; 8], &macs(0x0800)].concat(),
         [&outer_v4(4)[..14 + 19]].concat(),
         [&outer_v4(17)[..], &udp(4789), &[7; 4]].concat(),
-        // GRE with a source route, and one that does not lead to an IP header.
+        // GRE with a source route, and of a version that only carries PPP; and a header that does not
+        // lead to one of IP.
         [&outer_v4(47)[..], &[0x40, 0, 8, 0, 7, 7, 7, 7]].concat(),
+        [&outer_v4(47)[..], &[0x40, 0, 8, 0]].concat(),
+        [&outer_v4(47)[..], &[0, 1, 8, 0]].concat(),
         [&outer_v4(17)[..]].concat(),
     ] {
         let l3 = carrier.len();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::disk::Untrusted;
 use crate::error::FileError;
 
 /// Directories cannot be used for capture files.
@@ -23,6 +24,17 @@ pub enum DirectoryError {
         data: PathBuf,
         /// The directory of partial files.
         partial: PathBuf,
+    },
+    /// One of them, which was there already, is not safe: others could exchange what is in it.
+    #[error("{} {why}", directory.display())]
+    Untrusted {
+        /// The directory.
+        directory: PathBuf,
+        /// Whether it is that of partial files, which must be private, or the data directory, which
+        /// a group may share.
+        is_partial: bool,
+        /// Why it is not safe.
+        why: Untrusted,
     },
     /// Files cannot be moved from one to the other: they are on different filesystems, or the data
     /// directory cannot be written.

@@ -1,8 +1,10 @@
 //! Finds a name that is free: no file ever replaces another.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use crate::disk::{Directory, Top};
 use crate::error::{FileError, FileStep};
 
 /// How many files of one name there may be in a directory before the search ends.
@@ -10,80 +12,107 @@ const MAX_NUMBER: u32 = 1000;
 
 /// How a file gets a name in a directory.
 pub(super) struct FreeName<'a> {
-    /// The directory.
+    /// Where the directory is, which is made if it is missing.
+    pub(super) top: &'a Top,
     pub(super) directory: &'a Path,
     /// The name, by a number that is 0 unless there are several.
     pub(super) name: &'a dyn Fn(u32) -> String,
-    /// Makes the directory.
-    pub(super) make_directory: &'a dyn Fn() -> Result<(), FileError>,
+    /// Whether the directory must survive a power loss.
+    pub(super) sync: bool,
     /// What is being done, for errors.
     pub(super) step: FileStep,
     pub(super) doing: &'static str,
 }
 
+/// What became of the search.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    /// The directory.
+    pub(super) directory: Arc<Directory>,
+    /// The first name in it that was free.
+    pub(super) name: String,
+    /// What the attempt at that name came to.
+    pub(super) done: T,
+}
+
 impl FreeName<'_> {
-    /// Gives the file the first name that is free. `attempt` gives it a name, and must fail if that
-    /// is taken. The directory is made if it turns out to be missing.
+    /// Gives the file the first name that is free. `attempt` gives it a name in a directory, and
+    /// must fail if that is taken. If the directory turns out to be gone, it is made again.
     ///
     /// # Errors
     /// If an attempt fails for any other reason, or every number is taken.
     pub(super) fn find<T>(
         &self,
-        attempt: impl Fn(&Path) -> io::Result<T>,
-    ) -> Result<(PathBuf, T), FileError> {
-        let failed = |path: &Path, error| FileError::new(self.step, self.doing, path, error);
-        let (mut number, mut made_directory) = (0, false);
+        attempt: impl Fn(&Directory, &str) -> io::Result<T>,
+    ) -> Result<Named<T>, FileError> {
+        let (mut number, mut looked_again) = (0, false);
+        let mut directory = self.directory()?;
         while number < MAX_NUMBER {
-            let path = self.directory.join((self.name)(number));
-            match attempt(&path) {
-                Ok(done) => return Ok((path, done)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !made_directory => {
-                    made_directory = true;
-                    (self.make_directory)()?;
+            let name = (self.name)(number);
+            match attempt(&directory, &name) {
+                Ok(done) => {
+                    return Ok(Named {
+                        directory,
+                        name,
+                        done,
+                    });
                 }
-                Err(error) => return Err(failed(&path, error)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !looked_again => {
+                    looked_again = true;
+                    self.top.look_again();
+                    directory = self.directory()?;
+                }
+                Err(error) => return Err(self.failed(&directory, &name, error)),
             }
         }
         let taken = format!("there are {MAX_NUMBER} files of this name already");
-        let path = self.directory.join((self.name)(0));
-        Err(failed(&path, io::Error::other(taken)))
+        Err(self.failed(&directory, &(self.name)(0), io::Error::other(taken)))
+    }
+
+    fn directory(&self) -> Result<Arc<Directory>, FileError> {
+        self.top.below(self.directory, self.step, self.sync)
+    }
+
+    fn failed(&self, directory: &Directory, name: &str, error: io::Error) -> FileError {
+        FileError::new(self.step, self.doing, &directory.path_of(name), error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::fs::{self, File};
+
+    use rustix::fs::Mode;
 
     use super::*;
+    use crate::disk::Sharing;
     use crate::error::FileIssue;
 
     #[test]
     fn the_search_for_a_free_name_ends() {
         let temp = tempfile::tempdir().unwrap();
-        let (directory, tried) = (temp.path().join("day"), Cell::new(0));
+        let top = Top::prepare(temp.path(), Sharing::WithGroup).unwrap();
+        let tried = Cell::new(0);
         let free = FreeName {
-            directory: &directory,
+            top: &top,
+            directory: Path::new("day"),
             name: &|number| number.to_string(),
-            make_directory: &|| {
-                fs::create_dir(&directory).unwrap();
-                Ok(())
-            },
+            sync: false,
             step: FileStep::Open,
             doing: "creating",
         };
-        let attempt = |path: &Path| {
+        let attempt = |directory: &Directory, name: &str| {
             tried.set(tried.get() + 1);
-            File::create_new(path)
+            directory.create(name, Mode::RUSR)
         };
         for number in 0..MAX_NUMBER {
-            let (path, _) = free.find(|path| File::create_new(path)).unwrap();
-            assert_eq!(path, directory.join(number.to_string()));
+            assert_eq!(free.find(attempt).unwrap().name, number.to_string());
         }
+        tried.set(0);
         let error = free.find(attempt).unwrap_err();
         assert_eq!(tried.get(), MAX_NUMBER);
         assert_eq!(error.issue(), FileIssue::Other);
-        assert_eq!(error.path(), directory.join("0"));
+        assert_eq!(error.path(), temp.path().join("day/0"));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::DirectoryError;
+use crate::disk::Directory;
 use crate::error::{Doing as _, FileError, FileStep};
 
 /// What is being done, for errors.
@@ -28,7 +30,17 @@ impl DirectoryLock {
     /// If another process has locked it, with its pid where that can be seen, or it cannot be
     /// opened.
     pub fn take(directory: &Path) -> Result<Self, DirectoryError> {
-        let file = open(directory)?;
+        Self::lock(directory, open(directory)?)
+    }
+
+    /// Locks a directory that is open.
+    pub(super) fn hold(directory: &Directory) -> Result<Self, DirectoryError> {
+        let path = directory.path();
+        let file = directory.as_fd().try_clone_to_owned();
+        Self::lock(path, file.doing(FileStep::Open, LOCKING, path)?.into())
+    }
+
+    fn lock(directory: &Path, file: File) -> Result<Self, DirectoryError> {
         let held = match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => return Err(in_use(directory, &file)),

@@ -1,6 +1,11 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+
+use rustix::fs::{FileType, mknodat};
 
 use super::*;
+use crate::faults::{self, Fate, Operation};
+use rustix::io::Errno;
 
 const DAY: &str = "2026/11/23";
 
@@ -21,7 +26,8 @@ fn create(directories: &Directories, bytes: &[u8]) -> PartialFile {
 }
 
 fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, FileError> {
-    directories.publish(partial.path(), Path::new(DAY), &name)
+    let file = (partial.directory(), partial.name());
+    directories.publish(file, Path::new(DAY), &name)
 }
 
 /// Every file below a directory, relative to it.
@@ -40,6 +46,33 @@ fn files(at: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+#[test]
+fn a_file_never_keeps_two_names_where_the_disk_cannot_refuse_to_replace() {
+    let temp = tempfile::tempdir().unwrap();
+    let directories = directories(temp.path());
+    let partial = create(&directories, b"content");
+    let mut removals = 0;
+    faults::plan(Some(Box::new(move |operation| match operation {
+        Operation::Rename => Fate::Fails(Errno::INVAL.raw_os_error()),
+        Operation::Remove => {
+            removals += 1;
+            if removals == 1 {
+                Fate::Fails(Errno::IO.raw_os_error())
+            } else {
+                Fate::Done
+            }
+        }
+        _ => Fate::Done,
+    })));
+    publish(&directories, &partial).unwrap_err();
+    assert_eq!(files(&temp.path().join("data")), [""; 0]);
+    publish(&directories, &partial).unwrap();
+    faults::plan(None);
+    assert_eq!(files(&temp.path().join("data")), [format!("{DAY}/a.pcap")]);
+    directories.clear();
+    assert_eq!(files(&temp.path().join("data.partial")), [""; 0]);
 }
 
 #[test]
@@ -111,16 +144,163 @@ fn directories_within_each_other_are_refused() {
     }
 }
 
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
 #[test]
-fn nobody_but_us_can_write_and_nobody_else_sees_partial_files() {
+fn published_files_are_for_the_group_and_partial_ones_for_nobody_else() {
     let temp = tempfile::tempdir().unwrap();
     let directories = directories(temp.path());
     let partial = create(&directories, b"x");
+    let run = partial.path().ancestors().nth(4).unwrap().to_owned();
     let path = publish(&directories, &partial).unwrap();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&path) & 0o022, 0);
-    assert_eq!(mode(path.parent().unwrap()) & 0o022, 0);
-    assert_eq!(mode(directories.partial()), 0o700);
+    assert_eq!(mode(&path), 0o640);
+    for directory in path.ancestors().skip(1).take(4) {
+        assert_eq!(mode(directory), 0o750, "{}", directory.display());
+    }
+    assert_eq!([mode(&run), mode(directories.partial())], [0o700; 2]);
+}
+
+/// A group that root is not in.
+const GROUP: u32 = 65_534;
+
+#[test]
+fn a_group_that_was_chosen_gets_every_file_and_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    // What is there already, as an earlier version made it.
+    let old = temp.path().join("data/2026/11/22");
+    fs::create_dir_all(&old).unwrap();
+    let directories = directories(temp.path()).with_group(GROUP).unwrap();
+    let path = publish(&directories, &create(&directories, b"x")).unwrap();
+    let group = |path: &Path| fs::metadata(path).unwrap().gid();
+    assert_eq!((group(&path), mode(&path)), (GROUP, 0o640));
+    for directory in path.ancestors().skip(1).take(4).chain([&*old]) {
+        assert_eq!(group(directory), GROUP, "{}", directory.display());
+        assert_eq!(mode(directory) & 0o2050, 0o2050);
+    }
+    assert_eq!(mode(directories.partial()) & 0o777, 0o700);
+    // Directories that are made again, too.
+    fs::remove_dir_all(temp.path().join("data")).unwrap();
+    fs::remove_dir_all(temp.path().join("data.partial")).unwrap();
+    let path = publish(&directories, &create(&directories, b"x")).unwrap();
+    let day = path.parent().unwrap();
+    assert_eq!([group(&path), group(day)], [GROUP; 2]);
+}
+
+#[test]
+fn directories_in_which_others_could_put_things_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, partial) = (temp.path().join("data"), temp.path().join("partial"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&partial).unwrap();
+    let prepare = |at: &Path, owner, mode| {
+        chown(at, Some(owner), None).unwrap();
+        fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+        let prepared = Directories::prepare(&data, &partial);
+        chown(at, Some(0), None).unwrap();
+        fs::set_permissions(at, fs::Permissions::from_mode(0o700)).unwrap();
+        prepared.map(drop)
+    };
+    for (at, owner, mode) in [
+        (&partial, GROUP, 0o700),
+        (&partial, 0, 0o770),
+        (&partial, 0, 0o702),
+        (&data, GROUP, 0o750),
+        (&data, 0, 0o1777),
+    ] {
+        let error = prepare(at, owner, mode).unwrap_err();
+        let named =
+            matches!(&error, DirectoryError::Untrusted { directory, .. } if directory == at);
+        assert!(named, "{error}");
+        let left = fs::read_dir(at).unwrap().count();
+        assert_eq!(left, 0, "something was written into it");
+    }
+    // An uploader may share the data directory by its group.
+    prepare(&data, 0, 0o2770).unwrap();
+    prepare(&partial, 0, 0o755).unwrap();
+}
+
+#[test]
+fn a_probe_follows_no_link_opens_no_fifo_and_truncates_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let precious = temp.path().join("precious");
+    fs::write(&precious, b"precious").unwrap();
+    let partial = temp.path().join("data.partial");
+    fs::create_dir(&partial).unwrap();
+    let plant: [fn(&Path, &Path); 3] = [
+        |at, precious| symlink(precious, at).unwrap(),
+        |at, precious| fs::hard_link(precious, at).unwrap(),
+        |at, _| mknodat(CWD, at, FileType::Fifo, Mode::RWXU, 0).unwrap(),
+    ];
+    for plant in plant {
+        plant(&partial.join(MOVE_PROBE), &precious);
+        let directories = directories(temp.path());
+        plant(&partial.join(WRITE_PROBE), &precious);
+        directories.try_writing().unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert_eq!(files(&partial), [""; 0]);
+    }
+}
+
+#[test]
+fn no_link_below_the_directories_is_followed() {
+    let temp = tempfile::tempdir().unwrap();
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    // The directories themselves may be links.
+    for name in ["data", "data.partial"] {
+        let there = temp.path().join(format!("there-{name}"));
+        fs::create_dir(&there).unwrap();
+        symlink(&there, temp.path().join(name)).unwrap();
+    }
+    let directories = directories(temp.path());
+    let partial = create(&directories, b"x");
+    symlink(&elsewhere, temp.path().join("data/2026")).unwrap();
+    publish(&directories, &partial).unwrap_err();
+    let run = partial.path().ancestors().nth(4).unwrap().to_owned();
+    fs::rename(&run, temp.path().join("aside")).unwrap();
+    symlink(&elsewhere, &run).unwrap();
+    directories.held.partial.look_again();
+    directories.create(Path::new(DAY), &name, b"x").unwrap_err();
+    assert_eq!(files(&elsewhere), [""; 0]);
+    fs::remove_file(temp.path().join("data/2026")).unwrap();
+    publish(&directories, &partial).unwrap();
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_a_directory_is_not_followed() {
+    let temp = tempfile::tempdir().unwrap();
+    let directories = directories(temp.path());
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for name in ["data", "data.partial"] {
+        let at = temp.path().join(name);
+        fs::rename(&at, temp.path().join(format!("aside-{name}"))).unwrap();
+        symlink(&elsewhere, &at).unwrap();
+    }
+    directories.try_writing().unwrap_err();
+    directories.create(Path::new(DAY), &name, b"x").unwrap_err();
+    assert_eq!(files(&elsewhere), [""; 0]);
+}
+
+#[test]
+fn a_directory_that_was_moved_away_is_made_again_within_seconds() {
+    let temp = tempfile::tempdir().unwrap();
+    let directories = directories(temp.path());
+    publish(&directories, &create(&directories, b"x")).unwrap();
+    let (day, aside) = (
+        temp.path().join("data").join(DAY),
+        temp.path().join("aside"),
+    );
+    fs::rename(&day, &aside).unwrap();
+    let begun = std::time::Instant::now();
+    while !day.exists() {
+        assert!(begun.elapsed().as_secs() < 5, "all files go to {aside:?}");
+        publish(&directories, &create(&directories, b"x")).unwrap();
+    }
+    // None is lost: each is in one place or the other.
+    assert_eq!(files(&day), ["a.pcap"]);
 }
 
 #[test]
@@ -154,9 +334,9 @@ fn each_run_has_a_directory_of_its_own() {
         create(&directories, b"left behind");
         let runs = fs::read_dir(directories.partial()).unwrap();
         let (ours, earlier): (Vec<_>, Vec<_>) = runs
-            .map(|entry| entry.unwrap().path())
-            .inspect(|path| assert!(Directories::is_run(path)))
-            .partition(|path| !directories.is_earlier_run(path));
+            .map(|entry| entry.unwrap().file_name())
+            .inspect(|name| assert!(Directories::is_run(Path::new(name))))
+            .partition(|name| !directories.is_earlier_run(name));
         assert_eq!((ours.len(), earlier.len()), (1, run - 1));
     }
 }

@@ -1,4 +1,8 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fs::{self, DirEntry, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::{Duration, Instant};
 
 use packet_headers_common::{Endpoint, LinkType};
 
@@ -180,6 +184,129 @@ fn what_is_not_ours_is_left_where_it_is() {
     assert_eq!(recover(&directories), [0, 0, 0, 5]);
     assert!(foreign.iter().all(|path| path.exists()));
     assert!(day.join("host_2.pcap").is_symlink());
+}
+
+#[test]
+fn a_day_that_does_not_exist_is_not_made() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let run = day.ancestors().nth(3).unwrap();
+    let days = [
+        "2026/13/45",
+        "0000/00/00",
+        "2026/02/29",
+        "1969/12/31",
+        "9999/01/01",
+        "2026/11",
+    ];
+    for day in days {
+        let day = run.join(day);
+        fs::create_dir_all(&day).unwrap();
+        fs::write(day.join("host_1.pcap"), &whole).unwrap();
+    }
+    // A host without a clock believes that it is 1970: this is no reason to keep a file back.
+    for day in ["1970/01/01", "2099/12/31"] {
+        let day = run.join(day);
+        fs::create_dir_all(&day).unwrap();
+        fs::write(day.join("host_1.pcap"), &whole).unwrap();
+    }
+    let deep = run.join(DAY).join("24");
+    fs::create_dir_all(&deep).unwrap();
+    assert_eq!(recover(&directories), [2, 8, 0, days.len() as u64 + 1]);
+    let mut years: Vec<_> = fs::read_dir(directories.data()).unwrap().collect();
+    years.sort_by_key(|year| year.as_ref().unwrap().file_name());
+    let years = years.into_iter().map(|year| year.unwrap().file_name());
+    assert_eq!(years.collect::<Vec<_>>(), ["1970", "2099"]);
+}
+
+#[test]
+fn what_has_another_name_is_not_changed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    // Torn: it would be cut.
+    let precious = temp.path().join("precious.pcap");
+    fs::write(&precious, &whole[..whole.len() - 9]).unwrap();
+    let before = fs::metadata(&precious).unwrap();
+    fs::hard_link(&precious, day.join("host_1.pcap")).unwrap();
+    fs::hard_link(&precious, day.join("host_1.pcap.gz")).unwrap();
+    assert_eq!(recover(&directories), [0, 0, 0, 2]);
+    let after = fs::metadata(&precious).unwrap();
+    assert_eq!(
+        (after.len(), after.mtime_nsec()),
+        (before.len(), before.mtime_nsec())
+    );
+    assert!(day.join("host_1.pcap").exists());
+}
+
+#[test]
+fn a_recovered_file_is_for_the_group_whatever_its_mode_was() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let directories = directories.with_group(65_534).unwrap();
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    for (name, mode) in [("host_1.pcap", 0o644), ("host_2.pcap", 0o600)] {
+        fs::write(day.join(name), &whole).unwrap();
+        fs::set_permissions(day.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(recover(&directories), [2, 8, 0, 0]);
+    for name in ["host_1.pcap", "host_2.pcap"] {
+        let file = fs::metadata(directories.data().join(DAY).join(name)).unwrap();
+        assert_eq!((file.mode() & 0o777, file.gid()), (0o640, 65_534));
+    }
+}
+
+/// More than could be read in a minute, and takes no room.
+const HUGE: u64 = 2 << 40;
+
+#[test]
+fn holes_are_not_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    for name in ["host_1.pcap", "host_2.pcap.gz", "host_3.pcapng.zst"] {
+        let file = File::create(day.join(name)).unwrap();
+        file.set_len(HUGE).unwrap();
+    }
+    // What is between holes is found.
+    let mixed = File::create(day.join("host_4.pcap")).unwrap();
+    std::os::unix::fs::FileExt::write_at(&mixed, b"!", HUGE / 2).unwrap();
+    mixed.set_len(HUGE).unwrap();
+    // And what is before them is kept.
+    fs::write(day.join("host_5.pcap"), &whole).unwrap();
+    let file = File::options().write(true).open(day.join("host_5.pcap"));
+    file.unwrap().set_len(HUGE).unwrap();
+    let begun = Instant::now();
+    assert_eq!(recover(&directories), [1, 4, 3, 1]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(published(&directories)["host_5.pcap"], whole);
+}
+
+#[test]
+fn a_stop_is_obeyed_whatever_is_being_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let zeros = vec![0; 4 << 20];
+    let records = [&whole[..24], &whole[24..].repeat(20_000)].concat();
+    for (name, bytes) in [("host_1.pcap", &zeros), ("host_2.pcap", &records)] {
+        fs::write(day.join(name), bytes).unwrap();
+        let asked = Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() < 30
+        };
+        // Neither a file that was not read to its end nor one that was is reported.
+        let recovery = Recovery::new_while(&directories, &go_on).unwrap();
+        assert_eq!(recovery.count(), 0, "{name}");
+        assert_eq!(fs::read(day.join(name)).unwrap(), *bytes);
+        fs::remove_file(day.join(name)).unwrap();
+    }
 }
 
 #[test]

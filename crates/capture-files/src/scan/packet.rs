@@ -40,44 +40,72 @@ pub(super) fn plausible_lengths(captured: u32, original: u32) -> bool {
 /// Whether these can be the headers of an IP packet: cheap, and enough to stop at what the disk
 /// held before.
 pub(super) fn plausible(packet: &[u8], link: LinkType) -> bool {
+    ip_at(packet, link).is_some()
+}
+
+/// The two addresses of a packet, the same in both directions. `None` if they are not in the
+/// record.
+pub(super) type Hosts = Option<[[u8; 16]; 2]>;
+
+/// The addresses of a plausible packet: the outermost, if there are several.
+pub(super) fn hosts(packet: &[u8], link: LinkType) -> Hosts {
+    let ip = packet.get(ip_at(packet, link)?..)?;
+    let (mut hosts, at, length) = match version(ip, 0)? {
+        4 => ([[0; 16]; 2], 12, 4),
+        _ => ([[0; 16]; 2], 8, 16),
+    };
+    for (host, at) in hosts.iter_mut().zip([at, at + length]) {
+        host.get_mut(..length)?
+            .copy_from_slice(ip.get(at..at + length)?);
+    }
+    hosts.sort_unstable();
+    Some(hosts)
+}
+
+/// Where a packet's IP header is, or would be if the record were longer. `None` if it is nowhere.
+fn ip_at(packet: &[u8], link: LinkType) -> Option<usize> {
     match link {
-        LinkType::RawIp => matches!(version(packet, 0), Some(4 | 6)),
-        LinkType::Ethernet => ethernet(packet).is_some(),
+        LinkType::RawIp => matches!(version(packet, 0), Some(4 | 6)).then_some(0),
+        LinkType::Ethernet => behind_ethernet(packet),
     }
 }
 
-fn ethernet(packet: &[u8]) -> Option<()> {
+fn behind_ethernet(packet: &[u8]) -> Option<usize> {
     for tags in 0..=MAX_TAGS {
         let at = ETHERTYPE_AT + tags * TAG;
         let ethertype = u16::from_be_bytes(*packet.get(at..)?.first_chunk()?);
-        let is_ip = match ethertype {
-            0x0800 => version(packet, at + 2) == Some(4),
-            0x86dd => version(packet, at + 2) == Some(6),
-            0x8847 | 0x8848 => behind_labels(packet.get(at + 2..)?),
-            0x8864 => behind_pppoe(packet.get(at + 2..)?),
+        let at = at + 2;
+        return match ethertype {
+            0x0800 => (version(packet, at) == Some(4)).then_some(at),
+            0x86dd => (version(packet, at) == Some(6)).then_some(at),
+            0x8847 | 0x8848 => Some(at + behind_labels(packet.get(at..)?)?),
+            0x8864 => behind_pppoe(packet.get(at..)?).then_some(at + PPPOE),
             0x8100 | 0x88a8 | 0x9100 => continue,
-            _ => return None,
+            _ => None,
         };
-        return is_ip.then_some(());
     }
     None
 }
 
-/// Whether IP can be behind a stack of MPLS labels (RFC 3032), whose end a short record may not
-/// have.
-fn behind_labels(stack: &[u8]) -> bool {
+/// Where IP can be behind a stack of MPLS labels (RFC 3032), whose end a short record may not have.
+fn behind_labels(stack: &[u8]) -> Option<usize> {
     let labels = stack.chunks_exact(LABEL).take(MAX_LABELS);
     match labels.clone().position(|label| label[2] & 1 != 0) {
-        Some(bottom) => matches!(version(stack, (bottom + 1) * LABEL), None | Some(4 | 6)),
-        None => labels.len() < MAX_LABELS,
+        Some(bottom) => {
+            let at = (bottom + 1) * LABEL;
+            matches!(version(stack, at), None | Some(4 | 6)).then_some(at)
+        }
+        None => (labels.len() < MAX_LABELS).then_some(stack.len()),
     }
 }
 
-/// Whether IP is behind a PPPoE header (RFC 2516).
+/// Whether IP is behind a PPPoE header (RFC 2516), whose protocol number may lack its first byte.
 fn behind_pppoe(session: &[u8]) -> bool {
     match session {
         [0x11, 0, _, _, _, _, 0x00, 0x21, ..] => version(session, PPPOE) == Some(4),
         [0x11, 0, _, _, _, _, 0x00, 0x57, ..] => version(session, PPPOE) == Some(6),
+        [0x11, 0, _, _, _, _, 0x21, ..] => version(session, PPPOE - 1) == Some(4),
+        [0x11, 0, _, _, _, _, 0x57, ..] => version(session, PPPOE - 1) == Some(6),
         _ => false,
     }
 }
@@ -114,5 +142,8 @@ mod tests {
             |first, protocol| is_plausible(&[0x88, 0x64, first, 0, 0, 7, 0, 42, 0, protocol], &V4);
         assert!(session(0x11, 0x21));
         assert!(!session(0x11, 0x57) && !session(0x12, 0x21) && !session(0x11, 0));
+        let compressed =
+            |protocol| is_plausible(&[0x88, 0x64, 0x11, 0, 0, 7, 0, 41, protocol], &V4);
+        assert!(compressed(0x21) && !compressed(0x57) && !compressed(0x23));
     }
 }

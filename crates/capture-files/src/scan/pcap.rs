@@ -2,7 +2,8 @@
 
 use packet_headers_common::LinkType;
 
-use super::packet::{link_type, plausible, plausible_lengths};
+use super::order::Order;
+use super::packet::{link_type, plausible_lengths};
 use super::records::{Item, u32_at};
 
 /// The header of a file up to the link type: magic, version 2.4, no time zone, no accuracy, and the
@@ -18,11 +19,14 @@ const HEADER_LENGTH: usize = HEADER.len() + 4;
 /// length.
 const RECORD_HEADER: usize = 16;
 
+/// A second in nanoseconds.
+const SECOND: u32 = 1_000_000_000;
+
 /// What is known of a file so far.
 #[derive(Default)]
 pub(super) struct Pcap {
     link: Option<LinkType>,
-    last: (u32, u32),
+    order: Order,
 }
 
 impl Pcap {
@@ -60,15 +64,15 @@ impl Pcap {
     fn record(&mut self, rest: &[u8], link: LinkType) -> Option<Item> {
         let time = (u32_at(rest, 0)?, u32_at(rest, 4)?);
         let (captured, original) = (u32_at(rest, 8)?, u32_at(rest, 12)?);
-        let in_order = time.0 > 0 && time.1 < 1_000_000_000 && time >= self.last;
-        if !in_order || !plausible_lengths(captured, original) {
+        if time.0 == 0 || time.1 >= SECOND || !plausible_lengths(captured, original) {
             return Some(Item::Wrong("a record differs from ours"));
         }
         let length = RECORD_HEADER + usize::try_from(captured).ok()?;
-        if !plausible(rest.get(RECORD_HEADER..length)?, link) {
+        let packet = rest.get(RECORD_HEADER..length)?;
+        let time = u64::from(time.0) * u64::from(SECOND) + u64::from(time.1);
+        if !self.order.follows(time, packet, link) {
             return Some(Item::Wrong("a packet differs from ours"));
         }
-        self.last = time;
         Some(Item::Whole { length, packets: 1 })
     }
 }

@@ -2,7 +2,8 @@
 
 use packet_headers_common::LinkType;
 
-use super::packet::{MAX_PACKET, link_type, plausible, plausible_lengths};
+use super::order::Order;
+use super::packet::{MAX_PACKET, link_type, plausible_lengths};
 use super::records::{Item, MAX_ITEM, u16_at, u32_at};
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -42,7 +43,7 @@ const SECOND: u64 = 1_000_000_000;
 pub(super) struct Pcapng {
     section: bool,
     interfaces: Vec<LinkType>,
-    last: u64,
+    order: Order,
 }
 
 impl Pcapng {
@@ -121,18 +122,15 @@ impl Pcapng {
         let [high, low, captured, original] = [4, 8, 12, 16].map(|at| u32_at(content, at));
         let (captured, original) = (captured?, original?);
         let time = u64::from(high?) << 32 | u64::from(low?);
-        if time < self.last.max(SECOND) || !plausible_lengths(captured, original) {
+        if time < SECOND || !plausible_lengths(captured, original) {
             return None;
         }
         debug_assert!(captured <= MAX_PACKET);
         let captured = usize::try_from(captured).ok()?;
         let bytes = content.get(PACKET_FIXED..)?;
-        if !plausible(bytes.get(..captured)?, link) {
-            return None;
-        }
         Options(bytes.get(captured.next_multiple_of(4)..)?).check()?;
-        self.last = time;
-        Some(())
+        let packet = bytes.get(..captured)?;
+        self.order.follows(time, packet, link).then_some(())
     }
 
     /// The link type of the interface that a block is about.

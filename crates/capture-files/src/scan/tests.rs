@@ -127,7 +127,7 @@ fn the_end_of_a_record_in_zeros_is_cut_when_it_can_be_seen() {
 }
 
 #[test]
-fn a_record_that_goes_back_in_time_or_has_a_payload_ends_the_whole_part() {
+fn a_record_of_other_hosts_that_goes_back_in_time_or_one_with_a_payload_ends_the_whole_part() {
     let sample = pcap(1, 3);
     let (end, _) = sample.ends[2];
     let breaches: [(usize, [u8; 4]); 6] = [
@@ -152,6 +152,70 @@ fn a_record_that_goes_back_in_time_or_has_a_payload_ends_the_whole_part() {
             "{at}"
         );
     }
+}
+
+/// A year in seconds, there and back.
+const YEAR: u32 = 31_536_000;
+
+/// Puts the time of a record in a pcap file this many seconds off.
+fn shift(file: &mut [u8], at: usize, by: u32) {
+    let seconds: [u8; 4] = file[at..at + 4].try_into().unwrap();
+    let seconds = u32::from_le_bytes(seconds).wrapping_add(by);
+    file[at..at + 4].copy_from_slice(&seconds.to_le_bytes());
+}
+
+/// The file of one connection, whose packets go back and forth, and where its records begin.
+fn conversation(records: usize) -> (Vec<u8>, Vec<usize>) {
+    let sample = pcap(1, 1);
+    let (header, _) = sample.ends[0];
+    let mut record = sample.bytes[header..].to_vec();
+    let (mut file, mut starts) = (sample.bytes[..header].to_vec(), Vec::new());
+    // Behind the record's header and that of Ethernet: IPv4, with the addresses at 12.
+    let addresses = 16 + 14 + 12;
+    for _ in 0..records {
+        starts.push(file.len());
+        file.extend_from_slice(&record);
+        record[addresses..addresses + 8].rotate_left(4);
+    }
+    (file, starts)
+}
+
+#[test]
+fn a_file_is_whole_though_the_clock_was_set_by_a_year_meanwhile() {
+    for by in [YEAR, YEAR.wrapping_neg()] {
+        let (mut file, starts) = conversation(200);
+        for &at in &starts[100..] {
+            shift(&mut file, at, by);
+        }
+        let all = |packets, bytes: usize| {
+            Verdict::Whole(Whole {
+                bytes: bytes as u64,
+                packets,
+            })
+        };
+        let found = verdict(&file, Format::Pcap, Compression::None);
+        assert_eq!(found, all(200, file.len()));
+        // A torn end is found all the same.
+        file.truncate(file.len() - 9);
+        let found = verdict(&file, Format::Pcap, Compression::None);
+        assert_eq!(found, all(199, starts[199]));
+    }
+}
+
+#[test]
+fn the_older_file_of_another_connection_that_the_disk_held_before_is_cut() {
+    let (mut file, starts) = conversation(100);
+    // Every record is as long as those of that file: they begin where ours would.
+    for &at in &starts[60..] {
+        shift(&mut file, at, YEAR.wrapping_neg());
+        file[at + 16 + 14 + 12] ^= 1;
+    }
+    let found = verdict(&file, Format::Pcap, Compression::None);
+    let want = Verdict::Whole(Whole {
+        bytes: starts[60] as u64,
+        packets: 60,
+    });
+    assert_eq!(found, want);
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use packet_headers_common::{Endpoint, LinkType};
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::*;
 use crate::error::FileIssue;
+use crate::faults::{self, Fate, Operation};
+use crate::format::Format;
 use crate::packet_buffer::PacketBuffer;
 use crate::record::tests::packet;
 use model::{FlowUuid, WallNanos};
@@ -68,9 +71,13 @@ impl Observer for Told {
 }
 
 fn writer(at: &Path) -> Writer<Told> {
+    writer_with(at, &PLAIN)
+}
+
+fn writer_with(at: &Path, options: &FileOptions) -> Writer<Told> {
     let (data, partial) = (at.join("data"), at.join("data.partial"));
     let directories = Directories::prepare(&data, &partial).unwrap();
-    Writer::new(directories, &PLAIN, Arc::default(), Told::default()).unwrap()
+    Writer::new(directories, options, Arc::default(), Told::default()).unwrap()
 }
 
 fn job(flow: u64, packets: u64, last: bool) -> Job {
@@ -183,13 +190,36 @@ fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
 }
 
 #[test]
+fn a_file_that_its_end_has_torn_is_not_published() {
+    const EIO: i32 = Errno::IO.raw_os_error();
+    let temp = tempfile::tempdir().unwrap();
+    let mut options = PLAIN;
+    options.naming.format = Format::Pcapng;
+    let mut writer = writer_with(temp.path(), &options);
+    writer.write(job(1, 3, false));
+    // The end of a file is written in part, and cannot be undone; then the disk recovers.
+    faults::plan(Some(Box::new(|operation| match operation {
+        Operation::Write(_) => Fate::Breaks(10, EIO),
+        Operation::Cut | Operation::Remove => Fate::Fails(EIO),
+        _ => Fate::Done,
+    })));
+    writer.write(job(1, 0, true));
+    faults::plan(None);
+    writer.retry();
+    let told = writer.finish();
+    assert!(!temp.path().join("data/1970").exists());
+    assert_eq!((told.written, told.lost, told.no_file), (0, 3, 1));
+    assert_eq!(told.issues, [FileIssue::Io]);
+}
+
+#[test]
 fn a_file_that_never_gets_its_name_is_kept_and_told() {
     let temp = tempfile::tempdir().unwrap();
     let mut writer = writer(temp.path());
     let data = temp.path().join("data");
     put_in_the_way(&data);
     writer.write(job(1, 3, true));
-    let partial = writer.unpublished().next().unwrap().1.to_owned();
+    let partial = writer.unpublished().next().unwrap().1;
     let told = writer.finish();
     assert_eq!(packets(&partial), 3);
     assert_eq!((told.written, told.lost, told.abandoned), (0, 3, 1));
@@ -224,7 +254,7 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
         .unwrap()
         .permissions()
         .mode();
-    assert_eq!(mode & 0o777, 0o644 & mode & 0o777);
+    assert_eq!(mode & 0o777, 0o640);
 }
 
 /// What a writer is asked to do, and what happens to its directories meanwhile.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use capture_files::{Chunk, FlowMeta, Job, PacketBuffer};
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallNanos};
+use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{
     Direction, Endpoint, FlowKey, LinkType, Packet, PrimaryTap, Role, TapPoint,
@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     /// Whether the lower end is this host's, by the direction of the first packet.
     low_is_here: Option<bool>,
     pub(super) buffer: PacketBuffer,
+    /// The clock that dates its packets: that of the first one.
+    pub(super) clock: Option<WallClock>,
     /// Since when the buffer has had packets, while the connection is being captured.
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its packets are in a file already.
@@ -68,6 +70,18 @@ pub(super) enum State {
     Capturing(Capture),
     /// Its file is finished, but its socket is not known to be closed.
     Finished(Finished),
+}
+
+/// What one connection gives to another one to which its packets belong.
+#[derive(Debug)]
+pub(super) struct Taken {
+    packets: PacketBuffer,
+    clock: Option<WallClock>,
+    start: BootNanos,
+    last: BootNanos,
+    seen: u64,
+    wire_bytes: u64,
+    link_type: Option<LinkType>,
 }
 
 /// The data of a connection that is being captured.
@@ -171,6 +185,7 @@ impl Connection {
             wire_bytes: 0,
             low_is_here: None,
             buffer: PacketBuffer::default(),
+            clock: None,
             held_since: None,
             spilled: false,
             link_type: None,
@@ -189,7 +204,7 @@ impl Connection {
     pub(super) fn keep(
         &mut self,
         packet: &Packet<'_>,
-        wall: WallNanos,
+        (wall, clock): (WallNanos, &WallClock),
         timing: &Timing,
     ) -> Result<(), NotKept> {
         self.note(packet).map_err(NotKept::Discarded)?;
@@ -204,7 +219,8 @@ impl Connection {
             }
             State::Finished(finished) => return Err(NotKept::Discarded(finished.reason)),
         }
-        self.buffer.push(packet, wall);
+        let ours = *self.clock.get_or_insert(*clock);
+        self.buffer.push(packet, ours.redated(wall, clock));
         Ok(())
     }
 
@@ -234,6 +250,36 @@ impl Connection {
         self.last = self.last.max(now);
         self.link_type.get_or_insert(packet.link_type);
         Ok(())
+    }
+
+    /// Gives its packets away.
+    pub(super) fn take(&mut self) -> Taken {
+        Taken {
+            packets: std::mem::take(&mut self.buffer),
+            clock: self.clock,
+            start: self.start,
+            last: self.last,
+            seen: self.seen,
+            wire_bytes: self.wire_bytes,
+            link_type: self.link_type,
+        }
+    }
+
+    /// Takes over the packets of another one, which may have been dated by another clock, and what
+    /// is known by them.
+    pub(super) fn absorb(&mut self, taken: &Taken) {
+        if let Some(theirs) = taken.clock {
+            let ours = *self.clock.get_or_insert(theirs);
+            self.buffer
+                .absorb(&taken.packets, &|at| ours.redated(at, &theirs));
+        }
+        self.last = self.last.max(taken.last);
+        self.seen += taken.seen;
+        self.wire_bytes += taken.wire_bytes;
+        self.link_type = self.link_type.or(taken.link_type);
+        if !self.buffer.is_empty() {
+            self.held_since.get_or_insert(taken.start);
+        }
     }
 
     /// Its four-tuple.

@@ -113,6 +113,9 @@ pub(crate) fn on_close(state: &mut State, close: &Close) {
         }
         return;
     };
-    state.connections.close(id, close.at, &state.timing);
-    state.counts.closed += 1;
+    // Two sources may tell of the same Close.
+    if state.connections.get(id).closed().is_none() {
+        state.connections.close(id, close.at, &state.timing);
+        state.counts.closed += 1;
+    }
 }

@@ -8,7 +8,7 @@ mod touches;
 
 use std::collections::BTreeSet;
 
-use packet_headers_common::Role;
+use packet_headers_common::{LinkType, Role};
 use proptest::prelude::*;
 
 use self::driver::{ROOMY, TableDriver};
@@ -26,6 +26,99 @@ fn packets_before_the_open_are_in_the_file() {
     driver.close(1, "a");
     driver.until(6000);
     assert_eq!(driver.files(), [("a", &[1, 2, 3][..])]);
+    assert!(driver.is_clean());
+}
+
+/// A year in nanoseconds.
+const YEAR: i64 = 365 * 24 * 3600 * 1_000_000_000;
+
+#[test]
+fn a_file_keeps_the_clock_of_its_beginning_whenever_somebody_sets_the_time() {
+    for step in [YEAR, -YEAR, 5_000_000, -5_000_000] {
+        let mut driver = TableDriver::new(ROOMY);
+        driver.clock = WallClock::apart(2 * YEAR);
+        driver.syn(1, 1, 7);
+        driver.open(1, "a");
+        driver.until(10);
+        driver.data(1, 2);
+        driver.clock = WallClock::apart(2 * YEAR + step);
+        driver.data(1, 3);
+        // A spill later, what was written before is in its place.
+        driver.until(3000);
+        driver.data(1, 4);
+        driver.close(1, "a");
+        driver.syn(2, 5, 7);
+        driver.open(2, "b");
+        driver.close(2, "b");
+        driver.until(5000);
+        let files = [("a", &[1, 2, 3, 4][..]), ("b", &[5][..])];
+        assert_eq!(driver.files(), files);
+        let times = driver.times.values().map(|time| time.0.cast_signed());
+        let since = [0, 10, 10, 3000].map(|ms| 2 * YEAR + ms * 1_000_000);
+        let expected = [&since[..], &[2 * YEAR + step + 3_000_000_000]].concat();
+        assert_eq!(times.collect::<Vec<_>>(), expected);
+        assert!(driver.is_clean());
+    }
+}
+
+#[test]
+fn a_stray_syn_across_a_step_goes_back_to_its_place_in_the_file() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.clock = WallClock::apart(2 * YEAR);
+    driver.syn(1, 1, 7);
+    driver.open(1, "a");
+    driver.clock = WallClock::apart(3 * YEAR);
+    driver.until(100);
+    driver.syn(1, 2, 99);
+    driver.until(6000);
+    driver.data(1, 3);
+    driver.close(1, "a");
+    driver.until(8000);
+    assert_eq!(driver.files(), [("a", &[1, 2, 3][..])]);
+    assert!(
+        driver
+            .times
+            .values()
+            .all(|time| time.0.cast_signed() < 3 * YEAR)
+    );
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn a_host_that_slept_finishes_what_was_silent_meanwhile_and_loses_nothing() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.syn(1, 1, 7);
+    driver.open(1, "a");
+    driver.until(1000);
+    // The boot clock goes on while the host sleeps.
+    driver.now += 3_600_000;
+    driver.syn(2, 2, 7);
+    driver.open(2, "b");
+    driver.until(driver.now + 20);
+    assert_eq!(driver.files(), [("a", &[1][..])]);
+    driver.data(2, 3);
+    driver.close(2, "b");
+    driver.until(driver.now + 1500);
+    assert_eq!(driver.files(), [("a", &[1][..]), ("b", &[2, 3])]);
+    driver.shut_down();
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn packets_that_return_to_their_connection_bring_along_what_is_known_by_them() {
+    let mut driver = TableDriver::new(Limits { flows: 1, ..ROOMY });
+    driver.link_type = LinkType::RawIp;
+    driver.until(1000);
+    driver.syn(1, 1, 7);
+    // By its time it cannot name what began later.
+    driver.open_as(1, "a", 500, Role::Accepting);
+    driver.until(9000);
+    // It has had packets: it is not given up for others.
+    driver.open(2, "b");
+    assert_eq!(driver.issues, [EventIssue::Refused]);
+    driver.shut_down();
+    assert_eq!(driver.files(), [("a", &[1][..])]);
+    assert_eq!(driver.link_types["a"], LinkType::RawIp);
     assert!(driver.is_clean());
 }
 
@@ -53,6 +146,21 @@ fn what_comes_after_the_close_is_in_the_file_until_it_is_quiet() {
     assert_eq!(driver.files(), []);
     driver.until(1900);
     assert_eq!(driver.files(), [("a", &[1, 2][..])]);
+    assert_eq!((driver.opened, driver.closed), (1, 1));
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn a_close_that_two_sources_tell_counts_once() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.open(1, "a");
+    driver.syn(1, 1, 7);
+    driver.close(1, "a");
+    driver.until(500);
+    driver.close(1, "a");
+    driver.until(1000);
+    // Told again, it does not delay the end.
+    assert_eq!(driver.files(), [("a", &[1][..])]);
     assert_eq!((driver.opened, driver.closed), (1, 1));
     assert!(driver.is_clean());
 }

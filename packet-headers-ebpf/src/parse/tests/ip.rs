@@ -59,6 +59,31 @@ fn headers_are_followed_as_far_as_is_promised() {
         (60, extension(256)),
     ];
     assert_eq!(end(&packet(&three)), Err(KernelDiscard::HeadersTooLong));
+    // What is too far is not even looked for.
+    let cut = &packet(&three)[..4137];
+    assert_eq!(end(cut), Err(KernelDiscard::HeadersTooLong));
+}
+
+#[test]
+fn an_ipv4_header_is_as_long_as_it_says_and_of_its_version() {
+    let packet = |version: u8, words: u8| {
+        let mut packet = vec![1u8; usize::from(words.max(5)) * 4 + 20];
+        packet[..10].copy_from_slice(&[version << 4 | words, 0, 0, 0, 0, 0, 0, 0, 64, 6]);
+        let l4 = usize::from(words) * 4;
+        packet[l4 + 12] = 0x50;
+        packet
+    };
+    for words in 5..=15 {
+        let length = usize::from(words) * 4 + 20;
+        assert_eq!(end(&packet(4, words)), Ok(length), "{words}");
+    }
+    for words in 0..5 {
+        let short = end(&packet(4, words));
+        assert_eq!(short, Err(KernelDiscard::Malformed), "{words}");
+    }
+    let other = [&[2; 12][..], &[0x08, 0x00], &packet(5, 5)].concat();
+    let read = parse(&&other[..], LinkType::Ethernet, false);
+    assert_eq!(read, Err(KernelDiscard::Malformed));
 }
 
 #[test]
@@ -152,4 +177,24 @@ fn a_tcp_header_ends_where_its_ip_packet_ends_at_the_latest() {
         packet[52] = words << 4;
         assert_eq!(end(&packet), want, "{told} {words}");
     }
+}
+
+#[test]
+fn an_ipv4_address_in_disguise_is_not_taken_for_the_real_one() {
+    let from = |source: [u8; 16]| {
+        let mut packet = packet(&[]);
+        packet[8..24].copy_from_slice(&source);
+        end(&packet)
+    };
+    let mut source = [0; 16];
+    source[12..].copy_from_slice(&[192, 0, 2, 1]);
+    // IPv4-compatible: obsolete, and an address of its own.
+    assert_eq!(from(source), Ok(60));
+    source[10..12].fill(0xff);
+    assert_eq!(from(source), Err(KernelDiscard::Malformed));
+    // NAT64's translators use this one (RFC 6052), and SIIT that one (RFC 2765).
+    source[..4].copy_from_slice(&[0, 0x64, 0xff, 0x9b]);
+    assert_eq!(from(source), Ok(60));
+    let translated = [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 192, 0, 2, 1];
+    assert_eq!(from(translated), Ok(60));
 }

@@ -62,6 +62,11 @@ fn a_pppoe_session_is_passed() {
         [&[0x88, 0x64, first, code, 0, 9, 0, 42][..], &protocol].concat()
     };
     assert_eq!(l3(&between(0x11, 0, [0x00, 0x21])), Ok(22));
+    // A compressed protocol number has one byte; the next one begins the IP header.
+    let compressed = [0x88, 0x64, 0x11, 0, 0, 9, 0, 41, 0x21];
+    assert_eq!(l3(&compressed), Ok(21));
+    let as_v6 = l3(&[&compressed[..8], &[0x57]].concat());
+    assert_eq!(as_v6, Err(KernelDiscard::Malformed), "the packet is IPv4");
     let as_v6 = l3(&between(0x11, 0, [0x00, 0x57]));
     assert_eq!(as_v6, Err(KernelDiscard::Malformed), "the packet is IPv4");
     assert_eq!(

@@ -17,6 +17,7 @@ struct Fake {
     log: Log,
     refuse: HashSet<String>,
     lost: HashSet<u32>,
+    sockets: bool,
 }
 
 struct FakeLink(Log, u32);
@@ -29,6 +30,7 @@ impl Drop for FakeLink {
 
 impl Attach for Fake {
     type Link = FakeLink;
+    type SocketLink = ();
 
     fn attach(&mut self, interface: &Interface) -> Result<FakeLink> {
         ensure!(!self.refuse.contains(&interface.name), "refused");
@@ -36,8 +38,19 @@ impl Attach for Fake {
         Ok(FakeLink(Rc::clone(&self.log), interface.index))
     }
 
-    fn is_attached(&mut self, interface: &Interface) -> bool {
-        !self.lost.contains(&interface.index)
+    fn watch_sockets(&mut self) -> Result<()> {
+        ensure!(!self.refuse.contains("sockets"), "refused");
+        self.sockets = true;
+        Ok(())
+    }
+
+    fn gone(&mut self, interface: &Interface, _: &FakeLink) -> Result<Option<String>> {
+        let lost = self.lost.remove(&interface.index);
+        Ok(lost.then(|| "detached".to_owned()))
+    }
+
+    fn sockets_gone(&mut self, (): &()) -> Result<Option<String>> {
+        Ok((!self.sockets).then(|| "detached".to_owned()))
     }
 }
 
@@ -62,7 +75,7 @@ fn removed(indexes: &[u32]) -> Changes {
 
 /// What is attached (+) and detached (-) for a change of the wanted interfaces, in order.
 fn steps(set: &mut CaptureSet<Fake>, wanted: &[Interface], changes: &Changes) -> String {
-    set.reconcile(wanted, changes);
+    set.reconcile(wanted, changes, &|| ());
     set.attacher.log.take().join(" ")
 }
 
@@ -114,17 +127,77 @@ fn a_failure_to_attach_is_reported_once_and_retried_at_each_change() {
     let mut set = CaptureSet::new(Fake::default());
     set.attacher.refuse.insert("veth1".to_owned());
     let both = [eth("eth0", 2), eth("veth1", 3)];
-    let failures = set.reconcile(&both, &Changes::default());
+    let failures = set.reconcile(&both, &Changes::default(), &|| ());
     let reported: Vec<_> = failures
         .iter()
         .map(|(i, error)| format!("{}: {error}", i.name))
         .collect();
     assert_eq!(reported, ["veth1: refused"]);
-    assert!(set.reconcile(&both, &Changes::default()).is_empty());
+    assert!(set.reconcile(&both, &Changes::default(), &|| ()).is_empty());
     // After it has left and come back, the failure is reported again.
-    assert!(set.reconcile(&both[..1], &Changes::default()).is_empty());
-    assert_eq!(set.reconcile(&both, &Changes::default()).len(), 1);
+    assert!(
+        set.reconcile(&both[..1], &Changes::default(), &|| ())
+            .is_empty()
+    );
+    assert_eq!(set.reconcile(&both, &Changes::default(), &|| ()).len(), 1);
     set.attacher.refuse.clear();
     set.attacher.log.take();
     assert_eq!(steps(&mut set, &both, &Changes::default()), "+3");
+}
+
+/// What was lost, in words.
+fn lost(set: &mut CaptureSet<Fake>) -> Vec<String> {
+    let lost = set.notice_losses(&|| ());
+    lost.iter().map(ToString::to_string).collect()
+}
+
+/// What is missing, in words.
+fn missing(set: &CaptureSet<Fake>) -> Vec<String> {
+    let missing = set.attached.missing();
+    missing.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_others_detach_is_noticed_counted_and_attached_again() {
+    let mut set = CaptureSet::new(Fake::default());
+    let both = [eth("eth0", 2), eth("veth1", 3)];
+    steps(&mut set, &both, &Changes::default());
+    set.watch_sockets().unwrap();
+    assert!(lost(&mut set).is_empty());
+    set.attacher.lost.insert(3);
+    set.attacher.sockets = false;
+    assert_eq!(lost(&mut set), ["veth1 (detached)", "sockets (detached)"]);
+    assert_eq!(steps(&mut set, &both, &Changes::default()), "-3 +3");
+    assert!(set.attacher.sockets);
+    assert!(missing(&set).is_empty());
+    let counted = (set.attached.interfaces_lost(), set.attached.sockets_lost());
+    assert_eq!(counted, (1, 1));
+    assert!(lost(&mut set).is_empty());
+}
+
+#[test]
+fn what_cannot_be_attached_again_is_missing_until_it_can_or_is_not_wanted_any_more() {
+    let mut set = CaptureSet::new(Fake::default());
+    let both = [eth("eth0", 2), eth("veth1", 3)];
+    steps(&mut set, &both, &Changes::default());
+    set.watch_sockets().unwrap();
+    set.attacher.lost.extend([2, 3]);
+    set.attacher.sockets = false;
+    let refused = ["eth0", "veth1", "sockets"].map(str::to_owned);
+    set.attacher.refuse.extend(refused);
+    assert_eq!(lost(&mut set).len(), 3);
+    let failures = set.reconcile(&both, &Changes::default(), &|| ());
+    assert_eq!(failures.len(), 2);
+    let why = ["eth0", "veth1", "sockets"].map(|place| format!("{place} (detached; refused)"));
+    assert_eq!(missing(&set), why);
+    // Tried again, said once, counted once.
+    assert!(lost(&mut set).is_empty());
+    assert!(set.reconcile(&both, &Changes::default(), &|| ()).is_empty());
+    assert_eq!(missing(&set), why);
+    steps(&mut set, &both[..1], &Changes::default());
+    assert_eq!(missing(&set), [&*why[0], &*why[2]]);
+    set.attacher.refuse.clear();
+    steps(&mut set, &both[..1], &Changes::default());
+    assert!(missing(&set).is_empty());
+    assert_eq!(set.attached.interfaces_lost(), 2);
 }

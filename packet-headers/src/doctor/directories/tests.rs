@@ -1,5 +1,7 @@
 //! Directories in the states in which they may be found.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::super::finding::State;
 use super::*;
 
@@ -90,4 +92,23 @@ fn a_directory_that_another_uses_is_a_problem_with_its_pid() {
     assert_eq!(finding.state, State::Problem);
     let pid = format!("pid {}", std::process::id());
     assert!(finding.found.contains(&pid), "{finding:?}");
+}
+
+#[test]
+fn a_partial_directory_that_others_can_write_is_a_problem_and_a_shared_data_directory_is_none() {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    let place = Some(Place::find(home.path()).unwrap());
+    let mut group = Group::new("files");
+    trusted(&mut group, "datadir", &place, Directories::check_data);
+    assert!(group.findings.is_empty());
+    trusted(
+        &mut group,
+        "partial-dir",
+        &place,
+        Directories::check_partial,
+    );
+    let finding = group.the("partial-dir");
+    assert_eq!(finding.state, State::Problem);
+    assert!(finding.found.contains("its group"), "{finding:?}");
 }

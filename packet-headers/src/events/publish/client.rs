@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
@@ -21,6 +22,15 @@ pub(super) struct Client {
     progress: watch::Receiver<Progress>,
     shared: Arc<Shared>,
     socket: UnixStream,
+    /// Bytes that were sent so far.
+    sent: Arc<AtomicU64>,
+}
+
+/// A client that was disconnected against its will.
+#[derive(Debug)]
+pub(super) struct TurnedOut {
+    pub(super) who: String,
+    pub(super) reason: String,
 }
 
 /// Counts a client for as long as it lives.
@@ -41,19 +51,21 @@ impl Drop for Counted<'_> {
 
 impl Client {
     /// A client that has just connected: it reads the connections that are open now, and every event
-    /// from now on.
-    pub(super) fn new(shared: Arc<Shared>, socket: UnixStream) -> Self {
+    /// from now on. `sent` tells how many bytes were sent to it.
+    pub(super) fn new(shared: Arc<Shared>, socket: UnixStream, sent: Arc<AtomicU64>) -> Self {
         let reader = shared.stream().join();
         Self {
             reader,
             progress: shared.progress(),
             shared,
             socket,
+            sent,
         }
     }
 
-    /// Serves the client until it leaves, is too slow, or there are no more events.
-    pub(super) async fn serve(mut self) {
+    /// Serves the client until it leaves, is too slow, or there are no more events. Returns it if it
+    /// was too slow.
+    pub(super) async fn serve(mut self) -> Option<TurnedOut> {
         let who = who(&self.socket);
         tracing::debug!("{who} connected to the event socket");
         let shared = Arc::clone(&self.shared);
@@ -62,11 +74,11 @@ impl Client {
             Ok(()) => tracing::debug!("{who} has read all events"),
             Err(Left::Gone(error)) => tracing::debug!("{who} left the event socket: {error}"),
             Err(Left::TooSlow(error)) => {
-                tracing::warn!("disconnected {who}: {error}");
-                let dropped = &shared.counters().event_clients_dropped;
-                dropped.add(1);
+                let reason = error.to_string();
+                return Some(TurnedOut { who, reason });
             }
         }
+        None
     }
 
     async fn write(&mut self) -> Result<(), Left> {
@@ -86,11 +98,19 @@ impl Client {
     }
 
     /// Writes all of `chunk`, unless the client falls behind the log meanwhile.
-    async fn send(&mut self, chunk: &[u8]) -> Result<(), Left> {
+    async fn send(&mut self, mut chunk: &[u8]) -> Result<(), Left> {
         let next = self.reader.next();
         let left_behind = self.progress.wait_for(|progress| progress.first > next);
+        let written = async {
+            while !chunk.is_empty() {
+                let length = self.socket.write(chunk).await?;
+                self.sent.fetch_add(length as u64, Ordering::Relaxed);
+                chunk = chunk.get(length..).unwrap_or_default();
+            }
+            Ok(())
+        };
         tokio::select! {
-            written = self.socket.write_all(chunk) => Ok(written?),
+            written = written => written,
             _ = left_behind => Err(TooSlow.into()),
         }
     }

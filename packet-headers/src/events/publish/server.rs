@@ -5,14 +5,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use super::client::{self, Client};
 use super::intake::EventIntake;
 use super::publisher::{Message, Publisher, QUEUE};
+use super::seats::Seats;
 use super::shared::Shared;
 use super::socket::{EventListener, SocketFile};
 use super::stream::Bounds;
@@ -24,17 +23,13 @@ use crate::threads::{join, spawn};
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
 
-/// How many clients are served. Each costs at most 16 bytes for each connection that was open when
-/// it connected, and the chunk that is written to it at once.
-const CLIENTS: usize = 32;
-
 /// How many events are taken before clients have their turn.
 const BATCH: usize = 1024;
 
 /// The name of the thread.
 const NAME: &str = "event-server";
 
-/// How often the thread turns when nothing else happens.
+/// How often the thread turns when nothing else happens, and looks which clients read.
 const TURN: Duration = Duration::from_secs(1);
 
 /// How long all clients together have, at the end, to read their last events.
@@ -151,7 +146,7 @@ impl Serving {
             scope,
             heartbeat,
         } = self;
-        let mut clients = JoinSet::new();
+        let mut seats = Seats::new(&shared);
         let mut intake = EventIntake::new(&shared);
         let mut batch = Vec::with_capacity(BATCH);
         let mut sweep = std::pin::pin!(sweep::run(&shared, scope.every_namespace));
@@ -160,9 +155,12 @@ impl Serving {
             tokio::select! {
                 _ = &mut stopped => break,
                 _ = events.recv_many(&mut batch, BATCH) => intake.take(&mut batch),
-                client = intake.accept(&listener) => admit(&shared, client, &mut clients),
-                Some(_) = clients.join_next() => {}
-                _ = turn.tick() => heartbeat.beat(),
+                client = intake.accept(&listener) => seats.admit(client),
+                Some(()) = seats.leave() => {}
+                _ = turn.tick() => {
+                    heartbeat.beat();
+                    seats.look();
+                }
                 never = &mut sweep => match never {},
             }
         }
@@ -171,18 +169,7 @@ impl Serving {
         }
         intake.take(&mut batch);
         shared.end();
-        let parted = async { while clients.join_next().await.is_some() {} };
+        let parted = async { while seats.leave().await.is_some() {} };
         let _not_all_took_it = timeout(PARTING, parted).await;
     }
-}
-
-/// Serves one more client, unless there are too many already.
-fn admit(shared: &Arc<Shared>, socket: UnixStream, clients: &mut JoinSet<()>) {
-    if clients.len() >= CLIENTS {
-        let who = client::who(&socket);
-        tracing::warn!("refused {who}: there are {CLIENTS} clients already");
-        shared.counters().event_clients_dropped.add(1);
-        return;
-    }
-    clients.spawn(Client::new(Arc::clone(shared), socket).serve());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use hashbrown::{HashMap, HashSet};
 
-use super::line;
+use messages::tcp_info;
 use model::{FlowUuid, Open, WallNanos};
 
 /// The limits of a stream.
@@ -77,7 +77,7 @@ impl Stream {
             self.bounds.open
         );
         let flow = Flow {
-            line: line::open(open)?.into(),
+            line: tcp_info::open(open)?.into(),
             cookie: open.cookie,
             older: open.role.is_none(),
         };
@@ -97,7 +97,7 @@ impl Stream {
             closed.insert(uuid.clone());
         }
         if self.open.remove(uuid).is_some() {
-            let line = line::close(uuid, at)?;
+            let line = tcp_info::close(uuid, at)?;
             self.push(line.into());
         }
         Ok(())

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use super::shared::Shared;
 use super::stream::Suspect;
 use crate::clock;
-use crate::events::existing::{self, ExistingSocket};
+use crate::events::existing;
+use messages::sock_diag::ExistingSocket;
 
 /// The shortest pause between two sweeps.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -1,23 +1,27 @@
 //! The tcp-info flow source: reads tcp-info's event socket, and reconnects whenever it is lost.
 
-mod line;
+mod backoff;
+mod listener;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncRead;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use self::line::{Lines, Message};
+use self::backoff::Backoff;
+use self::listener::Listener;
+use super::EventSink;
+use super::catch_up::CatchUp;
 use super::prefix::LearnedPrefix;
-use super::{EventSink, Stopped};
 use crate::clock;
+use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
-use model::{Close, EventIssue, EventSocket, FlowEvent, Open, WallClock};
+use model::{EventIssue, EventSocket};
 
 /// The reading side of a connection, of either kind.
 type Stream = Box<dyn AsyncRead + Send + Unpin>;
@@ -37,173 +41,77 @@ pub(crate) async fn connect(socket: &EventSocket) -> io::Result<Stream> {
     timeout(CONNECT, connecting).await?
 }
 
-/// The pause before the next attempt to connect. It doubles, so that a missing socket costs nothing,
-/// and is randomized, so that the daemons of one host do not all connect at once.
-#[derive(Debug)]
-struct Backoff(Duration);
-
-impl Backoff {
-    const SHORTEST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_secs(5);
-
-    /// A connection that lasted this long was good: after it, the pause is the shortest again.
-    const LASTED: Duration = Duration::from_secs(1);
-
-    /// The next pause, before it is randomized.
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(Self::LONGEST);
-        pause
-    }
-
-    /// A connection has ended after this long.
-    fn after_connection(&mut self, lasted: Duration) {
-        if lasted >= Self::LASTED {
-            self.0 = Self::SHORTEST;
-        }
-    }
-
-    /// Half to one and a half times the pause.
-    fn spread(pause: Duration) -> Duration {
-        pause * fastrand::u32(50..=150) / 100
-    }
-}
-
-/// Delivers tcp-info's events to the shards, until they have ended.
+/// Delivers tcp-info's events to the shards, until they have ended. The `prefix` is learned from
+/// tcp-info's names, unless it is known.
 ///
 /// A missing socket, now or later, is logged once and retried until it is there. Without events this
 /// does not notice that the shards have ended: drop the future to stop it at any time.
 ///
-/// If there is a `prefix`, it is learned from tcp-info's names.
-pub async fn follow(
+/// With `catch_up`, connections that began or ended while tcp-info was not connected are delivered
+/// after each connect: leave it out where the kernel tells of them.
+pub(super) async fn follow(
     socket: EventSocket,
     sink: EventSink,
     counters: Arc<Counters>,
-    prefix: Option<LearnedPrefix>,
+    prefix: LearnedPrefix,
+    catch_up: Option<CatchUp>,
 ) {
-    let clock = clock::sample();
     let mut listener = Listener {
         sink,
-        counters,
-        clock,
+        counters: Arc::clone(&counters),
+        clock: clock::sample(),
         prefix,
+        catch_up,
     };
-    let mut backoff = Backoff(Backoff::SHORTEST);
+    let mut backoff = Backoff::new(&socket);
     let mut was_connected = false;
     let mut said = false;
+    let (connected, lost) = (RateLimit::default(), RateLimit::default());
     loop {
-        match connect(&socket).await {
+        let pause = match connect(&socket).await {
             Ok(stream) => {
-                info!("connected to tcp-info at {socket}");
-                let reconnects = u64::from(was_connected);
-                let events = &listener.counters.events;
-                events.add(EventIssue::Reconnects, reconnects);
+                if let Some(more) = connected.pass() {
+                    info!("connected to tcp-info at {socket}{more}");
+                }
+                counters
+                    .events
+                    .add(EventIssue::Reconnects, u64::from(was_connected));
                 let since = Instant::now();
-                let counters = Arc::clone(&listener.counters);
                 counters.tcpinfo_up.store(true, Ordering::Relaxed);
                 let Ok(reason) = listener.listen(stream).await else {
                     return;
                 };
                 counters.tcpinfo_up.store(false, Ordering::Relaxed);
-                warn!("lost tcp-info at {socket}: {reason}; retrying until it is back");
-                backoff.after_connection(since.elapsed());
+                if let Some(more) = lost.pass() {
+                    warn!("lost tcp-info at {socket}: {reason}; retrying until it is back{more}");
+                }
                 (was_connected, said) = (true, true);
+                backoff.ended(since.elapsed())
             }
-            Err(error) if said => debug!("still no tcp-info at {socket}: {error}"),
+            Err(error) if said => {
+                debug!("still no tcp-info at {socket}: {error}");
+                backoff.refused()
+            }
             Err(error) => {
-                warn!("no tcp-info at {socket}: {error}; retrying until it is there");
+                warn!(
+                    "no tcp-info at {socket}: {error}; retrying until it is there{}",
+                    consequence(&listener)
+                );
                 said = true;
+                backoff.refused()
             }
-        }
-        sleep(Backoff::spread(backoff.next())).await;
+        };
+        sleep(Backoff::spread(pause)).await;
     }
 }
 
-/// How much is read at once, in bytes: some thirty events.
-const PORTION: usize = 8 * 1024;
-
-/// Turns the bytes of a connection to tcp-info into flow events.
-struct Listener {
-    sink: EventSink,
-    counters: Arc<Counters>,
-    clock: WallClock,
-    /// The prefix to learn, if it is needed.
-    prefix: Option<LearnedPrefix>,
-}
-
-impl Listener {
-    /// Delivers the events of one connection, and returns why it ended.
-    async fn listen(&mut self, mut stream: Stream) -> Result<io::Error, Stopped> {
-        let mut lines = Lines::default();
-        let mut portion = vec![0; PORTION];
-        loop {
-            let ended = match stream.read(&mut portion).await {
-                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed"),
-                Ok(length) => {
-                    for said in lines.feed(portion.get(..length).unwrap_or_default()) {
-                        self.deliver(said).await?;
-                    }
-                    continue;
-                }
-                Err(error) => error,
-            };
-            if let Some(said) = lines.finish() {
-                self.deliver(said).await?;
-            }
-            return Ok(ended);
-        }
-    }
-
-    /// Delivers the event of one line, or counts why there is none.
-    async fn deliver(&mut self, said: Result<Message, EventIssue>) -> Result<(), Stopped> {
-        match said {
-            Ok(message) => {
-                let event = self.event(message);
-                self.sink.deliver(event).await
-            }
-            Err(issue) => {
-                debug!("skipped a line from tcp-info: {}", issue.name());
-                self.counters.events.add(issue, 1);
-                Ok(())
-            }
-        }
-    }
-
-    /// The event for a message that has just arrived.
-    fn event(&mut self, message: Message) -> FlowEvent {
-        clock::resample(&mut self.clock);
-        let now = clock::now();
-        match message {
-            Message::Open {
-                opened,
-                uuid,
-                local,
-                remote,
-                cookie,
-            } => {
-                if let (Some(prefix), Some(cookie)) = (&self.prefix, cookie) {
-                    prefix.learn(&uuid, cookie);
-                }
-                FlowEvent::Open(Open {
-                    // Never later than now: the wall clock may have been set back since tcp-info
-                    // read it.
-                    at: self.clock.boot(opened).min(now),
-                    opened,
-                    uuid,
-                    local,
-                    remote,
-                    role: None,
-                    cookie: cookie.unwrap_or(0),
-                })
-            }
-            // Now, not tcp-info's time, which may be earlier than packets that still wait in the
-            // ring: the connection's last packets belong in its file.
-            Message::Close(uuid) => FlowEvent::Close(Close {
-                at: now,
-                uuid,
-                key: None,
-            }),
-        }
+/// What it means that there is no tcp-info, and what to do, where that may surprise.
+fn consequence(listener: &Listener) -> &'static str {
+    if listener.names_nothing() {
+        ". Until then no connection has a name, and none is saved: --uuid-prefix-file would name \
+         them without tcp-info"
+    } else {
+        ""
     }
 }
 

@@ -140,11 +140,8 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
         moment.discarded(&unreadable),
     );
     let counters = moment.counters;
-    let unused = [
-        EventIssue::Repeated,
-        EventIssue::SecondSocket,
-        EventIssue::Refused,
-    ];
+    // Without the repeated ones: several sources may tell the same name.
+    let unused = [EventIssue::SecondSocket, EventIssue::Refused];
     let unused: u64 = unused.map(|issue| counters.events.get(issue)).iter().sum();
     page.counter(
         "pcap_demuxer_uuids_total",

@@ -7,6 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 use super::Moment;
 use super::page::Page;
 use crate::stats::shard::ShardStats;
+use crate::terminal::lost_lines;
 use model::FlowSource;
 
 pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
@@ -298,7 +299,9 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         ]
         .map(in_kernel),
     );
-    let kernel = counters.kernel_events_up.load(Ordering::Relaxed);
+    let missing = moment.metrics.attached.missing();
+    let kernel = counters.kernel_events_up.load(Ordering::Relaxed)
+        && missing.iter().all(|missing| missing.interface.is_some());
     let kernel = (&[("source", "kernel")][..], u64::from(kernel));
     let tcpinfo = counters.tcpinfo_up.load(Ordering::Relaxed);
     let tcpinfo = (&[("source", "tcpinfo")][..], u64::from(tcpinfo));
@@ -311,6 +314,11 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_event_source_up",
         "1 while the flow source delivers events.",
         sources,
+    );
+    page.gauge(
+        "packet_headers_uuid_prefix_known",
+        "1 when the prefix of UUIDs is known. Until then, the kernel flow source names nothing.",
+        counters.prefix_known.load(Ordering::Relaxed).into(),
     );
     page.gauge(
         "packet_headers_event_clients",
@@ -349,6 +357,27 @@ fn about(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_interface_attached",
         "1 for each captured interface, with its attach method.",
         interfaces.iter().map(|labels| (&labels[..], 1)),
+    );
+    let attached = &moment.metrics.attached;
+    page.counters(
+        "packet_headers_programs_detached_total",
+        "How often another program detached or replaced ours, by what it was attached to.",
+        "from",
+        [
+            ("interface", attached.interfaces_lost()),
+            ("sockets", attached.sockets_lost()),
+        ],
+    );
+    page.gauge(
+        "packet_headers_programs_missing",
+        "Interfaces, and the sockets, from which ours were detached and could not be attached again \
+         yet.",
+        attached.missing().len() as u64,
+    );
+    page.counter(
+        "packet_headers_log_lines_lost_total",
+        "Log lines that could not be written: standard error is closed, or nobody reads it.",
+        lost_lines(),
     );
     page.gauges(
         "packet_headers_build_info",

@@ -6,15 +6,15 @@ use capture_files::{Directories, Recovered, Recovery, Room};
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
-/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so. That some
-/// of them cannot be published is no reason not to capture.
+/// Looks at the files of earlier runs, one after another, for as long as `go_on` says so, whatever
+/// they hold. That some of them cannot be published is no reason not to capture.
 pub(super) fn run(
     directories: &Directories,
     room: &Room,
     counters: &Counters,
     go_on: &dyn Fn() -> bool,
 ) {
-    let mut recovery = match Recovery::new(directories) {
+    let recovery = match Recovery::new_while(directories, go_on) {
         Ok(recovery) => recovery,
         Err(error) => {
             counters.note_file_error(&error);
@@ -24,10 +24,8 @@ pub(super) fn run(
     };
     let (mut published, mut packets, mut removed) = (0, 0, 0);
     // If one file fails, all of them may.
-    let errors = RateLimit::default();
-    while go_on()
-        && let Some(recovered) = recovery.next()
-    {
+    let (errors, foreign) = (RateLimit::default(), RateLimit::default());
+    for recovered in recovery {
         match recovered {
             Recovered::Published(path, held) => {
                 room.note_recovered(&path);
@@ -42,7 +40,9 @@ pub(super) fn run(
             }
             Recovered::Foreign(path, why) => {
                 counters.foreign.add(1);
-                tracing::warn!("{} is left alone: {why}", path.display());
+                if let Some(more) = foreign.pass() {
+                    tracing::warn!("{} is left alone: {why}{more}", path.display());
+                }
             }
             Recovered::Failed(error) => {
                 counters.note_file_error(&error);

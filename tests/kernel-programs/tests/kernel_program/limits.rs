@@ -93,6 +93,16 @@ fn a_cut_record_knows_its_direction_sequence_and_flags() {
 }
 
 #[test]
+fn an_ipv4_address_in_disguise_is_not_taken_for_the_real_one() {
+    let mut kernel = Kernel::plain();
+    let mut frame = frame_v6(PAYLOAD);
+    frame[22..38].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1]);
+    kernel.discards(&frame, KernelDiscard::Malformed);
+    frame[22] = 0x20;
+    kernel.captures("ph_eth_ingress", &frame, 74);
+}
+
+#[test]
 fn an_authentication_header_precedes_tcp_in_ipv4_too() {
     let mut kernel = Kernel::plain();
     let plain = frame_v4(&[], PAYLOAD);

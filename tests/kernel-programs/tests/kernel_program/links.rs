@@ -91,6 +91,9 @@ fn a_pppoe_session_is_kept() {
     captures(&mut kernel, &[&PPPOE_V4], &four);
     captures(&mut kernel, &[&PPPOE_V6], &six);
     captures(&mut kernel, &[&CUSTOMER, &PPPOE_V4], &four);
+    // Compressed protocol numbers have one byte.
+    captures(&mut kernel, &[&PPPOE_V4[..8], &[0x21]], &four);
+    captures(&mut kernel, &[&PPPOE_V6[..8], &[0x57]], &six);
     let plain = behind(&PPPOE_V4, &four);
     let change = |at: usize, value: u8| {
         let mut frame = plain.clone();

@@ -243,13 +243,16 @@ fn labels(rng: &mut Rng, inner: Vec<u8>) -> Vec<u8> {
     stack
 }
 
-/// A PPPoE session (RFC 2516), with the protocol numbers of PPP.
+/// A PPPoE session (RFC 2516), with the protocol numbers of PPP, some of them compressed (RFC 1661,
+/// 6.5).
 fn session(rng: &mut Rng, is_v6: bool, inner: Vec<u8>) -> Vec<u8> {
     let protocol: u16 = if is_v6 { 0x0057 } else { 0x0021 };
+    let compressed = usize::from(rng.u8(..3) == 0);
+    let protocol = &protocol.to_be_bytes()[compressed..];
     let mut header = vec![0x11, 0];
     header.extend(rng.u16(1..).to_be_bytes());
-    header.extend((inner.len() as u16 + 2).to_be_bytes());
-    header.extend(protocol.to_be_bytes());
+    header.extend(((inner.len() + protocol.len()) as u16).to_be_bytes());
+    header.extend(protocol);
     header.extend(inner);
     header
 }

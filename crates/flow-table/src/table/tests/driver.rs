@@ -8,8 +8,8 @@ use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role
 
 use capture_files::Chunk;
 use model::{
-    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallNanos,
-    Wanted,
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallClock,
+    WallNanos, Wanted,
 };
 
 use crate::connections::ConnectionState;
@@ -58,8 +58,15 @@ pub(super) struct TableDriver {
     pub(super) released: u32,
     /// How often packets were to be written.
     pub(super) writes: u64,
-    /// Where the next packets pass.
+    /// Where the next packets pass, and what they begin with.
     pub(super) interface: u32,
+    /// The clock of the host, which somebody may set.
+    pub(super) clock: WallClock,
+    /// The times of packets in files, by their numbers.
+    pub(super) times: BTreeMap<u32, WallNanos>,
+    pub(super) link_type: LinkType,
+    /// What the packets of each published file begin with, by its name.
+    pub(super) link_types: BTreeMap<String, LinkType>,
 }
 
 /// The four-tuple of client `n`.
@@ -92,6 +99,10 @@ impl TableDriver {
             released: 0,
             writes: 0,
             interface: 1,
+            clock: WallClock::apart(0),
+            times: BTreeMap::new(),
+            link_type: LinkType::Ethernet,
+            link_types: BTreeMap::new(),
         }
     }
 
@@ -114,7 +125,7 @@ impl TableDriver {
             wire_len: 1500,
             ifindex: self.interface,
             direction: Direction::Ingress,
-            link_type: LinkType::Ethernet,
+            link_type: self.link_type,
             vlan: None,
             at_primary_tap: false,
             source: ends.0,
@@ -127,7 +138,9 @@ impl TableDriver {
             l4_offset: 34,
             headers: &headers,
         };
-        match self.table.on_packet(&packet, WallNanos(at(self.now).0)) {
+        let clock = self.clock;
+        let wall = clock.wall(at(self.now));
+        match self.table.on_packet(&packet, wall, &clock) {
             Ok(()) => self.held += 1,
             Err(reason) => *self.refused.entry(reason.name()).or_default() += 1,
         }
@@ -204,6 +217,8 @@ impl TableDriver {
                     self.grow(job.flow, &job.chunk);
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
+                        let name = job.meta.uuid.to_string();
+                        self.link_types.insert(name, job.meta.link_type);
                         self.published.push((job.meta.uuid.to_string(), packets));
                     }
                 }
@@ -242,7 +257,9 @@ impl TableDriver {
         let before = packets.len();
         for record in chunk.records() {
             let number = record.headers[..4].try_into().unwrap();
-            packets.push(u32::from_be_bytes(number));
+            let number = u32::from_be_bytes(number);
+            packets.push(number);
+            self.times.insert(number, record.time);
         }
         assert_eq!((packets.len() - before) as u64, chunk.packets);
     }

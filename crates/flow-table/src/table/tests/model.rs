@@ -147,8 +147,9 @@ impl Model {
     }
 
     fn close(&mut self, name: &str, now: u64) {
-        if let Some(connection) = self.list.iter_mut().find(|c| c.name == name) {
-            connection.closed.get_or_insert(now);
+        let named = self.list.iter_mut().find(|c| c.name == name);
+        if let Some(connection) = named.filter(|c| c.closed.is_none()) {
+            connection.closed = Some(now);
             self.out.closed += 1;
         }
     }
@@ -192,6 +193,7 @@ impl Model {
                 Some(earlier) if matches!(earlier.state, State::Named { .. }) => {
                     earlier.packets.extend(candidate.packets);
                     earlier.last = earlier.last.max(candidate.last);
+                    earlier.seen += candidate.seen;
                 }
                 _ if candidate.packets.is_empty() => {}
                 _ => {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallNanos, Wanted};
+use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_SYN};
 use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 use proptest::prelude::*;
@@ -129,7 +129,9 @@ impl Full {
             l4_offset: 34,
             headers: &[0; 66],
         };
-        let _held_or_refused = self.table.on_packet(&packet, WallNanos(self.at().0));
+        let clock = WallClock::apart(0);
+        let wall = clock.wall(self.at());
+        let _held_or_refused = self.table.on_packet(&packet, wall, &clock);
     }
 
     fn open(&mut self, n: u32) {

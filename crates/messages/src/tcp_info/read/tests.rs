@@ -3,8 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::events::publish;
-use model::BootNanos;
 
 /// The lines of a running tcp-info v1.9.0.
 const OPEN: &str = r#"{"Event":0,"Timestamp":"2026-11-23T06:31:50.577678432Z","UUID":"vm_1795414125_unsafe_0000000000001002","ID":{"SPort":5001,"DPort":53660,"SrcIP":"10.98.0.2","DstIP":"10.98.0.1","Interface":0,"Cookie":4098}}"#;
@@ -282,40 +280,5 @@ proptest! {
         let time = Timestamp::new(seconds, nanos).unwrap();
         let expected = u64::try_from(time.as_nanosecond()).unwrap();
         prop_assert_eq!(timestamp(&time.to_string()), Ok(WallNanos(expected)));
-    }
-}
-
-proptest! {
-    /// We are a client of our own event server, too.
-    #[test]
-    fn what_we_serve_is_read_as_it_was_told(
-        cookie: u64,
-        time: u64,
-        local: [u64; 2],
-        remote: [u64; 2],
-        local_port: u16,
-        remote_port: u16,
-    ) {
-        let uuid = FlowUuid::new("vm_1795414125_unsafe_0000000000001002").unwrap();
-        let told = model::Open {
-            at: BootNanos(0),
-            opened: WallNanos(time),
-            uuid: uuid.clone(),
-            local: Endpoint::v6(local, local_port),
-            remote: Endpoint::v6(remote, remote_port),
-            role: None,
-            cookie,
-        };
-        let open = publish::line::open(&told).unwrap();
-        let close = publish::line::close(&uuid, WallNanos(time)).unwrap();
-        let read: Vec<_> = Lines::default().feed(&[open, close].concat()).collect();
-        let open = Message::Open {
-            opened: told.opened,
-            uuid: told.uuid,
-            local: told.local,
-            remote: told.remote,
-            cookie: Some(cookie),
-        };
-        prop_assert_eq!(read, [Ok(open), Ok(Message::Close(uuid))]);
     }
 }

@@ -1,4 +1,4 @@
-//! Parses tcp-info's stream, line by line. No clock, no I/O.
+//! Reads tcp-info's stream, line by line.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use packet_headers_common::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::events::endpoint;
+use crate::endpoint::endpoint as plain_endpoint;
 use model::{EventIssue, FlowUuid, WallNanos};
 
 /// The longest accepted line in bytes, without its LF. tcp-info's own have about 250.
@@ -15,7 +15,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// The content of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Message {
+pub enum Message {
     /// A connection was established.
     Open {
         /// When tcp-info first saw it.
@@ -36,7 +36,7 @@ pub(super) enum Message {
 /// Splits the stream, in whatever portions it arrives, into lines and parses them. It never holds
 /// more than one line of at most [`MAX_LINE`] bytes.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub struct Lines {
     /// The beginning of an incomplete line.
     begun: Vec<u8>,
     /// Whether that line is too long, so that its bytes are dropped up to its LF.
@@ -46,7 +46,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Takes the next portion of the stream. Returns, for each line that ends in it, its content or
     /// why it is refused.
-    pub(super) fn feed<'a>(
+    pub fn feed<'a>(
         &'a mut self,
         portion: &'a [u8],
     ) -> impl Iterator<Item = Result<Message, EventIssue>> + 'a {
@@ -56,7 +56,7 @@ impl Lines {
     }
 
     /// The stream has ended. Returns the content of a last line without LF.
-    pub(super) fn finish(&mut self) -> Option<Result<Message, EventIssue>> {
+    pub fn finish(&mut self) -> Option<Result<Message, EventIssue>> {
         self.skipping = false;
         let line = self.begun.trim_ascii();
         let outcome = (!line.is_empty()).then(|| parse(line));
@@ -166,7 +166,7 @@ fn endpoint(address: &str, port: u16) -> Result<Endpoint, EventIssue> {
     let address = address
         .parse()
         .map_err(|_no_address| EventIssue::BadAddress)?;
-    Ok(endpoint::endpoint(address, port))
+    Ok(plain_endpoint(address, port))
 }
 
 /// Parses a cookie. tcp-info writes the kernel's unsigned number as a signed one.

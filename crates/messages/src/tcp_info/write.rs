@@ -1,4 +1,4 @@
-//! The lines that clients read: tcp-info's JSON.
+//! Writes lines as tcp-info does.
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ struct Id {
 ///
 /// # Errors
 /// When its time is out of range.
-pub(in crate::events) fn open(open: &Open) -> Result<Vec<u8>> {
+pub fn open(open: &Open) -> Result<Vec<u8>> {
     let id = Id {
         local_port: open.local.port(),
         remote_port: open.remote.port(),
@@ -57,7 +57,7 @@ pub(in crate::events) fn open(open: &Open) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When its time is out of range.
-pub(in crate::events) fn close(uuid: &FlowUuid, at: WallNanos) -> Result<Vec<u8>> {
+pub fn close(uuid: &FlowUuid, at: WallNanos) -> Result<Vec<u8>> {
     line(1, at, uuid, None)
 }
 
@@ -73,3 +73,6 @@ fn line(event: u8, at: WallNanos, uuid: &FlowUuid, id: Option<Id>) -> Result<Vec
     text.push(b'\n');
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! A file that is open, and that nobody else has.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{FileType, Mode, SeekFrom, fchmod, fchown, fstat, seek};
+use rustix::io::Errno;
+use rustix::process::{Gid, geteuid};
+
+use super::faults::{Operation, ask, ask_to_write};
+
+/// A regular file of ours without a second name.
+#[derive(Debug)]
+pub(crate) struct OwnFile(File);
+
+/// What a name that was opened turned out to be.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A file of ours.
+    Ours(OwnFile),
+    /// Something else, for this reason. It was not touched.
+    Foreign(&'static str),
+}
+
+/// How much of a file is read at once.
+const STEP: usize = 64 << 10;
+
+impl OwnFile {
+    /// A file that was just made.
+    pub(super) fn made(descriptor: OwnedFd) -> Self {
+        Self(File::from(descriptor))
+    }
+
+    /// Looks at a file that was there before.
+    pub(super) fn existing(descriptor: OwnedFd) -> io::Result<Opened> {
+        let stat = fstat(&descriptor)?;
+        Ok(
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                Opened::Foreign("it is not a regular file")
+            } else if stat.st_uid != geteuid().as_raw() {
+                Opened::Foreign("it belongs to another user")
+            } else if stat.st_nlink > 1 {
+                Opened::Foreign("it has other names, too: hard links")
+            } else {
+                Opened::Ours(Self(File::from(descriptor)))
+            },
+        )
+    }
+
+    /// Writes all of it where the file was made or opened to be written.
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (bytes, outcome) = ask_to_write(bytes);
+        self.0.write_all(bytes)?;
+        outcome
+    }
+
+    /// Removes what is beyond a length.
+    pub(crate) fn cut(&self, length: u64) -> io::Result<()> {
+        ask(Operation::Cut)?;
+        self.0.set_len(length)
+    }
+
+    /// Its length.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    /// Makes it safe against a power loss.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        ask(Operation::Sync)?;
+        self.0.sync_all()
+    }
+
+    /// Sets its mode, and its group if one is given.
+    pub(crate) fn share(&self, mode: Mode, group: Option<Gid>) -> io::Result<()> {
+        if group.is_some() {
+            fchown(&self.0, None, group)?;
+        }
+        Ok(fchmod(&self.0, mode)?)
+    }
+
+    /// Whether it holds nothing but zeros. Holes are not read. Asks before each step whether to go
+    /// on, and says no if not.
+    pub(crate) fn is_blank(&self, go_on: &dyn Fn() -> bool) -> io::Result<bool> {
+        let (mut at, mut step) = (0, vec![0; STEP]);
+        while go_on() {
+            at = match seek(&self.0, SeekFrom::Data(at)) {
+                // Only a hole follows, or the end.
+                Err(Errno::NXIO) => return Ok(true),
+                data => data?,
+            };
+            let got = self.0.read_at(&mut step, at)?;
+            let bytes = step.get(..got).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(true);
+            }
+            if bytes.iter().any(|&byte| byte != 0) {
+                break;
+            }
+            at += bytes.len() as u64;
+        }
+        Ok(false)
+    }
+}
+
+impl Read for &OwnFile {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        ask(Operation::Read)?;
+        (&self.0).read(into)
+    }
+}

@@ -1,0 +1,50 @@
+//! What people read: standard output and standard error. No name from outside reaches a terminal
+//! with its control characters, nobody who captures waits for a reader, and a terminal that has gone
+//! away ends nothing.
+
+mod log;
+mod output;
+mod visible;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+pub use self::log::{LogOutput, lost_lines, write_field};
+use self::output::{is_gone, wait_for_reader};
+pub use self::visible::{visible, visible_lines};
+
+/// How long the daemon waits for somebody to read what it prints.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Prints a text and a newline, however long its reader takes. A reader that has closed its end, or
+/// a terminal that has been closed, is not an error.
+///
+/// # Errors
+/// When it cannot be written for any other reason, such as a full disk.
+pub(crate) fn print(text: &impl Display) -> Result<()> {
+    let text = visible_lines(&text.to_string()) + "\n";
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if !is_gone(&error) => Err(error).context("writing to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints as [`print`], but waits a second at most, so that a terminal in which somebody has pressed
+/// Ctrl-S stops no capture.
+///
+/// # Errors
+/// When nobody reads, or as [`print`].
+pub(crate) fn print_in_passing(text: &impl Display) -> Result<()> {
+    wait_for_reader(io::stdout(), PATIENCE).context("writing to standard output")?;
+    print(text)
+}
+
+/// Writes an error message to standard error, if that is possible.
+pub fn complain(message: &impl Display) {
+    let text = visible(&message.to_string()).into_owned() + "\n";
+    let _nobody_is_there = io::stderr().write_all(text.as_bytes());
+}

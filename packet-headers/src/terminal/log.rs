@@ -1,0 +1,66 @@
+//! Log lines on standard error.
+
+use std::fmt::{self, Debug};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tracing::field::Field;
+use tracing_subscriber::fmt::format::Writer;
+
+use super::output::wait_for_reader;
+use super::visible::visible;
+
+/// How long a line waits for standard error's reader. Only the first does: once one was in vain,
+/// none waits until somebody reads again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Log lines that could not be written.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the last line found no reader.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// Where log lines go: to standard error, or nowhere if that is closed or nobody reads it. Writing
+/// never fails, and waits a moment at most: a thread must not end or stand still for its log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogOutput;
+
+impl Write for LogOutput {
+    /// Takes one line, whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut output = io::stderr().lock();
+        let patience = match UNREAD.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => PATIENCE,
+        };
+        let reader = wait_for_reader(&output, patience);
+        UNREAD.store(reader.is_err(), Ordering::Relaxed);
+        if reader.and_then(|()| output.write_all(line)).is_err() {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How many log lines could not be written so far.
+#[must_use]
+pub fn lost_lines() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Writes one field of a log line: the message, or a name and its value.
+///
+/// # Errors
+/// When the line takes no more.
+pub fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(line, "{}", visible(&value)),
+        name => write!(line, "{name}={}", visible(&value)),
+    }
+}
