@@ -4,6 +4,7 @@
 pub(crate) mod directories;
 mod maintenance;
 mod no_room;
+pub(crate) mod publisher;
 mod swept;
 pub mod writer;
 

@@ -3,25 +3,24 @@
 //! A machine has nothing but an initramfs: the static daemon, the tests of `tests/kernels`, the programs
 //! that they call, and the modules that they need. Nothing is installed on this host.
 
-mod debian;
-mod image;
-mod machine;
-mod modules;
-mod newc;
 mod report;
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use xshell::cmd;
 
-use crate::{binary, setup, workspace::Workspace};
-use debian::{Kernel, RELEASES, Release};
+use crate::{
+    binary,
+    machines::{
+        self,
+        debian::{self, Kernel, RELEASES, Release},
+        image::{self, Contents},
+        machine::Machine,
+        variable,
+    },
+    workspace::Workspace,
+};
 use report::Report;
 
 /// Emulation takes all of a processor, so this many machines at once.
@@ -30,6 +29,20 @@ const AT_ONCE: usize = 2;
 const TESTS: &str = "kernels";
 /// Those that need devices whose modules this host may not have.
 const DEVICES: &str = "devices::";
+/// How long a machine may run. A quiet host needs two minutes.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Interfaces, filters, the list of sockets, and the devices that carry connections.
+const MODULES: [&str; 9] = [
+    "veth",
+    "sch_ingress",
+    "cls_bpf",
+    "tcp_diag",
+    "8021q",
+    "ip_gre",
+    "geneve",
+    "vxlan",
+    "sit",
+];
 
 /// Which kernels.
 #[derive(Args)]
@@ -40,25 +53,22 @@ pub(crate) struct Kernels {
 
 /// Runs the tests on each kernel and prints what came of it.
 pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
-    ensure!(
-        env::consts::ARCH == "x86_64",
-        "the kernels are Debian's for amd64: this host is {}",
-        env::consts::ARCH
-    );
+    machines::prepare(workspace)?;
     let releases = chosen(&asked.versions)?;
-    setup::kernel_tools(workspace)?;
     let daemon = binary::build(workspace)?;
-    let tests = build_tests(workspace)?;
-    let home = workspace.target.join("kernels");
+    let tests = machines::build_test(workspace, TESTS)?;
+    let home = machines::home(workspace);
     let emulator = debian::emulator(workspace, &home)?;
     let kernels = releases
         .iter()
         .map(|release| debian::kernel(workspace, &home, release))
         .collect::<Result<Vec<_>>>()?;
-    let contents = image::Contents {
+    let contents = Contents {
         daemon: &daemon,
         tests: &tests,
         emulator: &emulator,
+        modules: &MODULES,
+        script: &script(),
     };
     let mut reports = Vec::new();
     for some in kernels.chunks(AT_ONCE) {
@@ -95,31 +105,20 @@ fn chosen(versions: &[String]) -> Result<Vec<&'static Release>> {
     versions.iter().map(find).collect()
 }
 
-/// Builds the tests; their executable.
-fn build_tests(workspace: &Workspace) -> Result<PathBuf> {
-    let built = cmd!(
-        workspace.sh,
-        "cargo test --no-run --package end-to-end --test {TESTS} --message-format=json-render-diagnostics"
-    )
-    .read()?;
-    // One object for each thing that was built; the test is the last that can be run.
-    let executable = built
-        .lines()
-        .rev()
-        .find_map(|line| line.split_once(r#""executable":""#)?.1.split('"').next());
-    executable
-        .map(PathBuf::from)
-        .context("cargo names no executable")
-}
-
 /// Boots these kernels at the same time.
-fn boot(home: &Path, kernels: &[Kernel], contents: &image::Contents<'_>) -> Result<Vec<Report>> {
+fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<Report>> {
     thread::scope(|scope| {
         let boot = |kernel: &Kernel| {
             let image = home.join(format!("{}.initramfs", kernel.release));
             image::make(&image, kernel, contents)?;
             let console = home.join(format!("{}.log", kernel.release));
-            machine::run(contents.emulator, kernel, &image, &console)?;
+            println!(
+                "booting {}; its console is {}",
+                kernel.release,
+                console.display()
+            );
+            let mut machine = Machine::start(contents.emulator, kernel, (&image, &console), &[])?;
+            machine.wait(LIMIT)?;
             let text = fs::read(&console).context("reading the console")?;
             anyhow::Ok(Report::read(&String::from_utf8_lossy(&text)))
         };
@@ -156,6 +155,17 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
     Ok(Report::read(&report::console(&kernel, &run, &facts)))
 }
 
-fn variable(name: &str, value: &Path) -> String {
-    format!("{name}={}", value.display())
+/// What the first process does once the machine is prepared: it runs the tests, and tells.
+fn script() -> String {
+    format!(
+        "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
+echo {kernel}$(uname -r)
+tests --test-threads=1
+sed 's/^/{fact}/' /run/facts
+echo {end}
+",
+        kernel = report::KERNEL,
+        fact = report::FACT,
+        end = report::END,
+    )
 }

@@ -13,9 +13,11 @@ mod image;
 mod kernels;
 mod layers;
 mod lint;
+mod machines;
 mod manual;
 mod mutants;
 mod packages;
+mod power_cuts;
 mod probe;
 mod pure;
 mod python;
@@ -86,6 +88,8 @@ enum Verb {
     Manual,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
+    /// Cut the power of virtual machines while the daemon captures in them, and see what is left
+    PowerCuts(power_cuts::PowerCuts),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -132,6 +136,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
+        Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),

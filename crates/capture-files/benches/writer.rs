@@ -101,11 +101,13 @@ impl Observer for Check {
             FileEvent::Spill(_)
             | FileEvent::Grown { .. }
             | FileEvent::Rename(_)
+            | FileEvent::Sync(_)
             | FileEvent::Published(_) => {}
             FileEvent::Dropped(..)
             | FileEvent::Deferred(..)
             | FileEvent::StillDeferred(..)
             | FileEvent::Abandoned(..)
+            | FileEvent::NotSynced(_)
             | FileEvent::NoFile(_) => panic!("{event:?}"),
         }
     }

@@ -82,7 +82,10 @@ fn options(naming: FileNaming) -> FileOptions {
 /// What a program does with what becomes of files and packets: here, it prints it.
 fn report(event: FileEvent<'_>) {
     match event {
-        FileEvent::Spill(_) | FileEvent::Grown { .. } | FileEvent::Rename(_) => {}
+        FileEvent::Spill(_)
+        | FileEvent::Grown { .. }
+        | FileEvent::Rename(_)
+        | FileEvent::Sync(_) => {}
         FileEvent::Published(file) => {
             println!(
                 "published {} with {} packets",
@@ -94,6 +97,7 @@ fn report(event: FileEvent<'_>) {
         | FileEvent::Deferred(..)
         | FileEvent::StillDeferred(..)
         | FileEvent::Abandoned(..)
+        | FileEvent::NotSynced(_)
         | FileEvent::NoFile(_) => eprintln!("{event:?}"),
     }
 }

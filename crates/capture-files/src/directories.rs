@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, CWD, Mode, statat};
+use rustix::fs::{AtFlags, CWD, Mode, XattrFlags, fgetxattr, fsetxattr, statat};
+use rustix::io::Errno;
 use rustix::process::Gid;
 
+use crate::boot::Boot;
 use crate::disk::{Directory, Opened, OwnFile, Sharing, Top, TopError, Untrusted, check};
 use crate::error::{Doing as _, FileError, FileStep};
+use crate::file_name::FileName;
+use crate::group_sync::each_at_once;
 use crate::partial_file::PartialFile;
 
 mod error;
@@ -41,6 +45,8 @@ pub use lock::DirectoryLock;
 pub struct Directories {
     held: Arc<Held>,
     fsync: bool,
+    /// The boot of the host, where the kernel tells.
+    boot: Option<Arc<Boot>>,
 }
 
 /// What is held for as long as anybody uses the directories.
@@ -53,6 +59,9 @@ struct Held {
     locks: [DirectoryLock; 2],
 }
 
+/// A file, by the directory that it is in and its name there.
+pub(crate) type Place<'a> = (&'a Directory, &'a OsStr);
+
 /// What the directories of runs are called: this prefix, a moment and a process, and a number if
 /// that is not enough.
 const RUN_PREFIX: &str = "run-";
@@ -63,6 +72,16 @@ const RUN_DEPTH: u32 = 4;
 /// A file that shows at the start that files can be written and moved. One that a crash left behind
 /// is replaced by the next.
 const MOVE_PROBE: &str = ".capture-files-move";
+
+/// The attribute of the directory of partial files that says which boot of the host has looked at what
+/// was there before it.
+const BOOT_NOTE: &str = "user.capture-files.boot";
+
+/// How much of it is read.
+const BOOT_ID_LEN: usize = 64;
+
+/// The run that published files belong to which a power loss has torn.
+const TORN_RUN: &str = "run-torn";
 
 /// A file that shows that files can be written now.
 const WRITE_PROBE: &str = ".capture-files-write";
@@ -109,6 +128,7 @@ impl Directories {
         let directories = Self {
             held: Arc::new(held),
             fsync: false,
+            boot: Boot::current().ok().map(Arc::new),
         };
         directories.try_moving()?;
         Ok(directories)
@@ -270,22 +290,36 @@ impl Directories {
         PartialFile::begin((directory, name), file, bytes)
     }
 
-    /// Gives a finished file its final name, without ever replacing another. `file` is the directory
-    /// that it is in, and its name there.
+    /// Publishes a file by itself, and syncs it if that is asked for.
+    ///
+    /// # Errors
+    /// If it cannot be synced or moved.
+    pub(crate) fn publish_alone(
+        &self,
+        file: Place<'_>,
+        day: &Path,
+        name: &dyn Fn(u32) -> String,
+    ) -> Result<PathBuf, FileError> {
+        if self.fsync {
+            sync(file)?;
+        }
+        let path = self.publish(file, day, name)?;
+        if self.fsync {
+            self.sync_day(day)?;
+        }
+        Ok(path)
+    }
+
+    /// Gives a finished file its final name, without ever replacing another, and without a sync.
     ///
     /// # Errors
     /// If it cannot be moved. It stays where it is then.
     pub(crate) fn publish(
         &self,
-        (from, file): (&Directory, &OsStr),
+        (from, file): Place<'_>,
         day: &Path,
         name: &dyn Fn(u32) -> String,
     ) -> Result<PathBuf, FileError> {
-        let syncing =
-            |synced: io::Result<()>, path: &Path| synced.doing(FileStep::Finish, "syncing", path);
-        if self.fsync {
-            syncing(sync(from, file), &from.path_of(file))?;
-        }
         let free = FreeName {
             top: &self.held.data,
             directory: day,
@@ -295,10 +329,89 @@ impl Directories {
             doing: "publishing",
         };
         let to = free.find(|to, name| from.rename_new(file, to, name))?;
-        if self.fsync {
-            syncing(to.directory.sync(), to.directory.path())?;
-        }
         Ok(to.directory.path_of(&to.name))
+    }
+
+    /// Whether files are synced before they are published.
+    pub(crate) const fn has_fsync(&self) -> bool {
+        self.fsync
+    }
+
+    /// Makes files safe against a power loss, for little more than one of them costs.
+    pub(crate) fn sync(&self, files: &[Place<'_>]) -> Vec<Result<(), FileError>> {
+        // All of them are on their way to the disk before any of them is waited for.
+        for (directory, name) in files {
+            if let Ok(Opened::Ours(file)) = directory.open_to_append(name) {
+                // What goes wrong is noticed when it is waited for.
+                let _refused = file.begin_sync();
+            }
+        }
+        each_at_once(files, |file| sync(*file))
+    }
+
+    /// Makes the names in the directory of a day of published files safe against a power loss.
+    pub(crate) fn sync_day(&self, day: &Path) -> Result<(), FileError> {
+        let directory = self.held.data.below(day, FileStep::Finish, true)?;
+        let synced = directory.sync();
+        synced.doing(FileStep::Finish, "syncing", directory.path())
+    }
+
+    /// Makes a published file of this day a partial file of an earlier run again.
+    ///
+    /// # Errors
+    /// If it cannot be moved. It stays where it is then.
+    pub(crate) fn take_back(&self, (from, file): Place<'_>, day: &Path) -> Result<(), FileError> {
+        let same = file.to_string_lossy();
+        let name = |number| {
+            FileName::parse(&same).map_or_else(String::new, |name| {
+                FileName {
+                    number: name.number + number,
+                    ..name
+                }
+                .build()
+            })
+        };
+        let free = FreeName {
+            top: &self.held.partial,
+            directory: &Path::new(TORN_RUN).join(day),
+            name: &name,
+            sync: false,
+            step: FileStep::Finish,
+            doing: "taking back",
+        };
+        let taken = free.find(|to, name| from.rename_new(file, to, name));
+        taken.map(drop)
+    }
+
+    /// Where published files are, open.
+    pub(crate) fn open_data(&self) -> Result<Arc<Directory>, FileError> {
+        let data = self.held.data.existing();
+        data.doing(FileStep::Open, "opening the directory", self.data())
+    }
+
+    /// The boot of the host, where the kernel tells.
+    pub(crate) fn boot(&self) -> Option<&Boot> {
+        self.boot.as_deref()
+    }
+
+    /// The boot of the host that has looked at what was there before it, if one is noted.
+    pub(crate) fn noted_boot(&self) -> Option<String> {
+        let partial = self.open_partial().ok()?;
+        let mut id = [0; BOOT_ID_LEN];
+        let length = fgetxattr(&*partial, BOOT_NOTE, &mut id).ok()?;
+        String::from_utf8(id.get(..length)?.to_vec()).ok()
+    }
+
+    /// Notes a boot.
+    ///
+    /// # Errors
+    /// If it cannot be noted, except for a filesystem that has no such attributes: it never knows.
+    pub(crate) fn note_boot(&self, id: &str) -> Result<(), FileError> {
+        let partial = self.held.partial.top(FileStep::Write)?;
+        match fsetxattr(&*partial, BOOT_NOTE, id.as_bytes(), XattrFlags::empty()) {
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            noted => noted.doing(FileStep::Write, "noting the boot of", self.partial()),
+        }
     }
 
     /// Gives a file of an earlier run the mode and the group that those of this run get.
@@ -379,11 +492,13 @@ fn create_probe(directory: &Directory, name: &str) -> io::Result<OwnFile> {
 }
 
 /// Makes a file safe against a power loss.
-fn sync(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    match directory.open_to_append(name)? {
-        Opened::Ours(file) => file.sync(),
-        Opened::Foreign(why) => Err(io::Error::other(why)),
-    }
+fn sync((directory, name): Place<'_>) -> Result<(), FileError> {
+    let synced = match directory.open_to_append(name) {
+        Ok(Opened::Ours(file)) => file.sync(),
+        Ok(Opened::Foreign(why)) => Err(io::Error::other(why)),
+        Err(error) => Err(error),
+    };
+    synced.doing(FileStep::Finish, "syncing", &directory.path_of(name))
 }
 
 #[cfg(test)]

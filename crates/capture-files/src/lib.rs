@@ -35,6 +35,7 @@
 //! There are no threads here, and nothing is logged: that is for the program to decide.
 //! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
 
+mod boot;
 mod compress;
 mod directories;
 mod disk;
@@ -43,11 +44,14 @@ mod file_name;
 mod file_naming;
 mod flow_meta;
 mod format;
+mod group_sync;
 mod interface_names;
 mod observer;
 mod open_file;
 mod packet_buffer;
 mod partial_file;
+mod power_loss;
+mod publisher;
 mod record;
 mod recovery;
 mod retention;
@@ -66,6 +70,8 @@ pub use interface_names::InterfaceNames;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 pub use open_file::DroppedPackets;
 pub use packet_buffer::{Chunk, PacketBuffer};
+pub use power_loss::{PowerLoss, TakenBack};
+pub use publisher::{FinishedFile, Publisher};
 pub use record::{Record, Records};
 pub use recovery::{Recovered, Recovery};
 pub use retention::{Limit, Made, Moment, Retention, RetentionLimits, Room, Sweep, Usage};

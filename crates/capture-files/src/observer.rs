@@ -55,6 +55,11 @@ pub enum FileEvent<'a> {
     },
     /// Giving a file its final name took this long, whether or not it succeeded.
     Rename(Duration),
+    /// Syncing finished files together took this long, whether or not it succeeded.
+    Sync(Duration),
+    /// Files have got their final names, but a power loss might take these away: the next recovery
+    /// would give them again.
+    NotSynced(FileError),
     /// A file is visible under its final name.
     Published(PublishedFile),
     /// Packets are in no file. The file goes on without them.

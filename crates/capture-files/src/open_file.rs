@@ -257,11 +257,18 @@ impl OpenFile {
 
 impl ClosedFile {
     /// Gives the file its final name; its path from then on.
-    pub(crate) fn publish(&self, context: &WriterContext) -> Result<PathBuf, FileError> {
-        let name = |number| context.naming.name(&self.meta.uuid, number);
-        let (partial, day) = (&self.partial, self.meta.day());
-        let file = (partial.directory(), partial.name());
-        context.directories.publish(file, &day, &name)
+    pub(crate) fn publish(
+        &self,
+        directories: &Directories,
+        naming: FileNaming,
+    ) -> Result<PathBuf, FileError> {
+        let name = |number| naming.name(&self.meta.uuid, number);
+        directories.publish(self.partial.place(), &self.day(), &name)
+    }
+
+    /// The day that it belongs to.
+    pub(crate) fn day(&self) -> PathBuf {
+        self.meta.day()
     }
 
     /// The partial file.

@@ -82,13 +82,13 @@ impl PartialFile {
         Ok(())
     }
 
-    /// The directory that it is in.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+    /// The directory that it is in, and its name there.
+    pub(crate) fn place(&self) -> (&Directory, &OsStr) {
+        (&self.directory, self.name())
     }
 
-    /// Its name there.
-    pub(crate) fn name(&self) -> &OsStr {
+    /// Its name in its directory.
+    fn name(&self) -> &OsStr {
         OsStr::new(&*self.name)
     }
 

@@ -192,7 +192,7 @@ impl<'a> Recovery<'a> {
             Opened::Ours(file) => file,
             Opened::Foreign(why) => return foreign(path, why),
         };
-        let verdict = match self.look(&file, &parsed) {
+        let verdict = match look(&file, &parsed, self.go_on) {
             Ok(verdict) => verdict,
             Err(_) if !(self.go_on)() => return Ok(None),
             Err(error) => return Err(error).doing(FileStep::Open, "reading", &path),
@@ -211,28 +211,9 @@ impl<'a> Recovery<'a> {
                 let _refused = self.directories.adopt(&file);
                 let numbered = |number| FileName { number, ..parsed }.build();
                 let directories = self.directories;
-                let published = directories.publish((directory, name), day, &numbered)?;
+                let published = directories.publish_alone((directory, name), day, &numbered)?;
                 Ok(Some(Recovered::Published(published, packets)))
             }
-        }
-    }
-
-    /// Scans a file. One of zeros counts as empty: a power loss can leave a file's length and none
-    /// of its bytes.
-    fn look(&self, file: &OwnFile, name: &FileName<'_>) -> io::Result<Verdict> {
-        let reader = Stoppable {
-            file,
-            go_on: self.go_on,
-        };
-        let verdict = scan(reader, name.format, name.compression)?;
-        if !matches!(verdict, Verdict::NotOurs(_)) {
-            Ok(verdict)
-        } else if file.is_blank(self.go_on)? {
-            Ok(Verdict::Empty)
-        } else if (self.go_on)() {
-            Ok(verdict)
-        } else {
-            Err(stopped())
         }
     }
 
@@ -274,6 +255,26 @@ impl fmt::Debug for Recovery<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.open.last().map(|listing| listing.directory.path());
         out.debug_struct("Recovery").field("at", &at).finish()
+    }
+}
+
+/// Scans a file. One of zeros counts as empty: a power loss can leave a file's length and none of its
+/// bytes.
+pub(crate) fn look(
+    file: &OwnFile,
+    name: &FileName<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Verdict> {
+    let reader = Stoppable { file, go_on };
+    let verdict = scan(reader, name.format, name.compression)?;
+    if !matches!(verdict, Verdict::NotOurs(_)) {
+        Ok(verdict)
+    } else if file.is_blank(go_on)? {
+        Ok(Verdict::Empty)
+    } else if go_on() {
+        Ok(verdict)
+    } else {
+        Err(stopped())
     }
 }
 

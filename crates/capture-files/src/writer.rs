@@ -1,10 +1,10 @@
 //! Writes flows' packets into files. Whatever the disk does, it goes on, and says what became of
 //! each packet.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use anonymize::Anonymizer;
@@ -18,16 +18,10 @@ use crate::error::{FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
 use crate::interface_names::InterfaceNames;
-use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
+use crate::observer::{FileEvent, Observer};
 use crate::open_file::{ClosedFile, OpenFile, WriterContext};
 use crate::packet_buffer::Chunk;
-
-/// How many finished files may wait for their final name if they cannot get it. What is beyond
-/// stays for the next recovery.
-const MAX_UNPUBLISHED: usize = 16 * 1024;
-
-/// How many of them are tried at once.
-const RETRIES: usize = 256;
+use crate::publisher::{FinishedFile, Publisher};
 
 /// How files are made.
 #[derive(Debug, Clone)]
@@ -129,9 +123,9 @@ impl Job {
 pub struct Writer<O> {
     context: WriterContext,
     open: HashMap<u64, OpenFile>,
-    /// Finished files that could not get their final name.
-    unpublished: VecDeque<ClosedFile>,
-    observer: O,
+    publisher: Publisher<O>,
+    /// Who publishes instead.
+    finished: Option<SyncSender<FinishedFile>>,
 }
 
 impl<O: Observer> Writer<O> {
@@ -146,6 +140,8 @@ impl<O: Observer> Writer<O> {
         observer: O,
     ) -> io::Result<Self> {
         Ok(Self {
+            publisher: Publisher::new(directories.clone(), options.naming, observer),
+            finished: None,
             context: WriterContext {
                 directories,
                 naming: options.naming,
@@ -157,9 +153,13 @@ impl<O: Observer> Writer<O> {
                 packed: Vec::new(),
             },
             open: HashMap::new(),
-            unpublished: VecDeque::new(),
-            observer,
         })
+    }
+
+    /// Lets another thread publish what is finished from now on, by a [`Publisher`] of its own. Each
+    /// file waits for room in this channel. A file is published here if nobody receives it.
+    pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+        self.finished = Some(finished);
     }
 
     /// Writes a chunk to its flow's file, and publishes that if it is the last one. The jobs of a
@@ -168,9 +168,10 @@ impl<O: Observer> Writer<O> {
         let Self {
             context,
             open,
-            observer,
+            publisher,
             ..
         } = self;
+        let observer = publisher.observer();
         let file = match open.entry(job.flow) {
             Entry::Occupied(known) => {
                 let file = known.into_mut();
@@ -192,60 +193,35 @@ impl<O: Observer> Writer<O> {
         if job.last
             && let Some(file) = open.remove(&job.flow)
             && let Some(closed) = self.close(file)
-            && let Err(error) = self.publish(&closed)
         {
-            self.defer(closed, error);
+            self.finish_file(FinishedFile(closed));
+        }
+    }
+
+    fn finish_file(&mut self, file: FinishedFile) {
+        let file = match &self.finished {
+            Some(finished) => finished.send(file).map_err(|refused| refused.0),
+            None => Err(file),
+        };
+        if let Err(file) = file {
+            self.publisher.publish(vec![file]);
         }
     }
 
     /// Writes what a file ends with.
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
         let (uuid, before) = (file.uuid().clone(), file.bytes());
-        let (closed, dropped) = file.close(self.observer.lost(), &mut self.context);
+        let observer = self.publisher.observer();
+        let (closed, dropped) = file.close(observer.lost(), &mut self.context);
         let after = closed.as_ref().map(|closed| closed.partial().bytes());
-        grown(&mut self.observer, before, after);
+        grown(observer, before, after);
         if let Some(dropped) = dropped {
-            self.observer.observe(FileEvent::Dropped(&uuid, dropped));
+            observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
         if closed.is_none() {
-            self.observer.observe(FileEvent::NoFile(&uuid));
+            observer.observe(FileEvent::NoFile(&uuid));
         }
         closed
-    }
-
-    fn publish(&mut self, file: &ClosedFile) -> Result<(), FileError> {
-        let begun = Instant::now();
-        let published = file.publish(&self.context);
-        self.observer.observe(FileEvent::Rename(begun.elapsed()));
-        let published = PublishedFile {
-            path: published?,
-            packets: file.packets(),
-            bytes: file.partial().bytes(),
-        };
-        self.observer.observe(FileEvent::Published(published));
-        Ok(())
-    }
-
-    /// Keeps a file that could not get its name: what was captured is not thrown away.
-    fn defer(&mut self, file: ClosedFile, error: FileError) {
-        if !file.partial().exists() || self.unpublished.len() >= MAX_UNPUBLISHED {
-            self.abandon(&file, error);
-        } else {
-            let deferred = FileEvent::Deferred(file.uuid(), error);
-            self.observer.observe(deferred);
-            self.unpublished.push_back(file);
-        }
-    }
-
-    fn abandon(&mut self, file: &ClosedFile, error: FileError) {
-        let abandoned = AbandonedFile {
-            packets: file.packets(),
-            bytes: file.partial().bytes(),
-            error,
-            remains: file.partial().exists(),
-        };
-        let event = FileEvent::Abandoned(file.uuid(), abandoned);
-        self.observer.observe(event);
     }
 
     /// Whether there is an open file of a flow.
@@ -257,49 +233,29 @@ impl<O: Observer> Writer<O> {
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
     pub fn unpublished(&self) -> impl ExactSizeIterator<Item = (&FlowUuid, PathBuf)> {
-        let files = self.unpublished.iter();
-        files.map(|file| (file.uuid(), file.partial().path()))
+        self.publisher.unpublished()
     }
 
     /// Tries again to publish what could not be, some files at a time. The first that fails shows
     /// that it is too early. To be called now and then while there are
     /// [`unpublished`](Self::unpublished) files.
     pub fn retry(&mut self) {
-        for _ in 0..RETRIES {
-            let Some(file) = self.unpublished.pop_front() else {
-                return;
-            };
-            if let Err(error) = self.publish(&file) {
-                if file.partial().exists() {
-                    let event = FileEvent::StillDeferred(file.uuid(), error);
-                    self.observer.observe(event);
-                    self.unpublished.push_front(file);
-                    return;
-                }
-                self.abandon(&file, error);
-            }
-        }
+        self.publisher.retry();
     }
 
     /// Ends writing, and gives the observer back. Files that still cannot get their name stay where
     /// they are, as do those of flows whose last chunk never came: the next recovery publishes
-    /// them.
+    /// them. Files that were handed over are published by whoever received them.
     pub fn finish(mut self) -> O {
-        while let Some(file) = self.unpublished.pop_front() {
-            if let Err(error) = self.publish(&file) {
-                self.abandon(&file, error);
-            }
-        }
         for (_, file) in std::mem::take(&mut self.open) {
             if let Some(closed) = self.close(file) {
                 let why = io::Error::other("the end of the flow never came");
                 let path = closed.partial().path();
                 let error = FileError::new(FileStep::Finish, "publishing", &path, why);
-                self.abandon(&closed, error);
+                self.publisher.abandon(&closed, error);
             }
         }
-        self.context.directories.clear();
-        self.observer
+        self.publisher.finish()
     }
 }
 

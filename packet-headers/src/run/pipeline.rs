@@ -19,9 +19,10 @@ use crate::shard::{Shard, ShardHandle};
 use crate::stats::CounterSources;
 use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
-use crate::store::writer::{self, ShardWriter};
+use crate::store::publisher;
+use crate::store::writer::{self, Counting, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::{Directories, FileOptions, InterfaceNames, Room};
+use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
 use flow_table::{FlowTable, Limits};
 use model::FlowEvent;
 
@@ -59,9 +60,10 @@ impl Pipeline {
             threads: Vec::new(),
             shards: Vec::new(),
         };
+        let finished = pipeline.start_publisher(shared)?;
         for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
             let backlog = Arc::new(Backlog::default());
-            let jobs = pipeline.start_writer(shared, Arc::clone(&backlog))?;
+            let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
             let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
             let (requests, requested) = ListRequest::channel();
@@ -91,17 +93,41 @@ impl Pipeline {
         Ok(pipeline)
     }
 
+    /// Starts the thread that publishes for all writers, if files are synced; its queue.
+    fn start_publisher(&mut self, shared: &Shared<'_>) -> Result<Option<SyncSender<FinishedFile>>> {
+        if !shared.config.files.fsync {
+            return Ok(None);
+        }
+        let Shared {
+            directories,
+            options,
+            room,
+            heartbeats,
+            counted,
+            ..
+        } = shared;
+        let counters = &counted.counters;
+        let counting = Counting::new(Arc::clone(counters), Room::clone(room));
+        let started = publisher::start(directories, options.naming, heartbeats, counting)?;
+        self.threads.push(started.1);
+        Ok(Some(started.0))
+    }
+
     /// Starts the writer of the next shard, and returns its queue.
     fn start_writer(
         &mut self,
         shared: &Shared<'_>,
+        finished: Option<SyncSender<FinishedFile>>,
         backlog: Arc<Backlog>,
     ) -> Result<SyncSender<Queued>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
         let counters = Arc::clone(&shared.counted.counters);
         let room = shared.room.clone();
-        let writer = ShardWriter::new(directories, shared.options, names, room, counters)?;
+        let mut writer = ShardWriter::new(directories, shared.options, names, room, counters)?;
+        if let Some(finished) = finished {
+            writer.hand_over(finished);
+        }
         let name = format!("writer-{}", self.shards.len());
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {

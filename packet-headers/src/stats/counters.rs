@@ -55,6 +55,8 @@ pub struct Counters {
     pub removed: Count,
     /// Files among those of earlier runs that are not ours, and were left alone.
     pub foreign: Count,
+    /// Published files that a power loss had torn.
+    pub torn: Count,
     /// Published files removed for `--max-age`, `--max-disk`, `--max-files` or `--min-free`.
     pub expired: Count,
     /// Bytes that these took on disk.
@@ -67,6 +69,8 @@ pub struct Counters {
     pub spills: Durations,
     /// Durations of publishing a file.
     pub renames: Durations,
+    /// Durations of syncing finished files together.
+    pub syncs: Durations,
     /// Whether the kernel flow source delivers events.
     pub kernel_events_up: AtomicBool,
     /// Whether tcp-info's event socket is connected.

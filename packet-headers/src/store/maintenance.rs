@@ -13,6 +13,7 @@ use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
+mod power_loss;
 mod recovery;
 mod retention;
 mod stop;
@@ -46,7 +47,7 @@ impl Maintenance {
         let (room, directories) = (retention.room(), directories.clone());
         let counted = Arc::clone(counters);
         let work = move |stop: &Stop| {
-            recovery::run(&directories, &room, &counted, &|| stop.goes_on());
+            power_loss::run(&directories, &room, &counted, &|| stop.goes_on());
         };
         start("maintenance", Box::new(work))?;
         let counted = Arc::clone(counters);

@@ -1,13 +1,13 @@
 //! The thread that owns the files of one shard.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use capture_files::{
-    Directories, FileError, FileEvent, FileIssue, FileOptions, InterfaceNames, Job, Limit,
-    Observer, Room, Writer,
+    Directories, FileError, FileEvent, FileIssue, FileOptions, FinishedFile, InterfaceNames, Job,
+    Limit, Observer, Room, Writer,
 };
 use model::{DiscardReason, FlowUuid, WallNanos};
 
@@ -26,7 +26,7 @@ pub const QUEUE: usize = 1024;
 const FILE_HEADER: u64 = 1024;
 
 /// How often finished files that could not get their final name are tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The writer of one shard's files.
 pub struct ShardWriter {
@@ -52,11 +52,7 @@ impl ShardWriter {
         room: Room,
         counters: Arc<Counters>,
     ) -> Result<Self> {
-        let counting = Counting {
-            counters: Arc::clone(&counters),
-            room: room.clone(),
-            errors: RateLimit::default(),
-        };
+        let counting = Counting::new(Arc::clone(&counters), room.clone());
         let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
             writer: writer.context("starting compression")?,
@@ -66,6 +62,11 @@ impl ShardWriter {
             stuck: RateLimit::default(),
             tried: Instant::now(),
         })
+    }
+
+    /// Lets another thread publish what is finished.
+    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+        self.writer.hand_over(finished);
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
@@ -148,7 +149,7 @@ impl ShardWriter {
 }
 
 /// Counts and logs what becomes of files and packets.
-struct Counting {
+pub(crate) struct Counting {
     counters: Arc<Counters>,
     room: Room,
     errors: RateLimit,
@@ -162,6 +163,16 @@ impl Observer for Counting {
             FileEvent::Grown { .. } => {}
             FileEvent::Spill(took) => counters.spills.add(took),
             FileEvent::Rename(took) => counters.renames.add(took),
+            FileEvent::Sync(took) => counters.syncs.add(took),
+            FileEvent::NotSynced(error) => {
+                counters.note_file_error(&error);
+                if let Some(more) = self.errors.pass() {
+                    let error = Error::from(error);
+                    tracing::error!(
+                        "published files may be partial again after a power loss: {error:#}{more}"
+                    );
+                }
+            }
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
                 counters.write_held(file.packets);
@@ -198,6 +209,14 @@ impl Observer for Counting {
 }
 
 impl Counting {
+    pub(crate) fn new(counters: Arc<Counters>, room: Room) -> Self {
+        Self {
+            counters,
+            room,
+            errors: RateLimit::default(),
+        }
+    }
+
     /// Counts and logs an error of a flow's file, and makes room if there was none.
     fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
         self.counters.note_file_error(&error);

@@ -148,7 +148,8 @@ pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The directories of today's date in UTC: `YYYY/MM/DD`.
-fn today() -> String {
+#[must_use]
+pub fn today() -> String {
     let now = Timestamp::now().to_string();
     let (date, _) = now.split_once('T').expect("RFC 3339 has a T");
     date.replace('-', "/")

@@ -26,8 +26,8 @@ fn create(directories: &Directories, bytes: &[u8]) -> PartialFile {
 }
 
 fn publish(directories: &Directories, partial: &PartialFile) -> Result<PathBuf, FileError> {
-    let file = (partial.directory(), partial.name());
-    directories.publish(file, Path::new(DAY), &name)
+    let file = partial.place();
+    directories.publish_alone(file, Path::new(DAY), &name)
 }
 
 /// Every file below a directory, relative to it.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{
     Access, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, accessat, fchmod, fchown,
@@ -158,6 +159,17 @@ impl Directory {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// When a file in it changed, or got its name, last: since 1970.
+    pub(crate) fn changed(&self, name: &OsStr) -> io::Result<Duration> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let time = |seconds, nanos| {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            Duration::new(seconds, u32::try_from(nanos).unwrap_or_default())
+        };
+        let written = time(stat.st_mtime, stat.st_mtime_nsec);
+        Ok(written.max(time(stat.st_ctime, stat.st_ctime_nsec)))
     }
 
     /// Whether this process may make, rename and remove names in it.

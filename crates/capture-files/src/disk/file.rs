@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FileType, Mode, SeekFrom, fchmod, fchown, fstat, seek};
+use rustix::fs::{Advice, FileType, Mode, SeekFrom, fadvise, fchmod, fchown, fstat, seek};
 use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
 
@@ -65,6 +65,12 @@ impl OwnFile {
     /// Its length.
     pub(crate) fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    /// Begins to write to the disk what is in memory only, without waiting for it.
+    pub(crate) fn begin_sync(&self) -> io::Result<()> {
+        // The only safe call that does. That its pages are not needed is true, too.
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
     }
 
     /// Makes it safe against a power loss.

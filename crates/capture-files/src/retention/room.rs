@@ -127,6 +127,8 @@ impl Room {
             }
             FileEvent::Spill(_)
             | FileEvent::Rename(_)
+            | FileEvent::Sync(_)
+            | FileEvent::NotSynced(_)
             | FileEvent::Dropped(..)
             | FileEvent::Deferred(..)
             | FileEvent::StillDeferred(..)

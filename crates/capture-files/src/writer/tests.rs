@@ -36,6 +36,7 @@ struct Told {
     issues: Vec<FileIssue>,
     spills: u64,
     renames: u64,
+    syncs: u64,
 }
 
 impl Observer for Told {
@@ -46,6 +47,8 @@ impl Observer for Told {
             FileEvent::Grown { before, after } => {
                 assert_ne!(before, after);
             }
+            FileEvent::Sync(_) => self.syncs += 1,
+            FileEvent::NotSynced(error) => self.issues.push(error.issue()),
             FileEvent::Published(file) => {
                 self.written += file.packets;
                 self.published += 1;
@@ -134,7 +137,7 @@ fn a_flow_in_many_chunks_is_one_file() {
     writer.write(job(1, 0, true));
     assert_eq!(packets(&published(temp.path(), 1)), 7);
     assert_eq!(packets(&published(temp.path(), 2)), 1);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.published), (8, 0, 2));
     assert_eq!((told.spills, told.renames), (4, 2));
 }
@@ -163,7 +166,7 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     fs::remove_file(&partial).unwrap();
     writer.write(job(1, 5, true));
     assert_eq!(packets(&published(temp.path(), 1)), 5);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.no_file), (5, 8, 1));
     assert!(told.issues.contains(&FileIssue::Missing), "{told:?}");
 }
@@ -177,14 +180,14 @@ fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     writer.write(job(1, 3, true));
     writer.retry();
     assert_eq!(writer.unpublished().len(), 1);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.lost, told.deferred), (0, 0, 1));
     assert_eq!(told.issues, [FileIssue::Missing; 2]);
     fs::remove_file(&data).unwrap();
     writer.retry();
     assert_eq!(packets(&published(temp.path(), 1)), 3);
     assert_eq!(writer.unpublished().len(), 0);
-    let told = &writer.observer;
+    let told = writer.publisher.observer();
     assert_eq!((told.written, told.published, told.no_file), (3, 1, 0));
     assert_eq!(told.abandoned, 0);
 }
@@ -241,7 +244,7 @@ fn a_flow_of_which_nothing_came_has_no_file() {
     let temp = tempfile::tempdir().unwrap();
     let mut writer = writer(temp.path());
     writer.write(job(1, 0, true));
-    assert_eq!(writer.observer.no_file, 1);
+    assert_eq!(writer.publisher.observer().no_file, 1);
     assert!(!temp.path().join("data/1970").exists());
 }
 

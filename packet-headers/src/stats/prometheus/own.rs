@@ -236,6 +236,11 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
         "Time to publish a file.",
         &counters.renames,
     );
+    page.histogram(
+        "packet_headers_sync_duration_seconds",
+        "Time to sync a group of finished files before they are published.",
+        &counters.syncs,
+    );
 }
 
 fn old_files(page: &mut Page, moment: &Moment<'_>) {
@@ -260,6 +265,11 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
             "packet_headers_files_foreign_total",
             "Files among those of earlier runs that are not ours, and were left alone.",
             &counters.foreign,
+        ),
+        (
+            "packet_headers_files_torn_total",
+            "Published files that a power loss had torn: they are recovered or removed.",
+            &counters.torn,
         ),
         (
             "packet_headers_files_expired_total",

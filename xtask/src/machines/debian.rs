@@ -2,6 +2,8 @@
 //! which checks their signatures, and unpacked below the target directory.
 
 use std::{
+    env,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -37,6 +39,8 @@ pub(crate) const RELEASES: [Release; 3] = [
 const NEWEST: &str = "linux-image-cloud-amd64";
 /// What runs the machines, and what runs inside.
 const TOOLS: [&str; 2] = ["qemu-system-x86", "busybox-static"];
+/// Where a package's libraries are.
+const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 /// Whose signature a release has.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -52,25 +56,30 @@ pub(crate) struct Kernel {
 
 /// The unpacked emulator: the root of its files.
 pub(crate) fn emulator(workspace: &Workspace, home: &Path) -> Result<PathBuf> {
-    let root = home.join("tools");
+    unpacked(workspace, home.join("tools"), &TOOLS)
+}
+
+/// These packages and what they need that is not installed here, unpacked once: the root of their
+/// files.
+pub(crate) fn unpacked(workspace: &Workspace, root: PathBuf, tools: &[&str]) -> Result<PathBuf> {
     if root.is_dir() {
         return Ok(root);
     }
     println!(
         "fetching {} (once, into {})",
-        TOOLS.join(" and "),
+        tools.join(" and "),
         root.display()
     );
     // By what would be installed, one knows what is missing. Nothing is installed: on some hosts
     // that would remove another package.
     let simulated = cmd!(
         workspace.sh,
-        "apt-get install --simulate --no-install-recommends {TOOLS...}"
+        "apt-get install --simulate --no-install-recommends {tools...}"
     );
-    let simulated = simulated.quiet().read().context("asking apt for qemu")?;
+    let simulated = simulated.quiet().read().context("asking apt for them")?;
     let packages: Vec<_> = to_be_installed(&simulated).collect();
-    let missing = TOOLS.iter().find(|tool| {
-        let of_tool = |package: &String| package.split('=').next() == Some(tool);
+    let missing = tools.iter().find(|tool| {
+        let of_tool = |package: &String| package.split('=').next() == Some(**tool);
         !packages.iter().any(of_tool)
     });
     if let Some(tool) = missing {
@@ -204,6 +213,15 @@ fn private_apt(state: &Path, mirror: &str, suite: &str) -> Result<Vec<String>> {
     ];
     let option = |setting: String| ["--option".to_owned(), setting];
     Ok(settings.into_iter().flat_map(option).collect())
+}
+
+/// Where a program looks for libraries that were unpacked to `root`, before the host's: for
+/// `LD_LIBRARY_PATH`.
+pub(crate) fn library_path(root: &Path) -> Result<OsString> {
+    let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let unpacked = LIBRARIES.map(|directory| root.join(directory));
+    let all = unpacked.into_iter().chain(env::split_paths(&inherited));
+    Ok(env::join_paths(all)?)
 }
 
 /// Downloads packages and unpacks them to `root`, whole or not at all.

@@ -1,4 +1,5 @@
-//! What a machine begins with: an initramfs of the daemon, the tests, what they call, and modules.
+//! What a machine begins with: an initramfs of the daemon, the tests, what they call, modules, and a
+//! script.
 
 use std::{
     collections::BTreeSet,
@@ -10,16 +11,21 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{debian::Kernel, modules::Modules, newc::Archive, report};
+use super::{debian::Kernel, modules::Modules, newc::Archive};
 
-/// What every kernel's image has.
-pub(super) struct Contents<'a> {
-    /// The daemon, static.
-    pub(super) daemon: &'a Path,
+/// What an image has.
+pub(crate) struct Contents<'a> {
+    /// The daemon.
+    pub(crate) daemon: &'a Path,
     /// The tests.
-    pub(super) tests: &'a Path,
+    pub(crate) tests: &'a Path,
     /// The unpacked tools.
-    pub(super) emulator: &'a Path,
+    pub(crate) emulator: &'a Path,
+    /// The modules that are loaded, with those that they need, as far as they are not part of the
+    /// kernel.
+    pub(crate) modules: &'a [&'a str],
+    /// What is done then, before the machine ends, as lines for a shell.
+    pub(crate) script: &'a str,
 }
 
 /// The programs that the tests call.
@@ -28,25 +34,13 @@ const PROGRAMS: [&str; 4] = ["ip", "tc", "ss", "tcpdump"];
 const APPLETS: [&str; 7] = [
     "sh", "mount", "insmod", "hostname", "uname", "sed", "poweroff",
 ];
-/// Interfaces, filters, the list of sockets, and the devices that carry connections.
-const MODULES: [&str; 9] = [
-    "veth",
-    "sch_ingress",
-    "cls_bpf",
-    "tcp_diag",
-    "8021q",
-    "ip_gre",
-    "geneve",
-    "vxlan",
-    "sit",
-];
 const DIRECTORIES: [&str; 9] = [
     "bin", "dev", "etc", "modules", "proc", "run", "sys", "tmp", "root",
 ];
 
 /// Writes the image of a kernel to `file`.
-pub(super) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Result<()> {
-    let modules = Modules::find(&kernel.modules)?.load(&MODULES)?;
+pub(crate) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Result<()> {
+    let modules = Modules::find(&kernel.modules)?.load(contents.modules)?;
     let out = File::create(file).with_context(|| format!("creating {}", file.display()))?;
     let mut image = Image {
         archive: Archive::new(BufWriter::new(out)),
@@ -67,6 +61,7 @@ pub(super) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Res
     image.copy(contents.daemon, "bin/packet-headers")?;
     image.copy(contents.tests, "bin/tests")?;
     let mut libraries = libraries(contents.tests)?;
+    libraries.extend(self::libraries(contents.daemon)?);
     for program in PROGRAMS {
         let path = which::which(program).with_context(|| format!("finding {program}"))?;
         image.copy(&path, &format!("bin/{program}"))?;
@@ -79,7 +74,9 @@ pub(super) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Res
         image.archive.file(&format!("modules/{name}.ko"), module)?;
     }
     let order: Vec<_> = modules.iter().map(|(name, _)| name.as_str()).collect();
-    image.archive.file("init", init(&order).as_bytes())?;
+    image
+        .archive
+        .file("init", init(&order, contents.script).as_bytes())?;
     image.archive.finish()?.flush()?;
     Ok(())
 }
@@ -129,8 +126,8 @@ fn paths(text: &str) -> BTreeSet<PathBuf> {
     words.map(PathBuf::from).collect()
 }
 
-/// The first process: prepares what a system would have, runs the tests, tells, and ends the machine.
-fn init(modules: &[&str]) -> String {
+/// The first process: prepares what a system would have, runs the script, and ends the machine.
+fn init(modules: &[&str], script: &str) -> String {
     let load: String = modules
         .iter()
         .map(|name| format!("insmod /modules/{name}.ko\n"))
@@ -147,16 +144,9 @@ mount -t cgroup2 none /sys/fs/cgroup
 mount -t bpf none /sys/fs/bpf
 {load}hostname machine
 ip link set lo up
-export PACKET_HEADERS_BIN=/bin/packet-headers PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
-echo {kernel}$(uname -r)
-tests --test-threads=1
-sed 's/^/{fact}/' /run/facts
-echo {end}
-poweroff -f
-",
-        kernel = report::KERNEL,
-        fact = report::FACT,
-        end = report::END,
+export PACKET_HEADERS_BIN=/bin/packet-headers
+{script}poweroff -f
+"
     )
 }
 
