@@ -166,7 +166,7 @@ fn cut_often(
             }
         };
         if let Some(earlier) = &earlier {
-            let compared = Table::compare(earlier, &later);
+            let compared = Table::compare(disks.iter().map(Disk::name), earlier, &later);
             println!("machine {number}, cut {cut} of {cuts}\n{compared}");
             if !compared.problems().is_empty() {
                 let kept = home.join(format!("ledger-of-cut-{cut}"));

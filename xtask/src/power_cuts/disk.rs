@@ -81,6 +81,11 @@ impl Disk {
         Ok(disks)
     }
 
+    /// Its filesystem, and whether its daemon has `--fsync`, as one word.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes it ready for a boot; the emulator's arguments for it.
     pub(super) fn attach(&self) -> Result<[OsString; 4]> {
         volatile::create(&self.overlay, &self.image)?;

@@ -38,9 +38,16 @@ struct Row {
 }
 
 impl Table {
-    /// Compares what one boot did with what the next one found.
-    pub(super) fn compare(earlier: &Ledger, later: &Ledger) -> Self {
+    /// Compares what one boot did on these disks with what the next one found.
+    pub(super) fn compare<'a>(
+        disks: impl Iterator<Item = &'a str>,
+        earlier: &Ledger,
+        later: &Ledger,
+    ) -> Self {
         let mut table = Self::default();
+        for disk in disks {
+            table.row(disk).cuts = 1;
+        }
         for ((disk, path), file) in &earlier.published {
             let visible = earlier.last.saturating_sub(file.seen);
             let row = table.row(disk);
@@ -59,9 +66,6 @@ impl Table {
             }
         }
         table.found(earlier, later);
-        for row in table.rows.values_mut() {
-            row.cuts = 1;
-        }
         table
     }
 
