@@ -27,6 +27,9 @@ const TURN: u64 = 20 * MS;
 /// and the turn in which the time comes.
 const SLACK: u64 = 2 * MS + TURN;
 
+/// The silence after which the packets of a connection are taken at another interface.
+const MOVES: u64 = 1100 * MS;
+
 /// When a history begins: 2026-11-29 12:00:00 UTC.
 const BEGIN: i64 = 1_795_953_600_000_000_000;
 
@@ -98,6 +101,7 @@ impl History {
         let files = [
             self.home.join("outside/notes.txt"),
             self.home.join("data/notes.txt"),
+            self.home.join("data/2026/11/29/notes.txt"),
             self.namesake(),
             self.home.join("partial/run-20261129T000000Z-1/notes.txt"),
         ];
@@ -234,7 +238,10 @@ impl History {
             self.tuples[at].1 = talk;
             return;
         } else {
-            talk.is_elsewhere ^= self.random.u8(0..6) == 0;
+            if self.random.u8(0..6) == 0 {
+                talk.is_elsewhere ^= true;
+                self.now += MOVES;
+            }
             for _ in 0..self.random.u32(1..5) {
                 let (sent, interface) = (self.random.bool(), self.interface(talk.is_elsewhere));
                 self.pass(

@@ -42,7 +42,7 @@ impl Settings {
                 spill: milliseconds(random, &[20, 500, 5000]),
             },
             limits: Limits {
-                memory: one_of(random, &[24 << 10, 128 << 10, 8 << 20]),
+                memory: one_of(random, &[10 << 10, 24 << 10, 128 << 10, 8 << 20]),
                 flows: one_of(random, &[3, usize::MAX, usize::MAX]),
             },
             wanted: one_of(random, &[Wanted::All, Wanted::All, Wanted::Incoming]),
