@@ -68,10 +68,9 @@ impl Stages {
         let refused = Refused::default();
         let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
-        let room = retention.room();
         let shared = Shared {
             config,
-            room: &room,
+            room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
