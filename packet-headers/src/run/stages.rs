@@ -86,8 +86,7 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let directories = &taken.directories;
-        let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
+        let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {
