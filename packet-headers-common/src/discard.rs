@@ -52,6 +52,9 @@ crate::named_enum! {
         AfterEnd = "after_end",
         /// Discarded by the writer: the connection's file could not be written.
         WriteFailed = "write_failed",
+        /// Discarded by the writer: the files take as much as `--max-disk`, `--max-files` or
+        /// `--min-free` allows, and there was no older file to remove.
+        NoRoom = "no_room",
         /// Discarded by the shard: the disk was too slow, and the writer's backlog reached its limit.
         WriterBehind = "writer_behind",
     }

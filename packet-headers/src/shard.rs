@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use flow_table::Hint;
@@ -163,11 +163,12 @@ impl Turning {
 
     /// Finishes every connection, and hands everything to the writer.
     fn finish(&mut self, heartbeat: &Heartbeat) {
+        let until = Instant::now() + outbox::LAST_WAIT;
         loop {
             heartbeat.beat();
             let more = self.demux.table.shut_down();
             self.act();
-            self.demux.outbox.finish();
+            self.demux.outbox.finish(until);
             if !more {
                 break;
             }

@@ -1,6 +1,7 @@
 //! Everything that is counted: the daemon's counters, the kernel's, and the ways to read both, as a
 //! report and as metrics.
 
+pub mod backlog;
 pub mod balance;
 pub mod counters;
 pub mod durations;

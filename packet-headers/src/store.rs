@@ -3,7 +3,10 @@
 
 pub(crate) mod directories;
 mod maintenance;
-pub(crate) mod publisher;
+mod no_room;
+pub mod publisher;
+mod swept;
 pub mod writer;
 
 pub(crate) use maintenance::Maintenance;
+pub(crate) use no_room::explain;

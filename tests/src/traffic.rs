@@ -16,6 +16,7 @@ pub mod payload;
 pub mod plan;
 pub mod short_connections;
 pub mod steady;
+pub mod storm;
 pub mod tcp_shapes;
 
 pub use connection::{Connection, Observer};

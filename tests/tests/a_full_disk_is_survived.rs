@@ -25,6 +25,8 @@ use tempfile::TempDir;
 /// The size of the filesystem.
 const MEBIBYTES: u32 = 4;
 const SPILL: &str = "--spill-interval=200ms";
+/// Nothing is removed, and nothing refused before the disk itself refuses it.
+const NO_FLOOR: &str = "--min-free=0";
 /// About 40 short connections a second. A file takes a page, and the disk has a thousand of them.
 const PACE: Pace = Pace {
     pause: Duration::from_millis(20),
@@ -140,7 +142,7 @@ fn survive(fault: DiskFault) -> Result<()> {
     // Its directories have a parent of their own: only there can they be made again.
     let launch = Launch::new(&lab).within(disk.path());
     let launch = launch.prefix_in(settings.path());
-    let mut daemon = launch.start(&[&[SPILL], fault.flags].concat())?;
+    let mut daemon = launch.start(&[&[SPILL, NO_FLOOR], fault.flags].concat())?;
     let (repaired, connections) = live_through(fault, &lab, &disk, &mut daemon)?;
     daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
@@ -278,7 +280,9 @@ fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
 fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
-    let mut daemon = Launch::new(&lab).within(disk.path()).start(&[SPILL])?;
+    let mut daemon = Launch::new(&lab)
+        .within(disk.path())
+        .start(&[SPILL, NO_FLOOR])?;
     let (stopped, connections) = Steady::during(&lab, PACE, |steady| {
         wait_for_traffic(steady)?;
         disk.fill()?;

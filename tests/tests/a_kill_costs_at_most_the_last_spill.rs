@@ -16,7 +16,7 @@ use end_to_end::verify::captures::{Captures, files_below};
 use end_to_end::verify::oracle::ledger::{Entry, Ledger};
 use end_to_end::verify::report::FileField;
 use end_to_end::world::netns::Lab;
-use end_to_end::world::wait;
+use end_to_end::world::{parallel, wait};
 use fastrand::Rng;
 use tempfile::TempDir;
 
@@ -191,36 +191,57 @@ fn print(uptimes: &[Uptime], losses: &[Loss]) {
     );
 }
 
-/// Kills daemons while traffic goes on, and compares what they left with what tcpdump saw.
+/// What the kills in one lab cost, and how long each daemon was up.
+#[derive(Debug)]
+struct Toll {
+    uptimes: Vec<Uptime>,
+    losses: Vec<Loss>,
+}
+
+/// Kills daemons while traffic goes on, and compares what they left with what tcpdump saw. A daemon
+/// that starts mostly waits, so this is done in two labs at once.
 fn survive(kills: usize, flags: &[&str]) -> Result<()> {
     let seed = std::env::var("SEED").map_or_else(|_| Ok(Rng::new().u64(..)), |s| s.parse())?;
     println!("SEED={seed}");
-    let lab = Lab::new()?;
+    let begun = Instant::now();
+    let first = Lab::new()?;
+    let second = Lab::beside_others()?;
+    let labs = [(&first, seed), (&second, seed.wrapping_add(1))];
+    let tolls = parallel::map(&labs, |(lab, seed)| {
+        survive_in_a_lab(lab, kills / labs.len(), flags, *seed)
+    })?;
+    println!("{kills} kills in {:?}", begun.elapsed());
+    let (uptimes, losses): (Vec<_>, Vec<_>) = tolls
+        .into_iter()
+        .map(|toll| (toll.uptimes, toll.losses))
+        .unzip();
+    judge(&uptimes.concat(), &losses.concat())
+}
+
+fn survive_in_a_lab(lab: &Lab, kills: usize, flags: &[&str], seed: u64) -> Result<Toll> {
     let home = TempDir::new()?;
     let tcpdump = Tcpdump::start_for_headers(&lab.host)?;
-    let launch = &Launch::new(&lab).within(home.path());
+    let launch = &Launch::new(lab).within(home.path());
     let plan = KillPlan {
         launch,
         flags,
         kills,
     };
-    let begun = Instant::now();
     let job = |_: &Steady| kill_often(plan, &mut Rng::with_seed(seed));
-    let ((daemon, uptimes), connections) = Steady::during(&lab, PACE, job)?;
-    println!("{kills} kills in {:?}", begun.elapsed());
+    let ((daemon, uptimes), connections) = Steady::during(lab, PACE, job)?;
     let captures = finish(daemon)?;
     let oracle = tcpdump.stop()?;
     let mut ledger = Ledger::new(&oracle)?;
     claim(&mut ledger, &captures, &connections)?;
-    verify(uptimes, &ledger.into_entries(), &connections)
+    count(uptimes, &ledger.into_entries(), &connections)
 }
 
-/// Checks what was lost in each uptime, of which the last did not end by a kill.
-fn verify(
+/// Counts what was lost in each uptime, of which the last did not end by a kill.
+fn count(
     mut uptimes: Vec<Uptime>,
     entries: &[Entry<'_>],
     connections: &Connections,
-) -> Result<()> {
+) -> Result<Toll> {
     let lasting = connections.lasting.iter();
     let lasting = lasting.map(|one| [one.host, one.peer]).collect();
     let last = uptimes.pop().context("no daemon was left")?;
@@ -230,8 +251,13 @@ fn verify(
     let losses = uptimes.iter().enumerate().map(|(number, uptime)| {
         lost(*uptime, entries, &lasting).with_context(|| format!("kill {number}"))
     });
-    let losses: Vec<_> = losses.collect::<Result<_>>()?;
-    print(&uptimes, &losses);
+    let losses = losses.collect::<Result<_>>()?;
+    Ok(Toll { uptimes, losses })
+}
+
+/// Checks what all kills cost.
+fn judge(uptimes: &[Uptime], losses: &[Loss]) -> Result<()> {
+    print(uptimes, losses);
     let late = losses.iter().filter(|loss| loss.age > SPILL + SLACK);
     let late: Vec<_> = late.collect();
     ensure!(

@@ -34,14 +34,15 @@ fn health(lab: &Lab, daemon: &Daemon) -> Result<Health> {
 fn stop(lab: &Lab, daemon: &Daemon, thread: &str) -> Result<Health> {
     let _stopped = StoppedThread::stop(daemon.id(), thread)?;
     let what = format!("{thread} is named");
-    let named = wait::within(NAMED_WITHIN, what, || {
+    wait::within(NAMED_WITHIN, what, || {
         let now = health(lab, daemon)?;
-        Ok((now.ready.status == 503 && now.ready.body.contains(thread)).then_some(now))
+        Ok((now.ready.status == 503 && now.ready.body.contains(thread)).then_some(()))
     })?;
     let metrics = http::metrics(&lab.host, daemon.http()?)?;
     let seconds = metrics.get(&format!("{METRIC}{{thread=\"{thread}\"}}"))?;
     ensure!(seconds >= 10.0, "{thread} turned {seconds} s ago");
-    Ok(named)
+    // Both checks after the moment at which it counted as stuck.
+    health(lab, daemon)
 }
 
 fn wait_until_well(lab: &Lab, daemon: &Daemon) -> Result<()> {

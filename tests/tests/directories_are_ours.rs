@@ -68,20 +68,23 @@ fn ready(lab: &Lab, daemon: &Daemon) -> Result<()> {
         .map(drop)
 }
 
+/// Puts something in the place of a probe that leads to a precious file, or to nothing.
+type Plant = fn(&Path, &Path) -> Result<()>;
+
 #[test]
 fn no_probe_follows_a_link_or_waits_for_a_fifo() -> Result<()> {
     let lab = Lab::new()?;
     let scene = Scene::new()?;
     let precious = scene.at("precious");
-    let plant: [&dyn Fn(&Path) -> Result<()>; 3] = [
-        &|at| Ok(symlink(&precious, at)?),
-        &|at| Ok(fs::hard_link(&precious, at)?),
-        &|at| Ok(mknodat(CWD, at, FileType::Fifo, Mode::RWXU, 0)?),
+    let plants: [Plant; 3] = [
+        |at, precious| Ok(symlink(precious, at)?),
+        |at, precious| Ok(fs::hard_link(precious, at)?),
+        |at, _| Ok(mknodat(CWD, at, FileType::Fifo, Mode::RWXU, 0)?),
     ];
-    for plant in plant {
+    for plant in plants {
         let partial = scene.partial()?;
         for probe in PROBES {
-            plant(&partial.join(probe))?;
+            plant(&partial.join(probe), &precious)?;
         }
         let daemon = Launch::new(&lab).within(scene.home.path()).start(&[])?;
         ready(&lab, &daemon)?;
@@ -164,7 +167,8 @@ fn a_file_grows_where_it_began_whatever_takes_its_path() -> Result<()> {
     let file = wait::until("a partial file", || Ok(files_below(&partial)?.pop()))?;
     // Somebody puts links in its place, and in that of the directories around it.
     let run = partial.join(only(&partial)?);
-    let aside = scene.at("aside");
+    // Within the sandbox, nothing is written anywhere else.
+    let aside = partial.join("aside");
     fs::rename(&run, &aside)?;
     let day = file.parent().context("it is in a directory")?;
     fs::create_dir_all(day)?;

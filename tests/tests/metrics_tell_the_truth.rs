@@ -280,7 +280,8 @@ fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
     let elsewhere = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&elsewhere.path().join("tcpevents.sock"));
     let launch = Launch::new(&lab).following(&tcpinfo);
-    let daemon = launch.within(disk.path()).start(&[])?;
+    // Files are tried until the disk itself refuses them.
+    let daemon = launch.within(disk.path()).start(&["--min-free=0"])?;
     wait_for_ready(&lab, &daemon, 503, "tcpevents.sock is not connected")?;
     let up = "packet_headers_event_source_up{source=\"tcpinfo\"}";
     ensure!(metrics(&lab, &daemon)?.get(up)? == 0.0);

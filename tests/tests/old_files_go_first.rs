@@ -38,8 +38,11 @@ struct Archive {
 
 impl Archive {
     /// Files of every format, for each of the days before today.
-    fn make() -> Result<Self> {
+    fn make(lab: &Lab) -> Result<Self> {
         let home = TempDir::new()?;
+        // A daemon was here in this boot: nobody looks for what a power loss has torn, and these files
+        // hold no packets.
+        Launch::new(lab).within(home.path()).start(&[])?.stop()?;
         let data = home.path().join("captures");
         let mut days = Vec::new();
         for ago in (1..=DAYS).rev() {
@@ -143,7 +146,7 @@ fn when_there_are_too_many_bytes() -> Result<()> {
     const MOST: u64 = 2_000_000;
     const MANY: usize = 200;
     let lab = Lab::new()?;
-    let archive = Archive::make()?;
+    let archive = Archive::make(&lab)?;
     let all = archive.left().len();
     let mut daemon = archive.start(&lab, &format!("--max-disk={MOST}B"))?;
     let data = archive.home.path().join("captures");
@@ -174,7 +177,7 @@ fn when_there_are_too_many_bytes() -> Result<()> {
 fn when_they_are_too_old() -> Result<()> {
     const KEPT: u32 = 5;
     let lab = Lab::new()?;
-    let archive = Archive::make()?;
+    let archive = Archive::make(&lab)?;
     let all = archive.left().len();
     // The boundary is half a day from any file's time, whatever the time of day.
     let hours = KEPT * 24 + 12;
@@ -196,7 +199,7 @@ fn when_they_are_too_old() -> Result<()> {
 #[test]
 fn and_without_a_limit_none_does() -> Result<()> {
     let lab = Lab::new()?;
-    let archive = Archive::make()?;
+    let archive = Archive::make(&lab)?;
     let mut daemon = archive.start(&lab, "--max-age=3650d")?;
     new_files_stay(&lab, &mut daemon, &archive)?;
     let stopped = daemon.stop()?;

@@ -99,6 +99,7 @@ impl Observer for Check {
     fn observe(&mut self, event: FileEvent<'_>) {
         match event {
             FileEvent::Spill(_)
+            | FileEvent::Grown { .. }
             | FileEvent::Rename(_)
             | FileEvent::Sync(_)
             | FileEvent::Published(_) => {}

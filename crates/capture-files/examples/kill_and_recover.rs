@@ -82,7 +82,10 @@ fn options(naming: FileNaming) -> FileOptions {
 /// What a program does with what becomes of files and packets: here, it prints it.
 fn report(event: FileEvent<'_>) {
     match event {
-        FileEvent::Spill(_) | FileEvent::Rename(_) | FileEvent::Sync(_) => {}
+        FileEvent::Spill(_)
+        | FileEvent::Grown { .. }
+        | FileEvent::Rename(_)
+        | FileEvent::Sync(_) => {}
         FileEvent::Published(file) => {
             println!(
                 "published {} with {} packets",

@@ -13,6 +13,7 @@ mod top;
 mod trust;
 
 pub(crate) use directory::{Directory, Entries, Entry, Kind};
+pub(crate) use faults::is_planned;
 #[cfg(any(test, feature = "faults"))]
 pub use faults::{Fate, Operation, Plan, plan};
 pub(crate) use file::{Opened, OwnFile};

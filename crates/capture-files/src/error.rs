@@ -62,12 +62,13 @@ impl FileIssue {
 /// [`source`](std::error::Error::source), an [`io::Error`].
 ///
 /// ```
-/// use capture_files::{FileIssue, Retention, RetentionLimits};
-/// use std::time::SystemTime;
+/// use capture_files::{FileIssue, Moment, Retention, RetentionLimits};
+/// use std::time::{Duration, SystemTime};
 ///
 /// let file = tempfile::NamedTempFile::new()?;
-/// let retention = Retention::new(file.path(), RetentionLimits::default());
-/// let error = retention.sweep(SystemTime::now()).expect_err("it is no directory");
+/// let mut retention = Retention::new(file.path(), RetentionLimits::default());
+/// let now = Moment { wall: SystemTime::now(), boot: Duration::from_secs(100) };
+/// let error = retention.sweep(now).expect_err("it is no directory");
 /// assert_eq!(error.issue(), FileIssue::Missing);
 /// assert_eq!(error.path(), file.path());
 /// # Ok::<(), std::io::Error>(())

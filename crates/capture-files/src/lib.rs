@@ -3,8 +3,8 @@
 //! For programs that capture packet headers all the time, and write them into many files at once
 //! that other programs pick up. The packets of a flow gather in a [`PacketBuffer`]; a [`Writer`]
 //! appends them to the flow's file, and publishes that when the flow has ended; a [`Recovery`]
-//! publishes what earlier runs left unfinished; a [`Retention`] removes the oldest files. All of
-//! them work in a pair of [`Directories`].
+//! publishes what earlier runs left unfinished; a [`Retention`] removes the oldest files, and knows
+//! what [`Room`] there is for more. All of them work in a pair of [`Directories`].
 //!
 //! # Promises
 //!
@@ -74,7 +74,7 @@ pub use power_loss::{PowerLoss, TakenBack};
 pub use publisher::{FinishedFile, Publisher};
 pub use record::{Record, Records};
 pub use recovery::{Recovered, Recovery};
-pub use retention::{Retention, RetentionLimits, Sweep};
+pub use retention::{Limit, Made, Moment, Retention, RetentionLimits, Room, Sweep, Usage};
 pub use scan::{Verdict, Whole, scan};
 pub use writer::{FileOptions, Job, Writer};
 

@@ -46,6 +46,13 @@ impl<F: FnMut(FileEvent<'_>)> Observer for F {
 pub enum FileEvent<'a> {
     /// Writing packets to a partial file took this long, whether or not it succeeded.
     Spill(Duration),
+    /// A partial file has become as long as `after`, in bytes; there was or is none if it is `None`.
+    Grown {
+        /// How long it was.
+        before: Option<u64>,
+        /// How long it is.
+        after: Option<u64>,
+    },
     /// Giving a file its final name took this long, whether or not it succeeded.
     Rename(Duration),
     /// Syncing finished files together took this long, whether or not it succeeded.
@@ -86,6 +93,8 @@ pub struct PublishedFile {
 pub struct AbandonedFile {
     /// The number of packets in it.
     pub packets: u64,
+    /// Its length.
+    pub bytes: u64,
     /// Why it has no name.
     pub error: FileError,
     /// Whether it stays among the partial files, where the next [`Recovery`](crate::Recovery) finds

@@ -248,6 +248,11 @@ impl OpenFile {
     pub(crate) fn uuid(&self) -> &FlowUuid {
         &self.meta.uuid
     }
+
+    /// The length of the partial file, if there is one.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.partial.as_ref().map(PartialFile::bytes)
+    }
 }
 
 impl ClosedFile {

@@ -140,6 +140,7 @@ impl<O: Observer> Publisher<O> {
     pub(crate) fn abandon(&mut self, file: &ClosedFile, error: FileError) {
         let abandoned = AbandonedFile {
             packets: file.packets(),
+            bytes: file.partial().bytes(),
             error,
             remains: file.partial().exists(),
         };

@@ -85,7 +85,7 @@ impl Job {
 /// let mut published = Vec::new();
 /// let observer = |event: FileEvent<'_>| match event {
 ///     FileEvent::Published(file) => published.push((file.path, file.packets)),
-///     FileEvent::Spill(_) | FileEvent::Rename(_) => {}
+///     FileEvent::Spill(_) | FileEvent::Grown { .. } | FileEvent::Rename(_) => {}
 ///     trouble => eprintln!("{trouble:?}"),
 /// };
 /// let mut writer = Writer::new(directories, &options, Arc::default(), observer)?;
@@ -183,9 +183,10 @@ impl<O: Observer> Writer<O> {
                 new.insert(OpenFile::new(job.meta, context, lost_before))
             }
         };
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), file.bytes());
         let appended = file.append(&job.chunk, context);
         observer.observe(FileEvent::Spill(begun.elapsed()));
+        grown(observer, before, file.bytes());
         if let Err(dropped) = appended {
             observer.observe(FileEvent::Dropped(file.uuid(), dropped));
         }
@@ -209,9 +210,11 @@ impl<O: Observer> Writer<O> {
 
     /// Writes what a file ends with.
     fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
-        let uuid = file.uuid().clone();
+        let (uuid, before) = (file.uuid().clone(), file.bytes());
         let observer = self.publisher.observer();
         let (closed, dropped) = file.close(observer.lost(), &mut self.context);
+        let after = closed.as_ref().map(|closed| closed.partial().bytes());
+        grown(observer, before, after);
         if let Some(dropped) = dropped {
             observer.observe(FileEvent::Dropped(&uuid, dropped));
         }
@@ -219,6 +222,13 @@ impl<O: Observer> Writer<O> {
             observer.observe(FileEvent::NoFile(&uuid));
         }
         closed
+    }
+
+    /// Whether there is an open file of a flow.
+    #[must_use]
+    pub fn has_file(&self, flow: u64) -> bool {
+        let file = self.open.get(&flow);
+        file.is_some_and(|file| file.bytes().is_some())
     }
 
     /// The names of the flows whose finished files wait for their final name, and where these are.
@@ -246,6 +256,12 @@ impl<O: Observer> Writer<O> {
             }
         }
         self.publisher.finish()
+    }
+}
+
+fn grown(observer: &mut impl Observer, before: Option<u64>, after: Option<u64>) {
+    if before != after {
+        observer.observe(FileEvent::Grown { before, after });
     }
 }
 

@@ -89,3 +89,6 @@ impl<'a> Batch<'a> {
         self.counts
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,37 @@ impl FlowEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uuid::UuidPrefix;
+
+    #[test]
+    fn an_open_has_the_key_of_its_ends_and_a_close_may_have_one() {
+        let uuid = UuidPrefix::new("host_1").unwrap().uuid(7);
+        let (local, remote) = (
+            Endpoint::v4([10, 0, 0, 1], 443),
+            Endpoint::v4([10, 0, 0, 2], 50_000),
+        );
+        let key = FlowKey::new(local, remote);
+        let open = FlowEvent::Open(Open {
+            at: BootNanos(5),
+            opened: WallNanos(6),
+            uuid: uuid.clone(),
+            local,
+            remote,
+            role: None,
+            cookie: 7,
+        });
+        assert_eq!((open.at(), open.key()), (BootNanos(5), Some(key)));
+        for told in [Some(key), None] {
+            let close = FlowEvent::Close(Close {
+                at: BootNanos(8),
+                uuid: uuid.clone(),
+                key: told,
+            });
+            assert_eq!((close.at(), close.key()), (BootNanos(8), told));
+        }
+    }
+}

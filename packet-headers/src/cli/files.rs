@@ -70,9 +70,18 @@ pub(super) struct FileArguments {
     #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     fsync: bool,
 
-    /// Disk space that published files may take; the oldest are removed first [default: no limit]
+    /// Disk space that files may take; the oldest are removed first [default: no limit]
     #[arg(long, value_name = "SIZE")]
     max_disk: Option<ByteSize>,
+
+    /// How many files there may be; the oldest are removed first [default: no limit]
+    #[arg(long, value_name = "NUMBER")]
+    max_files: Option<u64>,
+
+    /// Percent of the filesystem's space and inodes to leave free: below it, the oldest files are
+    /// removed, then new ones are refused; 0 for no such limit
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=90))]
+    min_free: u64,
 
     /// How old published files may get [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -207,7 +216,9 @@ impl FileArguments {
             anonymize,
             retention: RetentionLimits {
                 disk: self.max_disk.map(|size| size.as_u64()),
+                files: self.max_files,
                 age: self.max_age,
+                free: self.min_free,
             },
         })
     }
@@ -249,7 +260,11 @@ mod tests {
         assert!(files.partial.ends_with("captures.partial"));
         assert_eq!(files.naming, FileNaming::default());
         assert!(files.anonymize.is_none() && !files.fsync);
-        assert_eq!((files.retention.disk, files.retention.age), (None, None));
+        let nothing = RetentionLimits {
+            free: 5,
+            ..RetentionLimits::default()
+        };
+        assert_eq!(files.retention, nothing);
     }
 
     #[test]
@@ -264,7 +279,9 @@ mod tests {
             "--fsync",
             "--file-group=65534",
             "--max-disk=10GB",
+            "--max-files=1000",
             "--max-age=7days",
+            "--min-free=0",
         ]);
         files.check().unwrap();
         let files = files.into_config().unwrap();
@@ -275,6 +292,10 @@ mod tests {
         assert_eq!((files.level, files.group), (Some(19), Some(65_534)));
         assert!(matches!(files.anonymize, Some(Method::Netblock)) && files.fsync);
         assert_eq!(files.retention.disk, Some(10_000_000_000));
+        assert_eq!(
+            (files.retention.files, files.retention.free),
+            (Some(1000), 0)
+        );
         assert_eq!(files.retention.age, Some(Duration::from_secs(7 * 86_400)));
     }
 

@@ -7,7 +7,8 @@ use super::disk_probe::DiskProbe;
 use crate::capture::Attached;
 use crate::heartbeat::{Heartbeats, Turn, WaitsFor};
 use crate::stats::Counters;
-use capture_files::Directories;
+use crate::store;
+use capture_files::{Directories, Room};
 use model::FlowSource;
 
 /// Everything that must work for connections to be captured and saved.
@@ -18,6 +19,7 @@ pub(crate) struct Readiness {
     source: FlowSource,
     disk: DiskProbe,
     heartbeats: Heartbeats,
+    room: Option<Room>,
 }
 
 impl Readiness {
@@ -35,6 +37,15 @@ impl Readiness {
             source,
             disk: DiskProbe::start(directories),
             heartbeats,
+            room: None,
+        }
+    }
+
+    /// There must be room for new files, too.
+    pub(crate) fn with_room(self, room: Room) -> Self {
+        Self {
+            room: Some(room),
+            ..self
         }
     }
 
@@ -48,6 +59,8 @@ impl Readiness {
         missing.extend(lost.map(|lost| format!("another program removed ours from {lost}")));
         missing.extend(self.silent_sources());
         missing.extend(self.heartbeats.stuck().map(|turn| stuck(&turn)));
+        let refusal = self.room.as_ref().and_then(Room::refusal);
+        missing.extend(refusal.map(|limit| store::explain(limit).to_owned()));
         missing.extend(self.disk.failure());
         missing
     }

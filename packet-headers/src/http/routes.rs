@@ -140,11 +140,12 @@ mod tests {
     use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
     use crate::stats::Counters;
 
-    /// A daemon that captures and saves, with two threads that make progress.
+    /// A daemon that captures and saves, with threads that make progress.
     struct Daemon {
         readiness: Readiness,
         shard: Heartbeat,
         writer: Heartbeat,
+        attachments: Heartbeat,
         _home: TempDir,
     }
 
@@ -160,10 +161,12 @@ mod tests {
         let heartbeats = Heartbeats::of_old_process();
         let shard = heartbeats.add("shard-0", WaitsFor::Work);
         let writer = heartbeats.add("writer-0", WaitsFor::Disk);
+        let attachments = heartbeats.add("attachments", WaitsFor::Kernel);
         Daemon {
             readiness: Readiness::new(attached, counters, source, directories, heartbeats),
             shard,
             writer,
+            attachments,
             _home: home,
         }
     }
@@ -202,6 +205,15 @@ mod tests {
         daemon.shard.beat();
         let [(health, _), (ready, _)] = answers(&daemon).await;
         assert_eq!((health, ready), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn an_attach_that_the_kernel_does_not_finish_is_named_and_no_reason_to_restart() {
+        let daemon = daemon();
+        daemon.attachments.stop_turning();
+        let [(health, _), (ready, text)] = answers(&daemon).await;
+        assert_eq!((health, ready), (200, 503));
+        assert!(text.contains("attachments"), "{text}");
     }
 
     #[tokio::test]

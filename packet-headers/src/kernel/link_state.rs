@@ -99,12 +99,12 @@ impl LinkState {
 mod tests {
     use super::*;
 
-    /// As Linux 6.18 and 5.10 write it.
+    /// As Linux 6.18 writes it.
     const TCX: &str = "pos:\t0\nflags:\t02000000\nmnt_id:\t17\nino:\t1038\nlink_type:\ttcx\n\
         link_id:\t8388\nprog_tag:\tb2e4b8d51eef8b25\nprog_id:\t26165\nifindex:\t3\n\
         attach_type:\t46 (ingress)\n";
-    const CGROUP: &str = "pos:\t0\nflags:\t02000000\nmnt_id:\t13\nlink_type:\tcgroup\nlink_id:\t4\n\
-        prog_tag:\tb40f3a1651b620cf\nprog_id:\t12\ncgroup_id:\t1\nattach_type:\t3\n";
+    const CGROUP: &str = "pos:\t0\nflags:\t02000000\nmnt_id:\t17\nino:\t1038\nlink_type:\tcgroup\n\
+        link_id:\t4\nprog_tag:\tb40f3a1651b620cf\nprog_id:\t12\ncgroup_id:\t1\nattach_type:\t3\n";
 
     #[test]
     fn a_link_without_a_target_is_detached_and_one_with_another_program_is_replaced() {

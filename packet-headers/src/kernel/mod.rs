@@ -14,6 +14,7 @@ mod refusal;
 pub mod requirements;
 pub mod ring;
 mod socket_link;
+mod socket_option;
 mod tc_filter;
 
 pub(crate) use attach::Attach;
@@ -24,3 +25,4 @@ pub use flow_maps::{FlowMaps, Refused};
 pub use load::{LoadOptions, Programs};
 pub(crate) use method::Candidate;
 pub use socket_link::SocketLink;
+pub(crate) use socket_option::socket_option;

@@ -1,16 +1,12 @@
 //! Which network namespace this process is in.
-#![allow(
-    unsafe_code,
-    reason = "no safe wrapper knows SO_NETNS_COOKIE; the call is one getsockopt into a u64"
-)]
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsRawFd as _;
 
 use model::Diagnostic;
 
 use super::requirements::kernel_is_at_least;
+use super::socket_option::socket_option;
 
 /// `SO_NETNS_COOKIE` of Linux 5.14's `asm-generic/socket.h`; the libc crate does not have it yet.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -47,23 +43,7 @@ fn every_namespace(why: &str) -> Diagnostic {
 fn cookie() -> io::Result<u64> {
     // Any socket of this thread will do.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let mut cookie = 0u64;
-    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
-    // SAFETY: both pointers are to live variables, and the length is the size of the first.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 {
-        Ok(cookie)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    socket_option(&socket, SO_NETNS_COOKIE).map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]

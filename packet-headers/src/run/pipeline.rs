@@ -14,22 +14,24 @@ use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
-use crate::shard::outbox::Outbox;
+use crate::shard::outbox::{Outbox, Queued};
 use crate::shard::{Shard, ShardHandle};
 use crate::stats::CounterSources;
+use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
 use crate::store::publisher;
-use crate::store::writer::{self, ShardWriter};
+use crate::store::writer::{self, Counting, ShardWriter};
 use crate::threads::{join, spawn};
-use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Job};
+use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
 use flow_table::{FlowTable, Limits};
-use model::{Count, FlowEvent};
+use model::FlowEvent;
 
 /// What all shards share.
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
     pub(crate) options: &'a FileOptions,
+    pub(crate) room: &'a Room,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) counted: &'a CounterSources,
@@ -60,7 +62,7 @@ impl Pipeline {
         };
         let finished = pipeline.start_publisher(shared)?;
         for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
-            let backlog = Arc::new(Count::default());
+            let backlog = Arc::new(Backlog::default());
             let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
             let outbox = outbox(shared, jobs, Arc::clone(&backlog));
             let bounds = bounds(shared.config.sizes);
@@ -103,8 +105,8 @@ impl Pipeline {
             counted,
             ..
         } = shared;
-        let counters = &counted.counters;
-        let started = publisher::start(directories, options.naming, heartbeats, counters)?;
+        let counting = Counting::new(Arc::clone(&counted.counters), shared.room.clone());
+        let started = publisher::start(directories, options.naming, heartbeats, counting)?;
         self.threads.push(started.1);
         Ok(Some(started.0))
     }
@@ -114,12 +116,12 @@ impl Pipeline {
         &mut self,
         shared: &Shared<'_>,
         finished: Option<SyncSender<FinishedFile>>,
-        backlog: Arc<Count>,
-    ) -> Result<SyncSender<Job>> {
+        backlog: Arc<Backlog>,
+    ) -> Result<SyncSender<Queued>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
-        let counters = Arc::clone(&shared.counted.counters);
-        let mut writer = ShardWriter::new(directories, shared.options, names, counters)?;
+        let counting = Counting::new(Arc::clone(&shared.counted.counters), shared.room.clone());
+        let mut writer = ShardWriter::new(directories, shared.options, names, counting)?;
         if let Some(finished) = finished {
             writer.hand_over(finished);
         }
@@ -157,7 +159,7 @@ fn bounds(sizes: Sizes) -> ShardBounds {
 }
 
 /// The way to a writer, with room for what may wait.
-fn outbox(shared: &Shared<'_>, jobs: SyncSender<Job>, backlog: Arc<Count>) -> Outbox {
+fn outbox(shared: &Shared<'_>, jobs: SyncSender<Queued>, backlog: Arc<Backlog>) -> Outbox {
     let limit = bounds(shared.config.sizes).backlog;
     Outbox::new(jobs, backlog, limit, Arc::clone(&shared.counted.counters))
 }

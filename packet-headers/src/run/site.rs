@@ -32,6 +32,7 @@ pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captur
         config,
         directories,
         options,
+        room,
         heartbeats,
         counted,
         ..
@@ -55,7 +56,8 @@ pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captur
             source.clone(),
             directories,
             heartbeats.clone(),
-        ),
+        )
+        .with_room(room.clone()),
         metrics: Metrics {
             counted: counted.clone(),
             refused_by_kernel: refused,
@@ -64,6 +66,7 @@ pub(super) fn site(shared: &Shared<'_>, shards: &[ShardHandle], captured: Captur
                 .map(|shard| Arc::clone(&shard.stats))
                 .collect(),
             attached,
+            room: room.clone(),
             method,
             source,
             heartbeats: heartbeats.clone(),

@@ -24,7 +24,7 @@ use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, r
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::store::Maintenance;
-use capture_files::InterfaceNames;
+use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -67,8 +67,10 @@ impl Stages {
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
+        let retention = Retention::of(&taken.directories, config.files.retention);
         let shared = Shared {
             config,
+            room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
@@ -84,8 +86,7 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let (directories, retention) = (&taken.directories, config.files.retention);
-        let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
+        let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {

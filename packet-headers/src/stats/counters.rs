@@ -57,7 +57,7 @@ pub struct Counters {
     pub foreign: Count,
     /// Published files that a power loss had torn.
     pub torn: Count,
-    /// Published files removed for `--max-age` or `--max-disk`.
+    /// Published files removed for `--max-age`, `--max-disk`, `--max-files` or `--min-free`.
     pub expired: Count,
     /// Bytes that these took on disk.
     pub expired_bytes: Count,
@@ -102,6 +102,7 @@ impl Counters {
     fn lost_here(&self) -> u64 {
         let losses = [
             DiscardReason::WriteFailed,
+            DiscardReason::NoRoom,
             DiscardReason::WriterBehind,
             DiscardReason::CandidateMemory,
         ];

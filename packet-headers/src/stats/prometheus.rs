@@ -24,6 +24,7 @@ use crate::capture::Attached;
 use crate::heartbeat::Heartbeats;
 use crate::kernel::Refused;
 use crate::kernel::counters::Counts;
+use capture_files::Room;
 use flow_table::TableStats;
 use model::{AttachMethod, FlowSource};
 
@@ -33,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) refused_by_kernel: Refused,
     pub(crate) shards: Vec<Arc<ShardStats>>,
     pub(crate) attached: Attached,
+    pub(crate) room: Room,
     pub(crate) method: AttachMethod,
     pub(crate) source: FlowSource,
     pub(crate) heartbeats: Heartbeats,

@@ -1,10 +1,12 @@
 //! Numbers that a shard publishes, which others read without asking it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flow_table::{SharedTableStats, TableStats};
 use model::Count;
 
+use super::backlog::Backlog;
 use crate::kernel::ring::Fill;
 
 /// The limits of a shard, in bytes.
@@ -29,14 +31,13 @@ pub struct ShardStats {
     pub table: SharedTableStats,
     admitted_fill: Count,
     candidate_fill: Count,
-    backlog: Arc<Count>,
+    backlog: Arc<Backlog>,
 }
 
 impl ShardStats {
-    /// The numbers of a shard with these limits. `backlog` is the counter of bytes queued for its
-    /// writer.
+    /// The numbers of a shard with these limits. `backlog` is what waits for its writer.
     #[must_use]
-    pub fn new(bounds: ShardBounds, backlog: Arc<Count>) -> Self {
+    pub fn new(bounds: ShardBounds, backlog: Arc<Backlog>) -> Self {
         Self {
             bounds,
             table: SharedTableStats::default(),
@@ -71,6 +72,12 @@ impl ShardStats {
     /// Bytes queued for the writer.
     #[must_use]
     pub fn backlog(&self) -> u64 {
-        self.backlog.get()
+        self.backlog.bytes()
+    }
+
+    /// How long the oldest of what is queued for the writer has been waiting.
+    #[must_use]
+    pub fn backlog_age(&self) -> Duration {
+        self.backlog.age(Instant::now())
     }
 }

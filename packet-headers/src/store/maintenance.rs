@@ -1,5 +1,5 @@
-//! The thread that looks after files that are not being written: first it publishes what earlier
-//! runs left, then it keeps the data directory within its limits.
+//! The threads that look after files that are not being written: one publishes what earlier runs left,
+//! the other keeps the data directory within its limits.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
-use capture_files::{Directories, RetentionLimits};
+use capture_files::{Directories, Retention};
 
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::stats::Counters;
@@ -20,39 +20,46 @@ mod stop;
 
 use self::stop::Stop;
 
-/// The name of the thread.
-const NAME: &str = "maintenance";
-
-/// The running thread. It goes on until the other end of its channel is dropped.
+/// The running threads. They go on until the other ends of their channels are dropped.
 pub(crate) struct Maintenance {
-    stop: SyncSender<Infallible>,
-    thread: JoinHandle<Result<()>>,
+    threads: Vec<(SyncSender<Infallible>, JoinHandle<Result<()>>)>,
 }
 
 impl Maintenance {
-    /// Starts it.
+    /// Starts them.
     pub(crate) fn start(
         directories: &Directories,
-        limits: RetentionLimits,
+        retention: Retention,
         heartbeats: &Heartbeats,
         counters: &Arc<Counters>,
     ) -> Result<Self> {
-        let (stop, stopped) = sync_channel(1);
-        let stopped = Stop::new(stopped, heartbeats.add(NAME, WaitsFor::Disk));
-        let (directories, counters) = (directories.clone(), Arc::clone(counters));
-        let thread = spawn(NAME, move || {
-            power_loss::run(&directories, &counters, &|| stopped.goes_on());
-            if limits != RetentionLimits::default() {
-                retention::run(directories.data(), limits, &counters, &stopped);
-            }
+        let mut threads = Vec::new();
+        let mut start = |name, work: Box<dyn FnOnce(&Stop) + Send>| -> Result<()> {
+            let (stop, stopped) = sync_channel(1);
+            let stopped = Stop::new(stopped, heartbeats.add(name, WaitsFor::Disk));
+            let thread = spawn(name, move || {
+                work(&stopped);
+                Ok(())
+            })?;
+            threads.push((stop, thread));
             Ok(())
-        })?;
-        Ok(Self { stop, thread })
+        };
+        let (room, directories) = (retention.room(), directories.clone());
+        let counted = Arc::clone(counters);
+        let work = move |stop: &Stop| {
+            power_loss::run(&directories, &room, &counted, &|| stop.goes_on());
+        };
+        start("maintenance", Box::new(work))?;
+        let counted = Arc::clone(counters);
+        let work = move |stop: &Stop| retention::run(retention, &counted, stop);
+        start("retention", Box::new(work))?;
+        Ok(Self { threads })
     }
 
-    /// Lets it finish the file that it is working on, and waits for it.
+    /// Lets them finish the file that they are working on, and waits for them.
     pub(crate) fn stop(self) -> Result<()> {
-        drop(self.stop);
-        join(self.thread)
+        let (stops, threads): (Vec<_>, Vec<_>) = self.threads.into_iter().unzip();
+        drop(stops);
+        threads.into_iter().try_for_each(join)
     }
 }

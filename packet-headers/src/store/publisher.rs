@@ -1,7 +1,6 @@
 //! The thread that publishes what the writers have finished, where files are synced: many at a time, and
 //! out of the writers' way.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use capture_files::{Directories, FileNaming, FinishedFile, Publisher};
 
 use super::writer::{Counting, RETRY};
 use crate::heartbeat::{Heartbeat, Heartbeats, LONGEST_WAIT, WaitsFor};
-use crate::stats::Counters;
 use crate::threads::spawn;
 
 /// The name of the thread.
@@ -32,10 +30,9 @@ pub(crate) fn start(
     directories: &Directories,
     naming: FileNaming,
     heartbeats: &Heartbeats,
-    counters: &Arc<Counters>,
+    counting: Counting,
 ) -> Result<(SyncSender<FinishedFile>, JoinHandle<Result<()>>)> {
     let (finished, inbox) = sync_channel(QUEUE);
-    let counting = Counting::new(Arc::clone(counters));
     let publisher = Publisher::new(directories.clone(), naming, counting);
     let heartbeat = heartbeats.add(NAME, WaitsFor::Disk);
     let thread = spawn(NAME, move || {

@@ -6,17 +6,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use capture_files::{
-    Directories, FileError, FileEvent, FileOptions, FinishedFile, InterfaceNames, Job, Observer,
-    Writer,
+    Directories, FileError, FileEvent, FileIssue, FileOptions, FinishedFile, InterfaceNames, Job,
+    Limit, Observer, Room, Writer,
 };
-use model::{Count, DiscardReason, FlowUuid, WallNanos};
+use model::{DiscardReason, FlowUuid, WallNanos};
 
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
+use crate::shard::outbox::Queued;
 use crate::stats::Counters;
+use crate::stats::backlog::Backlog;
+
+use super::{explain, swept};
 
 /// How many jobs may wait between a shard and its writer. More wait in the shard, within its limit.
 pub const QUEUE: usize = 1024;
+
+/// The bytes before the first packet of a file, and more.
+const FILE_HEADER: u64 = 1024;
 
 /// How often finished files that could not get their final name are tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -24,12 +31,17 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// The writer of one shard's files.
 pub struct ShardWriter {
     writer: Writer<Counting>,
+    room: Room,
+    counters: Arc<Counters>,
+    /// Says that there is no room, and that files cannot be removed to make some.
+    full: RateLimit,
+    stuck: RateLimit,
     /// When finished files were tried again last.
     tried: Instant,
 }
 
 impl ShardWriter {
-    /// A writer into these directories.
+    /// A writer into these directories, as far as there is room.
     ///
     /// # Errors
     /// If compression cannot be started.
@@ -37,27 +49,32 @@ impl ShardWriter {
         directories: Directories,
         options: &FileOptions,
         interfaces: Arc<InterfaceNames>,
-        counters: Arc<Counters>,
+        counting: Counting,
     ) -> Result<Self> {
-        let counting = Counting::new(counters);
+        let (room, counters) = (counting.room.clone(), Arc::clone(&counting.counters));
         let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
             writer: writer.context("starting compression")?,
+            room,
+            counters,
+            full: RateLimit::default(),
+            stuck: RateLimit::default(),
             tried: Instant::now(),
         })
     }
 
     /// Lets another thread publish what is finished.
-    pub(crate) fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
+    pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.writer.hand_over(finished);
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
-    pub fn run(mut self, jobs: &Receiver<Job>, backlog: &Count, heartbeat: &Heartbeat) {
+    pub fn run(mut self, jobs: &Receiver<Queued>, backlog: &Backlog, heartbeat: &Heartbeat) {
         loop {
             heartbeat.beat();
             match self.next(jobs) {
-                Ok(job) => {
+                Ok(Queued { job, since }) => {
+                    backlog.begin(since);
                     let cost = job.cost() as u64;
                     self.write(job);
                     backlog.sub(cost);
@@ -74,7 +91,7 @@ impl ShardWriter {
     }
 
     /// Waits for the next job, but for no longer than [`RETRY`] while files lack their final name.
-    fn next(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+    fn next(&self, jobs: &Receiver<Queued>) -> Result<Queued, RecvTimeoutError> {
         let wait = if self.has_unpublished() {
             RETRY
         } else {
@@ -87,9 +104,36 @@ impl ShardWriter {
         self.writer.unpublished().len() > 0
     }
 
-    /// Does one job.
-    pub fn write(&mut self, job: Job) {
+    /// Does one job, as far as there is room. A file that is finished is published in any case: that
+    /// takes no more.
+    pub fn write(&mut self, mut job: Job) {
+        if job.chunk.packets > 0
+            && let Some(limit) = self.make_room(&job)
+        {
+            let lost = std::mem::take(&mut job.chunk).packets;
+            self.counters.discard_held(DiscardReason::NoRoom, lost);
+            if let Some(more) = self.full.pass() {
+                tracing::error!("{}{more}", explain(limit));
+            }
+            if !job.last {
+                return;
+            }
+        }
         self.writer.write(job);
+    }
+
+    /// Makes room for a job's packets; the limit that is in the way, if there is none.
+    fn make_room(&self, job: &Job) -> Option<Limit> {
+        let new_file = !self.writer.has_file(job.flow);
+        let more = job.chunk.length() as u64 + if new_file { FILE_HEADER } else { 0 };
+        let made = self.room.make(more, new_file);
+        if let Some(error) = swept::count(made.sweep, &self.counters)
+            && let Some(more) = self.stuck.pass()
+        {
+            let error = Error::from(error);
+            tracing::error!("cannot make room for new files: {error:#}{more}");
+        }
+        made.refused
     }
 
     /// Tries again to give finished files their final name.
@@ -104,15 +148,18 @@ impl ShardWriter {
 }
 
 /// Counts and logs what becomes of files and packets.
-pub(super) struct Counting {
+pub struct Counting {
     counters: Arc<Counters>,
+    room: Room,
     errors: RateLimit,
 }
 
 impl Observer for Counting {
     fn observe(&mut self, event: FileEvent<'_>) {
+        self.room.note(&event);
         let counters = &self.counters;
         match event {
+            FileEvent::Grown { .. } => {}
             FileEvent::Spill(took) => counters.spills.add(took),
             FileEvent::Rename(took) => counters.renames.add(took),
             FileEvent::Sync(took) => counters.syncs.add(took),
@@ -161,16 +208,23 @@ impl Observer for Counting {
 }
 
 impl Counting {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
+    /// Adds to these counters and this account.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>, room: Room) -> Self {
         Self {
             counters,
+            room,
             errors: RateLimit::default(),
         }
     }
 
-    /// Counts and logs an error of a flow's file.
+    /// Counts and logs an error of a flow's file, and makes room if there was none.
     fn log_error(&self, uuid: &FlowUuid, what: &str, error: FileError) {
         self.counters.note_file_error(&error);
+        if error.issue() == FileIssue::NoSpace {
+            // What this could not remove, the next attempt to write says.
+            let _first = swept::count(self.room.ran_out(), &self.counters);
+        }
         if let Some(more) = self.errors.pass() {
             let error = Error::from(error);
             tracing::error!("the file of {uuid} {what}: {error:#}{more}");

@@ -6,15 +6,21 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, Result};
-use capture_files::{Directories, InterfaceNames, Job};
+use capture_files::{
+    Directories, FinishedFile, InterfaceNames, Job, Publisher, Retention, RetentionLimits,
+};
 use flow_table::{FlowTable, ListingWalk};
-use model::{BootNanos, Count, DiscardReason, FlowEvent, WallClock};
+use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
-use packet_headers::shard::outbox::Outbox;
+use packet_headers::shard::outbox::{Outbox, Queued};
 use packet_headers::stats::Counters;
-use packet_headers::store::writer::ShardWriter;
+use packet_headers::stats::backlog::Backlog;
+use packet_headers::store::writer::{Counting, ShardWriter};
 
 use crate::settings::Settings;
+
+/// How many finished files wait for the publisher: more than there ever are.
+const FINISHED: usize = 4096;
 
 /// One run of the daemon.
 pub(crate) struct Daemon {
@@ -22,8 +28,10 @@ pub(crate) struct Daemon {
     pub(crate) counters: Arc<Counters>,
     demux: Demux,
     writer: ShardWriter,
-    jobs: Receiver<Job>,
-    backlog: Arc<Count>,
+    /// Who publishes what is finished, if files are synced, and what waits for it.
+    publisher: Option<(Publisher<Counting>, Receiver<FinishedFile>)>,
+    jobs: Receiver<Queued>,
+    backlog: Arc<Backlog>,
     /// Ring items that the shard has not taken.
     ring: VecDeque<Vec<u8>>,
     /// Events that the shard has not taken.
@@ -44,7 +52,7 @@ impl Daemon {
         let (data, partial) = (home.join("data"), home.join("partial"));
         let directories = Directories::prepare(&data, &partial)?.with_fsync(settings.fsync);
         let counters = Arc::new(Counters::default());
-        let backlog = Arc::new(Count::default());
+        let backlog = Arc::new(Backlog::default());
         let (to_writer, jobs) = sync_channel(settings.queue);
         let outbox = Outbox::new(
             to_writer,
@@ -58,17 +66,27 @@ impl Daemon {
             outbox,
         };
         let names = Arc::new(InterfaceNames::default());
+        let room = Retention::of(&directories, RetentionLimits::default()).room();
         let writer = ShardWriter::new(
             directories.clone(),
             &settings.files,
             names,
-            Arc::clone(&counters),
+            Counting::new(Arc::clone(&counters), room.clone()),
         );
+        let mut writer = writer?;
+        let publisher = settings.fsync.then(|| {
+            let (finished, inbox) = sync_channel(FINISHED);
+            writer.hand_over(finished);
+            let counting = Counting::new(Arc::clone(&counters), room.clone());
+            let naming = settings.files.naming;
+            (Publisher::new(directories.clone(), naming, counting), inbox)
+        });
         Ok(Self {
             directories,
             counters,
             demux,
-            writer: writer?,
+            writer,
+            publisher,
             jobs,
             backlog,
             ring: VecDeque::new(),
@@ -116,7 +134,7 @@ impl Daemon {
 
     /// The writer does its next job, if there is one.
     pub(crate) fn write(&mut self) -> Option<Done> {
-        let job = self.jobs.try_recv().ok()?;
+        let Queued { job, .. } = self.jobs.try_recv().ok()?;
         let (cost, copy) = (job.cost() as u64, job.clone());
         let before = self.discarded(DiscardReason::WriteFailed);
         self.writer.write(job);
@@ -127,9 +145,25 @@ impl Daemon {
         })
     }
 
-    /// The writer tries again to give files their names.
+    /// Who publishes tries again to give files their names.
     pub(crate) fn retry(&mut self) {
-        self.writer.retry();
+        match &mut self.publisher {
+            Some((publisher, _)) => publisher.retry(),
+            None => self.writer.retry(),
+        }
+    }
+
+    /// The publisher takes what is finished, if there is one; how many files that were.
+    pub(crate) fn publish(&mut self) -> usize {
+        let Some((publisher, inbox)) = &mut self.publisher else {
+            return 0;
+        };
+        let group: Vec<_> = inbox.try_iter().collect();
+        let number = group.len();
+        if number > 0 {
+            publisher.publish(group);
+        }
+        number
     }
 
     /// Lists connections.
@@ -164,6 +198,7 @@ impl Daemon {
         let Self {
             demux,
             writer,
+            publisher,
             jobs,
             counters,
             backlog,
@@ -172,7 +207,11 @@ impl Daemon {
         drop(demux);
         anyhow::ensure!(jobs.try_recv().is_err(), "a job is left");
         writer.finish();
-        let left = backlog.get();
+        if let Some((mut publisher, inbox)) = publisher {
+            publisher.publish(inbox.iter().collect());
+            publisher.finish();
+        }
+        let left = backlog.bytes();
         (left == 0)
             .then_some(counters)
             .with_context(|| format!("{left} bytes of backlog are left"))
@@ -181,7 +220,7 @@ impl Daemon {
     /// Whether the writer has nothing to do.
     pub(crate) fn is_written(&mut self) -> bool {
         self.demux.outbox.push();
-        self.backlog.get() == 0
+        self.backlog.bytes() == 0
     }
 
     fn discarded(&self, reason: DiscardReason) -> u64 {
@@ -198,7 +237,7 @@ impl Daemon {
         // The last job of a connection is queued in any case, without its packets.
         let stats = self.demux.table.stats();
         let empty = (stats.begun + 1) * size_of::<Job>() as u64;
-        let (backlog, limit) = (self.backlog.get(), self.settings.backlog + empty);
+        let (backlog, limit) = (self.backlog.bytes(), self.settings.backlog + empty);
         anyhow::ensure!(
             backlog <= limit,
             "{backlog} bytes of backlog, {limit} allowed"

@@ -123,8 +123,8 @@ impl State {
             // Nobody is there any more to see it.
             return Fate::Fails(Errno::IO.raw_os_error());
         }
-        // How often directories are opened depends on the real time.
-        if operation == Operation::OpenDirectory {
+        // How often these are done depends on the real time: a run is named after its second.
+        if matches!(operation, Operation::OpenDirectory | Operation::Look) {
             return Fate::Done;
         }
         if let Some(linked) = self.linked.take() {
@@ -161,9 +161,10 @@ impl State {
     fn fail(&mut self, operation: Operation, error: Errno, how: &str) -> Fate {
         self.failed = true;
         let code = error.raw_os_error();
-        let fate = match operation {
-            Operation::Write(length) => Fate::Breaks(self.random.usize(0..=length), code),
-            _ => Fate::Fails(code),
+        let fate = if let Operation::Write(length) = operation {
+            Fate::Breaks(self.random.usize(0..=length), code)
+        } else {
+            Fate::Fails(code)
         };
         self.log.push(format!("{operation:?}: {fate:?}, {how}"));
         fate

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use capture_files::{Recovered, Recovery, Retention, RetentionLimits};
+use capture_files::{Moment, Recovered, Recovery, Retention, RetentionLimits};
 use fastrand::Rng;
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, WallNanos};
 use packet_headers_common::Role;
@@ -42,6 +42,8 @@ struct Talk {
     steps: u32,
     sequence: u32,
     is_open: bool,
+    /// Whether its packets take the other interface now.
+    is_elsewhere: bool,
 }
 
 /// A history while it happens.
@@ -58,7 +60,9 @@ pub(crate) struct History {
     late: Vec<(u64, FlowEvent)>,
     /// What happened, a line for each step.
     pub(crate) log: Vec<String>,
-    /// When the writer had last done everything, right after a turn.
+    /// When the shard last took a turn, and the last of its turns of which the writer has done
+    /// everything.
+    turned_at: u64,
     written_at: u64,
     outcome: Outcome,
 }
@@ -79,6 +83,7 @@ impl History {
             tuples: tuples.map(|it| (Tuple::new(it), Talk::default())).collect(),
             next_cookie: 1,
             late: Vec::new(),
+            turned_at: 0,
             written_at: 0,
             outcome: Outcome::default(),
             settings,
@@ -128,7 +133,7 @@ impl History {
     fn run(&mut self, run: usize) -> Result<()> {
         self.say(format!("run {run} starts"));
         self.outcome = Outcome::default();
-        self.written_at = self.now;
+        (self.turned_at, self.written_at) = (self.now, self.now);
         let disk = Disk::draw(&mut self.random);
         let started = Daemon::start(&self.home, &self.settings);
         self.log.extend(disk.said());
@@ -161,7 +166,7 @@ impl History {
 
     /// Something happens.
     fn step(&mut self, daemon: &mut Daemon, run: usize) -> Result<()> {
-        match self.random.u32(0..60) {
+        match self.random.u32(0..63) {
             0..20 => self.talk(daemon, run),
             20..22 => self.burst(daemon, run),
             22..25 => self.forge(daemon, run),
@@ -175,8 +180,9 @@ impl History {
             40 => self.set_clock(),
             41..52 => self.write(daemon, run),
             52 => {
+                let published = daemon.publish();
                 daemon.retry();
-                self.say("the writer tries again");
+                self.say(format!("{published} files for the publisher; others again"));
             }
             53 => {
                 let limit = self.random.usize(1..20);
@@ -185,6 +191,10 @@ impl History {
             }
             54..57 => drop(self.recover(daemon, 3)),
             57 => self.sweep()?,
+            58..61 => {
+                let published = daemon.publish();
+                self.say(format!("{published} files for the publisher"));
+            }
             _ => self.take_away()?,
         }
         Ok(())
@@ -224,8 +234,9 @@ impl History {
             self.tuples[at].1 = talk;
             return;
         } else {
+            talk.is_elsewhere ^= self.random.u8(0..6) == 0;
             for _ in 0..self.random.u32(1..5) {
-                let (sent, interface) = (self.random.bool(), self.interface());
+                let (sent, interface) = (self.random.bool(), self.interface(talk.is_elsewhere));
                 self.pass(
                     daemon,
                     run,
@@ -238,8 +249,8 @@ impl History {
     }
 
     /// Nearly always the same: a copy elsewhere is a duplicate.
-    fn interface(&mut self) -> u32 {
-        if self.random.u8(0..12) == 0 {
+    fn interface(&mut self, is_elsewhere: bool) -> u32 {
+        if (self.random.u8(0..12) == 0) != is_elsewhere {
             OTHER
         } else {
             INTERFACE
@@ -343,7 +354,7 @@ impl History {
                 &[TCP_SYN, TCP_RST, TCP_FIN | TCP_ACK, TCP_ACK, 0],
             );
             let (sent, sequence) = (self.random.bool(), self.random.u32(..));
-            let interface = self.interface();
+            let interface = self.interface(false);
             self.pass(daemon, run, (&tuple, sent, flags, sequence, interface));
         }
     }
@@ -418,6 +429,7 @@ impl History {
             daemon.event(event);
         }
         daemon.turn(self.now, self.offset);
+        self.turned_at = self.now;
         self.say("a turn");
         daemon.check_memory()
     }
@@ -440,7 +452,7 @@ impl History {
             jobs += 1;
         }
         if daemon.is_written() {
-            self.written_at = self.now;
+            self.written_at = self.turned_at;
         }
         self.say(format!("the writer does {jobs} jobs"));
     }
@@ -490,10 +502,13 @@ impl History {
         }
         let limits = RetentionLimits {
             disk: Some(self.settings.max_disk),
-            age: None,
+            ..RetentionLimits::default()
         };
         let WallNanos(now) = wall(self.now, self.offset);
-        let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(now);
+        let now = Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_nanos(now),
+            boot: Duration::from_nanos(self.now),
+        };
         let swept = Retention::new(&data, limits).sweep(now)?;
         let mut gone = 0;
         // By its name it is ours.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::statvfs;
 use tempfile::TempDir;
 
 use crate::world::command::output_of;
@@ -34,6 +35,15 @@ pub fn without_cgroup2() -> Result<String> {
     Ok(mounts.iter().map(unmount).collect())
 }
 
+/// What is used of a filesystem, and what is free.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// Bytes in whole blocks.
+    pub used: u64,
+    /// Files and directories that can still be made.
+    pub free_inodes: u64,
+}
+
 /// A mounted tmpfs; unmounted on drop.
 #[derive(Debug)]
 pub struct SmallDisk {
@@ -46,8 +56,20 @@ impl SmallDisk {
     /// # Errors
     /// No privilege to mount.
     pub fn mount(mebibytes: u32) -> Result<Self> {
+        Self::mount_with(&format!("size={mebibytes}m"))
+    }
+
+    /// Mounts one of `mebibytes` MiB with room for so many files and directories.
+    ///
+    /// # Errors
+    /// No privilege to mount.
+    pub fn of_inodes(mebibytes: u32, inodes: u32) -> Result<Self> {
+        Self::mount_with(&format!("size={mebibytes}m,nr_inodes={inodes}"))
+    }
+
+    fn mount_with(options: &str) -> Result<Self> {
         let directory = TempDir::new()?;
-        let size = format!("size={mebibytes}m,mode=0755");
+        let size = format!("{options},mode=0755");
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &size, "none"]);
         output_of(command.arg(directory.path()), "mount")?;
@@ -58,6 +80,18 @@ impl SmallDisk {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// What is used of it, and what is free, as the filesystem counts.
+    ///
+    /// # Errors
+    /// It is not mounted.
+    pub fn space(&self) -> Result<Space> {
+        let found = statvfs(self.path())?;
+        Ok(Space {
+            used: (found.f_blocks - found.f_bfree) * found.f_frsize,
+            free_inodes: found.f_ffree,
+        })
     }
 
     fn filler(&self) -> PathBuf {

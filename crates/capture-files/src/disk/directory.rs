@@ -19,6 +19,9 @@ use super::faults::{Operation, ask};
 use super::file::{Opened, OwnFile};
 use super::trust::{Sharing, gives};
 
+/// What `st_blocks` counts in (stat(3type)).
+const STAT_BLOCK: u64 = 512;
+
 /// A directory that is open, so that it stays the same whatever happens to its name.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -174,6 +177,12 @@ impl Directory {
         };
         let written = time(stat.st_mtime, stat.st_mtime_nsec);
         Ok(written.max(time(stat.st_ctime, stat.st_ctime_nsec)))
+    }
+
+    /// The disk space that a file in it takes, in bytes.
+    pub(crate) fn space(&self, name: &OsStr) -> io::Result<u64> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(u64::try_from(stat.st_blocks).unwrap_or_default() * STAT_BLOCK)
     }
 
     /// What a short attribute of it says.

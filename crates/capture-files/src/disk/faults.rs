@@ -9,6 +9,10 @@ use std::io;
 use std::cell::RefCell;
 
 /// An operation that is about to be done.
+#[cfg_attr(
+    not(any(test, feature = "faults")),
+    expect(dead_code, unreachable_pub, reason = "only a plan looks at it")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// A directory is opened. How often depends on the real time: those that were used last stay
@@ -77,6 +81,12 @@ fn fate(operation: Operation) -> Fate {
     })
 }
 
+/// Whether this thread has a plan: then its operations are to stay on it, and in their order.
+#[cfg(any(test, feature = "faults"))]
+pub(crate) fn is_planned() -> bool {
+    PLAN.with_borrow(Option::is_some)
+}
+
 /// Whether an operation may be done.
 #[cfg(any(test, feature = "faults"))]
 pub(super) fn ask(operation: Operation) -> io::Result<()> {
@@ -95,6 +105,13 @@ pub(super) fn ask_to_write(bytes: &[u8]) -> (&[u8], io::Result<()>) {
         Fate::Fails(why) => (&[], Err(error(why))),
         Fate::Breaks(after, why) => (bytes.get(..after).unwrap_or(bytes), Err(error(why))),
     }
+}
+
+/// Whether this thread has a plan.
+#[cfg(not(any(test, feature = "faults")))]
+#[inline(always)]
+pub(crate) const fn is_planned() -> bool {
+    false
 }
 
 /// Whether an operation may be done.

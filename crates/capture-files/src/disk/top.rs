@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::Gid;
 
 use super::directory::{Directory, Kind, make, open_directory};
+use super::faults::is_planned;
 use super::trust::{Sharing, Untrusted, check};
 use crate::error::{Doing as _, FileError, FileStep};
 
@@ -153,7 +154,7 @@ impl Top {
             Arc::new(self.again(make)?)
         };
         let mut held = self.held();
-        if !in_place || held.looked.elapsed() >= LOOK {
+        if !in_place || !is_recent(held.looked) {
             held.below.clear();
             held.looked = Instant::now();
             held.top = Arc::clone(&top);
@@ -241,12 +242,17 @@ impl Top {
     }
 }
 
+/// Whether everything was in its place a moment ago. In a simulation the real time must not matter.
+fn is_recent(looked: Instant) -> bool {
+    is_planned() || looked.elapsed() < LOOK
+}
+
 impl Held {
     /// A directory that was in its place a moment ago.
     fn known(&self, path: &Path) -> Option<Arc<Directory>> {
         let mut known = self.below.iter().filter(|(known, _)| known == path);
         let (_, directory) = known.next()?;
-        (self.looked.elapsed() < LOOK).then(|| Arc::clone(directory))
+        is_recent(self.looked).then(|| Arc::clone(directory))
     }
 
     fn keep(&mut self, path: &Path, directory: &Arc<Directory>) {

@@ -24,7 +24,7 @@ type Told = Vec<String>;
 
 fn note(told: &mut Told, event: &FileEvent<'_>) {
     told.push(match event {
-        FileEvent::Spill(_) => return,
+        FileEvent::Spill(_) | FileEvent::Grown { .. } => return,
         FileEvent::Sync(_) => "synced".to_owned(),
         FileEvent::Rename(_) => "named".to_owned(),
         FileEvent::Published(file) => format!("published {}", file.packets),

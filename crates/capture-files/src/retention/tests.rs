@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -18,15 +20,23 @@ fn at(seconds: u64) -> SystemTime {
 
 fn age(seconds: u64) -> RetentionLimits {
     RetentionLimits {
-        disk: None,
         age: Some(Duration::from_secs(seconds)),
+        ..RetentionLimits::default()
     }
 }
 
 fn disk(bytes: u64) -> RetentionLimits {
     RetentionLimits {
         disk: Some(bytes),
-        age: None,
+        ..RetentionLimits::default()
+    }
+}
+
+/// That time, on a host that was booted an hour before.
+fn moment(seconds: u64) -> Moment {
+    Moment {
+        wall: at(seconds),
+        boot: Duration::from_secs(HOUR),
     }
 }
 
@@ -52,7 +62,7 @@ impl Place {
     }
 
     fn sweep_at(&self, seconds: u64, limits: RetentionLimits) -> (u64, u64) {
-        totals(Retention::new(&self.data(), limits).sweep(at(seconds)))
+        totals(Retention::new(&self.data(), limits).sweep(moment(seconds)))
     }
 
     /// Writes a file that was modified `ago` seconds before noon; says what it takes on disk.
@@ -190,8 +200,8 @@ fn what_is_not_ours_is_neither_removed_nor_counted() {
     }
     assert_eq!(place.sweep(disk(sizes)).0, 0);
     let limits = RetentionLimits {
-        disk: Some(0),
         age: Some(Duration::ZERO),
+        ..disk(0)
     };
     assert_eq!(place.sweep(limits).0, 2);
     assert_eq!(place.left(), others);
@@ -218,8 +228,8 @@ fn no_symbolic_link_is_followed() {
     )
     .unwrap();
     let limits = RetentionLimits {
-        disk: Some(0),
         age: Some(Duration::ZERO),
+        ..disk(0)
     };
     assert_eq!(place.sweep(limits).0, 1);
     let link = format!("2026/11/20/{}", name(3));
@@ -235,8 +245,8 @@ fn the_data_directory_may_be_a_symbolic_link() {
     place.ours("2026/11/20", 2, 90);
     let link = place.temp.path().join("link");
     symlink(place.data(), &link).unwrap();
-    let retention = Retention::new(&link, disk(0));
-    assert_eq!(totals(retention.sweep(at(NOON))).0, 1);
+    let mut retention = Retention::new(&link, disk(0));
+    assert_eq!(totals(retention.sweep(moment(NOON))).0, 1);
 }
 
 #[test]
@@ -266,21 +276,31 @@ fn emptied_directories_go_but_not_those_of_today_and_yesterday() {
 #[test]
 fn a_file_that_somebody_took_meanwhile_is_no_error_and_is_not_counted() {
     let place = Place::new();
-    let size = place.ours("2026/11/20", 1, 90);
-    let data = place.data();
-    let tree = Tree::open(&data, &|| true).unwrap();
-    let day = tree.days().unwrap()[0];
-    let mut sweep = Sweep::default();
-    let taken = tree.each(&day, |directory, entry| {
-        fs::remove_file(data.join("2026/11/20").join(name(1))).unwrap();
-        assert_eq!(sweep.remove(directory, &entry), size);
-    });
-    taken.unwrap();
+    place.ours("2026/11/20", 1, 90);
+    place.ours("2026/11/20", 2, 80);
+    let limits = RetentionLimits {
+        files: Some(2),
+        ..RetentionLimits::default()
+    };
+    let mut retention = Retention::new(&place.data(), limits);
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    fs::remove_file(place.data().join("2026/11/20").join(name(1))).unwrap();
+    // A new file makes the oldest go, which is gone already.
+    let made = retention.room().make(1, true);
+    assert_eq!((made.sweep.files, made.refused), (0, None));
+    assert_eq!(totals(Ok(made.sweep)), (0, 0));
+    assert_eq!(retention.room().usage().files, 1);
+    // That a limit is reached is not that there is no room.
+    assert_eq!(retention.room().refusal(), None);
     // So is a whole day, and all of the data.
-    fs::remove_dir_all(&data).unwrap();
-    assert_eq!(sweep.size(&tree, &day), 0);
-    assert_eq!(totals(Ok(sweep)), (0, 0));
-    assert_eq!(place.sweep(disk(0)), (0, 0));
+    fs::remove_dir_all(place.data()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            totals(Ok(retention.room().make(1 << 20, true).sweep)),
+            (0, 0)
+        );
+    }
+    assert_eq!(totals(retention.sweep(moment(NOON + 120))), (0, 0));
 }
 
 #[test]
@@ -290,29 +310,168 @@ fn a_stop_is_heard_within_a_sweep() {
         place.ours("2026/11/20", number, 90);
     }
     let go_on = || place.left().len() > 40;
-    let sweep = Retention::new(&place.data(), disk(0)).sweep_while(at(NOON), &go_on);
-    assert_eq!(totals(sweep).0, 10);
+    let sweep = Retention::new(&place.data(), disk(0)).sweep_while(moment(NOON), &go_on);
+    // A few are removed at a time.
+    assert_eq!(totals(sweep).0, 16);
 }
 
 #[test]
 fn what_cannot_be_removed_is_said_and_the_rest_goes_on() {
     let place = Place::new();
-    let size = place.ours("2026/11/20", 1, 90);
-    place.ours("2026/11/21", 2, 80);
-    let data = place.data();
-    let tree = Tree::open(&data, &|| true).unwrap();
-    let days = tree.days().unwrap();
-    let mut sweep = Sweep::default();
+    place.ours("2026/11/20", 1, 90);
+    place.ours("2026/11/20", 2, 85);
+    place.ours("2026/11/21", 3, 80);
+    let limits = RetentionLimits {
+        files: Some(3),
+        ..RetentionLimits::default()
+    };
+    let mut retention = Retention::new(&place.data(), limits);
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
     // A directory where a file was found cannot be unlinked.
-    let listed = tree.each(&days[0], |directory, entry| {
-        let path = directory.path_of(&entry);
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert_eq!(sweep.remove(directory, &entry), 0);
-    });
-    listed.unwrap();
-    sweep.run(&tree, disk(0), at(NOON));
-    assert_eq!((sweep.files, sweep.bytes, sweep.failures), (1, size, 1));
-    let failure = sweep.failure.unwrap();
-    assert_eq!(failure.path(), data.join("2026/11/20").join(name(1)));
+    let path = place.data().join("2026/11/20").join(name(1));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let mut made = retention.room().make(1, true);
+    assert_eq!((made.sweep.files, made.sweep.failures), (0, 1));
+    assert_eq!(made.sweep.failure.take().unwrap().path(), path);
+    // What cannot be removed is not tried all the time.
+    for gone in ["2026/11/20", "2026/11/21"] {
+        let made = retention.room().make(1, true);
+        assert_eq!((made.sweep.files, made.sweep.failures), (1, 0), "{gone}");
+        assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+        place.ours("2026/11/23", 4, 1);
+        let path = place.data().join("2026/11/23").join(name(4));
+        retention.room().note_recovered(&path);
+    }
+    assert!(!place.data().join("2026/11/21").join(name(3)).exists());
+}
+
+/// Publishes files of ours as writers do, one of which is a block, and makes room for each.
+fn publish(place: &Place, room: &Room, day: &str, numbers: std::ops::Range<u64>) -> u64 {
+    let mut removed = 0;
+    for number in numbers {
+        let made = room.make(8192, true);
+        assert_eq!(made.refused, None, "{number}");
+        removed += made.sweep.files;
+        place.ours(day, number, 0);
+        room.note_recovered(&place.data().join(day).join(name(number)));
+    }
+    removed
+}
+
+#[test]
+fn one_comes_and_one_goes_without_reading_a_directory_again() {
+    let place = Place::new();
+    let size = place.ours("2026/11/22", 0, 20);
+    let mut retention = Retention::new(&place.data(), disk(20 * size));
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    let room = retention.room();
+    let removed = publish(&place, &room, "2026/11/23", 1..101);
+    assert_eq!(removed, 81);
+    assert_eq!(place.left().len(), 20 + 1, "{:?}", place.left());
+    assert_eq!(room.usage().bytes, 20 * size);
+    assert_eq!(room.usage().files, 20);
+    // They went in their order.
+    assert!(!place.data().join("2026/11/23").join(name(80)).exists());
+    assert!(place.data().join("2026/11/23").join(name(81)).exists());
+}
+
+#[test]
+fn where_nothing_can_be_removed_new_files_are_refused() {
+    let place = Place::new();
+    let size = place.ours("2026/11/22", 1, 20);
+    let mut retention = Retention::new(&place.data(), disk(4 * size));
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    let room = retention.room();
+    // Three files grow, and the one that is there has to go for the last of them.
+    for (number, refused, went) in [(1, None, 0), (2, None, 0), (3, None, 0), (4, None, 1)] {
+        let made = room.make(size, true);
+        assert_eq!(
+            (made.refused, made.sweep.files),
+            (refused, went),
+            "{number}"
+        );
+        room.note(&grown(None, Some(size)));
+    }
+    assert_eq!(room.make(size, true).refused, Some(Limit::Disk));
+    assert_eq!(room.refusal(), Some(Limit::Disk));
+    room.note(&grown(Some(size), None));
+    assert_eq!(room.make(size, true).refused, None);
+    assert_eq!(room.refusal(), None);
+}
+
+fn grown(before: Option<u64>, after: Option<u64>) -> crate::FileEvent<'static> {
+    crate::FileEvent::Grown { before, after }
+}
+
+#[test]
+fn what_an_earlier_run_left_growing_counts() {
+    let place = Place::new();
+    let size = place.ours("2026/11/22", 1, 20);
+    let partial = place.temp.path().join("data.partial");
+    let run = partial.join("run-20261123T000000Z-1/2026/11/23");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join(name(2)), [7; 8192]).unwrap();
+    let directories = Directories::prepare(&place.data(), &partial).unwrap();
+    let mut retention = Retention::of(&directories, disk(2 * size - 1));
+    let sweep = retention.sweep(moment(NOON));
+    assert_eq!(totals(sweep), (1, size));
+    assert_eq!(retention.room().usage().files, 1);
+}
+
+#[test]
+fn what_others_add_and_take_is_seen_after_a_while() {
+    let place = Place::new();
+    let size = place.ours("2026/11/22", 1, 20);
+    let mut retention = Retention::new(&place.data(), disk(3 * size));
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    for number in 2..10 {
+        place.ours("2026/11/21", number, 30);
+    }
+    let later = |seconds| Moment {
+        wall: at(NOON + seconds),
+        boot: Duration::from_secs(HOUR + seconds),
+    };
+    assert_eq!(totals(retention.sweep(later(1))), (0, 0));
+    assert_eq!(totals(retention.sweep(later(120))).0, 6);
+    for number in 2..10 {
+        let path = place.data().join("2026/11/21").join(name(number));
+        let _gone = fs::remove_file(path);
+    }
+    retention.sweep(later(300)).unwrap();
+    assert_eq!(retention.room().usage(), Usage::file(size));
+}
+
+#[test]
+fn files_of_a_day_in_the_future_do_not_outlive_all_others() {
+    let place = Place::new();
+    place.ours("2040/01/01", 1, 1);
+    place.ours("2026/11/22", 2, 20);
+    place.ours("2026/11/23", 3, 1);
+    let limits = RetentionLimits {
+        files: Some(2),
+        ..RetentionLimits::default()
+    };
+    assert_eq!(place.sweep(limits).0, 1);
+    assert!(!place.data().join("2040/01/01").join(name(1)).exists());
+}
+
+#[test]
+fn a_directory_of_many_files_is_read_once_for_many_removals() {
+    let place = Place::new();
+    for number in 0..2000 {
+        place.ours("2026/11/20", number, 90 - number / 100);
+    }
+    let limits = RetentionLimits {
+        files: Some(2000),
+        ..RetentionLimits::default()
+    };
+    let mut retention = Retention::new(&place.data(), limits);
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    let room = retention.room();
+    // Nobody sweeps meanwhile.
+    let removed = publish(&place, &room, "2026/11/23", 2000..3000);
+    assert!((1000..1010).contains(&removed), "{removed}");
+    assert!(!place.data().join("2026/11/20").join(name(899)).exists());
+    assert!(place.data().join("2026/11/20").join(name(1100)).exists());
 }

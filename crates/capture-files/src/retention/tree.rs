@@ -1,17 +1,18 @@
 //! The published files in their directories, accessed through descriptors, so that a symbolic link
 //! that appears between two steps is not followed either.
 
+use std::ffi::CStr;
 use std::ffi::OsStr;
-use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use jiff::civil::Date;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 
+use super::names::Entry;
+use super::space::Space;
 use crate::file_name::FileName;
 
 /// The open directory of a day.
@@ -23,46 +24,32 @@ pub(super) struct Directory {
 impl Directory {
     /// Removes a file.
     pub(super) fn remove(&self, entry: &Entry) -> Result<()> {
-        unlinkat(&self.descriptor, &entry.name, AtFlags::empty())
+        unlinkat(&self.descriptor, &*entry.name, AtFlags::empty())
     }
 
     /// Where a file in it is, for errors.
     pub(super) fn path_of(&self, entry: &Entry) -> PathBuf {
-        self.path.join(OsStr::from_bytes(entry.name.to_bytes()))
+        self.path.join(OsStr::from_bytes(&entry.name))
     }
 }
 
-/// What `st_blocks` counts in (stat(3type)).
-const STAT_BLOCK: u64 = 512;
-
-/// A published file. Older ones compare as less.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    /// When it was modified last.
-    pub(super) modified: SystemTime,
-    /// Its name in its directory.
-    pub(super) name: CString,
-    /// The disk space that it takes, in bytes.
-    pub(super) bytes: u64,
+/// The names of the directories of a day's year, month and day.
+fn path(day: Date) -> [String; 3] {
+    let (year, month, of_month) = (day.year(), day.month(), day.day());
+    [
+        format!("{year:04}"),
+        format!("{month:02}"),
+        format!("{of_month:02}"),
+    ]
 }
 
-/// A directory of a day's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Day {
-    /// The day.
-    pub(super) date: Date,
-}
-
-impl Day {
-    /// The names of the directories of its year, month and day.
-    fn path(self) -> [String; 3] {
-        let (year, month, day) = (self.date.year(), self.date.month(), self.date.day());
-        [
-            format!("{year:04}"),
-            format!("{month:02}"),
-            format!("{day:02}"),
-        ]
-    }
+/// The day whose directory a published file is in, and its name there.
+pub(super) fn place(published: &Path) -> Option<(Date, &OsStr)> {
+    let mut names = published.iter().rev();
+    let name = names.next()?;
+    let mut number = || names.next()?.to_str()?.parse::<i16>().ok();
+    let [day, month] = [number()?, number()?].map(i8::try_from);
+    Some((Date::new(number()?, month.ok()?, day.ok()?).ok()?, name))
 }
 
 /// A data directory, to be read for as long as `go_on` says so.
@@ -89,9 +76,14 @@ impl<'a> Tree<'a> {
         self.path
     }
 
+    /// The filesystem that it is on.
+    pub(super) fn space(&self) -> Result<Space> {
+        Space::of(&self.root)
+    }
+
     /// Where the directory of a day is, for errors.
-    pub(super) fn path_of(&self, day: &Day) -> PathBuf {
-        self.path.join(day.path().join("/"))
+    pub(super) fn path_of(&self, day: Date) -> PathBuf {
+        self.path.join(path(day).join("/"))
     }
 
     /// Whether to go on.
@@ -100,7 +92,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The days for which there are directories, oldest first.
-    pub(super) fn days(&self) -> Result<Vec<Day>> {
+    pub(super) fn days(&self) -> Result<Vec<Date>> {
         let mut days = Vec::new();
         for year in numbers(&self.root, 4)? {
             let Some(in_year) = gone(enter(&self.root, &format!("{year:04}")))? else {
@@ -114,7 +106,7 @@ impl<'a> Tree<'a> {
                     let [month, day] = [month, day].map(i8::try_from);
                     Date::new(year, month.ok()?, day.ok()?).ok()
                 });
-                days.extend(dates.map(|date| Day { date }));
+                days.extend(dates);
             }
         }
         days.sort_unstable();
@@ -122,8 +114,8 @@ impl<'a> Tree<'a> {
     }
 
     /// Opens a day's directory.
-    pub(super) fn open_day(&self, day: &Day) -> Result<Directory> {
-        let [year, month, of_day] = day.path();
+    pub(super) fn open_day(&self, day: Date) -> Result<Directory> {
+        let [year, month, of_day] = path(day);
         let descriptor = enter(enter(enter(&self.root, &year)?, &month)?, &of_day)?;
         Ok(Directory {
             descriptor,
@@ -132,7 +124,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Shows each file of a day that is ours, for as long as it goes on.
-    pub(super) fn each(&self, day: &Day, mut show: impl FnMut(&Directory, Entry)) -> Result<()> {
+    pub(super) fn each(&self, day: Date, mut show: impl FnMut(Entry)) -> Result<()> {
         let directory = self.open_day(day)?;
         for entry in Dir::read_from(&directory.descriptor)? {
             let entry = entry?;
@@ -148,7 +140,7 @@ impl<'a> Tree<'a> {
             if let Some(stat) = gone(stat)?
                 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             {
-                show(&directory, file(name, &stat));
+                show(file(name, &stat));
             }
         }
         Ok(())
@@ -156,12 +148,12 @@ impl<'a> Tree<'a> {
 
     /// Removes a day's directory if nothing is in it, then its month's and its year's, but not
     /// those that `kept_from` or a later day is in.
-    pub(super) fn remove_if_empty(&self, day: &Day, kept_from: Date) -> Result<()> {
-        let [year, month, of_day] = day.path();
+    pub(super) fn remove_if_empty(&self, day: Date, kept_from: Date) -> Result<()> {
+        let [year, month, of_day] = path(day);
         let in_year = enter(&self.root, &year)?;
         let in_month = enter(&in_year, &month)?;
-        let month_ended = day.date.last_of_month() < kept_from;
-        let year_ended = day.date.last_of_year() < kept_from;
+        let month_ended = day.last_of_month() < kept_from;
+        let year_ended = day.last_of_year() < kept_from;
         let in_use = !remove_empty(&in_month, &of_day)? || !month_ended;
         if in_use || !remove_empty(&in_year, &month)? || !year_ended {
             return Ok(());
@@ -212,12 +204,12 @@ fn gone<T>(outcome: Result<T>) -> Result<Option<T>> {
 }
 
 fn file(name: &CStr, stat: &Stat) -> Entry {
+    // A time before 1970 is as old as it gets.
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let nanos = u64::from(u32::try_from(stat.st_mtime_nsec).unwrap_or(0));
     Entry {
-        // A time before 1970 is as old as it gets.
-        modified: SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos.min(999_999_999)),
-        name: name.to_owned(),
-        bytes: u64::try_from(stat.st_blocks).unwrap_or(0) * STAT_BLOCK,
+        modified: seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
+        name: name.to_bytes().to_owned(),
+        blocks: u32::try_from(stat.st_blocks).unwrap_or(u32::MAX),
     }
 }

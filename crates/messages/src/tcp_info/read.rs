@@ -34,7 +34,7 @@ pub enum Message {
 }
 
 /// Splits the stream, in whatever portions it arrives, into lines and parses them. It never holds
-/// more than one line of at most [`MAX_LINE`] bytes.
+/// more than one line of at most 64 KiB.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The beginning of an incomplete line.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ pub(super) struct Client {
     reader: Reader,
     progress: watch::Receiver<Progress>,
     shared: Arc<Shared>,
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     /// Bytes that were sent so far.
     sent: Arc<AtomicU64>,
 }
@@ -52,7 +52,7 @@ impl Drop for Counted<'_> {
 impl Client {
     /// A client that has just connected: it reads the connections that are open now, and every event
     /// from now on. `sent` tells how many bytes were sent to it.
-    pub(super) fn new(shared: Arc<Shared>, socket: UnixStream, sent: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, socket: Arc<UnixStream>, sent: Arc<AtomicU64>) -> Self {
         let reader = shared.stream().join();
         Self {
             reader,
@@ -103,7 +103,11 @@ impl Client {
         let left_behind = self.progress.wait_for(|progress| progress.first > next);
         let written = async {
             while !chunk.is_empty() {
-                let length = self.socket.write(chunk).await?;
+                self.socket.writable().await?;
+                let length = match self.socket.try_write(chunk) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    written => written?,
+                };
                 self.sent.fetch_add(length as u64, Ordering::Relaxed);
                 chunk = chunk.get(length..).unwrap_or_default();
             }

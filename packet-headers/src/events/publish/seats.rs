@@ -1,7 +1,7 @@
 //! The places of clients: how many there are, and who has to leave when all are taken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use tokio::net::UnixStream;
@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::client::{self, Client, TurnedOut};
 use super::idleness::{Account, Idleness};
 use super::shared::Shared;
-use super::unread::{Inode, Unread};
+use super::unread::unread;
 use crate::rate_limit::RateLimit;
 
 /// How many clients are served. Each costs at most 16 bytes for each connection that was open when
@@ -32,7 +32,7 @@ pub(super) struct Seats {
 /// The place of one client.
 struct Seat {
     who: String,
-    inode: Option<Inode>,
+    socket: Weak<UnixStream>,
     sent: Arc<AtomicU64>,
     task: AbortHandle,
     idleness: Idleness,
@@ -63,12 +63,12 @@ impl Seats {
             }
             return;
         }
-        let sent = Arc::default();
-        let (who, inode) = (client::who(&socket), Inode::of(&socket));
+        let (sent, who, socket) = (Arc::default(), client::who(&socket), Arc::new(socket));
+        let theirs = Arc::downgrade(&socket);
         let client = Client::new(Arc::clone(&self.shared), socket, Arc::clone(&sent));
         self.taken.push(Seat {
             who,
-            inode,
+            socket: theirs,
             sent,
             task: self.tasks.spawn(client.serve()),
             idleness: Idleness::default(),
@@ -101,13 +101,11 @@ impl Seats {
         if self.taken.len() < WATCHED {
             return;
         }
-        let Ok(unread) = Unread::open() else {
-            return;
-        };
         let now = Instant::now();
         for seat in &mut self.taken {
             // Where the kernel does not tell, nobody is idle.
-            let told = seat.inode.and_then(|inode| unread.of(inode).ok());
+            let told = seat.socket.upgrade();
+            let told = told.and_then(|socket| unread(&socket).ok());
             let account = Account {
                 sent: seat.sent.load(Ordering::Relaxed),
                 unread: told.unwrap_or(0),

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Error};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{debug, info, warn};
 
-use super::Stream;
 use crate::clock;
 use crate::events::catch_up::CatchUp;
 use crate::events::existing;
@@ -20,6 +19,9 @@ use crate::stats::Counters;
 use messages::sock_diag::ExistingSocket;
 use messages::tcp_info::{Lines, Message};
 use model::{Close, EventIssue, FlowEvent, FlowUuid, Open, WallClock};
+
+/// The reading side of a connection, of either kind.
+pub(super) type Stream = Box<dyn AsyncRead + Send + Unpin>;
 
 /// How much is read at once, in bytes: some thirty events.
 const PORTION: usize = 8 * 1024;

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use self::backoff::Backoff;
-use self::listener::Listener;
+use self::listener::{Listener, Stream};
 use super::EventSink;
 use super::catch_up::CatchUp;
 use super::prefix::LearnedPrefix;
@@ -22,9 +21,6 @@ use crate::clock;
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 use model::{EventIssue, EventSocket};
-
-/// The reading side of a connection, of either kind.
-type Stream = Box<dyn AsyncRead + Send + Unpin>;
 
 /// How long to wait for a connection. A local socket answers at once, but an address that drops
 /// packets would delay the next attempt by minutes.

@@ -115,6 +115,9 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
         .unwrap();
 }
 
+/// How warnings begin that are about the connection to tcp-info. A busy host may cause others.
+const WARNING: &str = " WARN packet_headers::events::tcpinfo: ";
+
 #[tokio::test]
 async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +126,7 @@ async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
     let client = Client::start(unix(&path));
     let tried = || (log.lines("still no tcp-info") >= 2).then_some(());
     until("two more attempts", tried).await;
-    assert_eq!(log.lines(" WARN "), 1);
+    assert_eq!(log.lines(WARNING), 1);
     assert_eq!(log.lines("--uuid-prefix-file"), 1);
     assert_eq!(log.lines("no tcp-info at /"), 1 + log.lines("still no"));
 
@@ -133,7 +136,7 @@ async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
     assert_eq!(client.heard().await, "first");
     assert_eq!(log.lines("connected to tcp-info"), 1);
     // The other one: its name teaches no prefix.
-    assert_eq!(log.lines(" WARN "), 2);
+    assert_eq!(log.lines(WARNING), 2);
     assert_eq!(client.count(EventIssue::Reconnects), 0);
 }
 
@@ -161,10 +164,15 @@ async fn a_restarted_server_is_connected_again_and_counted() {
     write(&mut server, &(close_line("flow") + "\n")).await;
     assert_eq!(client.heard().await, "flow");
     assert_eq!(client.count(EventIssue::Reconnects), 3);
-    assert_eq!(log.lines("lost tcp-info"), 3);
-    assert_eq!(log.lines("connected to tcp-info"), 4);
+    // Not one for each, if it happens within a second.
+    let (lost, connected) = (
+        log.lines("lost tcp-info"),
+        log.lines("connected to tcp-info"),
+    );
+    assert!((1..=3).contains(&lost), "{lost}");
+    assert!((1..=4).contains(&connected), "{connected}");
     // The other one: its name teaches no prefix.
-    assert_eq!(log.lines(" WARN "), 4);
+    assert_eq!(log.lines(WARNING), 1 + lost);
 }
 
 #[tokio::test]

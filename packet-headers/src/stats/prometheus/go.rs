@@ -105,6 +105,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
                     DiscardReason::AdmittedRingFull,
                     DiscardReason::WriterBehind,
                     DiscardReason::WriteFailed,
+                    DiscardReason::NoRoom,
                 ]),
             ),
             ("skipped", moment.discarded(&[DiscardReason::TooManyFlows])),

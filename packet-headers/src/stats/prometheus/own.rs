@@ -15,7 +15,9 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     rings(page, moment);
     flows(page, moment);
     memory(page, moment);
+    backlog_age(page, moment);
     files(page, moment);
+    room(page, moment);
     old_files(page, moment);
     events(page, moment);
     threads(page, moment);
@@ -170,6 +172,42 @@ fn memory(page: &mut Page, moment: &Moment<'_>) {
     );
 }
 
+fn backlog_age(page: &mut Page, moment: &Moment<'_>) {
+    let shards = moment.metrics.shards.iter().enumerate();
+    let ages: Vec<_> = shards
+        .map(|(number, shard)| (number.to_string(), shard.backlog_age().as_secs()))
+        .collect();
+    let labels: Vec<_> = ages
+        .iter()
+        .map(|(shard, age)| ([("shard", shard.as_str())], *age))
+        .collect();
+    page.gauges(
+        "packet_headers_writer_backlog_age_seconds",
+        "How long the oldest packets that wait for the writer have been waiting.",
+        labels.iter().map(|(labels, age)| (&labels[..], *age)),
+    );
+}
+
+fn room(page: &mut Page, moment: &Moment<'_>) {
+    let room = &moment.metrics.room;
+    let usage = room.usage();
+    page.gauge(
+        "packet_headers_disk_usage_bytes",
+        "Disk space that files take, published and partial, as far as it has been counted.",
+        usage.bytes,
+    );
+    page.gauge(
+        "packet_headers_disk_usage_files",
+        "Files, published and partial, as far as they have been counted.",
+        usage.files,
+    );
+    page.gauge(
+        "packet_headers_files_refused",
+        "1 while there is no room for new files: --max-disk, --max-files or --min-free.",
+        u64::from(room.refusal().is_some()),
+    );
+}
+
 fn files(page: &mut Page, moment: &Moment<'_>) {
     let counters = moment.counters;
     page.counter(
@@ -235,12 +273,12 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
         ),
         (
             "packet_headers_files_expired_total",
-            "Published files removed for --max-age or --max-disk.",
+            "Published files removed for --max-age, --max-disk, --max-files or --min-free.",
             &counters.expired,
         ),
         (
             "packet_headers_expired_bytes_total",
-            "Disk space that files removed for --max-age or --max-disk took.",
+            "Disk space that removed files took.",
             &counters.expired_bytes,
         ),
     ] {

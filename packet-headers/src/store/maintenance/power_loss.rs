@@ -2,7 +2,7 @@
 //! whole of them.
 
 use anyhow::Error;
-use capture_files::{Directories, FileError, PowerLoss, TakenBack};
+use capture_files::{Directories, FileError, PowerLoss, Room, TakenBack};
 
 use super::recovery;
 use crate::rate_limit::RateLimit;
@@ -10,12 +10,17 @@ use crate::stats::Counters;
 
 /// Looks at everything that was there before this run, for as long as `go_on` says so. The next run looks
 /// again unless this one came to the end.
-pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn() -> bool) {
+pub(super) fn run(
+    directories: &Directories,
+    room: &Room,
+    counters: &Counters,
+    go_on: &dyn Fn() -> bool,
+) {
     let suspected = PowerLoss::suspected(directories, go_on);
     if let Some(loss) = &suspected {
         take_back(loss, counters);
     }
-    recovery::run(directories, counters, go_on);
+    recovery::run(directories, room, counters, go_on);
     if let Some(loss) = suspected
         && go_on()
         && let Err(error) = loss.settled()
@@ -70,6 +75,7 @@ fn note(error: FileError, counters: &Counters, what: &str) {
 mod tests {
     use std::fs;
 
+    use capture_files::{Retention, RetentionLimits};
     use model::Count;
 
     use super::*;
@@ -95,15 +101,16 @@ mod tests {
         fs::write(name(2), [file(), vec![0; 40]].concat()).unwrap();
         fs::write(name(3), b"").unwrap();
         let directories = Directories::prepare(&data, &partial).unwrap();
+        let room = Retention::of(&directories, RetentionLimits::default()).room();
         let counters = Counters::default();
         let counts = || {
             let all = [&counters.torn, &counters.recovered, &counters.removed];
             all.map(Count::get)
         };
 
-        run(&directories, &counters, &|| false);
+        run(&directories, &room, &counters, &|| false);
         assert_eq!(counts(), [0; 3]);
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [2, 1, 1]);
         assert_eq!(fs::read(name(2)).unwrap(), file());
         assert!(!name(3).exists());
@@ -111,7 +118,7 @@ mod tests {
 
         // Nothing can have torn this one: it is none of ours to look at.
         fs::write(name(4), b"").unwrap();
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [2, 1, 1]);
         assert!(name(4).exists());
     }

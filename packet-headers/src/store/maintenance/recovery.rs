@@ -1,14 +1,22 @@
 //! Recovers the files of earlier runs, and counts and logs the outcome.
 
 use anyhow::Error;
-use capture_files::{Directories, Recovered, Recovery};
+use capture_files::{Directories, Recovered, Recovery, Room};
 
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 
+/// How many files that are not ours are named: each of them, unless something is very wrong.
+const MOST_NAMED: u64 = 100;
+
 /// Looks at the files of earlier runs, one after another, for as long as `go_on` says so, whatever
 /// they hold. That some of them cannot be published is no reason not to capture.
-pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn() -> bool) {
+pub(super) fn run(
+    directories: &Directories,
+    room: &Room,
+    counters: &Counters,
+    go_on: &dyn Fn() -> bool,
+) {
     let recovery = match Recovery::new_while(directories, go_on) {
         Ok(recovery) => recovery,
         Err(error) => {
@@ -17,12 +25,13 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
             return tracing::error!("cannot publish the files of earlier runs: {error:#}");
         }
     };
-    let (mut published, mut packets, mut removed) = (0, 0, 0);
+    let (mut published, mut packets, mut removed, mut foreign) = (0, 0, 0, 0);
     // If one file fails, all of them may.
-    let (errors, foreign) = (RateLimit::default(), RateLimit::default());
+    let errors = RateLimit::default();
     for recovered in recovery {
         match recovered {
-            Recovered::Published(_, held) => {
+            Recovered::Published(path, held) => {
+                room.note_recovered(&path);
                 counters.recovered.add(1);
                 counters.recovered_packets.add(held);
                 published += 1;
@@ -34,8 +43,9 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
             }
             Recovered::Foreign(path, why) => {
                 counters.foreign.add(1);
-                if let Some(more) = foreign.pass() {
-                    tracing::warn!("{} is left alone: {why}{more}", path.display());
+                foreign += 1;
+                if foreign <= MOST_NAMED {
+                    tracing::warn!("{} is left alone: {why}", path.display());
                 }
             }
             Recovered::Failed(error) => {
@@ -46,6 +56,10 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
                 }
             }
         }
+    }
+    if foreign > MOST_NAMED {
+        let more = foreign - MOST_NAMED;
+        tracing::warn!("{more} more files are left alone, which are not ours either");
     }
     if published + removed > 0 {
         tracing::info!(
@@ -59,7 +73,7 @@ pub(super) fn run(directories: &Directories, counters: &Counters, go_on: &dyn Fn
 mod tests {
     use std::fs;
 
-    use capture_files::{FileIssue, FileStep};
+    use capture_files::{FileIssue, FileStep, Retention, RetentionLimits};
     use model::Count;
 
     use super::*;
@@ -80,6 +94,7 @@ mod tests {
         fs::write(day.join("host_2.pcap"), b"").unwrap();
         fs::write(day.join("notes.txt"), b"somebody's").unwrap();
         let directories = Directories::prepare(&data, &partial).unwrap();
+        let room = Retention::of(&directories, RetentionLimits::default()).room();
         let counters = Counters::default();
         let counts = || {
             let counters = [
@@ -91,12 +106,12 @@ mod tests {
             counters.map(Count::get)
         };
 
-        run(&directories, &counters, &|| false);
+        run(&directories, &room, &counters, &|| false);
         assert_eq!(counts(), [0; 4]);
 
         // A file is in the place of the year's directory.
         fs::write(data.join("2026"), b"in the way").unwrap();
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [0, 0, 1, 1]);
         assert_eq!(counters.file_issues.get(FileIssue::Missing), 1);
         assert_eq!(counters.file_issues.all().map(|(_, n)| n).sum::<u64>(), 1);
@@ -104,7 +119,7 @@ mod tests {
         assert_eq!(counters.file_steps.all().map(|(_, n)| n).sum::<u64>(), 1);
 
         fs::remove_file(data.join("2026")).unwrap();
-        run(&directories, &counters, &|| true);
+        run(&directories, &room, &counters, &|| true);
         assert_eq!(counts(), [1, 1, 1, 2]);
         assert_eq!(
             fs::read(data.join("2026/11/23/host_1.pcap")).unwrap(),

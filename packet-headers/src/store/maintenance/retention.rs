@@ -1,101 +1,72 @@
-//! When the data directory is swept: now and then, and soon after much was published.
+//! Keeps the data directory within its limits, as a thread of its own: recovery may take long, and
+//! writers wait for neither.
 
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Error;
-use capture_files::{FileError, Retention, RetentionLimits, Sweep};
-
-use model::Count;
+use capture_files::{FileError, Moment, Retention};
 
 use super::stop::Stop;
+use crate::clock;
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
+use crate::store::{explain, swept};
 
-/// The longest time between two sweeps.
-const EVERY: Duration = Duration::from_secs(60);
+/// How often the thread looks whether a limit is exceeded; while one is near, and otherwise.
+const NEAR: Duration = Duration::from_millis(100);
+const FAR: Duration = Duration::from_secs(1);
 
-/// How often the thread turns, and checks whether much was published.
-const TICK: Duration = Duration::from_secs(1);
-
-/// The part of `--max-disk` that may be published between two sweeps.
-const GROWTH_SHARE: u64 = 20;
-
-/// A sweep is followed by a rest of this many times as long: it takes a twentieth of a core at
-/// most.
-const REST: u32 = 20;
-
-/// The disk space that a file takes beyond its length, at most: the rest of its last block.
-const BLOCK: u64 = 4096;
-
-/// Sweeps now and then until the other end of `stop` is dropped, then ends at once, even within a
-/// sweep.
-pub(super) fn run(data: &Path, limits: RetentionLimits, counters: &Counters, stop: &Stop) {
-    let retention = Retention::new(data, limits);
-    let errors = RateLimit::default();
-    while stop.goes_on() {
-        let (began, before) = (Instant::now(), published(counters));
-        let sweep = retention.sweep_while(SystemTime::now(), &|| stop.goes_on());
-        if let Some(error) = count(sweep, counters)
+/// Sweeps until the other end of `stop` is dropped, then ends at once, even within a sweep.
+pub(super) fn run(mut retention: Retention, counters: &Counters, stop: &Stop) {
+    let (errors, room) = (RateLimit::default(), retention.room());
+    let mut refused = None;
+    loop {
+        let now = Moment {
+            wall: SystemTime::now(),
+            boot: Duration::from_nanos(clock::now().0),
+        };
+        let swept = retention.sweep_while(now, &|| stop.goes_on());
+        if let Some(error) = count(swept, counters)
             && let Some(more) = errors.pass()
         {
-            let (data, error) = (data.display(), Error::from(error));
-            tracing::error!("cannot keep {data} within its limits: {error:#}{more}");
+            let error = Error::from(error);
+            tracing::error!("cannot keep files within their limits: {error:#}{more}");
         }
-        let rest = began.elapsed() * REST;
-        let rested = Instant::now();
-        loop {
-            if !stop.wait(TICK) {
-                return;
+        // Also when nobody tries to write.
+        let refusal = room.refusal();
+        if refusal != refused {
+            match refusal {
+                Some(limit) => tracing::error!("{}", explain(limit)),
+                None => tracing::info!("there is room for new files again"),
             }
-            let grown = published(counters).saturating_sub(before);
-            let due = rested.elapsed() >= EVERY || is_much(grown, limits);
-            if due && rested.elapsed() >= rest {
-                break;
-            }
+            refused = refusal;
+        }
+        let pause = if retention.is_near() { NEAR } else { FAR };
+        if !stop.wait(pause) {
+            return;
         }
     }
 }
 
 /// Counts what a sweep removed; the first of its errors.
-fn count(sweep: Result<Sweep, FileError>, counters: &Counters) -> Option<FileError> {
-    let Sweep {
-        files,
-        bytes,
-        failures,
-        failure,
-    } = match sweep {
-        Ok(sweep) => sweep,
-        Err(error) => return Some(error),
-    };
-    counters.expired.add(files);
-    counters.expired_bytes.add(bytes);
-    if files > 0 {
-        tracing::debug!("removed the {files} oldest files, which took {bytes} bytes on disk");
+fn count(sweep: Result<capture_files::Sweep, FileError>, counters: &Counters) -> Option<FileError> {
+    match sweep {
+        Ok(sweep) => swept::count(sweep, counters),
+        Err(error) => Some(error),
     }
-    if failures > 1 {
-        tracing::debug!("{failures} files or directories could not be removed");
-    }
-    failure
-}
-
-/// The disk space that was published, in bytes: an upper bound.
-fn published(counters: &Counters) -> u64 {
-    let [bytes, files] = [&counters.published_bytes, &counters.published].map(Count::get);
-    bytes.saturating_add(files.saturating_mul(BLOCK))
-}
-
-fn is_much(bytes: u64, limits: RetentionLimits) -> bool {
-    limits.disk.is_some_and(|disk| bytes > disk / GROWTH_SHARE)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::mpsc::sync_channel;
     use std::thread;
+    use std::time::Instant;
+
+    use capture_files::RetentionLimits;
 
     use super::*;
     use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -122,22 +93,23 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_sweeps_at_once_and_when_much_was_published_and_stops_promptly() {
+    fn the_thread_sweeps_at_once_and_when_something_was_published_and_stops_promptly() {
         let temp = tempfile::tempdir().unwrap();
         let data = temp.path().to_owned();
         let size = file(&data, 1);
         file(&data, 2);
         let limits = RetentionLimits {
             disk: Some(size),
-            age: None,
+            ..RetentionLimits::default()
         };
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = sync_channel(1);
         let heartbeats = Heartbeats::default();
         let heartbeat = heartbeats.add("maintenance", WaitsFor::Disk);
         let stopped = Stop::new(stopped, heartbeat);
-        let (swept, counted) = (data.clone(), Arc::clone(&counters));
-        let thread = thread::spawn(move || run(&swept, limits, &counted, &stopped));
+        let (retention, counted) = (Retention::new(&data, limits), Arc::clone(&counters));
+        let room = retention.room();
+        let thread = thread::spawn(move || run(retention, &counted, &stopped));
         let wait = |files: u64| {
             let began = Instant::now();
             while counters.expired.get() < files {
@@ -147,8 +119,7 @@ mod tests {
         };
         wait(1);
         file(&data, 3);
-        counters.published.add(1);
-        counters.published_bytes.add(8192);
+        room.note_recovered(&data.join(DAY).join(name(3)));
         wait(2);
         assert_eq!(counters.expired_bytes.get(), 2 * size);
         let asked = Instant::now();

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use capture_files::{
-    FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Record, partial_directory,
+    FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Record, Retention, RetentionLimits,
+    partial_directory,
 };
 use packet_headers_common::{Direction, Endpoint, LinkType};
+
+use model::Count;
 
 use super::*;
 use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -19,11 +22,23 @@ const PLAIN: FileOptions = FileOptions {
 };
 
 fn writer(at: &Path) -> (ShardWriter, Arc<Counters>) {
+    writer_within(at, RetentionLimits::default())
+}
+
+fn writer_within(at: &Path, limits: RetentionLimits) -> (ShardWriter, Arc<Counters>) {
     let data = at.join("data");
     let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
     let counters = Arc::new(Counters::default());
     let names = Arc::new(InterfaceNames::default());
-    let writer = ShardWriter::new(directories, &PLAIN, names, Arc::clone(&counters));
+    let mut retention = Retention::of(&directories, limits);
+    let now = capture_files::Moment {
+        wall: std::time::SystemTime::now(),
+        boot: Duration::from_secs(100),
+    };
+    retention.sweep(now).unwrap();
+    let (room, counted) = (retention.room(), Arc::clone(&counters));
+    let counting = Counting::new(counted, room);
+    let writer = ShardWriter::new(directories, &PLAIN, names, counting);
     (writer.unwrap(), counters)
 }
 
@@ -123,7 +138,8 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
     assert_eq!(packets(&counters), [0, 5, 8]);
     assert_eq!(files(&counters), [1, 1]);
     assert!(counters.file_issues.get(FileIssue::Missing) > 0);
-    assert_eq!(errors(&counters), 3);
+    // That the first file is gone is noticed at once, with the next packets of its flow.
+    assert_eq!(errors(&counters), 2);
 }
 
 #[test]
@@ -172,15 +188,38 @@ fn the_thread_does_every_job_and_gives_back_its_share_of_the_backlog() {
     for flow in 1..=3 {
         let job = job(flow, flow, flow < 3, &counters);
         cost += job.cost() as u64;
-        jobs.send(job).unwrap();
+        let since = Instant::now();
+        jobs.send(Queued { job, since }).unwrap();
     }
     drop(jobs);
-    let backlog = Count::default();
-    backlog.add(cost);
+    let backlog = Backlog::default();
+    backlog.add(cost, Instant::now());
     let heartbeat = Heartbeats::default().add("writer-0", WaitsFor::Disk);
     writer.run(&inbox, &backlog, &heartbeat);
-    assert_eq!(backlog.get(), 0);
+    assert_eq!(backlog.bytes(), 0);
     // The end of the last flow never came.
     assert_eq!(packets(&counters), [0, 3, 3]);
     assert_eq!(files(&counters), [2, 1]);
+}
+
+#[test]
+fn what_has_no_room_is_refused_and_counted_and_finished_files_are_published_all_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let limits = RetentionLimits {
+        files: Some(1),
+        ..RetentionLimits::default()
+    };
+    let (mut writer, counters) = writer_within(temp.path(), limits);
+    writer.write(job(1, 3, false, &counters));
+    writer.write(job(2, 4, true, &counters));
+    let no_room = || counters.discards.get(DiscardReason::NoRoom);
+    assert_eq!((packets(&counters), no_room()), ([3, 0, 0], 4));
+    assert_eq!(files(&counters), [0, 1]);
+    writer.write(job(1, 5, true, &counters));
+    assert_eq!((packets(&counters), no_room()), ([0, 8, 0], 4));
+    // The next one takes its place.
+    writer.write(job(3, 6, true, &counters));
+    assert_eq!((packets(&counters), no_room()), ([0, 14, 0], 4));
+    assert_eq!((files(&counters), counters.expired.get()), ([2, 1], 1));
+    assert_eq!(errors(&counters), 0);
 }

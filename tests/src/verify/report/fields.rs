@@ -120,6 +120,8 @@ fields! {
         AfterEnd = "after_end",
         /// Its file could not be written or published.
         WriteFailed = "write_failed",
+        /// There was no room for its file within the limits.
+        NoRoom = "no_room",
         /// The writer was behind.
         WriterBehind = "writer_behind",
         /// The daemon did not understand the kernel programs' record.

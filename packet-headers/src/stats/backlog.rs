@@ -1,0 +1,88 @@
+//! What waits for a writer: how much, and for how long.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use model::Count;
+
+/// What waits for a writer. Whoever queues and the writer change it, anybody reads it.
+#[derive(Debug)]
+pub struct Backlog {
+    bytes: Count,
+    epoch: Instant,
+    /// When the oldest of it was queued, in microseconds since `epoch`.
+    oldest: AtomicU64,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            bytes: Count::default(),
+            epoch: Instant::now(),
+            oldest: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Backlog {
+    /// So many bytes are queued now.
+    pub fn add(&self, bytes: u64, now: Instant) {
+        if self.bytes.get() == 0 {
+            self.begin(now);
+        }
+        self.bytes.add(bytes);
+    }
+
+    /// The writer begins with what was queued at that time, after everything that was queued before.
+    pub fn begin(&self, queued: Instant) {
+        let since = queued.saturating_duration_since(self.epoch);
+        let since = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        self.oldest.store(since, Ordering::Relaxed);
+    }
+
+    /// So many bytes are written, or given up.
+    pub fn sub(&self, bytes: u64) {
+        self.bytes.sub(bytes);
+    }
+
+    /// How many bytes wait.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// How long the oldest of it has been waiting.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        if self.bytes() == 0 {
+            return Duration::ZERO;
+        }
+        let oldest = Duration::from_micros(self.oldest.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.epoch)
+            .saturating_sub(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_as_old_as_what_waits_longest() {
+        let backlog = Backlog::default();
+        let at = |seconds| backlog.epoch + Duration::from_secs(seconds);
+        let age = |seconds| backlog.age(at(seconds)).as_secs();
+        assert_eq!(age(5), 0);
+        backlog.add(10, at(5));
+        backlog.add(20, at(8));
+        assert_eq!((backlog.bytes(), age(9)), (30, 4));
+        backlog.begin(at(5));
+        backlog.sub(10);
+        backlog.begin(at(8));
+        assert_eq!((backlog.bytes(), age(9)), (20, 1));
+        backlog.sub(20);
+        assert_eq!(age(100), 0);
+        backlog.add(1, at(100));
+        assert_eq!(age(101), 1);
+    }
+}
