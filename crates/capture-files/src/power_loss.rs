@@ -192,7 +192,9 @@ impl<'a> PowerLoss<'a> {
         let length = file.length()?;
         Ok(match look(&file, &parsed, self.go_on)? {
             Verdict::Whole(Whole { bytes, .. }) => bytes < length,
-            Verdict::Empty | Verdict::NotOurs(_) => true,
+            Verdict::Empty => true,
+            // Its beginning is not on the disk, or somebody has written something else.
+            Verdict::NotOurs(_) => file.begins_with_zeros()?,
         })
     }
 }

@@ -68,10 +68,9 @@ impl Stages {
         let refused = Refused::default();
         let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
-        let room = retention.room();
         let shared = Shared {
             config,
-            room: &room,
+            room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
@@ -87,8 +86,7 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let directories = &taken.directories;
-        let maintenance = Maintenance::start(directories, retention, heartbeats, counters)?;
+        let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {

@@ -161,9 +161,10 @@ impl State {
     fn fail(&mut self, operation: Operation, error: Errno, how: &str) -> Fate {
         self.failed = true;
         let code = error.raw_os_error();
-        let fate = match operation {
-            Operation::Write(length) => Fate::Breaks(self.random.usize(0..=length), code),
-            _ => Fate::Fails(code),
+        let fate = if let Operation::Write(length) = operation {
+            Fate::Breaks(self.random.usize(0..=length), code)
+        } else {
+            Fate::Fails(code)
         };
         self.log.push(format!("{operation:?}: {fate:?}, {how}"));
         fate

@@ -54,17 +54,15 @@ fn a_file_never_keeps_two_names_where_the_disk_cannot_refuse_to_replace() {
     let directories = directories(temp.path());
     let partial = create(&directories, b"content");
     let mut removals = 0;
-    faults::plan(Some(Box::new(move |operation| match operation {
-        Operation::Rename => Fate::Fails(Errno::INVAL.raw_os_error()),
-        Operation::Remove => {
-            removals += 1;
-            if removals == 1 {
-                Fate::Fails(Errno::IO.raw_os_error())
-            } else {
-                Fate::Done
-            }
+    faults::plan(Some(Box::new(move |operation| {
+        removals += u32::from(operation == Operation::Remove);
+        if operation == Operation::Rename {
+            Fate::Fails(Errno::INVAL.raw_os_error())
+        } else if operation == Operation::Remove && removals == 1 {
+            Fate::Fails(Errno::IO.raw_os_error())
+        } else {
+            Fate::Done
         }
-        _ => Fate::Done,
     })));
     publish(&directories, &partial).unwrap_err();
     assert_eq!(files(&temp.path().join("data")), [""; 0]);

@@ -9,6 +9,10 @@ use std::io;
 use std::cell::RefCell;
 
 /// An operation that is about to be done.
+#[cfg_attr(
+    not(any(test, feature = "faults")),
+    expect(dead_code, unreachable_pub, reason = "only a plan looks at it")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// A directory is opened. How often depends on the real time: those that were used last stay

@@ -24,6 +24,9 @@ pub(crate) enum Opened {
     Foreign(&'static str),
 }
 
+/// How much of a file tells whether it begins with zeros.
+const START: usize = 16;
+
 /// How much of a file is read at once.
 const STEP: usize = 64 << 10;
 
@@ -85,6 +88,14 @@ impl OwnFile {
             fchown(&self.0, None, group)?;
         }
         Ok(fchmod(&self.0, mode)?)
+    }
+
+    /// Whether it begins with zeros, as no file of any kind does that was written from its beginning.
+    pub(crate) fn begins_with_zeros(&self) -> io::Result<bool> {
+        let mut start = [1; START];
+        // One that is shorter is blank, or does not begin so.
+        let _got = self.0.read_at(&mut start, 0)?;
+        Ok(start == [0; START])
     }
 
     /// Whether it holds nothing but zeros. Holes are not read. Asks before each step whether to go

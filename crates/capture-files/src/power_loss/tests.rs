@@ -79,10 +79,12 @@ fn torn_and_blank_files_are_taken_back_and_what_is_whole_of_them_is_published() 
         (4, Vec::new()),
         (5, vec![0; 4096]),
         (6, headless),
+        (7, b"it only has a name like ours".to_vec()),
+        (8, b"short".to_vec()),
     ]);
     let (taken, looked) = host.take_back();
     assert_eq!(taken, [2, 3, 4, 5, 6].map(|number| host.path(number)));
-    assert_eq!(looked, 6);
+    assert_eq!(looked, 8);
     let (mut published, mut removed, mut foreign) = (Vec::new(), 0, 0);
     for recovered in Recovery::new(&host.directories).unwrap() {
         match recovered {

@@ -29,7 +29,11 @@ fn note(told: &mut Told, event: &FileEvent<'_>) {
         FileEvent::Rename(_) => "named".to_owned(),
         FileEvent::Published(file) => format!("published {}", file.packets),
         FileEvent::Deferred(..) => "deferred".to_owned(),
-        other => format!("{other:?}"),
+        other @ (FileEvent::NotSynced(_)
+        | FileEvent::Dropped(..)
+        | FileEvent::StillDeferred(..)
+        | FileEvent::Abandoned(..)
+        | FileEvent::NoFile(_)) => format!("{other:?}"),
     });
 }
 

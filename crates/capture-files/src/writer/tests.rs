@@ -202,10 +202,14 @@ fn a_file_that_its_end_has_torn_is_not_published() {
     let mut writer = writer_with(temp.path(), &options);
     writer.write(job(1, 3, false));
     // The end of a file is written in part, and cannot be undone; then the disk recovers.
-    faults::plan(Some(Box::new(|operation| match operation {
-        Operation::Write(_) => Fate::Breaks(10, EIO),
-        Operation::Cut | Operation::Remove => Fate::Fails(EIO),
-        _ => Fate::Done,
+    faults::plan(Some(Box::new(|operation| {
+        if matches!(operation, Operation::Write(_)) {
+            Fate::Breaks(10, EIO)
+        } else if matches!(operation, Operation::Cut | Operation::Remove) {
+            Fate::Fails(EIO)
+        } else {
+            Fate::Done
+        }
     })));
     writer.write(job(1, 0, true));
     faults::plan(None);

@@ -135,8 +135,7 @@ async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
     write(&mut server, &(open_line("first") + "\n")).await;
     assert_eq!(client.heard().await, "first");
     assert_eq!(log.lines("connected to tcp-info"), 1);
-    // The other one: its name teaches no prefix.
-    assert_eq!(log.lines(WARNING), 2);
+    assert_eq!(log.lines(WARNING), 1);
     assert_eq!(client.count(EventIssue::Reconnects), 0);
 }
 
@@ -171,8 +170,7 @@ async fn a_restarted_server_is_connected_again_and_counted() {
     );
     assert!((1..=3).contains(&lost), "{lost}");
     assert!((1..=4).contains(&connected), "{connected}");
-    // The other one: its name teaches no prefix.
-    assert_eq!(log.lines(WARNING), 1 + lost);
+    assert_eq!(log.lines(WARNING), lost);
 }
 
 #[tokio::test]
