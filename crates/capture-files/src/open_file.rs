@@ -107,6 +107,12 @@ impl OpenFile {
                 let more = again.map_or(chunk.packets, |()| 0);
                 Err(dropped(before + more)(error))
             }
+            Err(AppendError::Torn(error)) => {
+                // In a new file, what the next recovery finds of this chunk would be there twice.
+                self.partial = None;
+                let before = std::mem::take(&mut self.packets);
+                Err(dropped(before + chunk.packets)(error))
+            }
         }
     }
 
@@ -225,7 +231,7 @@ impl OpenFile {
             let failed = match self.write(context) {
                 Ok(()) => None,
                 Err(AppendError::Unchanged(error)) => Some((0, error)),
-                Err(AppendError::Lost(error)) => {
+                Err(AppendError::Lost(error) | AppendError::Torn(error)) => {
                     // If it is still there, there is no telling what is in it.
                     self.partial = None;
                     Some((self.packets, error))

@@ -25,6 +25,9 @@ pub(crate) enum AppendError {
     Unchanged(FileError),
     /// The file is gone, with everything that it held.
     Lost(FileError),
+    /// The file can neither be used any more nor be removed, and may hold a part of what was to be
+    /// written.
+    Torn(FileError),
 }
 
 impl PartialFile {
@@ -72,10 +75,8 @@ impl PartialFile {
             return Err(match out.cut(self.bytes) {
                 Ok(()) => AppendError::Unchanged(error),
                 // There is no telling what is in it.
-                Err(_) => {
-                    self.remove();
-                    AppendError::Lost(error)
-                }
+                Err(_) if self.remove() => AppendError::Lost(error),
+                Err(_) => AppendError::Torn(error),
             });
         }
         self.bytes += length(bytes);
@@ -108,10 +109,13 @@ impl PartialFile {
         self.directory.has(&self.name).unwrap_or(true)
     }
 
-    /// Gives it up.
-    fn remove(&self) {
-        // If it stays, recovery looks at it again, and trusts nothing in it.
-        let _refused = self.directory.remove(self.name());
+    /// Gives it up; whether it is gone. If it stays, recovery looks at it again, and trusts nothing
+    /// in it.
+    fn remove(&self) -> bool {
+        match self.directory.remove(self.name()) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(()) => true,
+        }
     }
 }
 
@@ -155,7 +159,7 @@ mod tests {
         fs::remove_file(partial.path()).unwrap();
         match partial.append(b"y").unwrap_err() {
             AppendError::Lost(error) => assert_eq!(error.issue(), FileIssue::Missing),
-            AppendError::Unchanged(error) => panic!("{error}"),
+            AppendError::Unchanged(error) | AppendError::Torn(error) => panic!("{error}"),
         }
         assert!(!partial.exists());
     }
@@ -169,7 +173,7 @@ mod tests {
             name: "mem".into(),
             bytes: 0,
         };
-        let (AppendError::Unchanged(error) | AppendError::Lost(error)) =
+        let (AppendError::Unchanged(error) | AppendError::Lost(error) | AppendError::Torn(error)) =
             partial.append(b"x").unwrap_err();
         assert_eq!(error.issue(), FileIssue::Io, "{error}");
         assert_eq!(error.step(), FileStep::Write);

@@ -194,6 +194,29 @@ fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
 }
 
 #[test]
+fn a_chunk_that_tore_its_file_is_not_written_a_second_time() {
+    const EIO: i32 = Errno::IO.raw_os_error();
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.write(job(1, 3, false));
+    let mut writes = 0;
+    faults::plan(Some(Box::new(move |operation| match operation {
+        Operation::Write(length) if writes == 0 => {
+            writes += 1;
+            Fate::Breaks(length - 10, EIO)
+        }
+        Operation::Cut | Operation::Remove => Fate::Fails(EIO),
+        _ => Fate::Done,
+    })));
+    writer.write(job(1, 4, false));
+    faults::plan(None);
+    writer.write(job(1, 2, true));
+    assert_eq!(packets(&published(temp.path(), 1)), 2);
+    let told = writer.finish();
+    assert_eq!((told.written, told.lost, told.published), (2, 7, 1));
+}
+
+#[test]
 fn a_file_that_its_end_has_torn_is_not_published() {
     const EIO: i32 = Errno::IO.raw_os_error();
     let temp = tempfile::tempdir().unwrap();
