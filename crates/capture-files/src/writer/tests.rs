@@ -200,13 +200,17 @@ fn a_chunk_that_tore_its_file_is_not_written_a_second_time() {
     let mut writer = writer(temp.path());
     writer.write(job(1, 3, false));
     let mut writes = 0;
-    faults::plan(Some(Box::new(move |operation| match operation {
-        Operation::Write(length) if writes == 0 => {
+    faults::plan(Some(Box::new(move |operation| {
+        if let Operation::Write(length) = operation
+            && writes == 0
+        {
             writes += 1;
-            Fate::Breaks(length - 10, EIO)
+            return Fate::Breaks(length - 10, EIO);
         }
-        Operation::Cut | Operation::Remove => Fate::Fails(EIO),
-        _ => Fate::Done,
+        if matches!(operation, Operation::Cut | Operation::Remove) {
+            return Fate::Fails(EIO);
+        }
+        Fate::Done
     })));
     writer.write(job(1, 4, false));
     faults::plan(None);
