@@ -5,10 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Directory, Top};
-use crate::error::{FileError, FileStep};
+use crate::error::{FileError, FileIssue, FileStep};
 
 /// How many files of one name there may be in a directory before the search ends.
 const MAX_NUMBER: u32 = 1000;
+
+/// How often a directory that turns out to be gone is made again: others may remove it while it is empty,
+/// as uploaders do, and as retention does with days that are over.
+const MADE_AGAIN: u32 = 8;
 
 /// How a file gets a name in a directory.
 pub(super) struct FreeName<'a> {
@@ -45,8 +49,8 @@ impl FreeName<'_> {
         &self,
         attempt: impl Fn(&Directory, &str) -> io::Result<T>,
     ) -> Result<Named<T>, FileError> {
-        let (mut number, mut looked_again) = (0, false);
-        let mut directory = self.directory()?;
+        let (mut number, mut made_again) = (0, 0);
+        let mut directory = self.directory(&mut made_again)?;
         while number < MAX_NUMBER {
             let name = (self.name)(number);
             match attempt(&directory, &name) {
@@ -58,10 +62,12 @@ impl FreeName<'_> {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !looked_again => {
-                    looked_again = true;
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && made_again < MADE_AGAIN =>
+                {
+                    made_again += 1;
                     self.top.look_again();
-                    directory = self.directory()?;
+                    directory = self.directory(&mut made_again)?;
                 }
                 Err(error) => return Err(self.failed(&directory, &name, error)),
             }
@@ -70,8 +76,16 @@ impl FreeName<'_> {
         Err(self.failed(&directory, &(self.name)(0), io::Error::other(taken)))
     }
 
-    fn directory(&self) -> Result<Arc<Directory>, FileError> {
-        self.top.below(self.directory, self.step, self.sync)
+    /// The directory. It may go between the moment when it is made and that when it is opened.
+    fn directory(&self, made_again: &mut u32) -> Result<Arc<Directory>, FileError> {
+        loop {
+            match self.top.below(self.directory, self.step, self.sync) {
+                Err(error) if error.issue() == FileIssue::Missing && *made_again < MADE_AGAIN => {
+                    *made_again += 1;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn failed(&self, directory: &Directory, name: &str, error: io::Error) -> FileError {
@@ -82,12 +96,13 @@ impl FreeName<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs;
 
     use rustix::fs::Mode;
+    use rustix::io::Errno;
 
     use super::*;
     use crate::disk::Sharing;
-    use crate::error::FileIssue;
 
     #[test]
     fn the_search_for_a_free_name_ends() {
@@ -114,5 +129,33 @@ mod tests {
         assert_eq!(tried.get(), MAX_NUMBER);
         assert_eq!(error.issue(), FileIssue::Other);
         assert_eq!(error.path(), temp.path().join("day/0"));
+    }
+
+    #[test]
+    fn a_directory_that_others_remove_while_it_is_empty_is_made_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let top = Top::prepare(temp.path(), Sharing::WithGroup).unwrap();
+        let removed = Cell::new(0);
+        let free = FreeName {
+            top: &top,
+            directory: Path::new("day"),
+            name: &|number| number.to_string(),
+            sync: false,
+            step: FileStep::Open,
+            doing: "creating",
+        };
+        let attempt = |directory: &Directory, name: &str| {
+            if removed.get() < 3 {
+                removed.set(removed.get() + 1);
+                fs::remove_dir(temp.path().join("day")).unwrap();
+            }
+            directory.create(name, Mode::RUSR)
+        };
+        assert_eq!(free.find(attempt).unwrap().name, "0");
+        assert!(temp.path().join("day/0").exists());
+
+        let gone = |_: &Directory, _: &str| Err::<(), _>(Errno::NOENT.into());
+        let error = free.find(gone).unwrap_err();
+        assert_eq!(error.issue(), FileIssue::Missing);
     }
 }
