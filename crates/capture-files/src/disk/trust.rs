@@ -88,3 +88,28 @@ impl Sharing {
 pub(super) fn gives(stat: &Stat, group: Gid) -> bool {
     stat.st_gid == group.as_raw() && Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::stat;
+
+    use super::*;
+
+    #[test]
+    fn another_owner_is_trusted_with_neither_and_root_with_what_is_published() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut of = stat(temp.path()).unwrap();
+        of.st_mode = of.st_mode & !0o777 | 0o750;
+        let us = of.st_uid;
+        for sharing in [Sharing::Private, Sharing::WithGroup] {
+            of.st_uid = us;
+            assert_eq!(check(sharing, &of), Ok(()));
+            of.st_uid = us ^ 0x1_0000;
+            assert_eq!(check(sharing, &of), Err(Untrusted::Owner(of.st_uid)));
+        }
+        of.st_uid = ROOT;
+        assert_eq!(check(Sharing::WithGroup, &of), Ok(()));
+        let private = check(Sharing::Private, &of);
+        assert_eq!(private.is_ok(), us == ROOT);
+    }
+}
