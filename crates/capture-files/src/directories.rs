@@ -299,14 +299,16 @@ impl Directories {
         if self.fsync {
             sync(file)?;
         }
-        let path = self.publish(file, day, name)?;
+        let (path, directory) = self.publish(file, day, name)?;
         if self.fsync {
-            self.sync_day(day)?;
+            sync_names(&directory)?;
         }
         Ok(path)
     }
 
-    /// Gives a finished file its final name, without ever replacing another, and without a sync.
+    /// Gives a finished file its final name, without ever replacing another, and without a sync: its
+    /// path from then on, and the directory that it is in, whatever the name of that leads to by
+    /// now.
     ///
     /// # Errors
     /// If it cannot be moved. It stays where it is then.
@@ -315,7 +317,7 @@ impl Directories {
         (from, file): Place<'_>,
         day: &Path,
         name: &dyn Fn(u32) -> String,
-    ) -> Result<PathBuf, FileError> {
+    ) -> Result<(PathBuf, Arc<Directory>), FileError> {
         let free = FreeName {
             top: &self.held.data,
             directory: day,
@@ -325,7 +327,7 @@ impl Directories {
             doing: "publishing",
         };
         let to = free.find(|to, name| from.rename_new(file, to, name))?;
-        Ok(to.directory.path_of(&to.name))
+        Ok((to.directory.path_of(&to.name), to.directory))
     }
 
     /// Whether files are synced before they are published.
@@ -343,13 +345,6 @@ impl Directories {
             }
         }
         each_at_once(files, |file| sync(*file))
-    }
-
-    /// Makes the names in the directory of a day of published files safe against a power loss.
-    pub(crate) fn sync_day(&self, day: &Path) -> Result<(), FileError> {
-        let directory = self.held.data.below(day, FileStep::Finish, true)?;
-        let synced = directory.sync();
-        synced.doing(FileStep::Finish, "syncing", directory.path())
     }
 
     /// Makes a published file of this day a partial file of an earlier run again.
@@ -493,6 +488,12 @@ fn sync((directory, name): Place<'_>) -> Result<(), FileError> {
         Err(error) => Err(error),
     };
     synced.doing(FileStep::Finish, "syncing", &directory.path_of(name))
+}
+
+/// Makes the names in a directory safe against a power loss.
+pub(crate) fn sync_names(directory: &Directory) -> Result<(), FileError> {
+    let synced = directory.sync();
+    synced.doing(FileStep::Finish, "syncing", directory.path())
 }
 
 #[cfg(test)]

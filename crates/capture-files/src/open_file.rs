@@ -9,6 +9,7 @@ use model::FlowUuid;
 
 use crate::compress::Compressor;
 use crate::directories::Directories;
+use crate::disk::Directory;
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
@@ -262,19 +263,14 @@ impl OpenFile {
 }
 
 impl ClosedFile {
-    /// Gives the file its final name; its path from then on.
+    /// Gives the file its final name; its path from then on, and the directory that it is in.
     pub(crate) fn publish(
         &self,
         directories: &Directories,
         naming: FileNaming,
-    ) -> Result<PathBuf, FileError> {
+    ) -> Result<(PathBuf, Arc<Directory>), FileError> {
         let name = |number| naming.name(&self.meta.uuid, number);
-        directories.publish(self.partial.place(), &self.day(), &name)
-    }
-
-    /// The day that it belongs to.
-    pub(crate) fn day(&self) -> PathBuf {
-        self.meta.day()
+        directories.publish(self.partial.place(), &self.meta.day(), &name)
     }
 
     /// The partial file.

@@ -1,12 +1,14 @@
 //! Gives finished files their final names.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use model::FlowUuid;
 
-use crate::directories::Directories;
+use crate::directories::{Directories, sync_names};
+use crate::disk::Directory;
 use crate::error::FileError;
 use crate::file_naming::FileNaming;
 use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
@@ -68,12 +70,14 @@ impl<O: Observer> Publisher<O> {
     /// Gives files their names, as far as possible; whether all of them got one.
     fn give_names(&mut self, files: Vec<ClosedFile>, refused: Refused) -> bool {
         let synced = self.sync(&files);
-        let (mut named, mut days, mut all) = (Vec::new(), BTreeSet::new(), true);
+        let (mut named, mut days, mut all) = (Vec::new(), Vec::new(), true);
         for (file, synced) in files.into_iter().zip(synced) {
             match synced.and_then(|()| self.give_name(&file)) {
-                Ok(published) => {
+                Ok((published, day)) => {
                     named.push(published);
-                    days.insert(file.day());
+                    if !days.iter().any(|known| Arc::ptr_eq(known, &day)) {
+                        days.push(day);
+                    }
                 }
                 Err(error) => {
                     all = false;
@@ -81,7 +85,7 @@ impl<O: Observer> Publisher<O> {
                 }
             }
         }
-        self.sync_days(days);
+        self.sync_days(&days);
         for published in named {
             self.observer.observe(FileEvent::Published(published));
         }
@@ -100,25 +104,31 @@ impl<O: Observer> Publisher<O> {
         synced
     }
 
-    fn give_name(&mut self, file: &ClosedFile) -> Result<PublishedFile, FileError> {
+    /// Gives a file its name; the directory that it is in then, too.
+    fn give_name(
+        &mut self,
+        file: &ClosedFile,
+    ) -> Result<(PublishedFile, Arc<Directory>), FileError> {
         let begun = Instant::now();
-        let path = file.publish(&self.directories, self.naming);
+        let published = file.publish(&self.directories, self.naming);
         self.observer.observe(FileEvent::Rename(begun.elapsed()));
-        Ok(PublishedFile {
-            path: path?,
+        let (path, day) = published?;
+        let published = PublishedFile {
+            path,
             packets: file.packets(),
             bytes: file.partial().bytes(),
-        })
+        };
+        Ok((published, day))
     }
 
     /// Makes sure that a power loss leaves files where they are. Without it, they would be among the
     /// partial files again.
-    fn sync_days(&mut self, days: BTreeSet<PathBuf>) {
+    fn sync_days(&mut self, days: &[Arc<Directory>]) {
         if !self.directories.has_fsync() {
             return;
         }
         for day in days {
-            if let Err(error) = self.directories.sync_day(&day) {
+            if let Err(error) = sync_names(day) {
                 self.observer.observe(FileEvent::NotSynced(error));
             }
         }
