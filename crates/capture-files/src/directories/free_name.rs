@@ -104,19 +104,23 @@ mod tests {
     use super::*;
     use crate::disk::Sharing;
 
-    #[test]
-    fn the_search_for_a_free_name_ends() {
-        let temp = tempfile::tempdir().unwrap();
-        let top = Top::prepare(temp.path(), Sharing::WithGroup).unwrap();
-        let tried = Cell::new(0);
-        let free = FreeName {
-            top: &top,
+    fn in_day(top: &Top) -> FreeName<'_> {
+        FreeName {
+            top,
             directory: Path::new("day"),
             name: &|number| number.to_string(),
             sync: false,
             step: FileStep::Open,
             doing: "creating",
-        };
+        }
+    }
+
+    #[test]
+    fn the_search_for_a_free_name_ends() {
+        let temp = tempfile::tempdir().unwrap();
+        let top = Top::prepare(temp.path(), Sharing::WithGroup).unwrap();
+        let tried = Cell::new(0);
+        let free = in_day(&top);
         let attempt = |directory: &Directory, name: &str| {
             tried.set(tried.get() + 1);
             directory.create(name, Mode::RUSR)
@@ -136,14 +140,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let top = Top::prepare(temp.path(), Sharing::WithGroup).unwrap();
         let removed = Cell::new(0);
-        let free = FreeName {
-            top: &top,
-            directory: Path::new("day"),
-            name: &|number| number.to_string(),
-            sync: false,
-            step: FileStep::Open,
-            doing: "creating",
-        };
+        let free = in_day(&top);
         let attempt = |directory: &Directory, name: &str| {
             if removed.get() < 3 {
                 removed.set(removed.get() + 1);
