@@ -37,15 +37,19 @@ pub(crate) fn emit<const DIRECT: bool>(
 ) -> Result<Copied, KernelDiscard> {
     let ring = Ring::of(&headers.key, admitted.lane)?;
     let mut header = record_header(packet, headers, admitted);
+    let most = HEADER_BYTES.load() as usize;
     // User space puts the tag back that the NIC removed.
-    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    let limit = most - packet.stripped_tag_len();
     // Written in two places, as older verifiers would not remember in one which of the two it is.
     if headers.end <= limit {
+        header.header_len = headers.end as u16;
         write(packet, &ring, header, headers.end, None)?;
         Ok(Copied::Full)
     } else {
         header.flags |= FLAG_TRUNCATED;
-        write(packet, &ring, header, limit, Some(truncated_meta(headers)))?;
+        header.header_len = limit as u16;
+        // With room for the most, which is a constant: Linux 6.1 would not know the class otherwise.
+        write(packet, &ring, header, most, Some(truncated_meta(headers)))?;
         Ok(Copied::Truncated)
     }
 }
@@ -71,17 +75,18 @@ impl Ring {
     }
 }
 
-/// Writes a record with the packet's first `header_len` bytes.
+/// Writes a record with as many of the packet's first bytes as its fixed part says, and room for
+/// `most`.
 #[inline(always)]
 fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
     ring: &Ring,
     mut header: RecordHeader,
-    header_len: usize,
+    most: usize,
     meta: Option<TruncatedMeta>,
 ) -> Result<(), KernelDiscard> {
-    header.header_len = header_len as u16;
-    let mut length = header_len;
+    let header_len = header.header_len;
+    let mut length = most;
     if meta.is_some() {
         length += TRUNCATED_META_LEN;
     }
@@ -106,7 +111,7 @@ fn write<const DIRECT: bool>(
     }
     // The compiler knows that the length fits, and would leave out the check by which the verifier
     // learns it. That it is not 0, verifiers before Linux 6.8 learn from a sum, not from a comparison.
-    let beyond_first = black_box((header_len as u32).wrapping_sub(1));
+    let beyond_first = black_box(u32::from(header_len).wrapping_sub(1));
     let length = beyond_first.min(room as u32 - 1) + 1;
     // SAFETY: `length` bytes are left of the record.
     if !unsafe { packet.copy_start(end, length) } {
