@@ -12,7 +12,7 @@ mod file;
 mod top;
 mod trust;
 
-pub(crate) use directory::{Directory, Entries, Entry, Kind};
+pub(crate) use directory::{Directory, Entries, Entry, Kind, STAT_BLOCK};
 pub(crate) use faults::is_planned;
 #[cfg(any(test, feature = "faults"))]
 pub use faults::{Fate, Operation, Plan, plan};

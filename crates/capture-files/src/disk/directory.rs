@@ -20,7 +20,7 @@ use super::file::{Opened, OwnFile};
 use super::trust::{Sharing, gives};
 
 /// What `st_blocks` counts in (stat(3type)).
-const STAT_BLOCK: u64 = 512;
+pub(crate) const STAT_BLOCK: u64 = 512;
 
 /// A directory that is open, so that it stays the same whatever happens to its name.
 #[derive(Debug)]

@@ -7,6 +7,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::disk::STAT_BLOCK;
+
 /// The memory for names, in bytes.
 pub(super) const MOST: usize = 16 << 20;
 
@@ -20,9 +22,6 @@ pub(super) struct Entry {
     /// The disk space that it takes, in blocks of stat(2).
     pub(super) blocks: u32,
 }
-
-/// What `st_blocks` counts in (stat(3type)).
-pub(super) const STAT_BLOCK: u64 = 512;
 
 impl Entry {
     /// The disk space that it takes, in bytes.

@@ -9,10 +9,11 @@ use rustix::fs::statvfs;
 use super::RetentionLimits;
 use super::account::{Account, Limit};
 use super::clocks;
-use super::names::{Entry, STAT_BLOCK};
+use super::names::Entry;
 use super::sweep::{Removal, Sweep};
 use super::tree::{Tree, place};
 use super::usage::Usage;
+use crate::disk::STAT_BLOCK;
 use crate::observer::FileEvent;
 
 /// How many files a writer removes at most before it goes on writing.
