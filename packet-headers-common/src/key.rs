@@ -64,6 +64,14 @@ impl Endpoint {
         self.port
     }
 
+    /// A number that is nearly always another one for another end.
+    #[inline(always)]
+    const fn digest(&self) -> u64 {
+        let port = mix(self.address[0], self.port as u64);
+        let digest = mix(port, self.address[1]);
+        digest ^ (digest >> 32)
+    }
+
     /// Orders ends by address, then by port. The derived order is no `const fn`.
     #[inline(always)]
     const fn is_above(&self, other: &Self) -> bool {
@@ -167,6 +175,14 @@ impl FlowKey {
             Endpoint::v6(self.low, self.low_port()),
             Endpoint::v6(self.high, (self.ports >> 16) as u16),
         )
+    }
+
+    /// A number that is nearly always another one for another connection: that of both ends, in
+    /// whichever order they are given. It is not the number that [`Self::shard`] goes by.
+    #[inline(always)]
+    #[must_use]
+    pub const fn digest(one: &Endpoint, other: &Endpoint) -> u64 {
+        one.digest().wrapping_add(other.digest())
     }
 
     /// The shard, of `shards`, that owns this connection. Kernel and user space agree on it.

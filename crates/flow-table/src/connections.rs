@@ -62,6 +62,14 @@ pub(crate) struct Kept {
     pub(crate) is_full: bool,
 }
 
+impl Kept {
+    /// Whether there is anything to be done about it.
+    #[inline]
+    pub(crate) const fn needs_more(self) -> bool {
+        self.hurries || self.grew || self.is_full
+    }
+}
+
 /// Why a packet is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotKept {

@@ -4,6 +4,7 @@ use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, W
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
+use crate::batch::Batches;
 use crate::connections::{ConnectionState, Id, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
 use crate::state::{Limits, State};
@@ -17,8 +18,23 @@ const MOST_INCARNATIONS: u32 = 64;
 #[derive(Debug)]
 pub struct FlowTable {
     pub(crate) state: State,
+    pub(crate) batches: Batches,
     /// The length in bytes at which a buffer is spilled, so that the buffers of all connections fit.
     buffer_size: usize,
+}
+
+/// Where the last packet went, as long as nothing else has happened: the next one is likely to go
+/// there, too.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor(Option<(FlowKey, Id)>);
+
+impl Cursor {
+    /// The youngest connection of a four-tuple, if the last packet was of the same one.
+    #[inline]
+    fn at(&self, key: &FlowKey) -> Option<Id> {
+        let (last, id) = self.0.as_ref()?;
+        (last == key).then_some(*id)
+    }
 }
 
 impl FlowTable {
@@ -27,6 +43,7 @@ impl FlowTable {
     pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
         Self {
             state: State::new(timing, limits, wanted),
+            batches: Batches::default(),
             buffer_size: memory::LONGEST_BUFFER,
         }
     }
@@ -73,11 +90,26 @@ impl FlowTable {
         wall: WallNanos,
         clock: &WallClock,
     ) -> Result<(), DiscardReason> {
+        self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
+    }
+
+    /// The same for a packet that follows another one.
+    #[inline]
+    pub(crate) fn on_packet_at(
+        &mut self,
+        cursor: &mut Cursor,
+        packet: &Packet<'_>,
+        wall: WallNanos,
+        clock: &WallClock,
+    ) -> Result<(), DiscardReason> {
         let key = packet.key();
-        let id = match self.state.connections.youngest(&key) {
+        let known = cursor.at(&key);
+        let known = known.or_else(|| self.state.connections.youngest(&key));
+        let id = match known {
             Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
             _ => self.begin(key, BootNanos(packet.boot_ns)),
         };
+        *cursor = Cursor(Some((key, id)));
         let limits = (&self.state.timing, self.buffer_size);
         let kept = match self
             .state
@@ -88,6 +120,11 @@ impl FlowTable {
             Err(NotKept::Discarded(reason)) => return Err(reason),
             Err(NotKept::IsOver) => return Err(self.finish(id)),
         };
+        if !kept.needs_more() {
+            return Ok(());
+        }
+        // What follows may end this connection, or any other.
+        *cursor = Cursor::default();
         if kept.is_full {
             memory::spill(&mut self.state, id);
         }

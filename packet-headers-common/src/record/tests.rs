@@ -123,6 +123,27 @@ fn a_truncated_record_that_lies_is_refused() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
-        let _outcome = Packet::parse(&item);
+        let _outcome = (Packet::parse(&item), Packet::glance(&item));
+    }
+
+    #[test]
+    fn a_glance_tells_what_parsing_tells(
+        noise in proptest::collection::vec((0..RECORD_HEADER_LEN + 60, any::<u8>()), 0..4),
+        ipv6 in any::<bool>(),
+    ) {
+        let mut headers = ipv4_syn();
+        if ipv6 {
+            headers.resize(74, 7);
+            headers[14] = 0x60;
+        }
+        let mut item = item(&headers, 14, if ipv6 { 54 } else { 34 });
+        for (place, byte) in noise {
+            item[place] = byte;
+        }
+        if let Ok(packet) = Packet::parse(&item) {
+            let digest = FlowKey::digest(&packet.source, &packet.destination);
+            prop_assert_eq!(Packet::glance(&item), Some((packet.boot_ns, digest)));
+            prop_assert_eq!(FlowKey::digest(&packet.destination, &packet.source), digest);
+        }
     }
 }

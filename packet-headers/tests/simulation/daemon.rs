@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use capture_files::{
     Directories, FinishedFile, InterfaceNames, Job, Publisher, Retention, RetentionLimits,
 };
-use flow_table::{FlowTable, ListingWalk};
+use flow_table::{Arrivals, FlowTable, ListingWalk};
 use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
 use packet_headers::shard::outbox::{Outbox, Queued};
@@ -113,15 +113,14 @@ impl Daemon {
     /// A turn of the shard, as `shard::Turning` takes it.
     pub(crate) fn turn(&mut self, now: u64, offset: i64) {
         let clock = WallClock::apart(offset);
-        let mut batch = self.demux.table.batch(&clock, &mut self.events);
-        for item in self.ring.drain(..) {
-            batch.take(&item);
-        }
-        let counts = batch.finish();
+        let items = std::mem::take(&mut self.ring);
+        let arrivals = Arrivals {
+            clock: &clock,
+            events: &mut self.events,
+            more: false,
+        };
+        let counts = self.demux.table.take(items.iter().map(Vec::as_slice), arrivals);
         self.demux.count(&counts);
-        for event in self.events.drain(..) {
-            self.demux.table.on_event(event);
-        }
         loop {
             let more = self.demux.table.tick(BootNanos(now));
             self.demux.act(|_hint| {});

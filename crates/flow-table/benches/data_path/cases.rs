@@ -8,7 +8,7 @@ use model::UuidPrefix;
 use packet_headers_common::record::TCP_ACK;
 
 use super::DataPath;
-use crate::traffic::{BEGIN, Connection, SHORT};
+use crate::traffic::{BEGIN, Connection, Records, SHORT};
 
 /// Nanoseconds between two packets.
 const SPACING: u64 = 10_000;
@@ -95,20 +95,21 @@ fn long(path: &mut DataPath, packets: u64, flows: u32, prefix: &UuidPrefix) {
         path.event(connection.open(now, prefix));
     }
     let (mut sent, mut turn, mut by_client) = (0, 0, false);
+    let mut records = Records::default();
     while sent < packets {
         let some = BATCH.min(packets - sent);
-        path.batch(now + some * SPACING, |batch| {
-            for _ in 0..some {
-                now += SPACING;
-                if let Some(connection) = connections.get_mut(turn) {
-                    batch.take(connection.next(now, TCP_ACK, by_client));
-                }
-                turn += 1;
-                if turn == connections.len() {
-                    (turn, by_client) = (0, !by_client);
-                }
+        records.clear();
+        for _ in 0..some {
+            now += SPACING;
+            if let Some(connection) = connections.get_mut(turn) {
+                records.add(connection.next(now, TCP_ACK, by_client));
             }
-        });
+            turn += 1;
+            if turn == connections.len() {
+                (turn, by_client) = (0, !by_client);
+            }
+        }
+        path.batch(now, &records);
         sent += some;
     }
 }
@@ -117,7 +118,7 @@ fn long(path: &mut DataPath, packets: u64, flows: u32, prefix: &UuidPrefix) {
 fn short(path: &mut DataPath, packets: u64, prefix: &UuidPrefix) {
     let length = SHORT.len() as u64;
     let mut connections = (0..packets / length).map(|n| Connection::new(n as u32));
-    let mut now = BEGIN;
+    let (mut now, mut records) = (BEGIN, Records::default());
     loop {
         let some: Vec<_> = connections
             .by_ref()
@@ -132,13 +133,13 @@ fn short(path: &mut DataPath, packets: u64, prefix: &UuidPrefix) {
             at += length * SPACING;
             path.event(connection.close(at, prefix));
         }
-        path.batch(at, |batch| {
-            for mut connection in some {
-                for (flags, by_client) in SHORT {
-                    now += SPACING;
-                    batch.take(connection.next(now, flags, by_client));
-                }
+        records.clear();
+        for mut connection in some {
+            for (flags, by_client) in SHORT {
+                now += SPACING;
+                records.add(connection.next(now, flags, by_client));
             }
-        });
+        }
+        path.batch(at, &records);
     }
 }

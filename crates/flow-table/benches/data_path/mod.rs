@@ -12,8 +12,10 @@ use anyhow::{Result, ensure};
 use capture_files::{
     Directories, FileEvent, FileNaming, FileOptions, InterfaceNames, Observer, Writer,
 };
-use flow_table::{Action, Batch, FlowTable, Limits};
+use flow_table::{Action, Arrivals, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
+
+use crate::traffic::Records;
 
 pub(crate) mod cases;
 
@@ -93,14 +95,14 @@ impl DataPath {
         self.events.push_back(event);
     }
 
-    /// Takes what `records` gives, then lets time pass up to `now`, and writes what is to be written.
-    pub(crate) fn batch(&mut self, now: u64, records: impl FnOnce(&mut Batch<'_>)) {
-        let mut batch = self.table.batch(&self.clock, &mut self.events);
-        records(&mut batch);
-        let _counts = batch.finish();
-        for event in self.events.drain(..) {
-            self.table.on_event(event);
-        }
+    /// Takes records, then lets time pass up to `now`, and writes what is to be written.
+    pub(crate) fn batch(&mut self, now: u64, records: &Records) {
+        let arrivals = Arrivals {
+            clock: &self.clock,
+            events: &mut self.events,
+            more: false,
+        };
+        let _counts = self.table.take(records.iter(), arrivals);
         while self.table.tick(BootNanos(now)) {}
         self.write();
     }

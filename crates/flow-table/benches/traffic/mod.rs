@@ -14,6 +14,28 @@ pub(crate) const ITEM: usize = RECORD_HEADER_LEN + CLASSES[1];
 
 const _: () = assert!(CLASSES[0] < HEADERS && HEADERS <= CLASSES[1]);
 
+/// Records of one batch, one behind the other, as the kernel programs leave them.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Vec<u8>);
+
+impl Records {
+    /// Forgets all records.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(crate) fn add(&mut self, item: &[u8]) {
+        self.0.extend_from_slice(item);
+    }
+
+    /// All records.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.0.chunks_exact(ITEM)
+    }
+}
+
 /// When the first packet passed, in nanoseconds of the boot clock.
 pub(crate) const BEGIN: u64 = 1_000_000_000_000;
 
