@@ -15,6 +15,7 @@ pub mod key;
 pub mod packet_counters;
 pub mod primary_tap;
 pub mod record;
+pub mod segment;
 pub mod settings;
 
 pub use discard::DiscardReason;

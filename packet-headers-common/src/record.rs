@@ -1,7 +1,7 @@
-//! One captured packet, as the programs write it into a ring.
+//! One captured packet, as the programs write it into a segment.
 //!
 //! A record consists of a [`RecordHeader`]; a [`TruncatedMeta`] and the NIC's time, if its flags say
-//! so; the packet's own header bytes; and unspecified bytes up to the end of its class.
+//! so; the packet's own header bytes; and zeros up to a multiple of 8 bytes.
 
 mod packet;
 
@@ -15,27 +15,45 @@ pub const MAX_HEADERS: usize = 1024;
 /// The fewest header bytes to which a record can be limited: plain headers with few of their options.
 pub const MIN_HEADERS: usize = 64;
 
-/// How many bytes each class of record holds behind its fixed part, smallest first.
-///
-/// Ring memory is reserved in constant sizes. 56 holds Ethernet + IPv4 + TCP (54), 72 the same with
-/// timestamps (66), 88 that over IPv6 (86), 144 both with every TCP option and a tag or two; longer
-/// ones have IP options or extension headers, which are rare. The largest also has room for a
-/// [`TruncatedMeta`] and a hardware time.
-pub const CLASSES: [usize; 5] = [
-    56,
-    72,
-    88,
-    144,
-    MAX_HEADERS + TRUNCATED_META_LEN + HARDWARE_TIME_LEN,
-];
+/// The most bytes that a record takes.
+pub const MAX_RECORD_LEN: usize = record_len(FLAG_TRUNCATED | FLAG_HARDWARE_TIME, MAX_HEADERS);
 
-/// The smallest of the [`CLASSES`] that holds so many bytes, or the largest one.
+/// The fewest bytes that a record takes: of a packet that has nothing but plain IPv4 and TCP headers.
+pub const MIN_RECORD_LEN: usize = record_len(0, 40);
+
+/// Bytes of a record with these [`RecordHeader::flags`] and so many header bytes.
 #[inline(always)]
 #[must_use]
-pub fn class(bytes: usize) -> usize {
-    let [smaller @ .., largest] = CLASSES;
-    let mut smaller = smaller.into_iter();
-    smaller.find(|&class| bytes <= class).unwrap_or(largest)
+pub const fn record_len(flags: u8, header_len: usize) -> usize {
+    let mut length = RECORD_HEADER_LEN + header_len;
+    if flags & FLAG_TRUNCATED != 0 {
+        length += TRUNCATED_META_LEN;
+    }
+    if flags & FLAG_HARDWARE_TIME != 0 {
+        length += HARDWARE_TIME_LEN;
+    }
+    (length + 7) & !7
+}
+
+/// When the packet of a record passed: `CLOCK_BOOTTIME` in nanoseconds. `None` when these bytes are
+/// too few.
+#[inline]
+#[must_use]
+pub fn boot_ns(record: &[u8]) -> Option<u64> {
+    record.first_chunk().copied().map(u64::from_ne_bytes)
+}
+
+/// The first record of these bytes, and the rest. Bytes that cannot be a record are one, so that
+/// whoever takes it apart finds a [`BadRecord`].
+#[inline]
+#[must_use]
+pub fn split_first(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let length = bytes.first_chunk::<RECORD_HEADER_LEN>().map(|header| {
+        let header_len = u16::from_ne_bytes([header[16], header[17]]);
+        record_len(header[28], header_len.into())
+    });
+    let record = length.and_then(|length| bytes.split_at_checked(length));
+    record.unwrap_or((bytes, &[]))
 }
 
 /// Which way the packet passed the interface.
@@ -69,7 +87,7 @@ pub struct RecordHeader {
     /// Index of the interface.
     pub ifindex: u32,
     /// How many of the packet's header bytes the record has. They follow this header and what `flags`
-    /// puts between; the record may be longer.
+    /// puts between.
     pub header_len: u16,
     /// Where in the packet the IP header begins.
     pub l3_offset: u16,
@@ -139,6 +157,8 @@ const _: () = {
     assert!(core::mem::offset_of!(RecordHeader, link_type) == 27);
     assert!(core::mem::offset_of!(RecordHeader, flags) == 28);
     assert!(core::mem::offset_of!(RecordHeader, segments) == 30);
+    assert!(core::mem::offset_of!(RecordHeader, boot_ns) == 0);
+    assert!(RECORD_HEADER_LEN.is_multiple_of(8) && TRUNCATED_META_LEN.is_multiple_of(8));
     assert!(TRUNCATED_META_LEN == 48);
     assert!(core::mem::offset_of!(TruncatedMeta, sequence) == 36);
     assert!(core::mem::offset_of!(TruncatedMeta, from_low) == 41);

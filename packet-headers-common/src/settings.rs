@@ -11,8 +11,9 @@ pub const SHARDS: &str = "SHARDS";
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
 pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 
-/// Global `u32`: how many bytes may wait in one ring before its reader is woken early.
-pub const WAKEUP_BYTES: &str = "WAKEUP_BYTES";
+/// Global `u32`, a power of two: each time that a stream has taken so many segments, its reader is
+/// woken early.
+pub const WAKE_EVERY: &str = "WAKE_EVERY";
 
 /// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
 pub const CAPTURE_NS: &str = "CAPTURE_NS";
@@ -89,27 +90,48 @@ pub const IGNORED: &str = "IGNORED";
 /// The most shards there can be.
 pub const MAX_SHARDS: u32 = 16;
 
-/// Which of a shard's two rings a packet goes into. Ring number: shard times [`LANES`] plus lane.
+/// The two ways of a shard's packets. Each has segments of its own.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// For connections that have a name: nothing else can fill this ring.
+    /// For connections that have a name: nothing else can take these segments.
     Admitted = 0,
-    /// For those that have none yet: this ring may overflow.
+    /// For those that have none yet: this lane may overflow.
     Candidate = 1,
 }
 
-/// Rings of one shard.
+/// Lanes of one shard.
 pub const LANES: u32 = 2;
+
+/// Map: array of every [`Segment`](crate::segment::Segment), which the daemon maps.
+pub const SEGMENTS: &str = "SEGMENTS";
+
+/// Map: array of every [`Stream`](crate::segment::Stream), which the daemon maps; their numbers:
+/// [`segment::stream`](crate::segment::stream).
+pub const STREAMS: &str = "STREAMS";
+
+/// Map: array of a [`Sleeper`](crate::segment::Sleeper) for each shard, which the daemon maps.
+pub const SLEEPERS: &str = "SLEEPERS";
+
+/// Map: array of stacks with the numbers of free segments, one for each lane: the shard's number times
+/// [`LANES`], plus the lane's.
+pub const FREE: &str = "FREE";
+
+/// The most segments of a lane: how many numbers each stack of [`FREE`] has room for. Before Linux
+/// 5.10, maps in a map must all be of one size.
+pub const MAX_LANE_SEGMENTS: u32 = 1 << 16;
+
+/// Map: array of rings that stay empty, one for each shard: they wake it.
+pub const WAKE: &str = "WAKE";
+
+/// Bytes of a ring of [`WAKE`]: the largest page that a host may have.
+pub const WAKE_RING: u32 = 64 << 10;
 
 /// Map: per-CPU array of one [`PacketCounters`](crate::PacketCounters).
 pub const PACKET_COUNTERS: &str = "PACKET_COUNTERS";
 
 /// Map: per-CPU array of one [`EventCounters`](crate::EventCounters).
 pub const EVENT_COUNTERS: &str = "EVENT_COUNTERS";
-
-/// Map: array of the packet rings, [`LANES`] for each shard.
-pub const PACKET_RINGS: &str = "PACKET_RINGS";
 
 /// Map: the ring of connection begins and ends.
 pub const EVENTS: &str = "EVENTS";

@@ -1,21 +1,18 @@
-//! Copies a packet's headers into a ring of its shard.
+//! Copies a packet's headers into the stream of its shard.
 
 use core::hint::black_box;
-use core::ptr;
 
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::bpf_ringbuf_query;
 use packet_headers_common::record::{
-    FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, HARDWARE_TIME_LEN, RECORD_HEADER_LEN,
-    TRUNCATED_META_LEN, TruncatedMeta, class,
+    FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, MAX_HEADERS, TruncatedMeta, record_len,
 };
-use packet_headers_common::settings::{LANES, Lane};
+use packet_headers_common::settings::Lane;
 use packet_headers_common::{FlowKey, KernelDiscard, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::admit::Admitted;
-use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, PACKET_RINGS, PacketRing, SHARDS, WAKEUP_BYTES};
+use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, SHARDS};
 use crate::packet::Packet;
+use crate::stream::Place;
 
 /// How much of a packet's headers was copied.
 pub(crate) enum Copied {
@@ -25,7 +22,7 @@ pub(crate) enum Copied {
     Truncated,
 }
 
-/// Copies the headers into a record of the smallest class that holds them.
+/// Copies the headers into a record.
 ///
 /// # Errors
 /// Why there is no record.
@@ -35,90 +32,61 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    let ring = Ring::of(&headers.key, admitted.lane)?;
     let mut header = record_header(packet, headers, admitted);
-    let most = HEADER_BYTES.load() as usize;
     // User space puts the tag back that the NIC removed.
-    let limit = most - packet.stripped_tag_len();
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
+        return Err(match admitted.lane {
+            Lane::Admitted => KernelDiscard::AdmittedRingFull,
+            Lane::Candidate => KernelDiscard::CandidateRingFull,
+        });
+    };
     // Written in two places, as older verifiers would not remember in one which of the two it is.
     if headers.end <= limit {
         header.header_len = headers.end as u16;
-        write(packet, &ring, header, headers.end, None)?;
+        write(packet, place, header, None)?;
         Ok(Copied::Full)
     } else {
         header.flags |= FLAG_TRUNCATED;
         header.header_len = limit as u16;
-        // With room for the most, which is a constant: Linux 6.1 would not know the class otherwise.
-        write(packet, &ring, header, most, Some(truncated_meta(headers)))?;
+        write(packet, place, header, Some(truncated_meta(headers)))?;
         Ok(Copied::Truncated)
     }
 }
 
-/// Where a packet's record goes.
-struct Ring {
-    map: &'static PacketRing,
-    /// Why a packet is discarded when the ring has no room.
-    full: KernelDiscard,
-}
-
-impl Ring {
-    /// The ring of a connection's shard.
-    #[inline(always)]
-    fn of(key: &FlowKey, lane: Lane) -> Result<Self, KernelDiscard> {
-        let full = match lane {
-            Lane::Admitted => KernelDiscard::AdmittedRingFull,
-            Lane::Candidate => KernelDiscard::CandidateRingFull,
-        };
-        let map = PACKET_RINGS.get(shard(key) * LANES + lane as u32);
-        let map = map.ok_or(full)?;
-        Ok(Self { map, full })
-    }
-}
-
-/// Writes a record with as many of the packet's first bytes as its fixed part says, and room for
-/// `most`.
+/// Writes a record with as many of the packet's first bytes as its fixed part says.
 #[inline(always)]
 fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
-    ring: &Ring,
+    place: Place,
     mut header: RecordHeader,
-    most: usize,
     meta: Option<TruncatedMeta>,
 ) -> Result<(), KernelDiscard> {
-    let header_len = header.header_len;
-    let mut length = most;
-    if meta.is_some() {
-        length += TRUNCATED_META_LEN;
-    }
     if HARDWARE_CLOCK.load() != 0 {
         header.flags |= FLAG_HARDWARE_TIME;
-        length += HARDWARE_TIME_LEN;
     }
-    let mut room = class(length);
-    let record = ring.map.reserve_bytes(RECORD_HEADER_LEN + room, 0);
-    let mut record = record.ok_or(ring.full)?;
-    // SAFETY: every record has room for the fixed part, and is aligned to 8 bytes.
-    let mut end = unsafe { append(record.as_mut_ptr(), header) };
-    if let Some(meta) = meta {
-        // SAFETY: the class was chosen with room for it, and whole words of 8 bytes precede it.
-        end = unsafe { append(end, meta) };
-        room -= TRUNCATED_META_LEN;
+    let header_len = usize::from(header.header_len);
+    let length = record_len(header.flags, header_len);
+    // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
+    let mut end = unsafe { append(place.at(), header) };
+    if let Some(meta) = &meta {
+        // SAFETY: as above, and whole words of 8 bytes precede it.
+        end = unsafe { append(end, *meta) };
     }
     if HARDWARE_CLOCK.load() != 0 {
         // SAFETY: as above.
         end = unsafe { append(end, packet.hardware_time()) };
-        room -= HARDWARE_TIME_LEN;
     }
-    // The compiler knows that the length fits, and would leave out the check by which the verifier
-    // learns it. That it is not 0, verifiers before Linux 6.8 learn from a sum, not from a comparison.
-    let beyond_first = black_box(u32::from(header_len).wrapping_sub(1));
-    let length = beyond_first.min(room as u32 - 1) + 1;
-    // SAFETY: `length` bytes are left of the record.
-    if !unsafe { packet.copy_start(end, length) } {
-        record.discard(BPF_RB_NO_WAKEUP.into());
+    // The compiler knows that it is no more, and would leave out the check by which the verifier
+    // learns it.
+    let header_len = black_box(header_len).min(MAX_HEADERS);
+    // Those that were cut are rare.
+    let by_words = meta.is_none();
+    // SAFETY: as above; the last word of the room is behind the record.
+    if !unsafe { packet.copy_headers(end, header_len, by_words) } {
         return Err(KernelDiscard::CopyFailed);
     }
-    record.submit(wakeup(ring.map));
+    place.publish(length);
     Ok(())
 }
 
@@ -181,22 +149,4 @@ unsafe fn append<T>(at: *mut u8, value: T) -> *mut u8 {
     // SAFETY: the caller vouches for the room.
     unsafe { at.cast::<T>().write(value) };
     at.wrapping_add(size_of::<T>())
-}
-
-/// Whether to wake the reader. It polls every few milliseconds, and is woken early only when much is
-/// waiting.
-#[inline(always)]
-fn wakeup(ring: &PacketRing) -> u64 {
-    // SAFETY: a map definition's address is the map; the query reads one number of it.
-    let waiting = unsafe {
-        bpf_ringbuf_query(
-            ptr::from_ref(ring).cast_mut().cast(),
-            BPF_RB_AVAIL_DATA.into(),
-        )
-    };
-    if waiting > u64::from(WAKEUP_BYTES.load()) {
-        BPF_RB_FORCE_WAKEUP.into()
-    } else {
-        BPF_RB_NO_WAKEUP.into()
-    }
 }

@@ -31,6 +31,7 @@ mod maps;
 mod odd_headers;
 mod packet;
 mod packet_socket;
+mod stream;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::{classifier, sock_ops, socket_filter};

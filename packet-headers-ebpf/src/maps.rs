@@ -1,16 +1,18 @@
 //! What the programs share with the daemon.
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{
+    Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack,
+};
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
 use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::settings::{LANES, MAX_INTERFACES, MAX_NETS, MAX_SHARDS, WANT_ALL};
-use packet_headers_common::{EventCounters, FlowKey, FlowState, PacketCounters, RecordHeader};
-
-/// Smallest ring there is: the daemon puts rings of the configured size in its place.
-const TEMPLATE_RING: usize = 4096;
+use packet_headers_common::segment::{Segment, Sleeper, Stream};
+use packet_headers_common::settings::{
+    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NETS, MAX_SHARDS, WAKE_RING, WANT_ALL,
+};
+use packet_headers_common::{EventCounters, FlowKey, FlowState, PacketCounters};
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
 /// the daemon not run for a second in which 10,000 connections are made, the ring holds them all.
@@ -23,7 +25,7 @@ pub(crate) static SHARDS: Global<u32> = Global::new(1);
 pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static WAKEUP_BYTES: Global<u32> = Global::new(64 * 1024);
+pub(crate) static WAKE_EVERY: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
 pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);
@@ -82,10 +84,26 @@ pub(crate) static PACKET_COUNTERS: PerCpuArray<PacketCounters, 1> = PerCpuArray:
 #[btf_map]
 pub(crate) static EVENT_COUNTERS: PerCpuArray<EventCounters, 1> = PerCpuArray::new();
 
-pub(crate) type PacketRing = RingBuf<RecordHeader, TEMPLATE_RING>;
+/// The daemon sets how many there are.
+#[btf_map]
+pub(crate) static SEGMENTS: Array<Segment, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// The daemon sets how many there are.
+#[btf_map]
+pub(crate) static STREAMS: Array<Stream, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 #[btf_map]
-pub(crate) static PACKET_RINGS: ArrayOfMaps<PacketRing, { (MAX_SHARDS * LANES) as usize }> =
+pub(crate) static SLEEPERS: Array<Sleeper, { MAX_SHARDS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
+#[btf_map]
+pub(crate) static FREE: ArrayOfMaps<
+    Stack<u32, { MAX_LANE_SEGMENTS as usize }>,
+    { (MAX_SHARDS * LANES) as usize },
+> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static WAKE: ArrayOfMaps<RingBuf<u64, { WAKE_RING as usize }>, { MAX_SHARDS as usize }> =
     ArrayOfMaps::new();
 
 #[btf_map]

@@ -1,13 +1,22 @@
 //! A packet where a program sees it.
 
 use core::ffi::c_void;
+use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::{Direction, LinkType, TapPoint};
 use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET};
+
+/// The fewest header bytes that are copied by words: there are no shorter headers.
+const LEAST_DIRECT: usize = 40;
+
+/// The most header bytes that are copied by words: Ethernet, a tag or two, IPv6, and TCP with every
+/// option. Longer headers are rare, and left to the kernel's helper.
+const MOST_DIRECT: usize = 136;
 
 /// A packet at the interface where a program sees it. It lives no longer than the program runs.
 ///
@@ -93,14 +102,73 @@ impl<const DIRECT: bool> Packet<DIRECT> {
         if DIRECT { field!(self.hwtstamp) } else { 0 }
     }
 
-    /// Copies the packet's first `length` bytes, and returns whether it has as many.
+    /// Copies the packet's first `length` bytes, and zeros up to a multiple of 8. Returns whether the
+    /// packet has as many. `length` is at least 1, and at most what the headers of a record may have;
+    /// `by_words` says whether to try that first.
     ///
     /// # Safety
-    /// There must be room for them at `to`.
+    /// There must be room for them at `to`, which is aligned to 8 bytes, and for a word more.
     #[inline(always)]
-    pub(crate) unsafe fn copy_start(&self, to: *mut u8, length: u32) -> bool {
-        // SAFETY: the caller vouches for the bytes; the kernel checks that the packet has as many.
+    pub(crate) unsafe fn copy_headers(&self, to: *mut u8, length: usize, by_words: bool) -> bool {
+        // Before the last bytes, which take their part of it.
+        let padding = to.wrapping_add(length & !7).cast::<u64>();
+        // SAFETY: the caller vouches for the room.
+        unsafe { padding.write(0) };
+        // SAFETY: as above.
+        if DIRECT && by_words && unsafe { self.copy_linear(to, length) } {
+            return true;
+        }
+        // That it is not 0, verifiers before Linux 6.8 learn from a sum, not from a comparison.
+        let beyond_first = black_box(length as u32)
+            .wrapping_sub(1)
+            .min(MAX_HEADERS as u32 - 1);
+        let length = beyond_first + 1;
+        // SAFETY: the caller vouches for the room; the kernel checks that the packet has as many.
         unsafe { bpf_skb_load_bytes(self.as_ptr(), 0, to.cast(), length) == 0 }
+    }
+
+    /// Copies the packet's first `length` bytes by words, if the packet has them in its linear part,
+    /// and there are neither too few nor too many for that.
+    ///
+    /// No byte behind them is read: the last word overlaps the one before.
+    ///
+    /// # Safety
+    /// As [`Self::copy_headers`].
+    #[inline(always)]
+    unsafe fn copy_linear(&self, to: *mut u8, length: usize) -> bool {
+        let start = field!(self.data) as usize;
+        let end = field!(self.data_end) as usize;
+        if length < LEAST_DIRECT || length > MOST_DIRECT || start + LEAST_DIRECT > end {
+            return false;
+        }
+        // SAFETY: these bytes are there, and the caller vouches for the room.
+        unsafe { copy_words::<0, { LEAST_DIRECT / 8 }>(start, to) };
+        // Word by word while they are whole. Not a loop: the verifier wants constants.
+        macro_rules! more {
+            () => {};
+            ($at:literal $($later:literal)*) => {
+                if length >= $at + 8 {
+                    if start + $at + 8 > end {
+                        return false;
+                    }
+                    // SAFETY: as above.
+                    unsafe { copy_words::<$at, 1>(start, to) };
+                    more!($($later)*);
+                }
+            };
+        }
+        more!(40 48 56 64 72 80 88 96 104 112 120 128);
+        // Hidden from the compiler, which would compare another sum than the one that is read.
+        let last = black_box(length - 8).min(MOST_DIRECT - 8);
+        let from = start + last;
+        if from + 8 > end {
+            return false;
+        }
+        // SAFETY: as above.
+        let word = unsafe { *(from as *const u64) };
+        // SAFETY: as above.
+        unsafe { *to.wrapping_add(last).cast::<u64>() = word };
+        true
     }
 
     /// The `T` at `offset`; `None` when the packet ends before. Any bytes must make a `T`.
@@ -142,6 +210,21 @@ impl<const DIRECT: bool> Packet<DIRECT> {
         };
         // SAFETY: all bytes were written.
         (failed == 0).then(|| unsafe { value.assume_init() })
+    }
+}
+
+/// Copies `WORDS` words from `AT` on.
+///
+/// # Safety
+/// They must be at `from`, and have room at `to`.
+#[inline(always)]
+unsafe fn copy_words<const AT: usize, const WORDS: usize>(from: usize, to: *mut u8) {
+    let from = (from + AT) as *const u64;
+    let to = to.wrapping_add(AT).cast::<u64>();
+    for word in 0..WORDS {
+        // SAFETY: the caller vouches for both. Where the machine wants words aligned, the verifier
+        // refuses the program.
+        unsafe { *to.wrapping_add(word) = *from.wrapping_add(word) };
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use flow_table::Hint;
 use model::{FlowEvent, WallClock};
+use packet_headers_common::record::boot_ns;
 
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
@@ -29,7 +30,7 @@ use crate::stats::shard::ShardStats;
 const TICK: Duration = Duration::from_millis(20);
 
 /// The most packets taken in one turn, so that a flood does not starve the rest of the work.
-const BATCH: u32 = 16 * 1024;
+const BATCH: usize = 16 * 1024;
 
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
@@ -143,11 +144,17 @@ impl Turning {
     /// Takes packets from the rings, and lets each event take effect between the packets that came
     /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
+        let packets = self.ring.read(BATCH);
         let mut batch = self.demux.table.batch(&self.clock, &mut self.pending);
-        let received = self.ring.drain(BATCH, |record| batch.take(record));
+        // Each stream is in the order of time already, so this merges.
+        let mut records: Vec<_> = packets.records().collect();
+        records.sort_by_key(|record| boot_ns(record));
+        for record in records {
+            batch.take(record);
+        }
         let counts = batch.finish();
         self.demux.count(&counts);
-        received >= BATCH
+        packets.more()
     }
 
     /// Carries out the table's actions.

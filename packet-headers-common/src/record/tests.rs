@@ -21,7 +21,7 @@ fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     item.extend([1, 0, FLAG_PRIMARY_TAP, 0]);
     item.extend(44u16.to_ne_bytes());
     item.extend(headers);
-    item.resize(RECORD_HEADER_LEN + CLASSES[1], 0xee);
+    item.resize(record_len(0, headers.len()), 0);
     item
 }
 
@@ -90,6 +90,7 @@ fn truncated_item(from_low: u8) -> Vec<u8> {
     meta.extend(0xdead_beefu32.to_ne_bytes());
     meta.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
     item.splice(RECORD_HEADER_LEN..RECORD_HEADER_LEN, meta);
+    assert_eq!(item.len(), record_len(FLAG_TRUNCATED, 64));
     item
 }
 
@@ -120,7 +121,37 @@ fn a_truncated_record_that_lies_is_refused() {
     assert_eq!(Packet::parse(&crossed), Err(BadRecord::Offsets));
 }
 
+#[test]
+fn an_acknowledgment_takes_88_bytes_and_104_with_timestamps() {
+    assert_eq!([54, 66].map(|end| record_len(0, end)), [88, 104]);
+    assert_eq!(MAX_RECORD_LEN, 1112);
+}
+
+#[test]
+fn records_one_behind_the_other_are_told_apart() {
+    let (first, second) = (item(&ipv4_syn(), 14, 34), truncated_item(1));
+    let both = [first.clone(), second.clone()].concat();
+    let (one, rest) = split_first(&both);
+    assert_eq!((one, rest), (&first[..], &second[..]));
+    assert_eq!(split_first(rest), (&second[..], &[][..]));
+    assert_eq!(boot_ns(one), Some(77));
+}
+
 proptest! {
+    #[test]
+    fn whatever_the_bytes_are_splitting_them_ends_and_loses_none(
+        bytes in proptest::collection::vec(any::<u8>(), 0..1200),
+    ) {
+        let (mut rest, mut taken) = (&bytes[..], 0);
+        while !rest.is_empty() {
+            let (record, after) = split_first(rest);
+            prop_assert!(!record.is_empty());
+            taken += record.len();
+            rest = after;
+        }
+        prop_assert_eq!(taken, bytes.len());
+    }
+
     #[test]
     fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
         let _outcome = (Packet::parse(&item), Packet::glance(&item));

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
+use anyhow::{Context as _, Result};
+use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use model::Diagnostic;
-use packet_headers_common::settings::{self, Lane};
+use packet_headers_common::settings;
 
 use super::counters::KernelCounters;
 use super::flow_maps::{FlowMaps, Refused};
 use super::refusal;
+use super::streams::{self, PacketStreams, Sizes};
 
 /// The programs and maps, embedded in the daemon, so that there is one file to ship.
 static OBJECT: &[u8] =
@@ -24,9 +24,9 @@ static OBJECT: &[u8] =
 pub struct LoadOptions {
     /// The number of shards, 1 to [`settings::MAX_SHARDS`].
     pub shards: u32,
-    /// Size of a shard's admitted ring in bytes: a power of two, and whole pages.
+    /// Size of a shard's admitted ring in bytes; it may become more with many processors.
     pub admitted_ring: u32,
-    /// Size of a shard's candidate ring in bytes: a power of two, and whole pages.
+    /// Size of a shard's candidate ring in bytes; as above.
     pub candidate_ring: u32,
     /// The cookie of the network namespace whose sockets are reported, or `None` for all.
     pub netns_cookie: Option<u64>,
@@ -74,20 +74,12 @@ pub struct Programs {
     pub(super) ebpf: Ebpf,
 }
 
-/// The rings that user space reads.
+/// What user space reads.
 pub struct Rings {
-    /// The packet rings of each shard.
-    pub packets: Vec<PacketRings>,
+    /// The packets of each shard.
+    pub packets: Vec<PacketStreams>,
     /// Events of the kernel flow source.
     pub events: RingBuf<MapData>,
-}
-
-/// The two rings of one shard.
-pub struct PacketRings {
-    /// Packets of connections that have a name.
-    pub admitted: RingBuf<MapData>,
-    /// Packets of all other connections.
-    pub candidate: RingBuf<MapData>,
 }
 
 impl Programs {
@@ -104,18 +96,18 @@ impl Programs {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings), Diagnostic> {
-        Self::try_load(options, needed).map_err(|error| refusal::diagnostic(&error))
+        let refused = |error| refusal::diagnostic(&error);
+        let sizes = Sizes::of(options, streams::processors().map_err(refused)?)?;
+        Self::try_load(options, needed, &sizes).map_err(refused)
     }
 
-    fn try_load(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings)> {
+    fn try_load(options: &LoadOptions, needed: Needed, sizes: &Sizes) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
-        // The reader is woken early when a quarter of a ring is filled.
-        let wakeup_bytes = options.admitted_ring.min(options.candidate_ring) / 4;
         let capture_ns = u64::try_from(options.capture.as_nanos()).unwrap_or(u64::MAX / 2);
         let mut ebpf = EbpfLoader::new()
             .override_global(settings::SHARDS, &options.shards, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
-            .override_global(settings::WAKEUP_BYTES, &wakeup_bytes, true)
+            .override_global(settings::WAKE_EVERY, &sizes.wake_every(), true)
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
@@ -128,9 +120,11 @@ impl Programs {
                 true,
             )
             .map_max_entries(settings::FLOWS, options.max_flows)
+            .map_max_entries(settings::SEGMENTS, sizes.segments())
+            .map_max_entries(settings::STREAMS, sizes.streams())
             .load(OBJECT)
             .context("loading the eBPF object into the kernel")?;
-        let packets = packet_rings(&mut ebpf, options)?;
+        let packets = streams::make(&mut ebpf, sizes)?;
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
         let events = RingBuf::try_from(events).context("opening the event ring")?;
@@ -223,41 +217,4 @@ impl Programs {
     pub fn take_logger(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
         EbpfLogger::init(&mut self.ebpf).context("opening the programs' log ring")
     }
-}
-
-/// Creates the packet rings and passes them to the programs.
-fn packet_rings(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Vec<PacketRings>> {
-    ensure!(
-        (1..=settings::MAX_SHARDS).contains(&options.shards),
-        "--shards must be between 1 and {}, not {}",
-        settings::MAX_SHARDS,
-        options.shards
-    );
-    let map = ebpf.map_mut(settings::PACKET_RINGS);
-    let map = map.context("the eBPF object has no packet rings")?;
-    let mut array: ArrayOfMaps<_, RingBuf<MapData>> = map
-        .try_into()
-        .context("opening the array of packet rings")?;
-    let mut lane = |shard: u32, lane: Lane, size: u32| {
-        let ring = new_ring(size)?;
-        let number = shard * settings::LANES + lane as u32;
-        let shown = array.set(number, &ring, 0);
-        shown.with_context(|| format!("passing ring {number} to the programs"))?;
-        anyhow::Ok(ring)
-    };
-    (0..options.shards)
-        .map(|shard| {
-            Ok(PacketRings {
-                admitted: lane(shard, Lane::Admitted, options.admitted_ring)?,
-                candidate: lane(shard, Lane::Candidate, options.candidate_ring)?,
-            })
-        })
-        .collect()
-}
-
-fn new_ring(size: u32) -> Result<RingBuf<MapData>> {
-    let ring = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
-    let ring = MapData::create(ring, "ph_packets", None)
-        .with_context(|| format!("creating a packet ring of {size} bytes"))?;
-    RingBuf::try_from(Map::RingBuf(ring)).context("mapping a packet ring")
 }

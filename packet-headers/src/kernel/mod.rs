@@ -15,6 +15,7 @@ pub mod requirements;
 pub mod ring;
 mod socket_link;
 mod socket_option;
+pub mod streams;
 mod tc_filter;
 
 pub(crate) use attach::Attach;

@@ -1,20 +1,24 @@
-//! Waits on ring buffers and takes their items.
+//! Waits for what the programs write, and takes it.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use aya_obj::generated::BPF_RINGBUF_HDR_SZ;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use segment_streams::{Batch, Mapping, Reader};
 
-use super::load::PacketRings;
+use super::streams::{FreeSegments, PacketStreams};
 
-/// Length in bytes of the header that the kernel puts before each item of a ring.
-const ITEM_HEADER: usize = BPF_RINGBUF_HDR_SZ as usize;
+/// The longest time for which a reader of packets waits without being woken by the first packet.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// The longest time for which a reader of packets waits: a wakeup can be missed.
+const LONGEST: Duration = Duration::from_millis(250);
 
 /// One ring, and the epoll instance on which its program's wakeups arrive.
 pub struct RingReader {
@@ -72,27 +76,19 @@ fn watch(epoll: &OwnedFd, ring: &RingBuf<MapData>) -> Result<()> {
     epoll::add(epoll, ring, epoll::EventData::new_u64(0), flags).context("watching a ring buffer")
 }
 
-/// The two rings of one shard as one stream, in the order in which packets passed.
+/// The packets of one shard.
 pub struct PacketReader {
-    admitted: RingReader,
-    candidate: Candidates,
-    /// Bytes taken from the admitted ring since both were empty.
-    taken: u64,
-    /// Whether the last drain emptied both rings.
-    emptied: bool,
+    reader: Reader<Arc<Mapping>, FreeSegments>,
+    wake: RingReader,
+    mapping: Arc<Mapping>,
+    shard: u32,
 }
 
-/// The candidate ring: packets of connections without a name.
-struct Candidates {
-    ring: RingBuf<MapData>,
-    /// A record that has been taken, but is later than the next admitted packet.
-    waiting: Vec<u8>,
-    /// Bytes taken since both rings were empty.
-    taken: u64,
-}
+/// Records of packets.
+pub type PacketBatch<'a> = Batch<'a, Arc<Mapping>, FreeSegments>;
 
-/// How full the rings of a shard were when they were last drained: the bytes taken since both were
-/// empty. These exceed the size of the rings while the reader does not keep up.
+/// How full the rings of a shard were when they were last read: the bytes taken since both were empty.
+/// These exceed the size of the rings while the reader does not keep up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fill {
     /// Bytes from the admitted ring.
@@ -102,107 +98,79 @@ pub struct Fill {
 }
 
 impl PacketReader {
-    /// Takes over both rings.
+    /// Takes over the streams of a shard.
     ///
     /// # Errors
     /// When no epoll instance can be created.
-    pub fn new(rings: PacketRings) -> Result<Self> {
-        let admitted = RingReader::new(rings.admitted)?;
-        // Either ring wakes the reader.
-        watch(&admitted.epoll, &rings.candidate)?;
-        let candidate = Candidates {
-            ring: rings.candidate,
-            waiting: Vec::with_capacity(RECORD_HEADER_LEN + CLASSES[CLASSES.len() - 1]),
-            taken: 0,
-        };
+    pub fn new(streams: PacketStreams) -> Result<Self> {
+        let PacketStreams {
+            mapping,
+            shard,
+            streams,
+            free,
+            wake,
+            ..
+        } = streams;
         Ok(Self {
-            admitted,
-            candidate,
-            taken: 0,
-            emptied: true,
+            reader: Reader::new(Arc::clone(&mapping), free, streams),
+            wake: RingReader::new(wake)?,
+            mapping,
+            shard,
         })
     }
 
-    /// Waits until a ring fills, or for `at_most`.
+    /// Waits until the rings fill, or for `at_most`. If that is longer than 20 ms, it is at most 250,
+    /// and ends with the first packet.
     ///
     /// # Errors
     /// When epoll fails.
-    pub fn wait(&self, at_most: Duration) -> Result<()> {
-        self.admitted.wait(at_most)
+    pub fn wait(&mut self, at_most: Duration) -> Result<()> {
+        if at_most > SHORT {
+            self.sleep(at_most.min(LONGEST))?;
+        } else {
+            self.wake.wait(at_most)?;
+        }
+        // What woke it: items that were discarded at once, so there is none to look at.
+        while self.wake.next(|_| {}) {}
+        Ok(())
     }
 
-    /// Passes up to `most` items to `look`, oldest first. Returns how many.
-    pub fn drain(&mut self, most: u32, mut look: impl FnMut(&[u8])) -> u32 {
-        let Self {
-            admitted,
-            candidate,
-            taken,
-            emptied,
-        } = self;
-        if *emptied {
-            (*taken, candidate.taken) = (0, 0);
-        }
-        let mut seen = 0;
-        while seen < most {
-            let there_was_one = admitted.next(|item| {
-                seen += candidate.until(boot_ns(item), most - seen, &mut look) + 1;
-                *taken += room(item);
-                look(item);
-            });
-            if !there_was_one {
-                seen += candidate.until(u64::MAX, most - seen, &mut look);
-                break;
+    /// Waits, and asks to be woken by the first packet.
+    ///
+    /// A program stores its position, then looks whether the shard sleeps; the shard says that it
+    /// does, then looks at the positions. The shard has a barrier between the two, and the program has
+    /// none, which would cost every packet: so both can miss each other. Then the packet waits until
+    /// the sleep ends, as it would have without a wakeup.
+    fn sleep(&self, at_most: Duration) -> Result<()> {
+        let sleeper = self.mapping.sleeper(self.shard);
+        let say = |asleep: u32| {
+            if let Some(sleeper) = sleeper {
+                AtomicU32::store(sleeper, asleep, Ordering::Relaxed);
             }
-        }
-        *emptied = seen < most;
-        seen
+        };
+        say(1);
+        fence(Ordering::SeqCst);
+        let waited = if self.reader.has_news() {
+            Ok(())
+        } else {
+            self.wake.wait(at_most)
+        };
+        say(0);
+        waited
+    }
+
+    /// Takes up to `most` records, stream after stream: see [`Reader::read`].
+    pub fn read(&mut self, most: usize) -> PacketBatch<'_> {
+        self.reader.read(most)
     }
 
     /// How full the rings were.
     #[must_use]
     pub const fn fill(&self) -> Fill {
+        let [admitted, candidate] = self.reader.fill();
         Fill {
-            admitted: self.taken,
-            candidate: self.candidate.taken,
+            admitted,
+            candidate,
         }
     }
-}
-
-impl Candidates {
-    /// Passes the items that are no later than `end` to `look`.
-    fn until(&mut self, end: u64, most: u32, look: &mut impl FnMut(&[u8])) -> u32 {
-        let mut seen = 0;
-        if !self.waiting.is_empty() {
-            if boot_ns(&self.waiting) > end {
-                return seen;
-            }
-            look(&self.waiting);
-            self.waiting.clear();
-            seen += 1;
-        }
-        while seen < most {
-            let Some(item) = self.ring.next() else {
-                break;
-            };
-            self.taken += room(&item);
-            if boot_ns(&item) > end {
-                // An item cannot be put back into the ring.
-                self.waiting.extend_from_slice(&item);
-                break;
-            }
-            look(&item);
-            seen += 1;
-        }
-        seen
-    }
-}
-
-/// Bytes that an item takes in its ring: with the kernel's header, rounded up to 8.
-const fn room(item: &[u8]) -> u64 {
-    (item.len() + ITEM_HEADER).next_multiple_of(8) as u64
-}
-
-/// When the packet of a record passed: the record's first field.
-fn boot_ns(item: &[u8]) -> u64 {
-    item.first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }

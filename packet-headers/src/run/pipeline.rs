@@ -10,8 +10,8 @@ use anyhow::Result;
 use crate::config::{Config, Sizes};
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::FlowMaps;
-use crate::kernel::load::PacketRings;
 use crate::kernel::ring::PacketReader;
+use crate::kernel::streams::PacketStreams;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
 use crate::shard::outbox::{Outbox, Queued};
@@ -51,7 +51,7 @@ impl Pipeline {
     /// Starts a shard and a writer for each pair of rings.
     pub(crate) fn start(
         shared: &Shared<'_>,
-        rings: Vec<PacketRings>,
+        packets: Vec<PacketStreams>,
         maps: Vec<FlowMaps>,
         events: Vec<Receiver<FlowEvent>>,
     ) -> Result<Self> {
@@ -61,11 +61,12 @@ impl Pipeline {
             shards: Vec::new(),
         };
         let finished = pipeline.start_publisher(shared)?;
-        for ((rings, maps), events) in rings.into_iter().zip(maps).zip(events) {
+        for ((packets, maps), events) in packets.into_iter().zip(maps).zip(events) {
             let backlog = Arc::new(Backlog::default());
             let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
-            let outbox = outbox(shared, jobs, Arc::clone(&backlog));
-            let bounds = bounds(shared.config.sizes);
+            let bounds = bounds(shared.config.sizes, &packets);
+            let counters = Arc::clone(&shared.counted.counters);
+            let outbox = Outbox::new(jobs, Arc::clone(&backlog), bounds.backlog, counters);
             let (requests, requested) = ListRequest::channel();
             let stats = Arc::new(ShardStats::new(bounds, backlog));
             pipeline.shards.push(ShardHandle {
@@ -74,7 +75,7 @@ impl Pipeline {
             });
             let name = format!("shard-{}", pipeline.shards.len() - 1);
             let shard = Shard {
-                ring: PacketReader::new(rings)?,
+                ring: PacketReader::new(packets)?,
                 maps,
                 events,
                 demux: Demux {
@@ -147,21 +148,16 @@ impl Pipeline {
 }
 
 /// The limits of each shard.
-fn bounds(sizes: Sizes) -> ShardBounds {
+fn bounds(sizes: Sizes, packets: &PacketStreams) -> ShardBounds {
     let heap = sizes.heap / sizes.shards.max(1) as usize;
     let backlog = heap / BACKLOG_SHARE;
+    let [admitted_ring, candidate_ring] = packets.lane_bytes();
     ShardBounds {
-        admitted_ring: sizes.ring.into(),
-        candidate_ring: sizes.candidate_ring().into(),
+        admitted_ring,
+        candidate_ring,
         memory: (heap - backlog) as u64,
         backlog: backlog as u64,
     }
-}
-
-/// The way to a writer, with room for what may wait.
-fn outbox(shared: &Shared<'_>, jobs: SyncSender<Queued>, backlog: Arc<Backlog>) -> Outbox {
-    let limit = bounds(shared.config.sizes).backlog;
-    Outbox::new(jobs, backlog, limit, Arc::clone(&shared.counted.counters))
 }
 
 fn table(config: &Config, bounds: ShardBounds) -> FlowTable {

@@ -12,7 +12,7 @@ use kernel_tests::frames::{frame_v4, frame_v6};
 use kernel_tests::kernel::{Kernel, in_a_minute};
 use model::Filters;
 use packet_headers::clock;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
+use packet_headers_common::record::record_len;
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, PacketCounter};
 use serde_json::json;
 
@@ -22,10 +22,10 @@ const ROUNDS: usize = 51;
 /// Runs of the program in a turn.
 const RUNS: u32 = 4096;
 
-/// Bytes of a ring: the records of a turn fill less than the quarter at which the reader is woken.
+/// Bytes of a ring: the records of a turn fill less than a quarter of it.
 const RING: u32 = 4 << 20;
 
-const _: () = assert!(RUNS as usize * (RECORD_HEADER_LEN + CLASSES[2]) < RING as usize / 4);
+const _: () = assert!(RUNS as usize * record_len(0, 88) < RING as usize / 4);
 
 /// The payload of a full-size packet with timestamps.
 const FULL: &[u8] = &[0; 1448];
@@ -144,7 +144,7 @@ fn turn(kernel: &mut Kernel, case: &mut Case) {
     };
     let program = kernel.programs.classifier(case.program).expect("one");
     let result = program.test_run(options).expect("a test run");
-    kernel.packets.drain(u32::MAX, |_| {});
+    drop(kernel.packets.read(usize::MAX));
     let fill = kernel.packets.fill();
     case.ring = (fill.admitted + fill.candidate) / u64::from(RUNS);
     let after = counted(kernel, case.outcome);

@@ -63,6 +63,28 @@ pub struct Taken {
     pub tcp_flags: u8,
 }
 
+impl Taken {
+    /// Takes a record apart. It must be as long as it says, and have zeros behind the headers.
+    fn from_record(record: &[u8]) -> Self {
+        let packet = Packet::parse(record).expect("a record that can be read");
+        let end = packet.headers.as_ptr_range().end as usize - record.as_ptr() as usize;
+        assert_eq!(record.len(), end.next_multiple_of(8));
+        assert_eq!(record[end..], [0; 8][..record.len() - end]);
+        Self {
+            headers: packet.headers.to_vec(),
+            wire_len: packet.wire_len,
+            offsets: [packet.l3_offset, packet.l4_offset],
+            truncated: packet.truncated,
+            segments: packet.segments,
+            hardware_ns: packet.hardware_ns,
+            key: packet.key(),
+            source_port: packet.source.port(),
+            sequence: packet.sequence,
+            tcp_flags: packet.tcp_flags,
+        }
+    }
+}
+
 /// What goes wrong is a test's failure: these functions panic.
 impl Kernel {
     /// The programs as the daemon loads them unless told otherwise.
@@ -144,22 +166,11 @@ impl Kernel {
             "the verdict is not ours"
         );
         let after = self.counters.read().expect("counters");
-        let mut record = None;
-        self.packets.drain(1, |item| {
-            let packet = Packet::parse(item).expect("a record that can be read");
-            record = Some(Taken {
-                headers: packet.headers.to_vec(),
-                wire_len: packet.wire_len,
-                offsets: [packet.l3_offset, packet.l4_offset],
-                truncated: packet.truncated,
-                segments: packet.segments,
-                hardware_ns: packet.hardware_ns,
-                key: packet.key(),
-                source_port: packet.source.port(),
-                sequence: packet.sequence,
-                tcp_flags: packet.tcp_flags,
-            });
-        });
+        let batch = self.packets.read(usize::MAX);
+        let mut records = batch.records();
+        let record = records.next().map(Taken::from_record);
+        assert_eq!(records.next(), None, "one packet has no second record");
+        drop(batch);
         let outcome = record.ok_or_else(|| discarded(&before, &after));
         let mut want = before;
         want.packets.count(PacketCounter::Seen);

@@ -6,12 +6,13 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 7] = [
+const DATA_PATH: [&str; 8] = [
     "packet-headers-common",
     "model",
     "messages",
     "anonymize",
     "capture-files",
+    "segment-streams",
     "flow-table",
     DAEMON,
 ];
@@ -30,14 +31,24 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 7] = {
-    let [common, model, messages, anonymize, files, table, _daemon] = DATA_PATH;
+pub(crate) const PURE: [&str; 8] = {
+    let [
+        common,
+        model,
+        messages,
+        anonymize,
+        files,
+        streams,
+        table,
+        _daemon,
+    ] = DATA_PATH;
     [
         common,
         model,
         messages,
         anonymize,
         files,
+        streams,
         table,
         KERNEL_PROGRAMS,
     ]

@@ -1,18 +1,14 @@
 //! Synthetic connections: their records as a ring has them, and their events.
 
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, UuidPrefix, WallNanos};
-use packet_headers_common::record::{
-    CLASSES, FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_SYN,
-};
+use packet_headers_common::record::{FLAG_PRIMARY_TAP, TCP_ACK, TCP_FIN, TCP_SYN, record_len};
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
 /// Bytes of the headers of every packet: Ethernet, IPv4, TCP with timestamps.
 const HEADERS: usize = 14 + 20 + 32;
 
-/// Bytes of an item of the ring: of the smallest class that holds the headers.
-pub(crate) const ITEM: usize = RECORD_HEADER_LEN + CLASSES[1];
-
-const _: () = assert!(CLASSES[0] < HEADERS && HEADERS <= CLASSES[1]);
+/// Bytes of a record.
+pub(crate) const ITEM: usize = record_len(0, HEADERS);
 
 /// Records of one batch, one behind the other, as the kernel programs leave them.
 #[derive(Debug, Default)]

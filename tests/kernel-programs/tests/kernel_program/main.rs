@@ -135,19 +135,18 @@ fn a_record_tells_where_when_and_which_way() {
         let program = kernel.programs.classifier(program).expect("a classifier");
         program.test_run(options).expect("a test run");
         let after = clock::now().0;
-        let there_was_one = kernel.packets.drain(1, |item| {
-            let packet = Packet::parse(item).expect("a record that can be read");
-            assert!((before..=after).contains(&packet.boot_ns));
-            assert_eq!(packet.direction, direction);
-            assert_eq!(packet.link_type, LinkType::Ethernet);
-            assert_eq!(packet.vlan, None);
-            assert_eq!(
-                (packet.source.port(), packet.destination.port()),
-                (50_000, 443)
-            );
-            assert_eq!(packet.sequence, 7);
-        });
-        assert_eq!(there_was_one, 1);
+        let batch = kernel.packets.read(usize::MAX);
+        let record = batch.records().next().expect("a record");
+        let packet = Packet::parse(record).expect("a record that can be read");
+        assert!((before..=after).contains(&packet.boot_ns));
+        assert_eq!(packet.direction, direction);
+        assert_eq!(packet.link_type, LinkType::Ethernet);
+        assert_eq!(packet.vlan, None);
+        assert_eq!(
+            (packet.source.port(), packet.destination.port()),
+            (50_000, 443)
+        );
+        assert_eq!(packet.sequence, 7);
     }
 }
 
@@ -163,8 +162,7 @@ fn a_full_ring_is_counted_to_the_packet() {
     };
     let program = kernel.programs.classifier("ph_eth_ingress").expect("one");
     program.test_run(options).expect("a test run");
-    let mut records = 0;
-    kernel.packets.drain(sent, |_| records += 1);
+    let records = kernel.packets.read(usize::MAX).records().count() as u64;
     let counts = kernel.counters.read().expect("counters").packets;
     assert_eq!(counts.get(PacketCounter::Seen), u64::from(sent));
     assert_eq!(counts.get(PacketCounter::Submitted), records);

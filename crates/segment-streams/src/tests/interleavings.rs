@@ -1,0 +1,71 @@
+//! Every interleaving of a few steps, by loom.
+
+use std::sync::Arc;
+
+use packet_headers_common::record::boot_ns;
+
+use super::producer::{Lane, Producer, World, record};
+use crate::reader::Reader;
+
+fn reader(world: &Arc<World>, streams: &[(u32, usize)]) -> Reader<Arc<World>, Lane> {
+    let free = [0, 1].map(|lane: usize| Lane(Arc::clone(&world.lanes[lane])));
+    Reader::new(Arc::clone(world), free, streams.iter().copied())
+}
+
+/// Takes what is there: the times of the records, which must be whole.
+fn take(reader: &mut Reader<Arc<World>, Lane>, times: &mut Vec<u64>) {
+    for found in reader.read(usize::MAX).records() {
+        let time = boot_ns(found).expect("a time");
+        assert_eq!(found, record(time, 40));
+        times.push(time);
+    }
+}
+
+/// A producer that writes each record into a segment of its own, of which there are only two: it takes
+/// one as soon as it was given back.
+#[test]
+fn a_segment_is_written_again_only_when_it_has_been_read() {
+    loom::model(|| {
+        let world = World::new(1, 2);
+        let mut reader = reader(&world, &[(0, 0)]);
+        let mut producer = Producer::new(&world, 0, 0, 0);
+        let thread = loom::thread::spawn(move || {
+            (1..=3)
+                .filter(|&time| producer.write(&record(time, 40)))
+                .collect::<Vec<_>>()
+        });
+        let mut times = Vec::new();
+        take(&mut reader, &mut times);
+        take(&mut reader, &mut times);
+        let written = thread.join().unwrap();
+        take(&mut reader, &mut times);
+        assert_eq!(times, written);
+        // One is the stream's.
+        assert_eq!(world.free(0).len(), 1);
+    });
+}
+
+/// Two processors that take from the same free segments.
+#[test]
+fn two_processors_share_a_lane() {
+    loom::model(|| {
+        let world = World::new(2, 3);
+        let mut reader = reader(&world, &[(0, 0), (1, 0)]);
+        let threads = [0, 1].map(|stream: u32| {
+            let mut producer = Producer::new(&world, stream, 0, 0);
+            loom::thread::spawn(move || {
+                let times = [1, 2].map(|time| time + 100 * u64::from(stream));
+                times.map(|time| (time, producer.write(&record(time, 40))))
+            })
+        });
+        let mut times = Vec::new();
+        take(&mut reader, &mut times);
+        let written = threads.map(|thread| thread.join().unwrap());
+        take(&mut reader, &mut times);
+        let written = written.iter().flatten().filter(|(_, written)| *written);
+        let mut written: Vec<_> = written.map(|(time, _)| *time).collect();
+        times.sort_unstable();
+        written.sort_unstable();
+        assert_eq!(times, written);
+    });
+}
