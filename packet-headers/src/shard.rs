@@ -12,9 +12,8 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use flow_table::Hint;
+use flow_table::{Arrivals, Hint};
 use model::{FlowEvent, WallClock};
-use packet_headers_common::record::boot_ns;
 
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
@@ -25,12 +24,24 @@ use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
 use crate::stats::shard::ShardStats;
 
-/// How long a shard sleeps while its rings do not fill: long enough to cost nothing on an idle host,
-/// and short compared with every timeout.
+/// How long a shard waits while its rings do not fill: short compared with every timeout.
 const TICK: Duration = Duration::from_millis(20);
 
+/// With so many connections a tick is twice as long, with twice as many three times: so a connection
+/// has some packets in a turn, which cost little more than one.
+const MANY: u64 = 1_000;
+
+/// The most by which a tick is longer.
+const LONGEST_TICKS: u64 = 5;
+
+/// After so many turns without anything to do, a shard sleeps until the next packet.
+const QUIET_TURNS: u32 = 50;
+
+/// How long it sleeps at most. Events, timers and lists wait for as long.
+const SLEEP: Duration = Duration::from_millis(250);
+
 /// The most packets taken in one turn, so that a flood does not starve the rest of the work.
-const BATCH: usize = 16 * 1024;
+const BATCH: usize = 64 * 1024;
 
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
@@ -78,6 +89,7 @@ impl Shard {
             lists: ListServer::new(requests),
             pending: VecDeque::new(),
             clock: clock::sample(),
+            quiet: 0,
         };
         loop {
             heartbeat.beat();
@@ -88,7 +100,7 @@ impl Shard {
                 break;
             }
             if !more {
-                turning.ring.wait(TICK)?;
+                turning.pause()?;
             }
         }
         turning.finish(&heartbeat);
@@ -107,6 +119,8 @@ struct Turning {
     /// Events that have not taken effect yet.
     pending: VecDeque<FlowEvent>,
     clock: WallClock,
+    /// Turns since there was anything to do.
+    quiet: u32,
 }
 
 impl Turning {
@@ -116,17 +130,27 @@ impl Turning {
         let room = EVENTS.saturating_sub(self.pending.len());
         self.pending.extend(self.events.try_iter().take(room));
         let many_events = self.pending.len() >= EVENTS;
+        self.quiet = if self.pending.is_empty() {
+            self.quiet.saturating_add(1)
+        } else {
+            0
+        };
         let more_packets = self.drain();
-        if !more_packets {
-            // All packets that came before these events have been taken.
-            for event in self.pending.drain(..) {
-                self.demux.table.on_event(event);
-            }
-        }
         let counters = Arc::clone(&self.demux.counters);
         let more_time = counters.ticks.observe(|| self.tick());
         self.demux.outbox.push();
         more_packets || many_events || more_time
+    }
+
+    /// Waits for the next turn.
+    fn pause(&mut self) -> Result<()> {
+        if self.quiet > QUIET_TURNS {
+            return self.ring.sleep(SLEEP);
+        }
+        let stats = self.demux.table.stats();
+        let ticks = 1 + (stats.capturing + stats.lingering) / MANY;
+        let ticks = u32::try_from(ticks.min(LONGEST_TICKS)).unwrap_or(1);
+        self.ring.wait(TICK * ticks)
     }
 
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
@@ -145,16 +169,19 @@ impl Turning {
     /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
         let packets = self.ring.read(BATCH);
-        let mut batch = self.demux.table.batch(&self.clock, &mut self.pending);
-        // Each stream is in the order of time already, so this merges.
-        let mut records: Vec<_> = packets.records().collect();
-        records.sort_by_key(|record| boot_ns(record));
-        for record in records {
-            batch.take(record);
+        let more = packets.more();
+        let arrivals = Arrivals {
+            clock: &self.clock,
+            events: &mut self.pending,
+            more,
+        };
+        let counts = self.demux.table.take(packets.records(), arrivals);
+        packets.finish();
+        if counts.received > 0 {
+            self.quiet = 0;
         }
-        let counts = batch.finish();
         self.demux.count(&counts);
-        packets.more()
+        more
     }
 
     /// Carries out the table's actions.

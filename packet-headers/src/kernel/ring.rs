@@ -14,12 +14,6 @@ use segment_streams::{Batch, Mapping, Reader};
 
 use super::streams::{FreeSegments, PacketStreams};
 
-/// The longest time for which a reader of packets waits without being woken by the first packet.
-const SHORT: Duration = Duration::from_millis(20);
-
-/// The longest time for which a reader of packets waits: a wakeup can be missed.
-const LONGEST: Duration = Duration::from_millis(250);
-
 /// One ring, and the epoll instance on which its program's wakeups arrive.
 pub struct RingReader {
     ring: RingBuf<MapData>,
@@ -119,44 +113,48 @@ impl PacketReader {
         })
     }
 
-    /// Waits until the rings fill, or for `at_most`. If that is longer than 20 ms, it is at most 250,
-    /// and ends with the first packet.
+    /// Waits until the rings fill, or for `at_most`.
     ///
     /// # Errors
     /// When epoll fails.
     pub fn wait(&mut self, at_most: Duration) -> Result<()> {
-        if at_most > SHORT {
-            self.sleep(at_most.min(LONGEST))?;
-        } else {
-            self.wake.wait(at_most)?;
-        }
-        // What woke it: items that were discarded at once, so there is none to look at.
-        while self.wake.next(|_| {}) {}
+        self.wake.wait(at_most)?;
+        self.take_wakeups();
         Ok(())
     }
 
-    /// Waits, and asks to be woken by the first packet.
+    /// Waits until the first packet comes, or for `at_most`.
     ///
     /// A program stores its position, then looks whether the shard sleeps; the shard says that it
     /// does, then looks at the positions. The shard has a barrier between the two, and the program has
     /// none, which would cost every packet: so both can miss each other. Then the packet waits until
     /// the sleep ends, as it would have without a wakeup.
-    fn sleep(&self, at_most: Duration) -> Result<()> {
-        let sleeper = self.mapping.sleeper(self.shard);
-        let say = |asleep: u32| {
-            if let Some(sleeper) = sleeper {
-                AtomicU32::store(sleeper, asleep, Ordering::Relaxed);
-            }
-        };
-        say(1);
+    ///
+    /// # Errors
+    /// When epoll fails.
+    pub fn sleep(&mut self, at_most: Duration) -> Result<()> {
+        self.say_asleep(1);
         fence(Ordering::SeqCst);
         let waited = if self.reader.has_news() {
             Ok(())
         } else {
             self.wake.wait(at_most)
         };
-        say(0);
+        self.say_asleep(0);
+        self.take_wakeups();
         waited
+    }
+
+    /// Tells the programs whether the shard sleeps.
+    fn say_asleep(&self, asleep: u32) {
+        if let Some(sleeper) = self.mapping.sleeper(self.shard) {
+            AtomicU32::store(sleeper, asleep, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes what has woken it: items that were discarded at once, so there is none to look at.
+    fn take_wakeups(&mut self) {
+        while self.wake.next(|_| {}) {}
     }
 
     /// Takes up to `most` records, stream after stream: see [`Reader::read`].
