@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capture_files::{
-    Compression, Directories, FileEvent, FileNaming, FileOptions, FlowMeta, Format, Job, Observer,
-    PacketBuffer, Record, Writer,
+    Compression, Directories, FileEvent, FileNaming, FileOptions, FlowMeta, Format, Job, Layout,
+    Observer, PacketBuffer, Record, Writer,
 };
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{UuidPrefix, WallNanos};
@@ -57,8 +57,8 @@ fn headers(n: u64, at: u64) -> [u8; 66] {
 }
 
 /// A job for a flow: so many packets.
-fn job(flow: u64, packets: u64, last: bool) -> Job {
-    let mut buffer = PacketBuffer::default();
+fn job(layout: Layout, flow: u64, packets: u64, last: bool) -> Job {
+    let mut buffer = PacketBuffer::new(layout);
     for n in 0..packets {
         let at = BEGIN + n * 10_000;
         buffer.push_record(&Record {
@@ -83,7 +83,6 @@ fn job(flow: u64, packets: u64, last: bool) -> Job {
         meta: FlowMeta {
             uuid: prefix.uuid(flow),
             opened: WallNanos(BEGIN),
-            link_type: LinkType::Ethernet,
             local: Endpoint::v4(SERVER.0, SERVER.1),
             remote: Endpoint::v4(CLIENT.0, CLIENT.1),
         },
@@ -113,14 +112,18 @@ impl Observer for Check {
     }
 }
 
-/// Does the same jobs again and again, each time into a new directory.
-fn write(bencher: &mut Bencher<'_>, naming: FileNaming, jobs: &[Job]) {
-    let options = FileOptions {
+fn options(naming: FileNaming) -> FileOptions {
+    FileOptions {
         naming,
         level: None,
         anonymizer: None,
         application: "a benchmark",
-    };
+    }
+}
+
+/// Does the same jobs again and again, each time into a new directory.
+fn write(bencher: &mut Bencher<'_>, naming: FileNaming, jobs: &[Job]) {
+    let options = options(naming);
     let start = || {
         let home = TempDir::new().expect("a directory");
         let (data, partial) = (home.path().join("data"), home.path().join("partial"));
@@ -143,7 +146,6 @@ fn write(bencher: &mut Bencher<'_>, naming: FileNaming, jobs: &[Job]) {
 fn packets(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("writer");
     group.throughput(Throughput::Elements(CHUNK * CHUNKS));
-    let jobs: Vec<_> = (1..=CHUNKS).map(|n| job(1, CHUNK, n == CHUNKS)).collect();
     let kinds = [
         ("pcap", Format::Pcap, Compression::None),
         ("pcapng", Format::Pcapng, Compression::None),
@@ -156,6 +158,9 @@ fn packets(criterion: &mut Criterion) {
             compression,
             ..FileNaming::PLAIN
         };
+        let layout = options(naming).layout();
+        let jobs = (1..=CHUNKS).map(|n| job(layout, 1, CHUNK, n == CHUNKS));
+        let jobs: Vec<_> = jobs.collect();
         group.bench_function(name, |bencher| write(bencher, naming, &jobs));
     }
     group.finish();
@@ -164,7 +169,9 @@ fn packets(criterion: &mut Criterion) {
 fn short_files(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("files of 8 packets");
     group.throughput(Throughput::Elements(FILES));
-    let jobs: Vec<_> = (0..FILES).map(|flow| job(flow, 8, true)).collect();
+    let jobs: Vec<_> = (0..FILES)
+        .map(|flow| job(Layout::Pcap, flow, 8, true))
+        .collect();
     group.bench_function("pcap", |bencher| write(bencher, FileNaming::PLAIN, &jobs));
     group.finish();
 }

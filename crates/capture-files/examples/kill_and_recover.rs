@@ -107,7 +107,6 @@ fn flow(number: u16) -> Result<(u64, FlowMeta), Box<dyn Error>> {
     let meta = FlowMeta {
         uuid: FlowUuid::new(&format!("host_1795400000_{number:016X}"))?,
         opened: WallNanos(NOON),
-        link_type: LinkType::Ethernet,
         local: Endpoint::v4([192, 0, 2, 1], 443),
         remote: Endpoint::v4([198, 51, 100, 7], 50_000 + number),
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use packet_headers_common::{Endpoint, LinkType};
+use packet_headers_common::Endpoint;
 
 use model::{FlowUuid, WallNanos};
 
@@ -13,12 +13,11 @@ use model::{FlowUuid, WallNanos};
 /// ```
 /// use capture_files::FlowMeta;
 /// use model::{FlowUuid, WallNanos};
-/// use packet_headers_common::{Endpoint, LinkType};
+/// use packet_headers_common::Endpoint;
 ///
 /// let meta = FlowMeta {
 ///     uuid: FlowUuid::new("host_1700000000_unsafe_00000000000010AB")?,
 ///     opened: WallNanos(1_795_478_400_000_000_000),
-///     link_type: LinkType::Ethernet,
 ///     local: Endpoint::v4([192, 0, 2, 1], 443),
 ///     remote: Endpoint::v4([198, 51, 100, 7], 50_000),
 /// };
@@ -31,8 +30,6 @@ pub struct FlowMeta {
     pub uuid: FlowUuid,
     /// When the flow began. Its date, in UTC, is the directory of the file.
     pub opened: WallNanos,
-    /// What its packets begin with.
-    pub link_type: LinkType,
     /// This host's end.
     pub local: Endpoint,
     /// The other end.
@@ -62,7 +59,6 @@ mod tests {
         let meta = |seconds: u64| FlowMeta {
             uuid: FlowUuid::new("vm_1_unsafe_0000000000001002").unwrap(),
             opened: WallNanos(seconds * 1_000_000_000),
-            link_type: LinkType::Ethernet,
             local: Endpoint::v4([192, 0, 2, 1], 443),
             remote: Endpoint::v4([192, 0, 2, 2], 50_000),
         };

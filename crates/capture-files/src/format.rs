@@ -1,10 +1,11 @@
 //! How packets are laid out in a file. Pure: bytes go into a buffer.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 
+use packet_headers_common::LinkType;
 use smallvec::SmallVec;
 
+use crate::chunk::Chunk;
 use crate::flow_meta::FlowMeta;
 use crate::interface_names::InterfaceNames;
 use crate::record::Record;
@@ -41,8 +42,10 @@ impl Format {
 pub struct FileHeader<'a> {
     /// The program that writes the file.
     pub application: &'a str,
-    /// The flow's name and link type.
+    /// The flow's name.
     pub meta: &'a FlowMeta,
+    /// What all packets of a pcap file begin with.
+    pub link_type: LinkType,
     /// The flow's ends as they may be shown: this host's and the other one.
     pub ends: [SocketAddr; 2],
 }
@@ -59,13 +62,13 @@ pub struct FileHeader<'a> {
 /// let meta = FlowMeta {
 ///     uuid: FlowUuid::new("host_1_00000000000000AA")?,
 ///     opened: WallNanos(1_700_000_000_000_000_000),
-///     link_type: LinkType::Ethernet,
 ///     local,
 ///     remote,
 /// };
 /// let header = FileHeader {
 ///     application: "example",
 ///     meta: &meta,
+///     link_type: LinkType::Ethernet,
 ///     ends: [local, remote].map(|end| (end.ip(), end.port()).into()),
 /// };
 /// let record = Record {
@@ -82,10 +85,9 @@ pub struct FileHeader<'a> {
 ///
 /// let (mut encoder, mut file) = (Encoder::new(Format::Pcap), Vec::new());
 /// encoder.begin(&header, &mut file);
-/// let headers = encoder.packet(&record, &InterfaceNames::default(), &mut file);
+/// encoder.packet(&record, &InterfaceNames::default(), &mut file);
 /// encoder.end(0, &mut file);
 /// assert_eq!(file.len(), 24 + 16 + 54);
-/// assert_eq!(file[headers], [0; 54]);
 /// # Ok::<(), model::uuid::BadUuid>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -112,26 +114,41 @@ impl Encoder {
     /// Appends what a file begins with to `out`.
     pub fn begin(&self, header: &FileHeader<'_>, out: &mut Vec<u8>) {
         match &self.0 {
-            State::Pcap => pcap::header(header.meta.link_type, out),
+            State::Pcap => pcap::header(header.link_type, out),
             State::Pcapng(_) => pcapng::section(header, out),
         }
     }
 
-    /// Appends a packet to `out`; where in `out` its headers are.
+    /// Appends a packet to `out`. In a pcap file, it must have the file's link type.
     #[inline]
-    pub fn packet(
-        &mut self,
-        record: &Record<'_>,
-        names: &InterfaceNames,
-        out: &mut Vec<u8>,
-    ) -> Range<usize> {
+    pub fn packet(&mut self, record: &Record<'_>, names: &InterfaceNames, out: &mut Vec<u8>) {
         match &mut self.0 {
             State::Pcap => pcap::packet(record, out),
             State::Pcapng(interfaces) => {
                 let number = pcapng::interface(interfaces, record, names, out);
-                pcapng::packet(record, number, out)
+                pcapng::packet(record, number, out);
             }
         }
+    }
+
+    /// The packets of a chunk as the file has them, behind what is in `out` already. They are copied
+    /// there only if something is, or if the format needs another form than that in memory.
+    pub(crate) fn chunk<'a>(
+        &mut self,
+        chunk: &'a Chunk,
+        names: &InterfaceNames,
+        out: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        match &self.0 {
+            State::Pcap if out.is_empty() => return chunk.bytes(),
+            State::Pcap => out.extend_from_slice(chunk.bytes()),
+            State::Pcapng(_) => {
+                out.reserve(chunk.length());
+                let records = chunk.records();
+                records.for_each(|record| self.packet(&record, names, out));
+            }
+        }
+        out
     }
 
     /// Appends what a file ends with to `out`. While the file was open, `lost` packets of this host

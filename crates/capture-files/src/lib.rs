@@ -36,6 +36,7 @@
 //! `examples/kill_and_recover.rs` shows a whole life: files that appear, a kill, and a recovery.
 
 mod boot;
+mod chunk;
 mod compress;
 mod directories;
 mod disk;
@@ -45,11 +46,14 @@ mod file_naming;
 mod flow_meta;
 mod format;
 mod group_sync;
+mod headers;
 mod interface_names;
+mod layout;
 mod observer;
 mod open_file;
 mod packet_buffer;
 mod partial_file;
+mod pcap_record;
 mod power_loss;
 mod publisher;
 mod record;
@@ -58,6 +62,7 @@ mod retention;
 mod scan;
 mod writer;
 
+pub use chunk::{Chunk, Records};
 pub use compress::{Compression, Compressor};
 pub use directories::{Directories, DirectoryError, DirectoryLock, partial_directory};
 pub use disk::Untrusted;
@@ -67,12 +72,13 @@ pub use file_naming::{FileNaming, FlowId};
 pub use flow_meta::FlowMeta;
 pub use format::{Encoder, FileHeader, Format};
 pub use interface_names::InterfaceNames;
+pub use layout::Layout;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 pub use open_file::DroppedPackets;
-pub use packet_buffer::{Chunk, PacketBuffer};
+pub use packet_buffer::PacketBuffer;
 pub use power_loss::{PowerLoss, TakenBack};
 pub use publisher::{FinishedFile, Publisher};
-pub use record::{Record, Records};
+pub use record::Record;
 pub use recovery::{Recovered, Recovery};
 pub use retention::{Limit, Made, Moment, Retention, RetentionLimits, Room, Sweep, Usage};
 pub use scan::{Verdict, Whole, scan};

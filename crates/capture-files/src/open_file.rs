@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anonymize::{Anonymizer, FlowAnonymizer, Layers};
+use anonymize::{Anonymizer, FlowAnonymizer};
 use model::FlowUuid;
+use packet_headers_common::LinkType;
 
+use crate::chunk::Chunk;
 use crate::compress::Compressor;
 use crate::directories::Directories;
 use crate::disk::Directory;
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
-use crate::format::{Encoder, FileHeader, Format};
+use crate::format::{Encoder, FileHeader};
 use crate::interface_names::InterfaceNames;
-use crate::packet_buffer::Chunk;
 use crate::partial_file::{AppendError, PartialFile};
 
 /// What all files of a writer have in common.
@@ -26,7 +27,7 @@ pub(crate) struct WriterContext {
     pub(crate) application: &'static str,
     pub(crate) interfaces: Arc<InterfaceNames>,
     pub(crate) compressor: Compressor,
-    /// A chunk as the file will have it.
+    /// What is written next, where it is not in a chunk already.
     pub(crate) plain: Vec<u8>,
     /// The same, compressed.
     pub(crate) packed: Vec<u8>,
@@ -81,6 +82,13 @@ impl OpenFile {
         self.meta = meta;
     }
 
+    /// Replaces the addresses in a chunk, if any are to be replaced. To be done once.
+    pub(crate) fn anonymize(&self, chunk: &mut Chunk) {
+        if let Some(anonymizer) = &self.anonymizer {
+            chunk.change_headers(|headers, layers| anonymizer.anonymize_headers(headers, layers));
+        }
+    }
+
     /// Appends a chunk. Whatever happens, the file is whole afterwards.
     ///
     /// # Errors
@@ -119,15 +127,6 @@ impl OpenFile {
 
     /// Makes the partial file with its first packets.
     fn begin(&mut self, chunk: &Chunk, context: &mut WriterContext) -> Result<(), FileError> {
-        let mut encoder = Encoder::new(context.naming.format);
-        context.plain.clear();
-        let header = FileHeader {
-            application: context.application,
-            meta: &self.meta,
-            ends: self.ends(),
-        };
-        encoder.begin(&header, &mut context.plain);
-        self.encode(&mut encoder, chunk, context);
         let WriterContext {
             directories,
             naming,
@@ -136,7 +135,17 @@ impl OpenFile {
             packed,
             ..
         } = context;
-        let piece = compressor.piece(plain, packed);
+        let mut encoder = Encoder::new(naming.format);
+        plain.clear();
+        let header = FileHeader {
+            application: context.application,
+            meta: &self.meta,
+            link_type: chunk.link_type().unwrap_or(LinkType::Ethernet),
+            ends: self.ends(),
+        };
+        encoder.begin(&header, plain);
+        let content = encoder.chunk(chunk, &context.interfaces, plain);
+        let piece = compressor.piece(content, packed);
         let piece = piece.doing(
             FileStep::Write,
             "compressing a file in",
@@ -155,50 +164,17 @@ impl OpenFile {
         // If it cannot be written, the encoder must not have seen it.
         let mut encoder = self.encoder.clone();
         context.plain.clear();
-        self.encode(&mut encoder, chunk, context);
-        self.write(context)?;
+        let content = encoder.chunk(chunk, &context.interfaces, &mut context.plain);
+        if let Some(partial) = &mut self.partial {
+            write(
+                partial,
+                content,
+                (&mut context.compressor, &mut context.packed),
+            )?;
+        }
         self.encoder = encoder;
         self.packets += chunk.packets;
         Ok(())
-    }
-
-    /// Appends what was encoded to the partial file.
-    fn write(&mut self, context: &mut WriterContext) -> Result<(), AppendError> {
-        let Some(partial) = &mut self.partial else {
-            return Ok(());
-        };
-        let piece = context
-            .compressor
-            .piece(&context.plain, &mut context.packed);
-        let piece = piece.doing(FileStep::Write, "compressing a piece of", &partial.path());
-        partial.append(piece.map_err(AppendError::Unchanged)?)
-    }
-
-    fn encode(&self, encoder: &mut Encoder, chunk: &Chunk, context: &mut WriterContext) {
-        context.plain.reserve(chunk.length());
-        let mut buf = Vec::new();
-        for record in chunk.records() {
-            // In pcapng, each interface has a link type of its own.
-            let fits =
-                context.naming.format == Format::Pcapng || record.link_type == self.meta.link_type;
-            let record = if fits {
-                record
-            } else {
-                record.with_link_type(self.meta.link_type, &mut buf)
-            };
-            let place = encoder.packet(&record, &context.interfaces, &mut context.plain);
-            let Some(anonymizer) = &self.anonymizer else {
-                continue;
-            };
-            if let Some(headers) = context.plain.get_mut(place) {
-                let layers = Layers {
-                    link_type: record.link_type,
-                    l3: record.l3,
-                    l4: record.l4,
-                };
-                anonymizer.anonymize_headers(headers, layers);
-            }
-        }
     }
 
     /// The flow's ends as they may be shown.
@@ -224,12 +200,20 @@ impl OpenFile {
         lost: u64,
         context: &mut WriterContext,
     ) -> (Option<ClosedFile>, Option<DroppedPackets>) {
-        context.plain.clear();
+        let WriterContext {
+            compressor,
+            plain,
+            packed,
+            ..
+        } = context;
+        plain.clear();
         self.encoder
-            .end(lost.saturating_sub(self.lost_before), &mut context.plain);
+            .end(lost.saturating_sub(self.lost_before), plain);
         let mut dropped = None;
-        if self.partial.is_some() && !context.plain.is_empty() {
-            let failed = match self.write(context) {
+        if let Some(partial) = &mut self.partial
+            && !plain.is_empty()
+        {
+            let failed = match write(partial, plain, (compressor, packed)) {
                 Ok(()) => None,
                 Err(AppendError::Unchanged(error)) => Some((0, error)),
                 Err(AppendError::Lost(error) | AppendError::Torn(error)) => {
@@ -260,6 +244,17 @@ impl OpenFile {
     pub(crate) fn bytes(&self) -> Option<u64> {
         self.partial.as_ref().map(PartialFile::bytes)
     }
+}
+
+/// Appends bytes to a partial file, compressed into a buffer if they are to be.
+fn write(
+    partial: &mut PartialFile,
+    plain: &[u8],
+    (compressor, packed): (&mut Compressor, &mut Vec<u8>),
+) -> Result<(), AppendError> {
+    let piece = compressor.piece(plain, packed);
+    let piece = piece.doing(FileStep::Write, "compressing a piece of", &partial.path());
+    partial.append(piece.map_err(AppendError::Unchanged)?)
 }
 
 impl ClosedFile {

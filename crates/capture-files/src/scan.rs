@@ -14,7 +14,6 @@ use crate::compress::Compression;
 use crate::format::Format;
 
 mod order;
-mod packet;
 mod pcap;
 mod pcapng;
 mod records;
@@ -81,12 +80,11 @@ const START: usize = ZSTD_DESCRIPTOR + 1;
 /// # let meta = FlowMeta {
 /// #     uuid: FlowUuid::new("host_1_00000000000000AA")?,
 /// #     opened: WallNanos(1_700_000_000_000_000_000),
-/// #     link_type: LinkType::RawIp,
 /// #     local: end,
 /// #     remote: end,
 /// # };
 /// # let ends = [(end.ip(), end.port()).into(); 2];
-/// # let header = FileHeader { application: "example", meta: &meta, ends };
+/// # let header = FileHeader { application: "example", meta: &meta, link_type: LinkType::RawIp, ends };
 /// # let mut headers = [0; 40];
 /// # headers[0] = 0x45;
 /// # let record = Record {

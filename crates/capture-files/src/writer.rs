@@ -12,15 +12,17 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use model::FlowUuid;
 
+use crate::chunk::Chunk;
 use crate::compress::Compressor;
 use crate::directories::Directories;
 use crate::error::{FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
+use crate::format::Format;
 use crate::interface_names::InterfaceNames;
+use crate::layout::Layout;
 use crate::observer::{FileEvent, Observer};
 use crate::open_file::{ClosedFile, OpenFile, WriterContext};
-use crate::packet_buffer::Chunk;
 use crate::publisher::{FinishedFile, Publisher};
 
 /// How files are made.
@@ -36,6 +38,18 @@ pub struct FileOptions {
     pub application: &'static str,
 }
 
+impl FileOptions {
+    /// How packets for these files are laid out in memory.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        match (self.naming.format, &self.anonymizer) {
+            (Format::Pcap, None) => Layout::Pcap,
+            (Format::Pcap, Some(_)) => Layout::PcapToAnonymize,
+            (Format::Pcapng, _) => Layout::Pcapng,
+        }
+    }
+}
+
 /// The next packets of a flow, for its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -43,8 +57,8 @@ pub struct Job {
     pub flow: u64,
     /// What its file is called, and begins with.
     pub meta: FlowMeta,
-    /// The packets: up to 2 MiB of records. The window or the length of a longer piece, compressed,
-    /// may be more than recovery trusts.
+    /// The packets, from a buffer with the [layout](FileOptions::layout) of these files: up to 2 MiB.
+    /// The window or the length of a longer piece, compressed, may be more than recovery trusts.
     pub chunk: Chunk,
     /// Whether these are the last, and the file is to be published.
     pub last: bool,
@@ -93,11 +107,10 @@ impl Job {
 /// let meta = FlowMeta {
 ///     uuid: FlowUuid::new("host_1700000000_unsafe_00000000000010AB")?,
 ///     opened: WallNanos(1_700_000_000_000_000_000),
-///     link_type: LinkType::Ethernet,
 ///     local: Endpoint::v4([192, 0, 2, 1], 443),
 ///     remote: Endpoint::v4([198, 51, 100, 7], 50_000),
 /// };
-/// let mut buffer = PacketBuffer::default();
+/// let mut buffer = PacketBuffer::new(options.layout());
 /// for last in [false, true] {
 ///     buffer.push_record(&Record {
 ///         time: meta.opened,
@@ -105,7 +118,7 @@ impl Job {
 ///         ifindex: 2,
 ///         segments: 1,
 ///         direction: Direction::Egress,
-///         link_type: meta.link_type,
+///         link_type: LinkType::Ethernet,
 ///         l3: 14,
 ///         l4: 34,
 ///         headers: &[0; 54],
@@ -164,7 +177,7 @@ impl<O: Observer> Writer<O> {
 
     /// Writes a chunk to its flow's file, and publishes that if it is the last one. The jobs of a
     /// flow have to come in order.
-    pub fn write(&mut self, job: Job) {
+    pub fn write(&mut self, mut job: Job) {
         let Self {
             context,
             open,
@@ -184,6 +197,7 @@ impl<O: Observer> Writer<O> {
             }
         };
         let (begun, before) = (Instant::now(), file.bytes());
+        file.anonymize(&mut job.chunk);
         let appended = file.append(&job.chunk, context);
         observer.observe(FileEvent::Spill(begun.elapsed()));
         grown(observer, before, file.bytes());

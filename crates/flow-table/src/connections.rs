@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use capture_files::Job;
+use capture_files::{Job, Layout};
 use hashbrown::HashMap;
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::{FlowKey, Packet};
@@ -90,6 +90,8 @@ pub(crate) struct Connections {
     queues: [Queue; QueueName::COUNT],
     totals: Totals,
     next_serial: u64,
+    /// How packets of new connections are laid out in memory.
+    pub(crate) layout: Layout,
     #[cfg(test)]
     touches: touches::Touches,
 }
@@ -337,7 +339,8 @@ impl Connections {
     /// Adds a new candidate after `before` to the connections of its four-tuple, or as the oldest.
     fn insert(&mut self, key: FlowKey, start: BootNanos, before: Option<Id>) -> Id {
         self.touch();
-        let mut connection = Box::new(Connection::new(key, self.next_serial, start));
+        let connection = Connection::new(key, self.next_serial, start, self.layout);
+        let mut connection = Box::new(connection);
         self.next_serial += 1;
         let oldest = self.by_key.get(&key).map(|known| known.oldest);
         connection.older = before;

@@ -1,5 +1,6 @@
 //! The table's public interface: what goes in, and what comes out.
 
+use capture_files::Layout;
 use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
@@ -46,6 +47,14 @@ impl FlowTable {
             batches: Batches::default(),
             buffer_size: memory::LONGEST_BUFFER,
         }
+    }
+
+    /// Lays packets out as their files need it: as for plain pcap files, unless this is called, before
+    /// the first packet comes.
+    #[must_use]
+    pub const fn with_layout(mut self, layout: Layout) -> Self {
+        self.state.connections.layout = layout;
+        self
     }
 
     /// The actions since the last call, in order.

@@ -79,7 +79,7 @@ impl Pipeline {
                 maps,
                 events,
                 demux: Demux {
-                    table: table(shared.config, bounds),
+                    table: table(shared, bounds),
                     counters: Arc::clone(&shared.counted.counters),
                     outbox,
                 },
@@ -160,13 +160,16 @@ fn bounds(sizes: Sizes, packets: &PacketStreams) -> ShardBounds {
     }
 }
 
-fn table(config: &Config, bounds: ShardBounds) -> FlowTable {
+fn table(shared: &Shared<'_>, bounds: ShardBounds) -> FlowTable {
+    let Shared {
+        config, options, ..
+    } = shared;
     let sizes = config.sizes;
     let limits = Limits {
         memory: bytes(bounds.memory),
         flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
     };
-    FlowTable::new(config.timing, limits, config.filters.wanted)
+    FlowTable::new(config.timing, limits, config.filters.wanted).with_layout(options.layout())
 }
 
 fn bytes(bound: u64) -> usize {

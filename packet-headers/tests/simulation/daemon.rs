@@ -61,7 +61,8 @@ impl Daemon {
             Arc::clone(&counters),
         );
         let demux = Demux {
-            table: FlowTable::new(settings.timing, settings.limits, settings.wanted),
+            table: FlowTable::new(settings.timing, settings.limits, settings.wanted)
+                .with_layout(settings.files.layout()),
             counters: Arc::clone(&counters),
             outbox,
         };

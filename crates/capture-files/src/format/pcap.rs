@@ -1,12 +1,11 @@
 //! The classic format with nanoseconds: draft-ietf-opsawg-pcap, magic 0xa1b23c4d.
 
-use std::ops::Range;
-
 use packet_headers_common::LinkType;
 use pcap_file::pcap::PcapHeader;
 use pcap_file::{DataLink, Endianness, TsResolution};
 
 use super::{SNAP_LENGTH, u32_of};
+use crate::pcap_record::{LATEST, RecordHeader};
 use crate::record::Record;
 
 /// Appends what a file of packets with this link type begins with.
@@ -31,19 +30,14 @@ pub(super) const fn data_link(link_type: LinkType) -> DataLink {
     }
 }
 
-/// Appends seconds, nanoseconds, captured and wire length, then the headers; where these are.
+/// Appends a packet.
 #[inline]
-pub(super) fn packet(record: &Record<'_>, out: &mut Vec<u8>) -> Range<usize> {
-    let time = record.time.0;
-    let fields = [
-        // The format's seconds end in 2106.
-        u32::try_from(time / 1_000_000_000).unwrap_or(u32::MAX),
-        (time % 1_000_000_000) as u32,
-        u32_of(record.headers.len()),
-        record.wire_len,
-    ];
-    out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
-    let start = out.len();
+pub(super) fn packet(record: &Record<'_>, out: &mut Vec<u8>) {
+    let header = RecordHeader {
+        time: record.time.min(LATEST),
+        captured: u32_of(record.headers.len()),
+        wire_len: record.wire_len,
+    };
+    out.extend_from_slice(&header.encode());
     out.extend_from_slice(record.headers);
-    start..out.len()
 }

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
-use std::ops::Range;
 
 use byteorder_slice::LittleEndian;
 use bytes::BufMut as _;
@@ -107,9 +106,9 @@ const COMMENT: u16 = 1;
 /// What the comment begins with. A number follows.
 const SEGMENTS: &str = "segments=";
 
-/// Appends an Enhanced Packet Block; where in `out` the headers are. If the packet stands for
+/// Appends an Enhanced Packet Block. If the packet stands for
 /// several on the wire, a comment says for how many: there is no option for that.
-pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> Range<usize> {
+pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) {
     let length = record.headers.len();
     let padded = length.next_multiple_of(4);
     let comment = match record.segments {
@@ -128,7 +127,6 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
         record.wire_len,
     ];
     out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
-    let start = out.len();
     out.extend_from_slice(record.headers);
     out.extend_from_slice(&[0; 3][..padded - length]);
     if comment > 0 {
@@ -140,7 +138,6 @@ pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) -> R
     };
     let fields = [FLAGS, direction, END_OF_OPTIONS, total];
     out.extend_from_slice(fields.map(u32::to_le_bytes).as_flattened());
-    start..start + length
 }
 
 /// Appends the comment with the number of segments, as an option.

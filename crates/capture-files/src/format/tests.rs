@@ -30,48 +30,37 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
 }
 
 /// A file of three packets at two interfaces, of header lengths that need every padding.
-fn file(format: Format) -> (Vec<u8>, Vec<Range<usize>>) {
+fn file(format: Format) -> Vec<u8> {
     let names = InterfaceNames::default();
     let meta = FlowMeta {
         uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
         opened: WallNanos(TIME),
-        link_type: LinkType::Ethernet,
         local: Endpoint::v4([192, 0, 2, 1], 443),
         remote: Endpoint::v4([198, 51, 100, 7], 50_000),
     };
     let header = FileHeader {
         application: "some program",
         meta: &meta,
+        link_type: LinkType::Ethernet,
         ends: ["192.0.2.1:443", "198.51.100.0:50000"].map(|end| end.parse().unwrap()),
     };
     let mut out = Vec::new();
     let mut encoder = Encoder::new(format);
     encoder.begin(&header, &mut out);
-    let mut places = Vec::new();
     for record in [
         record(0, 3, Direction::Ingress, &[1; 54]),
         record(1, 3, Direction::Egress, &[2; 57]),
         record(2, 9, Direction::Ingress, &[3; 60]),
     ] {
-        places.push(encoder.packet(&record, &names, &mut out));
+        encoder.packet(&record, &names, &mut out);
     }
     encoder.end(17, &mut out);
-    (out, places)
-}
-
-#[test]
-fn where_the_headers_are_is_where_they_can_be_covered() {
-    for format in Format::ALL {
-        let (bytes, places) = file(format);
-        for (place, (byte, length)) in places.into_iter().zip([(1, 54), (2, 57), (3, 60)]) {
-            assert_eq!(bytes[place], vec![byte; length]);
-        }
-    }
+    out
 }
 
 #[test]
 fn a_pcap_record_carries_time_lengths_and_bytes() {
-    let (bytes, _) = file(Format::Pcap);
+    let bytes = file(Format::Pcap);
     let mut reader = PcapReader::new(&bytes[..]).unwrap();
     assert_eq!(reader.header().ts_resolution, TsResolution::NanoSecond);
     assert_eq!(reader.header().datalink, DataLink::ETHERNET);
@@ -91,7 +80,7 @@ fn a_pcap_record_carries_time_lengths_and_bytes() {
 
 #[test]
 fn a_pcapng_section_says_whose_packets_it_has() {
-    let (bytes, _) = file(Format::Pcapng);
+    let bytes = file(Format::Pcapng);
     let reader = PcapNgReader::new(&bytes[..]).unwrap();
     let comment = "uuid=host_1_00000000000000AA local=192.0.2.1:443 remote=198.51.100.0:50000";
     let options = &reader.section().options;
@@ -105,7 +94,7 @@ fn a_pcapng_section_says_whose_packets_it_has() {
 
 #[test]
 fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
-    let (bytes, _) = file(Format::Pcapng);
+    let bytes = file(Format::Pcapng);
     let mut reader = PcapNgReader::new(&bytes[..]).unwrap();
     let (mut packets, mut names, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(block) = reader.next_block() {
@@ -168,7 +157,7 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
 
 #[test]
 fn times_of_statistics_have_their_upper_half_first() {
-    let (bytes, _) = file(Format::Pcapng);
+    let bytes = file(Format::Pcapng);
     // The last block: its total length is its last word.
     let [.., a, b, c, d] = bytes[..] else {
         panic!("no block")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use model::{FlowUuid, WallNanos};
-use packet_headers_common::{Endpoint, LinkType};
+use packet_headers_common::Endpoint;
 
 use super::*;
 use crate::flow_meta::FlowMeta;
@@ -55,7 +55,6 @@ fn finished(directories: &Directories, count: u64) -> Vec<FinishedFile> {
         let meta = FlowMeta {
             uuid: FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap(),
             opened: WallNanos(1_700_000_000_000_000_000),
-            link_type: LinkType::Ethernet,
             local: end,
             remote: end,
         };

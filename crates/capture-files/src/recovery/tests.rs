@@ -57,7 +57,6 @@ fn file(format: Format, compression: Compression) -> (Vec<u8>, usize) {
     let meta = FlowMeta {
         uuid: FlowUuid::new("host_1_00000000000000AA").unwrap(),
         opened: WallNanos(1),
-        link_type: LinkType::Ethernet,
         local: Endpoint::v4([192, 0, 2, 1], 443),
         remote: Endpoint::v4([192, 0, 2, 2], 50_000),
     };
@@ -67,6 +66,7 @@ fn file(format: Format, compression: Compression) -> (Vec<u8>, usize) {
     let header = FileHeader {
         application: "some program",
         meta: &meta,
+        link_type: LinkType::Ethernet,
         ends: [meta.local, meta.remote].map(|end| (end.ip(), end.port()).into()),
     };
     encoder.begin(&header, &mut plain);

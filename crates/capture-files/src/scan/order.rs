@@ -2,7 +2,7 @@
 
 use packet_headers_common::LinkType;
 
-use super::packet::{Hosts, hosts, plausible};
+use crate::headers::{Hosts, hosts, plausible};
 
 /// What is known of the packet before.
 #[derive(Default)]

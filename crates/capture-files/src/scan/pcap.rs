@@ -3,8 +3,8 @@
 use packet_headers_common::LinkType;
 
 use super::order::Order;
-use super::packet::{link_type, plausible_lengths};
 use super::records::{Item, u32_at};
+use crate::headers::{link_type, plausible_lengths};
 
 /// The header of a file up to the link type: magic, version 2.4, no time zone, no accuracy, and the
 /// snap length that `format.rs` declares.

@@ -3,8 +3,8 @@
 use packet_headers_common::LinkType;
 
 use super::order::Order;
-use super::packet::{MAX_PACKET, link_type, plausible_lengths};
 use super::records::{Item, MAX_ITEM, u16_at, u32_at};
+use crate::headers::{MAX_PACKET, link_type, plausible_lengths};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;

@@ -2,7 +2,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use packet_headers_common::{Endpoint, LinkType};
+use anonymize::{Method, OwnAddresses};
+use packet_headers_common::Endpoint;
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -95,7 +96,6 @@ fn job(flow: u64, packets: u64, last: bool) -> Job {
         meta: FlowMeta {
             uuid,
             opened: WallNanos(0),
-            link_type: LinkType::Ethernet,
             local: Endpoint::v4([192, 0, 2, 1], 443),
             remote: Endpoint::v4([192, 0, 2, 2], 50_000),
         },
@@ -290,6 +290,94 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o640);
+}
+
+/// Packets of Ethernet, IPv4 and TCP, from 192.0.2.1 to 198.51.100.77.
+fn real_packets(layout: Layout, number: usize) -> Chunk {
+    let mut headers = [1; 54];
+    headers[12..15].copy_from_slice(&[8, 0, 0x45]);
+    headers[16..18].copy_from_slice(&[0, 40]);
+    (headers[23], headers[46]) = (6, 0x50);
+    headers[26..34].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 77]);
+    let mut buffer = PacketBuffer::new(layout);
+    for _ in 0..number {
+        buffer.push(&packet(&headers, None), WallNanos(1_000_000_000));
+    }
+    buffer.take()
+}
+
+fn anonymizing() -> FileOptions {
+    let own = OwnAddresses::from_iter(["192.0.2.1".parse().unwrap()]);
+    FileOptions {
+        anonymizer: Some(Anonymizer::new(Method::Netblock, own)),
+        ..PLAIN
+    }
+}
+
+/// The headers of all packets in a file.
+fn read_headers(path: &Path) -> Vec<Vec<u8>> {
+    let file = fs::read(path).unwrap();
+    let mut reader = PcapReader::new(&file[..]).unwrap();
+    let mut all = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        all.push(packet.unwrap().data.into_owned());
+    }
+    all
+}
+
+#[test]
+fn what_is_anonymized_is_anonymized_once_also_if_it_is_written_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = anonymizing();
+    let mut writer = writer_with(temp.path(), &options);
+    let chunk = || real_packets(options.layout(), 2);
+    let job = |last| Job {
+        chunk: chunk(),
+        ..job(1, 0, last)
+    };
+    writer.write(job(false));
+    fs::remove_dir_all(temp.path().join("data.partial")).unwrap();
+    writer.write(job(false));
+    writer.write(job(true));
+    let headers = read_headers(&published(temp.path(), 1));
+    assert_eq!(headers.len(), 4);
+    for headers in headers {
+        assert_eq!(headers[..12], [0; 12]);
+        assert_eq!(headers[26..34], [192, 0, 2, 1, 198, 51, 100, 0]);
+        // The sequence number is not an address.
+        assert_eq!(headers[38..42], [1; 4]);
+    }
+}
+
+#[test]
+fn of_packets_whose_offsets_are_not_known_no_address_is_shown() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer_with(temp.path(), &anonymizing());
+    writer.write(Job {
+        chunk: real_packets(Layout::Pcap, 1),
+        ..job(1, 0, true)
+    });
+    let headers = read_headers(&published(temp.path(), 1));
+    assert!(
+        headers[0][14..].iter().all(|&byte| byte == 0),
+        "{headers:?}"
+    );
+    assert_eq!(headers[0][..12], [0; 12]);
+}
+
+#[test]
+fn a_plain_file_is_what_was_in_memory() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    let chunk = real_packets(Layout::Pcap, 3);
+    for last in [false, true] {
+        writer.write(Job {
+            chunk: chunk.clone(),
+            ..job(1, 0, last)
+        });
+    }
+    let file = fs::read(published(temp.path(), 1)).unwrap();
+    assert_eq!(file[24..], chunk.bytes().repeat(2));
 }
 
 /// What a writer is asked to do, and what happens to its directories meanwhile.

@@ -82,7 +82,7 @@ impl DataPath {
         let written = Written::default();
         let writer = Writer::new(directories, &options, interfaces, written.clone())?;
         Ok(Self {
-            table: table(),
+            table: table().with_layout(options.layout()),
             clock: WallClock::apart(OFFSET),
             events: VecDeque::new(),
             writer,

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use capture_files::{Chunk, FlowMeta, Job, PacketBuffer};
+use capture_files::{Chunk, FlowMeta, Job, Layout, PacketBuffer};
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
-use packet_headers_common::{
-    Direction, Endpoint, FlowKey, LinkType, Packet, PrimaryTap, Role, TapPoint,
-};
+use packet_headers_common::{Direction, Endpoint, FlowKey, Packet, PrimaryTap, Role, TapPoint};
 
 use super::queue::Links;
 use super::{Id, NotKept};
@@ -52,7 +50,6 @@ pub(crate) struct Connection {
     pub(super) held_since: Option<BootNanos>,
     /// Whether some of its packets are in a file already.
     pub(super) spilled: bool,
-    link_type: Option<LinkType>,
     pub(super) state: State,
     /// Its neighbours in its queue.
     pub(super) links: Links,
@@ -81,7 +78,6 @@ pub(super) struct Taken {
     last: BootNanos,
     seen: u64,
     wire_bytes: u64,
-    link_type: Option<LinkType>,
 }
 
 /// The data of a connection that is being captured.
@@ -171,7 +167,7 @@ impl Capture {
 }
 
 impl Connection {
-    pub(super) fn new(key: FlowKey, serial: u64, start: BootNanos) -> Self {
+    pub(super) fn new(key: FlowKey, serial: u64, start: BootNanos, layout: Layout) -> Self {
         Self {
             key,
             serial,
@@ -184,11 +180,10 @@ impl Connection {
             seen: 0,
             wire_bytes: 0,
             low_is_here: None,
-            buffer: PacketBuffer::default(),
+            buffer: PacketBuffer::new(layout),
             clock: None,
             held_since: None,
             spilled: false,
-            link_type: None,
             state: State::Candidate,
             links: Links::default(),
             older: None,
@@ -248,20 +243,19 @@ impl Connection {
         let sent = packet.direction == Direction::Egress;
         self.low_is_here.get_or_insert(sent == (side == 0));
         self.last = self.last.max(now);
-        self.link_type.get_or_insert(packet.link_type);
         Ok(())
     }
 
     /// Gives its packets away.
     pub(super) fn take(&mut self) -> Taken {
+        let layout = self.buffer.layout();
         Taken {
-            packets: std::mem::take(&mut self.buffer),
+            packets: std::mem::replace(&mut self.buffer, PacketBuffer::new(layout)),
             clock: self.clock,
             start: self.start,
             last: self.last,
             seen: self.seen,
             wire_bytes: self.wire_bytes,
-            link_type: self.link_type,
         }
     }
 
@@ -276,7 +270,6 @@ impl Connection {
         self.last = self.last.max(taken.last);
         self.seen += taken.seen;
         self.wire_bytes += taken.wire_bytes;
-        self.link_type = self.link_type.or(taken.link_type);
         if !self.buffer.is_empty() {
             self.held_since.get_or_insert(taken.start);
         }
@@ -522,7 +515,6 @@ impl Connection {
             remote,
             uuid: capture.uuid.clone(),
             opened: capture.opened,
-            link_type: self.link_type.unwrap_or(LinkType::Ethernet),
         })
     }
 }

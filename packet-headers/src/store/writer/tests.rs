@@ -63,7 +63,6 @@ fn job(flow: u64, packets: u64, last: bool, counters: &Counters) -> Job {
         meta: FlowMeta {
             uuid: FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap(),
             opened: WallNanos(0),
-            link_type: LinkType::Ethernet,
             local: Endpoint::v4([192, 0, 2, 1], 443),
             remote: Endpoint::v4([192, 0, 2, 2], 50_000),
         },

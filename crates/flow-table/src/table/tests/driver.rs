@@ -218,7 +218,8 @@ impl TableDriver {
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
                         let name = job.meta.uuid.to_string();
-                        self.link_types.insert(name, job.meta.link_type);
+                        self.link_types
+                            .extend(job.chunk.link_type().map(|it| (name, it)));
                         self.published.push((job.meta.uuid.to_string(), packets));
                     }
                 }

@@ -7,7 +7,7 @@ const MIN_PACKET: u32 = 40;
 
 /// The longest: the 1024 bytes that the kernel programs copy and a VLAN tag that was put back, with
 /// some room to spare.
-pub(super) const MAX_PACKET: u32 = 1100;
+pub(crate) const MAX_PACKET: u32 = 1100;
 
 /// The offset of the EtherType in an Ethernet header, and how far a VLAN tag moves it.
 const ETHERTYPE_AT: usize = 12;
@@ -24,7 +24,7 @@ const MAX_LABELS: usize = 8;
 const PPPOE: usize = 8;
 
 /// The link type that has this number in files (draft-ietf-opsawg-pcaplinktype).
-pub(super) const fn link_type(number: u32) -> Option<LinkType> {
+pub(crate) const fn link_type(number: u32) -> Option<LinkType> {
     match number {
         1 => Some(LinkType::Ethernet),
         101 => Some(LinkType::RawIp),
@@ -33,22 +33,22 @@ pub(super) const fn link_type(number: u32) -> Option<LinkType> {
 }
 
 /// Whether a captured packet can have these lengths.
-pub(super) fn plausible_lengths(captured: u32, original: u32) -> bool {
+pub(crate) fn plausible_lengths(captured: u32, original: u32) -> bool {
     (MIN_PACKET..=MAX_PACKET).contains(&captured) && original >= captured
 }
 
 /// Whether these can be the headers of an IP packet: cheap, and enough to stop at what the disk
 /// held before.
-pub(super) fn plausible(packet: &[u8], link: LinkType) -> bool {
+pub(crate) fn plausible(packet: &[u8], link: LinkType) -> bool {
     ip_at(packet, link).is_some()
 }
 
 /// The two addresses of a packet, the same in both directions. `None` if they are not in the
 /// record.
-pub(super) type Hosts = Option<[[u8; 16]; 2]>;
+pub(crate) type Hosts = Option<[[u8; 16]; 2]>;
 
 /// The addresses of a plausible packet: the outermost, if there are several.
-pub(super) fn hosts(packet: &[u8], link: LinkType) -> Hosts {
+pub(crate) fn hosts(packet: &[u8], link: LinkType) -> Hosts {
     let ip = packet.get(ip_at(packet, link)?..)?;
     let (mut hosts, at, length) = match version(ip, 0)? {
         4 => ([[0; 16]; 2], 12, 4),
@@ -63,7 +63,7 @@ pub(super) fn hosts(packet: &[u8], link: LinkType) -> Hosts {
 }
 
 /// Where a packet's IP header is, or would be if the record were longer. `None` if it is nowhere.
-fn ip_at(packet: &[u8], link: LinkType) -> Option<usize> {
+pub(crate) fn ip_at(packet: &[u8], link: LinkType) -> Option<usize> {
     match link {
         LinkType::RawIp => matches!(version(packet, 0), Some(4 | 6)).then_some(0),
         LinkType::Ethernet => behind_ethernet(packet),
