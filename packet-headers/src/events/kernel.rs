@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::Result;
 use packet_headers_common::FlowKey;
@@ -11,15 +10,13 @@ use packet_headers_common::event::{Event, SocketEvent};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
-/// How long the thread sleeps while there are no events. The program wakes it for an event.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Names and delivers the socket program's events, until `stop` is set and the ring is empty.
+/// Names and delivers the socket program's events, until `stop` is set and the ring is empty. The
+/// program wakes the thread for an event; whoever sets `stop` or learns the prefix has to wake it, too.
 ///
 /// While the prefix is unknown, the latest 64 Ki events wait. Events that are pushed out by later
 /// ones, or have no prefix by the end, are counted as [`EventIssue::NoPrefix`].
@@ -53,7 +50,7 @@ pub(super) fn follow(
             namer.give_up();
             return Ok(());
         }
-        ring.wait(TICK)?;
+        ring.wait(LONGEST_WAIT)?;
     }
 }
 
