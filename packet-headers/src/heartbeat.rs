@@ -1,6 +1,8 @@
 //! Shows that every thread makes progress: each one beats once per turn, and health checks read how
 //! long ago that was.
 
+pub mod pulse;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};

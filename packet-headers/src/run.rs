@@ -12,6 +12,8 @@ mod stages;
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 use anyhow::{Context as _, Result, bail};
 
 use self::prerequisites::Prerequisites;
@@ -19,14 +21,14 @@ use self::signals::{Request, Signals};
 use self::stages::{KernelLog, Stages};
 use crate::clock;
 use crate::config::Config;
-use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::kernel::{method, requirements};
-use crate::stats::CounterSources;
+use crate::stats::{CounterSources, Counters};
 use crate::terminal::print_in_passing;
 use model::AttachMethod;
 
-/// How often the programs' log lines and losses are fetched, and the control plane proves that it
-/// turns.
+/// How often the programs' log lines and losses are fetched while packets come, and the control plane
+/// proves that it turns. While none do, each pulse is enough.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Captures until a signal says stop.
@@ -49,6 +51,7 @@ pub fn run(config: &Config) -> Result<()> {
         // Found here, before anything is attached.
         requirements::cgroup2_root()?;
     }
+    pulse::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -90,19 +93,41 @@ async fn serve(
     counted: &CounterSources,
     heartbeat: Heartbeat,
 ) -> Result<()> {
-    let mut tick = tokio::time::interval(TICK);
+    let counters = &counted.counters;
+    let (mut due, mut received) = (Instant::now(), 0);
     loop {
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
-                Request::Report => report(counted).await?,
+                Request::Report => {
+                    report(counted).await?;
+                    continue;
+                }
             },
-            _ = tick.tick() => {
-                heartbeat.beat();
-                log.flush();
-                counted.note_losses()?;
-            }
+            () = sleep_until(due) => {}
+            () = counters.lull.over() => {}
         }
+        heartbeat.beat();
+        log.flush();
+        counted.note_losses()?;
+        due = next_look(counters, &mut received);
+    }
+}
+
+/// When to look again: soon if a packet has come since there were `received`, or if one can still be
+/// lost.
+fn next_look(counters: &Counters, received: &mut u64) -> Instant {
+    let soon = Instant::now() + TICK;
+    let before = std::mem::replace(received, counters.received.get());
+    if before != *received || counters.held.get() > 0 {
+        return soon;
+    }
+    counters.lull.begin();
+    // One that came until then does not end the lull.
+    if counters.received.get() == *received {
+        pulse::next()
+    } else {
+        soon
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use flow_table::{Arrivals, Hint};
 use model::{FlowEvent, WallClock};
+use tokio::sync::mpsc;
 
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
@@ -53,7 +54,7 @@ pub struct Shard {
     /// Its handle to the kernel's maps of connections.
     pub maps: FlowMaps,
     /// Events of its connections.
-    pub events: Receiver<FlowEvent>,
+    pub events: mpsc::Receiver<FlowEvent>,
     /// Its connections, its counters, and the queue to its writer.
     pub demux: Demux,
     /// The numbers that it publishes.
@@ -112,7 +113,7 @@ impl Shard {
 struct Turning {
     ring: PacketReader,
     maps: FlowMaps,
-    events: Receiver<FlowEvent>,
+    events: mpsc::Receiver<FlowEvent>,
     demux: Demux,
     stats: Arc<ShardStats>,
     lists: ListServer,
@@ -128,7 +129,8 @@ impl Turning {
     fn turn(&mut self) -> bool {
         clock::resample(&mut self.clock);
         let room = EVENTS.saturating_sub(self.pending.len());
-        self.pending.extend(self.events.try_iter().take(room));
+        let events = std::iter::from_fn(|| self.events.try_recv().ok());
+        self.pending.extend(events.take(room));
         let many_events = self.pending.len() >= EVENTS;
         self.quiet = if self.pending.is_empty() {
             self.quiet.saturating_add(1)

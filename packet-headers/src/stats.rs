@@ -6,6 +6,7 @@ pub mod balance;
 pub mod counters;
 pub mod durations;
 pub mod losses;
+pub mod lull;
 pub(crate) mod prometheus;
 pub mod reading;
 pub mod report;

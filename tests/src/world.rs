@@ -20,3 +20,4 @@ pub mod stopped_thread;
 pub mod systemd;
 pub mod tun;
 pub mod wait;
+pub mod wakeups;

@@ -56,6 +56,11 @@ pub struct RetentionLimits {
 /// How often files are removed for their age, and empty directories with them.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// The pause between two sweeps: while a limit is near, while all are far, and otherwise.
+const PAUSE_NEAR: Duration = Duration::from_millis(100);
+const PAUSE_FAR: Duration = Duration::from_secs(4);
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How soon after a count the next one may follow.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -140,8 +145,8 @@ impl Retention {
         self.room.clone()
     }
 
-    /// Removes what is over the limits. To be called every second at least, and more often while
-    /// limits are [near](Self::is_near): only what is due is done.
+    /// Removes what is over the limits. To be called again after [the pause](Self::pause): only what is
+    /// due is done.
     ///
     /// # Errors
     /// If the data directory cannot be read. One that does not exist is empty.
@@ -191,9 +196,20 @@ impl Retention {
         Ok(sweep)
     }
 
-    /// Whether limits are near, so that sweeps should follow each other closely.
+    /// How long the next sweep may be put off: the shorter, the nearer limits are.
     #[must_use]
-    pub fn is_near(&self) -> bool {
+    pub fn pause(&self) -> Duration {
+        let account = self.room.account();
+        if account.is_near() {
+            PAUSE_NEAR
+        } else if account.gets_near(PAUSE_FAR) {
+            PAUSE
+        } else {
+            PAUSE_FAR
+        }
+    }
+
+    fn is_near(&self) -> bool {
         self.room.account().is_near()
     }
 

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
 use rtnetlink::MulticastGroup;
@@ -11,7 +10,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use super::set::CaptureSet;
-use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::host::choice::Choice;
 use crate::host::interfaces::{self, Interface};
 use crate::host::netlink::{self, Changes, Follower, Netlink};
@@ -42,7 +41,7 @@ impl CaptureWatch {
             names,
             set: Arc::clone(&set),
             wanted: Vec::new(),
-            due: Instant::now() + CHECK,
+            due: pulse::next(),
             heartbeat: heartbeats.add(NAME, WaitsFor::Kernel),
             failures: Failures::default(),
         };
@@ -64,10 +63,6 @@ fn lock(set: &SharedSet) -> MutexGuard<'_, Option<CaptureSet<Attacher>>> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often to look whether what is attached is still there, and to try again what could not be
-/// attached.
-const CHECK: Duration = Duration::from_secs(5);
-
 /// The name of this work among the threads that must turn: it runs on a thread of its own.
 const NAME: &str = "attachments";
 
@@ -78,7 +73,7 @@ pub(super) struct Interfaces {
     set: SharedSet,
     /// What is to be captured.
     wanted: Vec<Interface>,
-    /// When to look at what is attached.
+    /// When to look whether what is attached is still there, and to try again what could not be attached.
     due: Instant,
     heartbeat: Heartbeat,
     failures: Failures,
@@ -90,7 +85,7 @@ impl Interfaces {
     async fn turn(&mut self, changes: Changes) -> Result<()> {
         let checks = Instant::now() >= self.due;
         if checks {
-            self.due = Instant::now() + CHECK;
+            self.due = pulse::next();
         }
         let (set, wanted) = (Arc::clone(&self.set), self.wanted.clone());
         let heartbeat = self.heartbeat.clone();
@@ -151,7 +146,7 @@ impl Failures {
     pub(super) fn warn(&self, interface: &Interface, error: &Error) {
         if let Some(more) = self.0.pass() {
             tracing::warn!(
-                "not capturing {} for now, will retry every {CHECK:?}: {error:#}{more}",
+                "not capturing {} for now, will retry every few seconds: {error:#}{more}",
                 interface.name
             );
         }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::Result;
 use packet_headers_common::FlowKey;
@@ -11,15 +10,13 @@ use packet_headers_common::event::{Event, SocketEvent};
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
 use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
 
-/// How long the thread sleeps while there are no events. The program wakes it for an event.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Names and delivers the socket program's events, until `stop` is set and the ring is empty.
+/// Names and delivers the socket program's events, until `stop` is set and the ring is empty. The
+/// program wakes the thread for an event; whoever sets `stop` or learns the prefix has to wake it, too.
 ///
 /// While the prefix is unknown, the latest 64 Ki events wait. Events that are pushed out by later
 /// ones, or have no prefix by the end, are counted as [`EventIssue::NoPrefix`].
@@ -53,7 +50,7 @@ pub(super) fn follow(
             namer.give_up();
             return Ok(());
         }
-        ring.wait(TICK)?;
+        ring.wait(LONGEST_WAIT)?;
     }
 }
 
@@ -158,9 +155,8 @@ fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEven
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::Receiver;
-
     use packet_headers_common::{Endpoint, Role};
+    use tokio::sync::mpsc::Receiver;
 
     use super::*;
     use crate::events::queues;
@@ -179,8 +175,9 @@ mod tests {
     }
 
     /// The cookies, and so the times, of the events that were delivered.
-    fn delivered(shard: &Receiver<FlowEvent>) -> Vec<u64> {
-        shard.try_iter().map(|event| event.at().0).collect()
+    fn delivered(shard: &mut Receiver<FlowEvent>) -> Vec<u64> {
+        let events = std::iter::from_fn(|| shard.try_recv().ok());
+        events.map(|event| event.at().0).collect()
     }
 
     fn prefix() -> UuidPrefix {
@@ -194,7 +191,7 @@ mod tests {
 
     #[test]
     fn with_a_known_prefix_events_are_delivered_at_once() {
-        let (sink, shards) = queues(1);
+        let (sink, mut shards) = queues(1);
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
         let mut namer = EventNamer::new(&known, &sink, &counters);
@@ -210,7 +207,7 @@ mod tests {
 
     #[test]
     fn events_wait_for_the_prefix_and_keep_their_order() {
-        let (sink, shards) = queues(1);
+        let (sink, mut shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -218,34 +215,34 @@ mod tests {
             namer.take(event(cookie)).unwrap();
         }
         namer.catch_up().unwrap();
-        assert!(delivered(&shards[0]).is_empty());
+        assert!(delivered(&mut shards[0]).is_empty());
 
         teach(&unknown);
         // Whether a tick comes first or an event: nothing is overtaken.
         namer.take(event(100)).unwrap();
         namer.catch_up().unwrap();
         namer.take(event(101)).unwrap();
-        assert_eq!(delivered(&shards[0]), Vec::from_iter(0..102));
+        assert_eq!(delivered(&mut shards[0]), Vec::from_iter(0..102));
         namer.give_up();
         assert_eq!(counters.events.nonzero().count(), 0);
     }
 
     #[test]
     fn a_tick_delivers_what_waits() {
-        let (sink, shards) = queues(1);
+        let (sink, mut shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
         namer.take(event(4)).unwrap();
         teach(&unknown);
         namer.catch_up().unwrap();
-        assert_eq!(delivered(&shards[0]), [4]);
+        assert_eq!(delivered(&mut shards[0]), [4]);
     }
 
     #[test]
     fn when_too_many_wait_the_oldest_are_dropped_and_counted() {
         let (sink, mut shards) = queues(1);
-        let shard = shards.remove(0);
+        let mut shard = shards.remove(0);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -258,7 +255,7 @@ mod tests {
         // More than the queue of a shard holds: it has to be read meanwhile.
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
-                let events = shard.iter().take(WAITING);
+                let events = std::iter::from_fn(|| shard.blocking_recv()).take(WAITING);
                 events.map(|event| event.at().0).collect::<Vec<_>>()
             });
             namer.catch_up().unwrap();
@@ -273,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_never_had_a_prefix_is_counted_at_the_end() {
-        let (sink, shards) = queues(1);
+        let (sink, mut shards) = queues(1);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -283,7 +280,7 @@ mod tests {
         namer.catch_up().unwrap();
         namer.give_up();
         assert_eq!(counters.events.get(EventIssue::NoPrefix), 5);
-        assert!(delivered(&shards[0]).is_empty());
+        assert!(delivered(&mut shards[0]).is_empty());
     }
 
     #[test]

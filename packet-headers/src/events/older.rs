@@ -1,11 +1,8 @@
 //! The connections that are older than the daemon: listed at the start, and delivered as soon as they
 //! can be named.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
 use super::existing;
 use super::prefix::LearnedPrefix;
@@ -13,9 +10,6 @@ use super::{EventSink, Stopped};
 use crate::clock;
 use messages::sock_diag::ExistingSocket;
 use model::Filters;
-
-/// How often to check whether the prefix has been learned from tcp-info.
-const LEARNING: Duration = Duration::from_millis(100);
 
 /// The connections that are open now, sorted by cookie; none if they cannot be listed, which is
 /// logged.
@@ -50,9 +44,7 @@ pub(super) async fn deliver(
 
 /// Those that are still open when the prefix is known.
 async fn still_open(older: Vec<ExistingSocket>, prefix: &LearnedPrefix) -> Vec<ExistingSocket> {
-    while prefix.get().is_none() {
-        sleep(LEARNING).await;
-    }
+    prefix.learned().await;
     let is_older = |socket: &ExistingSocket| {
         let found = older.binary_search_by_key(&socket.cookie, |socket| socket.cookie);
         found.is_ok()

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use model::{FlowUuid, UuidPrefix};
@@ -14,6 +15,8 @@ pub struct LearnedPrefix(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     prefix: OnceLock<UuidPrefix>,
+    /// Wakes those who wait for it.
+    learned: Notify,
     /// Whether it was logged that a name does not end in its cookie.
     said_odd: AtomicBool,
     /// Whether it was logged that a name has another prefix.
@@ -42,6 +45,15 @@ impl LearnedPrefix {
         self.0.prefix.get()
     }
 
+    /// Waits until the prefix is known.
+    pub async fn learned(&self) {
+        let learned = self.0.learned.notified();
+        // From its creation on, the wait misses nothing.
+        if self.get().is_none() {
+            learned.await;
+        }
+    }
+
     /// Learns the prefix from the UUID that tcp-info gave to the socket with this cookie. Returns
     /// true if that made it known. Once known, it stays; the first name that contradicts it is
     /// logged.
@@ -68,6 +80,7 @@ impl LearnedPrefix {
         let said = prefix.to_string();
         let learned = self.0.prefix.set(prefix).is_ok();
         if learned {
+            self.0.learned.notify_waiters();
             info!("learned from tcp-info that UUIDs begin with {said}");
         }
         learned

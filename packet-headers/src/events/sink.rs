@@ -1,24 +1,20 @@
 //! The queues from the flow sources to the shards, and to the event server.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
-
 use model::FlowEvent;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::publish::Publisher;
 
 /// How many events may wait for one shard. When the queue is full the source waits; events lost
-/// meanwhile are counted where they are lost, in the kernel's event ring.
+/// meanwhile are counted where they are lost, in the kernel's event ring. The queue takes memory for
+/// what waits in it, not for what may.
 const QUEUE: usize = 16 * 1024;
-
-/// How long a source waits before it retries a full queue.
-const RETRY: Duration = Duration::from_millis(1);
 
 /// Sends each event to the shard that owns its connection, or to all shards if the event does not
 /// say which connection it is about.
 #[derive(Debug, Clone)]
 pub struct EventSink {
-    shards: Vec<SyncSender<FlowEvent>>,
+    shards: Vec<Sender<FlowEvent>>,
     publisher: Option<Publisher>,
 }
 
@@ -30,7 +26,7 @@ pub struct Stopped;
 /// A sink and, for each shard, the receiving end of its queue.
 #[must_use]
 pub fn queues(shards: u32) -> (EventSink, Vec<Receiver<FlowEvent>>) {
-    let (senders, receivers) = (0..shards).map(|_| sync_channel(QUEUE)).unzip();
+    let (senders, receivers) = (0..shards).map(|_| channel(QUEUE)).unzip();
     let sink = EventSink {
         shards: senders,
         publisher: None,
@@ -62,7 +58,8 @@ impl EventSink {
             publisher.publish(event);
         }
         for shard in self.targets(event) {
-            shard.send(event.clone()).map_err(|_closed| Stopped)?;
+            let sent = shard.blocking_send(event.clone());
+            sent.map_err(|_closed| Stopped)?;
         }
         Ok(())
     }
@@ -76,20 +73,14 @@ impl EventSink {
             publisher.publish_in_turn(&event).await;
         }
         for shard in self.targets(&event) {
-            let mut event = event.clone();
-            while let Err(refused) = shard.try_send(event) {
-                match refused {
-                    TrySendError::Full(back) => event = back,
-                    TrySendError::Disconnected(_) => return Err(Stopped),
-                }
-                tokio::time::sleep(RETRY).await;
-            }
+            let sent = shard.send(event.clone()).await;
+            sent.map_err(|_closed| Stopped)?;
         }
         Ok(())
     }
 
     /// The queues of the shards that an event is for.
-    fn targets(&self, event: &FlowEvent) -> &[SyncSender<FlowEvent>] {
+    fn targets(&self, event: &FlowEvent) -> &[Sender<FlowEvent>] {
         let shards = u32::try_from(self.shards.len()).unwrap_or(1);
         match event.key() {
             Some(key) => {

@@ -13,7 +13,7 @@ use super::prefix::LearnedPrefix;
 use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
-use crate::kernel::ring::RingReader;
+use crate::kernel::ring::{RingReader, Waker};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
 use model::FlowSource;
@@ -42,6 +42,7 @@ pub(crate) struct SourceContext<'a> {
 /// The kernel flow source.
 struct Sockets {
     stop: Arc<AtomicBool>,
+    waker: Waker,
     thread: JoinHandle<Result<()>>,
 }
 
@@ -68,7 +69,16 @@ impl Sources {
         up.store(is_known, Ordering::Relaxed);
         let mut sources = Self::default();
         if config.source.watches_sockets() {
-            sources.sockets = Some(Sockets::start(ring, &prefix, context)?);
+            let sockets = Sockets::start(ring, &prefix, context)?;
+            if !is_known {
+                let (prefix, waker) = (prefix.clone(), sockets.waker.clone());
+                let wake = async move {
+                    prefix.learned().await;
+                    waker.wake();
+                };
+                sources.tasks.push(tokio::spawn(wake).abort_handle());
+            }
+            sources.sockets = Some(sockets);
         }
         let catch_up = sources.open_older(config, &prefix, context.sink).await;
         if let Some(socket) = tcpinfo {
@@ -125,7 +135,7 @@ impl Sources {
 impl Sockets {
     fn start(ring: RingReader, prefix: &LearnedPrefix, context: SourceContext<'_>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
+        let (until, waker) = (Arc::clone(&stop), ring.waker()?);
         let (prefix, sink) = (prefix.clone(), context.sink.clone());
         let counters = Arc::clone(context.counters);
         let heartbeat = context.heartbeats.add(NAME, WaitsFor::Work);
@@ -136,11 +146,16 @@ impl Sockets {
             counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop,
+            waker,
+            thread,
+        })
     }
 
     fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
+        self.waker.wake();
         join(self.thread)
     }
 }

@@ -7,16 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
+use crate::heartbeat::pulse;
 use capture_files::Directories;
 
-/// How long the disk may take to write a small file.
+/// How long the disk may take to write a small file. It is tried at each pulse: one that fails or hangs is
+/// noticed within seven seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long to wait after an attempt. With [`PATIENCE`], a disk that fails or hangs is noticed within
-/// seven seconds.
-const EVERY: Duration = Duration::from_secs(5);
 
 /// What is known of the disk. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,7 +87,7 @@ impl DiskProbe {
                 .context("testing whether a file can be written")
                 .and_then(|tried| Ok(tried?));
             self.lock().end(Instant::now(), tried);
-            sleep(EVERY).await;
+            sleep_until(pulse::next()).await;
         }
     }
 
@@ -116,8 +114,8 @@ impl DiskProbe {
 mod tests {
     use super::*;
 
-    /// What is wrong with attempts that each begin five seconds after the one before has ended, by
-    /// how long each takes: asked each tenth of a second.
+    /// What is wrong with attempts that begin at each pulse, by how long each takes: asked each tenth of
+    /// a second.
     fn answers(took: &[Duration]) -> Vec<bool> {
         const ASKED: Duration = Duration::from_millis(100);
         let mut attempts = Attempts::default();
@@ -131,7 +129,7 @@ mod tests {
                 now += ASKED;
             }
             attempts.end(ended, Ok(()));
-            while now < ended + EVERY {
+            while now < began + pulse::PERIOD {
                 answers.push(attempts.failure(now).is_none());
                 now += ASKED;
             }

@@ -1,14 +1,14 @@
 //! Waits for what the programs write, and takes it.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use rustix::event::{Timespec, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use segment_streams::{Batch, Mapping, Reader};
 
@@ -32,7 +32,18 @@ impl RingReader {
         Ok(Self { ring, epoll })
     }
 
-    /// Waits until the program wakes the reader, or for `at_most`.
+    /// A way to end the wait for the program.
+    ///
+    /// # Errors
+    /// When no descriptor for it can be had.
+    pub fn waker(&self) -> Result<Waker> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let event = eventfd(0, flags).context("creating an eventfd")?;
+        watch(&self.epoll, &event)?;
+        Ok(Waker(Arc::new(event)))
+    }
+
+    /// Waits until the program or a [`Waker`] wakes the reader, or for `at_most`.
     ///
     /// # Errors
     /// When epoll fails. A signal is not an error.
@@ -61,11 +72,23 @@ impl RingReader {
     }
 }
 
-/// Adds a ring to the epoll instance.
+/// Wakes the thread that waits for a ring, now or as soon as it waits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// Wakes it.
+    pub fn wake(&self) {
+        // Fails only after 2^64 times, and has woken it then.
+        let _counted = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Adds a ring, or what else wakes its reader, to the epoll instance.
 ///
 /// Edge-triggered: the reader wakes when the program says so, not whenever the ring has an item,
 /// which on a busy host is always.
-fn watch(epoll: &OwnedFd, ring: &RingBuf<MapData>) -> Result<()> {
+fn watch(epoll: &OwnedFd, ring: impl AsFd) -> Result<()> {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
     epoll::add(epoll, ring, epoll::EventData::new_u64(0), flags).context("watching a ring buffer")
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
+use tokio::sync::mpsc;
 
 use crate::config::{Config, Sizes};
 use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -53,7 +54,7 @@ impl Pipeline {
         shared: &Shared<'_>,
         packets: Vec<PacketStreams>,
         maps: Vec<FlowMaps>,
-        events: Vec<Receiver<FlowEvent>>,
+        events: Vec<mpsc::Receiver<FlowEvent>>,
     ) -> Result<Self> {
         let mut pipeline = Self {
             stop: Arc::default(),

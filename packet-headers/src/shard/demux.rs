@@ -30,6 +30,9 @@ impl Demux {
             counters.discards.add(reason, packets);
         }
         counters.hardware_clock_off.add(batch.clock_off);
+        if batch.received > 0 {
+            counters.lull.end();
+        }
     }
 
     /// Carries out the table's actions, and adds what happened in it to the counters. Hints for the

@@ -7,6 +7,7 @@ use model::{Count, DiscardCounts, DiscardReason, EventIssues};
 
 use super::durations::Durations;
 use super::losses::Losses;
+use super::lull::Lull;
 use crate::clock;
 
 /// The daemon's counters. The kernel's are in its maps.
@@ -63,6 +64,8 @@ pub struct Counters {
     pub expired_bytes: Count,
     /// How many packets were lost, and when.
     pub losses: Losses,
+    /// Tells when packets come again.
+    pub lull: Lull,
     /// Durations of the shards' ticks.
     pub ticks: Durations,
     /// Durations of writing records to a partial file.

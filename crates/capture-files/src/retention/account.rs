@@ -2,6 +2,7 @@
 //! to stay within the limits. No clock and no I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use jiff::civil::Date;
 
@@ -32,6 +33,13 @@ const TRIES: u32 = 16;
 
 /// Old files may have to go soon when so many times what is to stay free is free.
 const NEAR_FLOOR: u64 = 3;
+
+/// What all programs together write to a filesystem in a second, at most. Where they write more, a sweep
+/// comes later than it should, and writers make room themselves meanwhile.
+const FASTEST: Usage = Usage {
+    bytes: 2 << 30,
+    files: 100_000,
+};
 
 /// So much memory for names is taken even if no limit is near: a small filesystem is full at once.
 const LITTLE: usize = 1 << 20;
@@ -202,13 +210,27 @@ impl Account {
 
     /// Whether limits are near, so that old files may have to go soon.
     pub(super) fn is_near(&self) -> bool {
-        let total = self.total();
+        self.is_near_with(Usage::default())
+    }
+
+    /// Whether limits may be near after this time, whoever writes.
+    pub(super) fn gets_near(&self, within: Duration) -> bool {
+        let seconds = within.as_secs() + 1;
+        self.is_near_with(Usage {
+            bytes: FASTEST.bytes * seconds,
+            files: FASTEST.files * seconds,
+        })
+    }
+
+    /// Whether limits are near once `more` is written.
+    fn is_near_with(&self, more: Usage) -> bool {
+        let (total, free) = (self.total() + more, self.free.without(more));
         let near = |used: u64, limit: Option<u64>| limit.is_some_and(|it| used > it / 4 * 3);
         near(total.bytes, self.limits.disk)
             || near(total.files, self.limits.files)
             || self.full > 0
-            || self.free.bytes < self.floor.bytes.saturating_mul(NEAR_FLOOR)
-            || self.free.files < self.floor.files.saturating_mul(NEAR_FLOOR)
+            || free.bytes < self.floor.bytes.saturating_mul(NEAR_FLOOR)
+            || free.files < self.floor.files.saturating_mul(NEAR_FLOOR)
     }
 
     /// Whether the names of old files may be needed.

@@ -95,10 +95,15 @@ impl Seats {
         true
     }
 
+    /// Whether there are so many clients that it is watched which of them read.
+    pub(super) fn are_watched(&self) -> bool {
+        self.taken.len() >= WATCHED
+    }
+
     /// Looks which clients read, now and then.
     pub(super) fn look(&mut self) {
         self.taken.retain(|seat| !seat.task.is_finished());
-        if self.taken.len() < WATCHED {
+        if !self.are_watched() {
             return;
         }
         let now = Instant::now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::intake::EventIntake;
 use super::publisher::{Message, Publisher, QUEUE};
@@ -16,7 +16,7 @@ use super::shared::Shared;
 use super::socket::{EventListener, SocketFile};
 use super::stream::Bounds;
 use super::sweep;
-use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor};
+use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
 
@@ -29,8 +29,8 @@ const BATCH: usize = 1024;
 /// The name of the thread.
 const NAME: &str = "event-server";
 
-/// How often the thread turns when nothing else happens, and looks which clients read.
-const TURN: Duration = Duration::from_secs(1);
+/// How often the thread looks which clients read, while that matters.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long all clients together have, at the end, to read their last events.
 const PARTING: Duration = Duration::from_millis(250);
@@ -150,14 +150,18 @@ impl Serving {
         let mut intake = EventIntake::new(&shared);
         let mut batch = Vec::with_capacity(BATCH);
         let mut sweep = std::pin::pin!(sweep::run(&shared, scope.every_namespace));
-        let mut turn = interval(TURN);
+        let (mut looked, mut due) = (Instant::now(), pulse::next());
         loop {
+            if seats.are_watched() {
+                due = due.min(looked + LOOK);
+            }
             tokio::select! {
                 _ = &mut stopped => break,
                 _ = events.recv_many(&mut batch, BATCH) => intake.take(&mut batch),
                 client = intake.accept(&listener) => seats.admit(client),
                 Some(()) = seats.leave() => {}
-                _ = turn.tick() => {
+                () = sleep_until(due) => {
+                    (looked, due) = (Instant::now(), pulse::next());
                     heartbeat.beat();
                     seats.look();
                 }

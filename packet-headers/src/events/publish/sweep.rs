@@ -5,29 +5,27 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::shared::Shared;
 use super::stream::Suspect;
 use crate::clock;
 use crate::events::existing;
+use crate::heartbeat::pulse;
 use messages::sock_diag::ExistingSocket;
-
-/// The shortest pause between two sweeps.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// A pause is at least this many times as long as the sweep before it, so that sweeps take at most
 /// one per cent of a processor, however many connections there are.
 const PART: u32 = 100;
 
-/// Compares the open connections with the kernel's list of sockets, again and again.
+/// Compares the open connections with the kernel's list of sockets, at each pulse if there is time.
 ///
 /// The kernel lists only the sockets of this network namespace. When events come from every
 /// namespace, only connections older than the daemon are looked up: they were found in this one.
 pub(super) async fn run(shared: &Shared, every_namespace: bool) -> Infallible {
-    let mut pause = PAUSE;
+    let mut pause = Duration::ZERO;
     loop {
-        sleep(pause).await;
+        sleep_until(pulse::next().max(Instant::now() + pause)).await;
         let mut suspects = shared.stream().suspects();
         suspects.retain(|suspect| suspect.older || !every_namespace);
         if suspects.is_empty() {
@@ -45,7 +43,7 @@ pub(super) async fn run(shared: &Shared, every_namespace: bool) -> Infallible {
             }
             Err(error) => tracing::warn!("closed connections may be shown as open: {error:#}"),
         }
-        pause = PAUSE.max(begun.elapsed() * PART);
+        pause = begun.elapsed() * PART;
     }
 }
 

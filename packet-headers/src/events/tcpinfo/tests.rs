@@ -4,11 +4,12 @@ mod log;
 
 use std::path::Path;
 use std::sync::LazyLock;
-use std::sync::mpsc::{Receiver, TryRecvError};
 
 use packet_headers_common::Endpoint;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinHandle;
 
 use self::log::{LOGS_STAY_ON, Log};
@@ -62,14 +63,14 @@ impl Client {
     }
 
     /// The name in the next event.
-    async fn heard(&self) -> String {
+    async fn heard(&mut self) -> String {
         match self.event().await {
             FlowEvent::Open(open) => open.uuid.to_string(),
             FlowEvent::Close(close) => close.uuid.to_string(),
         }
     }
 
-    async fn event(&self) -> FlowEvent {
+    async fn event(&mut self) -> FlowEvent {
         until("an event", || match self.shard.try_recv() {
             Ok(event) => Some(event),
             Err(TryRecvError::Empty) => None,
@@ -123,7 +124,7 @@ async fn a_socket_that_is_missing_is_said_once_and_connected_when_it_appears() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.sock");
     let (log, _guard) = Log::start();
-    let client = Client::start(unix(&path));
+    let mut client = Client::start(unix(&path));
     let tried = || (log.lines("still no tcp-info") >= 2).then_some(());
     until("two more attempts", tried).await;
     assert_eq!(log.lines(WARNING), 1);
@@ -145,7 +146,7 @@ async fn a_restarted_server_is_connected_again_and_counted() {
     let path = folder.path().join("events.sock");
     let (log, _guard) = Log::start();
     let mut listener = UnixListener::bind(&path).unwrap();
-    let client = Client::start(unix(&path));
+    let mut client = Client::start(unix(&path));
     for round in 0..3 {
         let mut server = accept(&listener).await;
         write(&mut server, &(open_line("flow") + "\n")).await;
@@ -178,7 +179,7 @@ async fn an_endless_line_and_broken_lines_do_not_end_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let client = Client::start(unix(&path));
+    let mut client = Client::start(unix(&path));
     let mut server = accept(&listener).await;
     write(&mut server, &"x".repeat(1024 * 1024)).await;
     client.counted(EventIssue::TooLong, 1).await;
@@ -219,7 +220,7 @@ async fn events_over_tcp_carry_both_clocks() {
     let address = listener.local_addr().unwrap();
     let before = clock::now();
     let clock = clock::sample();
-    let client = Client::start(EventSocket::Tcp(address));
+    let mut client = Client::start(EventSocket::Tcp(address));
     let accepted = soon("a connection", listener.accept()).await;
     let mut server = accepted.unwrap().0;
 
@@ -263,7 +264,7 @@ async fn names_teach_the_prefix_once() {
     let listener = UnixListener::bind(&path).unwrap();
     let (log, _guard) = Log::start();
     let prefix = LearnedPrefix::unknown();
-    let client = Client::teaching(unix(&path), prefix.clone());
+    let mut client = Client::teaching(unix(&path), prefix.clone());
     let mut server = accept(&listener).await;
     let cookie = (-5i64).cast_unsigned();
     let name = |begin: &str| format!("{begin}_{cookie:016X}");
@@ -299,7 +300,7 @@ async fn names_teach_the_prefix_once() {
 async fn a_last_line_without_lf_counts_when_it_is_whole() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let client = Client::start(EventSocket::Tcp(address));
+    let mut client = Client::start(EventSocket::Tcp(address));
     let accepted = soon("a connection", listener.accept()).await;
     let mut server = accepted.unwrap().0;
     write(&mut server, &open_line("last")).await;

@@ -12,10 +12,6 @@ use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
 use crate::store::{explain, swept};
 
-/// How often the thread looks whether a limit is exceeded; while one is near, and otherwise.
-const NEAR: Duration = Duration::from_millis(100);
-const FAR: Duration = Duration::from_secs(1);
-
 /// Sweeps until the other end of `stop` is dropped, then ends at once, even within a sweep.
 pub(super) fn run(mut retention: Retention, counters: &Counters, stop: &Stop) {
     let (errors, room) = (RateLimit::default(), retention.room());
@@ -41,8 +37,7 @@ pub(super) fn run(mut retention: Retention, counters: &Counters, stop: &Stop) {
             }
             refused = refusal;
         }
-        let pause = if retention.is_near() { NEAR } else { FAR };
-        if !stop.wait(pause) {
+        if !stop.wait(retention.pause()) {
             return;
         }
     }
