@@ -38,7 +38,7 @@ const LONGEST_TICKS: u64 = 5;
 /// After so many turns without anything to do, a shard sleeps until the next packet.
 const QUIET_TURNS: u32 = 50;
 
-/// How long it sleeps at most. Events, timers and lists wait for as long.
+/// How long it sleeps at most. Events and timers wait for as long.
 const SLEEP: Duration = Duration::from_millis(250);
 
 /// The most packets taken in one turn, so that a flood does not starve the rest of the work.

@@ -83,7 +83,7 @@ impl Flows {
         let mut answers = Vec::new();
         for shard in &self.shards {
             let (request, answer) = ListRequest::new(limit);
-            let asked = shard.try_send(request);
+            let asked = shard.send(request);
             asked
                 .ok()
                 .context("too many requests at once, or the daemon is stopping")?;

@@ -136,6 +136,14 @@ impl PacketReader {
         })
     }
 
+    /// A way to end its sleep, or the next one.
+    ///
+    /// # Errors
+    /// When no descriptor for it can be had.
+    pub fn waker(&self) -> Result<Waker> {
+        self.wake.waker()
+    }
+
     /// Waits until the rings fill, or for `at_most`.
     ///
     /// # Errors

@@ -68,15 +68,18 @@ impl Pipeline {
             let bounds = bounds(shared.config.sizes, &packets);
             let counters = Arc::clone(&shared.counted.counters);
             let outbox = Outbox::new(jobs, Arc::clone(&backlog), bounds.backlog, counters);
-            let (requests, requested) = ListRequest::channel();
+            let ring = PacketReader::new(packets)?;
+            let waker = ring.waker()?;
+            let (requests, requested) = ListRequest::channel(waker.clone());
             let stats = Arc::new(ShardStats::new(bounds, backlog));
             pipeline.shards.push(ShardHandle {
                 stats: Arc::clone(&stats),
                 requests,
+                waker,
             });
             let name = format!("shard-{}", pipeline.shards.len() - 1);
             let shard = Shard {
-                ring: PacketReader::new(packets)?,
+                ring,
                 maps,
                 events,
                 demux: Demux {
@@ -144,6 +147,7 @@ impl Pipeline {
     /// Lets every shard take what is left in its rings, and waits until everything is written.
     pub(crate) fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
+        self.shards.iter().for_each(|shard| shard.waker.wake());
         self.threads.into_iter().try_for_each(join)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::list_request::ListRequestSender;
+use crate::kernel::ring::Waker;
 use crate::stats::shard::ShardStats;
 
 /// How others learn what a shard does.
@@ -12,4 +13,6 @@ pub(crate) struct ShardHandle {
     pub(crate) stats: Arc<ShardStats>,
     /// The way to ask which connections it has.
     pub(crate) requests: ListRequestSender,
+    /// Ends its sleep.
+    pub(crate) waker: Waker,
 }

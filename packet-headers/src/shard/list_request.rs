@@ -1,10 +1,12 @@
 //! Requests to list a shard's connections, which it serves between packets.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use flow_table::{FlowTable, Listing, ListingWalk};
 use model::BootNanos;
 use tokio::sync::oneshot;
+
+use crate::kernel::ring::Waker;
 
 /// How many requests may wait for a shard.
 const WAITING: usize = 4;
@@ -17,13 +19,30 @@ pub struct ListRequest {
 }
 
 /// The sending end of a shard's queue of requests.
-pub type ListRequestSender = SyncSender<ListRequest>;
+#[derive(Debug, Clone)]
+pub struct ListRequestSender {
+    queue: SyncSender<ListRequest>,
+    shard: Waker,
+}
+
+impl ListRequestSender {
+    /// Asks the shard, and wakes it if it sleeps.
+    ///
+    /// # Errors
+    /// When too many wait, or the shard has stopped.
+    pub fn send(&self, request: ListRequest) -> Result<(), TrySendError<ListRequest>> {
+        self.queue.try_send(request)?;
+        self.shard.wake();
+        Ok(())
+    }
+}
 
 impl ListRequest {
-    /// A queue of requests to a shard.
+    /// A queue of requests to a shard, which this wakes.
     #[must_use]
-    pub fn channel() -> (ListRequestSender, Receiver<Self>) {
-        sync_channel(WAITING)
+    pub fn channel(shard: Waker) -> (ListRequestSender, Receiver<Self>) {
+        let (queue, requests) = sync_channel(WAITING);
+        (ListRequestSender { queue, shard }, requests)
     }
 
     /// A request for at most `limit` connections, and the receiver of its answer.
