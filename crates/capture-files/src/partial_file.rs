@@ -67,7 +67,10 @@ impl PartialFile {
         if let Err(failed) = out.write_all(bytes) {
             let error = self.failed(FileStep::Write, failed);
             return Err(match out.cut(self.bytes) {
-                Ok(()) => AppendError::Unchanged(error),
+                Ok(()) => {
+                    self.open = Some(out);
+                    AppendError::Unchanged(error)
+                }
                 // There is no telling what is in it.
                 Err(_) if self.remove() => AppendError::Lost(error),
                 Err(_) => AppendError::Torn(error),
@@ -338,6 +341,7 @@ mod tests {
         let error = partial.append(b"second").unwrap_err();
         faults::plan(None);
         assert!(matches!(error, AppendError::Unchanged(_)), "{error:?}");
+        assert!(partial.is_open());
         partial.append(b"third").unwrap();
         partial.append(b"fourth").unwrap();
         assert_eq!(fs::read(partial.path()).unwrap(), b"firstthirdfourth");

@@ -1,10 +1,11 @@
 use std::cell::RefCell;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anonymize::{Method, OwnAddresses};
+use anonymize::{Key, Method, OwnAddresses};
 use packet_headers_common::Endpoint;
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
@@ -294,13 +295,16 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
     assert_eq!(mode & 0o777, 0o640);
 }
 
-/// Packets of Ethernet, IPv4 and TCP, from 192.0.2.1 to 198.51.100.77.
+/// This host's end, and the other one.
+const ENDS: [[u8; 4]; 2] = [[192, 0, 2, 1], [198, 51, 100, 77]];
+
+/// Packets of Ethernet, IPv4 and TCP from this host to the other.
 fn real_packets(layout: Layout, number: usize) -> Chunk {
     let mut headers = [1; 54];
     headers[12..15].copy_from_slice(&[8, 0, 0x45]);
     headers[16..18].copy_from_slice(&[0, 40]);
     (headers[23], headers[46]) = (6, 0x50);
-    headers[26..34].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 77]);
+    headers[26..34].copy_from_slice(ENDS.as_flattened());
     let mut buffer = PacketBuffer::new(layout);
     for _ in 0..number {
         buffer.push(&packet(&headers, None), WallNanos(1_000_000_000));
@@ -309,9 +313,11 @@ fn real_packets(layout: Layout, number: usize) -> Chunk {
 }
 
 fn anonymizing() -> FileOptions {
-    let own = OwnAddresses::from_iter(["192.0.2.1".parse().unwrap()]);
+    let key = Key::from_hex(b"2b7e151628aed2a6abf7158809cf4f3ca9f5ba40db214c3798f2e1c23456789a");
+    // Done twice, it gives other pseudonyms.
+    let method = Method::PrefixPreserving(key.unwrap());
     FileOptions {
-        anonymizer: Some(Anonymizer::new(Method::Netblock, own)),
+        anonymizer: Some(Anonymizer::new(method, OwnAddresses::default())),
         ..PLAIN
     }
 }
@@ -333,9 +339,11 @@ fn what_is_anonymized_is_anonymized_once_also_if_it_is_written_again() {
     let options = anonymizing();
     let mut writer = writer_with(temp.path(), &options);
     let chunk = || real_packets(options.layout(), 2);
-    let job = |last| Job {
-        chunk: chunk(),
-        ..job(1, 0, last)
+    let job = |last| {
+        let mut job = job(1, 0, last);
+        job.chunk = chunk();
+        job.meta.remote = Endpoint::v4(ENDS[1], 50_000);
+        job
     };
     writer.write(job(false));
     fs::remove_dir_all(temp.path().join("data.partial")).unwrap();
@@ -343,9 +351,16 @@ fn what_is_anonymized_is_anonymized_once_also_if_it_is_written_again() {
     writer.write(job(true));
     let headers = read_headers(&published(temp.path(), 1));
     assert_eq!(headers.len(), 4);
+    let pseudonyms = ENDS.map(|end| {
+        let anonymizer = options.anonymizer.as_ref().unwrap();
+        match anonymizer.pseudonym(end.into()) {
+            IpAddr::V4(pseudonym) => pseudonym.octets(),
+            IpAddr::V6(_) => panic!("of the other family"),
+        }
+    });
     for headers in headers {
         assert_eq!(headers[..12], [0; 12]);
-        assert_eq!(headers[26..34], [192, 0, 2, 1, 198, 51, 100, 0]);
+        assert_eq!(&headers[26..34], pseudonyms.as_flattened());
         // The sequence number is not an address.
         assert_eq!(headers[38..42], [1; 4]);
     }
