@@ -4,6 +4,7 @@
 pub(crate) mod directories;
 mod maintenance;
 mod no_room;
+pub(crate) mod open_files;
 pub mod publisher;
 mod swept;
 pub mod writer;

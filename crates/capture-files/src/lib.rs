@@ -48,6 +48,7 @@ mod format;
 mod group_sync;
 mod headers;
 mod interface_names;
+mod kept_open;
 mod layout;
 mod observer;
 mod open_file;

@@ -210,10 +210,13 @@ impl OpenFile {
         self.encoder
             .end(lost.saturating_sub(self.lost_before), plain);
         let mut dropped = None;
-        if let Some(partial) = &mut self.partial
-            && !plain.is_empty()
-        {
-            let failed = match write(partial, plain, (compressor, packed)) {
+        if let Some(partial) = &mut self.partial {
+            let ended = if plain.is_empty() {
+                Ok(())
+            } else {
+                write(partial, plain, (compressor, packed))
+            };
+            let failed = match ended.and_then(|()| partial.close().map_err(AppendError::Lost)) {
                 Ok(()) => None,
                 Err(AppendError::Unchanged(error)) => Some((0, error)),
                 Err(AppendError::Lost(error) | AppendError::Torn(error)) => {
@@ -238,6 +241,18 @@ impl OpenFile {
     /// The flow's name.
     pub(crate) fn uuid(&self) -> &FlowUuid {
         &self.meta.uuid
+    }
+
+    /// Whether the partial file is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.partial.as_ref().is_some_and(PartialFile::is_open)
+    }
+
+    /// Closes the partial file until the next write.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(partial) = &mut self.partial {
+            partial.give_up();
+        }
     }
 
     /// The length of the partial file, if there is one.

@@ -15,14 +15,15 @@ use model::FlowUuid;
 use crate::chunk::Chunk;
 use crate::compress::Compressor;
 use crate::directories::Directories;
-use crate::error::{FileError, FileStep};
+use crate::error::{FileError, FileIssue, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
 use crate::format::Format;
 use crate::interface_names::InterfaceNames;
+use crate::kept_open::KeptOpen;
 use crate::layout::Layout;
 use crate::observer::{FileEvent, Observer};
-use crate::open_file::{ClosedFile, OpenFile, WriterContext};
+use crate::open_file::{ClosedFile, DroppedPackets, OpenFile, WriterContext};
 use crate::publisher::{FinishedFile, Publisher};
 
 /// How files are made.
@@ -136,6 +137,8 @@ impl Job {
 pub struct Writer<O> {
     context: WriterContext,
     open: HashMap<u64, OpenFile>,
+    /// Those of the open files that have a descriptor.
+    kept: KeptOpen,
     publisher: Publisher<O>,
     /// Who publishes instead.
     finished: Option<SyncSender<FinishedFile>>,
@@ -166,6 +169,7 @@ impl<O: Observer> Writer<O> {
                 packed: Vec::new(),
             },
             open: HashMap::new(),
+            kept: KeptOpen::new(0),
         })
     }
 
@@ -175,41 +179,107 @@ impl<O: Observer> Writer<O> {
         self.finished = Some(finished);
     }
 
+    /// Lets so many files stay open between two writes, from now on: until then, none does. Which of
+    /// them is chosen by how often they are written. If the process has too many open files, all are
+    /// closed until their next write.
+    pub fn keep_open(&mut self, most: usize) {
+        self.close_kept();
+        self.kept = KeptOpen::new(most);
+    }
+
+    /// How many files are open between two writes.
+    #[must_use]
+    pub fn kept_open(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Writes a chunk to its flow's file, and publishes that if it is the last one. The jobs of a
     /// flow have to come in order.
-    pub fn write(&mut self, mut job: Job) {
-        let Self {
-            context,
-            open,
-            publisher,
-            ..
-        } = self;
-        let observer = publisher.observer();
-        let file = match open.entry(job.flow) {
+    pub fn write(&mut self, job: Job) {
+        let Job {
+            flow,
+            meta,
+            mut chunk,
+            last,
+        } = job;
+        let file = self.file(flow, meta);
+        file.anonymize(&mut chunk);
+        let (begun, before) = (Instant::now(), file.bytes());
+        let appended = self.append(flow, &chunk);
+        let observer = self.publisher.observer();
+        observer.observe(FileEvent::Spill(begun.elapsed()));
+        if let Some(file) = self.open.get(&flow) {
+            grown(observer, before, file.bytes());
+            if let Err(dropped) = appended {
+                observer.observe(FileEvent::Dropped(file.uuid(), dropped));
+            }
+        }
+        if !last {
+            self.keep(flow);
+        } else if let Some(file) = self.open.remove(&flow) {
+            self.kept.closed(flow);
+            if let Some(closed) = self.close(file) {
+                self.finish_file(FinishedFile(closed));
+            }
+        }
+    }
+
+    /// The file of a flow, which may have another name now.
+    fn file(&mut self, flow: u64, meta: FlowMeta) -> &mut OpenFile {
+        match self.open.entry(flow) {
             Entry::Occupied(known) => {
                 let file = known.into_mut();
-                file.set_meta(job.meta);
+                file.set_meta(meta);
                 file
             }
             Entry::Vacant(new) => {
-                let lost_before = observer.lost_by(job.meta.opened);
-                new.insert(OpenFile::new(job.meta, context, lost_before))
+                let lost_before = self.publisher.observer().lost_by(meta.opened);
+                new.insert(OpenFile::new(meta, &self.context, lost_before))
+            }
+        }
+    }
+
+    /// Appends a chunk to the file of a flow.
+    fn append(&mut self, flow: u64, chunk: &Chunk) -> Result<(), DroppedPackets> {
+        let appended = self.try_append(flow, chunk);
+        let lacks_descriptors = |dropped: &DroppedPackets| {
+            // Nothing has been written then.
+            dropped.error.issue() == FileIssue::TooManyOpen
+        };
+        if appended.as_ref().is_err_and(lacks_descriptors) && self.close_kept() > 0 {
+            return self.try_append(flow, chunk);
+        }
+        appended
+    }
+
+    fn try_append(&mut self, flow: u64, chunk: &Chunk) -> Result<(), DroppedPackets> {
+        let file = self.open.get_mut(&flow);
+        file.map_or(Ok(()), |file| file.append(chunk, &mut self.context))
+    }
+
+    /// Leaves the file of a flow open, as far as there may be one more.
+    fn keep(&mut self, flow: u64) {
+        let closed = match self.open.get(&flow) {
+            Some(file) if file.is_open() => self.kept.wrote(flow),
+            Some(_) | None => {
+                self.kept.closed(flow);
+                None
             }
         };
-        let (begun, before) = (Instant::now(), file.bytes());
-        file.anonymize(&mut job.chunk);
-        let appended = file.append(&job.chunk, context);
-        observer.observe(FileEvent::Spill(begun.elapsed()));
-        grown(observer, before, file.bytes());
-        if let Err(dropped) = appended {
-            observer.observe(FileEvent::Dropped(file.uuid(), dropped));
+        if let Some(file) = closed.and_then(|closed| self.open.get_mut(&closed)) {
+            file.give_up();
         }
-        if job.last
-            && let Some(file) = open.remove(&job.flow)
-            && let Some(closed) = self.close(file)
-        {
-            self.finish_file(FinishedFile(closed));
+    }
+
+    /// Closes all files until their next write; how many that were.
+    fn close_kept(&mut self) -> usize {
+        let number = self.kept.len();
+        while let Some(flow) = self.kept.pop() {
+            if let Some(file) = self.open.get_mut(&flow) {
+                file.give_up();
+            }
         }
+        number
     }
 
     fn finish_file(&mut self, file: FinishedFile) {
@@ -254,6 +324,8 @@ impl<O: Observer> Writer<O> {
     /// that it is too early. To be called now and then while there are
     /// [`unpublished`](Self::unpublished) files.
     pub fn retry(&mut self) {
+        // It may be descriptors that were missing.
+        self.close_kept();
         self.publisher.retry();
     }
 

@@ -1,11 +1,10 @@
 //! Other properties of this host: its clock, and its limit of open files.
 
-use rustix::process::{Resource, getrlimit};
-
 use super::clock;
 use super::finding::Group;
 use crate::clock::find_stamping_clock;
 use crate::config::Config;
+use crate::store::open_files;
 
 pub(super) fn check(config: &Config) -> Group {
     let mut group = Group::new("host");
@@ -13,8 +12,7 @@ pub(super) fn check(config: &Config) -> Group {
     if let Err(unknown) = find_stamping_clock() {
         group.diagnostic("time namespace", unknown);
     }
-    let limit = getrlimit(Resource::Nofile).current;
-    open_files(&mut group, limit, config.sizes.shards);
+    limit_of_files(&mut group, open_files::limit(), config.sizes.shards);
     group
 }
 
@@ -31,22 +29,14 @@ fn time(group: &mut Group, synchronized: Option<bool>) {
     }
 }
 
-/// Files that the daemon keeps open, such as two links for each of some dozens of interfaces, and
-/// those that it opens for a moment. Capture files are opened for each write only, so their number
-/// does not grow with connections.
-const FEW: u64 = 128;
-
-/// Additional open files per shard: its rings and what it waits on.
-const PER_SHARD: u64 = 4;
-
-fn open_files(group: &mut Group, limit: Option<u64>, shards: u32) {
+fn limit_of_files(group: &mut Group, limit: Option<u64>, shards: u32) {
     const NAME: &str = "open files";
-    let needed = FEW + PER_SHARD * u64::from(shards);
+    let needed = open_files::needed(shards);
     match limit {
         Some(limit) if limit < needed => group.problem(
             NAME,
             format!("the limit is {limit}, but at least {needed} are needed"),
-            "ulimit -n 1024, or LimitNOFILE=1024 in the systemd unit",
+            "ulimit -Hn 1024, or LimitNOFILE=1024 in the systemd unit",
         ),
         Some(limit) => group.ok(NAME, format!("up to {limit}; {needed} are enough")),
         None => group.ok(NAME, "no limit"),
@@ -80,7 +70,7 @@ mod tests {
             (Some(64), State::Problem),
         ] {
             let mut group = Group::new("host");
-            open_files(&mut group, limit, 1);
+            limit_of_files(&mut group, limit, 1);
             assert_eq!(group.the("open files").state, state);
         }
     }

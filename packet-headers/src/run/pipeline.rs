@@ -32,6 +32,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
     pub(crate) directories: &'a Directories,
     pub(crate) options: &'a FileOptions,
+    /// How many files each writer may keep open.
+    pub(crate) kept_open: usize,
     pub(crate) room: &'a Room,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
@@ -127,6 +129,7 @@ impl Pipeline {
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
         let counting = Counting::new(Arc::clone(&shared.counted.counters), shared.room.clone());
         let mut writer = ShardWriter::new(directories, shared.options, names, counting)?;
+        writer.keep_open(shared.kept_open);
         if let Some(finished) = finished {
             writer.hand_over(finished);
         }

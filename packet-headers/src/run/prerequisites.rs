@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::events::publish::EventListener;
 use crate::host::addresses;
 use crate::http;
-use crate::store::directories;
+use crate::store::{directories, open_files};
 use anonymize::Anonymizer;
 use capture_files::{Directories, FileOptions};
 
@@ -29,6 +29,8 @@ pub(super) struct Prerequisites {
     pub(super) directories: Directories,
     /// The format, naming and anonymization of files.
     pub(super) options: FileOptions,
+    /// How many files each writer may keep open.
+    pub(super) kept_open: usize,
 }
 
 impl Prerequisites {
@@ -44,6 +46,7 @@ impl Prerequisites {
             directories: directories::prepare(files)?,
             http: http::bind(config.service.http.as_ref()).await?,
             options: file_options(config).await?,
+            kept_open: open_files::kept_by_each(open_files::raise_limit(), config.sizes.shards),
             events: event_listener(config)?,
         })
     }

@@ -74,6 +74,7 @@ impl Stages {
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
+            kept_open: taken.kept_open,
             interfaces: &names,
             counted: &counted,
         };

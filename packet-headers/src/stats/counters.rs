@@ -33,6 +33,8 @@ pub struct Counters {
     pub opened: Count,
     /// Named connections whose socket was closed.
     pub closed: Count,
+    /// Files that stay open until their next write.
+    pub kept_open: Count,
     /// Published files.
     pub published: Count,
     /// Bytes in published files.

@@ -38,6 +38,8 @@ pub struct ShardWriter {
     stuck: RateLimit,
     /// When finished files were tried again last.
     tried: Instant,
+    /// How many files it has said to keep open.
+    kept_open: usize,
 }
 
 impl ShardWriter {
@@ -60,12 +62,18 @@ impl ShardWriter {
             full: RateLimit::default(),
             stuck: RateLimit::default(),
             tried: Instant::now(),
+            kept_open: 0,
         })
     }
 
     /// Lets another thread publish what is finished.
     pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.writer.hand_over(finished);
+    }
+
+    /// Lets so many files stay open between two writes.
+    pub fn keep_open(&mut self, most: usize) {
+        self.writer.keep_open(most);
     }
 
     /// Does jobs until no shard sends any more. Each that is done is subtracted from `backlog`.
@@ -120,6 +128,15 @@ impl ShardWriter {
             }
         }
         self.writer.write(job);
+        self.count_kept(self.writer.kept_open());
+    }
+
+    /// Counts the files that stay open, with those of the other writers.
+    fn count_kept(&mut self, now: usize) {
+        let before = std::mem::replace(&mut self.kept_open, now);
+        let count = &self.counters.kept_open;
+        count.add(now.saturating_sub(before) as u64);
+        count.sub(before.saturating_sub(now) as u64);
     }
 
     /// Makes room for a job's packets; the limit that is in the way, if there is none.
@@ -139,10 +156,12 @@ impl ShardWriter {
     /// Tries again to give finished files their final name.
     pub fn retry(&mut self) {
         self.writer.retry();
+        self.count_kept(self.writer.kept_open());
     }
 
     /// Ends writing: no job will come any more.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
+        self.count_kept(0);
         self.writer.finish();
     }
 }

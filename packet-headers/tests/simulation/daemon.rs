@@ -75,6 +75,7 @@ impl Daemon {
             Counting::new(Arc::clone(&counters), room.clone()),
         );
         let mut writer = writer?;
+        writer.keep_open(settings.kept_open);
         let publisher = settings.fsync.then(|| {
             let (finished, inbox) = sync_channel(FINISHED);
             writer.hand_over(finished);

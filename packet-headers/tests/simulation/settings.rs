@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) queue: usize,
     /// The disk space that published files may take.
     pub(crate) max_disk: u64,
+    /// How many files the writer may keep open.
+    pub(crate) kept_open: usize,
 }
 
 /// One of some values.
@@ -60,6 +62,7 @@ impl Settings {
             backlog: one_of(random, &[8 << 10, 64 << 10, 8 << 20]),
             queue: one_of(random, &[1, 4, 64]),
             max_disk: one_of(random, &[32 << 10, 256 << 10]),
+            kept_open: one_of(random, &[0, 1, 3, 1000]),
         }
     }
 }

@@ -80,17 +80,17 @@ impl Directory {
         make(&self.descriptor, name, mode)
     }
 
-    /// Makes a file in it, to be written, whose name must be free.
+    /// Makes a file in it, to be appended to, whose name must be free.
     pub(crate) fn create(&self, name: &str, mode: Mode) -> io::Result<OwnFile> {
         ask(Operation::Create)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | SAFELY;
+        let flags = OFlags::CREATE | OFlags::EXCL | APPENDING | SAFELY;
         let made = openat(&self.descriptor, name, flags, mode)?;
         Ok(OwnFile::made(made))
     }
 
     /// Opens a file in it to append to it.
     pub(crate) fn open_to_append(&self, name: &OsStr) -> io::Result<Opened> {
-        self.open(name, OFlags::WRONLY | OFlags::APPEND)
+        self.open(name, APPENDING)
     }
 
     /// Opens a file in it to read it, and to cut it.
@@ -166,6 +166,16 @@ impl Directory {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a name in it leads to this file.
+    pub(crate) fn leads_to(&self, name: &OsStr, file: &OwnFile) -> io::Result<bool> {
+        ask(Operation::Look)?;
+        let (there, ours) = (
+            statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?,
+            file.stat()?,
+        );
+        Ok((there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino))
     }
 
     /// When a file in it changed, or got its name, last: since 1970.
@@ -251,6 +261,9 @@ impl AsFd for Directory {
 const SAFELY: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
+
+/// What is written goes to the end, also after the end was cut off.
+const APPENDING: OFlags = OFlags::WRONLY.union(OFlags::APPEND);
 
 /// Opens a directory in another one, and nothing else.
 pub(super) fn open_directory(

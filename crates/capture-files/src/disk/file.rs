@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{Advice, FileType, Mode, SeekFrom, fadvise, fchmod, fchown, fstat, seek};
+use rustix::fs::{Advice, FileType, Mode, SeekFrom, Stat, fadvise, fchmod, fchown, fstat, seek};
 use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
 
@@ -36,7 +36,7 @@ impl OwnFile {
         Self(File::from(descriptor))
     }
 
-    /// Looks at a file that was there before.
+    /// Looks at a file that was there before. One without a name is gone.
     pub(super) fn existing(descriptor: OwnedFd) -> io::Result<Opened> {
         let stat = fstat(&descriptor)?;
         Ok(
@@ -44,12 +44,24 @@ impl OwnFile {
                 Opened::Foreign("it is not a regular file")
             } else if stat.st_uid != geteuid().as_raw() {
                 Opened::Foreign("it belongs to another user")
+            } else if stat.st_nlink == 0 {
+                return Err(Errno::NOENT.into());
             } else if stat.st_nlink > 1 {
                 Opened::Foreign("it has other names, too: hard links")
             } else {
                 Opened::Ours(Self(File::from(descriptor)))
             },
         )
+    }
+
+    /// Looks at it as if it had been opened just now.
+    pub(crate) fn look_again(self) -> io::Result<Opened> {
+        Self::existing(self.0.into())
+    }
+
+    /// What it is.
+    pub(super) fn stat(&self) -> io::Result<Stat> {
+        Ok(fstat(&self.0)?)
     }
 
     /// Writes all of it where the file was made or opened to be written.

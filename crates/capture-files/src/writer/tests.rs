@@ -1,8 +1,11 @@
+use std::cell::RefCell;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use anonymize::{Method, OwnAddresses};
+use anonymize::{Key, Method, OwnAddresses};
 use packet_headers_common::Endpoint;
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
@@ -292,13 +295,16 @@ fn published_files_can_be_read_by_their_group_and_written_by_us_alone() {
     assert_eq!(mode & 0o777, 0o640);
 }
 
-/// Packets of Ethernet, IPv4 and TCP, from 192.0.2.1 to 198.51.100.77.
+/// This host's end, and the other one.
+const ENDS: [[u8; 4]; 2] = [[192, 0, 2, 1], [198, 51, 100, 77]];
+
+/// Packets of Ethernet, IPv4 and TCP from this host to the other.
 fn real_packets(layout: Layout, number: usize) -> Chunk {
     let mut headers = [1; 54];
     headers[12..15].copy_from_slice(&[8, 0, 0x45]);
     headers[16..18].copy_from_slice(&[0, 40]);
     (headers[23], headers[46]) = (6, 0x50);
-    headers[26..34].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 77]);
+    headers[26..34].copy_from_slice(ENDS.as_flattened());
     let mut buffer = PacketBuffer::new(layout);
     for _ in 0..number {
         buffer.push(&packet(&headers, None), WallNanos(1_000_000_000));
@@ -307,9 +313,11 @@ fn real_packets(layout: Layout, number: usize) -> Chunk {
 }
 
 fn anonymizing() -> FileOptions {
-    let own = OwnAddresses::from_iter(["192.0.2.1".parse().unwrap()]);
+    let key = Key::from_hex(b"2b7e151628aed2a6abf7158809cf4f3ca9f5ba40db214c3798f2e1c23456789a");
+    // Done twice, it gives other pseudonyms.
+    let method = Method::PrefixPreserving(key.unwrap());
     FileOptions {
-        anonymizer: Some(Anonymizer::new(Method::Netblock, own)),
+        anonymizer: Some(Anonymizer::new(method, OwnAddresses::default())),
         ..PLAIN
     }
 }
@@ -331,9 +339,11 @@ fn what_is_anonymized_is_anonymized_once_also_if_it_is_written_again() {
     let options = anonymizing();
     let mut writer = writer_with(temp.path(), &options);
     let chunk = || real_packets(options.layout(), 2);
-    let job = |last| Job {
-        chunk: chunk(),
-        ..job(1, 0, last)
+    let job = |last| {
+        let mut job = job(1, 0, last);
+        job.chunk = chunk();
+        job.meta.remote = Endpoint::v4(ENDS[1], 50_000);
+        job
     };
     writer.write(job(false));
     fs::remove_dir_all(temp.path().join("data.partial")).unwrap();
@@ -341,9 +351,16 @@ fn what_is_anonymized_is_anonymized_once_also_if_it_is_written_again() {
     writer.write(job(true));
     let headers = read_headers(&published(temp.path(), 1));
     assert_eq!(headers.len(), 4);
+    let pseudonyms = ENDS.map(|end| {
+        let anonymizer = options.anonymizer.as_ref().unwrap();
+        match anonymizer.pseudonym(end.into()) {
+            IpAddr::V4(pseudonym) => pseudonym.octets(),
+            IpAddr::V6(_) => panic!("of the other family"),
+        }
+    });
     for headers in headers {
         assert_eq!(headers[..12], [0; 12]);
-        assert_eq!(headers[26..34], [192, 0, 2, 1, 198, 51, 100, 0]);
+        assert_eq!(&headers[26..34], pseudonyms.as_flattened());
         // The sequence number is not an address.
         assert_eq!(headers[38..42], [1; 4]);
     }
@@ -380,6 +397,171 @@ fn a_plain_file_is_what_was_in_memory() {
     assert_eq!(file[24..], chunk.bytes().repeat(2));
 }
 
+/// What the writer asks the disk for while `what` is done, as far as it is about files.
+fn operations(what: impl FnOnce()) -> Vec<Operation> {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let told = Rc::clone(&seen);
+    faults::plan(Some(Box::new(move |operation| {
+        told.borrow_mut().push(operation);
+        Fate::Done
+    })));
+    what();
+    faults::plan(None);
+    let all = seen.take().into_iter();
+    all.filter(|it| !matches!(it, Operation::OpenDirectory | Operation::MakeDirectory))
+        .collect()
+}
+
+#[test]
+fn a_file_that_stays_open_costs_its_writes_and_one_look_before_it_is_published() {
+    use Operation::{Create, Look, Open, Rename, Write};
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    let mut three = |flow| {
+        let jobs = [false, false, true].map(|last| job(flow, 1, last));
+        operations(|| jobs.into_iter().for_each(|job| writer.write(job)))
+    };
+    let (begin, write) = (Write(94), Write(70));
+    assert_eq!(
+        three(1),
+        [Create, begin, Open, write, Open, write, Rename],
+        "nothing may stay open"
+    );
+    writer.keep_open(1);
+    let mut three = |flow| {
+        let jobs = [false, false, true].map(|last| job(flow, 1, last));
+        operations(|| jobs.into_iter().for_each(|job| writer.write(job)))
+    };
+    assert_eq!(three(2), [Create, begin, write, write, Look, Rename]);
+    assert_eq!(writer.kept_open(), 0);
+    for flow in [1, 2] {
+        assert_eq!(packets(&published(temp.path(), flow)), 3);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_once_is_made_written_and_named() {
+    use Operation::{Create, Rename, Write};
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(100);
+    let once = operations(|| writer.write(job(1, 1, true)));
+    assert_eq!(once, [Create, Write(94), Rename]);
+}
+
+#[test]
+fn no_more_files_stay_open_than_may() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(2);
+    for round in 0..5 {
+        for flow in 0..5 {
+            writer.write(job(flow, 1, round == 4));
+            assert!(writer.kept_open() <= 2);
+            let open = writer.open.values().filter(|file| file.is_open());
+            assert_eq!(open.count(), writer.kept_open());
+        }
+    }
+    for flow in 0..5 {
+        assert_eq!(packets(&published(temp.path(), flow)), 5);
+    }
+    assert_eq!(writer.kept_open(), 0);
+}
+
+#[test]
+fn without_a_free_descriptor_those_of_kept_files_are_given_up_and_nothing_is_lost() {
+    const MFILE: i32 = Errno::MFILE.raw_os_error();
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(2);
+    writer.write(job(1, 1, false));
+    writer.write(job(2, 1, false));
+    writer.write(job(3, 1, false));
+    assert_eq!(writer.kept_open(), 2);
+    for (step, refused) in [Operation::Open, Operation::Create].into_iter().enumerate() {
+        let mut times = 1;
+        faults::plan(Some(Box::new(move |operation| {
+            if operation == refused && times > 0 {
+                times -= 1;
+                return Fate::Fails(MFILE);
+            }
+            Fate::Done
+        })));
+        // One that is not open, and a new one.
+        writer.write(job(3 + step as u64, 1, false));
+        faults::plan(None);
+        assert_eq!(writer.kept_open(), 1);
+    }
+    (1..=4).for_each(|flow| writer.write(job(flow, 1, true)));
+    let told = writer.finish();
+    assert_eq!((told.written, told.lost, told.published), (9, 0, 4));
+}
+
+#[test]
+fn without_a_descriptor_at_all_the_packets_are_counted() {
+    const MFILE: i32 = Errno::MFILE.raw_os_error();
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(2);
+    writer.write(job(1, 1, false));
+    faults::plan(Some(Box::new(move |operation| {
+        if operation == Operation::Create {
+            Fate::Fails(MFILE)
+        } else {
+            Fate::Done
+        }
+    })));
+    writer.write(job(2, 3, true));
+    faults::plan(None);
+    writer.write(job(1, 1, true));
+    let told = writer.finish();
+    assert_eq!((told.written, told.lost, told.no_file), (2, 3, 1));
+    assert_eq!(told.issues, [FileIssue::TooManyOpen]);
+}
+
+/// The only file below a directory.
+fn only_file(directory: &Path) -> PathBuf {
+    let entry = fs::read_dir(directory).unwrap().next().unwrap().unwrap();
+    let is_directory = entry.file_type().unwrap().is_dir();
+    if is_directory {
+        only_file(&entry.path())
+    } else {
+        entry.path()
+    }
+}
+
+#[test]
+fn what_took_the_name_of_an_open_file_is_not_published() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(1);
+    writer.write(job(1, 1, false));
+    let file = only_file(&temp.path().join("data.partial"));
+    fs::rename(&file, temp.path().join("moved")).unwrap();
+    fs::write(&file, b"other").unwrap();
+    writer.write(job(1, 2, true));
+    let told = writer.finish();
+    assert!(!published(temp.path(), 1).exists());
+    assert_eq!((told.written, told.lost, told.no_file), (0, 3, 1));
+    assert_eq!(fs::read(&file).unwrap(), b"other");
+}
+
+#[test]
+fn files_that_stayed_open_are_synced_and_published_by_others() {
+    let temp = tempfile::tempdir().unwrap();
+    let [data, partial] = ["data", "data.partial"].map(|name| temp.path().join(name));
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    let directories = directories.with_fsync(true);
+    let told = Told::default();
+    let mut writer = Writer::new(directories, &PLAIN, Arc::default(), told).unwrap();
+    writer.keep_open(1);
+    writer.write(job(1, 1, false));
+    writer.write(job(1, 2, true));
+    assert_eq!(packets(&published(temp.path(), 1)), 3);
+    let told = writer.finish();
+    assert_eq!((told.written, told.lost, told.syncs), (3, 0, 1));
+}
+
 /// What a writer is asked to do, and what happens to its directories meanwhile.
 #[derive(Debug, Clone)]
 enum Step {
@@ -405,10 +587,12 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn every_packet_is_accounted_for_once_whatever_happens_to_the_directories(
-        steps in proptest::collection::vec(step(), 1..40)
+        steps in proptest::collection::vec(step(), 1..40),
+        kept in 0usize..3
     ) {
         let temp = tempfile::tempdir().unwrap();
         let mut writer = writer(temp.path());
+        writer.keep_open(kept);
         let [data, partial] = ["data", "data.partial"].map(|name| temp.path().join(name));
         let (mut flows, mut next, mut given) = ([1, 2, 3], 4, 0);
         for step in steps {

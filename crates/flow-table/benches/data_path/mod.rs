@@ -14,6 +14,7 @@ use capture_files::{
 };
 use flow_table::{Action, Arrivals, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::traffic::Records;
 
@@ -29,6 +30,9 @@ const TIMING: Timing = Timing {
 
 /// Three quarters of 1 GiB: the table's share of the daemon's memory.
 const MEMORY: usize = 768 << 20;
+
+/// How many files stay open, as in a daemon that may have twice as many.
+const KEPT_OPEN: usize = 16_384;
 
 /// The wall clock ahead of the boot clock, in nanoseconds. Fixed, so that every run does the same.
 const OFFSET: i64 = 1_700_000_000_000_000_000;
@@ -70,6 +74,9 @@ impl DataPath {
     /// # Errors
     /// If the directory cannot be written.
     pub(crate) fn new(directory: &Path, naming: FileNaming) -> Result<Self> {
+        let mut files = getrlimit(Resource::Nofile);
+        files.current = files.maximum;
+        setrlimit(Resource::Nofile, files)?;
         let (data, partial) = (directory.join("data"), directory.join("partial"));
         let directories = Directories::prepare(&data, &partial)?;
         let options = FileOptions {
@@ -80,7 +87,8 @@ impl DataPath {
         };
         let interfaces = Arc::new(InterfaceNames::default());
         let written = Written::default();
-        let writer = Writer::new(directories, &options, interfaces, written.clone())?;
+        let mut writer = Writer::new(directories, &options, interfaces, written.clone())?;
+        writer.keep_open(KEPT_OPEN);
         Ok(Self {
             table: table().with_layout(options.layout()),
             clock: WallClock::apart(OFFSET),

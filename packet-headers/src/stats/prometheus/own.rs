@@ -220,6 +220,11 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
         "Bytes in published files.",
         counters.published_bytes.get(),
     );
+    page.gauge(
+        "packet_headers_files_kept_open",
+        "Growing files that stay open until their next write.",
+        counters.kept_open.get(),
+    );
     page.counters(
         "packet_headers_file_errors_total",
         "Failed attempts to write or publish a file.",

@@ -100,6 +100,25 @@ fn put_in_the_way(directory: &Path) {
 }
 
 #[test]
+fn files_that_stay_open_are_counted_until_they_are_closed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(temp.path());
+    writer.keep_open(2);
+    for flow in 1..=3 {
+        writer.write(job(flow, 1, false, &counters));
+    }
+    assert_eq!(counters.kept_open.get(), 2);
+    writer.write(job(1, 1, true, &counters));
+    assert_eq!(counters.kept_open.get(), 1);
+    writer.retry();
+    assert_eq!(counters.kept_open.get(), 0);
+    writer.write(job(2, 1, false, &counters));
+    assert_eq!(counters.kept_open.get(), 1);
+    writer.finish();
+    assert_eq!(counters.kept_open.get(), 0);
+}
+
+#[test]
 fn packets_of_a_published_file_are_written() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, counters) = writer(temp.path());
