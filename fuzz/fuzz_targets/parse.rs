@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
-    FLAG_TRUNCATED, MAX_HEADERS, RECORD_HEADER_LEN, TRUNCATED_META_LEN, class,
+    FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN, record_len, split_first,
 };
 use packet_headers_common::{LinkType, Packet};
 use packet_headers_ebpf::parse::{Headers, parse};
@@ -46,6 +46,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(found.l3 < found.l4 && found.l4 < found.end);
     let kept = found.end.min(choice.limit);
     let record = record(packet, &found, &choice);
+    assert_eq!(split_first(&record), (&record[..], &[][..]));
     let read = Packet::parse(&record).expect("the kernel's records are understood");
     assert_eq!(read.headers, &packet[..kept]);
     assert_eq!(read.link_type, choice.link);
@@ -60,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
 fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     let kept = found.end.min(choice.limit);
     let truncated = kept < found.end;
-    let mut record = Vec::with_capacity(RECORD_HEADER_LEN + TRUNCATED_META_LEN + MAX_HEADERS);
+    let mut record = Vec::with_capacity(MAX_RECORD_LEN);
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
@@ -78,9 +79,8 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
         record.extend([0; 6]);
     }
     record.extend(&packet[..kept]);
-    let length = record.len() - RECORD_HEADER_LEN;
-    let class = class(length);
-    assert!(length <= class, "the largest class holds every record");
-    record.resize(RECORD_HEADER_LEN + class, 0xee);
+    let length = record_len(flags, kept);
+    assert!(length <= MAX_RECORD_LEN && length - record.len() < 8);
+    record.resize(length, 0);
     record
 }

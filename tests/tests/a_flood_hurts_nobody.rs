@@ -21,9 +21,8 @@ const CONNECTIONS: usize = 100;
 
 /// The memory that the daemon may take, in bytes: its budget, and what does not grow with traffic.
 const HEAP: u64 = 64 << 20;
-/// The pages of a ring are mapped twice, so that no record is cut in two. There is a ring of
-/// --ring-size and one of a quarter of that.
-const RINGS: u64 = (2 * (16 + 4)) << 20;
+/// There is a ring of --ring-size and one of a quarter of that.
+const RINGS: u64 = (16 + 4) << 20;
 /// Program, libraries and thread stacks; 12 MiB were measured.
 const FIXED: u64 = 32 << 20;
 

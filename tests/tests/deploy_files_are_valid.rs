@@ -11,8 +11,8 @@ use end_to_end::world::deploy::{self, Pod};
 /// Bytes that the program and its queues take besides rings and connections, and that its files
 /// take of the page cache while they wait for the disk.
 const PROGRAM: u64 = 64 << 20;
-/// Bytes that a shard's rings of 16 MiB take: 1.25 times that, mapped twice.
-const SHARD: u64 = 40 << 20;
+/// Bytes that a shard's rings of 16 MiB take: 1.25 times that.
+const SHARD: u64 = 20 << 20;
 
 /// Checks that the daemon can parse the arguments with their values.
 fn understood(arguments: &[String]) -> Result<()> {

@@ -24,6 +24,10 @@ exec unshare --user --map-user=65534 --map-group=65534 -- "$@"
 /// Where the crates are built, below the target directory: apart from what was built with the toolchain.
 const TARGET: &str = "pure";
 
+/// The crate whose tests are also built to try every interleaving of its threads, and what tells it so.
+const INTERLEAVED: &str = "segment-streams";
+const INTERLEAVE: &str = "--cfg loom";
+
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
 pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let packages = packages::read(workspace)?;
@@ -40,6 +44,9 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         "cargo fetch --quiet --locked --target {host} --manifest-path fuzz/Cargo.toml"
     )
     .run()?;
+    cmd!(sh, "cargo fetch --quiet --locked --target {host}")
+        .env("RUSTFLAGS", INTERLEAVE)
+        .run()?;
     for package in &packages {
         check_dependencies(workspace, package)?;
     }
@@ -55,6 +62,15 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .args(filter)
         .run()
         .context("testing the pure crates without root's privileges and the toolchain")?;
+    confined(workspace, "cargo test --offline --locked --lib --package")
+        .arg(INTERLEAVED)
+        .arg("--")
+        .args(filter)
+        // Apart: other flags build everything again.
+        .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
+        .env("RUSTFLAGS", INTERLEAVE)
+        .run()
+        .context("trying every interleaving of a reader and the kernel programs")?;
     let check = "cargo check --offline --locked --manifest-path fuzz/Cargo.toml";
     confined(workspace, check)
         // A check links nothing, so that libFuzzer need not be built: any path will do.

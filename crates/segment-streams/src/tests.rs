@@ -4,4 +4,6 @@
 mod histories;
 #[cfg(loom)]
 mod interleavings;
+#[cfg(not(any(loom, miri)))]
+mod mapped;
 mod producer;

@@ -6,7 +6,8 @@ use std::thread::available_parallelism;
 use bytesize::ByteSize;
 use clap::Args;
 use clap::error::ErrorKind;
-use packet_headers_common::settings::MAX_SHARDS;
+use packet_headers_common::segment::SEGMENT_LEN;
+use packet_headers_common::settings::{MAX_LANE_SEGMENTS, MAX_SHARDS};
 
 use super::refusal::Refusal;
 use crate::config::Sizes;
@@ -23,8 +24,9 @@ pub(super) struct LimitArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     maxflows: usize,
 
-    /// Each shard's ring for captured connections, 256KiB to 1GiB, rounded up to a power of two. The
-    /// ring for connections without a name is a quarter of it, on top
+    /// Each shard's ring for captured connections, 256KiB to 1GiB, rounded up to a multiple of 64KiB.
+    /// The ring for connections without a name is a quarter of it, on top. Each has at least 32KiB for
+    /// each processor
     #[arg(
         long,
         value_name = "SIZE",
@@ -48,11 +50,16 @@ const MAX_DEFAULT_SHARDS: usize = 8;
 /// Less memory than this holds too few connections to be useful.
 const MIN_HEAP: ByteSize = ByteSize::mib(16);
 
-/// A quarter of this, the candidate ring, is still a whole page where pages have 64 KiB.
+/// Less memory than this is full within a turn of its reader.
 const MIN_RING: ByteSize = ByteSize::kib(256);
 
-/// The kernel allows rings of 4 GiB; a process must also find the address space to map them.
+/// As many segments as a lane can have.
 const MAX_RING: ByteSize = ByteSize::gib(1);
+
+const _: () = assert!(MAX_RING.0 == MAX_LANE_SEGMENTS as u64 * SEGMENT_LEN as u64);
+
+/// A quarter of this, for the candidate ring, is a whole segment.
+const RING_UNIT: u64 = 4 * SEGMENT_LEN as u64;
 
 impl LimitArguments {
     /// Refuses sizes that cannot work.
@@ -87,9 +94,8 @@ impl LimitArguments {
     }
 }
 
-/// The next power of two: the kernel accepts no other size of a ring buffer.
 fn ring_bytes(size: ByteSize) -> u32 {
-    u32::try_from(size.as_u64().next_power_of_two()).unwrap_or(1 << 30)
+    u32::try_from(size.as_u64().next_multiple_of(RING_UNIT)).unwrap_or(1 << 30)
 }
 
 fn default_shards() -> u32 {

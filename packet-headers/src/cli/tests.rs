@@ -153,8 +153,12 @@ fn sizes_are_taken_as_they_are_meant() {
         let config = config(&["-maxheap", given]);
         assert_eq!(config.sizes.heap, bytes, "{given}");
     }
-    let config = config(&["--ring-size=5MiB", "--timestamp=hardware", "--decapsulate"]);
-    assert_eq!(config.sizes.ring, 8 << 20);
+    let config = config(&[
+        "--ring-size=5000KiB",
+        "--timestamp=hardware",
+        "--decapsulate",
+    ]);
+    assert_eq!(config.sizes.ring, 5056 << 10);
     assert!(config.hardware_clock && config.decapsulate);
 }
 

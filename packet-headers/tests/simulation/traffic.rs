@@ -122,8 +122,7 @@ pub(crate) fn packet(
     };
     put(26, &[u8::from(shape.sent), tuple.link as u8, at_primary]);
     item.extend_from_slice(&headers);
-    // What is behind the headers in an item is not specified.
-    item.extend(std::iter::repeat_n(0xee, random.usize(0..9)));
+    item.resize(item.len().next_multiple_of(8), 0);
     if let Some(tag) = tag {
         let [high, low] = tag.to_be_bytes();
         headers.splice(ADDRESSES..ADDRESSES, [0x81, 0x00, high, low]);

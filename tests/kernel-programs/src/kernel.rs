@@ -65,7 +65,8 @@ pub struct Taken {
 
 impl Taken {
     /// Takes a record apart. It must be as long as it says, and have zeros behind the headers.
-    fn from_record(record: &[u8]) -> Self {
+    #[must_use]
+    pub fn from_record(record: &[u8]) -> Self {
         let packet = Packet::parse(record).expect("a record that can be read");
         let end = packet.headers.as_ptr_range().end as usize - record.as_ptr() as usize;
         assert_eq!(record.len(), end.next_multiple_of(8));

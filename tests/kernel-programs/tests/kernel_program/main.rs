@@ -7,6 +7,7 @@ mod budget;
 mod limits;
 mod links;
 mod offloads;
+mod streams;
 mod tunnels;
 
 use aya::programs::{TestRun as _, TestRunOptions};
