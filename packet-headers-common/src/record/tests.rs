@@ -169,6 +169,7 @@ proptest! {
         }
         let mut item = item(&headers, 14, if ipv6 { 54 } else { 34 });
         for (place, byte) in noise {
+            let place = place % item.len();
             item[place] = byte;
         }
         if let Ok(packet) = Packet::parse(&item) {
