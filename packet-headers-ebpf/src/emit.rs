@@ -32,46 +32,50 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    let mut header = record_header(packet, headers, admitted);
     // User space puts the tag back that the NIC removed.
     let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    let whole = headers.end <= limit;
+    let mut header = record_header(packet, headers, admitted);
+    header.header_len = if whole { headers.end } else { limit } as u16;
+    if !whole {
+        header.flags |= FLAG_TRUNCATED;
+    }
     let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
         return Err(match admitted.lane {
             Lane::Admitted => KernelDiscard::AdmittedRingFull,
             Lane::Candidate => KernelDiscard::CandidateRingFull,
         });
     };
-    // Written in two places, as older verifiers would not remember in one which of the two it is.
-    if headers.end <= limit {
-        header.header_len = headers.end as u16;
-        write(packet, place, header, None)?;
-        Ok(Copied::Full)
+    let length = record_len(header.flags, header.header_len.into());
+    // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
+    let end = unsafe { append(place.at(), header) };
+    // In two places, as older verifiers would not remember in one which of the two it is.
+    let copied = if whole {
+        write(packet, end, None, headers.end)?;
+        Copied::Full
     } else {
-        header.flags |= FLAG_TRUNCATED;
-        header.header_len = limit as u16;
-        write(packet, place, header, Some(truncated_meta(headers)))?;
-        Ok(Copied::Truncated)
-    }
+        // Those that are cut are rare.
+        write(packet, end, Some(truncated_meta(headers)), limit)?;
+        Copied::Truncated
+    };
+    place.publish(length);
+    Ok(copied)
 }
 
-/// Writes a record with as many of the packet's first bytes as its fixed part says.
+/// Writes what follows the fixed part of a record, with as many of the packet's first bytes.
+///
+/// `end` is where the fixed part ends.
 #[inline(always)]
 fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
-    place: Place,
-    mut header: RecordHeader,
+    mut end: *mut u8,
     meta: Option<TruncatedMeta>,
+    header_len: usize,
 ) -> Result<(), KernelDiscard> {
-    if HARDWARE_CLOCK.load() != 0 {
-        header.flags |= FLAG_HARDWARE_TIME;
-    }
-    let header_len = usize::from(header.header_len);
-    let length = record_len(header.flags, header_len);
-    // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
-    let mut end = unsafe { append(place.at(), header) };
-    if let Some(meta) = &meta {
-        // SAFETY: as above, and whole words of 8 bytes precede it.
-        end = unsafe { append(end, *meta) };
+    let by_words = meta.is_none();
+    if let Some(meta) = meta {
+        // SAFETY: there is room for the longest record, and whole words of 8 bytes precede this.
+        end = unsafe { append(end, meta) };
     }
     if HARDWARE_CLOCK.load() != 0 {
         // SAFETY: as above.
@@ -80,13 +84,10 @@ fn write<const DIRECT: bool>(
     // The compiler knows that it is no more, and would leave out the check by which the verifier
     // learns it.
     let header_len = black_box(header_len).min(MAX_HEADERS);
-    // Those that were cut are rare.
-    let by_words = meta.is_none();
     // SAFETY: as above; the last word of the room is behind the record.
     if !unsafe { packet.copy_headers(end, header_len, by_words) } {
         return Err(KernelDiscard::CopyFailed);
     }
-    place.publish(length);
     Ok(())
 }
 
@@ -119,12 +120,25 @@ fn record_header<const DIRECT: bool>(
         vlan_protocol,
         direction: packet.direction as u8,
         link_type: packet.link as u8,
-        flags: match admitted.lane {
-            Lane::Admitted => FLAG_PRIMARY_TAP,
-            Lane::Candidate => 0,
-        },
+        flags: lane_flag(admitted.lane) | clock_flag(),
         reserved: 0,
         segments: packet.segments(headers.end),
+    }
+}
+
+#[inline(always)]
+const fn lane_flag(lane: Lane) -> u8 {
+    match lane {
+        Lane::Admitted => FLAG_PRIMARY_TAP,
+        Lane::Candidate => 0,
+    }
+}
+
+#[inline(always)]
+fn clock_flag() -> u8 {
+    match HARDWARE_CLOCK.load() {
+        0 => 0,
+        _ => FLAG_HARDWARE_TIME,
     }
 }
 

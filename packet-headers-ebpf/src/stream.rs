@@ -35,8 +35,7 @@ impl Place {
         // SAFETY: an element of an array is always there.
         let mut position = Position(unsafe { (*stream).position });
         if position == Position::NONE || position.filled() > LAST_BEGIN {
-            // SAFETY: as above; no other program writes this processor's stream.
-            position = unsafe { go_on(&mut *stream, position, shard, lane) }?;
+            position = Position(go_on(stream, shard, lane as u32));
         }
         let number = position.segment()?;
         let segment = SEGMENTS.get_ptr_mut(number)?;
@@ -64,31 +63,50 @@ impl Place {
     pub(crate) fn publish(self, length: usize) {
         // SAFETY: an element of an array is always there.
         unsafe { show(&mut *self.stream, self.position.after(length)) };
-        if SLEEPERS.get_ptr_mut(self.shard).is_some_and(|sleeper| {
-            // SAFETY: as above. The shard writes it too: a race wakes it once too often, or when its
-            // sleep ends, which it does soon.
-            let asleep = unsafe { &raw mut (*sleeper).asleep };
+        let Some(sleeper) = SLEEPERS.get_ptr_mut(self.shard) else {
+            return;
+        };
+        // SAFETY: as above. The shard writes it too: a race wakes it once too often, or when its sleep
+        // ends, which it does soon.
+        let asleep = unsafe { &raw mut (*sleeper).asleep };
+        // SAFETY: as above.
+        if unsafe { asleep.read_volatile() } != 0 {
             // SAFETY: as above.
-            let is_asleep = unsafe { asleep.read_volatile() } != 0;
-            if is_asleep {
-                // SAFETY: as above.
-                unsafe { asleep.write_volatile(0) };
-            }
-            is_asleep
-        }) {
+            unsafe { asleep.write_volatile(0) };
             wake(self.shard);
         }
     }
 }
 
-/// Moves a stream to a free segment; where it then is. `None` when none is free.
-#[inline(always)]
-fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Option<Position> {
-    let popped = FREE.get(shard * LANES + lane as u32)?.pop();
-    let Ok(Some(number)) = popped else {
+/// Moves a stream to a free segment; the position where it then is, or that of none when none is free.
+///
+/// Once in some hundred packets, so that it need not be in each program twice.
+#[cold]
+#[inline(never)]
+fn go_on(stream: *mut Stream, shard: u32, lane: u32) -> u64 {
+    // SAFETY: an element of an array is always there; no other program writes this processor's stream.
+    let stream = unsafe { &mut *stream };
+    let Some(number) = take(stream, shard, lane) else {
         wake(shard);
-        return None;
+        return Position::NONE.0;
     };
+    let position = Position::begin(number);
+    // Now, as the record may come to nothing.
+    show(stream, position);
+    stream.taken = stream.taken.wrapping_add(1);
+    // A power of two: a division would check for 0.
+    if stream.taken & WAKE_EVERY.load().wrapping_sub(1) == 0 {
+        wake(shard);
+    }
+    position.0
+}
+
+/// Takes a free segment, and writes where the stream goes on into the one that it leaves.
+#[inline(always)]
+fn take(stream: &mut Stream, shard: u32, lane: u32) -> Option<u32> {
+    let free = FREE.get(shard * LANES + lane)?;
+    let number = free.pop().ok().flatten()?;
+    let position = Position(stream.position);
     match position.segment() {
         Some(left) => {
             let left: *mut Segment = SEGMENTS.get_ptr_mut(left)?;
@@ -99,15 +117,7 @@ fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Opt
         }
         None => stream.first = number + 1,
     }
-    let position = Position::begin(number);
-    // Now, as the record may come to nothing.
-    show(stream, position);
-    stream.taken = stream.taken.wrapping_add(1);
-    // A power of two: a division would check for 0.
-    if stream.taken & WAKE_EVERY.load().wrapping_sub(1) == 0 {
-        wake(shard);
-    }
-    Some(position)
+    Some(number)
 }
 
 /// Shows the shard how far a stream is written.
@@ -125,7 +135,8 @@ fn show(stream: &mut Stream, position: Position) {
 
 /// Wakes a shard: a record of its ring that is discarded at once leaves nothing but the wakeup. When
 /// the ring is full of such, the shard is awake.
-#[inline(always)]
+#[cold]
+#[inline(never)]
 fn wake(shard: u32) {
     if let Some(record) = WAKE.get(shard).and_then(|ring| ring.reserve_bytes(8, 0)) {
         record.discard(BPF_RB_FORCE_WAKEUP.into());
