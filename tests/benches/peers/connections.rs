@@ -7,13 +7,10 @@ use std::{hint, io::Write as _};
 use anyhow::{Context, Result, ensure};
 use end_to_end::world::netns::{self, Lab};
 
+use crate::load::Pace;
 use crate::processors::{self, SENDER};
 use crate::report::Row;
-use crate::sender::Pace;
 use crate::tools;
-
-/// How long connections are made.
-const LASTS: Duration = Duration::from_secs(5);
 
 /// The number of servers. Each offers as many connections as the peer has ports, while closed ones
 /// wait.
@@ -22,8 +19,8 @@ const SERVERS: u16 = 16;
 /// What is sent on each connection.
 const GREETING: [u8; 100] = [b'.'; 100];
 
-/// Makes connections at a steady pace and flat out; each must have its file.
-pub(crate) fn run(lab: &Lab) -> Result<Vec<Row>> {
+/// Makes connections for so long, at a steady pace and flat out; each must have its file.
+pub(crate) fn run(lab: &Lab, span: Duration) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for pace in [Pace::PerSecond(10_000), Pace::FlatOut] {
         let load = match pace {
@@ -32,7 +29,7 @@ pub(crate) fn run(lab: &Lab) -> Result<Vec<Row>> {
         };
         eprintln!("{load}");
         let running = tools::start_with_sockets(lab, &[])?;
-        let (made, took) = make(lab, pace)?;
+        let (made, took) = make(lab, pace, span)?;
         let did = running.finish()?;
         rows.push(Row {
             part: "connections",
@@ -42,7 +39,7 @@ pub(crate) fn run(lab: &Lab) -> Result<Vec<Row>> {
             per_second: made as f64 / took.as_secs_f64(),
             lost: (made as u64).saturating_sub(did.files as u64),
             used_ns: Some(did.used.as_nanos() as f64 / made as f64),
-            peak: Some(did.peak as f64),
+            memory: Some(did.peak as f64),
             files: Some(did.files),
             ..Row::default()
         });
@@ -51,7 +48,7 @@ pub(crate) fn run(lab: &Lab) -> Result<Vec<Row>> {
 }
 
 /// Makes connections one after another; returns how many, and in which time.
-fn make(lab: &Lab, pace: Pace) -> Result<(usize, Duration)> {
+fn make(lab: &Lab, pace: Pace, span: Duration) -> Result<(usize, Duration)> {
     let [address, _] = netns::first(0);
     let listeners = lab.host.run(|| {
         let listen = |_| Ok(TcpListener::bind((address, 0))?);
@@ -65,7 +62,7 @@ fn make(lab: &Lab, pace: Pace) -> Result<(usize, Duration)> {
         let begun = Instant::now();
         for (made, (listener, address)) in servers.enumerate() {
             let took = begun.elapsed();
-            if took >= LASTS {
+            if took >= span {
                 return Ok((made, took));
             }
             if let Pace::PerSecond(rate) = pace {

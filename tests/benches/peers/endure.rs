@@ -8,36 +8,34 @@ use anyhow::{Result, ensure};
 use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
-use crate::measure::{Load, Sample, measure, measure_after, median};
+use crate::load::{Load, Pace, Until};
+use crate::measure::{Sample, measure, measure_after, median};
 use crate::report::Row;
-use crate::sender::{Pace, Until};
 use crate::tools::Tool;
 
-/// How long there must be no loss.
-const LONG: Duration = Duration::from_secs(30);
-
-/// Longer than that; by default the kernel would drop the packets of the last seconds.
+/// Longer than there must be no loss; by default the kernel would drop the packets of the last seconds.
 const KEEP: &str = "--captureduration=2m";
 
 /// How long flows are captured until they are finished, and somewhat longer.
 const SHORT: [&str; 2] = ["--captureduration=1s", "--uuidwaitduration=1s"];
 const DONE: Duration = Duration::from_millis(1500);
 
-/// As fast as the sender can, for half a minute.
-pub(crate) fn without_loss(lab: &Lab) -> Result<Vec<Row>> {
+/// As fast as the sender can, for so long.
+pub(crate) fn without_loss(lab: &Lab, span: Duration) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for flows in [1, 100, 10_000] {
         let load = Load {
-            shape: Shape { flows, size: 66 },
+            shape: Shape::new(flows, 66),
+            producers: 1,
             pace: Pace::FlatOut,
-            until: Until::Passed(LONG),
+            until: Until::Passed(span),
         };
-        eprintln!("for {LONG:?}: {}", load.name());
+        eprintln!("for {span:?}: {}", load.name());
         let tool = Tool::daemon(&[KEEP]);
         let sample = measure(lab, &tool, &load)?;
         let row = Row {
             part: "loss",
-            load: format!("{}, {} s", load.name(), LONG.as_secs()),
+            load: format!("{}, {} s", load.name(), span.as_secs()),
             flows,
             tool: tool.name(),
             ..Row::default()
@@ -49,14 +47,7 @@ pub(crate) fn without_loss(lab: &Lab) -> Result<Vec<Row>> {
 
 /// Ten thousand open flows of a hundred packets each, within ten seconds.
 pub(crate) fn in_little_memory(lab: &Lab) -> Result<Vec<Row>> {
-    let load = Load {
-        shape: Shape {
-            flows: 10_000,
-            size: 66,
-        },
-        pace: Pace::PerSecond(100_000),
-        until: Until::Packets(1_000_000),
-    };
+    let load = Load::paced(Shape::new(10_000, 66), 100_000, 10);
     eprintln!("memory: {}", load.name());
     let tool = Tool::daemon(&[]);
     let sample = measure(lab, &tool, &load)?;
@@ -73,14 +64,7 @@ pub(crate) fn in_little_memory(lab: &Lab) -> Result<Vec<Row>> {
 /// Packets of finished flows: what the daemon uses and what its program costs, compared with the
 /// same packets while they are captured.
 pub(crate) fn after_capture(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
-    let load = Load {
-        shape: Shape {
-            flows: 100,
-            size: 66,
-        },
-        pace: Pace::FlatOut,
-        until: Until::Packets(packets),
-    };
+    let load = Load::flat_out(Shape::new(100, 66), packets);
     eprintln!("after the capture: {}", load.name());
     let captured = Tool::daemon(&[]).timed();
     let over = Tool::daemon(&SHORT).timed();

@@ -4,9 +4,9 @@ use anyhow::Result;
 use end_to_end::world::netns::Lab;
 
 use crate::frames::Shape;
-use crate::measure::{Load, measure};
+use crate::load::Load;
+use crate::measure::measure;
 use crate::report::Row;
-use crate::sender::{Pace, Until};
 use crate::tools::Tool;
 
 /// Numbers of flows, with one shard.
@@ -29,7 +29,11 @@ pub(crate) fn run(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
     for round in 0..rounds {
         eprintln!("growth: round {}", round + 1);
         for ((flows, shards, _), samples) in &mut cells {
-            samples.push(measure(lab, &tool(*shards), &load(*flows, packets))?);
+            samples.push(measure(
+                lab,
+                &tool(*shards),
+                &Load::flat_out(Shape::new(*flows, 66), packets),
+            )?);
         }
     }
     let rows = cells
@@ -50,12 +54,4 @@ pub(crate) fn run(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
 
 fn tool(shards: u32) -> Tool {
     Tool::daemon(&[&format!("--shards={shards}")])
-}
-
-fn load(flows: u32, packets: u64) -> Load {
-    Load {
-        shape: Shape { flows, size: 66 },
-        pace: Pace::FlatOut,
-        until: Until::Packets(packets),
-    }
 }

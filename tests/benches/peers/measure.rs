@@ -1,41 +1,13 @@
-//! One measurement: a tool, a load, and their figures.
+//! One measurement: a tool, a load, and their figures; and many of them, in turns.
 
 use anyhow::{Result, ensure};
 use end_to_end::world::bpf::Statistics;
 use end_to_end::world::netns::{Lab, WAN};
 use end_to_end::world::procfs;
 
-use crate::frames::Shape;
-use crate::sender::{self, Pace, Sent, Until};
+use crate::load::{Load, Pace};
+use crate::sender::{self, Sent};
 use crate::tools::{self, Running, Tool, Yield};
-
-/// What is sent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Load {
-    /// Which frames.
-    pub(crate) shape: Shape,
-    /// How fast.
-    pub(crate) pace: Pace,
-    /// How long.
-    pub(crate) until: Until,
-}
-
-impl Load {
-    /// Its name in tables.
-    pub(crate) fn name(&self) -> String {
-        let Shape { flows, size } = self.shape;
-        let pace = match self.pace {
-            Pace::FlatOut => "flat out".to_owned(),
-            Pace::PerSecond(rate) => format!("{rate}/s"),
-        };
-        let flows = if flows == 1 {
-            "1 flow".to_owned()
-        } else {
-            format!("{flows} flows")
-        };
-        format!("{flows}, {size} bytes, {pace}")
-    }
-}
 
 /// The figures of a tool under a load.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +16,8 @@ pub(crate) struct Sample {
     pub(crate) sent: Sent,
     /// What the tool did.
     pub(crate) did: Yield,
+    /// How often the tool's threads woke while packets were sent.
+    pub(crate) wakeups: u64,
 }
 
 impl Sample {
@@ -63,6 +37,28 @@ impl Sample {
         let runs = self.did.program;
         (runs.count > 0).then(|| runs.time as f64 / runs.count as f64)
     }
+
+    /// How often the tool's threads woke in a second.
+    pub(crate) fn wakeups_per_second(&self) -> f64 {
+        self.wakeups as f64 / self.sent.took.as_secs_f64()
+    }
+}
+
+/// A measurement between two of the sender alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// The measurement.
+    pub(crate) sample: Sample,
+    /// The sender alone, before and after it.
+    pub(crate) alone: [Sent; 2],
+}
+
+impl Window {
+    /// How much more processor time the sender used for each packet than alone, in nanoseconds.
+    pub(crate) fn later(&self) -> f64 {
+        let alone = self.alone.map(|sent| sent.used_each());
+        self.sample.sent.used_each() - f64::midpoint(alone[0], alone[1])
+    }
 }
 
 /// Measures once.
@@ -78,24 +74,71 @@ pub(crate) fn measure_after(
     prepare: impl FnOnce(&mut Running) -> Result<()>,
 ) -> Result<Sample> {
     let statistics = tool.is_timed().then(Statistics::enable).transpose()?;
-    let mut running = tools::start(tool, lab, load.shape.flows)?;
+    let mut running = tools::start(tool, lab, load.shape)?;
     if let Some(running) = &mut running {
         prepare(running)?;
     }
+    let slept = running.as_ref().map(Running::wakeups).transpose()?;
+    let sent = send(lab, load)?;
+    let wakeups = match (&running, slept) {
+        (Some(running), Some(before)) => running.wakeups()?.since(&before).total(),
+        (None, _) | (_, None) => 0,
+    };
+    let did = running.map(Running::finish).transpose()?;
+    drop(statistics);
+    Ok(Sample {
+        sent,
+        did: did.unwrap_or_default(),
+        wakeups,
+    })
+}
+
+/// Sends a load; all of it must arrive.
+fn send(lab: &Lab, load: &Load) -> Result<Sent> {
     let before = procfs::packets(&lab.host, WAN)?;
-    let sent = sender::send(&lab.peer, load.shape, load.pace, load.until)?;
+    let sent = sender::send(&lab.peer, load)?;
     let arrived = procfs::packets(&lab.host, WAN)? - before;
     ensure!(
         arrived >= sent.packets,
         "of {} packets only {arrived} arrived: the network lost the others, not the tool",
         sent.packets
     );
-    let did = running.map(Running::finish).transpose()?;
-    drop(statistics);
-    Ok(Sample {
-        sent,
-        did: did.unwrap_or_default(),
-    })
+    Ok(sent)
+}
+
+/// Measures each cell once a round, in random order; the windows of each cell. Where the sender goes
+/// flat out, it is measured alone before and after each of them, as the machine is not always equally
+/// fast.
+pub(crate) fn in_turns(
+    lab: &Lab,
+    rounds: usize,
+    cells: &[(Tool, Load)],
+) -> Result<Vec<Vec<Window>>> {
+    let mut windows = vec![Vec::new(); cells.len()];
+    let mut order: Vec<_> = (0..cells.len()).collect();
+    for _ in 0..rounds {
+        fastrand::shuffle(&mut order);
+        let mut last: Option<(Load, Sent)> = None;
+        for &at in &order {
+            let (tool, load) = &cells[at];
+            let alone = || match load.pace {
+                Pace::FlatOut => send(lab, load),
+                Pace::PerSecond(_) => Ok(Sent::default()),
+            };
+            let before = match last {
+                Some((same, sent)) if same == *load => sent,
+                Some(_) | None => alone()?,
+            };
+            let sample = measure(lab, tool, load)?;
+            let after = alone()?;
+            last = Some((*load, after));
+            windows[at].push(Window {
+                sample,
+                alone: [before, after],
+            });
+        }
+    }
+    Ok(windows)
 }
 
 /// The median; of an even number of values, the mean of the middle two.

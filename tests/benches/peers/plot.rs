@@ -50,7 +50,7 @@ fn compare(report: &Report, path: &Path) -> Result<()> {
             right,
             &format!("{load}: sender later by ns a packet"),
             rows,
-            |row| row.slower_ns,
+            |row| row.later_ns,
         )?;
     }
     root.present().map_err(undrawn)
@@ -120,7 +120,7 @@ fn growth(report: &Report, path: &Path) -> Result<()> {
             across: part,
             points: points(|row| row.used_ns),
         };
-        let peak = |row: &Row| row.peak.map(|bytes| bytes / f64::from(1 << 20));
+        let peak = |row: &Row| row.memory.map(|bytes| bytes / f64::from(1 << 20));
         let memory = Line {
             title: "peak memory, MiB",
             across: part,

@@ -38,31 +38,43 @@ pub(crate) struct Row {
     pub(crate) lost: u64,
     /// The tool's processor time for each packet, user and system, in nanoseconds.
     pub(crate) used_ns: Option<f64>,
-    /// How much longer the sender took for each packet than without a tool, in nanoseconds.
-    pub(crate) slower_ns: Option<f64>,
+    /// The sender's processor time for each packet, in nanoseconds, and by how much that is more than
+    /// without a tool.
+    pub(crate) sender_ns: Option<f64>,
+    pub(crate) later_ns: Option<f64>,
     /// How long a run of the classifier took, in nanoseconds.
     pub(crate) program_ns: Option<f64>,
     /// The most memory at once, in bytes.
-    pub(crate) peak: Option<f64>,
+    pub(crate) memory: Option<f64>,
+    /// How often all threads of the tool woke in a second.
+    pub(crate) wakeups: Option<f64>,
+    /// The part of a processor that it used, in percent.
+    pub(crate) share: Option<f64>,
     /// Bytes of the files for each packet.
     pub(crate) bytes: Option<f64>,
     /// The number of files.
     pub(crate) files: Option<usize>,
-    /// `used_ns` and `slower_ns` divided by tcpdump's of the same round.
+    /// `used_ns` and `later_ns` divided by tcpdump's of the same round.
     pub(crate) used_ratio: Option<f64>,
-    pub(crate) slower_ratio: Option<f64>,
+    pub(crate) later_ratio: Option<f64>,
+    /// `later_ns` divided by that of one producer in the same round.
+    pub(crate) alone_ratio: Option<f64>,
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 15] = [
     "tool",
     "per second",
     "lost",
     "CPU ns",
     "/ tcpdump",
-    "sender + ns",
+    "sender CPU ns",
+    "later by ns",
     "/ tcpdump",
+    "/ one alone",
     "program ns",
-    "peak MiB",
+    "wakeups/s",
+    "of a CPU %",
+    "MiB",
     "bytes",
     "files",
 ];
@@ -72,17 +84,26 @@ impl Row {
         let number = |value: Option<f64>, digits: usize| {
             value.map_or_else(String::new, |value| format!("{value:.digits$}"))
         };
+        let rate = self.per_second / 1e3;
         [
             self.tool.clone(),
-            format!("{:.0} k", self.per_second / 1e3),
+            if rate > 0.0 {
+                format!("{rate:.0} k")
+            } else {
+                String::new()
+            },
             self.used_ns
                 .map_or_else(String::new, |_| self.lost.to_string()),
             number(self.used_ns, 0),
             number(self.used_ratio, 2),
-            number(self.slower_ns, 0),
-            number(self.slower_ratio, 2),
+            number(self.sender_ns, 0),
+            number(self.later_ns, 0),
+            number(self.later_ratio, 2),
+            number(self.alone_ratio, 2),
             number(self.program_ns, 0),
-            number(self.peak.map(|bytes| bytes / f64::from(1 << 20)), 0),
+            number(self.wakeups, 1),
+            number(self.share, 3),
+            number(self.memory.map(|bytes| bytes / f64::from(1 << 20)), 0),
             number(self.bytes, 1),
             self.files
                 .map_or_else(String::new, |files| files.to_string()),
@@ -124,27 +145,28 @@ impl fmt::Display for Report {
     }
 }
 
-/// A Markdown table.
+/// A Markdown table of the columns in which there is something.
 fn table(out: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+    let filled = |column: &usize| cells.iter().any(|cells| !cells[*column].is_empty());
+    let columns: Vec<_> = (0..HEAD.len()).filter(filled).collect();
     let head = HEAD.map(str::to_owned);
     let all = || [&head].into_iter().chain(&cells);
     let width = |column: usize| all().map(|cells| cells[column].len()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
     for (at, cells) in all().enumerate() {
         let mut line = String::from("|");
-        for (cell, &width) in cells.iter().zip(&widths) {
-            match line.len() {
-                1 => write!(line, " {cell:width$} |")?,
+        for &column in &columns {
+            let (cell, width) = (&cells[column], width(column));
+            match column {
+                0 => write!(line, " {cell:width$} |")?,
                 _ => write!(line, " {cell:>width$} |")?,
             }
         }
         writeln!(out, "{line}")?;
         if at == 0 {
-            let rule = widths.iter().enumerate();
-            let rule = rule.map(|(at, &width)| match at {
-                0 => format!(" {} |", "-".repeat(width)),
-                _ => format!(" {}: |", "-".repeat(width.saturating_sub(1))),
+            let rule = columns.iter().map(|&column| match column {
+                0 => format!(" {} |", "-".repeat(width(column))),
+                _ => format!(" {}: |", "-".repeat(width(column).saturating_sub(1))),
             });
             writeln!(out, "|{}", rule.collect::<String>())?;
         }

@@ -11,12 +11,12 @@ use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::verify::report::{ConnectionField, FileField, PacketField};
 use end_to_end::world::netns::{Lab, WAN};
 use end_to_end::world::process::{Process, Stream};
-use end_to_end::world::{bpf, procfs};
+use end_to_end::world::{bpf, procfs, wakeups::Wakeups};
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::frames;
+use crate::frames::{self, Shape};
 use crate::meter::Meter;
 
 /// How long a tool may take to stop.
@@ -91,6 +91,17 @@ pub(crate) struct Yield {
     pub(crate) program: bpf::Runs,
 }
 
+/// What a tool did while nothing happened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rest {
+    /// Wakeups of all its threads in a second.
+    pub(crate) wakeups: f64,
+    /// Its processor time.
+    pub(crate) used: Duration,
+    /// Its memory at the end, in bytes.
+    pub(crate) memory: u64,
+}
+
 /// A tool that is running and ready.
 pub(crate) struct Running {
     kind: Kind,
@@ -109,24 +120,25 @@ enum Kind {
     },
 }
 
-/// Starts a tool, unless it is none. A stand-in for tcp-info reports so many flows to the daemon,
-/// as the sender's frames belong to no socket.
-pub(crate) fn start(tool: &Tool, lab: &Lab, flows: u32) -> Result<Option<Running>> {
+/// Starts a tool, unless it is none. A stand-in for tcp-info reports the flows of these frames to the
+/// daemon, as they belong to no socket.
+pub(crate) fn start(tool: &Tool, lab: &Lab, shape: Shape) -> Result<Option<Running>> {
     let kind = match tool {
         Tool::Nothing => return Ok(None),
-        Tool::Daemon { flags: more, timed } => daemon(lab, more, *timed, flows)?,
+        Tool::Daemon { flags: more, timed } => daemon(lab, more, *timed, shape)?,
         Tool::Tcpdump => other(lab, "tcpdump", &["-n", "-Z", "root", "tcp"])?,
         Tool::Dumpcap => other(lab, "dumpcap", &["-q", "-f", "tcp"])?,
     };
     Running::new(kind).map(Some)
 }
 
-fn daemon(lab: &Lab, flags: &[String], timed: bool, flows: u32) -> Result<Kind> {
+fn daemon(lab: &Lab, flags: &[String], timed: bool, shape: Shape) -> Result<Kind> {
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let mut daemon = Daemon::follow(lab, &tcpinfo, &flags)?;
+    let Shape { flows, network, .. } = shape;
     for flow in 0..flows {
-        let (host, peer) = (frames::host(), frames::peer(flow));
+        let (host, peer) = (frames::host(network), frames::peer(network, flow));
         let cookie = u64::from(flow) + 1;
         let id = json!({
             "SPort": host.port(), "DPort": peer.port(), "SrcIP": host.ip(), "DstIP": peer.ip(),
@@ -184,6 +196,29 @@ impl Running {
         };
         let meter = Meter::attach(id)?;
         Ok(Self { kind, meter })
+    }
+
+    /// How often its threads have woken so far.
+    pub(crate) fn wakeups(&self) -> Result<Wakeups> {
+        Wakeups::of(self.id())
+    }
+
+    /// What it does during a span in which nothing happens.
+    pub(crate) fn rest(&self, span: Duration) -> Result<Rest> {
+        let used = self.meter.used()?;
+        let woke = Wakeups::during(span, self.id())?;
+        Ok(Rest {
+            wakeups: woke.total() as f64 / span.as_secs_f64(),
+            used: self.meter.used()? - used,
+            memory: procfs::memory(self.id())?,
+        })
+    }
+
+    fn id(&self) -> u32 {
+        match &self.kind {
+            Kind::Daemon { daemon, .. } => daemon.id(),
+            Kind::Other { process, .. } => process.id(),
+        }
     }
 
     /// Waits until it has nothing left to do, and ends it; returns what it did.

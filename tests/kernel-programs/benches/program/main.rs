@@ -1,7 +1,10 @@
-//! What the kernel program costs by itself: nanoseconds for a packet, by what becomes of it.
+//! What the kernel program costs by itself: nanoseconds for a packet, by what becomes of it, and by how
+//! many processors do the same.
 //!
 //! Needs root. `cargo bench -p kernel-tests` prints a table, and writes
 //! `target/bench/program.json`.
+
+mod producers;
 
 use std::path::Path;
 use std::{fs, io};
@@ -71,7 +74,8 @@ fn main() -> io::Result<()> {
     }
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench");
     fs::create_dir_all(&directory)?;
-    let page = json!({ "rounds": ROUNDS, "runs": RUNS, "cases": rows });
+    let producers = producers::run();
+    let page = json!({ "rounds": ROUNDS, "runs": RUNS, "cases": rows, "producers": producers });
     fs::write(directory.join("program.json"), format!("{page:#}\n"))
 }
 
