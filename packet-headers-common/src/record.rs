@@ -5,7 +5,7 @@
 
 mod packet;
 
-pub use packet::{BadRecord, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
+pub use packet::{BadRecord, Glance, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
 
 use crate::key::FlowKey;
 

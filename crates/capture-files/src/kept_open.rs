@@ -16,6 +16,8 @@ pub(crate) struct KeptOpen {
     last: LruCache<u64, u64>,
     most: usize,
     writes: u64,
+    /// How many writes there had been when idle ones were looked for.
+    looked: u64,
 }
 
 impl KeptOpen {
@@ -25,6 +27,7 @@ impl KeptOpen {
             last: LruCache::unbounded(),
             most,
             writes: 0,
+            looked: 0,
         }
     }
 
@@ -63,6 +66,16 @@ impl KeptOpen {
         self.last.pop_lru().map(|(flow, _)| flow)
     }
 
+    /// Removes the flows whose files have not been written since this was called last.
+    pub(crate) fn pop_unwritten(&mut self) -> Vec<u64> {
+        let looked = std::mem::replace(&mut self.looked, self.writes);
+        let mut unwritten = Vec::new();
+        while self.last.peek_lru().is_some_and(|(_, last)| *last <= looked) {
+            unwritten.extend(self.pop());
+        }
+        unwritten
+    }
+
     /// The file of a flow is not open any more.
     pub(crate) fn closed(&mut self, flow: u64) {
         self.last.pop(&flow);
@@ -99,6 +112,17 @@ mod tests {
         assert_eq!(found_open(11, 10), 10);
         assert_eq!(found_open(40, 10), 10);
         assert_eq!(found_open(10, 0), 0);
+    }
+
+    #[test]
+    fn what_was_not_written_since_the_last_look_is_closed() {
+        let mut kept = KeptOpen::new(10);
+        (1..4).for_each(|flow| assert_eq!(kept.wrote(flow), None));
+        assert_eq!(kept.pop_unwritten(), []);
+        kept.wrote(2);
+        assert_eq!(kept.pop_unwritten(), [1, 3]);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept.pop_unwritten(), [2]);
     }
 
     #[test]

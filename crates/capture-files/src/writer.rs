@@ -187,6 +187,17 @@ impl<O: Observer> Writer<O> {
         self.kept = KeptOpen::new(most);
     }
 
+    /// Closes the files that were not written since this was called last, until their next write: only
+    /// those of busy flows are worth a descriptor, and a filesystem with an open file cannot be
+    /// unmounted.
+    pub fn close_idle(&mut self) {
+        for flow in self.kept.pop_unwritten() {
+            if let Some(file) = self.open.get_mut(&flow) {
+                file.give_up();
+            }
+        }
+    }
+
     /// How many files are open between two writes.
     #[must_use]
     pub fn kept_open(&self) -> usize {

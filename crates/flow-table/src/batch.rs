@@ -2,12 +2,13 @@
 //! memory is touched at one time.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use hashbrown::HashMap;
 use model::{BootNanos, Close, DiscardReason, FlowEvent, FlowUuid, WallClock};
 use packet_headers_common::{FlowKey, Packet};
 
-use self::order::Order;
+use self::order::{Item, Order};
 use crate::table::{Cursor, FlowTable};
 
 mod order;
@@ -44,6 +45,14 @@ pub(crate) struct Batches {
     order: Order,
     /// Events, each until it takes effect.
     happened: Vec<Option<FlowEvent>>,
+    beginnings: Vec<Beginning>,
+}
+
+/// Items of one connection, in the order of time, of which the first may begin it.
+#[derive(Debug)]
+struct Beginning {
+    at: u64,
+    items: Range<usize>,
 }
 
 /// A record in the form that it has in memory shared with the kernel, and when its packet passed.
@@ -51,6 +60,14 @@ pub(crate) struct Batches {
 struct Passed<'ring> {
     at: u64,
     record: &'ring [u8],
+}
+
+/// What a batch has, by the numbers of its items: records, then events.
+struct Items<'a, 'ring> {
+    passed: &'a [Passed<'ring>],
+    happened: &'a mut [Option<FlowEvent>],
+    clock: &'a WallClock,
+    counts: &'a mut BatchCounts,
 }
 
 impl FlowTable {
@@ -97,36 +114,29 @@ impl Batches {
         let mut passed = Vec::with_capacity(records.size_hint().0);
         for record in records {
             counts.received += 1;
-            let Some((at, digest)) = Packet::glance(record) else {
+            let Some(glance) = Packet::glance(record) else {
                 counts.add(Err(DiscardReason::BadRecord));
                 continue;
             };
+            let at = glance.boot_ns;
             latest = latest.max(at);
-            self.order.add(digest);
+            self.order.add(glance.digest, glance.is_first_syn);
             passed.push(Passed { at, record });
         }
         let until = if more { latest } else { u64::MAX };
         self.add_events(table, events, BootNanos(until));
         self.order.sort();
-        let mut cursor = Cursor::default();
-        for place in self.order.places() {
-            let time = |&item: &u64| time(order::number(item), &passed, &self.happened);
-            if !place.is_sorted_by_key(time) {
-                place.sort_by_key(time);
-            }
-            for &item in &*place {
-                let number = order::number(item);
-                if let Some(passed) = passed.get(number) {
-                    let outcome = pass(table, passed.record, (clock, &mut cursor), &mut counts.clock_off);
-                    counts.add(outcome);
-                    continue;
-                }
-                let event = self.happened.get_mut(number - passed.len());
-                if let Some(event) = event.and_then(Option::take) {
-                    cursor = Cursor::default();
-                    table.on_event(event);
-                }
-            }
+        let mut items = Items {
+            passed: &passed,
+            happened: &mut self.happened,
+            clock,
+            counts: &mut counts,
+        };
+        find_beginnings(&mut self.order, table, &mut items, &mut self.beginnings);
+        // Candidates queue in the order in which they begin.
+        self.beginnings.sort_by_key(|beginning| beginning.at);
+        for Beginning { items: some, .. } in self.beginnings.drain(..) {
+            items.take(table, Cursor::default(), self.order.some(some));
         }
         self.happened.clear();
         counts
@@ -155,21 +165,82 @@ impl Batches {
                 continue;
             };
             let (low, high) = key.ends();
-            self.order.add(FlowKey::digest(&low, &high));
+            self.order.add(FlowKey::digest(&low, &high), false);
             self.happened.push(Some(event));
         }
     }
 }
 
-/// When an item took place. A packet that passed as an event happened comes before it.
-#[inline]
-fn time(number: usize, passed: &[Passed<'_>], happened: &[Option<FlowEvent>]) -> (u64, bool) {
-    match passed.get(number) {
-        Some(passed) => (passed.at, false),
-        None => match happened.get(number - passed.len()) {
-            Some(Some(event)) => (event.at().0, true),
-            Some(None) | None => (u64::MAX, true),
-        },
+/// Takes what belongs to connections that there are, and finds what may begin others.
+fn find_beginnings(
+    order: &mut Order,
+    table: &mut FlowTable,
+    items: &mut Items<'_, '_>,
+    beginnings: &mut Vec<Beginning>,
+) {
+    let mut end = 0;
+    for place in order.places() {
+        end += place.len();
+        if !place.is_sorted_by_key(|item| items.time(*item)) {
+            place.sort_by_key(|item| items.time(*item));
+        }
+        let mut begin = end - place.len();
+        for part in place.chunk_by(|_, next| !next.begins()) {
+            let (first, part_begin) = (part[0], begin);
+            begin += part.len();
+            if !first.begins()
+                && part_begin + place.len() == end
+                && let Some(cursor) = items.known(table, first)
+            {
+                items.take(table, cursor, part);
+                continue;
+            }
+            beginnings.push(Beginning {
+                at: items.time(first).0,
+                items: part_begin..begin,
+            });
+        }
+    }
+}
+
+impl Items<'_, '_> {
+    /// When an item took place. A packet that passed as an event happened comes before it.
+    #[inline]
+    fn time(&self, item: Item) -> (u64, bool) {
+        let number = item.number();
+        match self.passed.get(number) {
+            Some(passed) => (passed.at, false),
+            None => match self.happened.get(number - self.passed.len()) {
+                Some(Some(event)) => (event.at().0, true),
+                Some(None) | None => (u64::MAX, true),
+            },
+        }
+    }
+
+    /// The connection that a record belongs to, if there is one.
+    #[inline]
+    fn known(&self, table: &FlowTable, item: Item) -> Option<Cursor> {
+        let passed = self.passed.get(item.number())?;
+        let packet = Packet::parse(passed.record).ok()?;
+        table.find(&packet.key())
+    }
+
+    /// Takes items one after the other.
+    fn take(&mut self, table: &mut FlowTable, mut cursor: Cursor, some: &[Item]) {
+        for item in some {
+            let number = item.number();
+            if let Some(passed) = self.passed.get(number) {
+                let clock_off = &mut self.counts.clock_off;
+                let outcome = pass(table, passed.record, (self.clock, &mut cursor), clock_off);
+                self.counts.add(outcome);
+                continue;
+            }
+            let event = self.happened.get_mut(number - self.passed.len());
+            if let Some(event) = event.and_then(Option::take) {
+                cursor = Cursor::default();
+                table.on_event(event);
+            }
+        }
     }
 }
 

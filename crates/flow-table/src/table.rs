@@ -102,6 +102,13 @@ impl FlowTable {
         self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
     }
 
+    /// Where packets of a four-tuple go, if they do not begin a connection.
+    #[inline]
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<Cursor> {
+        let id = self.state.connections.youngest(key)?;
+        Some(Cursor(Some((*key, id))))
+    }
+
     /// The same for a packet that follows another one.
     #[inline]
     pub(crate) fn on_packet_at(

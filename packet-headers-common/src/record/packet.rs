@@ -136,16 +136,16 @@ impl<'ring> Packet<'ring> {
         })
     }
 
-    /// When the packet of a ring item passed, and the [digest](FlowKey::digest) of its ends; `None`
-    /// if the item is too short. It is cheaper than [`Self::parse`], and refuses less.
+    /// Reads only what tells where a ring item belongs; `None` if the item is too short. It is cheaper
+    /// than [`Self::parse`], and refuses less.
     #[inline]
     #[must_use]
-    pub fn glance(item: &[u8]) -> Option<(u64, u64)> {
+    pub fn glance(item: &[u8]) -> Option<Glance> {
         let (header, rest) = item.split_first_chunk::<RECORD_HEADER_LEN>()?;
-        let at = u64::from_ne_bytes(chunk(header, 0));
+        let boot_ns = u64::from_ne_bytes(chunk(header, 0));
         if header[28] & FLAG_TRUNCATED != 0 {
-            let (low, high) = FlowKey::from_bytes(&chunk(rest.first_chunk::<36>()?, 0)).ends();
-            return Some((at, FlowKey::digest(&low, &high)));
+            let meta = FlowFields::of_meta(rest.first_chunk()?);
+            return Some(Glance::new(boot_ns, &meta));
         }
         let skipped = match header[28] & FLAG_HARDWARE_TIME {
             0 => 0,
@@ -153,8 +153,8 @@ impl<'ring> Packet<'ring> {
         };
         let ip = rest.get(skipped + usize::from(u16_at(header, 18))..)?;
         let tcp = rest.get(skipped + usize::from(u16_at(header, 20))..)?;
-        let (source, destination) = ends(ip, tcp.first_chunk()?)?;
-        Some((at, FlowKey::digest(&source, &destination)))
+        let fields = FlowFields::of_parts(ip, tcp.first_chunk()?)?;
+        Some(Glance::new(boot_ns, &fields))
     }
 
     /// The connection that the packet belongs to.
@@ -168,8 +168,36 @@ impl<'ring> Packet<'ring> {
     #[inline]
     #[must_use]
     pub const fn is_first_syn(&self) -> bool {
-        self.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+        is_first_syn(self.tcp_flags)
     }
+}
+
+/// Where a record belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// As [`Packet::boot_ns`].
+    pub boot_ns: u64,
+    /// The [digest](FlowKey::digest) of the packet's ends.
+    pub digest: u64,
+    /// As [`Packet::is_first_syn`].
+    pub is_first_syn: bool,
+}
+
+impl Glance {
+    #[inline]
+    const fn new(boot_ns: u64, fields: &FlowFields) -> Self {
+        Self {
+            boot_ns,
+            digest: FlowKey::digest(&fields.source, &fields.destination),
+            is_first_syn: is_first_syn(fields.tcp_flags),
+        }
+    }
+}
+
+/// Whether these flags ask for a new connection.
+#[inline]
+const fn is_first_syn(tcp_flags: u8) -> bool {
+    tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
 }
 
 /// The fields by which a packet is assigned to its connection.
@@ -185,6 +213,11 @@ impl FlowFields {
     #[inline]
     fn of_headers(headers: &[u8], l3: usize, l4: usize) -> Option<Self> {
         let (ip, tcp) = ip_and_tcp(headers, l3, l4)?;
+        Self::of_parts(ip, tcp)
+    }
+
+    #[inline]
+    fn of_parts(ip: &[u8], tcp: &[u8; 20]) -> Option<Self> {
         let (source, destination) = ends(ip, tcp)?;
         Some(Self {
             source,

@@ -174,7 +174,12 @@ proptest! {
         }
         if let Ok(packet) = Packet::parse(&item) {
             let digest = FlowKey::digest(&packet.source, &packet.destination);
-            prop_assert_eq!(Packet::glance(&item), Some((packet.boot_ns, digest)));
+            let glance = Glance {
+                boot_ns: packet.boot_ns,
+                digest,
+                is_first_syn: packet.is_first_syn(),
+            };
+            prop_assert_eq!(Packet::glance(&item), Some(glance));
             prop_assert_eq!(FlowKey::digest(&packet.destination, &packet.source), digest);
         }
     }

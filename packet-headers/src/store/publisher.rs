@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use capture_files::{Directories, FileNaming, FinishedFile, Publisher};
 
-use super::writer::{Counting, RETRY};
+use super::writer::{CARE, Counting};
 use crate::heartbeat::{Heartbeat, Heartbeats, LONGEST_WAIT, WaitsFor};
 use crate::threads::spawn;
 
@@ -47,7 +47,7 @@ fn run(mut publisher: Publisher<Counting>, inbox: &Receiver<FinishedFile>, heart
     loop {
         heartbeat.beat();
         let waits = publisher.unpublished().len() > 0;
-        match inbox.recv_timeout(if waits { RETRY } else { LONGEST_WAIT }) {
+        match inbox.recv_timeout(if waits { CARE } else { LONGEST_WAIT }) {
             Ok(first) => {
                 let group = gather(first, inbox);
                 heartbeat.beat();
@@ -56,7 +56,7 @@ fn run(mut publisher: Publisher<Counting>, inbox: &Receiver<FinishedFile>, heart
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if publisher.unpublished().len() > 0 && tried.elapsed() >= RETRY {
+        if publisher.unpublished().len() > 0 && tried.elapsed() >= CARE {
             publisher.retry();
             tried = Instant::now();
         }

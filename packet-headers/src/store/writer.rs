@@ -25,8 +25,9 @@ pub const QUEUE: usize = 1024;
 /// The bytes before the first packet of a file, and more.
 const FILE_HEADER: u64 = 1024;
 
-/// How often finished files that could not get their final name are tried again.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// How often finished files that could not get their final name are tried again, and open ones closed
+/// that are not written any more.
+pub(super) const CARE: Duration = Duration::from_secs(1);
 
 /// The writer of one shard's files.
 pub struct ShardWriter {
@@ -36,8 +37,8 @@ pub struct ShardWriter {
     /// Says that there is no room, and that files cannot be removed to make some.
     full: RateLimit,
     stuck: RateLimit,
-    /// When finished files were tried again last.
-    tried: Instant,
+    /// When that was done last which is done each [`CARE`].
+    cared: Instant,
     /// How many files it has said to keep open.
     kept_open: usize,
 }
@@ -61,7 +62,7 @@ impl ShardWriter {
             counters,
             full: RateLimit::default(),
             stuck: RateLimit::default(),
-            tried: Instant::now(),
+            cared: Instant::now(),
             kept_open: 0,
         })
     }
@@ -90,26 +91,29 @@ impl ShardWriter {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.has_unpublished() && self.tried.elapsed() >= RETRY {
+            if self.needs_care() && self.cared.elapsed() >= CARE {
                 self.retry();
-                self.tried = Instant::now();
+                self.writer.close_idle();
+                self.count_kept(self.writer.kept_open());
+                self.cared = Instant::now();
             }
         }
         self.finish();
     }
 
-    /// Waits for the next job, but for no longer than [`RETRY`] while files lack their final name.
+    /// Waits for the next job, but for no longer than [`CARE`] while there are files to care for.
     fn next(&self, jobs: &Receiver<Queued>) -> Result<Queued, RecvTimeoutError> {
-        let wait = if self.has_unpublished() {
-            RETRY
+        let wait = if self.needs_care() {
+            CARE
         } else {
             LONGEST_WAIT
         };
         jobs.recv_timeout(wait)
     }
 
-    fn has_unpublished(&self) -> bool {
-        self.writer.unpublished().len() > 0
+    /// Whether files lack their final name, or are open.
+    fn needs_care(&self) -> bool {
+        self.writer.unpublished().len() > 0 || self.writer.kept_open() > 0
     }
 
     /// Does one job, as far as there is room. A file that is finished is published in any case: that

@@ -450,6 +450,23 @@ fn a_file_that_is_written_once_is_made_written_and_named() {
 }
 
 #[test]
+fn a_file_that_is_not_written_for_a_while_is_closed_and_opened_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = writer(temp.path());
+    writer.keep_open(2);
+    (0..2).for_each(|flow| writer.write(job(flow, 1, false)));
+    writer.close_idle();
+    assert_eq!(writer.kept_open(), 2);
+    writer.write(job(1, 1, false));
+    writer.close_idle();
+    let open = writer.open.iter().filter(|(_, file)| file.is_open());
+    assert_eq!(open.map(|(flow, _)| *flow).collect::<Vec<_>>(), [1]);
+    (0..2).for_each(|flow| writer.write(job(flow, 1, true)));
+    assert_eq!(packets(&published(temp.path(), 0)), 2);
+    assert_eq!(packets(&published(temp.path(), 1)), 3);
+}
+
+#[test]
 fn no_more_files_stay_open_than_may() {
     let temp = tempfile::tempdir().unwrap();
     let mut writer = writer(temp.path());

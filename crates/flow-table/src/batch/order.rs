@@ -13,13 +13,44 @@ const FEW: usize = 512;
 /// Spreads a key's digest once more: the digests of a shard have their highest bits in common.
 const SPREAD: u64 = 0xd6e8_feb8_6659_fd93;
 
+/// Marks an item with which a connection may begin.
+const BEGINS: u64 = 1 << 63;
+
+/// An item of a batch: the place of its connection in the upper half, and its number in the lower half.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Item(u64);
+
 /// The order in which a batch is taken: by connection, and within one as it was added.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// The place of an item's connection in the upper half, and its number in the lower half.
-    items: Vec<u64>,
+    items: Vec<Item>,
     /// The same memory again, to sort with.
-    spare: Vec<u64>,
+    spare: Vec<Item>,
+}
+
+impl Item {
+    /// How many items were added before it.
+    #[inline]
+    pub(super) const fn number(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Whether a connection may begin with it.
+    #[inline]
+    pub(super) const fn begins(self) -> bool {
+        self.0 & BEGINS != 0
+    }
+
+    #[inline]
+    const fn place(self) -> u64 {
+        (self.0 & !BEGINS) >> 32
+    }
+
+    /// A digit of its place, the lower one first.
+    #[inline]
+    const fn digit(self, digit: u32) -> usize {
+        (self.0 >> (32 + digit * DIGIT)) as usize % VALUES
+    }
 }
 
 impl Order {
@@ -28,29 +59,32 @@ impl Order {
         self.items.clear();
     }
 
-    /// Adds the next item, by the digest of its connection's key. There may be 2^32 items.
+    /// Adds the next item, by the digest of its connection's key, and whether a connection may begin
+    /// with it. There may be 2^32 items.
     #[inline]
-    pub(super) fn add(&mut self, digest: u64) {
+    pub(super) fn add(&mut self, digest: u64, begins: bool) {
         let place = digest.wrapping_mul(SPREAD) >> (u64::BITS - 2 * DIGIT);
-        self.items.push(place << 32 | self.items.len() as u64);
+        let mark = if begins { BEGINS } else { 0 };
+        let number = self.items.len() as u64;
+        self.items.push(Item(mark | place << 32 | number));
     }
 
     /// Brings the items of each connection together.
     pub(super) fn sort(&mut self) {
         if self.items.len() < FEW {
-            return self.items.sort_unstable();
+            return self.items.sort_unstable_by_key(|item| item.0 & !BEGINS);
         }
         let mut counts = [[0u32; VALUES]; 2];
         for &item in &self.items {
             for (digit, counts) in counts.iter_mut().enumerate() {
-                counts[value(item, digit as u32)] += 1;
+                counts[item.digit(digit as u32)] += 1;
             }
         }
-        self.spare.resize(self.items.len(), 0);
+        self.spare.resize(self.items.len(), Item::default());
         for (digit, counts) in counts.iter_mut().enumerate() {
             begins(counts);
             for &item in &self.items {
-                let next = &mut counts[value(item, digit as u32)];
+                let next = &mut counts[item.digit(digit as u32)];
                 self.spare[*next as usize] = item;
                 *next += 1;
             }
@@ -59,21 +93,15 @@ impl Order {
     }
 
     /// The items of one place after the other: those of a connection, or of several that share it.
-    pub(super) fn places(&mut self) -> impl Iterator<Item = &mut [u64]> {
-        self.items.chunk_by_mut(|one, next| one >> 32 == next >> 32)
+    pub(super) fn places(&mut self) -> impl Iterator<Item = &mut [Item]> {
+        self.items
+            .chunk_by_mut(|one, next| one.place() == next.place())
     }
-}
 
-/// The number of an item.
-#[inline]
-pub(super) const fn number(item: u64) -> usize {
-    item as u32 as usize
-}
-
-/// A digit of an item's place, the lower one first.
-#[inline]
-const fn value(item: u64, digit: u32) -> usize {
-    (item >> (32 + digit * DIGIT)) as usize % VALUES
+    /// Some items of those that there are.
+    pub(super) fn some(&self, range: std::ops::Range<usize>) -> &[Item] {
+        self.items.get(range).unwrap_or_default()
+    }
 }
 
 /// Replaces how often each value occurs by where the first item with it belongs.
@@ -97,18 +125,19 @@ mod tests {
         ) {
             let mut order = Order::default();
             // What is left of another batch.
-            order.add(7);
+            order.add(7, true);
             order.sort();
             order.clear();
-            connections.iter().for_each(|&it| order.add(it));
+            connections.iter().for_each(|&it| order.add(it, it % 3 == 0));
             order.sort();
             let mut seen: Vec<u64> = Vec::new();
             let mut numbers: Vec<usize> = Vec::new();
             for place in order.places() {
-                let here: Vec<_> = place.iter().map(|&item| number(item)).collect();
+                let here: Vec<_> = place.iter().map(|item| item.number()).collect();
                 prop_assert!(here.is_sorted());
                 // So few connections share no place.
                 let connection = connections[here[0]];
+                prop_assert!(place.iter().all(|it| it.begins() == (connection % 3 == 0)));
                 prop_assert!(here.iter().all(|&it| connections[it] == connection));
                 prop_assert!(!seen.contains(&connection));
                 seen.push(connection);

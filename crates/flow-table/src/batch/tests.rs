@@ -118,6 +118,33 @@ fn an_event_that_further_records_may_come_before_stays() {
     assert_eq!(left, []);
 }
 
+#[test]
+fn candidates_of_a_batch_wait_as_long_as_if_they_had_come_alone() {
+    let (mut table, clock) = (table(), WallClock::apart(APART));
+    let second = 1_000_000_000;
+    let records: Vec<_> = (0..60u8)
+        .map(|n| {
+            let mut record = record(u64::from(n) * second / 10, None);
+            record[RECORD_HEADER_LEN + 35] = n;
+            record[RECORD_HEADER_LEN + 47] = if n % 2 == 0 { TCP_SYN } else { TCP_ACK };
+            record
+        })
+        .collect();
+    let arrivals = Arrivals {
+        clock: &clock,
+        events: &mut VecDeque::new(),
+        more: false,
+    };
+    let counts = table.take(records.iter().map(Vec::as_slice), arrivals);
+    assert_eq!(counts.held, 60);
+    for given_up in [0, 1, 20, 59, 60] {
+        // Each waits for five seconds.
+        let now = 5 * second + given_up * second / 10 - 1;
+        while table.tick(BootNanos(now)) {}
+        assert_eq!(table.stats().unnamed, given_up);
+    }
+}
+
 /// Something that happens in a history.
 #[derive(Debug, Clone)]
 enum Happens {
