@@ -113,7 +113,11 @@ impl ShardWriter {
 
     /// Whether files lack their final name, or are open.
     fn needs_care(&self) -> bool {
-        self.writer.unpublished().len() > 0 || self.writer.kept_open() > 0
+        self.has_unpublished() || self.writer.kept_open() > 0
+    }
+
+    fn has_unpublished(&self) -> bool {
+        self.writer.unpublished().len() > 0
     }
 
     /// Does one job, as far as there is room. A file that is finished is published in any case: that
