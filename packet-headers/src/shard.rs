@@ -39,7 +39,7 @@ const LONGEST_TICKS: u64 = 5;
 const QUIET_TURNS: u32 = 50;
 
 /// How long it sleeps at most. Events and timers wait for as long.
-const SLEEP: Duration = Duration::from_millis(250);
+const SLEEP: Duration = Duration::from_millis(400);
 
 /// The most packets taken in one turn, so that a flood does not starve the rest of the work.
 const BATCH: usize = 64 * 1024;

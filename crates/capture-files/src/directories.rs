@@ -374,6 +374,16 @@ impl Directories {
         taken.map(drop)
     }
 
+    /// Whether a partial file is visible under its name, too. A power loss can leave both: btrfs has
+    /// been seen to bring a name back that had been given up before the new one was synced.
+    pub(crate) fn is_published(&self, (from, file): Place<'_>, day: &Path) -> io::Result<bool> {
+        let mut there = self.held.data.existing()?;
+        for part in day {
+            there = Arc::new(there.enter(part)?);
+        }
+        from.shares(file, &there)
+    }
+
     /// Where published files are, open.
     pub(crate) fn open_data(&self) -> Result<Arc<Directory>, FileError> {
         let data = self.held.data.existing();

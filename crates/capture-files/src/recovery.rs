@@ -56,7 +56,7 @@ pub struct Recovery<'a> {
 pub enum Recovered {
     /// It is visible at this path, with so many packets.
     Published(PathBuf, u64),
-    /// It held no packet, and was removed.
+    /// It was removed: it held no packet, or was visible already.
     Removed(PathBuf),
     /// It is not ours, for this reason, and was left alone.
     Foreign(PathBuf, &'static str),
@@ -190,7 +190,15 @@ impl<'a> Recovery<'a> {
         let opened = directory.open_to_cut(name);
         let file = match opened.doing(FileStep::Open, "opening", &path)? {
             Opened::Ours(file) => file,
-            Opened::Foreign(why) => return foreign(path, why),
+            Opened::Foreign(why) => {
+                let twice = self.directories.is_published((directory, name), day);
+                if !twice.unwrap_or(false) {
+                    return foreign(path, why);
+                }
+                let removed = directory.remove(name);
+                removed.doing(FileStep::Finish, "removing", &path)?;
+                return Ok(Some(Recovered::Removed(path)));
+            }
         };
         let verdict = match look(&file, &parsed, self.go_on) {
             Ok(verdict) => verdict,

@@ -178,6 +178,14 @@ impl Directory {
         Ok((there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino))
     }
 
+    /// Whether the same file has this name in another directory, too.
+    pub(crate) fn shares(&self, name: &OsStr, other: &Self) -> io::Result<bool> {
+        ask(Operation::Look)?;
+        let look = |directory: &Self| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
+        let (ours, theirs) = (look(self)?, look(other)?);
+        Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
+    }
+
     /// When a file in it changed, or got its name, last: since 1970.
     pub(crate) fn changed(&self, name: &OsStr) -> io::Result<Duration> {
         let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;

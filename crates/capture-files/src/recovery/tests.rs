@@ -241,6 +241,25 @@ fn what_has_another_name_is_not_changed() {
 }
 
 #[test]
+fn what_is_visible_already_is_not_published_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, _) = file(Format::Pcap, Compression::None);
+    let visible = directories.data().join(DAY);
+    fs::create_dir_all(&visible).unwrap();
+    // As after a power loss that undid one half of a move.
+    fs::write(visible.join("host_1.pcap"), &whole).unwrap();
+    fs::hard_link(visible.join("host_1.pcap"), day.join("host_1.pcap")).unwrap();
+    // Two names, but not these.
+    fs::hard_link(visible.join("host_1.pcap"), day.join("host_2.pcap")).unwrap();
+    assert_eq!(recover(&directories), [0, 0, 1, 1]);
+    assert!(!day.join("host_1.pcap").exists() && day.join("host_2.pcap").exists());
+    let left: Vec<_> = fs::read_dir(&visible).unwrap().collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(fs::read(visible.join("host_1.pcap")).unwrap(), whole);
+}
+
+#[test]
 fn a_recovered_file_is_for_the_group_whatever_its_mode_was() {
     let temp = tempfile::tempdir().unwrap();
     let (directories, day) = directories(temp.path());

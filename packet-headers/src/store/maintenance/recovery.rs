@@ -64,7 +64,7 @@ pub(super) fn run(
     if published + removed > 0 {
         tracing::info!(
             "recovered earlier runs: published {published} files with {packets} packets, removed \
-             {removed} without packets"
+             {removed} that held none or were published before"
         );
     }
 }
