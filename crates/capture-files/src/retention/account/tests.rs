@@ -208,3 +208,23 @@ fn what_is_taken_while_a_directory_is_read_is_not_taken_again() {
     // There is one more, whose name has to be found.
     assert_eq!(account.to_scan(TOMORROW, false), Some(day(20)));
 }
+
+#[test]
+fn a_limit_that_somebody_may_reach_within_a_while_is_told_from_one_that_nobody_can() {
+    const GIB: u64 = 1 << 30;
+    let gets_near = |disk: Option<u64>, free: u64, floor: u64| {
+        let mut account = account(RetentionLimits {
+            disk,
+            ..RetentionLimits::default()
+        });
+        account.set_floor(usage(floor, 0));
+        account.measured(usage(free, 1 << 40));
+        assert!(!account.is_near());
+        account.gets_near(Duration::from_secs(4))
+    };
+    assert!(!gets_near(None, 30 * GIB, 0));
+    assert!(gets_near(Some(GIB), 30 * GIB, 0));
+    assert!(!gets_near(Some(1000 * GIB), 30 * GIB, 0));
+    assert!(!gets_near(None, 30 * GIB, GIB));
+    assert!(gets_near(None, 12 * GIB, GIB));
+}
