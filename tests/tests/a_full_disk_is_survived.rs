@@ -54,6 +54,8 @@ struct DiskFault {
     costs: bool,
     /// Further flags of the daemon.
     flags: &'static [&'static str],
+    /// The program that starts it, with arguments, if there is one.
+    by: &'static [&'static str],
 }
 
 impl DiskFault {
@@ -65,6 +67,7 @@ impl DiskFault {
         files_stay: true,
         costs: true,
         flags: &[],
+        by: &[],
     };
 }
 
@@ -141,7 +144,7 @@ fn survive(fault: DiskFault) -> Result<()> {
     let tcpdump = Tcpdump::start(&lab.host)?;
     // Its directories have a parent of their own: only there can they be made again.
     let launch = Launch::new(&lab).within(disk.path());
-    let launch = launch.prefix_in(settings.path());
+    let launch = launch.prefix_in(settings.path()).by(fault.by);
     let mut daemon = launch.start(&[&[SPILL, NO_FLOOR], fault.flags].concat())?;
     let (repaired, connections) = live_through(fault, &lab, &disk, &mut daemon)?;
     daemon.wait_until_quiet()?;
@@ -217,9 +220,12 @@ fn a_full_one_of_compressed_files() -> Result<()> {
     })
 }
 
+/// A disk is not made read-only while a file is open to be written: this daemon has no descriptors for
+/// files that stay open.
 #[test]
 fn a_read_only_one() -> Result<()> {
     survive(DiskFault {
+        by: &["prlimit", "--nofile=132:132", "--"],
         reason: FileErrorReason::ReadOnly,
         begin: |disk, _| disk.remount("ro"),
         end: |disk, _| disk.remount("rw"),

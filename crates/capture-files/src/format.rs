@@ -124,10 +124,7 @@ impl Encoder {
     pub fn packet(&mut self, record: &Record<'_>, names: &InterfaceNames, out: &mut Vec<u8>) {
         match &mut self.0 {
             State::Pcap => pcap::packet(record, out),
-            State::Pcapng(interfaces) => {
-                let number = pcapng::interface(interfaces, record, names, out);
-                pcapng::packet(record, number, out);
-            }
+            State::Pcapng(interfaces) => pcapng::packet(record, (interfaces, names), out),
         }
     }
 
@@ -139,13 +136,14 @@ impl Encoder {
         names: &InterfaceNames,
         out: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        match &self.0 {
+        match &mut self.0 {
             State::Pcap if out.is_empty() => return chunk.bytes(),
             State::Pcap => out.extend_from_slice(chunk.bytes()),
-            State::Pcapng(_) => {
+            State::Pcapng(interfaces) => {
                 out.reserve(chunk.length());
-                let records = chunk.records();
-                records.for_each(|record| self.packet(&record, names, out));
+                for record in chunk.records() {
+                    pcapng::packet(&record, (interfaces, names), out);
+                }
             }
         }
         out

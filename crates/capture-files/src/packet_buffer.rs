@@ -94,6 +94,17 @@ impl PacketBuffer {
     /// Inserts a packet from the kernel programs' ring at its place in time.
     #[inline]
     pub fn push(&mut self, packet: &Packet<'_>, at: WallNanos) {
+        if packet.vlan.is_none() && self.link_type == Some(packet.link_type) {
+            self.lay_out(&[], &Record::new(packet, at));
+        } else {
+            self.push_unusual(packet, at);
+        }
+    }
+
+    /// Inserts the first packet, one with a tag, or one that may need another link type. Apart from
+    /// the others, so that these are never in memory as records.
+    #[inline(never)]
+    fn push_unusual(&mut self, packet: &Packet<'_>, at: WallNanos) {
         let record = Record::new(packet, at);
         match packet.vlan {
             None => self.put(&record),
@@ -122,7 +133,6 @@ impl PacketBuffer {
         }
     }
 
-    #[inline]
     fn put(&mut self, record: &Record<'_>) {
         match self.foreign(record) {
             None => self.lay_out(&[], record),
@@ -131,7 +141,6 @@ impl PacketBuffer {
     }
 
     /// Inserts a packet with the VLAN tag that the NIC removed put back, unless its link header goes.
-    #[inline(never)]
     fn put_tagged(&mut self, record: &Record<'_>, tag: (u16, u16)) {
         match Front::tagged(record, tag) {
             Some(front) if self.foreign(record).is_none() => self.put_behind(&front, record),
@@ -139,13 +148,11 @@ impl PacketBuffer {
         }
     }
 
-    #[inline(never)]
     fn put_behind(&mut self, front: &Front, record: &Record<'_>) {
         self.lay_out(front.bytes(), &front.before(record));
     }
 
     /// The link type of all other packets, if a packet must have that and has another.
-    #[inline]
     fn foreign(&mut self, record: &Record<'_>) -> Option<LinkType> {
         let ours = *self.link_type.get_or_insert(record.link_type);
         (ours != record.link_type && self.layout.has_one_link_type()).then_some(ours)

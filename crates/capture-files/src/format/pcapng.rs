@@ -51,7 +51,7 @@ pub(super) fn section(header: &FileHeader<'_>, out: &mut Vec<u8>) {
 }
 
 /// The number of a packet's interface in the section. A new one is described first (4.2).
-pub(super) fn interface(
+fn interface(
     interfaces: &mut SmallVec<[Interface; 1]>,
     record: &Record<'_>,
     names: &InterfaceNames,
@@ -106,9 +106,20 @@ const COMMENT: u16 = 1;
 /// What the comment begins with. A number follows.
 const SEGMENTS: &str = "segments=";
 
-/// Appends an Enhanced Packet Block. If the packet stands for
-/// several on the wire, a comment says for how many: there is no option for that.
-pub(super) fn packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) {
+/// Appends a packet, behind the description of its interface if that is new.
+#[inline]
+pub(super) fn packet(
+    record: &Record<'_>,
+    (interfaces, names): (&mut SmallVec<[Interface; 1]>, &InterfaceNames),
+    out: &mut Vec<u8>,
+) {
+    let number = interface(interfaces, record, names, out);
+    put_packet(record, number, out);
+}
+
+/// Appends an Enhanced Packet Block. If the packet stands for several on the wire, a comment says for
+/// how many: there is no option for that.
+fn put_packet(record: &Record<'_>, number: usize, out: &mut Vec<u8>) {
     let length = record.headers.len();
     let padded = length.next_multiple_of(4);
     let comment = match record.segments {
