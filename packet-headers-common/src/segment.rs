@@ -6,6 +6,7 @@
 //! at a time; so nobody takes a lock for a packet.
 
 use crate::record::MAX_RECORD_LEN;
+use crate::settings::LANES;
 
 /// Bytes of a [`Segment`]: whole pages where pages have 4 or 16 KiB.
 pub const SEGMENT_LEN: usize = 16 << 10;
@@ -39,17 +40,20 @@ pub struct Stream {
     pub position: u64,
     /// The first segment that it ever took: its number plus 1. Written before `position`.
     pub first: u32,
-    /// How many segments it has taken. Nobody but the programs looks at it.
-    pub taken: u32,
-    unused: [u32; 12],
+    unused: [u32; 13],
 }
 
-/// Whether a shard sleeps for long: the value of the map [`SLEEPERS`](crate::settings::SLEEPERS).
+/// When a shard is to be woken: the value of the map [`SLEEPERS`](crate::settings::SLEEPERS). Two cache
+/// lines, as every packet looks at the first one.
 #[repr(C)]
 pub struct Sleeper {
     /// 1: a program that has published a record is to wake the shard, and to write 0.
     pub asleep: u32,
     unused: [u32; 15],
+    /// For each lane, how many segments were taken since the shard looked, which writes 0. Programs on
+    /// two processors may count one segment for two.
+    pub taken: [u32; LANES as usize],
+    unused_too: [u32; 16 - LANES as usize],
 }
 
 const _: () = {
@@ -58,7 +62,8 @@ const _: () = {
     assert!(core::mem::offset_of!(Segment, records) == SEGMENT_HEADER_LEN);
     assert!(size_of::<Stream>() == 64);
     assert!(core::mem::offset_of!(Stream, first) == 8);
-    assert!(size_of::<Sleeper>() == 64);
+    assert!(size_of::<Sleeper>() == 128);
+    assert!(core::mem::offset_of!(Sleeper, taken) == 64);
     assert!(SEGMENT_ROOM <= Position::FILLED as usize);
 };
 
@@ -106,7 +111,7 @@ impl Position {
 #[inline(always)]
 #[must_use]
 pub const fn stream(processor: u32, shards: u32, shard: u32, lane: u32) -> u32 {
-    (processor * shards + shard) * crate::settings::LANES + lane
+    (processor * shards + shard) * LANES + lane
 }
 
 #[cfg(test)]

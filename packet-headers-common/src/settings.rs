@@ -11,9 +11,9 @@ pub const SHARDS: &str = "SHARDS";
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
 pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 
-/// Global `u32`, a power of two: each time that a stream has taken so many segments, its reader is
-/// woken early.
-pub const WAKE_EVERY: &str = "WAKE_EVERY";
+/// Global `[u32; 2]`: when so many segments of a lane were taken since the shard looked, it is woken
+/// early.
+pub const WAKE_AFTER: &str = "WAKE_AFTER";
 
 /// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
 pub const CAPTURE_NS: &str = "CAPTURE_NS";

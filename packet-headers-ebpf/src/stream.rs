@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use packet_headers_common::segment::{self, LAST_BEGIN, Position, Segment, Stream};
 use packet_headers_common::settings::{LANES, Lane};
 
-use crate::maps::{FREE, SEGMENTS, SHARDS, SLEEPERS, STREAMS, WAKE, WAKE_EVERY};
+use crate::maps::{FREE, SEGMENTS, SHARDS, SLEEPERS, STREAMS, WAKE, WAKE_AFTER};
 
 /// Room for a record of any length.
 pub(crate) struct Place {
@@ -93,9 +93,7 @@ fn go_on(stream: *mut Stream, shard: u32, lane: u32) -> u64 {
     let position = Position::begin(number);
     // Now, as the record may come to nothing.
     show(stream, position);
-    stream.taken = stream.taken.wrapping_add(1);
-    // A power of two: a division would check for 0.
-    if stream.taken & WAKE_EVERY.load().wrapping_sub(1) == 0 {
+    if is_late(shard, lane) {
         wake(shard);
     }
     position.0
@@ -118,6 +116,25 @@ fn take(stream: &mut Stream, shard: u32, lane: u32) -> Option<u32> {
         None => stream.first = number + 1,
     }
     Some(number)
+}
+
+/// Counts a segment that was taken; whether a shard has not looked for so long that it is to be woken.
+#[inline(always)]
+fn is_late(shard: u32, lane: u32) -> bool {
+    let [admitted, candidate] = WAKE_AFTER.load();
+    let Some(sleeper) = SLEEPERS.get_ptr_mut(shard) else {
+        return false;
+    };
+    // SAFETY: an element of an array is always there. The shard and programs on other processors write
+    // it, too: one that is not counted does no harm.
+    let [taken_admitted, taken_candidate] = unsafe { &mut (*sleeper).taken };
+    let (taken, most) = if lane == Lane::Admitted as u32 {
+        (taken_admitted, admitted)
+    } else {
+        (taken_candidate, candidate)
+    };
+    *taken = taken.wrapping_add(1);
+    *taken >= most
 }
 
 /// Shows the shard how far a stream is written.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use packet_headers_common::segment::{
     Position, SEGMENT_HEADER_LEN, SEGMENT_LEN, SEGMENT_ROOM, Segment, Sleeper, Stream,
 };
+use packet_headers_common::settings::LANES;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::memory::{Link, Memory, Piece};
@@ -57,8 +58,21 @@ impl Mapping {
         let place = self.sleepers.element(shard)?;
         let asleep = place.wrapping_add(std::mem::offset_of!(Sleeper, asleep));
         // SAFETY: within the area, which lives as long as `self`, is writable, and is aligned to a
-        // page; an element has 64 bytes. Programs only load and store it whole.
+        // page; an element has 128 bytes. Programs only load and store it whole.
         Some(unsafe { AtomicU32::from_ptr(asleep.cast()) })
+    }
+
+    /// How many segments of a lane were taken since the shard wrote 0. `None` when there is no such
+    /// shard or lane.
+    #[must_use]
+    pub fn taken(&self, shard: u32, lane: usize) -> Option<&AtomicU32> {
+        let place = self.sleepers.element(shard)?;
+        if lane >= LANES as usize {
+            return None;
+        }
+        let taken = std::mem::offset_of!(Sleeper, taken) + lane * size_of::<u32>();
+        // SAFETY: as above, and there are so many lanes.
+        Some(unsafe { AtomicU32::from_ptr(place.wrapping_add(taken).cast()) })
     }
 }
 

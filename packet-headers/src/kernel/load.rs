@@ -107,7 +107,7 @@ impl Programs {
         let mut ebpf = EbpfLoader::new()
             .override_global(settings::SHARDS, &options.shards, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
-            .override_global(settings::WAKE_EVERY, &sizes.wake_every(), true)
+            .override_global(settings::WAKE_AFTER, &sizes.wake_after(), true)
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)

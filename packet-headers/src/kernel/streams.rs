@@ -23,9 +23,6 @@ use crate::rate_limit::RateLimit;
 /// is idle, and one to go on in.
 const LEAST_PER_PROCESSOR: u32 = 2;
 
-/// A stream wakes its reader each time that it has taken so many segments, or more often.
-const MOST_UNTIL_WAKE: u32 = 4;
-
 /// How much there is of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sizes {
@@ -75,13 +72,10 @@ impl Sizes {
         self.processors * self.shards * LANES
     }
 
-    /// After how many segments a stream wakes its reader: so few that half of a lane is free when all
-    /// processors are about to.
-    pub(super) fn wake_every(&self) -> u32 {
-        let [admitted, candidate] = self.lanes;
-        let each = admitted.min(candidate) / (2 * self.processors.max(1));
-        // The next lower power of two.
-        1 << each.clamp(1, MOST_UNTIL_WAKE).ilog2()
+    /// When how many segments of each lane were taken the shard is woken: a quarter, as the program of
+    /// a processor may go on for a while before the shard runs.
+    pub(super) fn wake_after(&self) -> [u32; LANES as usize] {
+        self.lanes.map(|segments| (segments / 4).max(1))
     }
 
     /// The numbers of a lane's segments.
@@ -304,12 +298,12 @@ mod tests {
     #[test]
     fn each_processor_can_go_on_however_small_the_ring_is() {
         let sizes = Sizes::of(&options(1, 16 << 20), 4).unwrap();
-        assert_eq!((sizes.lanes, sizes.wake_every()), ([1024, 256], 4));
+        assert_eq!((sizes.lanes, sizes.wake_after()), ([1024, 256], [256, 64]));
         let small = Sizes::of(&options(2, 256 << 10), 48).unwrap();
-        assert_eq!((small.lanes, small.wake_every()), ([96, 96], 1));
+        assert_eq!((small.lanes, small.wake_after()), ([96, 96], [24, 24]));
         assert_eq!((small.segments(), small.streams()), (384, 192));
         let odd = Sizes::of(&options(1, 4 << 20), 10).unwrap();
-        assert_eq!((odd.lanes, odd.wake_every()), ([256, 64], 2));
+        assert_eq!((odd.lanes, odd.wake_after()), ([256, 64], [64, 16]));
     }
 
     #[test]

@@ -79,11 +79,18 @@ fn what_a_program_writes_is_read_from_its_place() {
     let sleeper = mapping.sleeper(1).expect("a shard");
     sleeper.store(1, Ordering::Relaxed);
     let mut asleep = [0; 4];
-    sleepers.read_exact_at(&mut asleep, 64).expect("read");
+    sleepers.read_exact_at(&mut asleep, 128).expect("read");
     assert_eq!(asleep, 1u32.to_ne_bytes());
-    sleepers.write_all_at(&[0; 4], 64).expect("written");
+    sleepers.write_all_at(&[0; 4], 128).expect("written");
     assert_eq!(sleeper.load(Ordering::Relaxed), 0);
     assert!(mapping.sleeper(2).is_none());
+    // How many segments its second lane took.
+    sleepers
+        .write_all_at(&7u32.to_ne_bytes(), 128 + 64 + 4)
+        .expect("written");
+    let taken = [0, 1, 2].map(|lane| mapping.taken(1, lane));
+    let taken = taken.map(|taken| taken.map(|taken| taken.load(Ordering::Relaxed)));
+    assert_eq!(taken, [Some(0), Some(7), None]);
 }
 
 #[test]

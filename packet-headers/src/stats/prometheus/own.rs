@@ -263,7 +263,7 @@ fn old_files(page: &mut Page, moment: &Moment<'_>) {
         ),
         (
             "packet_headers_files_removed_total",
-            "Files of earlier runs that held no packet, and were removed.",
+            "Files of earlier runs that were removed: they held no packet, or were visible already.",
             &counters.removed,
         ),
         (
