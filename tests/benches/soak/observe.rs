@@ -59,7 +59,7 @@ pub(crate) struct Sample {
     /// Bytes of memory, and those of them that no file backs.
     pub(crate) memory: u64,
     pub(crate) anonymous: u64,
-    /// Open descriptors, and threads.
+    /// Open descriptors, without those of growing files that stay open, and threads.
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
     /// Seconds of processor time so far, of the daemon and of all load.
@@ -168,11 +168,12 @@ impl Observer {
         let lost = losses(&metrics);
         stage.ledger.note_losses(lost as u64);
         let value = |name: &str| metrics.get(name);
+        let kept = value("packet_headers_files_kept_open")?;
         self.samples.push(Sample {
             second: self.begun.elapsed().as_secs_f64(),
             memory: procfs::memory(id).with_context(|| self.daemon.transcript())?,
             anonymous: procfs::anonymous_memory(id)?,
-            descriptors: procfs::open_files(id)?,
+            descriptors: procfs::open_files(id)?.saturating_sub(kept as usize),
             threads: procfs::threads(id)?.len(),
             used: procfs::processor_time(id)?.as_secs_f64(),
             load_used: procfs::processor_time(std::process::id())?.as_secs_f64(),
