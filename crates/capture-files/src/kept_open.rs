@@ -70,7 +70,11 @@ impl KeptOpen {
     pub(crate) fn pop_unwritten(&mut self) -> Vec<u64> {
         let looked = std::mem::replace(&mut self.looked, self.writes);
         let mut unwritten = Vec::new();
-        while self.last.peek_lru().is_some_and(|(_, last)| *last <= looked) {
+        while self
+            .last
+            .peek_lru()
+            .is_some_and(|(_, last)| *last <= looked)
+        {
             unwritten.extend(self.pop());
         }
         unwritten

@@ -121,7 +121,10 @@ impl Daemon {
             events: &mut self.events,
             more: false,
         };
-        let counts = self.demux.table.take(items.iter().map(Vec::as_slice), arrivals);
+        let counts = self
+            .demux
+            .table
+            .take(items.iter().map(Vec::as_slice), arrivals);
         self.demux.count(&counts);
         loop {
             let more = self.demux.table.tick(BootNanos(now));

@@ -181,7 +181,8 @@ impl Directory {
     /// Whether the same file has this name in another directory, too.
     pub(crate) fn shares(&self, name: &OsStr, other: &Self) -> io::Result<bool> {
         ask(Operation::Look)?;
-        let look = |directory: &Self| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
+        let look =
+            |directory: &Self| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
         let (ours, theirs) = (look(self)?, look(other)?);
         Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
     }
