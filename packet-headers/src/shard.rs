@@ -177,12 +177,11 @@ impl Turning {
             events: &mut self.pending,
             more,
         };
-        let counts = self.demux.table.take(packets.records(), arrivals);
+        let counts = self.demux.take(packets.records(), arrivals);
         packets.finish();
         if counts.received > 0 {
             self.quiet = 0;
         }
-        self.demux.count(&counts);
         more
     }
 

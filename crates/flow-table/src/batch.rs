@@ -39,9 +39,9 @@ pub struct BatchCounts {
     pub refused: [u64; DiscardReason::COUNT],
 }
 
-/// Memory that one batch leaves to the next.
+/// Gives a table its records by batches. It is kept from one to the next for its memory.
 #[derive(Debug, Default)]
-pub(crate) struct Batches {
+pub struct Batches {
     order: Order,
     /// Events, each until it takes effect.
     happened: Vec<Option<FlowEvent>>,
@@ -70,40 +70,18 @@ struct Items<'a, 'ring> {
     counts: &'a mut BatchCounts,
 }
 
-impl FlowTable {
+impl Batches {
     /// Takes a batch of records in the form that the kernel programs give them. Those of a connection
     /// take effect in the order of time, whatever their order is here; a record may be no earlier than
     /// the latest one of the batch before, or only by so little that packets can have overtaken each
     /// other.
     pub fn take<'ring>(
         &mut self,
+        table: &mut FlowTable,
         records: impl IntoIterator<Item = &'ring [u8]>,
         arrivals: Arrivals<'_>,
     ) -> BatchCounts {
-        let mut batches = std::mem::take(&mut self.batches);
-        let counts = batches.take(self, records.into_iter(), arrivals);
-        self.batches = batches;
-        counts
-    }
-
-    /// The four-tuple of the connection that was closed, if it is known here.
-    fn key_of(&self, close: &Close, opened: &HashMap<FlowUuid, FlowKey>) -> Option<FlowKey> {
-        let known = || {
-            let id = self.state.connections.named(&close.uuid)?;
-            Some(self.state.connections.get(id).key())
-        };
-        let key = close.key.or_else(known);
-        key.or_else(|| opened.get(&close.uuid).copied())
-    }
-}
-
-impl Batches {
-    fn take<'ring>(
-        &mut self,
-        table: &mut FlowTable,
-        records: impl Iterator<Item = &'ring [u8]>,
-        arrivals: Arrivals<'_>,
-    ) -> BatchCounts {
+        let records = records.into_iter();
         let Arrivals {
             clock,
             events,
@@ -157,7 +135,7 @@ impl Batches {
                     opened.insert(open.uuid.clone(), key);
                     Some(key)
                 }
-                FlowEvent::Close(close) => table.key_of(close, &opened),
+                FlowEvent::Close(close) => key_of(table, close, &opened),
             };
             let Some(key) = key else {
                 // No packet here can be of its connection.
@@ -169,6 +147,17 @@ impl Batches {
             self.happened.push(Some(event));
         }
     }
+}
+
+/// The four-tuple of the connection that was closed, if it is known here.
+fn key_of(
+    table: &FlowTable,
+    close: &Close,
+    opened: &HashMap<FlowUuid, FlowKey>,
+) -> Option<FlowKey> {
+    let known = || table.key_of(&close.uuid);
+    let key = close.key.or_else(known);
+    key.or_else(|| opened.get(&close.uuid).copied())
 }
 
 /// Takes what belongs to connections that there are, and finds what may begin others.

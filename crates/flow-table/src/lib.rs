@@ -83,7 +83,7 @@ mod stats;
 mod table;
 
 pub use action::{Action, Hint};
-pub use batch::{Arrivals, BatchCounts};
+pub use batch::{Arrivals, BatchCounts, Batches};
 pub use connections::ConnectionState;
 pub use listing::{Listed, Listing, ListingWalk};
 pub use state::Limits;

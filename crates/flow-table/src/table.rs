@@ -1,11 +1,10 @@
 //! The table's public interface: what goes in, and what comes out.
 
 use capture_files::Layout;
-use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
+use model::{BootNanos, DiscardReason, FlowEvent, FlowUuid, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
-use crate::batch::Batches;
 use crate::connections::{ConnectionState, Id, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
 use crate::state::{Limits, State};
@@ -19,7 +18,6 @@ const MOST_INCARNATIONS: u32 = 64;
 #[derive(Debug)]
 pub struct FlowTable {
     pub(crate) state: State,
-    pub(crate) batches: Batches,
     /// The length in bytes at which a buffer is spilled, so that the buffers of all connections fit.
     buffer_size: usize,
 }
@@ -44,7 +42,6 @@ impl FlowTable {
     pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
         Self {
             state: State::new(timing, limits, wanted),
-            batches: Batches::default(),
             buffer_size: memory::LONGEST_BUFFER,
         }
     }
@@ -100,6 +97,12 @@ impl FlowTable {
         clock: &WallClock,
     ) -> Result<(), DiscardReason> {
         self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
+    }
+
+    /// The four-tuple of a connection that has a name.
+    pub(crate) fn key_of(&self, uuid: &FlowUuid) -> Option<FlowKey> {
+        let id = self.state.connections.named(uuid)?;
+        Some(self.state.connections.get(id).key())
     }
 
     /// Where packets of a four-tuple go, if they do not begin a connection.

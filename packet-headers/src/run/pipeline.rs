@@ -24,7 +24,7 @@ use crate::store::publisher;
 use crate::store::writer::{self, Counting, ShardWriter};
 use crate::threads::{join, spawn};
 use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
-use flow_table::{FlowTable, Limits};
+use flow_table::{Batches, FlowTable, Limits};
 use model::FlowEvent;
 
 /// What all shards share.
@@ -86,6 +86,7 @@ impl Pipeline {
                 events,
                 demux: Demux {
                     table: table(shared, bounds),
+                    batches: Batches::default(),
                     counters: Arc::clone(&shared.counted.counters),
                     outbox,
                 },

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use flow_table::{Action, BatchCounts, FlowTable, Hint};
+use flow_table::{Action, Arrivals, BatchCounts, Batches, FlowTable, Hint};
 use model::{DiscardReason, EventIssue};
 
 use super::outbox::Outbox;
@@ -13,6 +13,8 @@ use crate::stats::Counters;
 pub struct Demux {
     /// The connections.
     pub table: FlowTable,
+    /// What gives them their packets.
+    pub batches: Batches,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The way to the writer.
@@ -20,8 +22,18 @@ pub struct Demux {
 }
 
 impl Demux {
-    /// Adds the outcome of a batch of records to the counters.
-    pub fn count(&self, batch: &BatchCounts) {
+    /// Takes a batch of records, and adds its outcome to the counters.
+    pub fn take<'ring>(
+        &mut self,
+        records: impl IntoIterator<Item = &'ring [u8]>,
+        arrivals: Arrivals<'_>,
+    ) -> BatchCounts {
+        let counts = self.batches.take(&mut self.table, records, arrivals);
+        self.count(&counts);
+        counts
+    }
+
+    fn count(&self, batch: &BatchCounts) {
         let counters = &self.counters;
         // First that they have left the ring: see `stats::balance`.
         counters.received.add(batch.received);

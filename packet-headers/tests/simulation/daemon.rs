@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use capture_files::{
     Directories, FinishedFile, InterfaceNames, Job, Publisher, Retention, RetentionLimits,
 };
-use flow_table::{Arrivals, FlowTable, ListingWalk};
+use flow_table::{Arrivals, Batches, FlowTable, ListingWalk};
 use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers::shard::demux::Demux;
 use packet_headers::shard::outbox::{Outbox, Queued};
@@ -63,6 +63,7 @@ impl Daemon {
         let demux = Demux {
             table: FlowTable::new(settings.timing, settings.limits, settings.wanted)
                 .with_layout(settings.files.layout()),
+            batches: Batches::default(),
             counters: Arc::clone(&counters),
             outbox,
         };
@@ -121,11 +122,7 @@ impl Daemon {
             events: &mut self.events,
             more: false,
         };
-        let counts = self
-            .demux
-            .table
-            .take(items.iter().map(Vec::as_slice), arrivals);
-        self.demux.count(&counts);
+        self.demux.take(items.iter().map(Vec::as_slice), arrivals);
         loop {
             let more = self.demux.table.tick(BootNanos(now));
             self.demux.act(|_hint| {});

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use capture_files::{
     Directories, FileEvent, FileNaming, FileOptions, InterfaceNames, Observer, Writer,
 };
-use flow_table::{Action, Arrivals, FlowTable, Limits};
+use flow_table::{Action, Arrivals, Batches, FlowTable, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -50,6 +50,7 @@ pub(crate) fn table() -> FlowTable {
 /// A shard and its writer.
 pub(crate) struct DataPath {
     table: FlowTable,
+    batches: Batches,
     clock: WallClock,
     events: VecDeque<FlowEvent>,
     writer: Writer<Written>,
@@ -91,6 +92,7 @@ impl DataPath {
         writer.keep_open(KEPT_OPEN);
         Ok(Self {
             table: table().with_layout(options.layout()),
+            batches: Batches::default(),
             clock: WallClock::apart(OFFSET),
             events: VecDeque::new(),
             writer,
@@ -110,7 +112,7 @@ impl DataPath {
             events: &mut self.events,
             more: false,
         };
-        let _counts = self.table.take(records.iter(), arrivals);
+        let _counts = self.batches.take(&mut self.table, records.iter(), arrivals);
         while self.table.tick(BootNanos(now)) {}
         self.write();
     }

@@ -74,13 +74,14 @@ fn event(at: u64, n: u16, name: u64) -> FlowEvent {
 /// Takes these records as one batch; the events that are left.
 fn take(records: &[Vec<u8>], events: &[FlowEvent], more: bool) -> (BatchCounts, Vec<FlowEvent>) {
     let (mut table, clock) = (table(), WallClock::apart(APART));
+    let mut batches = Batches::default();
     let mut events = events.iter().cloned().collect();
     let arrivals = Arrivals {
         clock: &clock,
         events: &mut events,
         more,
     };
-    let counts = table.take(records.iter().map(Vec::as_slice), arrivals);
+    let counts = batches.take(&mut table, records.iter().map(Vec::as_slice), arrivals);
     (counts, events.into())
 }
 
@@ -121,6 +122,7 @@ fn an_event_that_further_records_may_come_before_stays() {
 #[test]
 fn candidates_of_a_batch_wait_as_long_as_if_they_had_come_alone() {
     let (mut table, clock) = (table(), WallClock::apart(APART));
+    let mut batches = Batches::default();
     let second = 1_000_000_000;
     let records: Vec<_> = (0..60u8)
         .map(|n| {
@@ -135,7 +137,7 @@ fn candidates_of_a_batch_wait_as_long_as_if_they_had_come_alone() {
         events: &mut VecDeque::new(),
         more: false,
     };
-    let counts = table.take(records.iter().map(Vec::as_slice), arrivals);
+    let counts = batches.take(&mut table, records.iter().map(Vec::as_slice), arrivals);
     assert_eq!(counts.held, 60);
     for given_up in [0, 1, 20, 59, 60] {
         // Each waits for five seconds.
@@ -179,6 +181,7 @@ struct Outcome {
 /// Runs a history: batches end where `ends` says, and are given to the table in the order of `lanes`.
 fn run(history: &[Happens], size: usize, lanes: u64) -> Outcome {
     let (mut table, clock) = (table(), WallClock::apart(APART));
+    let mut batches = Batches::default();
     let (mut outcome, mut names) = (Outcome::default(), [0u64; 4]);
     let mut at = 1_000;
     let begin = at;
@@ -220,7 +223,7 @@ fn run(history: &[Happens], size: usize, lanes: u64) -> Outcome {
             more: false,
         };
         let records = streams.iter().flatten().map(Vec::as_slice);
-        let counts = table.take(records, arrivals);
+        let counts = batches.take(&mut table, records, arrivals);
         outcome.held += counts.held;
         for (sum, more) in outcome.refused.iter_mut().zip(counts.refused) {
             *sum += more;

@@ -10,7 +10,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use kernel_tests::kernel::{Kernel, in_a_minute};
 use model::Filters;
 use packet_headers_common::PacketCounter;
-use packet_headers_common::record::{CLASSES, RECORD_HEADER_LEN};
+use packet_headers_common::record::record_len;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -33,10 +33,8 @@ const RUNS: u32 = 8 * 1024;
 /// Bytes of a ring: the daemon's default. The memory of a larger one is in no cache.
 const RING: u32 = 16 << 20;
 
-const _: () = assert!(
-    RUNS as usize * PRODUCERS[PRODUCERS.len() - 1] * (RECORD_HEADER_LEN + CLASSES[2])
-        < RING as usize / 4
-);
+const _: () =
+    assert!(RUNS as usize * PRODUCERS[PRODUCERS.len() - 1] * record_len(0, 86) < RING as usize / 4);
 
 /// The connection of the first producer; the others have the next ones.
 const PORT: u16 = 51_000;
@@ -107,7 +105,7 @@ fn turn(kernel: &mut Kernel, frames: &[Vec<u8>]) -> f64 {
         for _ in 0..BEGINNINGS {
             begin.wait();
             end.wait();
-            packets.drain(u32::MAX, |_| {});
+            packets.read(usize::MAX).finish();
         }
         let used = producers
             .into_iter()
