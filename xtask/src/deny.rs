@@ -19,10 +19,13 @@ pub(crate) enum Advisories {
     Required,
 }
 
-/// Checks licenses, sources and versions, which needs no network, and then the advisories.
+/// Checks licenses, sources and versions, which needs no network but for dependencies that are not here
+/// yet, and then the advisories.
 pub(crate) fn check(workspace: &Workspace, advisories: Advisories) -> Result<()> {
     let deny = setup::deny(workspace)?;
     let sh = &workspace.sh;
+    // Those of other systems too, which nothing here is built from.
+    cmd!(sh, "cargo fetch --quiet --locked").run()?;
     cmd!(
         sh,
         "{deny} --offline check --hide-inclusion-graph bans licenses sources"

@@ -74,8 +74,18 @@ fn what_a_program_writes_is_read_from_its_place() {
     for (segment, bytes) in outside {
         assert_eq!(mapping.records(&piece(segment, bytes)), b"");
     }
+}
 
-    // Both sides write this one.
+#[test]
+fn what_both_sides_write_is_at_one_place() {
+    let file = map(2, SEGMENT_LEN);
+    let sleepers = map(2, size_of::<Sleeper>());
+    let mapping = Mapping::new(&Maps {
+        segments: (file.as_fd(), 1),
+        streams: (file.as_fd(), 1),
+        sleepers: (sleepers.as_fd(), 2),
+    });
+    let mapping = mapping.expect("a mapping");
     let sleeper = mapping.sleeper(1).expect("a shard");
     sleeper.store(1, Ordering::Relaxed);
     let mut asleep = [0; 4];
