@@ -41,8 +41,15 @@ const QUIET_TURNS: u32 = 50;
 /// How long it sleeps at most. Events and timers wait for as long.
 const SLEEP: Duration = Duration::from_millis(400);
 
-/// The most packets taken in one turn, so that a flood does not starve the rest of the work.
-const BATCH: usize = 64 * 1024;
+/// How many packets a batch has for each connection, about: enough that a look-up serves several.
+const PER_CONNECTION: usize = 16;
+
+/// The most packets of a batch with few connections: as many as stay in a processor's cache from the
+/// first look to the second.
+const SMALLEST_BATCH: usize = 2 * 1024;
+
+/// The most packets of a batch, so that a flood does not starve the rest of the work.
+const LARGEST_BATCH: usize = 64 * 1024;
 
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
@@ -170,7 +177,7 @@ impl Turning {
     /// Takes packets from the rings, and lets each event take effect between the packets that came
     /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
-        let packets = self.ring.read(BATCH);
+        let packets = self.ring.read(self.most());
         let more = packets.more();
         let arrivals = Arrivals {
             clock: &self.clock,
@@ -183,6 +190,14 @@ impl Turning {
             self.quiet = 0;
         }
         more
+    }
+
+    /// How many packets the next batch may have.
+    fn most(&self) -> usize {
+        let stats = self.demux.table.stats();
+        let connections = stats.candidates + stats.capturing + stats.lingering;
+        let most = usize::try_from(connections).map_or(usize::MAX, |it| it.saturating_mul(PER_CONNECTION));
+        most.clamp(SMALLEST_BATCH, LARGEST_BATCH)
     }
 
     /// Carries out the table's actions.

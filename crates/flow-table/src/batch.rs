@@ -177,11 +177,8 @@ fn find_beginnings(
         for part in place.chunk_by(|_, next| !next.begins()) {
             let (first, part_begin) = (part[0], begin);
             begin += part.len();
-            if !first.begins()
-                && part_begin + place.len() == end
-                && let Some(cursor) = items.known(table, first)
-            {
-                items.take(table, cursor, part);
+            let is_first = part_begin + place.len() == end;
+            if is_first && !first.begins() && items.take_known(table, part) {
                 continue;
             }
             beginnings.push(Beginning {
@@ -206,12 +203,24 @@ impl Items<'_, '_> {
         }
     }
 
-    /// The connection that a record belongs to, if there is one.
+    /// Takes items if the first is a packet of a connection that there is. Returns whether it is.
     #[inline]
-    fn known(&self, table: &FlowTable, item: Item) -> Option<Cursor> {
-        let passed = self.passed.get(item.number())?;
-        let packet = Packet::parse(passed.record).ok()?;
-        table.find(&packet.key())
+    fn take_known(&mut self, table: &mut FlowTable, some: &[Item]) -> bool {
+        let Some((first, rest)) = some.split_first() else {
+            return true;
+        };
+        let Some(passed) = self.passed.get(first.number()) else {
+            return false;
+        };
+        let Ok(packet) = Packet::parse(passed.record) else {
+            return false;
+        };
+        let Some(mut cursor) = table.find(&packet.key()) else {
+            return false;
+        };
+        self.pass(table, &mut cursor, &packet);
+        self.take(table, cursor, rest);
+        true
     }
 
     /// Takes items one after the other.
@@ -219,9 +228,10 @@ impl Items<'_, '_> {
         for item in some {
             let number = item.number();
             if let Some(passed) = self.passed.get(number) {
-                let clock_off = &mut self.counts.clock_off;
-                let outcome = pass(table, passed.record, (self.clock, &mut cursor), clock_off);
-                self.counts.add(outcome);
+                match Packet::parse(passed.record) {
+                    Ok(packet) => self.pass(table, &mut cursor, &packet),
+                    Err(_) => self.counts.add(Err(DiscardReason::BadRecord)),
+                }
                 continue;
             }
             let event = self.happened.get_mut(number - self.passed.len());
@@ -231,28 +241,20 @@ impl Items<'_, '_> {
             }
         }
     }
-}
 
-/// A packet passed.
-#[inline]
-fn pass(
-    table: &mut FlowTable,
-    record: &[u8],
-    (clock, cursor): (&WallClock, &mut Cursor),
-    clock_off: &mut u64,
-) -> Result<(), DiscardReason> {
-    let parsed = Packet::parse(record);
-    let Ok(packet) = &parsed else {
-        return Err(DiscardReason::BadRecord);
-    };
-    let mut time = clock.wall(BootNanos(packet.boot_ns));
-    if let Some(told) = packet.hardware_ns {
-        match WallClock::hardware(time, told) {
-            Some(told) => time = told,
-            None => *clock_off += 1,
+    /// A packet passed.
+    #[inline]
+    fn pass(&mut self, table: &mut FlowTable, cursor: &mut Cursor, packet: &Packet<'_>) {
+        let mut time = self.clock.wall(BootNanos(packet.boot_ns));
+        if let Some(told) = packet.hardware_ns {
+            match WallClock::hardware(time, told) {
+                Some(told) => time = told,
+                None => self.counts.clock_off += 1,
+            }
         }
+        let outcome = table.on_packet_at(cursor, packet, time, self.clock);
+        self.counts.add(outcome);
     }
-    table.on_packet_at(cursor, packet, time, clock)
 }
 
 impl BatchCounts {
