@@ -38,6 +38,8 @@ pub struct ShardWriter {
     stuck: RateLimit,
     /// When finished files were tried again last.
     tried: Instant,
+    /// Whether the disk was too slow for a stop.
+    late: bool,
 }
 
 impl ShardWriter {
@@ -60,6 +62,7 @@ impl ShardWriter {
             full: RateLimit::default(),
             stuck: RateLimit::default(),
             tried: Instant::now(),
+            late: false,
         })
     }
 
@@ -76,7 +79,11 @@ impl ShardWriter {
                 Ok(Queued { job, since }) => {
                     backlog.begin(since);
                     let cost = job.cost() as u64;
-                    self.write(job);
+                    if backlog.is_late(Instant::now()) {
+                        self.give_up(job);
+                    } else {
+                        self.write(job);
+                    }
                     backlog.sub(cost);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -141,9 +148,30 @@ impl ShardWriter {
         self.writer.retry();
     }
 
+    /// Discards a job, without a disk.
+    fn give_up(&mut self, mut job: Job) {
+        if !std::mem::replace(&mut self.late, true) {
+            tracing::error!(
+                "the disk is too slow to stop in time: what is not written yet is discarded, and counted as \
+                 writer_behind; the next start publishes the files that grow"
+            );
+        }
+        let lost = std::mem::take(&mut job.chunk).packets;
+        self.counters
+            .discard_held(DiscardReason::WriterBehind, lost);
+        if std::mem::take(&mut job.last) {
+            // Its file is left as it is, if there is one, and counted with the others.
+            self.writer.write(job);
+        }
+    }
+
     /// Ends writing: no job will come any more.
     pub fn finish(self) {
-        self.writer.finish();
+        if self.late {
+            self.writer.leave();
+        } else {
+            self.writer.finish();
+        }
     }
 }
 
