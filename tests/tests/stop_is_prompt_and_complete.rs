@@ -2,7 +2,7 @@
 //! whole files and nothing of its own in the kernel.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, kernel_uuid, now};
@@ -12,11 +12,12 @@ use end_to_end::peers::tcpinfo::{self, StandIn};
 use end_to_end::peers::terminal::Terminal;
 use end_to_end::peers::tools;
 use end_to_end::traffic::bulk::Bulk;
-use end_to_end::traffic::{self, Connection, Observer, Plan};
-use end_to_end::verify::captures::Captures;
+use end_to_end::traffic::{self, Connection, Observer, Plan, storm};
+use end_to_end::verify::captures::{Captures, files_below};
 use end_to_end::verify::oracle::equal_until;
-use end_to_end::verify::report::PacketField;
+use end_to_end::verify::report::{ConnectionField, DiscardReason, FileField, PacketField};
 use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::mount::SmallDisk;
 use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 use end_to_end::world::wait;
 use rustix::process::Signal;
@@ -271,5 +272,55 @@ fn a_second_signal_ends_it_at_once() -> Result<()> {
     bulk.stop()?;
     ours.wait_until_gone()?;
     assert_eq!(qdiscs(&lab.host)?, qdiscs_before);
+    Ok(())
+}
+
+/// How many connections have ended, and wait to be written, when the daemon is told to stop; and how long it
+/// may take then. What the disk has not taken is discarded.
+const WAITING: u64 = 100_000;
+const WITH_SO_MANY: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_hundred_thousand_connections_that_wait_delay_it_a_little_and_are_all_accounted_for()
+-> Result<()> {
+    let lab = Lab::new()?;
+    let disk = SmallDisk::mount(1024)?;
+    let launch = Launch::new(&lab).within(disk.path());
+    let mut daemon = launch.start(&[
+        "--linger=1h",
+        "--captureduration=1h",
+        "--spill-interval=1h",
+        "--min-free=0",
+    ])?;
+    let took = storm::run(&lab, WAITING)?;
+    println!("{WAITING} connections in {took:?}");
+    let closed = daemon.wait_for_report("all of them have ended", |report| {
+        report.get(ConnectionField::Closed) >= WAITING
+    })?;
+    assert_eq!(closed.get(FileField::Published), 0, "{closed:?}");
+    // The load goes on.
+    let bulk = Bulk::start(&lab, &())?;
+    bulk.wait_for(UNDER_WAY)?;
+    let begun = Instant::now();
+    let stopped = daemon.stop_within(Signal::TERM, WITH_SO_MANY)?;
+    println!("stopped in {:?}", begun.elapsed());
+    bulk.stop()?;
+    let report = &stopped.report;
+    println!("{report:?}");
+    let [published, failed] =
+        [FileField::Published, FileField::Failed].map(|field| report.get(field));
+    assert_eq!(
+        published + failed + report.get(ConnectionField::Empty),
+        report.get(ConnectionField::Opened),
+        "{report:?}"
+    );
+    assert_eq!(
+        files_below(stopped.captures.root())?.len() as u64,
+        published
+    );
+    ensure!(published > WAITING / 100, "{report:?}");
+    // Whether that was fast enough is up to the disk.
+    let behind = report.get(DiscardReason::WriterBehind);
+    assert_eq!(behind > 0, failed > 0, "{report:?}");
     Ok(())
 }

@@ -9,14 +9,18 @@
 mod directory;
 mod faults;
 mod file;
+mod first_names;
 mod top;
 mod trust;
 
 pub(crate) use directory::{Directory, Entries, Entry, Kind, STAT_BLOCK};
-pub(crate) use faults::is_planned;
+#[cfg(not(any(test, feature = "faults")))]
+pub(crate) use faults::Operation;
 #[cfg(any(test, feature = "faults"))]
 pub use faults::{Fate, Operation, Plan, plan};
+pub(crate) use faults::{ask, is_planned};
 pub(crate) use file::{Opened, OwnFile};
+pub(crate) use first_names::FirstNames;
 pub(crate) use top::{Top, TopError};
 pub use trust::Untrusted;
 pub(crate) use trust::{Sharing, check};

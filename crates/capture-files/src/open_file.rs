@@ -230,12 +230,16 @@ impl OpenFile {
                 error: error.at(FileStep::Finish),
             });
         }
-        let closed = self.partial.map(|partial| ClosedFile {
-            partial,
+        (self.leave(), dropped)
+    }
+
+    /// The file as it is, unless nothing of the flow is in one.
+    pub(crate) fn leave(self) -> Option<ClosedFile> {
+        Some(ClosedFile {
+            partial: self.partial?,
             meta: self.meta,
             packets: self.packets,
-        });
-        (closed, dropped)
+        })
     }
 
     /// The flow's name.

@@ -346,13 +346,31 @@ impl<O: Observer> Writer<O> {
     pub fn finish(mut self) -> O {
         for (_, file) in std::mem::take(&mut self.open) {
             if let Some(closed) = self.close(file) {
-                let why = io::Error::other("the end of the flow never came");
-                let path = closed.partial().path();
-                let error = FileError::new(FileStep::Finish, "publishing", &path, why);
-                self.publisher.abandon(&closed, error);
+                self.abandon(&closed);
             }
         }
         self.publisher.finish()
+    }
+
+    /// [`finish`](Self::finish) for who cannot wait for the disk: files of flows whose last chunk never came
+    /// stay without what they should end with.
+    pub fn leave(mut self) -> O {
+        for (_, file) in std::mem::take(&mut self.open) {
+            let uuid = file.uuid().clone();
+            match file.leave() {
+                Some(file) => self.abandon(&file),
+                None => self.publisher.observer().observe(FileEvent::NoFile(&uuid)),
+            }
+        }
+        self.publisher.finish()
+    }
+
+    /// Gives up a file whose last chunk never came.
+    fn abandon(&mut self, file: &ClosedFile) {
+        let why = io::Error::other("the end of the flow never came");
+        let path = file.partial().path();
+        let error = FileError::new(FileStep::Finish, "publishing", &path, why);
+        self.publisher.abandon(file, error);
     }
 }
 

@@ -19,6 +19,10 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// discarded and counted, before whoever stops the daemon kills it.
 pub const LAST_WAIT: Duration = Duration::from_secs(7);
 
+/// The writer discards without the disk. If it takes nothing for so long after that, the disk does not
+/// answer.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How soon to look again whether the writer takes more.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -93,22 +97,28 @@ impl Outbox {
         }
     }
 
-    /// Hands the writer all jobs, waiting for it until then. What it has not taken by then is
-    /// discarded.
+    /// Hands the writer all jobs, which it writes until then, and discards afterwards.
     pub(crate) fn finish(&mut self, until: Instant) {
+        self.backlog.end_by(until);
+        let mut taken = Instant::now();
         loop {
+            let before = self.waiting.len();
             self.push();
             if self.waiting.is_empty() {
                 return;
             }
-            if Instant::now() >= until {
+            let now = Instant::now();
+            if self.waiting.len() < before {
+                taken = now;
+            }
+            if now >= taken.max(until) + GRACE {
                 return self.give_up();
             }
             thread::sleep(PAUSE);
         }
     }
 
-    /// Discards what waits. The files of these connections are left to the next start.
+    /// Discards what the writer does not take. The files of these connections are left to the next start.
     fn give_up(&mut self) {
         for Queued { job, .. } in self.waiting.drain(..) {
             self.backlog.sub(job.cost() as u64);

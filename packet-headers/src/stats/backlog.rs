@@ -12,6 +12,8 @@ pub struct Backlog {
     epoch: Instant,
     /// When the oldest of it was queued, in microseconds since `epoch`.
     oldest: AtomicU64,
+    /// Until when the writer may take for all of it, in microseconds since `epoch`.
+    deadline: AtomicU64,
 }
 
 impl Default for Backlog {
@@ -20,6 +22,7 @@ impl Default for Backlog {
             bytes: Count::default(),
             epoch: Instant::now(),
             oldest: AtomicU64::new(0),
+            deadline: AtomicU64::new(u64::MAX),
         }
     }
 }
@@ -35,9 +38,25 @@ impl Backlog {
 
     /// The writer begins with what was queued at that time, after everything that was queued before.
     pub fn begin(&self, queued: Instant) {
-        let since = queued.saturating_duration_since(self.epoch);
-        let since = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        self.oldest.store(since, Ordering::Relaxed);
+        self.oldest.store(self.micros(queued), Ordering::Relaxed);
+    }
+
+    /// Nobody waits for the writer longer than until then.
+    pub fn end_by(&self, deadline: Instant) {
+        self.deadline
+            .store(self.micros(deadline), Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits for the writer any more.
+    #[must_use]
+    pub fn is_late(&self, now: Instant) -> bool {
+        self.micros(now) > self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// A moment, in microseconds since `epoch`.
+    fn micros(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// So many bytes are written, or given up.
@@ -66,6 +85,18 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_late_only_after_a_deadline() {
+        let backlog = Backlog::default();
+        let at = |seconds| backlog.epoch + Duration::from_secs(seconds);
+        assert!(!backlog.is_late(at(1_000_000)));
+        backlog.end_by(at(7));
+        assert_eq!(
+            [6, 7, 8].map(|it| backlog.is_late(at(it))),
+            [false, false, true]
+        );
+    }
 
     #[test]
     fn it_is_as_old_as_what_waits_longest() {

@@ -41,6 +41,8 @@ pub struct ShardWriter {
     cared: Instant,
     /// How many files it has said to keep open.
     kept_open: usize,
+    /// Whether the disk was too slow for a stop.
+    late: bool,
 }
 
 impl ShardWriter {
@@ -64,6 +66,7 @@ impl ShardWriter {
             stuck: RateLimit::default(),
             cared: Instant::now(),
             kept_open: 0,
+            late: false,
         })
     }
 
@@ -85,7 +88,11 @@ impl ShardWriter {
                 Ok(Queued { job, since }) => {
                     backlog.begin(since);
                     let cost = job.cost() as u64;
-                    self.write(job);
+                    if backlog.is_late(Instant::now()) {
+                        self.give_up(job);
+                    } else {
+                        self.write(job);
+                    }
                     backlog.sub(cost);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -167,10 +174,33 @@ impl ShardWriter {
         self.count_kept(self.writer.kept_open());
     }
 
+    /// Discards a job, without a disk.
+    fn give_up(&mut self, mut job: Job) {
+        if !std::mem::replace(&mut self.late, true) {
+            tracing::error!(
+                "the disk is too slow to stop in time: what is not written yet is discarded, and counted as \
+                 writer_behind; the next start publishes the files that grow"
+            );
+        }
+        let lost = std::mem::take(&mut job.chunk).packets;
+        self.counters
+            .discard_held(DiscardReason::WriterBehind, lost);
+        if std::mem::take(&mut job.last) {
+            // Its file is left as it is, if there is one, and counted with the others.
+            self.writer.write(job);
+        }
+    }
+
     /// Ends writing: no job will come any more.
     pub fn finish(mut self) {
         self.count_kept(0);
         self.writer.finish();
+    pub fn finish(self) {
+        if self.late {
+            self.writer.leave();
+        } else {
+            self.writer.finish();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::process::Gid;
 
 use super::faults::{Operation, ask};
 use super::file::{Opened, OwnFile};
+use super::first_names::FirstNames;
 use super::trust::{Sharing, gives};
 
 /// What `st_blocks` counts in (stat(3type)).
@@ -227,7 +228,10 @@ impl Directory {
     /// What is in it.
     pub(crate) fn entries(&self) -> io::Result<Entries> {
         ask(Operation::List)?;
-        Ok(Entries(Dir::read_from(&self.descriptor)?))
+        Ok(Entries {
+            names: Dir::read_from(&self.descriptor)?,
+            first: FirstNames::default(),
+        })
     }
 
     /// Makes names in it safe against a power loss.
@@ -294,20 +298,26 @@ pub(super) fn make(parent: impl AsFd, name: &OsStr, mode: Mode) -> io::Result<()
 
 /// What is in a directory, as it is read.
 #[derive(Debug)]
-pub(crate) struct Entries(Dir);
+pub(crate) struct Entries {
+    names: Dir,
+    first: FirstNames,
+}
 
 impl Iterator for Entries {
     type Item = io::Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let entry = match self.0.next()? {
+            let entry = match self.names.next()? {
                 Ok(entry) => entry,
                 Err(error) => return Some(Err(error.into())),
             };
             let name = entry.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
                 continue;
+            }
+            if self.first.come_again(entry.file_name()) {
+                return None;
             }
             let name = OsString::from_vec(name.to_vec());
             let kind = self.kind(&name, entry.file_type());
@@ -320,7 +330,7 @@ impl Entries {
     /// What an entry is, also on filesystems whose directories do not say.
     fn kind(&self, name: &OsStr, kind: FileType) -> io::Result<Kind> {
         let kind = if kind == FileType::Unknown {
-            let descriptor = self.0.fd()?;
+            let descriptor = self.names.fd()?;
             let stat = statat(descriptor, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
             FileType::from_raw_mode(stat.st_mode)
         } else {

@@ -89,7 +89,7 @@ pub(crate) fn is_planned() -> bool {
 
 /// Whether an operation may be done.
 #[cfg(any(test, feature = "faults"))]
-pub(super) fn ask(operation: Operation) -> io::Result<()> {
+pub(crate) fn ask(operation: Operation) -> io::Result<()> {
     match fate(operation) {
         Fate::Done => Ok(()),
         Fate::Fails(error) | Fate::Breaks(_, error) => Err(io::Error::from_raw_os_error(error)),
@@ -118,7 +118,7 @@ pub(crate) const fn is_planned() -> bool {
 #[cfg(not(any(test, feature = "faults")))]
 #[inline(always)]
 #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
-pub(super) const fn ask(_: Operation) -> io::Result<()> {
+pub(crate) const fn ask(_: Operation) -> io::Result<()> {
     Ok(())
 }
 

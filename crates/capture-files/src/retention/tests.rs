@@ -1,13 +1,16 @@
 //! What is removed, what stays, and that the totals are right.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::{Fate, Operation, plan};
 
 /// 2026-11-23T12:00:00Z.
 const NOON: u64 = 1_795_435_200;
@@ -474,4 +477,90 @@ fn a_directory_of_many_files_is_read_once_for_many_removals() {
     assert!((1000..1010).contains(&removed), "{removed}");
     assert!(!place.data().join("2026/11/20").join(name(899)).exists());
     assert!(place.data().join("2026/11/20").join(name(1100)).exists());
+}
+
+/// While the oldest of so many files make room for new ones: how many files go, what the filesystem is asked
+/// for, and how often.
+fn operations_of_removals(files: u64) -> (u64, Vec<(Operation, u64)>) {
+    let place = Place::new();
+    let day = place.data().join("2026/11/20");
+    fs::create_dir_all(&day).unwrap();
+    for number in 0..files {
+        File::create_new(day.join(name(number))).unwrap();
+    }
+    let limits = RetentionLimits {
+        files: Some(files),
+        ..RetentionLimits::default()
+    };
+    let mut retention = Retention::new(&place.data(), limits);
+    assert_eq!(totals(retention.sweep(moment(NOON))), (0, 0));
+    let room = retention.room();
+    let asked = Rc::new(RefCell::new(Vec::<(Operation, u64)>::new()));
+    let noted = Rc::clone(&asked);
+    plan(Some(Box::new(move |operation| {
+        let mut noted = noted.borrow_mut();
+        match noted.iter_mut().find(|(known, _)| *known == operation) {
+            Some((_, times)) => *times += 1,
+            None => noted.push((operation, 1)),
+        }
+        Fate::Done
+    })));
+    let mut removed = 0;
+    for _ in 0..500 {
+        let made = room.make(1, true);
+        assert_eq!((made.sweep.failures, made.refused), (0, None));
+        removed += made.sweep.files;
+        // The new one grows.
+        room.note(&grown(None, Some(0)));
+    }
+    plan(None);
+    (removed, asked.take())
+}
+
+#[test]
+fn a_removal_asks_for_no_more_among_many_files_than_among_few() {
+    for files in [1000, 30_000] {
+        let (removed, asked) = operations_of_removals(files);
+        assert!(removed >= 500, "{removed}");
+        // No directory is read, and nothing is looked at.
+        let [
+            (Operation::OpenDirectory, opened),
+            (Operation::Remove, unlinked),
+        ] = asked[..]
+        else {
+            panic!("of {files} files: {asked:?}");
+        };
+        assert_eq!(unlinked, removed);
+        // The directories of the data, year, month and day, for some files at once.
+        assert!(opened <= 4 * removed, "{opened} for {removed}");
+    }
+}
+
+#[test]
+fn a_file_is_counted_once_though_its_directory_is_read_anew() {
+    // A tmpfs.
+    let temp = TempDir::new_in("/dev/shm").unwrap();
+    let day = temp.path().join("2026/11/20");
+    fs::create_dir_all(&day).unwrap();
+    for number in 0..2000 {
+        File::create_new(day.join(name(number))).unwrap();
+    }
+    let forever = || true;
+    let tree = Tree::open(temp.path(), &forever).unwrap();
+    let mut shown = Vec::new();
+    let date = jiff::civil::date(2026, 11, 20);
+    let each = tree.each(date, |entry| {
+        shown.push(entry.name);
+        if shown.len() == 1 {
+            // All but ten go, most of them before they are read.
+            for number in 0..1990 {
+                fs::remove_file(day.join(name(number))).unwrap();
+            }
+        }
+    });
+    each.unwrap();
+    let all = shown.len();
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(shown.len(), all);
 }

@@ -1,8 +1,7 @@
 //! The published files in their directories, accessed through descriptors, so that a symbolic link
 //! that appears between two steps is not followed either.
 
-use std::ffi::CStr;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use rustix::io::{Errno, Result};
 
 use super::names::Entry;
 use super::space::Space;
+use crate::disk::{self, FirstNames, Operation};
 use crate::file_name::FileName;
 
 /// The open directory of a day.
@@ -24,6 +24,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Removes a file.
     pub(super) fn remove(&self, entry: &Entry) -> Result<()> {
+        ask(Operation::Remove)?;
         unlinkat(&self.descriptor, &*entry.name, AtFlags::empty())
     }
 
@@ -62,6 +63,7 @@ pub(super) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// Opens a data directory, which may be a symbolic link itself.
     pub(super) fn open(data: &'a Path, go_on: &'a dyn Fn() -> bool) -> Result<Self> {
+        ask(Operation::OpenDirectory)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, data, flags, Mode::empty())?;
         Ok(Self {
@@ -126,17 +128,19 @@ impl<'a> Tree<'a> {
     /// Shows each file of a day that is ours, for as long as it goes on.
     pub(super) fn each(&self, day: Date, mut show: impl FnMut(Entry)) -> Result<()> {
         let directory = self.open_day(day)?;
-        for entry in Dir::read_from(&directory.descriptor)? {
+        let mut first = FirstNames::default();
+        for entry in list(&directory.descriptor)? {
             let entry = entry?;
-            if !self.goes_on() {
+            let name = entry.file_name();
+            if !self.goes_on() || first.come_again(name) {
                 break;
             }
-            let name = entry.file_name();
             let ours = name.to_str().ok().and_then(FileName::parse_published);
             if ours.is_none() {
                 continue;
             }
-            let stat = statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
+            let stat = ask(Operation::Look)
+                .and_then(|()| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW));
             if let Some(stat) = gone(stat)?
                 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             {
@@ -164,6 +168,7 @@ impl<'a> Tree<'a> {
 
 /// Removes a directory, unless something is in it, or it is not one.
 fn remove_empty(parent: &OwnedFd, name: &str) -> Result<bool> {
+    ask(Operation::RemoveDirectory)?;
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(false),
@@ -173,6 +178,7 @@ fn remove_empty(parent: &OwnedFd, name: &str) -> Result<bool> {
 
 /// Opens a directory in another one. What is not a directory counts as gone.
 fn enter(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
+    ask(Operation::OpenDirectory)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(parent, name, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => Err(Errno::NOENT),
@@ -183,7 +189,7 @@ fn enter(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
 /// The names in a directory that are numbers of exactly `digits` digits.
 fn numbers(directory: &OwnedFd, digits: usize) -> Result<Vec<i16>> {
     let mut numbers = Vec::new();
-    for entry in Dir::read_from(directory)? {
+    for entry in list(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name.len() == digits && name.iter().all(u8::is_ascii_digit) {
@@ -192,6 +198,17 @@ fn numbers(directory: &OwnedFd, digits: usize) -> Result<Vec<i16>> {
         }
     }
     Ok(numbers)
+}
+
+/// Begins to read a directory.
+fn list(directory: &OwnedFd) -> Result<Dir> {
+    ask(Operation::List)?;
+    Dir::read_from(directory)
+}
+
+/// Whether an operation may be done.
+fn ask(operation: Operation) -> Result<()> {
+    disk::ask(operation).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// `None` for what is gone.

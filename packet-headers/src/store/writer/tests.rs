@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use capture_files::faults::{Fate, Operation, Plan, plan};
 use capture_files::{
     FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Record, Retention, RetentionLimits,
     partial_directory,
@@ -13,6 +15,7 @@ use model::Count;
 
 use super::*;
 use crate::heartbeat::{Heartbeats, WaitsFor};
+use crate::shard::outbox::Outbox;
 
 const PLAIN: FileOptions = FileOptions {
     naming: FileNaming::PLAIN,
@@ -240,4 +243,88 @@ fn what_has_no_room_is_refused_and_counted_and_finished_files_are_published_all_
     assert_eq!((packets(&counters), no_room()), ([0, 14, 0], 4));
     assert_eq!((files(&counters), counters.expired.get()), ([2, 1], 1));
     assert_eq!(errors(&counters), 0);
+}
+
+/// What a disk does that takes a millisecond for each new file: how many operations it did in time, and how
+/// many too late.
+fn slow_disk(late: impl Fn() -> bool + 'static, done: &Arc<[AtomicU64; 2]>) -> Plan {
+    let done = Arc::clone(done);
+    Box::new(move |operation| {
+        done[usize::from(late())].fetch_add(1, Ordering::Relaxed);
+        if operation == Operation::Create {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Fate::Done
+    })
+}
+
+#[test]
+fn a_stop_with_a_hundred_thousand_flows_waits_no_longer_for_a_slow_disk_and_accounts_for_all() {
+    const FLOWS: u64 = 100_000;
+    /// So many have a file already.
+    const GROWING: u64 = 100;
+    let temp = tempfile::tempdir().unwrap();
+    let (writer, counters) = writer(temp.path());
+    let backlog = Arc::new(Backlog::default());
+    let (jobs, inbox) = std::sync::mpsc::sync_channel(QUEUE);
+    let counted = Arc::clone(&counters);
+    let mut outbox = Outbox::new(jobs, Arc::clone(&backlog), u64::MAX, counted);
+    let done = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let (waited, disk) = (Arc::clone(&backlog), Arc::clone(&done));
+    let heartbeat = Heartbeats::default().add("writer-0", WaitsFor::Disk);
+    let thread = std::thread::spawn(move || {
+        let asked = Arc::clone(&waited);
+        plan(Some(slow_disk(
+            move || asked.is_late(Instant::now()),
+            &disk,
+        )));
+        writer.run(&inbox, &waited, &heartbeat);
+    });
+    for flow in 0..GROWING {
+        outbox.add(job(flow, 1, false, &counters));
+    }
+    while backlog.bytes() > 0 {
+        outbox.push();
+        std::thread::yield_now();
+    }
+    for flow in (GROWING..FLOWS).chain(0..GROWING) {
+        outbox.add(job(flow, 1, true, &counters));
+    }
+    outbox.finish(Instant::now() + Duration::from_secs(1));
+    drop(outbox);
+    thread.join().unwrap();
+    // The writer had a job in hand, looks whether files that grow are there, and leaves its directories.
+    let [in_time, late] = [0, 1].map(|at| done[at].load(Ordering::Relaxed));
+    assert!(in_time > GROWING, "{in_time}");
+    assert!(late <= GROWING + 32, "{late} operations came too late");
+    let [held, written, failed] = packets(&counters);
+    let behind = discarded_behind(&counters);
+    assert_eq!((held, failed), (0, GROWING));
+    assert_eq!(written + failed + behind, FLOWS + GROWING);
+    assert!(written > 0 && behind > FLOWS / 2, "{written} {behind}");
+    let [published, failed] = files(&counters);
+    assert_eq!((published, published + failed), (written, FLOWS));
+    assert_eq!(backlog.bytes(), 0);
+    // What had begun is there for the next start.
+    let left = walk(&temp.path().join("data.partial"));
+    assert_eq!(left, GROWING);
+    assert_eq!(walk(&temp.path().join("data")), published);
+}
+
+fn discarded_behind(counters: &Counters) -> u64 {
+    counters.discards.get(DiscardReason::WriterBehind)
+}
+
+/// How many captures are below a directory.
+fn walk(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap();
+    let below = entries.map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path)
+        } else {
+            u64::from(path.extension().is_some_and(|it| it == "pcap"))
+        }
+    });
+    below.sum()
 }

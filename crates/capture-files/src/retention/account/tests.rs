@@ -228,3 +228,37 @@ fn a_limit_that_somebody_may_reach_within_a_while_is_told_from_one_that_nobody_c
     assert!(!gets_near(None, 30 * GIB, GIB));
     assert!(gets_near(None, 12 * GIB, GIB));
 }
+
+/// So many files are removed one by one, the oldest first; how many files are looked at for that, each time
+/// that the directory is read.
+fn looked_at(files: u64) -> u64 {
+    let mut account = Account::new(RetentionLimits::default());
+    account.list(&BTreeSet::from([day(20)]));
+    let (mut first, mut looked) = (0, 0);
+    while first < files {
+        let gone = taken(&mut account, usage(0, 1));
+        if gone.is_empty() {
+            assert_eq!(account.to_scan(TOMORROW, false), Some(day(20)), "{first}");
+            account.begin_scan(day(20));
+            let mut oldest = Oldest::within(MOST);
+            for number in first..files {
+                oldest.add(&entry(number));
+            }
+            let (left, names) = (files - first, Some(oldest));
+            let usage = usage(left * BLOCK, left);
+            account.end_scan(day(20), Some(Found { usage, names }));
+            looked += left;
+        } else {
+            assert_eq!(gone, [first]);
+            first += 1;
+        }
+    }
+    looked
+}
+
+#[test]
+fn for_a_removal_among_a_million_files_few_more_are_looked_at_than_among_a_thousand() {
+    assert_eq!(looked_at(1000), 1000);
+    let million = looked_at(1_000_000);
+    assert!(million <= 2_000_000, "{million}");
+}
