@@ -32,62 +32,64 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    let mut header = record_header(packet, headers, admitted);
-    // User space puts the tag back that the NIC removed.
-    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
     let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
         return Err(match admitted.lane {
             Lane::Admitted => KernelDiscard::AdmittedRingFull,
             Lane::Candidate => KernelDiscard::CandidateRingFull,
         });
     };
+    let mut header = record_header(packet, headers, admitted);
+    // User space puts the tag back that the NIC removed.
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
     // Written in two places, as older verifiers would not remember in one which of the two it is.
-    if headers.end <= limit {
+    let (length, copied) = if headers.end <= limit {
         header.header_len = headers.end as u16;
-        write(packet, place, header, None)?;
-        Ok(Copied::Full)
+        (write(packet, &place, header, None)?, Copied::Full)
     } else {
-        header.flags |= FLAG_TRUNCATED;
         header.header_len = limit as u16;
-        write(packet, place, header, Some(truncated_meta(headers)))?;
-        Ok(Copied::Truncated)
-    }
+        header.flags |= FLAG_TRUNCATED;
+        let meta = Some(truncated_meta(headers));
+        (write(packet, &place, header, meta)?, Copied::Truncated)
+    };
+    place.publish(length);
+    Ok(copied)
 }
 
-/// Writes a record with as many of the packet's first bytes as its fixed part says.
+/// Writes a record with as many of the packet's first bytes as its fixed part says. Returns its length.
 #[inline(always)]
 fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
-    place: Place,
-    mut header: RecordHeader,
+    place: &Place,
+    header: RecordHeader,
     meta: Option<TruncatedMeta>,
-) -> Result<(), KernelDiscard> {
-    if HARDWARE_CLOCK.load() != 0 {
-        header.flags |= FLAG_HARDWARE_TIME;
-    }
-    let header_len = usize::from(header.header_len);
-    let length = record_len(header.flags, header_len);
+) -> Result<usize, KernelDiscard> {
+    // Those that are cut are rare.
+    let by_words = meta.is_none();
+    // The flags by which the length is found. They are constants here: to find them in the header, the
+    // verifier would look back over all that leads here.
+    let mut flags = 0;
+    let header_len = u32::from(header.header_len);
     // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
     let mut end = unsafe { append(place.at(), header) };
-    if let Some(meta) = &meta {
+    if let Some(meta) = meta {
+        flags |= FLAG_TRUNCATED;
         // SAFETY: as above, and whole words of 8 bytes precede it.
-        end = unsafe { append(end, *meta) };
+        end = unsafe { append(end, meta) };
     }
     if HARDWARE_CLOCK.load() != 0 {
+        flags |= FLAG_HARDWARE_TIME;
         // SAFETY: as above.
         end = unsafe { append(end, packet.hardware_time()) };
     }
     // The compiler knows that it is no more, and would leave out the check by which the verifier
-    // learns it.
-    let header_len = black_box(header_len).min(MAX_HEADERS);
-    // Those that were cut are rare.
-    let by_words = meta.is_none();
+    // learns it. As 32 bits: of those, older verifiers do not look back through the stack to where
+    // they are from, and so do not tell apart each way that leads here.
+    let header_len = black_box(header_len).min(MAX_HEADERS as u32) as usize;
     // SAFETY: as above; the last word of the room is behind the record.
     if !unsafe { packet.copy_headers(end, header_len, by_words) } {
         return Err(KernelDiscard::CopyFailed);
     }
-    place.publish(length);
-    Ok(())
+    Ok(record_len(flags, header_len))
 }
 
 /// The shard of a connection. The setting is a constant to the verifier, so that one shard costs no
@@ -119,12 +121,25 @@ fn record_header<const DIRECT: bool>(
         vlan_protocol,
         direction: packet.direction as u8,
         link_type: packet.link as u8,
-        flags: match admitted.lane {
-            Lane::Admitted => FLAG_PRIMARY_TAP,
-            Lane::Candidate => 0,
-        },
+        flags: lane_flag(admitted.lane) | clock_flag(),
         reserved: 0,
         segments: packet.segments(headers.end),
+    }
+}
+
+#[inline(always)]
+const fn lane_flag(lane: Lane) -> u8 {
+    match lane {
+        Lane::Admitted => FLAG_PRIMARY_TAP,
+        Lane::Candidate => 0,
+    }
+}
+
+#[inline(always)]
+fn clock_flag() -> u8 {
+    match HARDWARE_CLOCK.load() {
+        0 => 0,
+        _ => FLAG_HARDWARE_TIME,
     }
 }
 

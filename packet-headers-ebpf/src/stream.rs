@@ -41,7 +41,7 @@ impl Place {
         let number = position.segment()?;
         let segment = SEGMENTS.get_ptr_mut(number)?;
         // The compiler knows that it is no more, and the verifier has to be shown.
-        let filled = black_box(position.filled()).min(LAST_BEGIN);
+        let filled = black_box(position.filled() as u32).min(LAST_BEGIN as u32) as usize;
         // SAFETY: an element of an array is always there.
         let records = unsafe { &raw mut (*segment).records };
         let at = records.cast::<u8>().wrapping_add(filled);
@@ -64,31 +64,34 @@ impl Place {
     pub(crate) fn publish(self, length: usize) {
         // SAFETY: an element of an array is always there.
         unsafe { show(&mut *self.stream, self.position.after(length)) };
-        if SLEEPERS.get_ptr_mut(self.shard).is_some_and(|sleeper| {
-            // SAFETY: as above. The shard writes it too: a race wakes it once too often, or when its
-            // sleep ends, which it does soon.
-            let asleep = unsafe { &raw mut (*sleeper).asleep };
+        let Some(sleeper) = SLEEPERS.get_ptr_mut(self.shard) else {
+            return;
+        };
+        // SAFETY: as above. The shard writes it too: a race wakes it once too often, or when its sleep
+        // ends, which it does soon.
+        let asleep = unsafe { &raw mut (*sleeper).asleep };
+        // SAFETY: as above.
+        let is_asleep = unsafe { asleep.read_volatile() } != 0;
+        // SAFETY: as above.
+        let taken = unsafe { (*self.stream).taken };
+        // A power of two: a division would check for 0.
+        let much_waits = taken & WAKE_EVERY.load().wrapping_sub(1) == 0;
+        if is_asleep || (self.position.filled() == 0 && much_waits) {
             // SAFETY: as above.
-            let is_asleep = unsafe { asleep.read_volatile() } != 0;
-            if is_asleep {
-                // SAFETY: as above.
-                unsafe { asleep.write_volatile(0) };
-            }
-            is_asleep
-        }) {
+            unsafe { asleep.write_volatile(0) };
             wake(self.shard);
         }
     }
 }
 
-/// Moves a stream to a free segment; where it then is. `None` when none is free.
+/// Moves a stream to a free segment; the position where it then is. `None` when none is free.
+///
+/// Like all of this it has to be inlined: verifiers before Linux 6.3 do not look back beyond the call of
+/// a function, and then tell apart each way that leads here.
 #[inline(always)]
 fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Option<Position> {
-    let popped = FREE.get(shard * LANES + lane as u32)?.pop();
-    let Ok(Some(number)) = popped else {
-        wake(shard);
-        return None;
-    };
+    let free = FREE.get(shard * LANES + lane as u32)?;
+    let number = free.pop().ok().flatten()?;
     match position.segment() {
         Some(left) => {
             let left: *mut Segment = SEGMENTS.get_ptr_mut(left)?;
@@ -103,10 +106,6 @@ fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Opt
     // Now, as the record may come to nothing.
     show(stream, position);
     stream.taken = stream.taken.wrapping_add(1);
-    // A power of two: a division would check for 0.
-    if stream.taken & WAKE_EVERY.load().wrapping_sub(1) == 0 {
-        wake(shard);
-    }
     Some(position)
 }
 
