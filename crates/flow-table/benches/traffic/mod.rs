@@ -1,7 +1,9 @@
 //! Synthetic connections: their records as a ring has them, and their events.
 
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, UuidPrefix, WallNanos};
-use packet_headers_common::record::{FLAG_PRIMARY_TAP, TCP_ACK, TCP_FIN, TCP_SYN, record_len};
+use packet_headers_common::record::{
+    FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_SYN, record_len,
+};
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
 /// Bytes of the headers of every packet: Ethernet, IPv4, TCP with timestamps.
