@@ -50,10 +50,11 @@ pub struct Sleeper {
     /// 1: a program that has published a record is to wake the shard, and to write 0.
     pub asleep: u32,
     unused: [u32; 15],
-    /// For each lane, how many segments were taken since the shard looked, which writes 0. Programs on
-    /// two processors may count one segment for two.
-    pub taken: [u32; LANES as usize],
-    unused_too: [u32; 16 - LANES as usize],
+    /// How much of the lanes was taken since the shard looked, which writes 0: a segment of the admitted
+    /// lane counts as one, one of the candidate lane as the larger part of its lane that it is. Programs
+    /// on two processors may count one segment for two.
+    pub taken: u32,
+    unused_too: [u32; 15],
 }
 
 const _: () = {

@@ -11,9 +11,12 @@ pub const SHARDS: &str = "SHARDS";
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
 pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 
-/// Global `[u32; 2]`: when so many segments of a lane were taken since the shard looked, it is woken
+/// Global `u32`: when so many segments of the admitted lane were taken since the shard looked, it is woken
 /// early.
 pub const WAKE_AFTER: &str = "WAKE_AFTER";
+
+/// Global `u32`: for how many of those a segment of the candidate lane counts, which has fewer.
+pub const CANDIDATE_WEIGHT: &str = "CANDIDATE_WEIGHT";
 
 /// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
 pub const CAPTURE_NS: &str = "CAPTURE_NS";

@@ -32,63 +32,64 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    // User space puts the tag back that the NIC removed.
-    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
-    let whole = headers.end <= limit;
-    let mut header = record_header(packet, headers, admitted);
-    header.header_len = if whole { headers.end } else { limit } as u16;
-    if !whole {
-        header.flags |= FLAG_TRUNCATED;
-    }
     let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
         return Err(match admitted.lane {
             Lane::Admitted => KernelDiscard::AdmittedRingFull,
             Lane::Candidate => KernelDiscard::CandidateRingFull,
         });
     };
-    let length = record_len(header.flags, header.header_len.into());
-    // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
-    let end = unsafe { append(place.at(), header) };
-    // In two places, as older verifiers would not remember in one which of the two it is.
-    let copied = if whole {
-        write(packet, end, None, headers.end)?;
-        Copied::Full
+    let mut header = record_header(packet, headers, admitted);
+    // User space puts the tag back that the NIC removed.
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    // Written in two places, as older verifiers would not remember in one which of the two it is.
+    let (length, copied) = if headers.end <= limit {
+        header.header_len = headers.end as u16;
+        (write(packet, &place, header, None)?, Copied::Full)
     } else {
-        // Those that are cut are rare.
-        write(packet, end, Some(truncated_meta(headers)), limit)?;
-        Copied::Truncated
+        header.header_len = limit as u16;
+        header.flags |= FLAG_TRUNCATED;
+        let meta = Some(truncated_meta(headers));
+        (write(packet, &place, header, meta)?, Copied::Truncated)
     };
     place.publish(length);
     Ok(copied)
 }
 
-/// Writes what follows the fixed part of a record, with as many of the packet's first bytes.
-///
-/// `end` is where the fixed part ends.
+/// Writes a record with as many of the packet's first bytes as its fixed part says. Returns its length.
 #[inline(always)]
 fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
-    mut end: *mut u8,
+    place: &Place,
+    header: RecordHeader,
     meta: Option<TruncatedMeta>,
-    header_len: usize,
-) -> Result<(), KernelDiscard> {
+) -> Result<usize, KernelDiscard> {
+    // Those that are cut are rare.
     let by_words = meta.is_none();
+    // The flags by which the length is found. They are constants here: to find them in the header, the
+    // verifier would look back over all that leads here.
+    let mut flags = 0;
+    let header_len = u32::from(header.header_len);
+    // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
+    let mut end = unsafe { append(place.at(), header) };
     if let Some(meta) = meta {
-        // SAFETY: there is room for the longest record, and whole words of 8 bytes precede this.
+        flags |= FLAG_TRUNCATED;
+        // SAFETY: as above, and whole words of 8 bytes precede it.
         end = unsafe { append(end, meta) };
     }
     if HARDWARE_CLOCK.load() != 0 {
+        flags |= FLAG_HARDWARE_TIME;
         // SAFETY: as above.
         end = unsafe { append(end, packet.hardware_time()) };
     }
     // The compiler knows that it is no more, and would leave out the check by which the verifier
-    // learns it.
-    let header_len = black_box(header_len).min(MAX_HEADERS);
+    // learns it. As 32 bits: of those, older verifiers do not look back through the stack to where
+    // they are from, and so do not tell apart each way that leads here.
+    let header_len = black_box(header_len).min(MAX_HEADERS as u32) as usize;
     // SAFETY: as above; the last word of the room is behind the record.
     if !unsafe { packet.copy_headers(end, header_len, by_words) } {
         return Err(KernelDiscard::CopyFailed);
     }
-    Ok(())
+    Ok(record_len(flags, header_len))
 }
 
 /// The shard of a connection. The setting is a constant to the verifier, so that one shard costs no

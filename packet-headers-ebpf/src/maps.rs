@@ -25,7 +25,10 @@ pub(crate) static SHARDS: Global<u32> = Global::new(1);
 pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static WAKE_AFTER: Global<[u32; LANES as usize]> = Global::new([1; LANES as usize]);
+pub(crate) static WAKE_AFTER: Global<u32> = Global::new(1);
+
+#[unsafe(no_mangle)]
+pub(crate) static CANDIDATE_WEIGHT: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
 pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);

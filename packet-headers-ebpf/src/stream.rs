@@ -11,12 +11,13 @@ use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use packet_headers_common::segment::{self, LAST_BEGIN, Position, Segment, Stream};
 use packet_headers_common::settings::{LANES, Lane};
 
-use crate::maps::{FREE, SEGMENTS, SHARDS, SLEEPERS, STREAMS, WAKE, WAKE_AFTER};
+use crate::maps::{CANDIDATE_WEIGHT, FREE, SEGMENTS, SHARDS, SLEEPERS, STREAMS, WAKE, WAKE_AFTER};
 
 /// Room for a record of any length.
 pub(crate) struct Place {
     stream: *mut Stream,
     shard: u32,
+    lane: u32,
     /// Where the record begins.
     position: Position,
     /// The same in memory.
@@ -35,18 +36,20 @@ impl Place {
         // SAFETY: an element of an array is always there.
         let mut position = Position(unsafe { (*stream).position });
         if position == Position::NONE || position.filled() > LAST_BEGIN {
-            position = Position(go_on(stream, shard, lane as u32));
+            // SAFETY: as above; no other program writes this processor's stream.
+            position = unsafe { go_on(&mut *stream, position, shard, lane) }?;
         }
         let number = position.segment()?;
         let segment = SEGMENTS.get_ptr_mut(number)?;
         // The compiler knows that it is no more, and the verifier has to be shown.
-        let filled = black_box(position.filled()).min(LAST_BEGIN);
+        let filled = black_box(position.filled() as u32).min(LAST_BEGIN as u32) as usize;
         // SAFETY: an element of an array is always there.
         let records = unsafe { &raw mut (*segment).records };
         let at = records.cast::<u8>().wrapping_add(filled);
         Some(Self {
             stream,
             shard,
+            lane: lane as u32,
             position,
             at,
         })
@@ -70,7 +73,17 @@ impl Place {
         // ends, which it does soon.
         let asleep = unsafe { &raw mut (*sleeper).asleep };
         // SAFETY: as above.
-        if unsafe { asleep.read_volatile() } != 0 {
+        let is_asleep = unsafe { asleep.read_volatile() } != 0;
+        let mut much_waits = false;
+        if self.position.filled() == 0 {
+            // Once for a segment. No branch on the lane: the verifier would look twice at what follows.
+            let weight = 1 + self.lane * (CANDIDATE_WEIGHT.load() - 1);
+            // SAFETY: as above. What is not counted, as two processors write it, does no harm.
+            let taken = unsafe { &mut (*sleeper).taken };
+            *taken = taken.wrapping_add(weight);
+            much_waits = *taken >= WAKE_AFTER.load();
+        }
+        if is_asleep || much_waits {
             // SAFETY: as above.
             unsafe { asleep.write_volatile(0) };
             wake(self.shard);
@@ -78,33 +91,14 @@ impl Place {
     }
 }
 
-/// Moves a stream to a free segment; the position where it then is, or that of none when none is free.
+/// Moves a stream to a free segment; the position where it then is. `None` when none is free.
 ///
-/// Once in some hundred packets, so that it need not be in each program twice.
-#[cold]
-#[inline(never)]
-fn go_on(stream: *mut Stream, shard: u32, lane: u32) -> u64 {
-    // SAFETY: an element of an array is always there; no other program writes this processor's stream.
-    let stream = unsafe { &mut *stream };
-    let Some(number) = take(stream, shard, lane) else {
-        wake(shard);
-        return Position::NONE.0;
-    };
-    let position = Position::begin(number);
-    // Now, as the record may come to nothing.
-    show(stream, position);
-    if is_late(shard, lane) {
-        wake(shard);
-    }
-    position.0
-}
-
-/// Takes a free segment, and writes where the stream goes on into the one that it leaves.
+/// Like all of this it has to be inlined: verifiers before Linux 6.3 do not look back beyond the call of
+/// a function, and then tell apart each way that leads here.
 #[inline(always)]
-fn take(stream: &mut Stream, shard: u32, lane: u32) -> Option<u32> {
-    let free = FREE.get(shard * LANES + lane)?;
+fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Option<Position> {
+    let free = FREE.get(shard * LANES + lane as u32)?;
     let number = free.pop().ok().flatten()?;
-    let position = Position(stream.position);
     match position.segment() {
         Some(left) => {
             let left: *mut Segment = SEGMENTS.get_ptr_mut(left)?;
@@ -115,26 +109,10 @@ fn take(stream: &mut Stream, shard: u32, lane: u32) -> Option<u32> {
         }
         None => stream.first = number + 1,
     }
-    Some(number)
-}
-
-/// Counts a segment that was taken; whether a shard has not looked for so long that it is to be woken.
-#[inline(always)]
-fn is_late(shard: u32, lane: u32) -> bool {
-    let [admitted, candidate] = WAKE_AFTER.load();
-    let Some(sleeper) = SLEEPERS.get_ptr_mut(shard) else {
-        return false;
-    };
-    // SAFETY: an element of an array is always there. The shard and programs on other processors write
-    // it, too: one that is not counted does no harm.
-    let [taken_admitted, taken_candidate] = unsafe { &mut (*sleeper).taken };
-    let (taken, most) = if lane == Lane::Admitted as u32 {
-        (taken_admitted, admitted)
-    } else {
-        (taken_candidate, candidate)
-    };
-    *taken = taken.wrapping_add(1);
-    *taken >= most
+    let position = Position::begin(number);
+    // Now, as the record may come to nothing.
+    show(stream, position);
+    Some(position)
 }
 
 /// Shows the shard how far a stream is written.
@@ -154,8 +132,7 @@ fn show(stream: &mut Stream, position: Position) {
 
 /// Wakes a shard: a record of its ring that is discarded at once leaves nothing but the wakeup. When
 /// the ring is full of such, the shard is awake.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 fn wake(shard: u32) {
     if let Some(record) = WAKE.get(shard).and_then(|ring| ring.reserve_bytes(8, 0)) {
         record.discard(BPF_RB_FORCE_WAKEUP.into());

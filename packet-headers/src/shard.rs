@@ -196,7 +196,8 @@ impl Turning {
     fn most(&self) -> usize {
         let stats = self.demux.table.stats();
         let connections = stats.candidates + stats.capturing + stats.lingering;
-        let most = usize::try_from(connections).map_or(usize::MAX, |it| it.saturating_mul(PER_CONNECTION));
+        let most =
+            usize::try_from(connections).map_or(usize::MAX, |it| it.saturating_mul(PER_CONNECTION));
         most.clamp(SMALLEST_BATCH, LARGEST_BATCH)
     }
 

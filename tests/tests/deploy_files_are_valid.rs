@@ -90,6 +90,6 @@ fn invalid_files_would_be_found() -> Result<()> {
     };
     ensure!(understood(&line(&["--no-such-flag=1"])).is_err());
     ensure!(understood(&line(&["--maxheap=much"])).is_err());
-    ensure!(fits(&line(&["--maxheap=400MiB", "--shards=2"]), "512Mi").is_err());
+    ensure!(fits(&line(&["--maxheap=420MiB", "--shards=2"]), "512Mi").is_err());
     Ok(())
 }

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use packet_headers_common::segment::{
     Position, SEGMENT_HEADER_LEN, SEGMENT_LEN, SEGMENT_ROOM, Segment, Sleeper, Stream,
 };
-use packet_headers_common::settings::LANES;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::memory::{Link, Memory, Piece};
@@ -62,17 +61,13 @@ impl Mapping {
         Some(unsafe { AtomicU32::from_ptr(asleep.cast()) })
     }
 
-    /// How many segments of a lane were taken since the shard wrote 0. `None` when there is no such
-    /// shard or lane.
+    /// How much of its lanes was taken since the shard wrote 0. `None` when there is no such shard.
     #[must_use]
-    pub fn taken(&self, shard: u32, lane: usize) -> Option<&AtomicU32> {
+    pub fn taken(&self, shard: u32) -> Option<&AtomicU32> {
         let place = self.sleepers.element(shard)?;
-        if lane >= LANES as usize {
-            return None;
-        }
-        let taken = std::mem::offset_of!(Sleeper, taken) + lane * size_of::<u32>();
-        // SAFETY: as above, and there are so many lanes.
-        Some(unsafe { AtomicU32::from_ptr(place.wrapping_add(taken).cast()) })
+        let taken = place.wrapping_add(std::mem::offset_of!(Sleeper, taken));
+        // SAFETY: as above.
+        Some(unsafe { AtomicU32::from_ptr(taken.cast()) })
     }
 }
 

@@ -108,6 +108,7 @@ impl Programs {
             .override_global(settings::SHARDS, &options.shards, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
             .override_global(settings::WAKE_AFTER, &sizes.wake_after(), true)
+            .override_global(settings::CANDIDATE_WEIGHT, &sizes.candidate_weight(), true)
             .override_global(settings::CAPTURE_NS, &capture_ns, true)
             .override_global(settings::WANTED, &options.wanted, true)
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use packet_headers_common::settings::LANES;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use segment_streams::{Batch, Mapping, Reader};
@@ -191,10 +190,8 @@ impl PacketReader {
 
     /// Takes up to `most` records, stream after stream: see [`Reader::read`].
     pub fn read(&mut self, most: usize) -> PacketBatch<'_> {
-        for lane in 0..LANES as usize {
-            if let Some(taken) = self.mapping.taken(self.shard, lane) {
-                AtomicU32::store(taken, 0, Ordering::Relaxed);
-            }
+        if let Some(taken) = self.mapping.taken(self.shard) {
+            AtomicU32::store(taken, 0, Ordering::Relaxed);
         }
         self.reader.read(most)
     }

@@ -72,10 +72,17 @@ impl Sizes {
         self.processors * self.shards * LANES
     }
 
-    /// When how many segments of each lane were taken the shard is woken: a quarter, as the program of
-    /// a processor may go on for a while before the shard runs.
-    pub(super) fn wake_after(&self) -> [u32; LANES as usize] {
-        self.lanes.map(|segments| (segments / 4).max(1))
+    /// When how many segments of the admitted lane were taken the shard is woken: a quarter, as the
+    /// programs go on for a while before the shard runs.
+    pub(super) fn wake_after(&self) -> u32 {
+        let [admitted, _] = self.lanes;
+        (admitted / 4).max(1)
+    }
+
+    /// For how many of these a segment of the candidate lane counts.
+    pub(super) fn candidate_weight(&self) -> u32 {
+        let [admitted, candidate] = self.lanes;
+        (admitted / candidate.max(1)).max(1)
     }
 
     /// The numbers of a lane's segments.
@@ -298,12 +305,13 @@ mod tests {
     #[test]
     fn each_processor_can_go_on_however_small_the_ring_is() {
         let sizes = Sizes::of(&options(1, 16 << 20), 4).unwrap();
-        assert_eq!((sizes.lanes, sizes.wake_after()), ([1024, 256], [256, 64]));
+        assert_eq!((sizes.lanes, sizes.wake_after()), ([1024, 256], 256));
+        assert_eq!(sizes.candidate_weight(), 4);
         let small = Sizes::of(&options(2, 256 << 10), 48).unwrap();
-        assert_eq!((small.lanes, small.wake_after()), ([96, 96], [24, 24]));
+        assert_eq!((small.lanes, small.wake_after()), ([96, 96], 24));
         assert_eq!((small.segments(), small.streams()), (384, 192));
         let odd = Sizes::of(&options(1, 4 << 20), 10).unwrap();
-        assert_eq!((odd.lanes, odd.wake_after()), ([256, 64], [64, 16]));
+        assert_eq!((odd.lanes, odd.wake_after()), ([256, 64], 64));
     }
 
     #[test]

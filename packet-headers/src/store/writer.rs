@@ -194,8 +194,6 @@ impl ShardWriter {
     /// Ends writing: no job will come any more.
     pub fn finish(mut self) {
         self.count_kept(0);
-        self.writer.finish();
-    pub fn finish(self) {
         if self.late {
             self.writer.leave();
         } else {

@@ -94,11 +94,11 @@ fn what_both_sides_write_is_at_one_place() {
     sleepers.write_all_at(&[0; 4], 128).expect("written");
     assert_eq!(sleeper.load(Ordering::Relaxed), 0);
     assert!(mapping.sleeper(2).is_none());
-    // How many segments its second lane took.
+    // How much it took.
     sleepers
-        .write_all_at(&7u32.to_ne_bytes(), 128 + 64 + 4)
+        .write_all_at(&7u32.to_ne_bytes(), 128 + 64)
         .expect("written");
-    let taken = [0, 1, 2].map(|lane| mapping.taken(1, lane));
+    let taken = [0, 1, 2].map(|shard| mapping.taken(shard));
     let taken = taken.map(|taken| taken.map(|taken| taken.load(Ordering::Relaxed)));
     assert_eq!(taken, [Some(0), Some(7), None]);
 }
