@@ -119,7 +119,9 @@ fn show(stream: &mut Stream, position: Position) {
     // The compiler leaves all other stores on this side.
     let stream = black_box(ptr::from_mut(stream));
     // SAFETY: it comes from a reference.
-    unsafe { (&raw mut (*stream).position).write_volatile(position.0) };
+    let shown = unsafe { &raw mut (*stream).position };
+    // SAFETY: as above.
+    unsafe { shown.write_volatile(position.0) };
 }
 
 /// Wakes a shard: a record of its ring that is discarded at once leaves nothing but the wakeup. When
