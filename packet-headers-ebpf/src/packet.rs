@@ -138,7 +138,7 @@ impl<const DIRECT: bool> Packet<DIRECT> {
     unsafe fn copy_linear(&self, to: *mut u8, length: usize) -> bool {
         let start = field!(self.data) as usize;
         let end = field!(self.data_end) as usize;
-        if length < LEAST_DIRECT || length > MOST_DIRECT || start + LEAST_DIRECT > end {
+        if !(LEAST_DIRECT..=MOST_DIRECT).contains(&length) || start + LEAST_DIRECT > end {
             return false;
         }
         // SAFETY: these bytes are there, and the caller vouches for the room.
@@ -220,9 +220,11 @@ unsafe fn copy_words<const AT: usize, const WORDS: usize>(from: usize, to: *mut 
     let from = (from + AT) as *const u64;
     let to = to.wrapping_add(AT).cast::<u64>();
     for word in 0..WORDS {
-        // SAFETY: the caller vouches for both. Where the machine wants words aligned, the verifier
-        // refuses the program.
-        unsafe { *to.wrapping_add(word) = *from.wrapping_add(word) };
+        // SAFETY: the caller vouches for it. Where the machine wants words aligned, the verifier refuses
+        // the program.
+        let value = unsafe { *from.wrapping_add(word) };
+        // SAFETY: the caller vouches for the room.
+        unsafe { *to.wrapping_add(word) = value };
     }
 }
 
