@@ -36,7 +36,7 @@ const MANY: u64 = 1_000;
 const LONGEST_TICKS: u64 = 5;
 
 /// After so many turns without anything to do, a shard sleeps until the next packet.
-const QUIET_TURNS: u32 = 50;
+const QUIET_TURNS: u32 = 5;
 
 /// How long it sleeps at most. Events and timers wait for as long.
 const SLEEP: Duration = Duration::from_millis(400);
