@@ -203,8 +203,9 @@ fn processors_at_the_same_time_lose_and_mix_nothing() {
         options.candidate_ring = 16 << 20;
     });
     // Two threads on each processor, one of each lane.
-    let ports: Vec<_> = (0..).zip(processors().repeat(2)).take(16).collect();
-    for (port, _) in ports.iter().step_by(2) {
+    let processors = processors();
+    let ports: Vec<_> = (0..).zip(processors.repeat(2)).collect();
+    for (port, _) in &ports[..processors.len()] {
         kernel.admission.admit(&key_from(*port), in_a_minute(), 0);
     }
     let mut counts = vec![0; 1 << 16];
@@ -282,16 +283,15 @@ fn fill_and_empty() {
 fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
     // So large that the first segments wake nobody.
     let mut kernel = Kernel::load(&Filters::default(), |options| {
+        options.admitted_ring = 16 << 20;
         options.candidate_ring = 16 << 20;
     });
     let frame = frame_v4(&[], PAYLOAD);
     let program = kernel.programs.classifier("ph_eth_ingress").expect("one");
     let program: &SchedClassifier = program;
     let packets = &mut kernel.packets;
-    let mut shortest = Duration::MAX;
-    // A busy machine may be late, but not each time.
-    for _ in 0..10 {
-        let latency = thread::scope(|scope| {
+    let mut latencies = [(); 9].map(|()| {
+        thread::scope(|scope| {
             let sent = scope.spawn(|| {
                 thread::sleep(Duration::from_millis(30));
                 let sent = Instant::now();
@@ -303,10 +303,12 @@ fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
             }
             let seen = Instant::now();
             seen.saturating_duration_since(sent.join().expect("a run"))
-        });
-        shortest = shortest.min(latency);
-    }
-    assert!(shortest < Duration::from_millis(20), "{shortest:?}");
+        })
+    });
+    // A busy machine may be late, but not mostly.
+    latencies.sort_unstable();
+    let median = latencies[latencies.len() / 2];
+    assert!(median < Duration::from_millis(20), "{latencies:?}");
 }
 
 #[test]
