@@ -25,6 +25,17 @@ fn pin(processor: usize) {
     sched_setaffinity(None, &set).expect("a processor");
 }
 
+/// Runs something on one processor; the thread of the test stays as it is.
+fn pinned<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            pin(processors()[0]);
+            work()
+        });
+        work.join().expect("what a test promises")
+    })
+}
+
 /// The processors that this thread may run on.
 fn processors() -> Vec<usize> {
     let set = sched_getaffinity(None).expect("processors");
@@ -101,18 +112,22 @@ fn segments(count: u32) -> Array<MapData, [u8; SEGMENT_LEN]> {
         .expect("an array")
 }
 
-/// No byte that is not of a record, or of its padding, has been written.
+/// What memory has before it is written.
+const OLD: u8 = 0x77;
+
+/// No byte that is not of a record, or of its padding, has been written, but zeros.
 fn nothing_lies_behind_the_records(segments: &Array<MapData, [u8; SEGMENT_LEN]>) {
     for number in 0..segments.len() {
         let segment = segments.get(&number, 0).expect("a segment");
         let mut rest = &segment[SEGMENT_HEADER_LEN..];
-        while boot_ns(rest).is_some_and(|time| time != 0) {
+        let begins = |time| time != 0 && time != u64::from_ne_bytes([OLD; 8]);
+        while boot_ns(rest).is_some_and(begins) {
             let (record, after) = split_first(rest);
             Packet::parse(record).expect("a record");
             rest = after;
         }
         assert!(
-            rest.iter().all(|byte| *byte == 0),
+            rest.iter().all(|byte| [0, OLD].contains(byte)),
             "payload in segment {number}"
         );
     }
@@ -121,11 +136,14 @@ fn nothing_lies_behind_the_records(segments: &Array<MapData, [u8; SEGMENT_LEN]>)
 #[test]
 fn not_a_byte_behind_the_headers_enters_the_shared_memory() {
     const SEGMENTS: u32 = 101;
-    pin(processors()[0]);
     // So many segments that none is filled twice, and that no other test has as many.
     let mut kernel = Kernel::load(&Filters::default(), |options| {
         options.candidate_ring = (SEGMENTS - 4) * SEGMENT_LEN as u32;
     });
+    let mut memory = segments(SEGMENTS);
+    for number in 0..SEGMENTS {
+        memory.set(number, [OLD; SEGMENT_LEN], 0).expect("set");
+    }
     let mut sent = Vec::new();
     for payload in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 40, 700] {
         for (frame, end) in frames_of_every_length(&PAYLOAD[..payload]) {
@@ -135,9 +153,11 @@ fn not_a_byte_behind_the_headers_enters_the_shared_memory() {
             sent.push(("ph_eth_ingress", frame, end));
         }
     }
-    for (program, frame, _) in &sent {
-        run(kernel.programs.classifier(program).expect("one"), frame, 1);
-    }
+    pinned(|| {
+        for (program, frame, _) in &sent {
+            run(kernel.programs.classifier(program).expect("one"), frame, 1);
+        }
+    });
     let batch = kernel.packets.read(usize::MAX);
     let mut records = batch.records();
     for (program, frame, end) in sent {
@@ -146,7 +166,7 @@ fn not_a_byte_behind_the_headers_enters_the_shared_memory() {
         assert_eq!(taken.headers, frame[..end], "{program}");
     }
     assert_eq!(records.next(), None);
-    nothing_lies_behind_the_records(&segments(SEGMENTS));
+    nothing_lies_behind_the_records(&memory);
 }
 
 /// A frame of a connection of its own.
@@ -183,8 +203,9 @@ fn processors_at_the_same_time_lose_and_mix_nothing() {
         options.candidate_ring = 16 << 20;
     });
     // Two threads on each processor, one of each lane.
-    let ports: Vec<_> = (0..).zip(processors().repeat(2)).take(16).collect();
-    for (port, _) in ports.iter().step_by(2) {
+    let processors = processors();
+    let ports: Vec<_> = (0..).zip(processors.repeat(2)).collect();
+    for (port, _) in &ports[..processors.len()] {
         kernel.admission.admit(&key_from(*port), in_a_minute(), 0);
     }
     let mut counts = vec![0; 1 << 16];
@@ -226,9 +247,12 @@ fn processors_at_the_same_time_lose_and_mix_nothing() {
 
 #[test]
 fn no_segment_is_lost_however_often_a_lane_is_full() {
+    pinned(fill_and_empty);
+}
+
+fn fill_and_empty() {
     let mut kernel = Kernel::plain();
     let frame = frame_v4(&[], PAYLOAD);
-    pin(processors()[0]);
     let mut taken = Vec::new();
     let mut lost = 0;
     for _ in 0..20 {
@@ -257,15 +281,17 @@ fn no_segment_is_lost_however_often_a_lane_is_full() {
 
 #[test]
 fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
-    let mut kernel = Kernel::plain();
+    // So large that the first segments wake nobody.
+    let mut kernel = Kernel::load(&Filters::default(), |options| {
+        options.admitted_ring = 16 << 20;
+        options.candidate_ring = 16 << 20;
+    });
     let frame = frame_v4(&[], PAYLOAD);
     let program = kernel.programs.classifier("ph_eth_ingress").expect("one");
     let program: &SchedClassifier = program;
     let packets = &mut kernel.packets;
-    let mut shortest = Duration::MAX;
-    // A busy machine may be late, but not each time.
-    for _ in 0..10 {
-        let latency = thread::scope(|scope| {
+    let mut latencies = [(); 9].map(|()| {
+        thread::scope(|scope| {
             let sent = scope.spawn(|| {
                 thread::sleep(Duration::from_millis(30));
                 let sent = Instant::now();
@@ -277,10 +303,12 @@ fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
             }
             let seen = Instant::now();
             seen.saturating_duration_since(sent.join().expect("a run"))
-        });
-        shortest = shortest.min(latency);
-    }
-    assert!(shortest < Duration::from_millis(20), "{shortest:?}");
+        })
+    });
+    // A busy machine may be late, but not mostly.
+    latencies.sort_unstable();
+    let median = latencies[latencies.len() / 2];
+    assert!(median < Duration::from_millis(20), "{latencies:?}");
 }
 
 #[test]
