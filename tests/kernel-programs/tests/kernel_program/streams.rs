@@ -299,7 +299,7 @@ fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
                 sent
             });
             while packets.read(usize::MAX).records().count() == 0 {
-                packets.wait(Duration::from_secs(1)).expect("epoll");
+                packets.sleep(Duration::from_secs(1)).expect("epoll");
             }
             let seen = Instant::now();
             seen.saturating_duration_since(sent.join().expect("a run"))
