@@ -23,8 +23,9 @@ use crate::rate_limit::RateLimit;
 /// is idle, and one to go on in.
 const LEAST_PER_PROCESSOR: u32 = 2;
 
-/// A stream wakes its reader each time that it has taken so many segments, or more often.
-const MOST_UNTIL_WAKE: u32 = 4;
+/// A stream wakes its reader each time that it has taken so many segments, 1 MiB, or more often. Less
+/// would make small batches of a flood.
+const MOST_UNTIL_WAKE: u32 = 64;
 
 /// How much there is of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn each_processor_can_go_on_however_small_the_ring_is() {
         let sizes = Sizes::of(&options(1, 16 << 20), 4).unwrap();
-        assert_eq!((sizes.lanes, sizes.wake_every()), ([1024, 256], 4));
+        assert_eq!((sizes.lanes, sizes.wake_every()), ([1024, 256], 32));
         let small = Sizes::of(&options(2, 256 << 10), 48).unwrap();
         assert_eq!((small.lanes, small.wake_every()), ([96, 96], 1));
         assert_eq!((small.segments(), small.streams()), (384, 192));
