@@ -315,6 +315,7 @@ fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
 fn a_shard_is_woken_when_much_is_waiting_and_not_for_each_packet() {
     const TICK: Duration = Duration::from_millis(20);
     let mut kernel = Kernel::load(&Filters::default(), |options| {
+        options.admitted_ring = 4 << 20;
         options.candidate_ring = 4 << 20;
     });
     let frame = frame_v4(&[], PAYLOAD);
