@@ -44,12 +44,11 @@ const SLEEP: Duration = Duration::from_millis(400);
 /// How many packets a batch has for each connection, about: enough that a look-up serves several.
 const PER_CONNECTION: usize = 16;
 
-/// The most packets of a batch with few connections: as many as stay in a processor's cache from the
-/// first look to the second.
+/// The fewest packets that a batch may have, if there are as many.
 const SMALLEST_BATCH: usize = 2 * 1024;
 
 /// The most packets of a batch, so that a flood does not starve the rest of the work.
-const LARGEST_BATCH: usize = 64 * 1024;
+const LARGEST_BATCH: usize = 16 * 1024;
 
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;

@@ -99,6 +99,12 @@ impl FlowTable {
         self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
     }
 
+    /// How many connections there are.
+    pub(crate) const fn number_of_connections(&self) -> usize {
+        let connections = &self.state.connections;
+        connections.number(ConnectionState::Candidate) + connections.number_named()
+    }
+
     /// The four-tuple of a connection that has a name.
     pub(crate) fn key_of(&self, uuid: &FlowUuid) -> Option<FlowKey> {
         let id = self.state.connections.named(uuid)?;

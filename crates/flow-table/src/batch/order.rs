@@ -26,6 +26,8 @@ pub(super) struct Order {
     items: Vec<Item>,
     /// The same memory again, to sort with.
     spare: Vec<Item>,
+    /// Whether it is by connection.
+    by_connection: bool,
 }
 
 impl Item {
@@ -57,6 +59,12 @@ impl Order {
     /// Forgets all items.
     pub(super) fn clear(&mut self) {
         self.items.clear();
+        self.by_connection = false;
+    }
+
+    /// How many items there are.
+    pub(super) const fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// Adds the next item, by the digest of its connection's key, and whether a connection may begin
@@ -71,6 +79,7 @@ impl Order {
 
     /// Brings the items of each connection together.
     pub(super) fn sort(&mut self) {
+        self.by_connection = true;
         if self.items.len() < FEW {
             return self.items.sort_unstable_by_key(|item| item.0 & !BEGINS);
         }
@@ -92,10 +101,12 @@ impl Order {
         }
     }
 
-    /// The items of one place after the other: those of a connection, or of several that share it.
+    /// The items of one place after the other: those of a connection, or of several that share it. All
+    /// of them are one place, unless they were sorted.
     pub(super) fn places(&mut self) -> impl Iterator<Item = &mut [Item]> {
+        let mixed = !self.by_connection;
         self.items
-            .chunk_by_mut(|one, next| one.place() == next.place())
+            .chunk_by_mut(move |one, next| mixed || one.place() == next.place())
     }
 
     /// Some items of those that there are.
