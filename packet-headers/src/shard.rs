@@ -28,13 +28,6 @@ use crate::stats::shard::ShardStats;
 /// How long a shard waits while its rings do not fill: short compared with every timeout.
 const TICK: Duration = Duration::from_millis(20);
 
-/// With so many connections a tick is twice as long, with twice as many three times: so a connection
-/// has some packets in a turn, which cost little more than one.
-const MANY: u64 = 1_000;
-
-/// The most by which a tick is longer.
-const LONGEST_TICKS: u64 = 5;
-
 /// After so many turns without anything to do, a shard sleeps until the next packet.
 const QUIET_TURNS: u32 = 5;
 
@@ -155,10 +148,7 @@ impl Turning {
         if self.quiet > QUIET_TURNS {
             return self.ring.sleep(SLEEP);
         }
-        let stats = self.demux.table.stats();
-        let ticks = 1 + (stats.capturing + stats.lingering) / MANY;
-        let ticks = u32::try_from(ticks.min(LONGEST_TICKS)).unwrap_or(1);
-        self.ring.wait(TICK * ticks)
+        self.ring.wait(TICK)
     }
 
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
