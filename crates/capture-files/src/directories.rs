@@ -254,6 +254,11 @@ impl Directories {
         entry.file_name().is_some_and(is_run)
     }
 
+    /// Whether this is the name of a file that is there for a moment, to see whether the disk takes one.
+    pub(crate) fn is_probe(name: &OsStr) -> bool {
+        name == WRITE_PROBE || name == MOVE_PROBE
+    }
+
     /// Whether an entry of this name of the directory of partial files is that of an earlier run.
     pub(crate) fn is_earlier_run(&self, name: &OsStr) -> bool {
         is_run(name) && name != OsStr::new(&self.held.run)

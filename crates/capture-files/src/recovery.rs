@@ -145,6 +145,8 @@ impl<'a> Recovery<'a> {
                 Ok(None)
             }
             Kind::Directory => foreign("no file of ours is in it: it is in the directory of a day"),
+            // This run looks whether the disk works meanwhile.
+            Kind::File if is_top && Directories::is_probe(&name) => Ok(None),
             Kind::File | Kind::Other if is_top => foreign("it is not in the directory of a run"),
             Kind::Other => foreign("it is not a regular file"),
             Kind::File => match self.day() {

@@ -241,6 +241,16 @@ fn what_has_another_name_is_not_changed() {
 }
 
 #[test]
+fn what_this_run_tries_the_disk_with_is_nobodys() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, _) = directories(temp.path());
+    fs::write(directories.partial().join(".capture-files-write"), b"").unwrap();
+    assert_eq!(recover(&directories), [0; 4]);
+    fs::write(directories.partial().join(".capture-files"), b"").unwrap();
+    assert_eq!(recover(&directories), [0, 0, 0, 1]);
+}
+
+#[test]
 fn what_is_visible_already_is_not_published_again() {
     let temp = tempfile::tempdir().unwrap();
     let (directories, day) = directories(temp.path());
