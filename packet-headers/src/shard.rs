@@ -12,7 +12,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use flow_table::{Arrivals, Hint};
+use flow_table::{Arrivals, Batches, Hint};
 use model::{FlowEvent, WallClock};
 use tokio::sync::mpsc;
 
@@ -33,15 +33,6 @@ const QUIET_TURNS: u32 = 5;
 
 /// How long it sleeps at most. Events and timers wait for as long.
 const SLEEP: Duration = Duration::from_millis(400);
-
-/// How many packets a batch has for each connection, about: enough that a look-up serves several.
-const PER_CONNECTION: usize = 16;
-
-/// The fewest packets that a batch may have, if there are as many.
-const SMALLEST_BATCH: usize = 2 * 1024;
-
-/// The most packets of a batch, so that a flood does not starve the rest of the work.
-const LARGEST_BATCH: usize = 16 * 1024;
 
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
@@ -166,7 +157,8 @@ impl Turning {
     /// Takes packets from the rings, and lets each event take effect between the packets that came
     /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
-        let packets = self.ring.read(self.most());
+        let most = Batches::most(&self.demux.table);
+        let packets = self.ring.read(most);
         let more = packets.more();
         let arrivals = Arrivals {
             clock: &self.clock,
@@ -179,15 +171,6 @@ impl Turning {
             self.quiet = 0;
         }
         more
-    }
-
-    /// How many packets the next batch may have.
-    fn most(&self) -> usize {
-        let stats = self.demux.table.stats();
-        let connections = stats.candidates + stats.capturing + stats.lingering;
-        let most =
-            usize::try_from(connections).map_or(usize::MAX, |it| it.saturating_mul(PER_CONNECTION));
-        most.clamp(SMALLEST_BATCH, LARGEST_BATCH)
     }
 
     /// Carries out the table's actions.

@@ -188,13 +188,11 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Closes the files that were not written since this was called last, until their next write: only
-    /// those of busy flows are worth a descriptor, and a filesystem with an open file cannot be
-    /// unmounted.
+    /// those of busy flows are worth a descriptor, and a filesystem with a file that is open for writing
+    /// cannot be made read-only.
     pub fn close_idle(&mut self) {
         for flow in self.kept.pop_unwritten() {
-            if let Some(file) = self.open.get_mut(&flow) {
-                file.give_up();
-            }
+            self.give_up(flow);
         }
     }
 
@@ -277,7 +275,14 @@ impl<O: Observer> Writer<O> {
                 None
             }
         };
-        if let Some(file) = closed.and_then(|closed| self.open.get_mut(&closed)) {
+        if let Some(closed) = closed {
+            self.give_up(closed);
+        }
+    }
+
+    /// Closes the file of a flow until its next write.
+    fn give_up(&mut self, flow: u64) {
+        if let Some(file) = self.open.get_mut(&flow) {
             file.give_up();
         }
     }
@@ -286,9 +291,7 @@ impl<O: Observer> Writer<O> {
     fn close_kept(&mut self) -> usize {
         let number = self.kept.len();
         while let Some(flow) = self.kept.pop() {
-            if let Some(file) = self.open.get_mut(&flow) {
-                file.give_up();
-            }
+            self.give_up(flow);
         }
         number
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use model::{BootNanos, Close, DiscardReason, FlowEvent, FlowUuid, WallClock};
+use model::{BootNanos, DiscardReason, FlowEvent, WallClock};
 use packet_headers_common::{FlowKey, Packet};
 
 use self::order::{Item, Order};
@@ -20,6 +20,15 @@ const MOST_SORTED: usize = 8 * 1024;
 
 /// The fewest items for each connection that are sorted, on average.
 const LEAST_OF_EACH: usize = 4;
+
+/// How many records a batch should have for each connection: enough that a look-up serves several.
+const ENOUGH_OF_EACH: usize = 16;
+
+/// The fewest records that a batch should have, if there are as many.
+const SMALLEST: usize = 2 * 1024;
+
+/// The most records that a batch should have, so that a flood does not starve the rest of the work.
+const LARGEST: usize = 16 * 1024;
 
 /// What comes together with a batch of records.
 #[derive(Debug)]
@@ -79,6 +88,13 @@ struct Items<'a, 'ring> {
 }
 
 impl Batches {
+    /// How many records the table's next batch should have at most.
+    #[must_use]
+    pub fn most(table: &FlowTable) -> usize {
+        let enough = table.number_of_connections().saturating_mul(ENOUGH_OF_EACH);
+        enough.clamp(SMALLEST, LARGEST)
+    }
+
     /// Takes a batch of records in the form that the kernel programs give them. Those of a connection
     /// take effect in the order of time, whatever their order is here; a record may be no earlier than
     /// the latest one of the batch before, or only by so little that packets can have overtaken each
@@ -140,35 +156,23 @@ impl Batches {
     ) {
         let mut opened = HashMap::new();
         while let Some(event) = events.pop_front_if(|event| event.at() < until) {
-            let key = match &event {
-                FlowEvent::Open(open) => {
-                    let key = FlowKey::new(open.local, open.remote);
-                    opened.insert(open.uuid.clone(), key);
-                    Some(key)
-                }
-                FlowEvent::Close(close) => key_of(table, close, &opened),
-            };
+            let key = event.key().or_else(|| {
+                let uuid = event.uuid();
+                table.key_of(uuid).or_else(|| opened.get(uuid).copied())
+            });
             let Some(key) = key else {
                 // No packet here can be of its connection.
                 table.on_event(event);
                 continue;
             };
+            if let FlowEvent::Open(open) = &event {
+                opened.insert(open.uuid.clone(), key);
+            }
             let (low, high) = key.ends();
             self.order.add(FlowKey::digest(&low, &high), false);
             self.happened.push(Some(event));
         }
     }
-}
-
-/// The four-tuple of the connection that was closed, if it is known here.
-fn key_of(
-    table: &FlowTable,
-    close: &Close,
-    opened: &HashMap<FlowUuid, FlowKey>,
-) -> Option<FlowKey> {
-    let known = || table.key_of(&close.uuid);
-    let key = close.key.or_else(known);
-    key.or_else(|| opened.get(&close.uuid).copied())
 }
 
 /// Takes what belongs to connections that there are, and finds what may begin others.

@@ -99,10 +99,10 @@ impl FlowTable {
         self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
     }
 
-    /// How many connections there are.
+    /// How many connections there are whose packets are kept.
     pub(crate) const fn number_of_connections(&self) -> usize {
         let connections = &self.state.connections;
-        connections.number(ConnectionState::Candidate) + connections.number_named()
+        connections.number(ConnectionState::Candidate) + connections.number_captured()
     }
 
     /// The four-tuple of a connection that has a name.

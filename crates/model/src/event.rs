@@ -55,6 +55,15 @@ impl FlowEvent {
         }
     }
 
+    /// The connection's name.
+    #[must_use]
+    pub const fn uuid(&self) -> &FlowUuid {
+        match self {
+            Self::Open(open) => &open.uuid,
+            Self::Close(close) => &close.uuid,
+        }
+    }
+
     /// The connection's four-tuple, if the event has it.
     #[must_use]
     pub const fn key(&self) -> Option<FlowKey> {
@@ -88,6 +97,7 @@ mod tests {
             cookie: 7,
         });
         assert_eq!((open.at(), open.key()), (BootNanos(5), Some(key)));
+        assert_eq!(open.uuid(), &uuid);
         for told in [Some(key), None] {
             let close = FlowEvent::Close(Close {
                 at: BootNanos(8),
@@ -95,6 +105,7 @@ mod tests {
                 key: told,
             });
             assert_eq!((close.at(), close.key()), (BootNanos(8), told));
+            assert_eq!(close.uuid(), &uuid);
         }
     }
 }

@@ -97,7 +97,9 @@ impl Programs {
     /// As [`Self::load`].
     pub fn load_needed(options: &LoadOptions, needed: Needed) -> Result<(Self, Rings), Diagnostic> {
         let refused = |error| refusal::diagnostic(&error);
-        let sizes = Sizes::of(options, streams::processors().map_err(refused)?)?;
+        let lanes = [options.admitted_ring, options.candidate_ring];
+        let processors = streams::processors().map_err(refused)?;
+        let sizes = Sizes::of(options.shards, lanes, processors)?;
         Self::try_load(options, needed, &sizes).map_err(refused)
     }
 

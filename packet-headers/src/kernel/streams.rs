@@ -15,7 +15,6 @@ use packet_headers_common::segment::{self, SEGMENT_LEN};
 use packet_headers_common::settings::{self, LANES, Lane, MAX_LANE_SEGMENTS};
 use segment_streams::{Free, Mapping, Maps};
 
-use super::load::LoadOptions;
 use super::requirements::kernel_is_at_least;
 use crate::rate_limit::RateLimit;
 
@@ -34,11 +33,15 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// By the configured sizes, but enough for so many processors.
+    /// For so many shards, with lanes of so many bytes, but enough for so many processors.
     ///
     /// # Errors
     /// A [`Diagnostic`] when it is more than this kernel can have in one map.
-    pub(super) fn of(options: &LoadOptions, processors: u32) -> Result<Self, Diagnostic> {
+    pub(super) fn of(
+        shards: u32,
+        lanes: [u32; LANES as usize],
+        processors: u32,
+    ) -> Result<Self, Diagnostic> {
         let least = processors.saturating_mul(LEAST_PER_PROCESSOR);
         let segments = |bytes: u32| {
             (bytes / SEGMENT_LEN as u32)
@@ -47,8 +50,8 @@ impl Sizes {
         };
         let sizes = Self {
             processors,
-            shards: options.shards,
-            lanes: [options.admitted_ring, options.candidate_ring].map(segments),
+            shards,
+            lanes: lanes.map(segments),
         };
         // Before 5.11 for what a map may take; before 6.0 for where the kernel finds an element.
         if sizes.bytes() > u64::from(u32::MAX) && !kernel_is_at_least(6, 0) {
@@ -274,25 +277,11 @@ fn new_waker() -> Result<RingBuf<MapData>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn options(shards: u32, ring: u32) -> LoadOptions {
-        LoadOptions {
-            shards,
-            admitted_ring: ring,
-            candidate_ring: ring / 4,
-            netns_cookie: None,
-            capture: Duration::from_secs(1),
-            max_flows: 1,
-            wanted: settings::WANT_ALL,
-            loopback: true,
-            filters: 0,
-            header_bytes: 256,
-            decapsulate: false,
-            hardware_clock: false,
-        }
+    /// The sizes for lanes of so many bytes, and a quarter of that.
+    fn sized(shards: u32, ring: u32, processors: u32) -> Sizes {
+        Sizes::of(shards, [ring, ring / 4], processors).unwrap()
     }
 
     #[test]
@@ -304,19 +293,19 @@ mod tests {
 
     #[test]
     fn each_processor_can_go_on_however_small_the_ring_is() {
-        let sizes = Sizes::of(&options(1, 16 << 20), 4).unwrap();
+        let sizes = sized(1, 16 << 20, 4);
         assert_eq!((sizes.lanes, sizes.wake_after()), ([1024, 256], 256));
         assert_eq!(sizes.candidate_weight(), 4);
-        let small = Sizes::of(&options(2, 256 << 10), 48).unwrap();
+        let small = sized(2, 256 << 10, 48);
         assert_eq!((small.lanes, small.wake_after()), ([96, 96], 24));
         assert_eq!((small.segments(), small.streams()), (384, 192));
-        let odd = Sizes::of(&options(1, 4 << 20), 10).unwrap();
+        let odd = sized(1, 4 << 20, 10);
         assert_eq!((odd.lanes, odd.wake_after()), ([256, 64], 64));
     }
 
     #[test]
     fn every_segment_is_of_one_lane() {
-        let sizes = Sizes::of(&options(3, 1 << 20), 2).unwrap();
+        let sizes = sized(3, 1 << 20, 2);
         let lanes = [Lane::Admitted, Lane::Candidate];
         let all: Vec<_> = (0..3)
             .flat_map(|shard| lanes.map(|lane| sizes.numbers(shard, lane)))

@@ -99,9 +99,7 @@ impl ShardWriter {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.needs_care() && self.cared.elapsed() >= CARE {
-                self.retry();
-                self.writer.close_idle();
-                self.count_kept(self.writer.kept_open());
+                self.care();
                 self.cared = Instant::now();
             }
         }
@@ -116,6 +114,16 @@ impl ShardWriter {
             LONGEST_WAIT
         };
         jobs.recv_timeout(wait)
+    }
+
+    /// Tries again to give finished files their final name, and closes those that are not written any
+    /// more.
+    fn care(&mut self) {
+        if self.has_unpublished() {
+            self.writer.retry();
+        }
+        self.writer.close_idle();
+        self.count_kept(self.writer.kept_open());
     }
 
     /// Whether files lack their final name, or are open.

@@ -172,25 +172,23 @@ impl Directory {
     /// Whether a name in it leads to this file.
     pub(crate) fn leads_to(&self, name: &OsStr, file: &OwnFile) -> io::Result<bool> {
         ask(Operation::Look)?;
-        let (there, ours) = (
-            statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?,
-            file.stat()?,
-        );
-        Ok((there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino))
+        Ok(is_same(&self.look(name)?, &file.stat()?))
     }
 
     /// Whether the same file has this name in another directory, too.
     pub(crate) fn shares(&self, name: &OsStr, other: &Self) -> io::Result<bool> {
         ask(Operation::Look)?;
-        let look =
-            |directory: &Self| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
-        let (ours, theirs) = (look(self)?, look(other)?);
-        Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
+        Ok(is_same(&self.look(name)?, &other.look(name)?))
+    }
+
+    /// What a name in it leads to, which may be a link.
+    fn look(&self, name: &OsStr) -> io::Result<Stat> {
+        Ok(statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// When a file in it changed, or got its name, last: since 1970.
     pub(crate) fn changed(&self, name: &OsStr) -> io::Result<Duration> {
-        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = self.look(name)?;
         let time = |seconds, nanos| {
             let seconds = u64::try_from(seconds).unwrap_or_default();
             Duration::new(seconds, u32::try_from(nanos).unwrap_or_default())
@@ -201,7 +199,7 @@ impl Directory {
 
     /// The disk space that a file in it takes, in bytes.
     pub(crate) fn space(&self, name: &OsStr) -> io::Result<u64> {
-        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = self.look(name)?;
         Ok(u64::try_from(stat.st_blocks).unwrap_or_default() * STAT_BLOCK)
     }
 
@@ -277,6 +275,11 @@ const SAFELY: OFlags = OFlags::NOFOLLOW
 
 /// What is written goes to the end, also after the end was cut off.
 const APPENDING: OFlags = OFlags::WRONLY.union(OFlags::APPEND);
+
+/// Whether both are of one file.
+fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
 
 /// Opens a directory in another one, and nothing else.
 pub(super) fn open_directory(

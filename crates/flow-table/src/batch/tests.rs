@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Open, Timing, UuidPrefix, Wanted};
+use model::{Close, Open, Timing, UuidPrefix, Wanted};
 use packet_headers_common::record::{
     FLAG_HARDWARE_TIME, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
 };
@@ -54,7 +54,7 @@ fn record(at: u64, hardware: Option<u64>) -> Vec<u8> {
 }
 
 fn open(at: u64) -> FlowEvent {
-    event(at, 0x9c40 & 0xff, at)
+    event(at, 0x40, at)
 }
 
 /// An Open of client `n`, by this name.
@@ -167,8 +167,8 @@ fn history() -> impl Strategy<Value = Vec<Happens>> {
     proptest::collection::vec(happens, 1..900)
 }
 
-/// What comes out of a table: for each name, the bytes of its packets and whether it is finished; and
-/// how many packets were held and refused.
+/// What comes out of a table: for each name, the bytes of its packets and whether it is finished; how many
+/// packets were held, refused and discarded; and what was wrong with events.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     files: BTreeMap<String, (Vec<Vec<u8>>, bool)>,
@@ -178,7 +178,8 @@ struct Outcome {
     issues: Vec<u64>,
 }
 
-/// Runs a history: batches end where `ends` says, and are given to the table in the order of `lanes`.
+/// Runs a history by batches of so many packets and events. `lanes` decides which of three streams has a
+/// packet, and so in which order the table is given them.
 fn run(history: &[Happens], size: usize, lanes: u64) -> Outcome {
     let (mut table, clock) = (table(), WallClock::apart(APART));
     let mut batches = Batches::default();

@@ -164,6 +164,21 @@ fn what_can_be_written_again_is_written_though_something_before_was_lost() {
 }
 
 #[test]
+fn a_file_that_is_written_again_and_again_stays_open_and_one_that_is_not_is_closed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(temp.path());
+    writer.keep_open(2);
+    writer.write(job(2, 1, false, &counters));
+    for _ in 0..3 {
+        writer.write(job(1, 1, false, &counters));
+        writer.care();
+    }
+    assert_eq!(counters.kept_open.get(), 1);
+    writer.care();
+    assert_eq!(counters.kept_open.get(), 0);
+}
+
+#[test]
 fn a_file_that_cannot_get_its_name_gets_it_when_it_can() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, counters) = writer(temp.path());
