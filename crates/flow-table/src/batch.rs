@@ -116,13 +116,15 @@ impl Batches {
         let mut passed = Vec::with_capacity(records.size_hint().0);
         for record in records {
             counts.received += 1;
-            let Some(glance) = Packet::glance(record) else {
+            let Ok(glance) = Packet::parse(record) else {
                 counts.add(Err(DiscardReason::BadRecord));
                 continue;
             };
             let at = glance.boot_ns;
             latest = latest.max(at);
-            self.order.add(glance.digest, glance.is_first_syn);
+            let (low, high) = glance.key().ends();
+            self.order
+                .add(FlowKey::digest(&low, &high), glance.is_first_syn());
             passed.push(Passed { at, record });
         }
         let until = if more { latest } else { u64::MAX };

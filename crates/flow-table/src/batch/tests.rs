@@ -42,6 +42,7 @@ fn record(at: u64, hardware: Option<u64>) -> Vec<u8> {
     for (place, field) in [(16, HEADERS.into()), (18, 14u16), (20, 34)] {
         record[place..place + 2].copy_from_slice(&field.to_ne_bytes());
     }
+    record[29] = TCP_ACK;
     if let Some(told) = hardware {
         record[28] |= FLAG_HARDWARE_TIME;
         record.extend(told.to_ne_bytes());
@@ -128,7 +129,8 @@ fn candidates_of_a_batch_wait_as_long_as_if_they_had_come_alone() {
         .map(|n| {
             let mut record = record(u64::from(n) * second / 10, None);
             record[RECORD_HEADER_LEN + 35] = n;
-            record[RECORD_HEADER_LEN + 47] = if n % 2 == 0 { TCP_SYN } else { TCP_ACK };
+            record[29] = if n % 2 == 0 { TCP_SYN } else { TCP_ACK };
+            record[RECORD_HEADER_LEN + 47] = record[29];
             record
         })
         .collect();
@@ -194,7 +196,8 @@ fn run(history: &[Happens], size: usize, lanes: u64) -> Outcome {
                 Happens::Packet(n, flags) => {
                     let mut record = record(at, None);
                     record[RECORD_HEADER_LEN + 35] = n as u8;
-                    record[RECORD_HEADER_LEN + 47] = flags;
+                    record[29] = flags;
+                    record[RECORD_HEADER_LEN + 47] = record[29];
                     record[RECORD_HEADER_LEN + 38..][..4]
                         .copy_from_slice(&((at - begin) as u32).to_be_bytes());
                     // Which processor has it.

@@ -223,7 +223,7 @@ impl Connection {
     #[inline]
     fn note(&mut self, packet: &Packet<'_>) -> Result<(), DiscardReason> {
         let now = BootNanos(packet.boot_ns);
-        let side = usize::from(!self.key.is_low(&packet.source));
+        let side = usize::from(!packet.from_low);
         let point = TapPoint::new(packet.ifindex, packet.direction);
         let tap = &mut self.primary_tap[side];
         if packet.at_primary_tap {
@@ -232,7 +232,7 @@ impl Connection {
             return Err(DiscardReason::Duplicate);
         }
         if packet.is_first_syn() && self.first_syn.is_none() {
-            self.first_syn = Some((packet.source, packet.sequence));
+            self.first_syn = Some((packet.source(), packet.sequence()));
         }
         self.fins |= u8::from(packet.tcp_flags & TCP_FIN != 0) << side;
         if self.fins == BOTH_FINS || packet.tcp_flags & TCP_RST != 0 {
@@ -328,7 +328,7 @@ impl Connection {
     pub(crate) fn is_succeeded_by(&self, packet: &Packet<'_>) -> bool {
         packet.is_first_syn()
             && match self.first_syn {
-                Some(own) => own != (packet.source, packet.sequence),
+                Some(own) => own != (packet.source(), packet.sequence()),
                 // It was opened before its first packet came out of the ring: the SYN may be its own.
                 None => self.seen > 0,
             }
