@@ -283,6 +283,12 @@ impl PacketBuffer {
         self.bytes.capacity() + self.details.capacity() * size_of::<Details>()
     }
 
+    /// Reads where the next packet will be, so that the processor has it then.
+    #[inline]
+    pub fn fetch(&self) {
+        std::hint::black_box(self.bytes.last());
+    }
+
     /// Takes all packets out.
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;

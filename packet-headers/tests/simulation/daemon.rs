@@ -125,7 +125,7 @@ impl Daemon {
         self.demux.take(items.iter().map(Vec::as_slice), arrivals);
         loop {
             let more = self.demux.table.tick(BootNanos(now));
-            self.demux.act(|_hint| {});
+            self.demux.act(|_hint| 0);
             self.demux.outbox.push();
             if !more {
                 break;
@@ -182,7 +182,7 @@ impl Daemon {
         self.turn(now, offset);
         loop {
             let more = self.demux.table.shut_down();
-            self.demux.act(|_hint| {});
+            self.demux.act(|_hint| 0);
             loop {
                 self.demux.outbox.push();
                 let Some(job) = self.write() else { break };

@@ -89,7 +89,9 @@ impl Case {
 
 /// Connections whose packets take turns.
 fn long(path: &mut DataPath, packets: u64, flows: u32, prefix: &UuidPrefix) {
-    let mut connections: Vec<_> = (0..flows).map(Connection::new).collect();
+    let mut connections: Vec<_> = (0..flows)
+        .map(|n| Connection::new(n).with_entry())
+        .collect();
     let mut now = BEGIN;
     for connection in &connections {
         path.event(connection.open(now, prefix));

@@ -73,6 +73,16 @@ impl Connection {
         }
     }
 
+    /// The same connection once it has an entry in the kernel's table.
+    #[must_use]
+    pub(crate) fn with_entry(mut self) -> Self {
+        let entry = entry(self.n.into()).to_ne_bytes();
+        for item in &mut self.items {
+            item[24..28].copy_from_slice(&entry);
+        }
+        self
+    }
+
     /// Its next packet, which passes at `at`.
     #[inline]
     pub(crate) fn next(&mut self, at: u64, flags: u8, by_client: bool) -> &[u8] {
@@ -124,6 +134,11 @@ impl Connection {
     fn uuid(&self, prefix: &UuidPrefix) -> FlowUuid {
         prefix.uuid(self.n.into())
     }
+}
+
+/// The token of the entry that the kernel's table has for the connection with this cookie.
+pub(crate) const fn entry(cookie: u64) -> u32 {
+    1 << 20 | cookie as u32
 }
 
 /// Address and port of client `n`.

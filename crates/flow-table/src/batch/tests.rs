@@ -7,7 +7,7 @@ use model::{Close, Open, Timing, UuidPrefix, Wanted};
 use packet_headers_common::record::{
     FLAG_HARDWARE_TIME, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
 };
-use packet_headers_common::{Endpoint, Role};
+use packet_headers_common::{Endpoint, FlowKey, Role};
 use proptest::prelude::*;
 
 use super::*;
