@@ -38,9 +38,10 @@ impl Case {
     }
 
     /// Every case.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::new("1-flow", 1),
         Self::new("100-flows", 100),
+        Self::new("1000-flows", 1_000),
         Self::new("10000-flows", 10_000),
         Self::new("short-flows", 0),
         Self {

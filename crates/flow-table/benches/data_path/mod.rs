@@ -91,7 +91,7 @@ impl DataPath {
         let mut writer = Writer::new(directories, &options, interfaces, written.clone())?;
         writer.keep_open(KEPT_OPEN);
         Ok(Self {
-            table: table().with_layout(options.layout()),
+            table: table().for_files(&options),
             batches: Batches::default(),
             clock: WallClock::apart(OFFSET),
             events: VecDeque::new(),
