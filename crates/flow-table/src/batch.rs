@@ -98,18 +98,26 @@ impl Batches {
             self.happened.push(event);
         }
         self.happened.sort_by_key(FlowEvent::at);
-        let mut happened = self.happened.drain(..).peekable();
+        let mut happened = self.happened.drain(..);
+        let mut next = happened.next();
+        // A packet that passed as an event happened comes before it.
+        let time_of = |event: &Option<FlowEvent>| event.as_ref().map_or(u64::MAX, |it| it.at().0);
+        let mut due = time_of(&next);
         for window in passed.chunks(WINDOW) {
             window.iter().for_each(|passed| table.fetch(passed.entry));
             for passed in window {
-                // A packet that passed as an event happened comes before it.
-                while let Some(event) = happened.next_if(|event| event.at().0 < passed.at) {
+                while due < passed.at
+                    && let Some(event) = std::mem::replace(&mut next, happened.next())
+                {
                     table.on_event(event);
+                    due = time_of(&next);
                 }
                 counts.pass(table, passed.record, clock);
             }
         }
-        happened.for_each(|event| table.on_event(event));
+        next.into_iter()
+            .chain(happened)
+            .for_each(|event| table.on_event(event));
         counts
     }
 }
