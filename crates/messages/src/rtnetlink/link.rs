@@ -128,6 +128,9 @@ mod tests {
             assert_eq!((&*link.name, link.index), ("eth0", 3));
             assert_eq!((link.is_up, link.is_loopback), (true, false));
             assert_eq!((link.layer, link.has_xdp), (LinkLayerType::Ether, has_xdp));
+            let interface = link.interface().unwrap();
+            assert_eq!(interface.numbered(), (3, "eth0".to_owned()));
+            assert_eq!(interface.link_type, LinkType::Ethernet);
         }
         assert!(Link::read(message(Vec::new())).is_none());
     }
