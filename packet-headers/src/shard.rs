@@ -177,7 +177,9 @@ impl Turning {
     fn act(&mut self) {
         let Self { demux, maps, .. } = self;
         demux.act(|hint| match hint {
-            Hint::Admit(key, until, cookie) => maps.admit(&key, until, cookie),
+            Hint::Admit(key, until, cookie) => {
+                let _token = maps.admit(&key, until, cookie);
+            }
             Hint::Retire(key, cookie) => maps.retire(&key, cookie),
             Hint::Release(key, cookie) => maps.release(&key, cookie),
             Hint::Ignore(key) => maps.ignore(&key),

@@ -10,7 +10,7 @@ use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{FlowMaps, KernelCounters, LoadOptions, Programs, Refused, filters};
 use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::{FlowKey, KernelDiscard, Packet, PacketCounter};
+use packet_headers_common::{FlowHash, FlowKey, KernelDiscard, Packet, PacketCounter};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -118,6 +118,7 @@ impl Kernel {
     pub fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
         let mut options = LoadOptions {
             shards: 1,
+            hash: FlowHash::seeded(7),
             admitted_ring: 64 * 1024,
             candidate_ring: 64 * 1024,
             netns_cookie: None,
@@ -136,7 +137,7 @@ impl Kernel {
         filters::set(&mut programs, filters).expect("setting the filters");
         let Rings { mut packets, .. } = rings;
         let mut flow_maps = programs
-            .take_flow_maps(1, &refused)
+            .flow_maps(&refused)
             .expect("the maps of flows");
         Self {
             refused,
