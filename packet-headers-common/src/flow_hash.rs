@@ -4,22 +4,22 @@ use crate::FlowKey;
 
 /// A hash of four-tuples that an attacker who does not know its key cannot make collide.
 ///
-/// NH of UMAC (RFC 4418, 5.2; Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, 1999): of each word of the
-/// four-tuple, both halves are added to halves of the key, and multiplied with each other; the sum of the
-/// products is the hash. However two four-tuples are chosen, of all keys one in 2^32 gives them the same
-/// sum. Of a chain of multiplications with a seed that is not so: bits of one word that a multiplication
-/// moves to a known place can be cancelled by those of the next. The products also do not wait for each
-/// other.
+/// Multilinear hashing (Carter, Wegman: Universal classes of hash functions, 1979; Lemire, Kaser: Strongly
+/// universal string hashing is fast, 2014): each half of each word of the four-tuple is multiplied with a
+/// word of the key, and the products are added. However two four-tuples are chosen, of all keys at most
+/// one in 2^33 gives both the same sum. Of a chain of multiplications with a seed that is not so: bits of
+/// one word that a multiplication moves to a known place can be cancelled by those of the next. The
+/// products also do not wait for each other.
 ///
-/// What is done with the sum spreads it over all bits, and loses none: the high half chooses the shard,
-/// and the low bits the bucket in the table of flows.
+/// A step that loses nothing spreads the sum over all bits: the high half chooses the shard, and the low
+/// bits the bucket in the table of flows.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowHash([u64; FlowHash::WORDS]);
 
 impl FlowHash {
     /// Words of the key.
-    pub const WORDS: usize = 5;
+    pub const WORDS: usize = 9;
 
     /// The hash with this key.
     #[inline(always)]
@@ -51,12 +51,12 @@ impl FlowHash {
     #[inline(always)]
     #[must_use]
     pub const fn of(&self, flow: &FlowKey) -> u64 {
-        let ([a, b, c, d, e], key) = (flow.words(), &self.0);
-        let sum = product(a, key[0])
-            .wrapping_add(product(b, key[1]))
-            .wrapping_add(product(c, key[2]))
-            .wrapping_add(product(d, key[3]))
-            .wrapping_add(product(e, key[4]));
+        let ([a, b, c, d, ports], key) = (flow.words(), &self.0);
+        let sum = products(a, key[0], key[1])
+            .wrapping_add(products(b, key[2], key[3]))
+            .wrapping_add(products(c, key[4], key[5]))
+            .wrapping_add(products(d, key[6], key[7]))
+            .wrapping_add(ports.wrapping_mul(key[8]));
         let spread = (sum ^ (sum >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         spread ^ (spread >> 32)
     }
@@ -77,11 +77,13 @@ pub const fn shard(hash: u64, shards: u32) -> u32 {
     (((hash >> 32) * shards as u64) >> 32) as u32
 }
 
+/// The sum of the products of both halves of a word, the higher one's with both words of the key: as
+/// independent of the lower one's as if it were with one of them alone.
 #[inline(always)]
-const fn product(word: u64, key: u64) -> u64 {
-    let low = (word as u32).wrapping_add(key as u32);
-    let high = ((word >> 32) as u32).wrapping_add((key >> 32) as u32);
-    low as u64 * high as u64
+const fn products(word: u64, one: u64, other: u64) -> u64 {
+    let high = word >> 32;
+    word.wrapping_mul(one)
+        .wrapping_add(high.wrapping_mul(other))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 /// Global `u32`: how many shards there are, 1 to [`MAX_SHARDS`].
 pub const SHARDS: &str = "SHARDS";
 
-/// Global `[u64; 5]`: what the connections' hash is keyed with, a [`FlowHash`](crate::FlowHash).
+/// Global `[u64; 9]`: what the connections' hash is keyed with, a [`FlowHash`](crate::FlowHash).
 pub const HASH: &str = "HASH";
 
 /// Global `u32`: how many buckets of [`ENTRIES`] a shard has: a power of two.

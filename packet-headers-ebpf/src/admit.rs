@@ -102,9 +102,10 @@ fn known(headers: &Headers, hash: u64, shard: u32) -> Option<Known> {
     // The compiler knows that it is 0 or 1; the verifier has to be shown.
     let side = black_box(usize::from(!headers.from_low)) & 1;
     if let Some((entry, token)) = entries::find(&headers.key, hash, shard) {
-        // SAFETY: the verifier knows that it is an entry.
-        let (deadline_ns, primary_tap) =
-            unsafe { (&raw mut (*entry).deadline_ns, &raw mut (*entry).primary_tap) };
+        // SAFETY: an element of an array is always there.
+        let deadline_ns = unsafe { &raw mut (*entry).deadline_ns };
+        // SAFETY: as above.
+        let primary_tap = unsafe { &raw mut (*entry).primary_tap };
         // SAFETY: as above.
         if unsafe { deadline_ns.read() } != FlowEntry::REPLACED {
             return Some(Known {
@@ -115,9 +116,10 @@ fn known(headers: &Headers, hash: u64, shard: u32) -> Option<Known> {
         }
     }
     let flow: *mut FlowState = FLOWS.get_ptr_mut(&headers.key)?;
+    // SAFETY: an entry's memory outlives the program's run.
+    let deadline_ns = unsafe { &raw mut (*flow).deadline_ns };
     // SAFETY: as above.
-    let (deadline_ns, primary_tap) =
-        unsafe { (&raw mut (*flow).deadline_ns, &raw mut (*flow).primary_tap) };
+    let primary_tap = unsafe { &raw mut (*flow).primary_tap };
     Some(Known {
         deadline_ns,
         primary_tap: primary_tap.cast::<PrimaryTap>().wrapping_add(side),

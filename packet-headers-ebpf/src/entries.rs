@@ -13,46 +13,48 @@ use crate::maps::{BUCKETS, ENTRIES, HASH};
 /// The connection's hash.
 #[inline(always)]
 pub(crate) fn hash(key: &FlowKey) -> u64 {
-    // One word after the other: an array would be copied to the stack.
+    // Each word by itself: an array would be copied to the stack.
     let hash = FlowHash::with_key([
         HASH[0].load(),
         HASH[1].load(),
         HASH[2].load(),
         HASH[3].load(),
         HASH[4].load(),
+        HASH[5].load(),
+        HASH[6].load(),
+        HASH[7].load(),
+        HASH[8].load(),
     ]);
     hash.of(key)
 }
 
 /// The connection's entry, and its token.
 ///
-/// What is read of an entry follows from the token that was read before: its address is computed from
-/// it. So no processor reads it earlier, whatever it does with loads that do not depend on each other;
-/// and the second look at the token depends on the comparison in the same way.
+/// What is read of an entry is read where its token says that it lies. So no processor reads it before
+/// the token, not even one that otherwise reads in any order; and what a shard has written before it
+/// stored the token is seen. The second look at the token may come early by some instructions. That is
+/// no matter, as a place is empty for far longer before it has another token, and a processor that is
+/// stopped in between goes on in the order of the program.
 #[inline(always)]
 pub(crate) fn find(key: &FlowKey, hash: u64, shard: u32) -> Option<(*mut FlowEntry, u32)> {
     let number = flow_entry::bucket(hash, shard, BUCKETS.load());
     let bucket: *mut FlowEntry = ENTRIES.get_ptr_mut(number)?.cast();
-    // Hidden from the compiler, which would write each turn out; the verifier knows that they end.
-    let mut place = black_box(0);
-    while place < PLACES {
+    // Hidden from the compiler, which would write each turn out.
+    let places = black_box(PLACES);
+    for place in 0..places {
         // SAFETY: an element of an array is always there, and has so many places.
         let token = unsafe { load_token(bucket.wrapping_add(place)) };
-        place = black_box(place + 1);
         if token == Token::NONE.0 {
             continue;
         }
-        // It is the place that was just looked at, but the verifier does not know which.
-        let entry = bucket.wrapping_add(black_box(Token(token).place()) & (PLACES - 1));
+        // It is the place that was just looked at, but the verifier does not know which: it need not look
+        // at what follows for each.
+        let entry = bucket.wrapping_add(Token(token).place());
         // SAFETY: as above.
         let difference = unsafe { differs(entry, key) };
-        if difference != 0 {
-            continue;
-        }
-        // Its address depends on what was compared, though the difference is 0.
-        let again = entry.cast::<u8>().wrapping_add(black_box(difference) as usize);
-        // SAFETY: it is `entry`.
-        if unsafe { load_token(again.cast()) } == token {
+        // SAFETY: as above.
+        let again = unsafe { load_token(entry) };
+        if difference | u64::from(again ^ token) == 0 {
             return Some((entry, token));
         }
     }
