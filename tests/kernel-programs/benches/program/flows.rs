@@ -68,7 +68,10 @@ fn measure(flows: u32) -> Value {
 
 fn client(flow: u32) -> ([u8; 4], u16) {
     let [_, a, b, c] = (flow / 50).to_be_bytes();
-    ([10, a, b, c], 30_000 + u16::try_from(flow % 50).expect("50"))
+    (
+        [10, a, b, c],
+        30_000 + u16::try_from(flow % 50).expect("50"),
+    )
 }
 
 fn key(flow: u32) -> FlowKey {
