@@ -118,4 +118,9 @@ impl Loss {
             .retain(|again| again.1 <= start || end <= again.0);
         self.spurious += (before - self.recent.len()) as u64;
     }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.recent.capacity() * size_of::<(u64, u64)>()
+    }
 }

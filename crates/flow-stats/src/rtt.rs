@@ -88,6 +88,13 @@ impl RoundTrips {
         self.probes.get(at).filter(|probe| probe.start <= start)
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let waiting = self.probes.capacity() * size_of::<Probe>()
+            + self.echoes.capacity() * size_of::<(u32, i64)>();
+        waiting + self.by_sequence.heap_bytes() + self.by_timestamps.heap_bytes()
+    }
+
     /// What was sent is not what it seemed.
     pub(crate) fn forget(&mut self) {
         self.probes.clear();

@@ -152,7 +152,7 @@ impl Side {
                 start
             });
         }
-        if start.abs_diff(seen.next()) <= reach {
+        if start.abs_diff(seen.next()) <= reach && u64::from(segment.payload) <= reach {
             self.stray_end = None;
             return Some(start);
         }
@@ -464,5 +464,11 @@ impl Side {
         self.seen
             .as_ref()
             .is_some_and(|seen| seen.next() - seen.low() > 1)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let seen = self.seen.as_ref().map_or(0, Seen::heap_bytes);
+        seen + self.trips.heap_bytes() + self.loss.heap_bytes()
     }
 }
