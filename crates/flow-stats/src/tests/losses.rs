@@ -150,6 +150,59 @@ fn a_packet_that_is_captured_twice_is_no_retransmission() {
 }
 
 #[test]
+fn a_duplicate_is_known_when_it_is_acknowledged() {
+    let mut exchange = Exchange::open();
+    exchange.at(20_000, client(1, 1).data(100).id(7));
+    exchange.at(20_005, server(1, 101));
+    exchange.at(20_010, client(1, 1).data(100).id(7));
+    let client = exchange.row().client;
+    assert_eq!(
+        (client.duplicate_packets, client.retransmit_packets),
+        (1, 0)
+    );
+}
+
+#[test]
+fn without_identification_a_duplicate_has_the_same_timestamp_and_comes_soon() {
+    let copies = |microseconds: i64, timestamp| {
+        let mut exchange = Exchange::open();
+        exchange.at(20_000, client(1, 1).data(100).ts(50, 1));
+        exchange.at(
+            20_000 + microseconds,
+            client(1, 1).data(100).ts(timestamp, 1),
+        );
+        let client = exchange.row().client;
+        (client.duplicate_packets, client.retransmit_packets)
+    };
+    assert_eq!(copies(10_999, 50), (1, 0));
+    assert_eq!(copies(11_000, 50), (0, 1), "a round trip later");
+    assert_eq!(copies(5, 51), (0, 1));
+}
+
+#[test]
+fn a_packet_that_comes_behind_its_retransmission_was_overtaken() {
+    let mut exchange = Exchange::open();
+    exchange.at(20_000, client(101, 1).data(100).ts(50, 1));
+    exchange.at(35_000, client(1, 1).data(100).ts(65, 1));
+    assert_eq!(exchange.row().client.upstream_lost_packets, 1);
+    exchange.at(36_000, client(1, 1).data(100).ts(49, 1));
+    exchange.at(36_001, server(1, 201).sack(&[[1, 101]]).ts(1, 65));
+    let client = exchange.row().client;
+    assert_eq!(
+        (client.retransmit_packets, client.reordered_packets),
+        (1, 1)
+    );
+    assert_eq!(
+        (client.upstream_lost_packets, client.upstream_lost_bytes),
+        (0, 0)
+    );
+    assert_eq!(
+        (client.spurious_retransmit_packets, client.goodput_bytes),
+        (1, 200)
+    );
+}
+
+#[test]
 fn what_fills_a_hole_soon_was_reordered() {
     let filled_after = |microseconds: i64| {
         let mut exchange = Exchange::open();

@@ -93,14 +93,14 @@ fn a_clock_that_is_set_back_gives_no_times() {
 #[test]
 fn more_on_the_way_than_is_measured_is_said() {
     let mut exchange = Exchange::open();
-    for at in 0..100 {
+    for at in 0..200 {
         exchange.at(20_000 + i64::from(at), client(1 + 10 * at, 1).data(10));
     }
-    for at in 1..=100 {
+    for at in 1..=200 {
         exchange.at(30_000 + i64::from(at), server(1, 1 + 10 * at));
     }
     let client = exchange.row().client;
-    assert_eq!((client.unmeasured_packets, client.rtt_samples), (36, 65));
+    assert_eq!((client.unmeasured_packets, client.rtt_samples), (72, 129));
 }
 
 #[test]
@@ -151,6 +151,10 @@ fn a_short_transfer_has_no_peak() {
         "it took no time"
     );
     exchange.at(30_000, server(1, 1001));
+    assert_eq!(exchange.row().client.goodput_bps, Some(800_000));
+    // Long after, it is closed.
+    exchange.at(900_000, client(1001, 1).fin());
+    exchange.at(910_000, server(1, 1002));
     assert_eq!(exchange.row().client.goodput_bps, Some(800_000));
 }
 
