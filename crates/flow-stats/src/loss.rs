@@ -37,11 +37,14 @@ pub(crate) enum Arrival {
     Again,
 }
 
-/// Whether what fills a hole was overtaken: it has an older timestamp than the packet that made the hole or,
-/// without another timestamp, comes sooner than anything could be sent again.
-pub(crate) fn is_late(hole: Hole, packet: Probe, path: Path) -> bool {
+/// Whether what fills a hole was overtaken: it has an older timestamp than the packet that made the hole; or
+/// the same, while `newest`, the sender's last one, is newer; or it comes sooner than anything could be sent
+/// again.
+pub(crate) fn is_late(hole: Hole, packet: Probe, newest: Option<u32>, path: Path) -> bool {
+    let older = |own, other: Option<u32>| other.is_some_and(|other| precedes(own, other));
     match (hole.timestamp, packet.timestamp) {
         (Some(passing), Some(own)) if passing != own => precedes(own, passing),
+        (Some(_), Some(own)) if older(own, newest) => true,
         _ => is_soon(hole.since, packet.sent, path),
     }
 }

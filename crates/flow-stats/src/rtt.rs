@@ -17,7 +17,7 @@ use crate::{quantiles::Quantiles, sequence::precedes};
 const MOST: usize = 128;
 
 /// How many acknowledged packets are remembered, to know their copies.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 32;
 
 /// A packet whose acknowledgment is awaited, as it was sent last.
 #[derive(Debug, Clone, Copy)]

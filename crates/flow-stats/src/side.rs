@@ -268,7 +268,7 @@ impl Side {
     /// What a packet is that does not only have new numbers behind all others.
     fn arrival(&self, packet: Probe, covered: Covered, path: Path) -> Arrival {
         if let (Some(hole), 0) = (covered.hole, covered.again) {
-            return if is_late(hole, packet, path) {
+            return if is_late(hole, packet, self.trips.newest_timestamp(), path) {
                 Arrival::Late
             } else {
                 Arrival::Upstream
