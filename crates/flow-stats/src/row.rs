@@ -105,7 +105,7 @@ columns! {
         /// the window is not known): forged, or of another connection. They count as packets, and for nothing
         /// else. Two in a row that fit each other are believed.
         stray_packets: u64, "RFC 9293 3.10.7.4; M-Lab: `BadDeltas`";
-        /// Packets whose round-trip time was not measured, as 64 others were on their way.
+        /// Packets whose round-trip time was not measured, as 128 others were on their way.
         unmeasured_packets: u64, "";
         /// Packets with SYN.
         syn_packets: u64, "tshark: `tcp.flags.syn`";
@@ -133,13 +133,14 @@ columns! {
         upstream_lost_packets: u64, "";
         /// Bytes of payload in those packets.
         upstream_lost_bytes: u64, "";
-        /// IPv4 packets captured twice: the same sequence numbers, identification and timestamp. Duplicates of
-        /// IPv6 packets count as retransmissions, as nothing tells them apart.
-        duplicate_packets: u64, "RFC 791 3.2 Identification";
-        /// Packets that came behind one with later sequence numbers, for the first time: with an older timestamp
-        /// than that one or, without another timestamp, within the initial round-trip time (3 ms if that is
-        /// not known).
-        reordered_packets: u64, "RFC 4737 4.1 Type-P-Reordered; tshark: `tcp.analysis.out_of_order`";
+        /// Packets with payload, SYN or FIN that the network or the capture has doubled: the same sequence numbers
+        /// and timestamp as a packet before, and the same IPv4 identification. Without an identification, with
+        /// timestamps and within the initial round-trip time.
+        duplicate_packets: u64, "RFC 791 3.2 Identification; tshark: `tcp.analysis.spurious_retransmission`";
+        /// Packets that came behind one with later sequence numbers: with an older timestamp than that one or, if it
+        /// is the same or missing, sooner than anything could be sent again: within the initial round-trip time
+        /// (3 ms if that is not known). Also such as came behind what was sent again for them.
+        reordered_packets: u64, "RFC 4737 3 Type-P-Reordered; tshark: `tcp.analysis.out_of_order`";
         /// Acknowledgments without payload.
         pure_acks: u64, "tcptrace: pure acks sent";
         /// Acknowledgments that repeat the last one: something is unacknowledged, there is no payload, no SYN
