@@ -2,12 +2,13 @@
 //! and tcptrace that read the same file, and of the path that lost, delayed and doubled them. Where a
 //! definition differs, docs/rows.md says so, and the test compares what has to be equal all the same.
 //!
-//! Twelve uploads share a path of 5 ms each way, six over IPv4 and six over IPv6. What becomes of their
+//! Fourteen uploads share a path of 5 ms each way, half of them over IPv4 and half over IPv6. What becomes of their
 //! packets depends on the port.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,8 @@ const OVERTAKEN: u16 = 5003;
 const DOUBLED: u16 = 5004;
 const UNREAD: u16 = 5005;
 const INTERRUPTED: u16 = 5006;
-const PORTS: [u16; 6] = [CLEAN, LOST, OVERTAKEN, DOUBLED, UNREAD, INTERRUPTED];
+const MARKED: u16 = 5007;
+const PORTS: [u16; 7] = [CLEAN, LOST, OVERTAKEN, DOUBLED, UNREAD, INTERRUPTED, MARKED];
 
 /// From which packet with payload on everything of `INTERRUPTED` is lost, and for how long: longer than a sender
 /// waits for an answer.
@@ -55,6 +57,8 @@ struct Ledger {
     /// Delayed more than others.
     late: u64,
     doubled: u64,
+    /// As having met congestion.
+    marked: u64,
     /// Acknowledgments with a closed window, and what the sender asked then.
     closed: u64,
     probes: u64,
@@ -77,6 +81,24 @@ fn look(packet: &[u8]) -> Option<(bool, [u16; 2], usize)> {
     Some((v6, [port(tcp)?, port(tcp + 2)?], payload))
 }
 
+/// Marks a packet as having met congestion (RFC 3168 5).
+fn mark(packet: &mut [u8]) {
+    if packet[0] >> 4 == 6 {
+        packet[1] |= 0x30;
+        return;
+    }
+    packet[1] |= 3;
+    packet[10..12].fill(0);
+    let (words, _) = packet[..20].as_chunks::<2>();
+    let sum: u32 = words
+        .iter()
+        .map(|word| u32::from(u16::from_be_bytes(*word)))
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((folded + (folded >> 16)) as u16);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+}
+
 /// What becomes of the packets of senders.
 fn fate_of_data(ledgers: Ledgers) -> Fate {
     Box::new(move |packet| {
@@ -97,6 +119,11 @@ fn fate_of_data(ledgers: Ledgers) -> Fate {
         match (port, ledger.data) {
             (LOST, data) if data % 23 == 0 => ledger.lost += 1,
             (INTERRUPTED, _) if interrupted => ledger.lost += 1,
+            (MARKED, data) if data.is_multiple_of(29) => {
+                ledger.marked += 1;
+                mark(packet);
+                return vec![DELAY];
+            }
             (OVERTAKEN, data) if data % 19 == 0 => {
                 ledger.late += 1;
                 // For one in four, longer than the sender waits before it sends it again.
@@ -161,6 +188,9 @@ impl Scene {
             fate_of_acknowledgments(Arc::clone(&ledgers)),
         ];
         let ends = [&lab.host, &lab.peer];
+        for end in ends {
+            end.sysctl("ipv4/tcp_ecn", "1")?;
+        }
         let _path = Path::open(ends, DEVICE, SUBNET, fates)?;
         let [sent, arrived] = ends.map(|end| Tcpdump::start_on((end, DEVICE), TCP));
         let (sent, arrived) = (sent?, arrived?);
@@ -181,7 +211,7 @@ impl Scene {
             let sender = upload.sender()?;
             open.push(((to.is_ipv6(), port), sender, upload.wait()?));
         }
-        let kernel = kernel(&lab, &open)?;
+        let kernel = kernel(&lab, &open, BYTES)?;
         open.into_iter().try_for_each(|(_, _, sent)| sent.close())?;
         wait::until("the receivers have closed", || {
             Ok(ss::figures(&lab.peer)?.is_empty().then_some(()))
@@ -200,13 +230,14 @@ impl Scene {
 fn kernel(
     lab: &Lab,
     open: &[((bool, u16), SocketAddr, Sent)],
+    bytes: usize,
 ) -> Result<HashMap<(bool, u16), HashMap<String, f64>>> {
     wait::until("everything is acknowledged", || {
         let figures: HashMap<_, _> = ss::figures(&lab.host)?.into_iter().collect();
         let mut found = HashMap::new();
         for (which, sender, _) in open {
             let figures = figures.get(sender).context("the socket is open")?;
-            if figures.get("bytes_acked") != Some(&(BYTES as f64 + 1.0)) {
+            if figures.get("bytes_acked") != Some(&(bytes as f64 + 1.0)) {
                 return Ok(None);
             }
             found.insert(*which, figures.clone());
@@ -230,20 +261,14 @@ impl Figures {
             "{} connections in {file:?}",
             rows.len()
         );
-        let figures = rows.into_iter().map(|row| {
-            let v6 = row["client_ip"]
-                .as_str()
-                .is_some_and(|address| address.contains(':'));
-            let port = row["server_port"]
-                .as_u64()
-                .and_then(|port| u16::try_from(port).ok());
-            let port = port.context("a row has a port")?;
-            Ok(Self {
-                which: (v6, port),
-                row,
-            })
-        });
-        figures.collect()
+        rows.into_iter().map(Self::new).collect()
+    }
+
+    fn new(row: Row) -> Result<Self> {
+        let address = row["client_ip"].as_str().context("a row has an address")?;
+        let port = row["server_port"].as_u64().context("a row has a port")?;
+        let which = (address.contains(':'), u16::try_from(port)?);
+        Ok(Self { which, row })
     }
 
     /// A number; 0 if there is none.
@@ -308,9 +333,15 @@ struct Seen {
     initial_rtt: f64,
     in_flight: u64,
     community_id: String,
+    /// The largest segments that the two accept.
+    mss: [u64; 2],
+    /// Marked as having met congestion; echoed so; and acted on.
+    marked: u64,
+    echoes: u64,
+    reduced: u64,
 }
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 22] = [
     "ipv6.src",
     "tcp.srcport",
     "tcp.dstport",
@@ -327,53 +358,94 @@ const FIELDS: [&str; 17] = [
     "tcp.analysis.initial_rtt",
     "tcp.analysis.bytes_in_flight",
     "communityid",
-    "frame.number",
+    "ip.dsfield.ecn",
+    "ipv6.tclass.ecn",
+    "tcp.flags.syn",
+    "tcp.flags.ece",
+    "tcp.flags.cwr",
+    "tcp.options.mss_val",
 ];
+
+/// A packet's fields, by name.
+struct Packet([String; FIELDS.len()]);
+
+impl Packet {
+    fn text(&self, name: &str) -> &str {
+        let at = FIELDS.iter().position(|field| *field == name);
+        &self.0[at.unwrap_or_else(|| panic!("tshark is not asked for {name}"))]
+    }
+
+    fn has(&self, name: &str) -> bool {
+        !self.text(name).is_empty()
+    }
+
+    fn is(&self, name: &str) -> bool {
+        matches!(self.text(name), "1" | "True")
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.text(name).parse().ok()
+    }
+
+    fn is_not_in_order(&self) -> bool {
+        let kinds = [
+            "retransmission",
+            "fast_retransmission",
+            "spurious_retransmission",
+            "out_of_order",
+        ];
+        kinds
+            .iter()
+            .any(|kind| self.has(&format!("tcp.analysis.{kind}")))
+    }
+}
+
+impl Seen {
+    /// Adds a packet of the end that sends, or of the one that reads.
+    fn add(&mut self, reader: bool, packet: &Packet) {
+        self.packets[usize::from(reader)] += 1;
+        packet
+            .text("communityid")
+            .clone_into(&mut self.community_id);
+        if let Some(seconds) = packet.number::<f64>("tcp.analysis.initial_rtt") {
+            self.initial_rtt = seconds * 1e6;
+        }
+        if let Some(mss) = packet.number("tcp.options.mss_val") {
+            self.mss[usize::from(reader)] = mss;
+        }
+        let opens = packet.is("tcp.flags.syn");
+        if reader {
+            self.duplicate_acks += u64::from(packet.has("tcp.analysis.duplicate_ack"));
+            self.zero_windows += u64::from(packet.has("tcp.analysis.zero_window"));
+            self.sack_blocks += packet.number("tcp.options.sack.count").unwrap_or(0);
+            self.dsacks += u64::from(packet.has("tcp.options.sack.dsack"));
+            self.echoes += u64::from(packet.is("tcp.flags.ece") && !opens);
+            let seconds = packet.number::<f64>("tcp.analysis.ack_rtt");
+            self.ack_rtts.extend(seconds.map(|seconds| seconds * 1e6));
+        } else {
+            self.payload_packets += u64::from(packet.text("tcp.len") != "0");
+            self.not_in_order += u64::from(packet.is_not_in_order());
+            let in_flight = packet.number("tcp.analysis.bytes_in_flight");
+            self.in_flight = self.in_flight.max(in_flight.unwrap_or(0));
+            let mark = [
+                packet.text("ip.dsfield.ecn"),
+                packet.text("ipv6.tclass.ecn"),
+            ];
+            self.marked += u64::from(mark.contains(&"3"));
+            self.reduced += u64::from(packet.is("tcp.flags.cwr") && !opens);
+        }
+    }
+}
 
 /// What tshark says of each upload of a file.
 fn tshark(file: &FilePath) -> Result<HashMap<(bool, u16), Seen>> {
     let mut uploads: HashMap<_, Seen> = HashMap::new();
     for packet in tools::fields(file, FIELDS)? {
-        let [v6, source, destination, length, again @ .., _] = packet;
-        let [
-            a,
-            b,
-            c,
-            late,
-            duplicate,
-            zero,
-            sacks,
-            dsack,
-            ack_rtt,
-            initial,
-            in_flight,
-            id,
-        ] = again;
-        let ports = [&source, &destination].map(|port| port.parse().unwrap_or(0));
+        let packet = Packet(packet);
+        let ports = ["tcp.srcport", "tcp.dstport"].map(|name| packet.number(name).unwrap_or(0));
         let reader = PORTS.contains(&ports[0]);
-        let upload = uploads
-            .entry((!v6.is_empty(), ports[usize::from(!reader)]))
-            .or_default();
-        let set = |field: &str| u64::from(!field.is_empty());
-        upload.packets[usize::from(reader)] += 1;
-        upload.community_id = id;
-        if let Ok(seconds) = initial.parse::<f64>() {
-            upload.initial_rtt = seconds * 1e6;
-        }
-        if reader {
-            upload.duplicate_acks += set(&duplicate);
-            upload.zero_windows += set(&zero);
-            upload.sack_blocks += sacks.parse::<u64>().unwrap_or(0);
-            upload.dsacks += set(&dsack);
-            upload
-                .ack_rtts
-                .extend(ack_rtt.parse::<f64>().map(|seconds| seconds * 1e6));
-        } else {
-            upload.payload_packets += u64::from(length != "0");
-            let any = [a, b, c, late].iter().any(|field| !field.is_empty());
-            upload.not_in_order += u64::from(any);
-            upload.in_flight = upload.in_flight.max(in_flight.parse().unwrap_or(0));
-        }
+        let which = (packet.has("ipv6.src"), ports[usize::from(!reader)]);
+        uploads.entry(which).or_default().add(reader, &packet);
     }
     Ok(uploads)
 }
@@ -383,9 +455,9 @@ fn agree_with_tshark(file: &FilePath) -> Result<()> {
     let seen = tshark(file)?;
     for figures in Figures::of(file)? {
         let seen = seen.get(&figures.which).context("tshark saw it")?;
-        let words = ["began_by", "handshake", "ended", "community_id"];
+        let words = ["began_by", "handshake", "ended", "ecn", "community_id"];
         let words = words.map(|column| figures.row[column].as_str().unwrap_or_default());
-        let expected = ["syn", "complete", "fin", &seen.community_id];
+        let expected = ["syn", "complete", "fin", "ecn", &seen.community_id];
         ensure!(
             words == expected,
             "{:?}: {words:?}, not {expected:?}",
@@ -402,6 +474,11 @@ fn agree_with_tshark(file: &FilePath) -> Result<()> {
             ("server_zero_windows", seen.zero_windows),
             ("server_sack_blocks", seen.sack_blocks),
             ("server_dsacks", seen.dsacks),
+            ("client_mss_bytes", seen.mss[0]),
+            ("server_mss_bytes", seen.mss[1]),
+            ("client_ce_packets", seen.marked),
+            ("client_cwr_packets", seen.reduced),
+            ("server_ece_count", seen.echoes),
         ] {
             figures.has(column, expected)?;
         }
@@ -503,6 +580,7 @@ fn agree_behind_the_path(scene: &Scene) -> Result<()> {
             LOST => (1..=ledger.lost).contains(&upstream_lost),
             OVERTAKEN => (1..=ledger.late + sent_again).contains(&reordered),
             DOUBLED => duplicates > 0,
+            MARKED => figures.count("client_ce_packets") == ledger.marked,
             // It opens while the probe is on its way.
             UNREAD => {
                 figures.count("client_window_probes") + figures.count("client_keep_alives") > 0
@@ -573,4 +651,41 @@ fn figures_are_those_of_all_others() -> Result<()> {
     agree_with_the_kernel(&scene).context("the kernel")?;
     agree_before_the_path(&scene).context("before the path")?;
     agree_behind_the_path(&scene).context("behind the path")
+}
+
+#[test]
+fn segments_that_offloads_have_merged_are_counted() -> Result<()> {
+    let lab = Lab::new()?;
+    let ends = [&lab.host, &lab.peer];
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let mut open = Vec::new();
+    for to in second(0) {
+        let upload = Upload::start(ends, (to, CLEAN), 10 * BYTES, || {})?;
+        open.push(((to.is_ipv6(), CLEAN), upload.sender()?, upload.wait()?));
+    }
+    let kernel = kernel(&lab, &open, 10 * BYTES)?;
+    open.into_iter().try_for_each(|(_, _, sent)| sent.close())?;
+    wait::until("the receivers have closed", || {
+        Ok(ss::figures(&lab.peer)?.is_empty().then_some(()))
+    })?;
+    for row in rows::of(&tcpdump.finish()?.file())? {
+        let figures = Figures::new(row)?;
+        let counted = |name: &str| {
+            kernel[&figures.which]
+                .get(name)
+                .map_or(0, |count| *count as u64)
+        };
+        let behind = figures.count("client_fin_packets") + figures.count("server_fin_packets");
+        figures.has("client_segments", counted("segs_out") + behind)?;
+        figures.has("client_retransmit_packets", counted("retrans"))?;
+        figures.has("client_acked_bytes", 10 * BYTES as u64)?;
+        let merged = figures.count("client_offloaded_packets");
+        ensure!(merged > 0, "{}", figures.text());
+        ensure!(
+            figures.count("client_packets") < figures.count("client_segments"),
+            "{}",
+            figures.text()
+        );
+    }
+    Ok(())
 }

@@ -46,6 +46,8 @@ pub struct Segment {
     pub(crate) identification: u16,
     /// Whether the capture ends within the TCP header.
     pub(crate) truncated: bool,
+    /// Bytes of TCP options, by the header.
+    pub(crate) options_len: u8,
     pub(crate) options: Options,
 }
 
@@ -154,6 +156,8 @@ impl Segment {
             ecn: header.ecn,
             identification: header.identification,
             truncated: tcp.len() < header_len,
+            // At most 40.
+            options_len: ((fixed[12] >> 4) - 5) << 2,
             options: options.map_or(Options::NONE, Options::read),
         })
     }

@@ -411,10 +411,12 @@ impl Counts {
             }
         }
         let payload = segment.payload;
-        // Not even with all options is a segment's payload larger than the other end's MSS (RFC 6691).
-        let merged = mss
-            .filter(|mss| *mss > 0)
-            .map_or(1, |mss| payload.div_ceil(mss.into()).max(1));
+        // A segment's options are part of what the other end's MSS permits (RFC 9293 3.7.1).
+        let room = mss.map_or(0, |mss| mss.saturating_sub(segment.options_len.into()));
+        let merged = match u32::from(room) {
+            0 => 1,
+            room => payload.div_ceil(room).max(1),
+        };
         let segments = merged.max(segment.segments.into());
         self.segments += u64::from(segments);
         if segments > 1 {
