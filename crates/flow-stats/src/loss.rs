@@ -178,6 +178,12 @@ impl Loss {
         }
     }
 
+    /// What was sent is not what it seemed: all further numbers are others.
+    pub(crate) fn forget(&mut self) {
+        self.timeout_until = 0;
+        self.recent.clear();
+    }
+
     /// The other end says that it got what is from `start` up to `end` twice (RFC 2883).
     pub(crate) fn arrived_twice(&mut self, (start, end): (u64, u64)) {
         let before = self.recent.len();

@@ -177,6 +177,11 @@ impl Segment {
         self.time
     }
 
+    /// Its sender's clock, if it has timestamps.
+    pub(crate) fn timestamp(&self) -> Option<u32> {
+        self.options.timestamps.map(|timestamps| timestamps.value)
+    }
+
     /// Whether it asks for a connection: SYN without ACK.
     pub(crate) fn is_syn(&self) -> bool {
         self.flags.of(Flags::SYN | Flags::ACK | Flags::RST) == Flags::SYN

@@ -110,13 +110,10 @@ impl Side {
             return false;
         };
         if segment.is_syn() || segment.is_syn_ack() {
-            self.note_syn(segment);
+            self.note_syn(segment, start, other.path);
         }
         self.window.announced(segment);
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
+        let timestamp = segment.timestamp();
         if !self.is_probe(segment, start, other.closed) && segment.numbers() > 0 {
             self.carried(segment, (start, start + segment.numbers()), other.path);
         }
@@ -126,10 +123,7 @@ impl Side {
 
     /// Where its sequence numbers begin, if that is near enough to what is known.
     fn locate(&mut self, segment: &Segment, reach: u64) -> Option<u64> {
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
+        let timestamp = segment.timestamp();
         let first = (segment.time, timestamp);
         let Some(seen) = &mut self.seen else {
             let start = first_place(segment.sequence);
@@ -146,11 +140,7 @@ impl Side {
                 return Some(start);
             }
             // It asks again with another number, unless it has sent more than that.
-            return asked.then(|| {
-                *seen = Seen::new(start, first);
-                self.heard.acknowledged = None;
-                start
-            });
+            return asked.then(|| self.start_anew(start, first));
         }
         if start.abs_diff(seen.next()) <= reach && u64::from(segment.payload) <= reach {
             self.stray_end = None;
@@ -160,8 +150,7 @@ impl Side {
         let end = segment.sequence.wrapping_add(segment.payload);
         if segment.payload > 0 && self.stray_end.replace(end) == Some(segment.sequence) {
             if start < seen.next() {
-                *seen = Seen::new(start, first);
-                self.heard.acknowledged = None;
+                return Some(self.start_anew(start, first));
             }
             self.trips.forget();
             self.stray_end = None;
@@ -170,11 +159,23 @@ impl Side {
         None
     }
 
-    fn note_syn(&mut self, segment: &Segment) {
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
+    /// All numbers so far say nothing of those that begin at `start`, which it returns.
+    fn start_anew(&mut self, start: u64, first: (i64, Option<u32>)) -> u64 {
+        let missing = self.seen.as_ref().map_or(0, Seen::missing);
+        self.seen = Some(Seen::after(missing, start, first));
+        self.heard = Heard::default();
+        self.trips.forget();
+        self.loss.forget();
+        (self.fin, self.stray_end) = (None, None);
+        start
+    }
+
+    fn note_syn(&mut self, segment: &Segment, start: u64, path: Path) {
+        let timestamp = segment.timestamp();
+        let before = self.trips.probe_at(start);
+        if before.is_some_and(|before| is_duplicate(Probe::of(segment, start), before, path)) {
+            return;
+        }
         match &mut self.syn {
             Some(syn) if syn.sequence == segment.sequence => {
                 syn.last = segment.time;
@@ -222,10 +223,7 @@ impl Side {
     fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) {
         let Some(seen) = &mut self.seen else { return };
         let now = segment.time;
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
+        let timestamp = segment.timestamp();
         if segment.flags.any(Flags::FIN) {
             self.fin = Some(range.1 - 1);
         }
@@ -239,13 +237,7 @@ impl Side {
         if payload > 0 {
             self.rate.came(payload - covered.again.min(payload), now);
         }
-        let packet = Probe {
-            start: range.0,
-            end: range.1,
-            sent: now,
-            timestamp,
-            identification: segment.identification,
-        };
+        let packet = Probe::of(segment, range.0);
         if covered.again == 0 && covered.filled == 0 {
             self.trips.sent(packet);
         } else {
