@@ -6,12 +6,13 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 8] = [
+const DATA_PATH: [&str; 9] = [
     "packet-headers-common",
     "model",
     "messages",
     "anonymize",
     "capture-files",
+    "capture-reader",
     "segment-streams",
     "flow-table",
     DAEMON,
@@ -31,13 +32,14 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 8] = {
+pub(crate) const PURE: [&str; 9] = {
     let [
         common,
         model,
         messages,
         anonymize,
         files,
+        reader,
         streams,
         table,
         _daemon,
@@ -48,6 +50,7 @@ pub(crate) const PURE: [&str; 8] = {
         messages,
         anonymize,
         files,
+        reader,
         streams,
         table,
         KERNEL_PROGRAMS,
