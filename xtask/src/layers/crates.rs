@@ -6,14 +6,16 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 9] = [
+const DATA_PATH: [&str; 12] = [
     "packet-headers-common",
     "model",
     "messages",
     "flow-stats",
+    "row-formats",
     "anonymize",
     "capture-files",
     "capture-reader",
+    "capture-query",
     "segment-streams",
     "flow-table",
     DAEMON,
@@ -33,15 +35,17 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 9] = {
+pub(crate) const PURE: [&str; 12] = {
     let [
         common,
         model,
         messages,
         stats,
+        formats,
         anonymize,
         files,
         reader,
+        query,
         streams,
         table,
         _daemon,
@@ -51,9 +55,11 @@ pub(crate) const PURE: [&str; 9] = {
         model,
         messages,
         stats,
+        formats,
         anonymize,
         files,
         reader,
+        query,
         streams,
         table,
         KERNEL_PROGRAMS,
