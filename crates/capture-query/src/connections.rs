@@ -18,7 +18,7 @@ use lru::LruCache;
 /// probes after two hours, if at all; most that are silent for an hour will stay so.
 const SILENCE: i64 = 3_600_000_000_000;
 
-/// How many connections may be open at once, each of which takes some KiB.
+/// How many connections may be open at once. Each takes two KiB, or up to ten if it is a busy one.
 const MOST: usize = 65_536;
 
 /// How often, in nanoseconds of the capture's time, it is looked who has been silent for too long.
@@ -196,3 +196,6 @@ impl Connections {
         left.into_iter().try_for_each(|taken| finish(*taken))
     }
 }
+
+#[cfg(test)]
+mod tests;
