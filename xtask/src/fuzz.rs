@@ -12,10 +12,11 @@ use xshell::{Cmd, cmd};
 use crate::{setup, workspace::Workspace};
 
 /// The fuzz targets, as in `fuzz/fuzz_targets/`.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "anonymize",
     "capture",
     "file_name",
+    "flow_stats",
     "netlink",
     "parse",
     "scan",
