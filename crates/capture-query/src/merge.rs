@@ -338,3 +338,6 @@ fn write(
     output.flush().map_err(MergeError::Output)?;
     Ok(merged)
 }
+
+#[cfg(test)]
+mod tests;
