@@ -1,12 +1,10 @@
 //! What is cut off counts up to its last whole packet; what lies costs nothing.
 
-mod common;
-
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use capture_reader::{Buffer, ReadError, for_each_capture};
-use common::{Block, Order, classic, packets, pcapng};
+use super::common::{Block, Order, classic, packets, pcapng};
+use crate::{Buffer, ReadError, for_each_capture};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -27,6 +25,7 @@ fn samples() -> [Vec<u8>; 2] {
         Block::Section(Some("x")),
         Block::Interface {
             link_type: 1,
+            snap: 0,
             options: vec![],
         },
     ];
