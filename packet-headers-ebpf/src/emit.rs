@@ -3,14 +3,15 @@
 use core::hint::black_box;
 
 use packet_headers_common::record::{
-    FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, MAX_HEADERS, TruncatedMeta, record_len,
+    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_TRUNCATED,
+    MAX_HEADERS, TruncatedMeta, record_len, tag_flags,
 };
 use packet_headers_common::settings::Lane;
-use packet_headers_common::{FlowKey, KernelDiscard, RecordHeader};
+use packet_headers_common::{KernelDiscard, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::admit::Admitted;
-use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, SHARDS};
+use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES};
 use crate::packet::Packet;
 use crate::stream::Place;
 
@@ -32,7 +33,7 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
+    let Some(place) = Place::next(admitted.shard, admitted.lane) else {
         return Err(match admitted.lane {
             Lane::Admitted => KernelDiscard::AdmittedRingFull,
             Lane::Candidate => KernelDiscard::CandidateRingFull,
@@ -92,16 +93,6 @@ fn write<const DIRECT: bool>(
     Ok(record_len(flags, header_len))
 }
 
-/// The shard of a connection. The setting is a constant to the verifier, so that one shard costs no
-/// hash.
-#[inline(always)]
-fn shard(key: &FlowKey) -> u32 {
-    match SHARDS.load() {
-        1 => 0,
-        shards => key.shard(shards),
-    }
-}
-
 /// The fixed part of a packet's record, as far as it does not depend on how much the record keeps.
 #[inline(always)]
 fn record_header<const DIRECT: bool>(
@@ -109,7 +100,7 @@ fn record_header<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> RecordHeader {
-    let (vlan_protocol, vlan_tci) = packet.stripped_vlan();
+    let (tag, vlan_tci) = packet.stripped_vlan();
     RecordHeader {
         boot_ns: admitted.now_ns,
         wire_len: packet.length() as u32,
@@ -118,11 +109,14 @@ fn record_header<const DIRECT: bool>(
         l3_offset: headers.l3 as u16,
         l4_offset: headers.l4 as u16,
         vlan_tci,
-        vlan_protocol,
-        direction: packet.direction as u8,
-        link_type: packet.link as u8,
-        flags: lane_flag(admitted.lane) | clock_flag(),
-        reserved: 0,
+        entry: admitted.entry,
+        flags: lane_flag(admitted.lane)
+            | clock_flag()
+            | u8::from(headers.from_low) * FLAG_FROM_LOW
+            | packet.direction as u8 * FLAG_EGRESS
+            | packet.link as u8 * FLAG_RAW_IP
+            | tag_flags(tag),
+        tcp_flags: headers.tcp_flags,
         segments: packet.segments(headers.end),
     }
 }
@@ -149,9 +143,6 @@ fn truncated_meta(headers: &Headers) -> TruncatedMeta {
     TruncatedMeta {
         key: headers.key,
         sequence: headers.sequence,
-        tcp_flags: headers.tcp_flags,
-        from_low: headers.from_low.into(),
-        reserved: [0; 6],
     }
 }
 

@@ -4,9 +4,12 @@
 
 mod admission;
 mod budget;
+mod entries;
+mod known;
 mod limits;
 mod links;
 mod offloads;
+mod sockets;
 mod streams;
 mod tunnels;
 
@@ -143,11 +146,10 @@ fn a_record_tells_where_when_and_which_way() {
         assert_eq!(packet.direction, direction);
         assert_eq!(packet.link_type, LinkType::Ethernet);
         assert_eq!(packet.vlan, None);
-        assert_eq!(
-            (packet.source.port(), packet.destination.port()),
-            (50_000, 443)
-        );
-        assert_eq!(packet.sequence, 7);
+        let (low, high) = packet.key().ends();
+        assert_eq!(packet.source().port(), 50_000);
+        assert!([low.port(), high.port()].contains(&443));
+        assert_eq!(packet.sequence(), 7);
     }
 }
 
