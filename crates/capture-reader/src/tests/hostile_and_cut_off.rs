@@ -170,23 +170,6 @@ fn a_length_of_four_gigabytes_takes_no_memory() {
 }
 
 #[test]
-fn gigabytes_of_nothing_in_a_name_take_no_memory() {
-    // A GNU long name of 4 GB, of which there are 2 MiB, and then a file.
-    let mut archive = header("././@LongLink", 1 << 32, b'L');
-    archive.resize(archive.len() + (2 << 20), b'a');
-    assert!(packets(&archive).1.is_some());
-}
-
-fn header(name: &str, size: u64, kind: u8) -> Vec<u8> {
-    let mut header = tar::Header::new_ustar();
-    header.set_path(name).unwrap();
-    header.set_size(size);
-    header.set_entry_type(tar::EntryType::new(kind));
-    header.set_cksum();
-    header.as_bytes().to_vec()
-}
-
-#[test]
 fn a_source_that_fails_is_named_by_its_error() {
     struct Fails;
     impl Read for Fails {
