@@ -15,6 +15,7 @@ mod compatibility;
 mod duration;
 mod environment;
 mod files;
+mod flows;
 mod given_files;
 mod go;
 mod group;
@@ -28,6 +29,7 @@ mod service;
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
 use files::FileArguments;
+pub use flows::{CaptureFileArguments, FlowsArguments, MergeArguments, RowFormat};
 use limits::LimitArguments;
 pub(crate) use named_file::NamedFile;
 use names::NameArguments;
@@ -63,6 +65,10 @@ pub enum Verb {
     },
     /// Show a running daemon's numbers, rates and connections, live
     Top(TopArguments),
+    /// Show a row of figures for each connection in capture files
+    Flows(FlowsArguments),
+    /// Write chosen connections of capture files into one pcapng file, in time order
+    Merge(MergeArguments),
 }
 
 /// Which daemon to show, and how.
@@ -120,6 +126,24 @@ impl CommandLine {
         let arguments = go::with_two_dashes(arguments, &go::long_flags(&command));
         let matches = command.try_get_matches_from_mut(arguments)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+impl FlowsArguments {
+    /// Refuses flags that contradict each other.
+    ///
+    /// # Errors
+    /// A clap error with the usage, for exit code 2.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let refused = |(kind, message)| {
+            let mut command = command();
+            command.build();
+            let flows = command.find_subcommand_mut("flows");
+            flows
+                .unwrap_or(&mut Command::new("flows"))
+                .error(kind, message)
+        };
+        self.contradiction().map_err(refused)
     }
 }
 

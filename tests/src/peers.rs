@@ -9,6 +9,7 @@ pub mod http;
 pub mod launch;
 pub mod poll;
 pub mod prometheus;
+pub mod reader;
 pub mod refusal;
 pub mod rows;
 pub mod scapy;

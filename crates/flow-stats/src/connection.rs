@@ -137,6 +137,13 @@ impl Connection {
         usize::from(segment.source != self.ends[0])
     }
 
+    /// Whether it has ended as far as its packets say: both ends have sent FIN, or one RST. More packets may
+    /// follow.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.ended(), Ended::Closed | Ended::Reset)
+    }
+
     /// How it ended.
     pub(crate) fn ended(&self) -> Ended {
         let closed = self.sides.iter().filter(|side| side.fin.is_some()).count();
