@@ -125,7 +125,8 @@ impl FlowKey {
 
     /// The key as numbers.
     #[inline(always)]
-    const fn words(&self) -> [u64; 5] {
+    #[must_use]
+    pub const fn words(&self) -> [u64; 5] {
         let ([a, b], [c, d]) = (self.low, self.high);
         [a, b, c, d, self.ports as u64]
     }
@@ -178,26 +179,11 @@ impl FlowKey {
     }
 
     /// A number that is nearly always another one for another connection: that of both ends, in
-    /// whichever order they are given. It is not the number that [`Self::shard`] goes by.
+    /// whichever order they are given. It is not the connection's [hash](crate::FlowHash).
     #[inline(always)]
     #[must_use]
     pub const fn digest(one: &Endpoint, other: &Endpoint) -> u64 {
         one.digest().wrapping_add(other.digest())
-    }
-
-    /// The shard, of `shards`, that owns this connection. Kernel and user space agree on it.
-    ///
-    /// Multiply-and-fold of every word of the key; `shards` must not be zero.
-    #[inline(always)]
-    #[must_use]
-    pub const fn shard(&self, shards: u32) -> u32 {
-        let mut hash = mix(0, self.low[0]);
-        hash = mix(hash, self.low[1]);
-        hash = mix(hash, self.high[0]);
-        hash = mix(hash, self.high[1]);
-        hash = mix(hash, self.ports as u64);
-        // The high half picks the shard without a division: the kernel has none to spare.
-        (((hash >> 32) * shards as u64) >> 32) as u32
     }
 }
 
@@ -229,12 +215,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_directions_have_one_key_and_one_shard(a in endpoint(), b in endpoint(), n in 1u32..64) {
+        fn both_directions_have_one_key(a in endpoint(), b in endpoint()) {
             let (there, back) = (FlowKey::new(a, b), FlowKey::new(b, a));
             prop_assert_eq!(there, back);
-            prop_assert_eq!(there.shard(n), back.shard(n));
             prop_assert_eq!(FlowKey::from_bytes(&there.to_bytes()), there);
-            prop_assert!(there.shard(n) < n);
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
@@ -266,18 +250,5 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7]
         );
         assert_eq!(end.port(), 443);
-    }
-
-    #[test]
-    fn shards_are_used_evenly_by_neighbouring_ports() {
-        let mut used = [0u32; 8];
-        for port in 40_000..48_000 {
-            let key = FlowKey::new(
-                Endpoint::v4([10, 0, 0, 1], port),
-                Endpoint::v4([10, 0, 0, 2], 443),
-            );
-            used[key.shard(8) as usize] += 1;
-        }
-        assert!(used.iter().all(|&n| (700..1300).contains(&n)), "{used:?}");
     }
 }

@@ -6,13 +6,15 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 8] = [
+const DATA_PATH: [&str; 10] = [
     "packet-headers-common",
     "model",
     "messages",
     "anonymize",
     "capture-files",
+    "kernel-arrays",
     "segment-streams",
+    "flow-entries",
     "flow-table",
     DAEMON,
 ];
@@ -31,14 +33,16 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 8] = {
+pub(crate) const PURE: [&str; 10] = {
     let [
         common,
         model,
         messages,
         anonymize,
         files,
+        arrays,
         streams,
+        entries,
         table,
         _daemon,
     ] = DATA_PATH;
@@ -48,7 +52,9 @@ pub(crate) const PURE: [&str; 8] = {
         messages,
         anonymize,
         files,
+        arrays,
         streams,
+        entries,
         table,
         KERNEL_PROGRAMS,
     ]

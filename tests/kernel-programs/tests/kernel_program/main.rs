@@ -4,6 +4,8 @@
 
 mod admission;
 mod budget;
+mod entries;
+mod known;
 mod limits;
 mod links;
 mod offloads;
