@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use packet_headers_common::SocketTotals;
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -52,6 +53,17 @@ struct Flow {
     packets: u64,
     bytes: u64,
     idle_seconds: f64,
+    kernel: Option<Kernel>,
+}
+
+/// What the kernel knew of a connection when its socket was closed, by the names of its fields.
+#[derive(Debug)]
+struct Kernel(SocketTotals);
+
+impl Serialize for Kernel {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.fields())
+    }
 }
 
 impl Flows {
@@ -113,6 +125,7 @@ fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
         packets: flow.packets,
         bytes: flow.bytes,
         idle_seconds: flow.idle.as_secs_f64(),
+        kernel: flow.totals.map(Kernel),
     }
 }
 

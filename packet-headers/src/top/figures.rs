@@ -191,7 +191,7 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// The headings of the table of connections.
-pub(super) const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "local",
     "remote",
     "state",
@@ -199,12 +199,16 @@ pub(super) const COLUMNS: [&str; 8] = [
     "packets/s",
     "bytes/s",
     "idle",
+    "rtt",
+    "retrans",
     "uuid",
 ];
 
-/// The columns of one connection.
-pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
+/// The columns of one connection. What the kernel knows is known once its socket is closed.
+pub(super) fn columns(row: &Row<'_>) -> [String; 10] {
     let flow = row.flow;
+    let kernel = flow.kernel.as_ref();
+    let rtt = kernel.and_then(|kernel| kernel.srtt_us);
     [
         flow.local.clone(),
         flow.remote.clone(),
@@ -213,6 +217,8 @@ pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
         format!("{:.0}", row.packets),
         bytes(row.bytes),
         format!("{:.1} s", flow.idle_seconds),
+        rtt.map_or_else(String::new, |micros| format!("{:.1} ms", micros as f64 / 1e3)),
+        kernel.map_or_else(String::new, |kernel| kernel.total_retrans.to_string()),
         flow.uuid
             .clone()
             .unwrap_or_else(|| "no name yet".to_owned()),
@@ -235,11 +241,15 @@ impl fmt::Display for Text<'_> {
             None => return write!(out, "no answer yet"),
         }
         for row in model.rows(Order::Idle, "") {
-            let [local, remote, state, packets, _, _, idle, uuid] = columns(&row);
+            let [local, remote, state, packets, _, _, idle, rtt, retrans, uuid] = columns(&row);
             write!(
                 out,
                 "\n{local:<24} {remote:<24} {state:<9} {packets:>8} packets  idle {idle:>7}  {uuid}"
             )?;
+            if !retrans.is_empty() {
+                let rtt = if rtt.is_empty() { "unknown" } else { &rtt };
+                write!(out, "  rtt {rtt}  retransmitted {retrans}")?;
+            }
         }
         Ok(())
     }
