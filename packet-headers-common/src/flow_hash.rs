@@ -118,11 +118,26 @@ mod tests {
         std::vec![
             ("ports", all(&|n| v4(0x0a00_0001, n as u16))),
             ("addresses", all(&|n| v4(0x0a00_0000 + n as u32, 40_000))),
-            ("high bits of addresses", all(&|n| v4((n as u32) << 18, 40_000))),
-            ("both", all(&|n| v4(0x0a00_0000 + (n / 100) as u32, n as u16 % 100))),
-            ("equal changes", all(&|n| v4(0x0a00_0000 + n as u32, n as u16))),
-            ("low half of IPv6", all(&|n| v6([0x2001_0db8 << 32, n], 40_000, 1))),
-            ("top bits of IPv6", all(&|n| v6([0x2001_0db8 << 32, n << 50], 40_000, 1))),
+            (
+                "high bits of addresses",
+                all(&|n| v4((n as u32) << 18, 40_000))
+            ),
+            (
+                "both",
+                all(&|n| v4(0x0a00_0000 + (n / 100) as u32, n as u16 % 100))
+            ),
+            (
+                "equal changes",
+                all(&|n| v4(0x0a00_0000 + n as u32, n as u16))
+            ),
+            (
+                "low half of IPv6",
+                all(&|n| v6([0x2001_0db8 << 32, n], 40_000, 1))
+            ),
+            (
+                "top bits of IPv6",
+                all(&|n| v6([0x2001_0db8 << 32, n << 50], 40_000, 1))
+            ),
             (
                 "top bits of two words",
                 all(&|n| v6([n << 50, n << 50], 40_000, 1)),
@@ -179,7 +194,8 @@ mod tests {
             let hash = FlowHash::seeded(seed);
             let flipped = |bits: &[usize]| {
                 let mut words = base;
-                bits.iter().for_each(|bit| words[bit / 64] ^= 1 << (bit % 64));
+                bits.iter()
+                    .for_each(|bit| words[bit / 64] ^= 1 << (bit % 64));
                 hash.of(&key(words))
             };
             let mut seen: Vec<_> = bits.iter().map(|&bit| flipped(&[bit])).collect();

@@ -65,7 +65,9 @@ pub(crate) fn find(key: &FlowKey, hash: u64, shard: u32) -> Option<(*mut FlowEnt
 /// `entry` must be a place of the table.
 #[inline(always)]
 unsafe fn load_token(entry: *mut FlowEntry) -> u32 {
-    let token = entry.cast::<u8>().wrapping_add(offset_of!(FlowEntry, token));
+    let token = entry
+        .cast::<u8>()
+        .wrapping_add(offset_of!(FlowEntry, token));
     // SAFETY: the caller vouches for it. The shard stores it as a whole.
     unsafe { token.cast::<u32>().read_volatile() }
 }

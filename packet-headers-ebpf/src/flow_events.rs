@@ -18,10 +18,10 @@ use packet_headers_common::{
     Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, Role, SocketTotals, flow_hash,
 };
 
-use crate::{entries, filter};
 use crate::maps::{
     CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS, WANTED,
 };
+use crate::{entries, filter};
 
 const AF_INET: u32 = 2;
 
@@ -98,7 +98,10 @@ fn admit(key: &FlowKey, event: &EventRecord) {
             return unsafe { until.write(deadline_ns) };
         }
     }
-    if FLOWS.insert(key, &FlowState::new(deadline_ns, event.cookie), 0).is_err() {
+    if FLOWS
+        .insert(key, &FlowState::new(deadline_ns, event.cookie), 0)
+        .is_err()
+    {
         count(EventCounter::FlowsFull);
     }
     if let Some(until) = entry {

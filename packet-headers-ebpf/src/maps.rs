@@ -7,12 +7,12 @@ use aya_ebpf::btf_maps::{
 };
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::{CloseRecord, EventRecord};
+use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
 use packet_headers_common::settings::{
     LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NETS, MAX_SHARDS, WAKE_RING, WANT_ALL,
 };
-use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::{EventCounters, FlowHash, FlowKey, FlowState, PacketCounters};
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
@@ -32,7 +32,8 @@ const _: () = {
 pub(crate) static SHARDS: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
-pub(crate) static HASH: [Global<u64>; FlowHash::WORDS] = [const { Global::new(0) }; FlowHash::WORDS];
+pub(crate) static HASH: [Global<u64>; FlowHash::WORDS] =
+    [const { Global::new(0) }; FlowHash::WORDS];
 
 #[unsafe(no_mangle)]
 pub(crate) static BUCKETS: Global<u32> = Global::new(1);

@@ -40,6 +40,8 @@ fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     // One line for both reasons: it takes 500 instructions, and a packet socket's filter has a bound.
     warn!(
         packet,
-        "interface {}: the headers of a packet of {} bytes are malformed or too long", interface, length
+        "interface {}: the headers of a packet of {} bytes are malformed or too long",
+        interface,
+        length
     );
 }

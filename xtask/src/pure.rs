@@ -63,7 +63,9 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .args(filter)
         .run()
         .context("testing the pure crates without root's privileges and the toolchain")?;
-    let interleaved = INTERLEAVED.iter().flat_map(|package| ["--package", package]);
+    let interleaved = INTERLEAVED
+        .iter()
+        .flat_map(|package| ["--package", package]);
     confined(workspace, "cargo test --offline --locked --lib")
         .args(interleaved)
         .arg("--")

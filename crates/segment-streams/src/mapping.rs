@@ -39,7 +39,8 @@ impl Mapping {
     /// # Errors
     /// When the kernel does not map one.
     pub fn new(maps: &Maps<'_>) -> io::Result<Self> {
-        let array = |(map, elements), length, access| KernelArray::new(map, elements, length, access);
+        let array =
+            |(map, elements), length, access| KernelArray::new(map, elements, length, access);
         Ok(Self {
             segments: array(maps.segments, SEGMENT_LEN, Access::Read)?,
             streams: array(maps.streams, size_of::<Stream>(), Access::Read)?,

@@ -162,9 +162,7 @@ impl Kernel {
         let refused = Refused::default();
         filters::set(&mut programs, filters).expect("setting the filters");
         let Rings { mut packets, events } = rings;
-        let mut flow_maps = programs
-            .flow_maps(&refused)
-            .expect("the maps of flows");
+        let mut flow_maps = programs.flow_maps(&refused).expect("the maps of flows");
         let kernel = Self {
             refused,
             counters: programs.take_counters().expect("the counters"),

@@ -241,7 +241,10 @@ fn tokens_come_again_only_after_all_others_of_the_place() {
         let mut token = first;
         for passed in 1.. {
             token = token.next();
-            assert_eq!((token.slot(), token.place()), (slot, slot as usize % PLACES));
+            assert_eq!(
+                (token.slot(), token.place()),
+                (slot, slot as usize % PLACES)
+            );
             assert_ne!(token, Token::NONE);
             if token == first {
                 assert_eq!(passed, (1 << 14) - 1);

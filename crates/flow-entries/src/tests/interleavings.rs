@@ -65,7 +65,9 @@ impl Memory for World {
         for word in &self.0.key {
             word.store(number(&entry.key), Ordering::Relaxed);
         }
-        self.0.deadline_ns.store(entry.deadline_ns, Ordering::Relaxed);
+        self.0
+            .deadline_ns
+            .store(entry.deadline_ns, Ordering::Relaxed);
         self.0.token.store(token.0, Ordering::Release);
     }
 

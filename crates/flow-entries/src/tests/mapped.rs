@@ -5,9 +5,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
 use packet_headers_common::flow_entry::{Bucket, PLACES};
-use packet_headers_common::{
-    Direction, Endpoint, FlowEntry, FlowKey, PrimaryTap, TapPoint, Token,
-};
+use packet_headers_common::{Direction, Endpoint, FlowEntry, FlowKey, PrimaryTap, TapPoint, Token};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{Mapping, Memory as _, Shown};
@@ -64,7 +62,12 @@ fn programs_read_what_a_shard_shows() {
     let mut all = vec![0; 3 * size_of::<Bucket>()];
     file.read_exact_at(&mut all, 0).expect("the table");
     let (begin, end) = (BEGIN as usize, BEGIN as usize + size_of::<FlowEntry>());
-    assert!(all[..begin].iter().chain(&all[end..]).all(|&byte| byte == 0));
+    assert!(
+        all[..begin]
+            .iter()
+            .chain(&all[end..])
+            .all(|&byte| byte == 0)
+    );
 }
 
 #[test]

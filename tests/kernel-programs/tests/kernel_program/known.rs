@@ -9,7 +9,9 @@ use kernel_tests::kernel::{Kernel, Taken, hash, in_a_minute};
 use model::{BootNanos, Filters};
 use packet_headers::clock;
 use packet_headers_common::flow_entry::{PLACES, REST_NS, bucket};
-use packet_headers_common::{Direction, FlowKey, FlowState, KernelDiscard, PrimaryTap, TapPoint, Token};
+use packet_headers_common::{
+    Direction, FlowKey, FlowState, KernelDiscard, PrimaryTap, TapPoint, Token,
+};
 
 use crate::admission::{key, syn};
 use crate::streams::{frame_from, key_from};
@@ -197,10 +199,16 @@ fn a_connection_keeps_its_primary_taps_when_it_moves() {
         assert_eq!(duplicate, Err(KernelDiscard::Duplicate), "{cookie}");
         kernel.discards(&back(), KernelDiscard::Duplicate);
         let taken = kernel.takes("ph_eth_ingress", &frame());
-        assert_eq!((taken.entry, taken.admitted), (tokens[tokens.len() - 1], true));
+        assert_eq!(
+            (taken.entry, taken.admitted),
+            (tokens[tokens.len() - 1], true)
+        );
     }
     // A place of its own, then the other one, and then there is none.
-    assert!(tokens[0] != 0 && tokens[1] != 0 && tokens[2] == 0, "{tokens:?}");
+    assert!(
+        tokens[0] != 0 && tokens[1] != 0 && tokens[2] == 0,
+        "{tokens:?}"
+    );
     assert_eq!(kernel.admission.beside_the_table(), 1);
 }
 

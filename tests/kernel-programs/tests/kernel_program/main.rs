@@ -10,6 +10,7 @@ mod known;
 mod limits;
 mod links;
 mod offloads;
+mod sockets;
 mod streams;
 mod tunnels;
 
