@@ -260,22 +260,32 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_not_said() {
         let nothing = SocketTotals::UNKNOWN;
-        assert_eq!((nothing.rtt(), nothing.min_rtt(), nothing.delivery_rate()), (None, None, None));
+        assert_eq!(
+            (nothing.rtt(), nothing.min_rtt(), nothing.delivery_rate()),
+            (None, None, None)
+        );
         let text = nothing.to_string();
-        assert!(!text.contains("rtt") && !text.contains("interval"), "{text}");
+        assert!(
+            !text.contains("rtt") && !text.contains("interval"),
+            "{text}"
+        );
         assert!(text.contains("kernel.total_retrans=0 "), "{text}");
         assert_eq!(SocketTotals::from_text(&text), Some(nothing));
     }
 
     #[test]
     fn a_text_may_have_more_or_less_than_is_known() {
-        let text = "uuid=x kernel.srtt_us=7 kernel.of_tomorrow=1 kernel.snd_mss=65536 kernel.lost=-1";
+        let text =
+            "uuid=x kernel.srtt_us=7 kernel.of_tomorrow=1 kernel.snd_mss=65536 kernel.lost=-1";
         let expected = SocketTotals {
             srtt_us: 7,
             ..SocketTotals::UNKNOWN
         };
         assert_eq!(SocketTotals::from_text(text), Some(expected));
-        assert_eq!(SocketTotals::from_text("srtt_us=7 kernel.of_tomorrow=1"), None);
+        assert_eq!(
+            SocketTotals::from_text("srtt_us=7 kernel.of_tomorrow=1"),
+            None
+        );
     }
 
     #[test]

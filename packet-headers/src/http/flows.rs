@@ -142,3 +142,41 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
         Some(anonymizer) => [local, remote].map(|real| anonymizer.pseudonym(real)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_table::ConnectionState;
+    use packet_headers_common::Endpoint;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_knew_is_an_object_once_the_socket_is_closed() {
+        let mut flow = Listed {
+            uuid: None,
+            local: Endpoint::v4([192, 0, 2, 1], 443),
+            remote: Endpoint::v4([192, 0, 2, 2], 50_000),
+            state: ConnectionState::Lingering,
+            opened: None,
+            packets: 2,
+            bytes: 120,
+            idle: Duration::from_millis(500),
+            totals: Some(SocketTotals {
+                srtt_us: 215,
+                bytes_acked: 1 << 40,
+                ..SocketTotals::UNKNOWN
+            }),
+        };
+        let written = serde_json::to_value(shown(&flow, None)).unwrap();
+        let kernel = &written["kernel"];
+        assert_eq!(kernel["srtt_us"], 215);
+        assert_eq!(kernel["bytes_acked"], 1_u64 << 40);
+        assert_eq!(kernel["total_retrans"], 0);
+        assert_eq!(kernel["min_rtt_us"], serde_json::Value::Null);
+        let fields = kernel.as_object().unwrap().len();
+        assert_eq!(fields, SocketTotals::FIELDS);
+        flow.totals = None;
+        let written = serde_json::to_value(shown(&flow, None)).unwrap();
+        assert_eq!(written["kernel"], serde_json::Value::Null);
+    }
+}

@@ -8,8 +8,8 @@ use super::distribution::Distribution;
 /// Round-trip times in microseconds: from a neighbour in the rack to the other side of the world, and the
 /// queue before it.
 const RTT: &[u64] = &[
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 10_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000,
 ];
 
 /// Parts per million. The first bucket has the connections that sent nothing again.
@@ -93,6 +93,9 @@ mod tests {
         assert_eq!(within(&verdicts.retransmitted_part, 0.0), (1, 3));
         assert_eq!(within(&verdicts.retransmitted_part, 0.02), (2, 3));
         assert_eq!(within(&verdicts.retransmitted_part, 1.0), (3, 3));
-        assert_eq!((verdicts.sent.get(), verdicts.retransmitted.get()), (201, 6));
+        assert_eq!(
+            (verdicts.sent.get(), verdicts.retransmitted.get()),
+            (201, 6)
+        );
     }
 }

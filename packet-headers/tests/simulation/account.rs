@@ -134,7 +134,10 @@ impl Account {
         let keys = self.names.get(name.uuid).context("nobody has this name")?;
         let (packets, end) = files::read(path)?;
         let known = self.totals.get(name.uuid);
-        ensure!(end.is_none() || end.as_ref() == known, "the end of another connection");
+        ensure!(
+            end.is_none() || end.as_ref() == known,
+            "the end of another connection"
+        );
         ensure!(!packets.is_empty(), "it has no packet");
         ensure!(
             packets.is_sorted_by_key(|(time, _)| *time),
@@ -217,12 +220,17 @@ impl Account {
         let mut ends: BTreeMap<String, bool> = BTreeMap::new();
         for path in self.visible(&home.join("data"))?.into_keys() {
             let name = path.file_name().and_then(|name| name.to_str());
-            let name = name.and_then(FileName::parse).context("the name is not one of ours")?;
+            let name = name
+                .and_then(FileName::parse)
+                .context("the name is not one of ours")?;
             let (_, end) = files::read(&path)?;
             *ends.entry(name.uuid.to_owned()).or_default() |= end.is_some();
         }
         for name in &self.ended {
-            ensure!(ends.get(name) != Some(&false), "{name} does not say what the kernel knew");
+            ensure!(
+                ends.get(name) != Some(&false),
+                "{name} does not say what the kernel knew"
+            );
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use capture_files::{Moment, Recovered, Recovery, Retention, RetentionLimits};
 use fastrand::Rng;
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, WallNanos};
-use packet_headers_common::{Role, SocketTotals};
 use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
+use packet_headers_common::{Role, SocketTotals};
 
 use crate::account::{Account, Outcome};
 use crate::daemon::{Daemon, discarded};
@@ -571,7 +571,9 @@ impl History {
         self.say("a stop");
         let account = &mut self.account;
         let naming = self.settings.files.naming;
-        daemon.shut_down(self.now, self.offset, |done| account.done(run, &done, naming));
+        daemon.shut_down(self.now, self.offset, |done| {
+            account.done(run, &done, naming)
+        });
         self.log.extend(disk.said());
         self.check_balance(&daemon)?;
         if disk.has_crashed() {

@@ -161,7 +161,10 @@ impl Kernel {
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
         let refused = Refused::default();
         filters::set(&mut programs, filters).expect("setting the filters");
-        let Rings { mut packets, events } = rings;
+        let Rings {
+            mut packets,
+            events,
+        } = rings;
         let mut flow_maps = programs.flow_maps(&refused).expect("the maps of flows");
         let kernel = Self {
             refused,

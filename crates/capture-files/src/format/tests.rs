@@ -170,7 +170,10 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
     let InterfaceStatisticsOption::Comment(comment) = &statistics[1].options[4] else {
         panic!("no comment: {statistics:?}");
     };
-    assert!(comment.starts_with("kernel.bytes_acked=8589934592 "), "{comment}");
+    assert!(
+        comment.starts_with("kernel.bytes_acked=8589934592 "),
+        "{comment}"
+    );
     assert_eq!(SocketTotals::from_text(comment), Some(totals()));
 }
 

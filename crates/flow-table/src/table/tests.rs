@@ -39,7 +39,10 @@ fn what_the_kernel_knew_is_in_the_end_of_the_file_and_counted_once() {
     driver.until(2000);
     assert_eq!(driver.files(), [("a", &[1][..])]);
     assert_eq!(driver.with_totals, ["a"]);
-    assert_eq!((&driver.totals[..], driver.closed), (&[totals_of("a")][..], 1));
+    assert_eq!(
+        (&driver.totals[..], driver.closed),
+        (&[totals_of("a")][..], 1)
+    );
     // Nobody asked for it.
     driver.close(2, "refused");
     assert_eq!(driver.totals.len(), 1);
@@ -62,7 +65,10 @@ fn of_two_sources_the_one_that_knows_totals_is_believed_about_them() {
         }
         driver.until(3000);
         assert_eq!(driver.with_totals, ["a"]);
-        assert_eq!((&driver.totals[..], driver.closed), (&[totals_of("a")][..], 1));
+        assert_eq!(
+            (&driver.totals[..], driver.closed),
+            (&[totals_of("a")][..], 1)
+        );
     }
 }
 
@@ -83,7 +89,9 @@ fn a_close_after_the_file_and_one_without_packets_are_counted_and_listed() {
     assert_eq!(driver.with_totals, Vec::<String>::new());
     let mut walk = crate::ListingWalk::new(10);
     let list = loop {
-        let list = driver.table.list(&mut walk, BootNanos(driver.now * 1_000_000));
+        let list = driver
+            .table
+            .list(&mut walk, BootNanos(driver.now * 1_000_000));
         if let Some(list) = list {
             break list;
         }

@@ -79,10 +79,17 @@ fn endpoint(address: SocketAddr) -> Endpoint {
 fn talked(ip: IpAddr) -> [TcpStream; 2] {
     let listener = TcpListener::bind((ip, 0)).expect("a port");
     let connecting = TcpStream::connect(listener.local_addr().expect("bound"));
-    let mut ends = [connecting.expect("connected"), listener.accept().expect("accepted").0];
+    let mut ends = [
+        connecting.expect("connected"),
+        listener.accept().expect("accepted").0,
+    ];
     for (from, bytes) in SENT.into_iter().enumerate() {
         let [one, other] = &mut ends;
-        let (from, to) = if from == 0 { (one, other) } else { (other, one) };
+        let (from, to) = if from == 0 {
+            (one, other)
+        } else {
+            (other, one)
+        };
         std::thread::scope(|scope| {
             scope.spawn(|| from.write_all(&vec![7; bytes]).expect("sent"));
             to.read_exact(&mut vec![0; bytes]).expect("received");
@@ -103,11 +110,22 @@ fn check(ends: [&SocketTotals; 2]) {
 }
 
 fn check_one(totals: &SocketTotals, sent: usize) {
-    assert!(totals.rtt().is_some_and(|rtt| (1..1_000_000).contains(&rtt)), "{totals:?}");
+    assert!(
+        totals
+            .rtt()
+            .is_some_and(|rtt| (1..1_000_000).contains(&rtt)),
+        "{totals:?}"
+    );
     assert!(totals.min_rtt() <= totals.rtt(), "{totals:?}");
     assert!(totals.snd_mss > 0 && totals.snd_cwnd > 0, "{totals:?}");
-    assert!(totals.delivery_rate().is_some_and(|rate| rate > 0), "{totals:?}");
-    assert_eq!((totals.total_retrans, totals.lost, totals.sacked), (0, 0, 0));
+    assert!(
+        totals.delivery_rate().is_some_and(|rate| rate > 0),
+        "{totals:?}"
+    );
+    assert_eq!(
+        (totals.total_retrans, totals.lost, totals.sacked),
+        (0, 0, 0)
+    );
     assert_eq!((totals.delivered_ce, totals.dsack_dups), (0, 0));
     assert!(totals.segs_out > totals.data_segs_out && totals.segs_in > totals.data_segs_in);
     let segments = sent.div_ceil(totals.snd_mss.into()) as u32;
@@ -120,7 +138,10 @@ const FLAG: u64 = 1;
 #[test]
 fn both_ends_of_a_connection_that_is_shut_down_have_totals() {
     let mut sockets = Sockets::watch();
-    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+    for ip in [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ] {
         let [mut first, mut second] = talked(ip);
         let (near, far) = (first.local_addr().unwrap(), second.local_addr().unwrap());
         first.shutdown(Shutdown::Write).expect("shut down");
@@ -145,7 +166,10 @@ fn both_ends_of_a_connection_that_is_shut_down_have_totals() {
 #[test]
 fn both_ends_of_a_connection_that_is_reset_have_totals() {
     let mut sockets = Sockets::watch();
-    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+    for ip in [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ] {
         let [first, mut second] = talked(ip);
         let (near, far) = (first.local_addr().unwrap(), second.local_addr().unwrap());
         set_socket_linger(&first, Some(Duration::ZERO)).expect("set");
@@ -181,9 +205,15 @@ fn what_a_reset_left_unacknowledged_is_told() {
     let _some = second.read(&mut [0; 1000]).expect("some");
     drop(second);
     let totals = sockets.totals(near, far);
-    assert!(matches!(totals.state, ESTABLISHED | CLOSE_WAIT), "{totals:?}");
+    assert!(
+        matches!(totals.state, ESTABLISHED | CLOSE_WAIT),
+        "{totals:?}"
+    );
     let acked = totals.bytes_acked - FLAG;
-    assert!(acked > SENT[0] as u64 && acked < sent as u64, "{totals:?} of {sent}");
+    assert!(
+        acked > SENT[0] as u64 && acked < sent as u64,
+        "{totals:?} of {sent}"
+    );
     let refused = sockets.totals(far, near);
     // What it had received and not acknowledged yet is what the sender had on the way.
     let on_the_way = u64::from(totals.unacked_bytes);
