@@ -6,10 +6,11 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 10] = [
+const DATA_PATH: [&str; 11] = [
     "packet-headers-common",
     "model",
     "messages",
+    "flow-stats",
     "anonymize",
     "capture-files",
     "kernel-arrays",
@@ -33,11 +34,12 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 10] = {
+pub(crate) const PURE: [&str; 11] = {
     let [
         common,
         model,
         messages,
+        stats,
         anonymize,
         files,
         arrays,
@@ -50,6 +52,7 @@ pub(crate) const PURE: [&str; 10] = {
         common,
         model,
         messages,
+        stats,
         anonymize,
         files,
         arrays,

@@ -1,0 +1,11 @@
+//! The rules, by exchanges written by hand; and what holds of any packets.
+
+mod any_packets;
+mod decoding;
+mod exchange;
+mod life;
+mod losses;
+mod rows;
+mod rows_md;
+mod times;
+mod volume;
