@@ -284,6 +284,10 @@ fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -
         for same in ["bytes_acked", "bytes_received", "segs_out"] {
             assert_eq!(totals[same] as f64, before[same], "{same}: {totals:?}");
         }
+        for (same, of_ss) in [("srtt_us", "rtt"), ("min_rtt_us", "minrtt")] {
+            let difference = totals[same] as f64 - before[of_ss] * 1000.0;
+            assert!(difference.abs() <= 1.0, "{same}: {totals:?}, {before:?}");
+        }
         // The RST.
         assert_eq!(totals["segs_in"] as f64, before["segs_in"] + 1.0);
         assert_eq!((totals["unacked_bytes"], totals["state"]), (0, ESTABLISHED));
