@@ -71,7 +71,13 @@ const ORDERS: &[&[&str]] = &[
     &["ebpf-toolchain", DAEMON],
     &["ebpf-toolchain", "xtask"],
     &[HARNESS],
-    &["packet-headers-common", "model", DAEMON, KERNEL_TESTS],
+    &[
+        "packet-headers-common",
+        "model",
+        "flow-entries",
+        DAEMON,
+        KERNEL_TESTS,
+    ],
 ];
 
 /// Crates from elsewhere, with all whose names continue theirs, and the only ones that may depend on them.
