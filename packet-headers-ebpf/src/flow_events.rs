@@ -6,7 +6,7 @@ use core::ptr;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
-    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock_ops, bpf_tcp_sock,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops, bpf_tcp_sock,
 };
 use aya_ebpf::helpers::generated::{
     bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
@@ -139,8 +139,10 @@ fn closed(ctx: &SockOpsContext) {
 /// Word by word and volatile: the verifier refuses to read two fields as one.
 #[inline(always)]
 fn totals(ctx: &SockOpsContext) -> Option<SocketTotals> {
-    // SAFETY: the context is valid while the program runs; the field is a pointer that may be null.
-    let socket = unsafe { ptr::read_volatile(&raw const (*ctx.ops).__bindgen_anon_2.sk) };
+    // SAFETY: the context is valid while the program runs.
+    let place = unsafe { &raw const (*ctx.ops).__bindgen_anon_2 };
+    // SAFETY: as above; what is there is a pointer, which may be null.
+    let socket = unsafe { ptr::read_volatile(place.cast::<*mut bpf_sock>()) };
     if socket.is_null() {
         return None;
     }

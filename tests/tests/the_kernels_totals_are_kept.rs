@@ -149,6 +149,28 @@ fn upload(lab: &Lab, at: (std::net::IpAddr, u16)) -> Result<Uploaded> {
     })
 }
 
+/// What is true of each upload.
+fn of_an_upload(totals: &Totals, before: &Figures) {
+    // The SYN, and the FIN.
+    assert_eq!(totals["bytes_acked"], BYTES as u64 + 2);
+    assert_eq!(totals["bytes_received"], 1);
+    assert_eq!((totals["unacked_bytes"], totals["state"]), (0, FIN_WAIT2));
+    assert_eq!(totals["segs_out"] as f64, before["segs_out"] + 2.0);
+    let received = totals["segs_in"] as f64 - before["segs_in"];
+    assert!((1.0..=2.0).contains(&received), "{totals:?}, {before:?}");
+    let least = 2 * DELAY.as_micros() as u64;
+    assert!(totals["min_rtt_us"] >= least, "{totals:?}");
+    assert!(totals["min_rtt_us"] as f64 <= before["minrtt"] * 1000.0 + 1.0);
+    assert!(
+        totals["srtt_us"] >= least && totals["srtt_us"] < 1_000_000,
+        "{totals:?}"
+    );
+    assert!(
+        totals["rate_delivered"] > 0 && totals["rate_interval_us"] > 0,
+        "{totals:?}"
+    );
+}
+
 #[test]
 fn an_upload_over_a_path_that_loses_packets_ends_with_what_ss_said() -> Result<()> {
     let lab = Lab::new()?;
@@ -175,24 +197,7 @@ fn an_upload_over_a_path_that_loses_packets_ends_with_what_ss_said() -> Result<(
     for (uuid, before) in &before {
         let totals = in_file(&files[uuid])?.context("it says nothing of the kernel")?;
         agree(&totals, before);
-        // The SYN, and the FIN.
-        assert_eq!(totals["bytes_acked"], BYTES as u64 + 2);
-        assert_eq!(totals["bytes_received"], 1);
-        assert_eq!((totals["unacked_bytes"], totals["state"]), (0, FIN_WAIT2));
-        assert_eq!(totals["segs_out"] as f64, before["segs_out"] + 2.0);
-        let received = totals["segs_in"] as f64 - before["segs_in"];
-        assert!((1.0..=2.0).contains(&received), "{totals:?}, {before:?}");
-        let least = 2 * DELAY.as_micros() as u64;
-        assert!(totals["min_rtt_us"] >= least, "{totals:?}");
-        assert!(totals["min_rtt_us"] as f64 <= before["minrtt"] * 1000.0 + 1.0);
-        assert!(
-            totals["srtt_us"] >= least && totals["srtt_us"] < 1_000_000,
-            "{totals:?}"
-        );
-        assert!(
-            totals["rate_delivered"] > 0 && totals["rate_interval_us"] > 0,
-            "{totals:?}"
-        );
+        of_an_upload(&totals, before);
         sums[0] += totals["segs_out"];
         sums[1] += totals["total_retrans"];
     }

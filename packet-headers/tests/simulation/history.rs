@@ -571,9 +571,8 @@ impl History {
         self.say("a stop");
         let account = &mut self.account;
         let naming = self.settings.files.naming;
-        daemon.shut_down(self.now, self.offset, |done| {
-            account.done(run, &done, naming)
-        });
+        let done = |done| account.done(run, &done, naming);
+        daemon.shut_down(self.now, self.offset, done);
         self.log.extend(disk.said());
         self.check_balance(&daemon)?;
         if disk.has_crashed() {

@@ -166,14 +166,24 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
         statistics[1].options[3],
         InterfaceStatisticsOption::IsbOsDrop(17)
     );
+}
+
+#[test]
+fn a_pcapng_file_ends_with_what_the_kernel_knew() {
+    let bytes = file(Format::Pcapng);
+    let mut reader = PcapNgReader::new(&bytes[..]).unwrap();
+    let mut statistics = Vec::new();
+    while let Some(block) = reader.next_block() {
+        if let Block::InterfaceStatistics(block) = block.unwrap() {
+            statistics.push(block.into_owned());
+        }
+    }
     assert_eq!(statistics[0].options.len(), 4, "it is said once");
     let InterfaceStatisticsOption::Comment(comment) = &statistics[1].options[4] else {
         panic!("no comment: {statistics:?}");
     };
-    assert!(
-        comment.starts_with("kernel.bytes_acked=8589934592 "),
-        "{comment}"
-    );
+    let begin = "kernel.bytes_acked=8589934592 ";
+    assert!(comment.starts_with(begin), "{comment}");
     assert_eq!(SocketTotals::from_text(comment), Some(totals()));
 }
 
