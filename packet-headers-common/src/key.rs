@@ -64,14 +64,6 @@ impl Endpoint {
         self.port
     }
 
-    /// A number that is nearly always another one for another end.
-    #[inline(always)]
-    const fn digest(&self) -> u64 {
-        let port = mix(self.address[0], self.port as u64);
-        let digest = mix(port, self.address[1]);
-        digest ^ (digest >> 32)
-    }
-
     /// Orders ends by address, then by port. The derived order is no `const fn`.
     #[inline(always)]
     const fn is_above(&self, other: &Self) -> bool {
@@ -177,14 +169,6 @@ impl FlowKey {
             Endpoint::v6(self.high, (self.ports >> 16) as u16),
         )
     }
-
-    /// A number that is nearly always another one for another connection: that of both ends, in
-    /// whichever order they are given. It is not the connection's [hash](crate::FlowHash).
-    #[inline(always)]
-    #[must_use]
-    pub const fn digest(one: &Endpoint, other: &Endpoint) -> u64 {
-        one.digest().wrapping_add(other.digest())
-    }
 }
 
 impl Hash for FlowKey {
@@ -195,12 +179,6 @@ impl Hash for FlowKey {
             state.write_u64(word);
         }
     }
-}
-
-/// One step of the hash: an odd multiplier with well-spread bits (2^64 / golden ratio).
-#[inline(always)]
-const fn mix(hash: u64, word: u64) -> u64 {
-    (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

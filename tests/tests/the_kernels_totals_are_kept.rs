@@ -2,7 +2,6 @@
 //! `/flows` and in the metrics, and is what `ss` told of the socket just before.
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::process::Command;
@@ -17,7 +16,7 @@ use end_to_end::peers::launch::Launch;
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::upload::{Sent, Upload};
 use end_to_end::traffic::{Connection, Ending};
-use end_to_end::verify::pcapng;
+use end_to_end::verify::totals::{Totals, in_file};
 use end_to_end::world::command::output_of;
 use end_to_end::world::netns::{self, Lab, second};
 use end_to_end::world::path::{Fate, Path};
@@ -40,9 +39,6 @@ const WITHOUT_PAYLOAD: usize = 200;
 const FIN_WAIT2: u64 = 5;
 const ESTABLISHED: u64 = 1;
 
-/// What the kernel knew, by its names.
-type Totals = HashMap<String, u64>;
-
 /// What `ss` says of a socket, by its names.
 type Figures = HashMap<String, f64>;
 
@@ -64,28 +60,6 @@ fn figures(lab: &Lab, local: SocketAddr) -> Result<Figures> {
     let figures = ss::figures(&lab.host)?;
     let found = figures.into_iter().find(|(of, _)| *of == local);
     Ok(found.with_context(|| format!("no socket {local}"))?.1)
-}
-
-/// The totals in the end of a pcapng file, which has nothing beside them there.
-fn in_file(file: &FilePath) -> Result<Option<Totals>> {
-    let section = pcapng::parse(&fs::read(file)?)?;
-    let (_, last) = section.statistics.last().context("no statistics")?;
-    let [comment] = &last.comments[..] else {
-        ensure!(last.comments.is_empty(), "{last:?}");
-        return Ok(None);
-    };
-    let word = |word: &str| -> Result<(String, u64)> {
-        let field = word
-            .strip_prefix("kernel.")
-            .and_then(|it| it.split_once('='));
-        let (name, value) = field.with_context(|| format!("{word} in {comment}"))?;
-        Ok((name.to_owned(), value.parse()?))
-    };
-    comment
-        .split(' ')
-        .map(word)
-        .collect::<Result<_>>()
-        .map(Some)
 }
 
 /// The state and the totals of each connection in `/flows`, by name. What was not measured is left out.
