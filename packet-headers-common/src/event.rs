@@ -1,6 +1,7 @@
 //! The begin or end of a connection, as the socket program reports it.
 
 use crate::key::Endpoint;
+use crate::socket_totals::{SOCKET_TOTALS_LEN, SocketTotals};
 
 /// Which end of the connection a socket is.
 #[repr(u8)]
@@ -17,7 +18,7 @@ pub const OPEN: u8 = 0;
 /// [`EventRecord::kind`]: the socket became CLOSED.
 pub const CLOSE: u8 = 1;
 
-/// One item of the event ring.
+/// One item of the event ring; a [`CLOSE`] is nearly always a [`CloseRecord`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EventRecord {
@@ -41,6 +42,16 @@ pub struct EventRecord {
     pub reserved: u16,
 }
 
+/// A [`CLOSE`] with what the kernel knows of the connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CloseRecord {
+    /// Which connection, and when.
+    pub event: EventRecord,
+    /// What the kernel knows of it.
+    pub totals: SocketTotals,
+}
+
 /// Bytes of an [`EventRecord`].
 pub const EVENT_RECORD_LEN: usize = size_of::<EventRecord>();
 
@@ -49,6 +60,8 @@ const _: () = {
     assert!(core::mem::offset_of!(EventRecord, local) == 16);
     assert!(core::mem::offset_of!(EventRecord, local_port) == 48);
     assert!(core::mem::offset_of!(EventRecord, role) == 53);
+    assert!(core::mem::offset_of!(CloseRecord, totals) == EVENT_RECORD_LEN);
+    assert!(size_of::<CloseRecord>() == EVENT_RECORD_LEN + SOCKET_TOTALS_LEN);
 };
 
 /// What happened to a socket.
@@ -56,8 +69,8 @@ const _: () = {
 pub enum SocketEvent {
     /// It became ESTABLISHED.
     Open(Role),
-    /// It became CLOSED.
-    Close,
+    /// It became CLOSED, and this is what the kernel knew of it.
+    Close(Option<SocketTotals>),
 }
 
 /// An item of the event ring, decoded.
@@ -88,7 +101,8 @@ impl Event {
         let what = match rest {
             [OPEN, 0, ..] => SocketEvent::Open(Role::Connecting),
             [OPEN, 1, ..] => SocketEvent::Open(Role::Accepting),
-            [CLOSE, ..] => SocketEvent::Close,
+            [CLOSE, _, _, _] => SocketEvent::Close(None),
+            [CLOSE, _, _, _, totals @ ..] => SocketEvent::Close(Some(SocketTotals::parse(totals)?)),
             _ => return None,
         };
         Some(Self {
@@ -131,6 +145,10 @@ mod tests {
         item
     }
 
+    fn what(item: &[u8]) -> Option<SocketEvent> {
+        Event::parse(item).map(|event| event.what)
+    }
+
     #[test]
     fn every_field_is_read_from_its_place() {
         let event = Event::parse(&item(OPEN, 1)).expect("a whole event");
@@ -138,14 +156,20 @@ mod tests {
         assert_eq!(event.local, Endpoint::v4([192, 0, 2, 1], 443));
         assert_eq!(event.remote, Endpoint::v4([192, 0, 2, 2], 50_000));
         assert_eq!(event.what, SocketEvent::Open(Role::Accepting));
-        let close = Event::parse(&item(CLOSE, 0)).expect("a whole event");
-        assert_eq!(close.what, SocketEvent::Close);
+        let mut close = item(CLOSE, 0);
+        assert_eq!(what(&close), Some(SocketEvent::Close(None)));
+        close.extend([7; SOCKET_TOTALS_LEN]);
+        let totals = SocketTotals::parse(&[7; SOCKET_TOTALS_LEN]);
+        assert!(totals.is_some());
+        assert_eq!(what(&close), Some(SocketEvent::Close(totals)));
+        close.pop();
+        assert_eq!(what(&close), None, "totals of another build");
         assert_eq!(Event::parse(&item(7, 0)), None);
     }
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _event = Event::parse(&item);
         }
     }

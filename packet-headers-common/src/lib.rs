@@ -19,6 +19,7 @@ pub mod primary_tap;
 pub mod record;
 pub mod segment;
 pub mod settings;
+pub mod socket_totals;
 
 pub use discard::DiscardReason;
 pub use event::{EventRecord, Role, SocketEvent};
@@ -31,3 +32,4 @@ pub use key::{Endpoint, FlowKey};
 pub use packet_counters::{PacketCounter, PacketCounters};
 pub use primary_tap::{PrimaryTap, TapPoint};
 pub use record::{Beside, Direction, LinkType, Packet, RecordHeader};
+pub use socket_totals::SocketTotals;

@@ -1,20 +1,21 @@
-//! Tells the daemon when a TCP socket of this host becomes ESTABLISHED and when it is CLOSED.
+//! Tells the daemon when a TCP socket of this host becomes ESTABLISHED and when it is CLOSED, and what the
+//! kernel knows of the connection then.
 
 use core::ptr;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
-    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock_ops,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops, bpf_tcp_sock,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns,
+    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
 };
 use aya_ebpf::programs::SockOpsContext;
-use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
+use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, OPEN};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
 use packet_headers_common::{
-    Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, Role, flow_hash,
+    Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, Role, SocketTotals, flow_hash,
 };
 
 use crate::maps::{
@@ -66,7 +67,7 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     if !filter::passes(&key) {
         return count(EventCounter::Filtered);
     }
-    if !submit(&event) {
+    if !submit(event) {
         // Without the event, nobody would take the connection out of the map again.
         return;
     }
@@ -118,11 +119,68 @@ fn entry(key: &FlowKey) -> Option<*mut FlowEntry> {
 }
 
 /// A connection was closed; the daemon knows whether it was one of ours.
+///
+/// The socket is whole here, whatever becomes of it: one whose four-tuple goes into TIME_WAIT is closed as
+/// that begins, and one that is reset has not been cleared (but for `packets_out`).
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
-    if is_ours(ctx) {
-        let _counted = submit(&event(ctx, CLOSE, Role::Connecting));
+    if !is_ours(ctx) {
+        return;
     }
+    let event = event(ctx, CLOSE, Role::Connecting);
+    let _counted = match totals(ctx) {
+        Some(totals) => submit(CloseRecord { event, totals }),
+        None => submit(event),
+    };
+}
+
+/// What the kernel knows of the connection.
+///
+/// Word by word and volatile: the verifier refuses to read two fields as one.
+#[inline(always)]
+fn totals(ctx: &SockOpsContext) -> Option<SocketTotals> {
+    // SAFETY: the context is valid while the program runs.
+    let place = unsafe { &raw const (*ctx.ops).__bindgen_anon_2 };
+    // SAFETY: as above; what is there is a pointer, which may be null.
+    let socket = unsafe { ptr::read_volatile(place.cast::<*mut bpf_sock>()) };
+    if socket.is_null() {
+        return None;
+    }
+    // SAFETY: a socket that is not null.
+    let tcp: *const bpf_tcp_sock = unsafe { tcp_sock(socket) };
+    if tcp.is_null() {
+        return None;
+    }
+    /// Reads one field of the socket.
+    macro_rules! field {
+        ($field:ident) => {
+            // SAFETY: valid while the program runs, as it is not null; the verifier checks the field.
+            unsafe { ptr::read_volatile(&raw const (*tcp).$field) }
+        };
+    }
+    Some(SocketTotals {
+        bytes_acked: field!(bytes_acked),
+        bytes_received: field!(bytes_received),
+        // In eighths of a microsecond.
+        srtt_us: field!(srtt_us) >> 3,
+        min_rtt_us: field!(rtt_min),
+        total_retrans: field!(total_retrans),
+        segs_out: field!(segs_out),
+        data_segs_out: field!(data_segs_out),
+        segs_in: field!(segs_in),
+        data_segs_in: field!(data_segs_in),
+        lost: field!(lost_out),
+        sacked: field!(sacked_out),
+        unacked_bytes: field!(snd_nxt).wrapping_sub(field!(snd_una)),
+        snd_cwnd: field!(snd_cwnd),
+        rate_delivered: field!(rate_delivered),
+        rate_interval_us: field!(rate_interval_us),
+        delivered_ce: field!(delivered_ce),
+        dsack_dups: field!(dsack_dups),
+        snd_mss: field!(mss_cache) as u16,
+        ecn_flags: field!(ecn_flags) as u8,
+        state: ctx.arg(0) as u8,
+    })
 }
 
 /// Whether the socket is in the network namespace that the daemon watches.
@@ -155,12 +213,12 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
 
 /// Puts an event into the ring, and returns whether there was room.
 #[inline(always)]
-fn submit(event: &EventRecord) -> bool {
-    let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
+fn submit<T: Copy + 'static>(event: T) -> bool {
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else {
         count(EventCounter::RingFull);
         return false;
     };
-    entry.write(*event);
+    entry.write(event);
     entry.submit(0);
     count(EventCounter::Submitted);
     true

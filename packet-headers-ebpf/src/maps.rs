@@ -6,7 +6,7 @@ use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack,
 };
 use aya_ebpf::macros::btf_map;
-use packet_headers_common::event::EventRecord;
+use packet_headers_common::event::{CloseRecord, EventRecord};
 use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
@@ -16,8 +16,17 @@ use packet_headers_common::settings::{
 use packet_headers_common::{EventCounters, FlowHash, FlowKey, FlowState, PacketCounters};
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
-/// the daemon not run for a second in which 10,000 connections are made, the ring holds them all.
+/// the daemon not run for a second in which 10,000 connections are made and closed, the ring holds them
+/// all.
 const EVENT_RING: usize = 2 << 20;
+
+/// What the kernel puts before each item of a ring (`BPF_RINGBUF_HDR_SZ`).
+const ITEM_HEADER: usize = 8;
+
+const _: () = {
+    let begin_and_end = 2 * ITEM_HEADER + size_of::<EventRecord>() + size_of::<CloseRecord>();
+    assert!(10_000 * begin_and_end <= EVENT_RING);
+};
 
 #[unsafe(no_mangle)]
 pub(crate) static SHARDS: Global<u32> = Global::new(1);

@@ -4,6 +4,7 @@
 pub mod backlog;
 pub mod balance;
 pub mod counters;
+pub mod distribution;
 pub mod durations;
 pub mod losses;
 pub mod lull;
@@ -12,6 +13,7 @@ pub mod reading;
 pub mod report;
 pub mod shard;
 pub mod sources;
+pub mod verdicts;
 
 pub use self::counters::Counters;
 pub use self::sources::CounterSources;

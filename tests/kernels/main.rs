@@ -4,20 +4,27 @@
 mod devices;
 mod running;
 
-use anyhow::{Result, ensure};
-use end_to_end::capture::Capture;
-use end_to_end::peers::daemon::{Daemon, Stopped, executable};
-use end_to_end::peers::refusal::{one_line, refused};
-use end_to_end::traffic::{self, Plan, Side};
-use end_to_end::world::kernel::qdiscs;
-use end_to_end::world::netns::{Lab, WAN};
+use std::net::SocketAddr;
 use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, Stopped, executable, kernel_uuid};
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::traffic::pair::Pair;
+use end_to_end::traffic::{self, Plan, Side};
+use end_to_end::verify::totals::in_file;
+use end_to_end::world::kernel::qdiscs;
+use end_to_end::world::netns::{Lab, WAN, first};
 use tempfile::TempDir;
 
 use running::Feature;
 
 /// The number of connections, which combine all kinds.
 const CONNECTIONS: usize = 24;
+
+/// The state of a socket whose other end has closed first, before it is closed.
+const LAST_ACK: u64 = 9;
 
 /// Captures connections of every kind with these flags, and verifies their files. The daemon must
 /// name those features that it needs and this kernel lacks.
@@ -48,6 +55,36 @@ fn the_best_method_is_found() -> Result<()> {
     };
     ensure!(stopped.transcript.contains(best), "{}", stopped.transcript);
     ensure!(!qdiscs(&lab.host)?.contains("bpf"));
+    Ok(())
+}
+
+#[test]
+fn a_file_ends_with_what_the_kernel_knew() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Daemon::start(&lab, &["--format=pcapng"])?;
+    let mut connections = Vec::new();
+    for ip in first(0) {
+        let pair = Pair::open((&lab.host, SocketAddr::new(ip, 0)), &lab.peer)?;
+        connections.push(pair.accepted()?);
+        pair.finish()?;
+    }
+    daemon.wait_for_files(connections.len())?;
+    let stopped = daemon.stop()?;
+    let files = stopped.captures.published()?;
+    for connection in &connections {
+        let totals = in_file(&files[&kernel_uuid(connection)])?;
+        let totals = totals.with_context(|| format!("no totals of {connection}"))?;
+        // With a FIN.
+        let bytes = Pair::TALK as u64 + 1;
+        ensure!(totals["bytes_acked"] == bytes, "{totals:?}");
+        ensure!(totals["bytes_received"] == bytes, "{totals:?}");
+        ensure!((1..1_000_000).contains(&totals["srtt_us"]), "{totals:?}");
+        ensure!(totals["min_rtt_us"] <= totals["srtt_us"], "{totals:?}");
+        ensure!(totals["segs_out"] > totals["data_segs_out"], "{totals:?}");
+        ensure!(totals["segs_in"] > totals["data_segs_in"], "{totals:?}");
+        ensure!(totals["unacked_bytes"] == 0 && totals["total_retrans"] == 0);
+        ensure!(totals["state"] == LAST_ACK, "{totals:?}");
+    }
     Ok(())
 }
 

@@ -16,3 +16,4 @@ pub mod pcapng;
 pub mod report;
 pub mod secrets;
 pub mod tcp_options;
+pub mod totals;

@@ -119,6 +119,7 @@ fn job((flow, meta): &(u64, FlowMeta), chunk: Chunk, last: bool) -> Job {
         meta: meta.clone(),
         chunk,
         last,
+        totals: None,
     }
 }
 

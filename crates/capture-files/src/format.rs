@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use packet_headers_common::LinkType;
+use packet_headers_common::{LinkType, SocketTotals};
 use smallvec::SmallVec;
 
 use crate::chunk::Chunk;
@@ -50,11 +50,20 @@ pub struct FileHeader<'a> {
     pub ends: [SocketAddr; 2],
 }
 
+/// What a file says at its end about its flow, if its format has a place for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileEnd<'a> {
+    /// How many packets of this host, of any flow, were lost while the file was open.
+    pub lost: u64,
+    /// What the kernel knew of the flow when its socket was closed.
+    pub totals: Option<&'a SocketTotals>,
+}
+
 /// Encodes one file: what has to be remembered from one chunk to the next. Cheap to clone, so that
 /// a write that failed can be undone.
 ///
 /// ```
-/// use capture_files::{Encoder, FileHeader, FlowMeta, Format, InterfaceNames, Record};
+/// use capture_files::{Encoder, FileEnd, FileHeader, FlowMeta, Format, InterfaceNames, Record};
 /// use model::{FlowUuid, WallNanos};
 /// use packet_headers_common::{Direction, Endpoint, LinkType};
 ///
@@ -86,7 +95,7 @@ pub struct FileHeader<'a> {
 /// let (mut encoder, mut file) = (Encoder::new(Format::Pcap), Vec::new());
 /// encoder.begin(&header, &mut file);
 /// encoder.packet(&record, &InterfaceNames::default(), &mut file);
-/// encoder.end(0, &mut file);
+/// encoder.end(&FileEnd::default(), &mut file);
 /// assert_eq!(file.len(), 24 + 16 + 54);
 /// # Ok::<(), model::uuid::BadUuid>(())
 /// ```
@@ -149,12 +158,11 @@ impl Encoder {
         out
     }
 
-    /// Appends what a file ends with to `out`. While the file was open, `lost` packets of this host
-    /// were lost.
-    pub fn end(&self, lost: u64, out: &mut Vec<u8>) {
+    /// Appends what a file ends with to `out`.
+    pub fn end(&self, end: &FileEnd<'_>, out: &mut Vec<u8>) {
         match &self.0 {
             State::Pcap => {}
-            State::Pcapng(interfaces) => pcapng::statistics(interfaces, lost, out),
+            State::Pcapng(interfaces) => pcapng::statistics(interfaces, end, out),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anonymize::{Anonymizer, FlowAnonymizer};
 use model::FlowUuid;
-use packet_headers_common::LinkType;
+use packet_headers_common::{LinkType, SocketTotals};
 
 use crate::chunk::Chunk;
 use crate::compress::Compressor;
@@ -15,7 +15,7 @@ use crate::disk::Directory;
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::flow_meta::FlowMeta;
-use crate::format::{Encoder, FileHeader};
+use crate::format::{Encoder, FileEnd, FileHeader};
 use crate::interface_names::InterfaceNames;
 use crate::partial_file::{AppendError, PartialFile};
 
@@ -191,13 +191,14 @@ impl OpenFile {
     }
 
     /// Writes what the file ends with. `lost` is how many packets of this host have been lost by
-    /// now.
+    /// now; `totals` is what the kernel knew of the flow.
     ///
     /// Returns the file, unless nothing of the flow is in one, and what is not in it. If the end
     /// cannot be written, the file is whole without it, or gone with the packets that it held.
     pub(crate) fn close(
         mut self,
         lost: u64,
+        totals: Option<&SocketTotals>,
         context: &mut WriterContext,
     ) -> (Option<ClosedFile>, Option<DroppedPackets>) {
         let WriterContext {
@@ -207,8 +208,8 @@ impl OpenFile {
             ..
         } = context;
         plain.clear();
-        self.encoder
-            .end(lost.saturating_sub(self.lost_before), plain);
+        let lost = lost.saturating_sub(self.lost_before);
+        self.encoder.end(&FileEnd { lost, totals }, plain);
         let mut dropped = None;
         if let Some(partial) = &mut self.partial {
             let ended = if plain.is_empty() {

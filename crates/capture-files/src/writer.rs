@@ -11,6 +11,7 @@ use anonymize::Anonymizer;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use model::FlowUuid;
+use packet_headers_common::SocketTotals;
 
 use crate::chunk::Chunk;
 use crate::compress::{Compression, Compressor};
@@ -74,13 +75,16 @@ pub struct Job {
     pub chunk: Chunk,
     /// Whether these are the last, and the file is to be published.
     pub last: bool,
+    /// With the last packets: what the kernel knew of the flow when its socket was closed.
+    pub totals: Option<Box<SocketTotals>>,
 }
 
 impl Job {
     /// The memory that the job holds while it waits, in bytes.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.chunk.memory + size_of::<Self>()
+        let totals = self.totals.as_deref().map_or(0, size_of_val);
+        self.chunk.memory + size_of::<Self>() + totals
     }
 }
 
@@ -136,7 +140,7 @@ impl Job {
 ///         headers: &[0; 54],
 ///     });
 ///     let chunk = buffer.take();
-///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last });
+///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last, totals: None });
 /// }
 /// writer.finish();
 ///
@@ -221,6 +225,7 @@ impl<O: Observer> Writer<O> {
             meta,
             mut chunk,
             last,
+            totals,
         } = job;
         let file = self.file(flow, meta);
         file.anonymize(&mut chunk);
@@ -238,7 +243,7 @@ impl<O: Observer> Writer<O> {
             self.keep(flow);
         } else if let Some(file) = self.open.remove(&flow) {
             self.kept.closed(flow);
-            if let Some(closed) = self.close(file) {
+            if let Some(closed) = self.close(file, totals.as_deref()) {
                 self.finish_file(FinishedFile(closed));
             }
         }
@@ -318,10 +323,10 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Writes what a file ends with.
-    fn close(&mut self, file: OpenFile) -> Option<ClosedFile> {
+    fn close(&mut self, file: OpenFile, totals: Option<&SocketTotals>) -> Option<ClosedFile> {
         let (uuid, before) = (file.uuid().clone(), file.bytes());
         let observer = self.publisher.observer();
-        let (closed, dropped) = file.close(observer.lost(), &mut self.context);
+        let (closed, dropped) = file.close(observer.lost(), totals, &mut self.context);
         let after = closed.as_ref().map(|closed| closed.partial().bytes());
         grown(observer, before, after);
         if let Some(dropped) = dropped {
@@ -359,7 +364,7 @@ impl<O: Observer> Writer<O> {
     /// them. Files that were handed over are published by whoever received them.
     pub fn finish(mut self) -> O {
         for (_, file) in std::mem::take(&mut self.open) {
-            if let Some(closed) = self.close(file) {
+            if let Some(closed) = self.close(file, None) {
                 self.abandon(&closed);
             }
         }

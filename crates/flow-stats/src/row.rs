@@ -1,7 +1,8 @@
 //! The row of a connection: every figure, its definition and where that is from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use packet_headers_common::SocketTotals;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     community_id::community_id,
     connection::Connection,
     holes::Seen,
+    kernel::{KERNEL, Kernel},
     quantiles::Quantiles,
     rtt::elapsed,
     segment::Flags,
@@ -70,6 +72,8 @@ columns! {
         client: Direction,
         /// What the server sent.
         server: Direction,
+        /// What the kernel of one end knew, if it told.
+        kernel: Kernel,
     }
 }
 
@@ -237,16 +241,18 @@ columns! {
 
 /// The columns of a row, in order.
 pub const COLUMNS: &[Column] = &{
-    const WIDTH: usize = Row::WIDTH + 2 * Direction::WIDTH;
-    let mut columns = [OWN[0]; WIDTH];
+    const ENDS: usize = Row::WIDTH + 2 * Direction::WIDTH;
+    let mut columns = [OWN[0]; ENDS + Kernel::WIDTH];
     let mut at = 0;
-    while at < WIDTH {
+    while at < columns.len() {
         columns[at] = if at < Row::WIDTH {
             OWN[at]
         } else if at < Row::WIDTH + Direction::WIDTH {
             CLIENT[at - Row::WIDTH]
-        } else {
+        } else if at < ENDS {
             SERVER[at - Row::WIDTH - Direction::WIDTH]
+        } else {
+            KERNEL[at - ENDS]
         };
         at += 1;
     }
@@ -259,6 +265,21 @@ impl Row {
         let own = self.own_values().into_iter();
         own.chain(self.client.own_values())
             .chain(self.server.own_values())
+            .chain(self.kernel.own_values())
+    }
+
+    /// Adds what the kernel of the end with this address knew of the connection when its socket was closed.
+    /// Returns whether the connection has that end.
+    pub fn set_kernel(&mut self, end: SocketAddr, totals: &SocketTotals) -> bool {
+        let word = if end == SocketAddr::new(self.client_ip, self.client_port) {
+            "client"
+        } else if end == SocketAddr::new(self.server_ip, self.server_port) {
+            "server"
+        } else {
+            return false;
+        };
+        self.kernel = Kernel::of(word, totals);
+        true
     }
 }
 
@@ -308,6 +329,7 @@ impl Connection {
             packets: from.counts.packets + to.counts.packets,
             client: self.direction(client),
             server: self.direction(server),
+            kernel: Kernel::UNKNOWN,
         }
     }
 

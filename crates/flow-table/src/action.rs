@@ -2,16 +2,19 @@
 
 use capture_files::Job;
 use model::BootNanos;
-use packet_headers_common::FlowKey;
+use packet_headers_common::{FlowKey, SocketTotals};
 
 /// What the table asks its owner to do. What merely happened is in
-/// [`TableCounts`](crate::TableCounts).
+/// [`TableCounts`](crate::TableCounts), as far as a number says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Write packets to the connection's file, and publish it if they are its last.
     Write(Job),
     /// Give the kernel a hint.
     Tell(Hint),
+    /// Count what the kernel knew of a named connection when its socket was closed. Comes once for each,
+    /// whether it has a file or not.
+    Count(SocketTotals),
 }
 
 /// A hint to the kernel about a connection. The table never relies on it: hints only save work in the

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use capture_files::{Job, Layout};
 use hashbrown::HashMap;
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
-use packet_headers_common::{FlowKey, Packet};
+use packet_headers_common::{FlowKey, Packet, SocketTotals};
 use slab::Slab;
 
 use self::by_entry::ByEntry;
@@ -471,9 +471,15 @@ impl Connections {
         });
     }
 
-    /// Its socket was closed.
-    pub(crate) fn close(&mut self, id: Id, at: BootNanos, timing: &Timing) {
-        self.change(id, |connection| connection.close(at));
+    /// Its socket was closed, and this is what the kernel knew of it, as far as it was told. Of several
+    /// times and totals, the first count.
+    pub(crate) fn close(
+        &mut self,
+        id: Id,
+        (at, totals): (BootNanos, Option<Box<SocketTotals>>),
+        timing: &Timing,
+    ) {
+        self.change(id, |connection| connection.close(at, totals));
         self.set_timer(id, timing);
     }
 
@@ -493,7 +499,7 @@ impl Connections {
             connection.spilled = true;
             let more = !connection.buffer.is_empty();
             connection.held_since = more.then_some(connection.last);
-            Some(connection.job(meta, chunk, false))
+            Some(connection.job(meta, chunk))
         })
     }
 
@@ -509,7 +515,7 @@ impl Connections {
     pub(crate) fn finish(&mut self, id: Id, reason: DiscardReason) -> Option<Job> {
         self.change(id, |connection| {
             let meta = connection.meta();
-            let State::Capturing(capture) = &connection.state else {
+            let State::Capturing(capture) = &mut connection.state else {
                 return None;
             };
             let finished = Finished {
@@ -517,6 +523,7 @@ impl Connections {
                 cookie: capture.cookie,
                 reason,
                 closed: capture.closed,
+                totals: capture.totals.take(),
                 armed: capture.armed,
             };
             let has_packets = connection.has_packets();
@@ -526,7 +533,7 @@ impl Connections {
             has_packets
                 .then_some(meta)
                 .flatten()
-                .map(|meta| connection.job(meta, chunk, true))
+                .map(|meta| connection.last_job(meta, chunk))
         })
     }
 

@@ -60,13 +60,13 @@
 //! };
 //! let clock = WallClock::apart(1_700_000_000_000_000_000);
 //! assert_eq!(table.on_packet(&packet, clock.wall(BootNanos(2_000)), &clock), Ok(()));
-//! table.on_event(FlowEvent::Close(Close { at: BootNanos(3_000), uuid, key: None }));
+//! table.on_event(FlowEvent::Close(Close { at: BootNanos(3_000), uuid, key: None, totals: None }));
 //!
 //! // A second after its last packet, its file is finished.
 //! while table.tick(BootNanos(1_000_000_000 + 3_000)) {}
 //! let written = table.actions().find_map(|action| match action {
 //!     Action::Write(job) => Some((job.chunk.packets, job.last)),
-//!     Action::Tell(_) => None,
+//!     Action::Tell(_) | Action::Count(_) => None,
 //! });
 //! assert_eq!(written, Some((1, true)));
 //! # Ok::<(), model::uuid::BadUuid>(())

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use model::{BootNanos, FlowUuid, WallNanos};
-use packet_headers_common::Endpoint;
+use packet_headers_common::{Endpoint, SocketTotals};
 
 use crate::connections::{Connection, ConnectionState};
 use crate::table::FlowTable;
@@ -32,6 +32,8 @@ pub struct Listed {
     pub bytes: u64,
     /// How long it has been silent.
     pub idle: Duration,
+    /// What the kernel knew of it when its socket was closed.
+    pub totals: Option<SocketTotals>,
 }
 
 /// Some of a table's connections, and how many there are.
@@ -118,6 +120,7 @@ impl Connection {
             packets,
             bytes,
             idle: Duration::from_nanos(now.0.saturating_sub(self.last().0)),
+            totals: self.totals().copied(),
         }
     }
 }

@@ -161,7 +161,7 @@ impl FlowTable {
     pub fn on_event(&mut self, event: FlowEvent) {
         match event {
             FlowEvent::Open(open) => naming::on_open(&mut self.state, open),
-            FlowEvent::Close(close) => naming::on_close(&mut self.state, &close),
+            FlowEvent::Close(close) => naming::on_close(&mut self.state, close),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Flow events: connections begin and end.
 
-use packet_headers_common::{Endpoint, FlowKey, Role};
+use packet_headers_common::{Endpoint, FlowKey, Role, SocketTotals};
 
 use crate::clock::{BootNanos, WallNanos};
 use crate::uuid::FlowUuid;
@@ -43,6 +43,8 @@ pub struct Close {
     pub uuid: FlowUuid,
     /// Its four-tuple, which tcp-info does not report.
     pub key: Option<FlowKey>,
+    /// What the kernel knows of it, which only the kernel source reports.
+    pub totals: Option<Box<SocketTotals>>,
 }
 
 impl FlowEvent {
@@ -103,6 +105,7 @@ mod tests {
                 at: BootNanos(8),
                 uuid: uuid.clone(),
                 key: told,
+                totals: None,
             });
             assert_eq!((close.at(), close.key()), (BootNanos(8), told));
             assert_eq!(close.uuid(), &uuid);

@@ -54,10 +54,10 @@ pub(super) fn follow(
     }
 }
 
-/// The most events that wait for the prefix. They take 4.5 MiB.
+/// The most events that wait for the prefix. They take 9.5 MiB.
 const WAITING: usize = 64 * 1024;
 
-const _: () = assert!(WAITING * size_of::<Event>() <= 9 << 19);
+const _: () = assert!(WAITING * size_of::<Event>() <= 19 << 19);
 
 /// Names events and delivers them, in order, as soon as there is a prefix.
 pub(super) struct EventNamer<'a> {
@@ -145,10 +145,11 @@ fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEven
             role: Some(role),
             cookie: event.cookie,
         }),
-        SocketEvent::Close => FlowEvent::Close(Close {
+        SocketEvent::Close(totals) => FlowEvent::Close(Close {
             at,
             uuid,
             key: Some(FlowKey::new(event.local, event.remote)),
+            totals: totals.map(Box::new),
         }),
     }
 }
@@ -169,7 +170,7 @@ mod tests {
             remote: Endpoint::v4([10, 0, 0, 2], 50_000),
             what: match cookie % 2 {
                 0 => SocketEvent::Open(Role::Accepting),
-                _ => SocketEvent::Close,
+                _ => SocketEvent::Close(None),
             },
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use packet_headers_common::SocketTotals;
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -52,6 +53,17 @@ struct Flow {
     packets: u64,
     bytes: u64,
     idle_seconds: f64,
+    kernel: Option<Kernel>,
+}
+
+/// What the kernel knew of a connection when its socket was closed, by the names of its fields.
+#[derive(Debug)]
+struct Kernel(SocketTotals);
+
+impl Serialize for Kernel {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.fields())
+    }
 }
 
 impl Flows {
@@ -113,6 +125,7 @@ fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
         packets: flow.packets,
         bytes: flow.bytes,
         idle_seconds: flow.idle.as_secs_f64(),
+        kernel: flow.totals.map(Kernel),
     }
 }
 
@@ -127,5 +140,43 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
         }
         // Which end is local is not known yet: only addresses of this host's interfaces stay whole.
         Some(anonymizer) => [local, remote].map(|real| anonymizer.pseudonym(real)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_table::ConnectionState;
+    use packet_headers_common::Endpoint;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_knew_is_an_object_once_the_socket_is_closed() {
+        let mut flow = Listed {
+            uuid: None,
+            local: Endpoint::v4([192, 0, 2, 1], 443),
+            remote: Endpoint::v4([192, 0, 2, 2], 50_000),
+            state: ConnectionState::Lingering,
+            opened: None,
+            packets: 2,
+            bytes: 120,
+            idle: Duration::from_millis(500),
+            totals: Some(SocketTotals {
+                srtt_us: 215,
+                bytes_acked: 1 << 40,
+                ..SocketTotals::UNKNOWN
+            }),
+        };
+        let written = serde_json::to_value(shown(&flow, None)).unwrap();
+        let kernel = &written["kernel"];
+        assert_eq!(kernel["srtt_us"], 215);
+        assert_eq!(kernel["bytes_acked"], 1_u64 << 40);
+        assert_eq!(kernel["total_retrans"], 0);
+        assert_eq!(kernel["min_rtt_us"], serde_json::Value::Null);
+        let fields = kernel.as_object().unwrap().len();
+        assert_eq!(fields, SocketTotals::FIELDS);
+        flow.totals = None;
+        let written = serde_json::to_value(shown(&flow, None)).unwrap();
+        assert_eq!(written["kernel"], serde_json::Value::Null);
     }
 }

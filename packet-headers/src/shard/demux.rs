@@ -55,6 +55,7 @@ impl Demux {
         for action in self.table.actions() {
             match action {
                 Action::Write(job) => self.outbox.add(job),
+                Action::Count(totals) => self.counters.verdicts.add(&totals),
                 Action::Tell(hint) => {
                     let entry = tell(hint);
                     if let Hint::Admit(key, _, cookie) = hint

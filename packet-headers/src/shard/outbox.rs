@@ -171,6 +171,7 @@ mod tests {
             },
             chunk: buffer.take(),
             last: true,
+            totals: None,
         }
     }
 

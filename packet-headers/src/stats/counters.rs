@@ -8,6 +8,7 @@ use model::{Count, DiscardCounts, DiscardReason, EventIssues};
 use super::durations::Durations;
 use super::losses::Losses;
 use super::lull::Lull;
+use super::verdicts::Verdicts;
 use crate::clock;
 
 /// The daemon's counters. The kernel's are in its maps.
@@ -33,6 +34,8 @@ pub struct Counters {
     pub opened: Count,
     /// Named connections whose socket was closed.
     pub closed: Count,
+    /// What the kernel knew of these, as far as it was told.
+    pub verdicts: Verdicts,
     /// Files that stay open until their next write.
     pub kept_open: Count,
     /// Published files.

@@ -191,7 +191,7 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// The headings of the table of connections.
-pub(super) const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "local",
     "remote",
     "state",
@@ -199,12 +199,16 @@ pub(super) const COLUMNS: [&str; 8] = [
     "packets/s",
     "bytes/s",
     "idle",
+    "rtt",
+    "retrans",
     "uuid",
 ];
 
-/// The columns of one connection.
-pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
+/// The columns of one connection. What the kernel knows is known once its socket is closed.
+pub(super) fn columns(row: &Row<'_>) -> [String; 10] {
     let flow = row.flow;
+    let kernel = flow.kernel.as_ref();
+    let rtt = kernel.and_then(|kernel| kernel.srtt_us);
     [
         flow.local.clone(),
         flow.remote.clone(),
@@ -213,6 +217,10 @@ pub(super) fn columns(row: &Row<'_>) -> [String; 8] {
         format!("{:.0}", row.packets),
         bytes(row.bytes),
         format!("{:.1} s", flow.idle_seconds),
+        rtt.map_or_else(String::new, |micros| {
+            format!("{:.1} ms", micros as f64 / 1e3)
+        }),
+        kernel.map_or_else(String::new, |kernel| kernel.total_retrans.to_string()),
         flow.uuid
             .clone()
             .unwrap_or_else(|| "no name yet".to_owned()),
@@ -235,11 +243,26 @@ impl fmt::Display for Text<'_> {
             None => return write!(out, "no answer yet"),
         }
         for row in model.rows(Order::Idle, "") {
-            let [local, remote, state, packets, _, _, idle, uuid] = columns(&row);
+            let [
+                local,
+                remote,
+                state,
+                packets,
+                _,
+                _,
+                idle,
+                rtt,
+                retrans,
+                uuid,
+            ] = columns(&row);
             write!(
                 out,
                 "\n{local:<24} {remote:<24} {state:<9} {packets:>8} packets  idle {idle:>7}  {uuid}"
             )?;
+            if !retrans.is_empty() {
+                let rtt = if rtt.is_empty() { "unknown" } else { &rtt };
+                write!(out, "  rtt {rtt}  retransmitted {retrans}")?;
+            }
         }
         Ok(())
     }
@@ -249,6 +272,7 @@ impl fmt::Display for Text<'_> {
 mod tests {
     use std::time::Instant;
 
+    use super::super::flows::Flows;
     use super::super::model::tests::snapshot;
     use super::*;
 
@@ -276,6 +300,41 @@ mod tests {
         assert!(text.contains("connections: 1\n10.98.0.1:443 "), "{text}");
         assert!(text.contains("10.98.0.2:50000"), "{text}");
         assert!(!text.contains("/s"), "a rate of one answer: {text}");
+    }
+
+    #[test]
+    fn what_the_kernel_knew_is_told_of_closed_connections() {
+        let mut model = model(&[
+            ("10.98.0.2:1", 1, 0.1),
+            ("10.98.0.2:2", 1, 0.2),
+            ("10.98.0.2:3", 1, 0.3),
+        ]);
+        let told = r#"{"total":3,"flows":[
+            {"uuid":"a","local":"l","remote":"r","state":"lingering","packets":1,"bytes":2,"idle_seconds":0,
+             "kernel":{"srtt_us":21490,"min_rtt_us":null,"total_retrans":7,"of_tomorrow":1}},
+            {"uuid":"b","local":"l","remote":"r","state":"finished","packets":1,"bytes":2,"idle_seconds":1,
+             "kernel":{"srtt_us":null,"total_retrans":0}},
+            {"uuid":"c","local":"l","remote":"r","state":"capturing","packets":1,"bytes":2,"idle_seconds":2,
+             "kernel":null},
+            {"uuid":"d","local":"l","remote":"r","state":"capturing","packets":1,"bytes":2,"idle_seconds":3}
+        ]}"#;
+        if let Some(last) = &mut model.last {
+            last.flows = Ok(Flows::parse(told).unwrap());
+        }
+        let text = Text(&model).to_string();
+        let lines: Vec<_> = text.lines().rev().take(4).collect();
+        assert!(
+            lines[3].ends_with("  a  rtt 21.5 ms  retransmitted 7"),
+            "{text}"
+        );
+        assert!(
+            lines[2].ends_with("  b  rtt unknown  retransmitted 0"),
+            "{text}"
+        );
+        assert!(
+            lines[1].ends_with("  c") && lines[0].ends_with("  d"),
+            "{text}"
+        );
     }
 
     #[test]

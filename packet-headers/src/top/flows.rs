@@ -23,6 +23,18 @@ pub(super) struct Flow {
     /// Bytes on the wire.
     pub(super) bytes: u64,
     pub(super) idle_seconds: f64,
+    /// What the kernel knew of it, once its socket is closed. Older daemons do not say it.
+    #[serde(default)]
+    pub(super) kernel: Option<Kernel>,
+}
+
+/// Some of what the kernel knew of a connection.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Kernel {
+    /// Smoothed round-trip time in microseconds, if one was measured.
+    pub(super) srtt_us: Option<u64>,
+    /// Segments sent again.
+    pub(super) total_retrans: u64,
 }
 
 impl Flows {

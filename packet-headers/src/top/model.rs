@@ -179,6 +179,7 @@ pub(super) mod tests {
             packets,
             bytes: packets * 100,
             idle_seconds,
+            kernel: None,
         });
         let flows: Vec<_> = flows.collect();
         Snapshot {

@@ -118,7 +118,7 @@ impl View {
         let rows = model.rows(self.order, &self.filter);
         self.skip = self.skip.min(rows.len().saturating_sub(1));
         let shown = rows.iter().skip(self.skip).take(area.height.into());
-        let widths = [24, 24, 9, 8, 9, 10, 8].map(Constraint::Length);
+        let widths = [24, 24, 9, 8, 9, 10, 8, 9, 7].map(Constraint::Length);
         let widths = widths.into_iter().chain([Constraint::Min(10)]);
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let table = Table::new(shown.map(|row| TableRow::new(columns(row))), widths)

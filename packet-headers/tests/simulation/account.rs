@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use capture_files::{FileName, FileNaming};
+use capture_files::{FileName, FileNaming, Format};
 use model::FlowUuid;
-use packet_headers_common::FlowKey;
+use packet_headers_common::{FlowKey, SocketTotals};
 
 use crate::daemon::Done;
 use crate::files;
@@ -42,6 +42,10 @@ pub(crate) struct Account {
     pub(crate) passed: Vec<Passed>,
     /// The four-tuples that were given this name.
     names: BTreeMap<String, BTreeSet<FlowKey>>,
+    /// What the kernel knows of the connection of this name.
+    totals: BTreeMap<String, SocketTotals>,
+    /// Names whose files have to end with it, if there are any.
+    ended: BTreeSet<String>,
     /// Whether files are synced before they are published.
     fsync: bool,
     /// The files that others took away, with their packets.
@@ -77,15 +81,23 @@ impl Account {
         self.passed.len() as Number
     }
 
-    /// A connection got this name.
-    pub(crate) fn name(&mut self, uuid: &FlowUuid, key: FlowKey, naming: FileNaming) {
-        let file = naming.name(uuid, 0);
-        let name = FileName::parse(&file).map_or(file.clone(), |name| name.uuid.to_owned());
+    /// A connection got this name, and this is what the kernel knows of it.
+    pub(crate) fn name(
+        &mut self,
+        uuid: &FlowUuid,
+        (key, totals): (FlowKey, SocketTotals),
+        naming: FileNaming,
+    ) {
+        let name = file_name(uuid, naming);
+        self.totals.insert(name.clone(), totals);
         self.names.entry(name).or_default().insert(key);
     }
 
     /// The writer did a job of this run.
-    pub(crate) fn done(&mut self, run: usize, done: &Done) {
+    pub(crate) fn done(&mut self, run: usize, done: &Done, naming: FileNaming) {
+        if done.job.totals.is_some() && naming.format == Format::Pcapng {
+            self.ended.insert(file_name(&done.job.meta.uuid, naming));
+        }
         let numbers = done.job.chunk.records();
         let numbers = numbers.filter_map(|record| number(record.headers));
         let safe = self.safe.entry((run, done.job.flow)).or_default();
@@ -120,7 +132,12 @@ impl Account {
             "it is not in the directory of a day"
         );
         let keys = self.names.get(name.uuid).context("nobody has this name")?;
-        let packets = files::read(path)?;
+        let (packets, end) = files::read(path)?;
+        let known = self.totals.get(name.uuid);
+        ensure!(
+            end.is_none() || end.as_ref() == known,
+            "the end of another connection"
+        );
         ensure!(!packets.is_empty(), "it has no packet");
         ensure!(
             packets.is_sorted_by_key(|(time, _)| *time),
@@ -177,6 +194,7 @@ impl Account {
     pub(crate) fn check(&self, home: &Path) -> Result<()> {
         let visible = self.all_visible(&home.join("data"))?;
         self.check_foreign(home)?;
+        self.check_ends(home)?;
         self.check_sums(&visible)?;
         for ((run, flow), numbers) in &self.safe {
             for number in numbers {
@@ -191,6 +209,30 @@ impl Account {
             self.check_run(run, outcome, &visible)
                 .with_context(|| format!("run {run}: {outcome:?}"))
         })
+    }
+
+    /// Unless anything went wrong, every file whose connection was closed says what the kernel knew.
+    fn check_ends(&self, home: &Path) -> Result<()> {
+        let went_wrong = |run: &Outcome| run.killed || run.disk_failed;
+        if !self.taken.is_empty() || self.runs.iter().any(went_wrong) {
+            return Ok(());
+        }
+        let mut ends: BTreeMap<String, bool> = BTreeMap::new();
+        for path in self.visible(&home.join("data"))?.into_keys() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name
+                .and_then(FileName::parse)
+                .context("the name is not one of ours")?;
+            let (_, end) = files::read(&path)?;
+            *ends.entry(name.uuid.to_owned()).or_default() |= end.is_some();
+        }
+        for name in &self.ended {
+            ensure!(
+                ends.get(name) != Some(&false),
+                "{name} does not say what the kernel knew"
+            );
+        }
+        Ok(())
     }
 
     /// Every packet that is visible was written, or recovered, and the other way round.
@@ -259,6 +301,12 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// The connection as the name of its file says it.
+fn file_name(uuid: &FlowUuid, naming: FileNaming) -> String {
+    let file = naming.name(uuid, 0);
+    FileName::parse(&file).map_or(file.clone(), |name| name.uuid.to_owned())
 }
 
 /// Whether a file shows that files can be written. A crash may leave one until the next start.

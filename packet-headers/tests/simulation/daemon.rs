@@ -16,6 +16,7 @@ use packet_headers::shard::outbox::{Outbox, Queued};
 use packet_headers::stats::Counters;
 use packet_headers::stats::backlog::Backlog;
 use packet_headers::store::writer::{Counting, ShardWriter};
+use packet_headers_common::SocketTotals;
 
 use crate::entries::Entries;
 use crate::settings::Settings;
@@ -241,7 +242,8 @@ impl Daemon {
         );
         // The last job of a connection is queued in any case, without its packets.
         let stats = self.demux.table.stats();
-        let empty = (stats.begun + 1) * size_of::<Job>() as u64;
+        let last = size_of::<Job>() + size_of::<SocketTotals>();
+        let empty = (stats.begun + 1) * last as u64;
         let (backlog, limit) = (self.backlog.bytes(), self.settings.backlog + empty);
         anyhow::ensure!(
             backlog <= limit,

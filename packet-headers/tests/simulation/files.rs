@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use packet_headers_common::SocketTotals;
 
 /// A packet of a file: its time in nanoseconds since 1970, and its headers.
 pub(crate) type Captured = (u64, Vec<u8>);
 
-/// The packets of a file, all of which must be whole.
-pub(crate) fn read(path: &Path) -> Result<Vec<Captured>> {
+/// The packets of a file, all of which must be whole, and what it says at its end.
+pub(crate) fn read(path: &Path) -> Result<(Vec<Captured>, Option<SocketTotals>)> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let name = path.to_string_lossy();
     let (name, bytes) = if let Some(name) = name.strip_suffix(".gz") {
@@ -30,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Captured>> {
     let packets = if name.ends_with(".pcapng") {
         pcapng(&bytes)
     } else {
-        pcap(&bytes)
+        pcap(&bytes).map(|packets| (packets, None))
     };
     packets.with_context(|| format!("in {}", path.display()))
 }
@@ -65,9 +66,9 @@ fn pcap(bytes: &[u8]) -> Result<Vec<Captured>> {
     Ok(packets)
 }
 
-fn pcapng(bytes: &[u8]) -> Result<Vec<Captured>> {
+fn pcapng(bytes: &[u8]) -> Result<(Vec<Captured>, Option<SocketTotals>)> {
     let mut rest = bytes;
-    let mut packets = Vec::new();
+    let (mut packets, mut end) = (Vec::new(), None);
     let mut interfaces = 0;
     while !rest.is_empty() {
         let kind = number(&mut rest)?;
@@ -77,7 +78,11 @@ fn pcapng(bytes: &[u8]) -> Result<Vec<Captured>> {
         match kind {
             0x0a0d_0d0a => ensure!(bytes.len() - rest.len() == length, "a second section"),
             1 => interfaces += 1,
-            5 => {}
+            5 => {
+                ensure!(end.is_none(), "an end, and more behind it");
+                // Behind the interface and the time.
+                end = comment(&body[12..])?.and_then(SocketTotals::from_text);
+            }
             6 => {
                 ensure!(number(&mut body)? < interfaces, "no such interface");
                 let high = u64::from(number(&mut body)?);
@@ -89,7 +94,20 @@ fn pcapng(bytes: &[u8]) -> Result<Vec<Captured>> {
             _ => bail!("a block of kind {kind}"),
         }
     }
-    Ok(packets)
+    Ok((packets, end))
+}
+
+/// The comment among options.
+fn comment(mut options: &[u8]) -> Result<Option<&str>> {
+    while !options.is_empty() {
+        let head = number(&mut options)?;
+        let (code, length) = (head & 0xffff, (head >> 16) as usize);
+        let value = take(&mut options, length.next_multiple_of(4))?;
+        if code == 1 {
+            return Ok(Some(std::str::from_utf8(&value[..length])?));
+        }
+    }
+    Ok(None)
 }
 
 /// Every file below a directory, in order of their names.

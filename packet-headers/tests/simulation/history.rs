@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use capture_files::{Moment, Recovered, Recovery, Retention, RetentionLimits};
 use fastrand::Rng;
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, WallNanos};
-use packet_headers_common::Role;
 use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
+use packet_headers_common::{Role, SocketTotals};
 
 use crate::account::{Account, Outcome};
 use crate::daemon::{Daemon, discarded};
@@ -273,10 +273,13 @@ impl History {
         for sent in [true, false] {
             self.pass(daemon, run, (tuple, sent, flags, talk.sequence, INTERFACE));
         }
+        // Only the kernel knows more than the name.
+        let kernel = self.random.bool();
         let close = FlowEvent::Close(Close {
             at: BootNanos(self.now),
             uuid: uuid(talk.cookie),
-            key: self.random.bool().then(|| tuple.key()),
+            key: kernel.then(|| tuple.key()),
+            totals: kernel.then(|| Box::new(totals(talk.cookie))),
         });
         self.tell(daemon, close);
     }
@@ -289,7 +292,8 @@ impl History {
         );
         let uuid = uuid(talk.cookie);
         let naming = self.settings.files.naming;
-        self.account.name(&uuid, tuple.key(), naming);
+        let known = totals(talk.cookie);
+        self.account.name(&uuid, (tuple.key(), known), naming);
         let open = FlowEvent::Open(Open {
             at: BootNanos(self.now),
             opened: wall(self.now, self.offset),
@@ -388,6 +392,7 @@ impl History {
                 at: BootNanos(self.now),
                 uuid: uuid(cookie),
                 key: Some(tuple.key()),
+                totals: Some(Box::new(totals(cookie))),
             };
             self.tell(daemon, FlowEvent::Close(close));
         }
@@ -455,7 +460,7 @@ impl History {
         while jobs < most
             && let Some(done) = daemon.write()
         {
-            self.account.done(run, &done);
+            self.account.done(run, &done, self.settings.files.naming);
             jobs += 1;
         }
         if daemon.is_written() {
@@ -565,7 +570,9 @@ impl History {
     fn stop(&mut self, mut daemon: Daemon, run: usize, disk: &Disk) -> Result<()> {
         self.say("a stop");
         let account = &mut self.account;
-        daemon.shut_down(self.now, self.offset, |done| account.done(run, &done));
+        let naming = self.settings.files.naming;
+        let done = |done| account.done(run, &done, naming);
+        daemon.shut_down(self.now, self.offset, done);
         self.log.extend(disk.said());
         self.check_balance(&daemon)?;
         if disk.has_crashed() {
@@ -630,6 +637,14 @@ impl History {
         daemon.finish()?;
         self.account.runs.push(self.outcome);
         Ok(())
+    }
+}
+
+/// What the kernel knows of the connection with this cookie, by which it can be told from others.
+fn totals(cookie: u64) -> SocketTotals {
+    SocketTotals {
+        bytes_acked: cookie,
+        ..SocketTotals::UNKNOWN
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aya::maps::{MapData, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions};
 use model::{BootNanos, Filters};
 use packet_headers::clock;
@@ -126,8 +127,21 @@ impl Kernel {
         })
     }
 
+    /// The programs, and the ring of what they say of sockets.
+    #[must_use]
+    pub fn with_events() -> (Self, RingBuf<MapData>) {
+        Self::load_all(&Filters::default(), |_| {})
+    }
+
     /// The programs with these filters, and options that `change` sets.
     pub fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
+        Self::load_all(filters, change).0
+    }
+
+    fn load_all(
+        filters: &Filters,
+        change: impl FnOnce(&mut LoadOptions),
+    ) -> (Self, RingBuf<MapData>) {
         let mut options = LoadOptions {
             shards: 1,
             hash: hash(),
@@ -147,15 +161,19 @@ impl Kernel {
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
         let refused = Refused::default();
         filters::set(&mut programs, filters).expect("setting the filters");
-        let Rings { mut packets, .. } = rings;
+        let Rings {
+            mut packets,
+            events,
+        } = rings;
         let mut flow_maps = programs.flow_maps(&refused).expect("the maps of flows");
-        Self {
+        let kernel = Self {
             refused,
             counters: programs.take_counters().expect("the counters"),
             admission: flow_maps.remove(0),
             packets: PacketReader::new(packets.remove(0)).expect("a reader"),
             programs,
-        }
+        };
+        (kernel, events)
     }
 
     /// Runs a program once on a frame. What is in the ring and what was counted must agree.

@@ -61,6 +61,8 @@ pub struct Statistics {
     pub interface: usize,
     /// The counters.
     pub counters: BTreeMap<u16, u64>,
+    /// The comments.
+    pub comments: Vec<String>,
 }
 
 /// A whole file: one section.
@@ -127,15 +129,18 @@ impl Section {
             STATISTICS => {
                 let interface = self.interface(fields.u32()?)?;
                 fields.take(8)?;
-                let mut counters = BTreeMap::new();
+                let (mut counters, mut comments) = (BTreeMap::new(), Vec::new());
                 for (code, value) in fields.options()? {
                     if let (4..=8, Ok(value)) = (code, value.try_into()) {
                         counters.insert(code, u64::from_le_bytes(value));
+                    } else if code == COMMENT {
+                        comments.push(String::from_utf8(value.to_vec())?);
                     }
                 }
                 let statistics = Statistics {
                     interface,
                     counters,
+                    comments,
                 };
                 self.statistics.push((self.packets.len(), statistics));
             }

@@ -34,7 +34,8 @@ pub fn established(namespace: &Namespace) -> Result<Vec<([SocketAddr; 2], u64)>>
 }
 
 /// What the kernel knows of each TCP socket that is not closed (`struct tcp_info`): its local address, and
-/// figures by the names that `ss` has for them. `retrans` is that of the whole connection.
+/// figures by the names that `ss` has for them. `retrans` is that of the whole connection; `rtt` is the smoothed
+/// one, not its variation.
 ///
 /// # Errors
 /// `ss` is missing or failed.
@@ -50,8 +51,13 @@ fn parse_figures(line: &str) -> Option<(SocketAddr, HashMap<String, f64>)> {
     let local = words.find_map(|word| word.parse().ok())?;
     let figures = words.filter_map(|word| {
         let (name, value) = word.split_once(':')?;
-        let value = value.rsplit('/').next()?.parse().ok()?;
-        Some((name.to_owned(), value))
+        let mut values = value.split('/');
+        let value = if name == "rtt" {
+            values.next()
+        } else {
+            values.next_back()
+        };
+        Some((name.to_owned(), value?.parse().ok()?))
     });
     Some((local, figures.collect()))
 }
@@ -80,6 +86,7 @@ mod tests {
         let (local, figures) = parse_figures(line).unwrap();
         assert_eq!(local, "10.98.1.1:40000".parse().unwrap());
         assert_eq!((figures["bytes_acked"], figures["retrans"]), (7.0, 3.0));
+        assert_eq!(figures["rtt"], 10.3);
     }
 
     #[test]

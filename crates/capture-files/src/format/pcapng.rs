@@ -20,7 +20,7 @@ use pcap_file::pcapng::{Block, PcapNgBlock as _};
 use smallvec::SmallVec;
 
 use super::pcap::data_link;
-use super::{FileHeader, SNAP_LENGTH, u32_of};
+use super::{FileEnd, FileHeader, SNAP_LENGTH, u32_of};
 use crate::interface_names::InterfaceNames;
 use crate::record::Record;
 use model::WallNanos;
@@ -167,18 +167,26 @@ const fn segments_length(segments: u16) -> usize {
     SEGMENTS.len() + segments.ilog10() as usize + 1
 }
 
-/// Interface Statistics Blocks (4.6).
-pub(super) fn statistics(interfaces: &[Interface], lost: u64, out: &mut Vec<u8>) {
+/// Interface Statistics Blocks (4.6). The last one has what the kernel knew of the flow, as a comment:
+/// there is no option for that.
+pub(super) fn statistics(interfaces: &[Interface], end: &FileEnd<'_>, out: &mut Vec<u8>) {
     for (number, interface) in interfaces.iter().enumerate() {
+        let mut options = vec![
+            InterfaceStatisticsOption::IsbStartTime(halves(interface.first)),
+            InterfaceStatisticsOption::IsbEndTime(halves(interface.last)),
+            InterfaceStatisticsOption::IsbIfRecv(interface.packets),
+            InterfaceStatisticsOption::IsbOsDrop(end.lost),
+        ];
+        if let Some(totals) = end.totals
+            && number + 1 == interfaces.len()
+        {
+            let comment = Cow::Owned(totals.to_string());
+            options.push(InterfaceStatisticsOption::Comment(comment));
+        }
         let block = InterfaceStatisticsBlock {
             interface_id: u32_of(number),
             timestamp: halves(interface.last),
-            options: vec![
-                InterfaceStatisticsOption::IsbStartTime(halves(interface.first)),
-                InterfaceStatisticsOption::IsbEndTime(halves(interface.last)),
-                InterfaceStatisticsOption::IsbIfRecv(interface.packets),
-                InterfaceStatisticsOption::IsbOsDrop(lost),
-            ],
+            options,
         };
         write(&block.into_block(), out);
     }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use packet_headers_common::{Direction, Endpoint, LinkType};
+use packet_headers_common::{Direction, Endpoint, LinkType, SocketTotals};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
@@ -29,6 +29,14 @@ fn record(number: u64, ifindex: u32, direction: Direction, headers: &[u8]) -> Re
     }
 }
 
+fn totals() -> SocketTotals {
+    SocketTotals {
+        bytes_acked: 1 << 33,
+        srtt_us: 1234,
+        ..SocketTotals::UNKNOWN
+    }
+}
+
 /// A file of three packets at two interfaces, of header lengths that need every padding.
 fn file(format: Format) -> Vec<u8> {
     let names = InterfaceNames::default();
@@ -54,7 +62,12 @@ fn file(format: Format) -> Vec<u8> {
     ] {
         encoder.packet(&record, &names, &mut out);
     }
-    encoder.end(17, &mut out);
+    let totals = totals();
+    let end = FileEnd {
+        lost: 17,
+        totals: Some(&totals),
+    };
+    encoder.end(&end, &mut out);
     out
 }
 
@@ -153,6 +166,25 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
         statistics[1].options[3],
         InterfaceStatisticsOption::IsbOsDrop(17)
     );
+}
+
+#[test]
+fn a_pcapng_file_ends_with_what_the_kernel_knew() {
+    let bytes = file(Format::Pcapng);
+    let mut reader = PcapNgReader::new(&bytes[..]).unwrap();
+    let mut statistics = Vec::new();
+    while let Some(block) = reader.next_block() {
+        if let Block::InterfaceStatistics(block) = block.unwrap() {
+            statistics.push(block.into_owned());
+        }
+    }
+    assert_eq!(statistics[0].options.len(), 4, "it is said once");
+    let InterfaceStatisticsOption::Comment(comment) = &statistics[1].options[4] else {
+        panic!("no comment: {statistics:?}");
+    };
+    let begin = "kernel.bytes_acked=8589934592 ";
+    assert!(comment.starts_with(begin), "{comment}");
+    assert_eq!(SocketTotals::from_text(comment), Some(totals()));
 }
 
 #[test]

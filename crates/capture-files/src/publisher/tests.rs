@@ -63,6 +63,7 @@ fn finished(directories: &Directories, count: u64) -> Vec<FinishedFile> {
             meta,
             chunk: buffer.take(),
             last: true,
+            totals: None,
         });
     }
     let _observer = writer.finish();

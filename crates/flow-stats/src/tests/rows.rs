@@ -3,6 +3,10 @@
 use std::collections::HashSet;
 
 use super::exchange::{Exchange, client, server};
+use std::net::SocketAddr;
+
+use packet_headers_common::SocketTotals;
+
 use crate::{COLUMNS, Kind, Value, column::time_text};
 
 fn exchange() -> Exchange {
@@ -62,6 +66,49 @@ fn a_row_in_json_has_all_columns_in_order() {
     assert_eq!(json["server_min_rtt_us"], 1000);
     assert_eq!(json["path"], serde_json::Value::Null);
     assert_eq!(json["start_time"], "1970-01-01T00:00:00.000000Z");
+}
+
+#[test]
+fn what_the_kernel_of_an_end_knew_is_in_columns_of_the_same_names() {
+    let mut row = exchange().row();
+    let [client, server] = [
+        (row.client_ip, row.client_port),
+        (row.server_ip, row.server_port),
+    ]
+    .map(SocketAddr::from);
+    let totals = SocketTotals {
+        bytes_acked: 1 << 40,
+        total_retrans: 5,
+        rate_delivered: 10,
+        rate_interval_us: 2000,
+        snd_mss: 1448,
+        ..SocketTotals::UNKNOWN
+    };
+    let other = SocketAddr::new(client.ip(), 9);
+    assert!(
+        !row.set_kernel(other, &totals),
+        "a connection without that end"
+    );
+    let of = |row: &crate::Row, name: &str| {
+        let at = COLUMNS.iter().position(|column| column.name == name);
+        let at = at.unwrap_or_else(|| panic!("no column {name}"));
+        format!("{:?}", row.values().nth(at))
+    };
+    for (name, _) in totals.fields() {
+        assert_eq!(of(&row, &format!("kernel_{name}")), "Some(Absent)");
+    }
+    for (end, word) in [(client, "client"), (server, "server")] {
+        assert!(row.set_kernel(end, &totals));
+        assert_eq!(of(&row, "kernel_end"), format!("Some(Text({word:?}))"));
+        for (name, value) in totals.fields() {
+            let said = value.map_or(Value::Absent, Value::Count);
+            assert_eq!(
+                of(&row, &format!("kernel_{name}")),
+                format!("Some({said:?})")
+            );
+        }
+        assert_eq!(of(&row, "kernel_delivery_bps"), "Some(Count(57920000))");
+    }
 }
 
 #[test]

@@ -25,7 +25,9 @@ fn tables() -> String {
             && !column.name.ends_with("_ip")
             && !column.name.ends_with("_port")
     };
-    let own: Vec<_> = COLUMNS.iter().filter(|column| !of_an_end(column)).collect();
+    let of_the_kernel = |column: &&Column| column.name.starts_with("kernel_");
+    let own = COLUMNS.iter().filter(|column| !of_an_end(column));
+    let (kernel, own): (Vec<_>, Vec<_>) = own.partition(of_the_kernel);
     let ends: Vec<_> = COLUMNS.iter().filter(of_an_end).collect();
     let (client, server) = ends.split_at(ends.len() / 2);
     for (client, server) in client.iter().zip(server) {
@@ -38,6 +40,8 @@ fn tables() -> String {
     table(&mut text, &own, "");
     text += "\n### Of each end, as `client_…` and `server_…`\n\n";
     table(&mut text, client, "client_");
+    text += "\n### Of the kernel of one end, as `kernel_…`\n\n";
+    table(&mut text, &kernel, "kernel_");
     text
 }
 

@@ -139,7 +139,7 @@ impl DataPath {
             match action {
                 Action::Write(job) => self.writer.write(job),
                 Action::Tell(Hint::Admit(key, _, cookie)) => admitted.push((key, cookie)),
-                Action::Tell(_) => {}
+                Action::Tell(_) | Action::Count(_) => {}
             }
         }
         for (key, cookie) in admitted {

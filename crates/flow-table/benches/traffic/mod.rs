@@ -128,6 +128,7 @@ impl Connection {
             at: BootNanos(at),
             uuid: self.uuid(prefix),
             key: Some(FlowKey::new(end(SERVER), end(client(self.n)))),
+            totals: None,
         })
     }
 

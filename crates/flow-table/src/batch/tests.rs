@@ -224,6 +224,7 @@ fn run(history: &[Happens], size: usize, lanes: u64, entries: bool) -> Outcome {
                         at: open.at,
                         uuid: open.uuid,
                         key: keyed.then_some(key),
+                        totals: None,
                     }));
                 }
             }
@@ -268,7 +269,7 @@ impl Outcome {
                     shown[client] = entry;
                     table.bind(&key, cookie, entry);
                 }
-                (Action::Tell(_), _) => {}
+                (Action::Tell(_) | Action::Count(_), _) => {}
             }
         }
     }

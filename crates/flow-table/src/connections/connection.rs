@@ -7,7 +7,9 @@ use std::time::Duration;
 use capture_files::{Chunk, FlowMeta, Job, Layout, PacketBuffer};
 use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
-use packet_headers_common::{Direction, Endpoint, FlowKey, Packet, PrimaryTap, Role, TapPoint};
+use packet_headers_common::{
+    Direction, Endpoint, FlowKey, Packet, PrimaryTap, Role, SocketTotals, TapPoint,
+};
 
 use super::queue::Links;
 use super::{Id, NotKept};
@@ -99,6 +101,8 @@ pub(super) struct Capture {
     /// The socket's cookie, or 0.
     pub(super) cookie: u64,
     pub(super) closed: Option<BootNanos>,
+    /// What the kernel knew of it then.
+    pub(super) totals: Option<Box<SocketTotals>>,
     /// When its timer expires.
     pub(super) armed: BootNanos,
 }
@@ -112,6 +116,8 @@ pub(super) struct Finished {
     /// Why its further packets are discarded.
     pub(super) reason: DiscardReason,
     pub(super) closed: Option<BootNanos>,
+    /// What the kernel knew of it then.
+    pub(super) totals: Option<Box<SocketTotals>>,
     /// When its timer expires.
     pub(super) armed: BootNanos,
 }
@@ -167,6 +173,7 @@ impl Capture {
             cookie: open.cookie,
             uuid: open.uuid,
             closed: None,
+            totals: None,
             armed: BootNanos(0),
         }
     }
@@ -416,6 +423,16 @@ impl Connection {
         }
     }
 
+    /// What the kernel knew of it when its socket was closed.
+    pub(crate) fn totals(&self) -> Option<&SocketTotals> {
+        match &self.state {
+            State::Candidate => None,
+            State::Capturing(Capture { totals, .. }) | State::Finished(Finished { totals, .. }) => {
+                totals.as_deref()
+            }
+        }
+    }
+
     /// When it was opened, by the wall clock, while it is being captured.
     pub(crate) const fn opened(&self) -> Option<WallNanos> {
         match &self.state {
@@ -443,11 +460,15 @@ impl Connection {
         }
     }
 
-    pub(super) fn close(&mut self, at: BootNanos) {
+    pub(super) fn close(&mut self, at: BootNanos, known: Option<Box<SocketTotals>>) {
         match &mut self.state {
             State::Candidate => {}
-            State::Capturing(Capture { closed, .. }) | State::Finished(Finished { closed, .. }) => {
+            State::Capturing(Capture { closed, totals, .. })
+            | State::Finished(Finished { closed, totals, .. }) => {
                 closed.get_or_insert(at);
+                if totals.is_none() {
+                    *totals = known;
+                }
             }
         }
     }
@@ -518,12 +539,22 @@ impl Connection {
     }
 
     /// Packets for its file.
-    pub(super) const fn job(&self, meta: FlowMeta, chunk: Chunk, last: bool) -> Job {
+    pub(super) const fn job(&self, meta: FlowMeta, chunk: Chunk) -> Job {
         Job {
             flow: self.serial,
             meta,
             chunk,
-            last,
+            last: false,
+            totals: None,
+        }
+    }
+
+    /// Its last packets.
+    pub(super) fn last_job(&self, meta: FlowMeta, chunk: Chunk) -> Job {
+        Job {
+            last: true,
+            totals: self.totals().copied().map(Box::new),
+            ..self.job(meta, chunk)
         }
     }
 

@@ -4,7 +4,7 @@ use model::{Close, DiscardReason, EventIssue, Open, Wanted};
 use packet_headers_common::{FlowKey, Role};
 
 use super::{ending, memory};
-use crate::action::Hint;
+use crate::action::{Action, Hint};
 use crate::connections::{Connection, Id, OVERHEAD};
 use crate::state::State;
 
@@ -108,7 +108,7 @@ fn rename(state: &mut State, id: Id, open: Open) {
     }
 }
 
-pub(crate) fn on_close(state: &mut State, close: &Close) {
+pub(crate) fn on_close(state: &mut State, close: Close) {
     let Some(id) = state.connections.named(&close.uuid) else {
         // A Close without a key went to every shard, and is known in one of them.
         if close.key.is_some() {
@@ -116,9 +116,15 @@ pub(crate) fn on_close(state: &mut State, close: &Close) {
         }
         return;
     };
-    // Two sources may tell of the same Close.
-    if state.connections.get(id).closed().is_none() {
-        state.connections.close(id, close.at, &state.timing);
-        state.counts.closed += 1;
+    // Two sources may tell of the same Close, and only one of them has totals.
+    let connection = state.connections.get(id);
+    let (is_first, lacks_totals) = (connection.closed().is_none(), connection.totals().is_none());
+    state.counts.closed += u64::from(is_first);
+    if let Some(totals) = close.totals.as_deref()
+        && lacks_totals
+    {
+        state.actions.push(Action::Count(*totals));
     }
+    let what = (close.at, close.totals);
+    state.connections.close(id, what, &state.timing);
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use packet_headers_common::{LinkType, Role};
 use proptest::prelude::*;
 
-use self::driver::{ROOMY, TableDriver, cookie};
+use self::driver::{ROOMY, TableDriver, cookie, totals_of};
 use super::*;
 use ::model::EventIssue;
 
@@ -26,6 +26,86 @@ fn packets_before_the_open_are_in_the_file() {
     driver.close(1, "a");
     driver.until(6000);
     assert_eq!(driver.files(), [("a", &[1, 2, 3][..])]);
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn what_the_kernel_knew_is_in_the_end_of_the_file_and_counted_once() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.syn(1, 1, 7);
+    driver.open(1, "a");
+    driver.close(1, "a");
+    driver.close(1, "a");
+    driver.until(2000);
+    assert_eq!(driver.files(), [("a", &[1][..])]);
+    assert_eq!(driver.with_totals, ["a"]);
+    assert_eq!(
+        (&driver.totals[..], driver.closed),
+        (&[totals_of("a")][..], 1)
+    );
+    // Nobody asked for it.
+    driver.close(2, "refused");
+    assert_eq!(driver.totals.len(), 1);
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn of_two_sources_the_one_that_knows_totals_is_believed_about_them() {
+    for kernel_first in [true, false] {
+        let mut driver = TableDriver::new(ROOMY);
+        driver.syn(1, 1, 7);
+        driver.open(1, "a");
+        for kernels in [kernel_first, !kernel_first] {
+            if kernels {
+                driver.close(1, "a");
+            } else {
+                driver.close_untold(1, "a");
+            }
+            driver.until(driver.now + 100);
+        }
+        driver.until(3000);
+        assert_eq!(driver.with_totals, ["a"]);
+        assert_eq!(
+            (&driver.totals[..], driver.closed),
+            (&[totals_of("a")][..], 1)
+        );
+    }
+}
+
+#[test]
+fn a_close_after_the_file_and_one_without_packets_are_counted_and_listed() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.syn(1, 1, 7);
+    driver.open(1, "long");
+    for second in 1..32 {
+        driver.until(second * 1000);
+        driver.data(1, 1 + second as u32);
+    }
+    assert_eq!(driver.files().len(), 1, "captured for --captureduration");
+    driver.close(1, "long");
+    driver.open(2, "silent");
+    driver.close(2, "silent");
+    assert_eq!(driver.totals, [totals_of("long"), totals_of("silent")]);
+    assert_eq!(driver.with_totals, Vec::<String>::new());
+    let mut walk = crate::ListingWalk::new(10);
+    let list = loop {
+        let list = driver
+            .table
+            .list(&mut walk, BootNanos(driver.now * 1_000_000));
+        if let Some(list) = list {
+            break list;
+        }
+    };
+    let named = |name: &str| {
+        let mut flows = list.flows.iter();
+        let flow = flows.find(|flow| flow.uuid.as_ref().is_some_and(|it| it.to_string() == name));
+        flow.expect("it is listed")
+    };
+    assert_eq!(named("long").state, ConnectionState::Finished);
+    for name in ["long", "silent"] {
+        assert_eq!(named(name).totals, Some(totals_of(name)));
+    }
+    driver.until(40_000);
     assert!(driver.is_clean());
 }
 

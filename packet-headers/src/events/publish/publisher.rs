@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{EventIssue, FlowEvent};
+use model::{Close, EventIssue, FlowEvent};
 use packet_headers_common::Endpoint;
 use tokio::sync::mpsc;
 
@@ -33,7 +33,7 @@ pub struct Publisher {
 impl Publisher {
     /// Hands over an event without waiting. If the queue is full, the event is counted as lost.
     pub(in crate::events) fn publish(&self, event: &FlowEvent) {
-        if is_public(event) && self.queue.try_send(Message::Event(event.clone())).is_err() {
+        if is_public(event) && self.queue.try_send(message(event)).is_err() {
             self.counters.events.add(EventIssue::NotServed, 1);
         }
     }
@@ -41,7 +41,7 @@ impl Publisher {
     /// Hands over an event, waiting while the queue is full.
     pub(in crate::events) async fn publish_in_turn(&self, event: &FlowEvent) {
         if is_public(event) {
-            self.send(Message::Event(event.clone())).await;
+            self.send(message(event)).await;
         }
     }
 
@@ -54,6 +54,19 @@ impl Publisher {
         // The server outlives the sources. If it failed, nobody reads the queue any more.
         let _no_server = self.queue.send(message).await;
     }
+}
+
+/// An event for clients, who are not told what the kernel knew.
+fn message(event: &FlowEvent) -> Message {
+    Message::Event(match event {
+        FlowEvent::Open(_) => event.clone(),
+        FlowEvent::Close(close) => FlowEvent::Close(Close {
+            at: close.at,
+            uuid: close.uuid.clone(),
+            key: close.key,
+            totals: None,
+        }),
+    })
 }
 
 /// Whether clients may see an event. A Close always passes: if its Open did not, the server does not

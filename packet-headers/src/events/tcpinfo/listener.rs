@@ -103,6 +103,7 @@ impl Listener {
                 at,
                 uuid: prefix.uuid(cookie),
                 key: None,
+                totals: None,
             })
         });
         for event in closes.chain(existing::opens(missed.opened, prefix, &self.clock)) {
@@ -165,6 +166,7 @@ impl Listener {
                     at: now,
                     uuid,
                     key: None,
+                    totals: None,
                 })
             }
         }

@@ -163,7 +163,7 @@ fn demuxer(page: &mut Page, moment: &Moment<'_>) {
         "Known connections, in any state.",
         active(moment),
     );
-    page.histogram(
+    page.durations(
         "pcap_demuxer_gc_latency_seconds",
         "Time that a shard takes to find connections whose timers have expired.",
         &counters.ticks,

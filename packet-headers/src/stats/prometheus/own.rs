@@ -7,6 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 use super::Moment;
 use super::page::Page;
 use crate::stats::shard::ShardStats;
+use crate::stats::verdicts::Verdicts;
 use crate::terminal::lost_lines;
 use model::FlowSource;
 
@@ -14,6 +15,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     packets(page, moment);
     rings(page, moment);
     flows(page, moment);
+    verdicts(page, &moment.counters.verdicts);
     memory(page, moment);
     backlog_age(page, moment);
     files(page, moment);
@@ -146,6 +148,40 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
     }
 }
 
+fn verdicts(page: &mut Page, verdicts: &Verdicts) {
+    for (name, help, figure) in [
+        (
+            "packet_headers_connection_rtt_seconds",
+            "Smoothed round-trip time of each named connection when its socket was closed, as the kernel \
+             measured it.",
+            &verdicts.rtt,
+        ),
+        (
+            "packet_headers_connection_min_rtt_seconds",
+            "Least round-trip time of each named connection when its socket was closed, as the kernel \
+             measured it.",
+            &verdicts.min_rtt,
+        ),
+        (
+            "packet_headers_connection_retransmitted_segments_ratio",
+            "Segments sent again, of all that the socket sent, of each named connection when it was closed.",
+            &verdicts.retransmitted_part,
+        ),
+    ] {
+        page.distribution(name, help, figure);
+    }
+    page.counter(
+        "packet_headers_connection_segments_sent_total",
+        "Segments that the sockets of named connections had sent when they were closed.",
+        verdicts.sent.get(),
+    );
+    page.counter(
+        "packet_headers_connection_segments_retransmitted_total",
+        "Of packet_headers_connection_segments_sent_total, segments sent again.",
+        verdicts.retransmitted.get(),
+    );
+}
+
 fn memory(page: &mut Page, moment: &Moment<'_>) {
     let sum = |of: fn(&ShardStats) -> u64| {
         let shards = moment.metrics.shards.iter();
@@ -232,17 +268,17 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
         "reason",
         counters.file_issues.all(),
     );
-    page.histogram(
+    page.durations(
         "packet_headers_spill_duration_seconds",
         "Time to write records to a partial file.",
         &counters.spills,
     );
-    page.histogram(
+    page.durations(
         "packet_headers_rename_duration_seconds",
         "Time to publish a file.",
         &counters.renames,
     );
-    page.histogram(
+    page.durations(
         "packet_headers_sync_duration_seconds",
         "Time to sync a group of finished files before they are published.",
         &counters.syncs,

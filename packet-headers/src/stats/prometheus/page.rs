@@ -4,6 +4,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use crate::stats::distribution::Distribution;
 use crate::stats::durations::Durations;
 
 /// The metric families of one scrape.
@@ -62,19 +63,38 @@ impl Page {
     }
 
     /// A histogram in seconds.
-    pub(super) fn histogram(&mut self, name: &str, help: &str, durations: &Durations) {
-        let buckets: Vec<_> = durations.cumulative().collect();
-        let within = buckets.last().map_or(0, |&(_, count)| count);
-        let bucket = |(bound, count): (std::time::Duration, u64)| {
+    pub(super) fn durations(&mut self, name: &str, help: &str, durations: &Durations) {
+        let buckets = durations.cumulative();
+        let buckets = buckets.map(|(bound, count)| (bound.as_secs_f64(), count));
+        let beyond = (durations.longer(), durations.sum().as_secs_f64());
+        self.histogram((name, help), buckets, beyond);
+    }
+
+    /// A histogram of any figure.
+    pub(super) fn distribution(&mut self, name: &str, help: &str, figure: &Distribution) {
+        let beyond = (figure.above(), figure.sum());
+        self.histogram((name, help), figure.cumulative(), beyond);
+    }
+
+    /// A histogram by its cumulative buckets, what is above them, and the sum of all.
+    fn histogram(
+        &mut self,
+        (name, help): (&str, &str),
+        buckets: impl Iterator<Item = (f64, u64)>,
+        (above, sum): (u64, f64),
+    ) {
+        let mut within = 0;
+        let bucket = |(bound, count)| {
+            within = count;
             let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound.as_secs_f64());
+            bucket.set_upper_bound(bound);
             bucket.set_cumulative_count(count);
             bucket
         };
         let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets.into_iter().map(bucket).collect());
-        histogram.set_sample_count(within + durations.longer());
-        histogram.set_sample_sum(durations.sum().as_secs_f64());
+        histogram.set_bucket(buckets.map(bucket).collect());
+        histogram.set_sample_count(within + above);
+        histogram.set_sample_sum(sum);
         let mut metric = labelled(&[]);
         metric.set_histogram(histogram);
         self.add(name, help, MetricType::HISTOGRAM, vec![metric]);

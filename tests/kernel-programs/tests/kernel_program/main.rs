@@ -4,6 +4,7 @@
 
 mod admission;
 mod budget;
+mod closes;
 mod entries;
 mod known;
 mod limits;

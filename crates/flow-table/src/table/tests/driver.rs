@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
-use packet_headers_common::{Beside, Direction, Endpoint, FlowKey, LinkType, Packet, Role};
+use packet_headers_common::{
+    Beside, Direction, Endpoint, FlowKey, LinkType, Packet, Role, SocketTotals,
+};
 
 use capture_files::Chunk;
 use model::{
@@ -36,6 +38,15 @@ fn at(ms: u64) -> BootNanos {
     BootNanos(ms * 1_000_000)
 }
 
+/// What the kernel knows of a connection, by which it can be told from others.
+pub(super) fn totals_of(name: &str) -> SocketTotals {
+    let digest = |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte));
+    SocketTotals {
+        bytes_acked: name.bytes().fold(7, digest),
+        ..SocketTotals::UNKNOWN
+    }
+}
+
 /// A table, and what came out of it.
 pub(super) struct TableDriver {
     pub(super) table: FlowTable,
@@ -48,6 +59,10 @@ pub(super) struct TableDriver {
     pub(super) growing: BTreeMap<u64, Vec<u32>>,
     /// Name and packet numbers of each published file, in order.
     pub(super) published: Vec<(String, Vec<u32>)>,
+    /// The names of the files that end with what the kernel knew, in order.
+    pub(super) with_totals: Vec<String>,
+    /// What was to be counted of what the kernel knew.
+    pub(super) totals: Vec<SocketTotals>,
     pub(super) opened: u64,
     pub(super) closed: u64,
     pub(super) empty: u64,
@@ -90,6 +105,8 @@ impl TableDriver {
             issues: Vec::new(),
             growing: BTreeMap::new(),
             published: Vec::new(),
+            with_totals: Vec::new(),
+            totals: Vec::new(),
             opened: 0,
             closed: 0,
             empty: 0,
@@ -184,11 +201,21 @@ impl TableDriver {
     }
 
     pub(super) fn close(&mut self, n: u16, name: &str) {
+        self.tell_close(n, name, Some(totals_of(name)));
+    }
+
+    /// As tcp-info tells it: nothing of what the kernel knows.
+    pub(super) fn close_untold(&mut self, n: u16, name: &str) {
+        self.tell_close(n, name, None);
+    }
+
+    fn tell_close(&mut self, n: u16, name: &str, totals: Option<SocketTotals>) {
         let (server, client) = ends(n);
         let close = Close {
             at: at(self.now),
             uuid: FlowUuid::new(name).unwrap(),
             key: Some(FlowKey::new(server, client)),
+            totals: totals.map(Box::new),
         };
         self.table.on_event(FlowEvent::Close(close));
         self.collect();
@@ -215,6 +242,11 @@ impl TableDriver {
                 Action::Write(job) => {
                     self.writes += 1;
                     self.grow(job.flow, &job.chunk);
+                    if let Some(totals) = job.totals {
+                        let name = job.meta.uuid.to_string();
+                        assert_eq!((*totals, job.last), (totals_of(&name), true));
+                        self.with_totals.push(name);
+                    }
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
                         let name = job.meta.uuid.to_string();
@@ -224,6 +256,7 @@ impl TableDriver {
                     }
                 }
                 Action::Tell(hint) => self.hear(hint),
+                Action::Count(totals) => self.totals.push(totals),
             }
         }
         let counts = self.table.take_counts();

@@ -51,6 +51,8 @@ struct Connection {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     files: Vec<(String, Vec<u32>)>,
+    /// The files of connections that were closed before their end.
+    with_totals: Vec<String>,
     discarded: BTreeMap<&'static str, u64>,
     refused: BTreeMap<&'static str, u64>,
     opened: u64,
@@ -212,6 +214,9 @@ impl Model {
             self.out.empty += 1;
         } else {
             self.out.files.push((connection.name.clone(), packets));
+            if connection.closed.is_some() {
+                self.out.with_totals.push(connection.name.clone());
+            }
         }
         match then {
             Some(reason) => connection.state = State::Done(reason),
@@ -317,16 +322,20 @@ proptest! {
         }
         model.shut_down();
         driver.shut_down();
+        prop_assert_eq!(driver.totals.len() as u64, driver.closed);
         let mut ours = Outcome {
             files: driver.published,
+            with_totals: driver.with_totals,
             discarded: driver.discarded,
             refused: driver.refused,
             opened: driver.opened,
             closed: driver.closed,
             empty: driver.empty,
         };
-        ours.files.sort();
-        model.out.files.sort();
+        for outcome in [&mut ours, &mut model.out] {
+            outcome.files.sort();
+            outcome.with_totals.sort();
+        }
         prop_assert_eq!(ours, model.out);
     }
 }

@@ -151,6 +151,7 @@ impl Full {
             at: self.at(),
             uuid: uuid(n),
             key: Some(FlowKey::new(SERVER, client(n))),
+            totals: None,
         }));
     }
 
