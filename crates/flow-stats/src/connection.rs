@@ -162,10 +162,14 @@ impl Connection {
         Some(own.filter(|_| other.is_some()).unwrap_or(0))
     }
 
-    /// The largest window that an end announced, in bytes.
+    /// The largest window that an end announced, in bytes; where it has only sent a SYN, that one's.
     fn window(&self, side: usize) -> Option<u64> {
-        let (_, largest) = self.sides[side].window.range(self.scale(side)?)?;
-        Some(largest)
+        let scale = self.scale(side)?;
+        let window = &self.sides[side].window;
+        let range = window.range(scale);
+        range
+            .map(|(_, largest)| largest)
+            .or(window.last.map(u64::from))
     }
 
     /// What of an end is needed to judge what the other one sends.
@@ -182,6 +186,12 @@ impl Connection {
                     .map(|(own, sender)| own.saturating_add(sender)),
             },
         }
+    }
+
+    /// How much memory it has besides its own size: for tests.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.sides.iter().map(Side::heap_bytes).sum()
     }
 
     fn note_flags(&mut self, from: usize, segment: &Segment) {

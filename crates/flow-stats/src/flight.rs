@@ -9,7 +9,7 @@ pub(crate) struct Flight {
     since: i64,
     max: u64,
     /// Nanoseconds in which something was.
-    busy: u64,
+    busy: u128,
     /// Bytes times nanoseconds.
     area: u128,
 }
@@ -20,7 +20,7 @@ impl Flight {
         if self.now > 0
             && let Some(time) = elapsed(self.since, now)
         {
-            self.busy = self.busy.saturating_add(time);
+            self.busy = self.busy.saturating_add(time.into());
             self.area = self
                 .area
                 .saturating_add(u128::from(self.now) * u128::from(time));
@@ -37,7 +37,7 @@ impl Flight {
 
     /// The mean over the time in which something was.
     pub(crate) fn mean(&self) -> Option<u64> {
-        let mean = self.area.checked_div(self.busy.into())?;
+        let mean = self.area.checked_div(self.busy)?;
         u64::try_from(mean).ok()
     }
 }

@@ -79,6 +79,11 @@ impl Seen {
         open.sum::<u64>().saturating_add(self.forgotten)
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.holes.capacity() * size_of::<Hole>()
+    }
+
     /// Numbers up to `end` are not seen, but known to have been sent.
     pub(crate) fn pass_over(&mut self, end: u64, since: i64, timestamp: Option<u32>) {
         if end <= self.next {

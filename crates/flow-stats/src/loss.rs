@@ -2,7 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::{holes::Hole, rtt::elapsed, segment::Segment, sequence::precedes};
+use crate::{
+    holes::Hole,
+    rtt::{Probe, elapsed},
+    segment::Segment,
+    sequence::precedes,
+};
 
 /// The shortest time after which a sender takes silence for a loss: Linux's `TCP_RTO_MIN`, in nanoseconds.
 /// RFC 6298 asks for a second.
@@ -16,6 +21,53 @@ const DUPLICATES: u32 = 3;
 
 /// Of how many packets that were sent again it is remembered what they were, to know which were for nothing.
 const REMEMBERED: usize = 16;
+
+/// What a packet is whose numbers are not new, or not behind all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It fills a hole, as it was overtaken.
+    Late,
+    /// It fills a hole, as its first copy was lost on the way here.
+    Upstream,
+    /// The same packet was seen before: the network, or the capture, has doubled it.
+    Duplicate,
+    /// It was sent before what was sent again for it, and came behind that.
+    Overtaken,
+    /// It was sent again.
+    Again,
+}
+
+/// Whether what fills a hole was overtaken: it has an older timestamp than the packet that made the hole or,
+/// without another timestamp, comes sooner than anything could be sent again.
+pub(crate) fn is_late(hole: Hole, packet: Probe, path: Path) -> bool {
+    match (hole.timestamp, packet.timestamp) {
+        (Some(passing), Some(own)) if passing != own => precedes(own, passing),
+        _ => is_soon(hole.since, packet.sent, path),
+    }
+}
+
+/// Whether two packets with numbers in common are the same: an IPv4 packet has an identification of its own.
+/// Without one, it has the same timestamp and comes sooner than anything could be sent again.
+pub(crate) fn is_duplicate(packet: Probe, before: &Probe, path: Path) -> bool {
+    let same = (
+        packet.start,
+        packet.end,
+        packet.timestamp,
+        packet.identification,
+    ) == (
+        before.start,
+        before.end,
+        before.timestamp,
+        before.identification,
+    );
+    let stamped = packet.timestamp.is_some() && is_soon(before.sent, packet.sent, path);
+    same && (packet.identification != 0 || stamped)
+}
+
+/// Whether too little time passed for anything to be sent again.
+fn is_soon(from: i64, to: i64, path: Path) -> bool {
+    elapsed(from, to).is_none_or(|time| time < path.whole.unwrap_or(LATE))
+}
 
 /// What is known of the path, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,36 +104,48 @@ pub(crate) struct Loss {
     pub(crate) reordered: u64,
     /// What a timeout has set off ends here.
     timeout_until: u64,
-    /// The last ones.
-    recent: VecDeque<(u64, u64)>,
+    /// The last ones, and whether they were sent for one that had not been seen.
+    recent: VecDeque<((u64, u64), bool)>,
 }
 
 impl Loss {
-    /// A packet that fills a hole: it came late, or its first copy was lost on the way here. Returns whether
-    /// it is a retransmission.
-    pub(crate) fn filled(&mut self, hole: Hole, segment: &Segment, path: Path) -> bool {
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
-        let late = match (hole.timestamp, timestamp) {
-            (Some(passing), Some(own)) if passing != own => precedes(own, passing),
-            _ => elapsed(hole.since, segment.time)
-                .is_none_or(|time| time < path.whole.unwrap_or(LATE)),
-        };
-        if late {
-            self.reordered += 1;
-        } else {
-            self.upstream += 1;
-            self.upstream_bytes += u64::from(segment.payload);
+    /// A packet with the numbers of `range` came that is no plain one. `sent` is when these numbers, or others,
+    /// were sent before.
+    pub(crate) fn came(
+        &mut self,
+        (arrival, range): (Arrival, (u64, u64)),
+        segment: &Segment,
+        sent: Option<i64>,
+        known: (Heard, u64, Path),
+    ) {
+        let payload = u64::from(segment.payload);
+        match arrival {
+            Arrival::Duplicate => {}
+            Arrival::Late => self.reordered += 1,
+            Arrival::Overtaken => {
+                self.reordered += 1;
+                // What had been sent again for it was not lost.
+                if self
+                    .recent
+                    .iter()
+                    .any(|(again, upstream)| *upstream && *again == range)
+                {
+                    self.upstream = self.upstream.saturating_sub(1);
+                    self.upstream_bytes = self.upstream_bytes.saturating_sub(payload);
+                }
+            }
+            Arrival::Upstream => {
+                self.upstream += 1;
+                self.upstream_bytes += payload;
+                self.sent_again((range, true), segment, sent, known);
+            }
+            Arrival::Again => self.sent_again((range, false), segment, sent, known),
         }
-        !late
     }
 
-    /// A packet with the numbers of `range` was sent again. `sent` is when it was sent before.
-    pub(crate) fn sent_again(
+    fn sent_again(
         &mut self,
-        range: (u64, u64),
+        again: ((u64, u64), bool),
         segment: &Segment,
         sent: Option<i64>,
         (heard, next, path): (Heard, u64, Path),
@@ -91,11 +155,11 @@ impl Loss {
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back(range);
+        self.recent.push_back(again);
         let silent = |since: Option<i64>, least| {
             since.is_none_or(|since| elapsed(since, segment.time).is_some_and(|time| time >= least))
         };
-        let (start, _) = range;
+        let ((start, _), _) = again;
         let first = heard
             .acknowledged
             .is_none_or(|acknowledged| start <= acknowledged);
@@ -115,7 +179,12 @@ impl Loss {
     pub(crate) fn arrived_twice(&mut self, (start, end): (u64, u64)) {
         let before = self.recent.len();
         self.recent
-            .retain(|again| again.1 <= start || end <= again.0);
+            .retain(|(again, _)| again.1 <= start || end <= again.0);
         self.spurious += (before - self.recent.len()) as u64;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.recent.capacity() * size_of::<((u64, u64), bool)>()
     }
 }

@@ -45,6 +45,11 @@ impl Quantiles {
         self.counts[at] = self.counts[at].saturating_add(1);
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.counts.capacity() * size_of::<u32>()
+    }
+
     /// How many values there were.
     pub(crate) fn count(&self) -> u64 {
         self.count

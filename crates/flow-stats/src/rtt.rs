@@ -14,14 +14,16 @@ use crate::{quantiles::Quantiles, sequence::precedes};
 
 /// The most packets, and the most timestamps, whose answer is awaited. Further ones are not measured; while
 /// as many are on their way, that is often enough.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
-/// A packet whose acknowledgment is awaited.
+/// How many acknowledged packets are remembered, to know their copies.
+const REMEMBERED: usize = 16;
+
+/// A packet whose acknowledgment is awaited, as it was sent last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Probe {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// When it was sent last.
     pub(crate) sent: i64,
     pub(crate) timestamp: Option<u32>,
     pub(crate) identification: u16,
@@ -30,7 +32,9 @@ pub(crate) struct Probe {
 /// What one end has sent and the other one has not acknowledged, and the times of what was.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RoundTrips {
+    /// By their numbers. The first `acknowledged` of them are.
     probes: VecDeque<Probe>,
+    acknowledged: usize,
     /// Timestamps in the order in which they were first sent, and when.
     echoes: VecDeque<(u32, i64)>,
     /// An acknowledgment of anything from here to there is ambiguous.
@@ -46,7 +50,7 @@ pub(crate) struct RoundTrips {
 impl RoundTrips {
     /// A packet was sent whose sequence numbers are all new, and behind all others.
     pub(crate) fn sent(&mut self, probe: Probe) {
-        if self.probes.len() < MOST {
+        if self.probes.len() - self.acknowledged < MOST {
             self.probes.push_back(probe);
         } else {
             self.unmeasured += 1;
@@ -66,58 +70,74 @@ impl RoundTrips {
         }
     }
 
-    /// What has the numbers from `start` up to `end` was sent again, or late.
-    pub(crate) fn sent_again(&mut self, (start, end): (u64, u64), now: i64) {
+    /// What has these numbers was sent again, or late.
+    pub(crate) fn sent_again(&mut self, copy: Probe) {
+        let (start, end) = (copy.start, copy.end);
         self.ambiguous = if self.ambiguous.0 == self.ambiguous.1 {
             (start, end)
         } else {
             (self.ambiguous.0.min(start), self.ambiguous.1.max(end))
         };
-        for probe in self
-            .probes
-            .iter_mut()
-            .filter(|probe| probe.start < end && start < probe.end)
-        {
-            probe.sent = now;
+        let from = self.probes.partition_point(|probe| probe.end <= start);
+        let probes = self.probes.iter_mut().skip(from);
+        for probe in probes.take_while(|probe| probe.start < end) {
+            *probe = Probe {
+                start: probe.start,
+                end: probe.end,
+                ..copy
+            };
         }
     }
 
-    /// The packet that began at `start`, as it was sent first.
+    /// The newest timestamp that was sent.
+    pub(crate) fn newest_timestamp(&self) -> Option<u32> {
+        self.newest
+    }
+
+    /// The packet that has the number `start`, if it is remembered.
     pub(crate) fn probe_at(&self, start: u64) -> Option<&Probe> {
         let at = self.probes.partition_point(|probe| probe.end <= start);
         self.probes.get(at).filter(|probe| probe.start <= start)
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let waiting = self.probes.capacity() * size_of::<Probe>()
+            + self.echoes.capacity() * size_of::<(u32, i64)>();
+        waiting + self.by_sequence.heap_bytes() + self.by_timestamps.heap_bytes()
+    }
+
     /// What was sent is not what it seemed.
     pub(crate) fn forget(&mut self) {
         self.probes.clear();
+        self.acknowledged = 0;
         self.echoes.clear();
         self.ambiguous = (0, 0);
     }
 
     /// Everything up to `to` is acknowledged, after everything up to `from` was. What is below `sacked` had
     /// arrived before, so that the answer came late.
-    pub(crate) fn acknowledged(
-        &mut self,
-        (from, to): (u64, u64),
-        sacked: u64,
-        now: i64,
-    ) -> Option<u64> {
+    pub(crate) fn acknowledged(&mut self, (from, to): (u64, u64), sacked: u64, now: i64) {
         let mut newest = None;
-        while let Some(probe) = self.probes.front()
+        while let Some(probe) = self.probes.get(self.acknowledged)
             && probe.end <= to
         {
-            newest = self.probes.pop_front();
+            newest = Some(*probe);
+            self.acknowledged += 1;
+        }
+        while self.acknowledged > REMEMBERED {
+            self.probes.pop_front();
+            self.acknowledged -= 1;
         }
         let (start, end) = self.ambiguous;
         let ambiguous = from < end && start < to;
         if to >= end {
             self.ambiguous = (0, 0);
         }
-        let probe = newest.filter(|probe| probe.end == to && !ambiguous && to > sacked)?;
-        let time = elapsed(probe.sent, now)?;
-        self.by_sequence.add(time);
-        Some(time)
+        let probe = newest.filter(|probe| probe.end == to && !ambiguous && to > sacked);
+        if let Some(time) = probe.and_then(|probe| elapsed(probe.sent, now)) {
+            self.by_sequence.add(time);
+        }
     }
 
     /// An acknowledgment of something new echoes this timestamp.

@@ -2,12 +2,12 @@
 
 use crate::{
     flight::Flight,
-    holes::Seen,
-    loss::{Heard, Loss, Path},
+    holes::{Covered, Seen},
+    loss::{Arrival, Heard, Loss, Path, is_duplicate, is_late},
     rate::Rate,
     rtt::{Probe, RoundTrips, elapsed},
     segment::{Ecn, Flags, Segment},
-    sequence::{FARTHEST, first_place, place},
+    sequence::{FARTHEST, first_place, place, precedes},
     window::Window,
 };
 
@@ -152,7 +152,7 @@ impl Side {
                 start
             });
         }
-        if start.abs_diff(seen.next()) <= reach {
+        if start.abs_diff(seen.next()) <= reach && u64::from(segment.payload) <= reach {
             self.stray_end = None;
             return Some(start);
         }
@@ -235,55 +235,55 @@ impl Side {
         }
         let next = seen.next();
         let payload = u64::from(segment.payload);
+        let last_payload = self.rate.times().map(|(_, last)| last);
         if payload > 0 {
             self.rate.came(payload - covered.again.min(payload), now);
         }
-        let plain = covered.again == 0 && covered.filled == 0;
-        if plain {
-            self.trips.sent(Probe {
-                start: range.0,
-                end: range.1,
-                sent: now,
-                timestamp,
-                identification: segment.identification,
-            });
-        } else if covered.again > 0 && self.is_duplicate(segment, range) {
-            self.counts.duplicates += 1;
+        let packet = Probe {
+            start: range.0,
+            end: range.1,
+            sent: now,
+            timestamp,
+            identification: segment.identification,
+        };
+        if covered.again == 0 && covered.filled == 0 {
+            self.trips.sent(packet);
         } else {
-            let again = match covered.hole {
-                Some(hole) if covered.again == 0 => self.loss.filled(hole, segment, path),
-                _ => true,
-            };
-            if again {
+            let arrival = self.arrival(packet, covered, path);
+            if arrival != Arrival::Duplicate {
                 let sent = self.trips.probe_at(range.0).map(|probe| probe.sent);
-                let sent = sent.or(self.rate.times().map(|(_, last)| last));
+                let sent = sent.or(last_payload);
                 self.loss
-                    .sent_again(range, segment, sent, (self.heard, next, path));
+                    .came((arrival, range), segment, sent, (self.heard, next, path));
+                self.trips.sent_again(packet);
+            } else {
+                self.counts.duplicates += 1;
             }
-            self.trips.sent_again(range, now);
         }
         if let Some(acknowledged) = self.heard.acknowledged {
             self.flight.becomes(next.saturating_sub(acknowledged), now);
         }
     }
 
-    /// Whether the network, or the capture, shows the same packet twice: an IPv4 packet of its own would have
-    /// an identification of its own.
-    fn is_duplicate(&self, segment: &Segment, (start, end): (u64, u64)) -> bool {
-        let timestamp = segment
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.value);
-        segment.identification != 0
-            && self.trips.probe_at(start).is_some_and(|probe| {
-                let same = (
-                    probe.start,
-                    probe.end,
-                    probe.identification,
-                    probe.timestamp,
-                );
-                same == (start, end, segment.identification, timestamp)
-            })
+    /// What a packet is that does not only have new numbers behind all others.
+    fn arrival(&self, packet: Probe, covered: Covered, path: Path) -> Arrival {
+        if let (Some(hole), 0) = (covered.hole, covered.again) {
+            return if is_late(hole, packet, path) {
+                Arrival::Late
+            } else {
+                Arrival::Upstream
+            };
+        }
+        let older = |other: Option<u32>| {
+            let both = packet.timestamp.zip(other);
+            both.is_some_and(|(own, other)| precedes(own, other))
+        };
+        match self.trips.probe_at(packet.start) {
+            Some(before) if is_duplicate(packet, before, path) => Arrival::Duplicate,
+            Some(before) if older(before.timestamp) => Arrival::Overtaken,
+            None if older(self.trips.newest_timestamp()) => Arrival::Overtaken,
+            _ => Arrival::Again,
+        }
     }
 
     /// The other end acknowledges something of this end. `window` is the one that it announced before, and
@@ -316,7 +316,8 @@ impl Side {
             }
             self.heard.duplicates = 0;
             self.heard.acknowledged = Some(number);
-            if number >= next.min(self.fin.unwrap_or(next)) {
+            let end = self.fin.unwrap_or(next);
+            if before < end && end <= number {
                 self.all_acknowledged = Some(now);
             }
             self.flight.becomes(next - number, now);
@@ -464,5 +465,11 @@ impl Side {
         self.seen
             .as_ref()
             .is_some_and(|seen| seen.next() - seen.low() > 1)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let seen = self.seen.as_ref().map_or(0, Seen::heap_bytes);
+        seen + self.trips.heap_bytes() + self.loss.heap_bytes()
     }
 }

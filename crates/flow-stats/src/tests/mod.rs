@@ -1,1 +1,10 @@
-//! Tests of the rules.
+//! The rules, by exchanges written by hand; and what holds of any packets.
+
+mod any_packets;
+mod decoding;
+mod exchange;
+mod life;
+mod losses;
+mod rows;
+mod times;
+mod volume;
