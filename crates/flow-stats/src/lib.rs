@@ -38,7 +38,7 @@
 //! # How it is built
 //!
 //! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
-//! `segment`; then, for what one end sent, `holes` (which numbers were seen), `quantiles`, `rtt`, `window`,
+//! `segment`, `judgment`; then, for what one end sent, `holes` (which numbers were seen), `quantiles`, `rtt`, `window`,
 //! `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
 //! `community_id`, `column`, `words`, `connection` and `row`.
 
@@ -47,6 +47,7 @@ mod community_id;
 mod connection;
 mod flight;
 mod holes;
+mod judgment;
 mod loss;
 mod options;
 mod quantiles;
@@ -64,6 +65,7 @@ mod words;
 pub use column::{Column, Kind, Time, Value, time_text};
 pub use community_id::community_id;
 pub use connection::Connection;
+pub use judgment::{Cause, Judgment, PacketKind};
 pub use row::{COLUMNS, Direction, Row};
 pub use segment::{NotTcp, Segment};
 pub use words::{BeganBy, Ecn, Ended, Handshake};
