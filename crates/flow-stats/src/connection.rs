@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use crate::{
-    holes::Seen,
     judgment::Judgment,
     loss::Path,
     rtt::elapsed,
@@ -165,10 +164,12 @@ impl Connection {
         self.client
     }
 
-    /// The place of an end's first sequence number, as far as is known by now: its SYN's, if that was captured.
+    /// The places from an end's first sequence number, which is its SYN's if that was captured, to behind its
+    /// last one, as far as is known by now.
     #[must_use]
-    pub fn origin(&self, end: usize) -> Option<u64> {
-        self.sides.get(end)?.seen.as_ref().map(Seen::low)
+    pub fn places(&self, end: usize) -> Option<(u64, u64)> {
+        let seen = self.sides.get(end)?.seen.as_ref()?;
+        Some((seen.low(), seen.next()))
     }
 
     /// How many of an end's sequence numbers are in flight now, once the other end has acknowledged anything.

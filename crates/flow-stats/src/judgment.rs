@@ -3,7 +3,7 @@
 /// What a packet was, as its connection's figures count it.
 ///
 /// Sequence numbers are places on a line: they do not wrap, and only their differences mean anything.
-/// [`Connection::origin`](crate::Connection::origin) is where an end's begin.
+/// [`Connection::places`](crate::Connection::places) has where an end's begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Judgment {
     /// Which of [`Connection::ends`](crate::Connection::ends) sent it.
