@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    judgment::{Cause, PacketKind},
     holes::Hole,
+    judgment::{Cause, PacketKind},
     rtt::{Probe, elapsed},
     segment::Segment,
     sequence::precedes,

@@ -105,7 +105,12 @@ pub(crate) fn reach(window: Option<u64>) -> u64 {
 impl Side {
     /// This end sent a packet. Returns whether it is believed, and not taken for one that is forged or of another
     /// connection, and says in `judgment` what its numbers were.
-    pub(crate) fn sent(&mut self, segment: &Segment, other: Other, judgment: &mut Judgment) -> bool {
+    pub(crate) fn sent(
+        &mut self,
+        segment: &Segment,
+        other: Other,
+        judgment: &mut Judgment,
+    ) -> bool {
         self.counts.add(segment, other.mss);
         let Some(start) = self.locate(segment, other.reach) else {
             self.counts.stray += 1;
@@ -226,12 +231,7 @@ impl Side {
 
     /// This end sent something that takes the sequence numbers of `range`. Returns what it was, and how many bytes
     /// of payload were new.
-    fn carried(
-        &mut self,
-        segment: &Segment,
-        range: (u64, u64),
-        path: Path,
-    ) -> (PacketKind, u64) {
+    fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) -> (PacketKind, u64) {
         let Some(seen) = &mut self.seen else {
             return (PacketKind::Bare, 0);
         };

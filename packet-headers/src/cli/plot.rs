@@ -13,13 +13,13 @@ use super::refusal::Refusal;
 /// The end of the help.
 const HELP: &str = "\
 Examples:
-  packet-headers plot captures/2026/11/29/myhost_1795414125_unsafe_0000000000001002.pcap.gz -o slow.html
-  packet-headers plot myhost_1795414125_unsafe_0000000000001002 --datadir /var/spool/captures > slow.svg
+  packet-headers plot download.pcap -o download.html
   packet-headers plot tcpdump.pcap --address 192.0.2.7 --port 50432 -o upload.svg
+  packet-headers plot myhost_1795414125_unsafe_0000000000001002 --datadir captures > slow.svg
 
 docs/plot.md shows how to read the picture.
 
-Exit codes: 0 drawn, 1 drawn of a file that could not be read to its end (it is named), or not drawn, 2 usage.";
+Exit codes: 0 drawn, 1 not drawn, or of a file that could not be read to its end, 2 usage.";
 
 /// Which connection to draw, and into what.
 #[derive(Debug, Args)]

@@ -1,6 +1,5 @@
 //! `plot`: a picture of one connection.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -122,7 +121,7 @@ fn list(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Says how many connections are meant, and how to choose one.
+/// Says how many connections are meant, and how to choose one. The first of them are shown before.
 fn not_one(path: &Path, meant: &Meant, filter: &Filter) -> String {
     let path = path.display();
     if meant.all == 0 {
@@ -138,14 +137,6 @@ fn not_one(path: &Path, meant: &Meant, filter: &Filter) -> String {
         true => String::new(),
         false => " that the filters take".to_owned(),
     };
-    let mut text = format!(
-        "{path} has {} connections{those}: choose one by filters such as --address and --port. ",
-        meant.count
-    );
-    text.push_str(match meant.first.len() as u64 == meant.count {
-        true => "They are:",
-        false => "The first ones (`packet-headers flows` shows all):",
-    });
     for (row, _) in &meant.first {
         let ends = [
             (row.client_ip, row.client_port),
@@ -153,8 +144,14 @@ fn not_one(path: &Path, meant: &Meant, filter: &Filter) -> String {
         ];
         let [client, server] = ends.map(std::net::SocketAddr::from);
         let start = flow_stats::time_text(row.start_time.0);
-        // A string takes everything.
-        let _infallible = write!(text, "\n  {client} to {server}, from {start}");
+        terminal::complain(&format_args!("{client} to {server}, from {start}"));
     }
-    text
+    let told = match meant.first.len() as u64 == meant.count {
+        true => "these",
+        false => "of which these are the first (`packet-headers flows` shows all)",
+    };
+    format!(
+        "{path} has {} connections{those}, {told}: choose one by filters such as --address and --port",
+        meant.count
+    )
 }
