@@ -210,7 +210,7 @@ impl Frame {
     }
 
     fn vertical_axis(&self, svg: &mut Svg, layout: Layout, y: Scale, unit: Unit) {
-        let (ticks, digits) = y.ticks(unit, (y.length / 36.0).clamp(3.0, 10.0));
+        let (ticks, digits) = y.ticks(unit, (y.length / 26.0).clamp(3.0, 10.0));
         let mut grid = Path::default();
         for tick in &ticks {
             let at = y.length - y.at(*tick);

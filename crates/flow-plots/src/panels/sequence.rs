@@ -178,11 +178,15 @@ fn legend(of: &Way, data: f64, largest: f64) -> Vec<Entry> {
             None if look.class != LOOKS.duplicate.class => look.name.to_owned(),
             _ => format!("{} ({})", look.name, bars.count),
         };
-        legend.push(Entry {
+        let entry = Entry {
             class,
             sample,
             text,
-        });
+        };
+        match class == LOOKS.new.class {
+            true => legend.insert(0, entry),
+            false => legend.push(entry),
+        }
     }
     legend
 }

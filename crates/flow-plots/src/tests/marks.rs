@@ -141,8 +141,9 @@ fn a_reset_is_shown_in_both_directions() {
 #[test]
 fn the_client_is_who_began_whoever_was_captured_first() {
     let answer: Packet = server(0, 1).flags(0x12);
-    let picture = picture(&[(0, answer), (1000, client(1, 1).data(5))]);
+    let data = [1, 6].map(|number| (i64::from(number) * 1000, client(number, 1).data(5)));
+    let picture = picture(&[(0, answer), data[0].clone(), data[1].clone()]);
     assert_eq!(picture.row().client_port, 50_000);
-    assert_eq!(picture.0.ways[0].traces.bars.new.count, 1);
-    assert_eq!(picture.0.direction(0).payload_bytes, 5);
+    assert_eq!(picture.0.ways[0].traces.bars.new.count, 2);
+    assert_eq!(picture.0.direction(0).payload_bytes, 10);
 }

@@ -1,6 +1,6 @@
 //! What is in the text of pictures.
 
-use roxmltree::Document;
+use roxmltree::{Document, Node};
 
 use super::exchange::{client, handshake, lossy, picture, server};
 use crate::Picture;
@@ -137,4 +137,39 @@ fn names_cannot_become_markup() {
     for text in [picture.svg(), picture.html()] {
         assert!(!text.contains("<script>alert"));
     }
+}
+
+#[test]
+fn bars_are_drawn_where_the_axes_say() {
+    let mut packets = handshake();
+    packets.push((40_000, client(1, 1).data(1000)));
+    packets.push((80_000, server(1, 1001)));
+    let svg = picture(&packets).svg();
+    let document = Document::parse(&svg).unwrap();
+    let of_class = |within: Node<'_, '_>, class| {
+        let mut nodes = within.descendants();
+        let path = nodes.find(|node| node.attribute("class") == Some(class));
+        path.unwrap().id()
+    };
+    let area = of_class(document.root(), "area");
+    let area = document.get_node(area).unwrap();
+    let number = |name| area.attribute(name).unwrap().parse::<f64>().unwrap();
+    let (width, height) = (number("width"), number("height"));
+    let (time, kilobytes) = (number("data-x"), number("data-y"));
+    assert!((time - 80.0).abs() < 1e-9, "milliseconds");
+    // The last bar: `m`, how far from the one before, which is the SYN at 0, and how high it is.
+    let bars = document.get_node(of_class(area, "bar new")).unwrap();
+    let bars = bars.attribute("d").unwrap();
+    let (_, last) = bars.rsplit_once('m').unwrap();
+    let (place, length) = last.split_once('v').unwrap();
+    let x: f64 = place.split(['-', ' ']).next().unwrap().parse().unwrap();
+    assert!(
+        (x - width / 2.0).abs() < 0.2,
+        "at half of the time, {x} of {width}"
+    );
+    let length: f64 = length.parse().unwrap();
+    assert!(
+        (-length - height / kilobytes).abs() < 0.2,
+        "a kilobyte, {length}"
+    );
 }
