@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
-    FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN, record_len, split_first,
+    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN, record_len, split_first,
 };
 use packet_headers_common::{LinkType, Packet};
 use packet_headers_ebpf::parse::{Headers, parse};
@@ -51,8 +51,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read.headers, &packet[..kept]);
     assert_eq!(read.link_type, choice.link);
     assert_eq!(read.key(), found.key);
-    assert_eq!(found.key.is_low(&read.source), found.from_low);
-    assert_eq!(read.sequence, found.sequence);
+    assert_eq!(found.key.is_low(&read.source()), found.from_low);
+    assert_eq!(read.sequence(), found.sequence);
     assert_eq!(read.tcp_flags, found.tcp_flags);
     assert_eq!(read.is_first_syn(), found.is_first_syn());
 });
@@ -65,18 +65,18 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
-    for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0] {
+    for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0, 0] {
         record.extend(field.to_ne_bytes());
     }
-    let flags = if truncated { FLAG_TRUNCATED } else { 0 };
-    record.extend([0, choice.link as u8, flags, 0, 0, 0]);
+    let flags = u8::from(truncated) * FLAG_TRUNCATED
+        | u8::from(found.from_low) * FLAG_FROM_LOW
+        | choice.link as u8 * FLAG_RAW_IP;
+    record.extend([flags, found.tcp_flags, 0, 0]);
     assert_eq!(record.len(), RECORD_HEADER_LEN);
     if truncated {
         record.extend(found.key.to_bytes());
         record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
         record.extend([packet[found.l4 + 5], packet[found.l4 + 4]]);
-        record.extend([packet[found.l4 + 13], found.from_low.into()]);
-        record.extend([0; 6]);
     }
     record.extend(&packet[..kept]);
     let length = record_len(flags, kept);

@@ -26,4 +26,4 @@ pub use kernel_discard::KernelDiscard;
 pub use key::{Endpoint, FlowKey};
 pub use packet_counters::{PacketCounter, PacketCounters};
 pub use primary_tap::{PrimaryTap, TapPoint};
-pub use record::{Direction, LinkType, Packet, RecordHeader};
+pub use record::{Beside, Direction, LinkType, Packet, RecordHeader};

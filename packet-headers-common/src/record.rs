@@ -5,7 +5,7 @@
 
 mod packet;
 
-pub use packet::{BadRecord, Glance, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
+pub use packet::{BadRecord, Beside, Glance, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
 
 use crate::key::FlowKey;
 
@@ -93,18 +93,14 @@ pub struct RecordHeader {
     pub l3_offset: u16,
     /// Where in the packet the TCP header begins.
     pub l4_offset: u16,
-    /// VLAN tag control information that the NIC stripped; valid when `vlan_protocol` is not 0.
+    /// VLAN tag control information that the NIC stripped; valid with [`FLAG_VLAN`].
     pub vlan_tci: u16,
-    /// EtherType of the stripped tag, in host order: 0x8100, 0x88a8 or 0 for none.
-    pub vlan_protocol: u16,
-    /// A [`Direction`].
-    pub direction: u8,
-    /// A [`LinkType`].
-    pub link_type: u8,
+    /// The connection's entry in the table of flows, or 0 if it has none.
+    pub entry: u32,
     /// A union of the `FLAG_` bits.
     pub flags: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// TCP flags, the low eight.
+    pub tcp_flags: u8,
     /// Into how many packets on the wire the NIC splits this one, or from how many it was merged;
     /// 0 when it is one.
     pub segments: u16,
@@ -122,10 +118,41 @@ pub const FLAG_TRUNCATED: u8 = 2;
 /// there is one: nanoseconds as a `u64`, 0 when the NIC gave none.
 pub const FLAG_HARDWARE_TIME: u8 = 4;
 
+/// [`RecordHeader::flags`]: the lower end of the key sent the packet.
+pub const FLAG_FROM_LOW: u8 = 8;
+
+/// [`RecordHeader::flags`]: the interface sent the packet.
+pub const FLAG_EGRESS: u8 = 16;
+
+/// [`RecordHeader::flags`]: the packet begins with an IP header.
+pub const FLAG_RAW_IP: u8 = 32;
+
+/// [`RecordHeader::flags`]: the NIC stripped a VLAN tag.
+pub const FLAG_VLAN: u8 = 64;
+
+/// [`RecordHeader::flags`]: the stripped tag was a service tag (IEEE 802.1ad).
+pub const FLAG_SERVICE_TAG: u8 = 128;
+
+/// EtherType of a VLAN tag (IEEE 802.1Q).
+const CUSTOMER_TAG: u16 = 0x8100;
+
+/// EtherType of a service VLAN tag (IEEE 802.1ad).
+const SERVICE_TAG: u16 = 0x88a8;
+
+/// The flags of a stripped tag with this EtherType, in host order; none when it is 0. No branch: the
+/// verifier would look twice at all that follows.
+#[inline(always)]
+#[must_use]
+pub const fn tag_flags(protocol: u16) -> u8 {
+    const SERVICE_BIT: u16 = SERVICE_TAG & !CUSTOMER_TAG & 8;
+    let vlan = (protocol >> 15) as u8 * FLAG_VLAN;
+    vlan | (protocol & SERVICE_BIT) as u8 * (FLAG_SERVICE_TAG / SERVICE_BIT as u8)
+}
+
 /// Bytes of a hardware time.
 pub const HARDWARE_TIME_LEN: usize = size_of::<u64>();
 
-/// Flow key and TCP fields of a packet whose headers were truncated: the bytes that are left may end
+/// Flow key and sequence number of a packet whose headers were truncated: the bytes that are left may end
 /// before them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -134,12 +161,6 @@ pub struct TruncatedMeta {
     pub key: FlowKey,
     /// TCP sequence number.
     pub sequence: u32,
-    /// TCP flags, the low eight.
-    pub tcp_flags: u8,
-    /// 1 when the lower end of the key sent the packet, else 0.
-    pub from_low: u8,
-    /// Zero: what follows is aligned to 8 bytes.
-    pub reserved: [u8; 6],
 }
 
 /// Bytes of a [`TruncatedMeta`].
@@ -153,15 +174,13 @@ const _: () = {
     assert!(RECORD_HEADER_LEN == 32);
     assert!(core::mem::offset_of!(RecordHeader, wire_len) == 8);
     assert!(core::mem::offset_of!(RecordHeader, header_len) == 16);
-    assert!(core::mem::offset_of!(RecordHeader, vlan_protocol) == 24);
-    assert!(core::mem::offset_of!(RecordHeader, link_type) == 27);
+    assert!(core::mem::offset_of!(RecordHeader, entry) == 24);
     assert!(core::mem::offset_of!(RecordHeader, flags) == 28);
     assert!(core::mem::offset_of!(RecordHeader, segments) == 30);
     assert!(core::mem::offset_of!(RecordHeader, boot_ns) == 0);
     assert!(RECORD_HEADER_LEN.is_multiple_of(8) && TRUNCATED_META_LEN.is_multiple_of(8));
-    assert!(TRUNCATED_META_LEN == 48);
+    assert!(TRUNCATED_META_LEN == 40);
     assert!(core::mem::offset_of!(TruncatedMeta, sequence) == 36);
-    assert!(core::mem::offset_of!(TruncatedMeta, from_low) == 41);
 };
 
 #[cfg(test)]

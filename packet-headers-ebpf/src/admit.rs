@@ -18,6 +18,8 @@ pub(crate) struct Admitted {
     /// When it was seen: `CLOCK_BOOTTIME` in nanoseconds. The clock is not read for packets that are
     /// discarded without it.
     pub(crate) now_ns: u64,
+    /// The connection's entry in the table of flows, or 0 if it has none.
+    pub(crate) entry: u32,
 }
 
 /// Decides by what the kernel knows of the packet's connection.
@@ -45,8 +47,11 @@ pub(crate) fn admit<const DIRECT: bool>(
             let side = black_box(usize::from(!headers.from_low)) & 1;
             let tap = &mut flow.primary_tap[side];
             return if tap.accepts(packet.tap_point(), now_ns) {
-                let lane = Lane::Admitted;
-                Ok(Admitted { lane, now_ns })
+                Ok(Admitted {
+                    lane: Lane::Admitted,
+                    now_ns,
+                    entry: 0,
+                })
             } else {
                 Err(KernelDiscard::Duplicate)
             };
@@ -82,6 +87,7 @@ fn as_candidate() -> Admitted {
     Admitted {
         lane: Lane::Candidate,
         now_ns: now(),
+        entry: 0,
     }
 }
 

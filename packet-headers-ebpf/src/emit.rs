@@ -3,7 +3,8 @@
 use core::hint::black_box;
 
 use packet_headers_common::record::{
-    FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, MAX_HEADERS, TruncatedMeta, record_len,
+    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_TRUNCATED,
+    MAX_HEADERS, TruncatedMeta, record_len, tag_flags,
 };
 use packet_headers_common::settings::Lane;
 use packet_headers_common::{FlowKey, KernelDiscard, RecordHeader};
@@ -109,7 +110,7 @@ fn record_header<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> RecordHeader {
-    let (vlan_protocol, vlan_tci) = packet.stripped_vlan();
+    let (tag, vlan_tci) = packet.stripped_vlan();
     RecordHeader {
         boot_ns: admitted.now_ns,
         wire_len: packet.length() as u32,
@@ -118,11 +119,14 @@ fn record_header<const DIRECT: bool>(
         l3_offset: headers.l3 as u16,
         l4_offset: headers.l4 as u16,
         vlan_tci,
-        vlan_protocol,
-        direction: packet.direction as u8,
-        link_type: packet.link as u8,
-        flags: lane_flag(admitted.lane) | clock_flag(),
-        reserved: 0,
+        entry: admitted.entry,
+        flags: lane_flag(admitted.lane)
+            | clock_flag()
+            | u8::from(headers.from_low) * FLAG_FROM_LOW
+            | packet.direction as u8 * FLAG_EGRESS
+            | packet.link as u8 * FLAG_RAW_IP
+            | tag_flags(tag),
+        tcp_flags: headers.tcp_flags,
         segments: packet.segments(headers.end),
     }
 }
@@ -149,9 +153,6 @@ fn truncated_meta(headers: &Headers) -> TruncatedMeta {
     TruncatedMeta {
         key: headers.key,
         sequence: headers.sequence,
-        tcp_flags: headers.tcp_flags,
-        from_low: headers.from_low.into(),
-        reserved: [0; 6],
     }
 }
 

@@ -176,11 +176,14 @@ impl Turning {
     /// Carries out the table's actions.
     fn act(&mut self) {
         let Self { demux, maps, .. } = self;
-        demux.act(|hint| match hint {
-            Hint::Admit(key, until, cookie) => maps.admit(&key, until, cookie),
-            Hint::Retire(key, cookie) => maps.retire(&key, cookie),
-            Hint::Release(key, cookie) => maps.release(&key, cookie),
-            Hint::Ignore(key) => maps.ignore(&key),
+        demux.act(|hint| {
+            match hint {
+                Hint::Admit(key, until, cookie) => return maps.admit(&key, until, cookie),
+                Hint::Retire(key, cookie) => maps.retire(&key, cookie),
+                Hint::Release(key, cookie) => maps.release(&key, cookie),
+                Hint::Ignore(key) => maps.ignore(&key),
+            }
+            0
         });
     }
 

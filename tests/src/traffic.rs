@@ -18,6 +18,7 @@ pub mod short_connections;
 pub mod steady;
 pub mod storm;
 pub mod tcp_shapes;
+pub mod upload;
 pub mod written;
 
 pub use connection::{Connection, Observer};

@@ -12,6 +12,7 @@ pub mod links;
 pub mod mount;
 pub mod netns;
 pub mod parallel;
+pub mod path;
 pub mod process;
 pub mod procfs;
 pub mod python;

@@ -23,6 +23,12 @@ pub(crate) fn packet_cost(workspace: &Workspace) -> Result<PathBuf> {
     Ok(release(workspace, &example)?.join("examples/packet_cost"))
 }
 
+/// Builds the example that prints the rows of pcap files, and says where it is.
+pub(crate) fn rows(workspace: &Workspace) -> Result<PathBuf> {
+    let example = ["--package", "flow-stats", "--example", "rows"];
+    Ok(release(workspace, &example)?.join("examples/rows"))
+}
+
 /// Builds a program; the directory of what is built so.
 fn release(workspace: &Workspace, of: &[&str]) -> Result<PathBuf> {
     let host = probe::host(workspace)?;

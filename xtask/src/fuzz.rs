@@ -12,9 +12,10 @@ use xshell::{Cmd, cmd};
 use crate::{setup, workspace::Workspace};
 
 /// The fuzz targets, as in `fuzz/fuzz_targets/`.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 7] = [
     "anonymize",
     "file_name",
+    "flow_stats",
     "netlink",
     "parse",
     "scan",

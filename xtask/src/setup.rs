@@ -39,6 +39,8 @@ const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 const TEST_TOOLS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
+    ("tcptrace", "tcptrace"),
+    ("editcap", "wireshark-common"),
     ("capinfos", "wireshark-common"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),

@@ -283,6 +283,12 @@ impl PacketBuffer {
         self.bytes.capacity() + self.details.capacity() * size_of::<Details>()
     }
 
+    /// Reads where the next packet will be, so that the processor has it then.
+    #[inline]
+    pub fn fetch(&self) {
+        std::hint::black_box(self.bytes.last());
+    }
+
     /// Takes all packets out.
     pub fn take(&mut self) -> Chunk {
         self.spilled = self.newest;
@@ -346,7 +352,7 @@ fn append(out: &mut Vec<u8>, headers: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use packet_headers_common::Direction;
+    use packet_headers_common::{Beside, Direction, FlowKey};
     use proptest::prelude::*;
 
     use super::*;
@@ -502,7 +508,10 @@ mod tests {
     #[test]
     fn offsets_behind_the_bytes_of_a_cut_record_are_kept() {
         let cut = Packet {
-            truncated: true,
+            beside: Some(Beside {
+                key: FlowKey::default(),
+                sequence: 0,
+            }),
             l4_offset: u16::MAX,
             ..packet(&[9; 64], Some((0x8100, 7)))
         };

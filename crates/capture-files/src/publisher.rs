@@ -1,6 +1,7 @@
 //! Gives finished files their final names.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use model::FlowUuid;
 
 use crate::directories::{Directories, sync_names};
 use crate::disk::Directory;
-use crate::error::FileError;
+use crate::error::{FileError, FileStep};
 use crate::file_naming::FileNaming;
 use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
 use crate::open_file::ClosedFile;
@@ -65,6 +66,27 @@ impl<O: Observer> Publisher<O> {
     pub fn publish(&mut self, files: Vec<FinishedFile>) {
         let files = files.into_iter().map(|file| file.0).collect();
         self.give_names(files, Refused::Waits);
+    }
+
+    /// Leaves files where they are, without the disk: nobody waits for it any more. The next recovery
+    /// publishes them.
+    pub fn leave(&mut self, files: Vec<FinishedFile>) {
+        for FinishedFile(file) in files {
+            let why = io::Error::other("the disk is too slow to stop in time");
+            let path = file.partial().path();
+            self.abandon(
+                &file,
+                FileError::new(FileStep::Finish, "publishing", &path, why),
+            );
+        }
+    }
+
+    /// [`finish`](Self::finish) for who cannot wait for the disk.
+    pub fn leave_all(mut self) -> O {
+        let left = std::mem::take(&mut self.unpublished);
+        self.leave(left.into_iter().map(FinishedFile).collect());
+        self.directories.clear();
+        self.observer
     }
 
     /// Gives files their names, as far as possible; whether all of them got one.

@@ -148,8 +148,6 @@ impl Front {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use packet_headers_common::Endpoint;
-
     use super::*;
 
     /// A packet with these header bytes.
@@ -163,12 +161,11 @@ pub(super) mod tests {
             link_type: LinkType::Ethernet,
             vlan,
             at_primary_tap: true,
-            source: Endpoint::v4([192, 0, 2, 1], 1),
-            destination: Endpoint::v4([192, 0, 2, 2], 2),
-            sequence: 0,
+            entry: 0,
+            from_low: true,
             tcp_flags: 0,
             segments: 3,
-            truncated: false,
+            beside: None,
             l3_offset: 14,
             l4_offset: 34,
             headers,

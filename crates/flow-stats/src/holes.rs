@@ -43,13 +43,18 @@ pub(crate) struct Covered {
 impl Seen {
     /// Nothing is seen yet; the first number will be `start`, at `first`: a time and a timestamp.
     pub(crate) fn new(start: u64, first: (i64, Option<u32>)) -> Self {
+        Self::after(0, start, first)
+    }
+
+    /// The same, where so many numbers have been missing before.
+    pub(crate) fn after(missing: u64, start: u64, first: (i64, Option<u32>)) -> Self {
         Self {
             low: start,
             next: start,
             from_start: false,
             first,
             holes: Vec::new(),
-            forgotten: 0,
+            forgotten: missing,
         }
     }
 

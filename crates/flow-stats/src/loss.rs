@@ -38,11 +38,14 @@ pub(crate) enum Arrival {
     Again,
 }
 
-/// Whether what fills a hole was overtaken: it has an older timestamp than the packet that made the hole or,
-/// without another timestamp, comes sooner than anything could be sent again.
-pub(crate) fn is_late(hole: Hole, packet: Probe, path: Path) -> bool {
+/// Whether what fills a hole was overtaken: it has an older timestamp than the packet that made the hole; or
+/// the same, while `newest`, the sender's last one, is newer; or it comes sooner than anything could be sent
+/// again.
+pub(crate) fn is_late(hole: Hole, packet: Probe, newest: Option<u32>, path: Path) -> bool {
+    let older = |own, other: Option<u32>| other.is_some_and(|other| precedes(own, other));
     match (hole.timestamp, packet.timestamp) {
         (Some(passing), Some(own)) if passing != own => precedes(own, passing),
+        (Some(_), Some(own)) if older(own, newest) => true,
         _ => is_soon(hole.since, packet.sent, path),
     }
 }
@@ -185,6 +188,12 @@ impl Loss {
         } else {
             Cause::Unknown
         }
+    }
+
+    /// What was sent is not what it seemed: all further numbers are others.
+    pub(crate) fn forget(&mut self) {
+        self.timeout_until = 0;
+        self.recent.clear();
     }
 
     /// The other end says that it got what is from `start` up to `end` twice (RFC 2883).

@@ -105,7 +105,7 @@ columns! {
         /// the window is not known): forged, or of another connection. They count as packets, and for nothing
         /// else. Two in a row that fit each other are believed.
         stray_packets: u64, "RFC 9293 3.10.7.4; M-Lab: `BadDeltas`";
-        /// Packets whose round-trip time was not measured, as 64 others were on their way.
+        /// Packets whose round-trip time was not measured, as 128 others were on their way.
         unmeasured_packets: u64, "";
         /// Packets with SYN.
         syn_packets: u64, "tshark: `tcp.flags.syn`";
@@ -133,13 +133,14 @@ columns! {
         upstream_lost_packets: u64, "";
         /// Bytes of payload in those packets.
         upstream_lost_bytes: u64, "";
-        /// IPv4 packets captured twice: the same sequence numbers, identification and timestamp. Duplicates of
-        /// IPv6 packets count as retransmissions, as nothing tells them apart.
-        duplicate_packets: u64, "RFC 791 3.2 Identification";
-        /// Packets that came behind one with later sequence numbers, for the first time: with an older timestamp
-        /// than that one or, without another timestamp, within the initial round-trip time (3 ms if that is
-        /// not known).
-        reordered_packets: u64, "RFC 4737 4.1 Type-P-Reordered; tshark: `tcp.analysis.out_of_order`";
+        /// Packets with payload, SYN or FIN that the network or the capture has doubled: the same sequence numbers
+        /// and timestamp as a packet before, and the same IPv4 identification. Without an identification, with
+        /// timestamps and within the initial round-trip time.
+        duplicate_packets: u64, "RFC 791 3.2 Identification; tshark: `tcp.analysis.spurious_retransmission`";
+        /// Packets that came behind one with later sequence numbers: with an older timestamp than that one or, if it
+        /// is the same or missing, sooner than anything could be sent again: within the initial round-trip time
+        /// (3 ms if that is not known). Also such as came behind what was sent again for them.
+        reordered_packets: u64, "RFC 4737 3 Type-P-Reordered; tshark: `tcp.analysis.out_of_order`";
         /// Acknowledgments without payload.
         pure_acks: u64, "tcptrace: pure acks sent";
         /// Acknowledgments that repeat the last one: something is unacknowledged, there is no payload, no SYN
@@ -198,7 +199,7 @@ columns! {
         /// the packet ends. None while something that was sent twice or out of order is acknowledged, too, nor
         /// of what had been acknowledged selectively before (Karn).
         min_rtt_us: Option<u64>, "RFC 6298 3; M-Lab: `MinRTT`; tshark: `tcp.analysis.ack_rtt`; Linux: `tcpi_min_rtt`; tcptrace: RTT min";
-        /// The median of those times, to 0.8 %.
+        /// The median of those times, to 0.8 %; exact if there are no more than 16.
         rtt_p50_us: Option<u64>, "as `min_rtt_us`";
         /// What 95 % of them do not exceed, to 0.8 %.
         rtt_p95_us: Option<u64>, "as `min_rtt_us`";
@@ -210,7 +211,7 @@ columns! {
         /// acknowledgment of something new that echoes it. Measures retransmissions, too; includes the time by
         /// which the other end delays acknowledgments, and up to one tick of this end's clock.
         ts_min_rtt_us: Option<u64>, "RFC 7323 4.1";
-        /// The median of those times, to 0.8 %.
+        /// The median of those times, to 0.8 %; exact if there are no more than 16.
         ts_rtt_p50_us: Option<u64>, "RFC 7323 4.1";
         /// What 95 % of them do not exceed, to 0.8 %.
         ts_rtt_p95_us: Option<u64>, "RFC 7323 4.1";

@@ -10,14 +10,14 @@
 
 use std::collections::VecDeque;
 
-use crate::{quantiles::Quantiles, sequence::precedes};
+use crate::{quantiles::Quantiles, segment::Segment, sequence::precedes};
 
 /// The most packets, and the most timestamps, whose answer is awaited. Further ones are not measured; while
 /// as many are on their way, that is often enough.
 const MOST: usize = 128;
 
 /// How many acknowledged packets are remembered, to know their copies.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 32;
 
 /// A packet whose acknowledgment is awaited, as it was sent last.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,19 @@ pub(crate) struct Probe {
     pub(crate) sent: i64,
     pub(crate) timestamp: Option<u32>,
     pub(crate) identification: u16,
+}
+
+impl Probe {
+    /// A packet whose numbers begin at `start`.
+    pub(crate) fn of(segment: &Segment, start: u64) -> Self {
+        Self {
+            start,
+            end: start + segment.numbers(),
+            sent: segment.time,
+            timestamp: segment.timestamp(),
+            identification: segment.identification,
+        }
+    }
 }
 
 /// What one end has sent and the other one has not acknowledged, and the times of what was.

@@ -47,6 +47,8 @@ pub struct Segment {
     pub(crate) identification: u16,
     /// Whether the capture ends within the TCP header.
     pub(crate) truncated: bool,
+    /// Bytes of TCP options, by the header.
+    pub(crate) options_len: u8,
     pub(crate) options: Options,
 }
 
@@ -155,6 +157,8 @@ impl Segment {
             ecn: header.ecn,
             identification: header.identification,
             truncated: tcp.len() < header_len,
+            // At most 40.
+            options_len: ((fixed[12] >> 4) - 5) << 2,
             options: options.map_or(Options::NONE, Options::read),
         })
     }
@@ -203,6 +207,11 @@ impl Segment {
     pub fn sack_blocks(&self, near: u64) -> impl Iterator<Item = [u64; 2]> + '_ {
         let blocks = self.options.sack_blocks().iter();
         blocks.map(move |edges| edges.map(|edge| place(edge, near)))
+    }
+
+    /// Its sender's clock, if it has timestamps.
+    pub(crate) fn timestamp(&self) -> Option<u32> {
+        self.options.timestamps.map(|timestamps| timestamps.value)
     }
 
     /// Whether it asks for a connection: SYN without ACK.

@@ -19,6 +19,8 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
     /// The packets of the connection with this socket cookie go to the admitted ring until this time.
+    /// The entry that it gets in the kernel's table goes to
+    /// [`FlowTable::bind`](crate::FlowTable::bind).
     Admit(FlowKey, BootNanos, u64),
     /// The packets of the connection with this cookie can be discarded: its file is finished.
     Retire(FlowKey, u64),

@@ -18,11 +18,13 @@ use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNan
 use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
+use self::by_entry::ByEntry;
 pub(crate) use self::connection::Connection;
 pub use self::connection::ConnectionState;
 use self::connection::{Capture, Finished, State};
 use self::queue::Queue;
 
+mod by_entry;
 mod connection;
 mod queue;
 #[cfg(test)]
@@ -85,6 +87,7 @@ pub(crate) struct Connections {
     slots: Slab<Box<Connection>>,
     by_key: HashMap<FlowKey, Incarnations>,
     by_name: HashMap<FlowUuid, Id>,
+    by_entry: ByEntry,
     /// The named connections, by when to look at them.
     timers: BTreeSet<(BootNanos, Id)>,
     queues: [Queue; QueueName::COUNT],
@@ -216,6 +219,31 @@ impl Connections {
     #[inline]
     pub(crate) fn youngest(&self, key: &FlowKey) -> Option<Id> {
         self.by_key.get(key).map(|known| known.youngest)
+    }
+
+    /// The connection to which a packet belongs, if it does not begin one.
+    #[inline]
+    pub(crate) fn of(&self, packet: &Packet<'_>) -> Option<Id> {
+        let known = self.at_entry(packet.entry);
+        known.or_else(|| self.youngest(&packet.key()))
+    }
+
+    /// The connection that has this entry of the kernel's table, if it is the youngest of its
+    /// four-tuple.
+    #[inline]
+    fn at_entry(&self, entry: u32) -> Option<Id> {
+        let id = self.by_entry.get(entry)?;
+        let connection = self.slots.get(id.slot())?;
+        (connection.entry == entry && connection.younger.is_none()).then_some(id)
+    }
+
+    /// Reads what the next packet of this entry changes, and does not wait for it.
+    #[inline]
+    pub(crate) fn fetch(&self, entry: u32) {
+        let id = self.by_entry.get(entry);
+        if let Some(connection) = id.and_then(|id| self.slots.get(id.slot())) {
+            connection.fetch();
+        }
     }
 
     /// The connections of a four-tuple, youngest first.
@@ -414,6 +442,19 @@ impl Connections {
             connection.held_since = (!connection.buffer.is_empty()).then_some(connection.start);
         });
         self.set_timer(id, timing);
+    }
+
+    /// A captured connection has got this entry of the kernel's table: that of a four-tuple, with this
+    /// cookie.
+    pub(crate) fn bind(&mut self, key: &FlowKey, cookie: u64, entry: u32) {
+        let mut incarnations = self.incarnations(key);
+        let meant = incarnations.find(|(_, it)| it.is_capturing() && it.cookie() == cookie);
+        let meant = meant.map(|(id, _)| id);
+        drop(incarnations);
+        if let Some(id) = meant {
+            self.slots[id.slot()].entry = entry;
+            self.by_entry.set(entry, id);
+        }
     }
 
     /// A connection that is being captured takes the name of its other socket.

@@ -17,7 +17,7 @@
 //!
 //! use flow_table::{Action, FlowTable, Limits};
 //! use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallClock, WallNanos, Wanted};
-//! use packet_headers_common::{Direction, Endpoint, LinkType, Packet};
+//! use packet_headers_common::{Beside, Direction, Endpoint, FlowKey, LinkType, Packet};
 //!
 //! let timing = Timing {
 //!     uuid_wait: Duration::from_secs(5),
@@ -49,12 +49,11 @@
 //!     link_type: LinkType::Ethernet,
 //!     vlan: None,
 //!     at_primary_tap: true,
-//!     source: client,
-//!     destination: server,
-//!     sequence: 7,
+//!     entry: 0,
+//!     from_low: false,
 //!     tcp_flags: 0x10,
 //!     segments: 1,
-//!     truncated: false,
+//!     beside: Some(Beside { key: FlowKey::new(client, server), sequence: 7 }),
 //!     l3_offset: 14,
 //!     l4_offset: 34,
 //!     headers: &[0; 54],

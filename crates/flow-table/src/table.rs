@@ -1,13 +1,13 @@
 //! The table's public interface: what goes in, and what comes out.
 
-use capture_files::Layout;
-use model::{BootNanos, DiscardReason, FlowEvent, FlowUuid, Timing, WallClock, WallNanos, Wanted};
+use capture_files::FileOptions;
+use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
-use crate::connections::{ConnectionState, Id, NotKept, QueueName};
+use crate::connections::{ConnectionState, Id, Kept, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
-use crate::state::{Limits, State};
+use crate::state::{Limits, State, USUAL_BUFFER};
 use crate::stats::{TableCounts, TableStats};
 
 /// The most connections of one four-tuple that are known at once. Each SYN with another sequence
@@ -22,35 +22,23 @@ pub struct FlowTable {
     buffer_size: usize,
 }
 
-/// Where the last packet went, as long as nothing else has happened: the next one is likely to go
-/// there, too.
-#[derive(Debug, Default)]
-pub(crate) struct Cursor(Option<(FlowKey, Id)>);
-
-impl Cursor {
-    /// The youngest connection of a four-tuple, if the last packet was of the same one.
-    #[inline]
-    fn at(&self, key: &FlowKey) -> Option<Id> {
-        let (last, id) = self.0.as_ref()?;
-        (last == key).then_some(*id)
-    }
-}
-
 impl FlowTable {
     /// An empty table.
     #[must_use]
     pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
         Self {
             state: State::new(timing, limits, wanted),
-            buffer_size: memory::LONGEST_BUFFER,
+            buffer_size: USUAL_BUFFER,
         }
     }
 
-    /// Lays packets out as their files need it: as for plain pcap files, unless this is called, before
-    /// the first packet comes.
+    /// Lays packets out, and collects as many, as their files need it: as for plain pcap files, unless
+    /// this is called, before the first packet comes.
     #[must_use]
-    pub const fn with_layout(mut self, layout: Layout) -> Self {
-        self.state.connections.layout = layout;
+    pub const fn for_files(mut self, files: &FileOptions) -> Self {
+        self.state.connections.layout = files.layout();
+        self.state.longest_buffer = files.collected();
+        self.buffer_size = files.collected();
         self
     }
 
@@ -96,45 +84,10 @@ impl FlowTable {
         wall: WallNanos,
         clock: &WallClock,
     ) -> Result<(), DiscardReason> {
-        self.on_packet_at(&mut Cursor::default(), packet, wall, clock)
-    }
-
-    /// How many connections there are whose packets are kept.
-    pub(crate) const fn number_of_connections(&self) -> usize {
-        let connections = &self.state.connections;
-        connections.number(ConnectionState::Candidate) + connections.number_captured()
-    }
-
-    /// The four-tuple of a connection that has a name.
-    pub(crate) fn key_of(&self, uuid: &FlowUuid) -> Option<FlowKey> {
-        let id = self.state.connections.named(uuid)?;
-        Some(self.state.connections.get(id).key())
-    }
-
-    /// Where packets of a four-tuple go, if they do not begin a connection.
-    #[inline]
-    pub(crate) fn find(&self, key: &FlowKey) -> Option<Cursor> {
-        let id = self.state.connections.youngest(key)?;
-        Some(Cursor(Some((*key, id))))
-    }
-
-    /// The same for a packet that follows another one.
-    #[inline]
-    pub(crate) fn on_packet_at(
-        &mut self,
-        cursor: &mut Cursor,
-        packet: &Packet<'_>,
-        wall: WallNanos,
-        clock: &WallClock,
-    ) -> Result<(), DiscardReason> {
-        let key = packet.key();
-        let known = cursor.at(&key);
-        let known = known.or_else(|| self.state.connections.youngest(&key));
-        let id = match known {
+        let id = match self.state.connections.of(packet) {
             Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
-            _ => self.begin(key, BootNanos(packet.boot_ns)),
+            _ => self.begin(packet.key(), BootNanos(packet.boot_ns)),
         };
-        *cursor = Cursor(Some((key, id)));
         let limits = (&self.state.timing, self.buffer_size);
         let kept = match self
             .state
@@ -145,21 +98,43 @@ impl FlowTable {
             Err(NotKept::Discarded(reason)) => return Err(reason),
             Err(NotKept::IsOver) => return Err(self.finish(id)),
         };
-        if !kept.needs_more() {
-            return Ok(());
+        if kept.needs_more() {
+            self.follow_up(id, kept, BootNanos(packet.boot_ns));
         }
-        // What follows may end this connection, or any other.
-        *cursor = Cursor::default();
+        Ok(())
+    }
+
+    /// Does what a kept packet makes necessary. It may end this connection, or any other.
+    fn follow_up(&mut self, id: Id, kept: Kept, now: BootNanos) {
         if kept.is_full {
             memory::spill(&mut self.state, id);
         }
         if kept.hurries {
-            time::look_at(&mut self.state, id, BootNanos(packet.boot_ns));
+            time::look_at(&mut self.state, id, now);
         }
         if kept.grew {
             memory::keep_within(&mut self.state);
         }
-        Ok(())
+    }
+
+    /// Has what the next packet of this entry changes come nearer to the processor.
+    #[inline]
+    pub(crate) fn fetch(&self, entry: u32) {
+        self.state.connections.fetch(entry);
+    }
+
+    /// The kernel has given this entry of its table to the connection that a [`Hint::Admit`] was
+    /// about. Packets with it are found without their key from now on.
+    ///
+    /// [`Hint::Admit`]: crate::Hint::Admit
+    pub fn bind(&mut self, key: &FlowKey, cookie: u64, entry: u32) {
+        self.state.connections.bind(key, cookie, entry);
+    }
+
+    /// How many connections there are whose packets are kept.
+    pub(crate) const fn number_of_connections(&self) -> usize {
+        let connections = &self.state.connections;
+        connections.number(ConnectionState::Candidate) + connections.number_captured()
     }
 
     /// A packet begins a connection.

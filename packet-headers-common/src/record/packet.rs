@@ -1,8 +1,9 @@
 //! A record as user space reads it.
 
 use super::{
-    Direction, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_TRUNCATED, HARDWARE_TIME_LEN, LinkType,
-    RECORD_HEADER_LEN, TRUNCATED_META_LEN,
+    CUSTOMER_TAG, Direction, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP,
+    FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_TRUNCATED, FLAG_VLAN, HARDWARE_TIME_LEN, LinkType,
+    RECORD_HEADER_LEN, SERVICE_TAG, TRUNCATED_META_LEN,
 };
 use crate::key::{Endpoint, FlowKey};
 
@@ -15,8 +16,6 @@ pub enum BadRecord {
     HeaderLength,
     /// The offsets do not leave room for an IP and a TCP header within the header bytes.
     Offsets,
-    /// A direction or link type that does not exist.
-    Kind,
 }
 
 /// A captured packet: a record, decoded and borrowed from the ring.
@@ -40,12 +39,11 @@ pub struct Packet<'ring> {
     /// Whether it was captured at its connection's primary tap, so that it is no second copy. The
     /// kernel knows only of connections that have a name.
     pub at_primary_tap: bool,
-    /// Source end.
-    pub source: Endpoint,
-    /// Destination end.
-    pub destination: Endpoint,
-    /// TCP sequence number.
-    pub sequence: u32,
+    /// The connection's entry in the kernel's table of flows, by which it is found without its key; 0
+    /// if it has none.
+    pub entry: u32,
+    /// Whether the lower end of the connection's key sent it.
+    pub from_low: bool,
     /// TCP flags, the low eight.
     pub tcp_flags: u8,
     /// How many packets on the wire it stands for: 1 unless an offload splits or merges.
@@ -54,10 +52,19 @@ pub struct Packet<'ring> {
     pub l3_offset: u16,
     /// Where in the packet the TCP header begins.
     pub l4_offset: u16,
-    /// Whether the packet's headers are longer than `headers`.
-    pub truncated: bool,
+    /// What the record has beside the headers if these were truncated: they are longer than `headers`.
+    pub beside: Option<Beside>,
     /// Link, IP and TCP headers, to the byte, or as many bytes of them as a record may keep.
     pub headers: &'ring [u8],
+}
+
+/// What is needed of headers that were truncated: a [`TruncatedMeta`](super::TruncatedMeta).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The connection.
+    pub key: FlowKey,
+    /// TCP sequence number.
+    pub sequence: u32,
 }
 
 /// TCP flag: the sender has no more data (RFC 9293, 3.1).
@@ -79,15 +86,16 @@ impl<'ring> Packet<'ring> {
         let (header, rest) = item
             .split_first_chunk::<RECORD_HEADER_LEN>()
             .ok_or(BadRecord::Short)?;
-        let truncated = header[28] & FLAG_TRUNCATED != 0;
-        let (meta, bytes) = if truncated {
+        let flags = header[28];
+        let is = |flag| flags & flag != 0;
+        let (meta, bytes) = if is(FLAG_TRUNCATED) {
             let meta = rest.split_first_chunk::<TRUNCATED_META_LEN>();
             let (meta, bytes) = meta.ok_or(BadRecord::Short)?;
             (Some(meta), bytes)
         } else {
             (None, rest)
         };
-        let (hardware_ns, bytes) = if header[28] & FLAG_HARDWARE_TIME != 0 {
+        let (hardware_ns, bytes) = if is(FLAG_HARDWARE_TIME) {
             let time = bytes.split_first_chunk::<HARDWARE_TIME_LEN>();
             let (time, bytes) = time.ok_or(BadRecord::Short)?;
             (
@@ -100,68 +108,70 @@ impl<'ring> Packet<'ring> {
         let header_len = usize::from(u16_at(header, 16));
         let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
         let (l3_offset, l4_offset) = (u16_at(header, 18), u16_at(header, 20));
-        let fields = match meta {
-            Some(meta) if l3_offset < l4_offset => Some(FlowFields::of_meta(meta)),
-            Some(_) => None,
-            None => FlowFields::of_headers(headers, l3_offset.into(), l4_offset.into()),
+        let has_fields = match meta {
+            Some(_) => l3_offset < l4_offset,
+            None => Fields::of(headers, l3_offset, l4_offset).is_some(),
         };
-        let fields = fields.ok_or(BadRecord::Offsets)?;
-        let vlan_protocol = u16_at(header, 24);
+        if !has_fields {
+            return Err(BadRecord::Offsets);
+        }
+        let tag = match is(FLAG_SERVICE_TAG) {
+            true => SERVICE_TAG,
+            false => CUSTOMER_TAG,
+        };
         Ok(Self {
             boot_ns: u64::from_ne_bytes(chunk(header, 0)),
             hardware_ns,
             wire_len: u32::from_ne_bytes(chunk(header, 8)),
             ifindex: u32::from_ne_bytes(chunk(header, 12)),
-            direction: match header[26] {
-                0 => Direction::Ingress,
-                1 => Direction::Egress,
-                _ => return Err(BadRecord::Kind),
+            direction: match is(FLAG_EGRESS) {
+                true => Direction::Egress,
+                false => Direction::Ingress,
             },
-            link_type: match header[27] {
-                0 => LinkType::Ethernet,
-                1 => LinkType::RawIp,
-                _ => return Err(BadRecord::Kind),
+            link_type: match is(FLAG_RAW_IP) {
+                true => LinkType::RawIp,
+                false => LinkType::Ethernet,
             },
-            vlan: (vlan_protocol != 0).then(|| (vlan_protocol, u16_at(header, 22))),
-            at_primary_tap: header[28] & FLAG_PRIMARY_TAP != 0,
-            source: fields.source,
-            destination: fields.destination,
-            sequence: fields.sequence,
-            tcp_flags: fields.tcp_flags,
+            vlan: is(FLAG_VLAN).then(|| (tag, u16_at(header, 22))),
+            at_primary_tap: is(FLAG_PRIMARY_TAP),
+            entry: u32::from_ne_bytes(chunk(header, 24)),
+            from_low: is(FLAG_FROM_LOW),
+            tcp_flags: header[29],
             segments: u16_at(header, 30).max(1),
             l3_offset,
             l4_offset,
-            truncated,
+            beside: meta.map(Beside::of),
             headers,
         })
-    }
-
-    /// Reads only what tells where a ring item belongs; `None` if the item is too short. It is cheaper
-    /// than [`Self::parse`], and refuses less.
-    #[inline]
-    #[must_use]
-    pub fn glance(item: &[u8]) -> Option<Glance> {
-        let (header, rest) = item.split_first_chunk::<RECORD_HEADER_LEN>()?;
-        let boot_ns = u64::from_ne_bytes(chunk(header, 0));
-        if header[28] & FLAG_TRUNCATED != 0 {
-            let meta = FlowFields::of_meta(rest.first_chunk()?);
-            return Some(Glance::new(boot_ns, &meta));
-        }
-        let skipped = match header[28] & FLAG_HARDWARE_TIME {
-            0 => 0,
-            _ => HARDWARE_TIME_LEN,
-        };
-        let ip = rest.get(skipped + usize::from(u16_at(header, 18))..)?;
-        let tcp = rest.get(skipped + usize::from(u16_at(header, 20))..)?;
-        let fields = FlowFields::of_parts(ip, tcp.first_chunk()?)?;
-        Some(Glance::new(boot_ns, &fields))
     }
 
     /// The connection that the packet belongs to.
     #[inline]
     #[must_use]
-    pub const fn key(&self) -> FlowKey {
-        FlowKey::new(self.source, self.destination)
+    pub fn key(&self) -> FlowKey {
+        match (&self.beside, self.fields()) {
+            (Some(beside), _) => beside.key,
+            (None, Some(fields)) => fields.key(),
+            // Not so: this was checked.
+            (None, None) => FlowKey::default(),
+        }
+    }
+
+    /// The end that sent it.
+    #[must_use]
+    pub fn source(&self) -> Endpoint {
+        let (low, high) = self.key().ends();
+        if self.from_low { low } else { high }
+    }
+
+    /// TCP sequence number.
+    #[must_use]
+    pub fn sequence(&self) -> u32 {
+        match (&self.beside, self.fields()) {
+            (Some(beside), _) => beside.sequence,
+            (None, Some(fields)) => u32::from_be_bytes(chunk(fields.tcp, 4)),
+            (None, None) => 0,
+        }
     }
 
     /// Whether the packet asks for a new connection: SYN without ACK.
@@ -170,27 +180,46 @@ impl<'ring> Packet<'ring> {
     pub const fn is_first_syn(&self) -> bool {
         is_first_syn(self.tcp_flags)
     }
+
+    #[inline]
+    fn fields(&self) -> Option<Fields<'ring>> {
+        Fields::of(self.headers, self.l3_offset, self.l4_offset)
+    }
 }
 
-/// Where a record belongs.
+impl Beside {
+    #[cold]
+    fn of(meta: &[u8; TRUNCATED_META_LEN]) -> Self {
+        Self {
+            key: FlowKey::from_bytes(&chunk(meta, 0)),
+            sequence: u32::from_ne_bytes(chunk(meta, 36)),
+        }
+    }
+}
+
+/// What tells where a record belongs, read without the rest of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance {
     /// As [`Packet::boot_ns`].
     pub boot_ns: u64,
-    /// The [digest](FlowKey::digest) of the packet's ends.
-    pub digest: u64,
+    /// As [`Packet::entry`].
+    pub entry: u32,
     /// As [`Packet::is_first_syn`].
     pub is_first_syn: bool,
 }
 
 impl Glance {
+    /// Reads a ring item; `None` if it is too short. It is cheaper than [`Packet::parse`], and refuses
+    /// less.
     #[inline]
-    const fn new(boot_ns: u64, fields: &FlowFields) -> Self {
-        Self {
-            boot_ns,
-            digest: FlowKey::digest(&fields.source, &fields.destination),
-            is_first_syn: is_first_syn(fields.tcp_flags),
-        }
+    #[must_use]
+    pub fn of(item: &[u8]) -> Option<Self> {
+        let header = item.first_chunk::<RECORD_HEADER_LEN>()?;
+        Some(Self {
+            boot_ns: u64::from_ne_bytes(chunk(header, 0)),
+            entry: u32::from_ne_bytes(chunk(header, 24)),
+            is_first_syn: is_first_syn(header[29]),
+        })
     }
 }
 
@@ -200,78 +229,52 @@ const fn is_first_syn(tcp_flags: u8) -> bool {
     tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
 }
 
-/// The fields by which a packet is assigned to its connection.
-struct FlowFields {
-    source: Endpoint,
-    destination: Endpoint,
-    sequence: u32,
-    tcp_flags: u8,
+/// The headers in which a packet's fields are.
+#[derive(Clone, Copy)]
+struct Fields<'ring> {
+    ip: Addresses<'ring>,
+    /// The fixed part of the TCP header.
+    tcp: &'ring [u8; 20],
 }
 
-impl FlowFields {
-    /// From the headers themselves; `None` when they are too short.
-    #[inline]
-    fn of_headers(headers: &[u8], l3: usize, l4: usize) -> Option<Self> {
-        let (ip, tcp) = ip_and_tcp(headers, l3, l4)?;
-        Self::of_parts(ip, tcp)
-    }
+/// An IP header of either version.
+#[derive(Clone, Copy)]
+enum Addresses<'ring> {
+    V4(&'ring [u8; 20]),
+    V6(&'ring [u8; 40]),
+}
 
+impl<'ring> Fields<'ring> {
+    /// `None` when the IP header is too short, or of another version, or the TCP header is too short.
     #[inline]
-    fn of_parts(ip: &[u8], tcp: &[u8; 20]) -> Option<Self> {
-        let (source, destination) = ends(ip, tcp)?;
-        Some(Self {
-            source,
-            destination,
-            sequence: u32::from_be_bytes(chunk(tcp, 4)),
-            tcp_flags: tcp[13],
-        })
-    }
-
-    /// From the bytes of a [`TruncatedMeta`](super::TruncatedMeta).
-    #[cold]
-    fn of_meta(meta: &[u8; TRUNCATED_META_LEN]) -> Self {
-        let (low, high) = FlowKey::from_bytes(&chunk(meta, 0)).ends();
-        let (source, destination) = if meta[41] == 0 {
-            (high, low)
-        } else {
-            (low, high)
+    fn of(headers: &'ring [u8], l3: u16, l4: u16) -> Option<Self> {
+        let ip = headers.get(l3.into()..l4.into())?;
+        let tcp = headers.get(l4.into()..)?.first_chunk()?;
+        let ip = match ip.first()? >> 4 {
+            4 => Addresses::V4(ip.first_chunk()?),
+            6 => Addresses::V6(ip.first_chunk()?),
+            _ => return None,
         };
-        Self {
-            source,
-            destination,
-            sequence: u32::from_ne_bytes(chunk(meta, 36)),
-            tcp_flags: meta[40],
-        }
+        Some(Self { ip, tcp })
     }
-}
 
-/// The IP header's bytes up to the TCP header, and the fixed part of the TCP header.
-#[inline]
-fn ip_and_tcp(headers: &[u8], l3: usize, l4: usize) -> Option<(&[u8], &[u8; 20])> {
-    let ip = headers.get(l3..l4)?;
-    let tcp = headers.get(l4..)?.first_chunk()?;
-    Some((ip, tcp))
-}
-
-/// Source and destination; `None` when the IP header is too short, or of another version.
-#[inline]
-fn ends(ip: &[u8], tcp: &[u8; 20]) -> Option<(Endpoint, Endpoint)> {
-    let source = u16::from_be_bytes(chunk(tcp, 0));
-    let destination = u16::from_be_bytes(chunk(tcp, 2));
-    match ip.first()? >> 4 {
-        4 => {
-            let ip = ip.first_chunk::<20>()?;
-            let source = Endpoint::v4(chunk(ip, 12), source);
-            Some((source, Endpoint::v4(chunk(ip, 16), destination)))
+    #[inline]
+    fn key(&self) -> FlowKey {
+        let source = u16::from_be_bytes(chunk(self.tcp, 0));
+        let destination = u16::from_be_bytes(chunk(self.tcp, 2));
+        match self.ip {
+            Addresses::V4(ip) => FlowKey::new(
+                Endpoint::v4(chunk(ip, 12), source),
+                Endpoint::v4(chunk(ip, 16), destination),
+            ),
+            Addresses::V6(ip) => {
+                let half = |at| u64::from_be_bytes(chunk(ip, at));
+                FlowKey::new(
+                    Endpoint::v6([half(8), half(16)], source),
+                    Endpoint::v6([half(24), half(32)], destination),
+                )
+            }
         }
-        6 => {
-            let ip = ip.first_chunk::<40>()?;
-            let half = |at| u64::from_be_bytes(chunk(ip, at));
-            let source = Endpoint::v6([half(8), half(16)], source);
-            let destination = Endpoint::v6([half(24), half(32)], destination);
-            Some((source, destination))
-        }
-        _ => None,
     }
 }
 

@@ -15,10 +15,14 @@ fn item(headers: &[u8], l3: u16, l4: u16) -> Vec<u8> {
     item.extend(77u64.to_ne_bytes());
     item.extend(1514u32.to_ne_bytes());
     item.extend(3u32.to_ne_bytes());
-    for field in [headers.len() as u16, l3, l4, 0x0064, 0x8100] {
+    for field in [headers.len() as u16, l3, l4, 0x0064] {
         item.extend(field.to_ne_bytes());
     }
-    item.extend([1, 0, FLAG_PRIMARY_TAP, 0]);
+    item.extend(0x1234_5678u32.to_ne_bytes());
+    item.extend([
+        FLAG_PRIMARY_TAP | FLAG_FROM_LOW | FLAG_EGRESS | FLAG_VLAN,
+        TCP_SYN,
+    ]);
     item.extend(44u16.to_ne_bytes());
     item.extend(headers);
     item.resize(record_len(0, headers.len()), 0);
@@ -50,11 +54,14 @@ fn every_field_is_read_from_its_place() {
     assert_eq!(packet.link_type, LinkType::Ethernet);
     assert_eq!(packet.vlan, Some((0x8100, 0x0064)));
     assert!(packet.at_primary_tap);
-    assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
-    assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
-    assert_eq!(packet.sequence, 0xdead_beef);
+    let ends = (
+        Endpoint::v4([192, 0, 2, 1], 50_000),
+        Endpoint::v4([192, 0, 2, 2], 443),
+    );
+    assert_eq!((packet.key().ends(), packet.from_low), (ends, true));
+    assert_eq!((packet.source(), packet.sequence()), (ends.0, 0xdead_beef));
     assert!(packet.is_first_syn());
-    assert_eq!((packet.segments, packet.truncated), (44, false));
+    assert_eq!((packet.segments, packet.beside), (44, None));
     assert_eq!((packet.l3_offset, packet.l4_offset), (14, 34));
     assert_eq!(packet.headers, headers);
 }
@@ -73,22 +80,24 @@ fn a_record_that_lies_about_its_lengths_is_refused() {
         Packet::parse(&item(&headers, 14, 50)),
         Err(BadRecord::Offsets)
     );
-    let mut kind = good;
-    kind[26] = 2;
-    assert_eq!(Packet::parse(&kind), Err(BadRecord::Kind));
+    let mut version = good;
+    version[RECORD_HEADER_LEN + 14] = 0x55;
+    assert_eq!(Packet::parse(&version), Err(BadRecord::Offsets));
 }
 
 /// A record that has the first 64 of more header bytes, as the classifier would write it.
-fn truncated_item(from_low: u8) -> Vec<u8> {
+fn truncated_item(from_low: bool) -> Vec<u8> {
     let mut item = item(&[0x5a; 64], 14, 300);
     item[28] |= FLAG_TRUNCATED;
+    if !from_low {
+        item[28] &= !FLAG_FROM_LOW;
+    }
     let key = FlowKey::new(
         Endpoint::v4([192, 0, 2, 1], 50_000),
         Endpoint::v4([192, 0, 2, 2], 443),
     );
     let mut meta = key.to_bytes().to_vec();
     meta.extend(0xdead_beefu32.to_ne_bytes());
-    meta.extend([TCP_SYN, from_low, 0, 0, 0, 0, 0, 0]);
     item.splice(RECORD_HEADER_LEN..RECORD_HEADER_LEN, meta);
     assert_eq!(item.len(), record_len(FLAG_TRUNCATED, 64));
     item
@@ -96,26 +105,29 @@ fn truncated_item(from_low: u8) -> Vec<u8> {
 
 #[test]
 fn a_truncated_record_has_flow_key_and_tcp_fields_beside_its_headers() {
-    let item = truncated_item(1);
+    let item = truncated_item(true);
     let packet = Packet::parse(&item).expect("a whole record");
-    assert!(packet.truncated && packet.at_primary_tap);
-    assert_eq!(packet.source, Endpoint::v4([192, 0, 2, 1], 50_000));
-    assert_eq!(packet.destination, Endpoint::v4([192, 0, 2, 2], 443));
-    assert_eq!(packet.sequence, 0xdead_beef);
+    assert!(packet.beside.is_some() && packet.at_primary_tap);
+    let ends = (
+        Endpoint::v4([192, 0, 2, 1], 50_000),
+        Endpoint::v4([192, 0, 2, 2], 443),
+    );
+    assert_eq!((packet.key().ends(), packet.from_low), (ends, true));
+    assert_eq!((packet.source(), packet.sequence()), (ends.0, 0xdead_beef));
     assert!(packet.is_first_syn());
     assert_eq!((packet.l3_offset, packet.l4_offset), (14, 300));
     assert_eq!(packet.headers, [0x5a; 64]);
-    let item = truncated_item(0);
+    let item = truncated_item(false);
     let back = Packet::parse(&item).expect("a whole record");
-    assert_eq!(back.source, packet.destination);
+    assert_eq!(back.source(), ends.1);
     assert_eq!(back.key(), packet.key());
 }
 
 #[test]
 fn a_truncated_record_that_lies_is_refused() {
-    let item = truncated_item(1);
-    assert_eq!(Packet::parse(&item[..79]), Err(BadRecord::Short));
-    assert_eq!(Packet::parse(&item[..143]), Err(BadRecord::HeaderLength));
+    let item = truncated_item(true);
+    assert_eq!(Packet::parse(&item[..71]), Err(BadRecord::Short));
+    assert_eq!(Packet::parse(&item[..135]), Err(BadRecord::HeaderLength));
     let mut crossed = item;
     crossed[20..22].copy_from_slice(&14u16.to_ne_bytes());
     assert_eq!(Packet::parse(&crossed), Err(BadRecord::Offsets));
@@ -124,17 +136,27 @@ fn a_truncated_record_that_lies_is_refused() {
 #[test]
 fn an_acknowledgment_takes_88_bytes_and_104_with_timestamps() {
     assert_eq!([54, 66].map(|end| record_len(0, end)), [88, 104]);
-    assert_eq!(MAX_RECORD_LEN, 1112);
+    assert_eq!(MAX_RECORD_LEN, 1104);
 }
 
 #[test]
 fn records_one_behind_the_other_are_told_apart() {
-    let (first, second) = (item(&ipv4_syn(), 14, 34), truncated_item(1));
+    let (first, second) = (item(&ipv4_syn(), 14, 34), truncated_item(true));
     let both = [first.clone(), second.clone()].concat();
     let (one, rest) = split_first(&both);
     assert_eq!((one, rest), (&first[..], &second[..]));
     assert_eq!(split_first(rest), (&second[..], &[][..]));
     assert_eq!(boot_ns(one), Some(77));
+}
+
+#[test]
+fn a_stripped_tag_of_either_kind_is_told() {
+    let mut item = item(&ipv4_syn(), 14, 34);
+    for tag in [None, Some(0x8100), Some(0x88a8)] {
+        item[28] = tag_flags(tag.unwrap_or(0));
+        let packet = Packet::parse(&item).expect("a whole record");
+        assert_eq!(packet.vlan, tag.map(|tag| (tag, 0x0064)));
+    }
 }
 
 proptest! {
@@ -154,7 +176,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(item in proptest::collection::vec(any::<u8>(), 0..1200)) {
-        let _outcome = (Packet::parse(&item), Packet::glance(&item));
+        let _outcome = (Packet::parse(&item), Glance::of(&item));
     }
 
     #[test]
@@ -173,14 +195,12 @@ proptest! {
             item[place] = byte;
         }
         if let Ok(packet) = Packet::parse(&item) {
-            let digest = FlowKey::digest(&packet.source, &packet.destination);
             let glance = Glance {
                 boot_ns: packet.boot_ns,
-                digest,
+                entry: packet.entry,
                 is_first_syn: packet.is_first_syn(),
             };
-            prop_assert_eq!(Packet::glance(&item), Some(glance));
-            prop_assert_eq!(FlowKey::digest(&packet.destination, &packet.source), digest);
+            prop_assert_eq!(Glance::of(&item), Some(glance));
         }
     }
 }

@@ -61,7 +61,7 @@ impl FlowMaps {
     }
 
     /// The connection got its name: until the deadline, its packets go to the admitted ring.
-    pub fn admit(&mut self, key: &FlowKey, deadline: BootNanos, cookie: u64) {
+    pub fn admit(&mut self, key: &FlowKey, deadline: BootNanos, cookie: u64) -> u32 {
         let key = key.to_bytes();
         let state = FlowState::new(deadline.0, cookie).to_bytes();
         // If there is an entry, the kernel has admitted it itself, and knows its primary tap.
@@ -70,6 +70,7 @@ impl FlowMaps {
         if self.flows.get(&key, 0).is_err() {
             self.refused.0.add(1);
         }
+        0
     }
 
     /// The connection's file is finished, but it is still open: the kernel discards its packets.

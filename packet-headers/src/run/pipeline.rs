@@ -63,9 +63,10 @@ impl Pipeline {
             threads: Vec::new(),
             shards: Vec::new(),
         };
-        let finished = pipeline.start_publisher(shared)?;
-        for ((packets, maps), events) in packets.into_iter().zip(maps).zip(events) {
-            let backlog = Arc::new(Backlog::default());
+        let backlogs: Vec<_> = packets.iter().map(|_| Arc::<Backlog>::default()).collect();
+        let finished = pipeline.start_publisher(shared, backlogs.clone())?;
+        let inputs = packets.into_iter().zip(maps).zip(events);
+        for (((packets, maps), events), backlog) in inputs.zip(backlogs) {
             let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
             let bounds = bounds(shared.config.sizes, &packets);
             let counters = Arc::clone(&shared.counted.counters);
@@ -102,7 +103,11 @@ impl Pipeline {
     }
 
     /// Starts the thread that publishes for all writers, if files are synced; its queue.
-    fn start_publisher(&mut self, shared: &Shared<'_>) -> Result<Option<SyncSender<FinishedFile>>> {
+    fn start_publisher(
+        &mut self,
+        shared: &Shared<'_>,
+        backlogs: Vec<Arc<Backlog>>,
+    ) -> Result<Option<SyncSender<FinishedFile>>> {
         if !shared.config.files.fsync {
             return Ok(None);
         }
@@ -113,8 +118,13 @@ impl Pipeline {
             counted,
             ..
         } = shared;
-        let counting = Counting::new(Arc::clone(&counted.counters), shared.room.clone());
-        let started = publisher::start(directories, options.naming, heartbeats, counting)?;
+        let site = publisher::Site {
+            directories,
+            naming: options.naming,
+            counting: Counting::new(Arc::clone(&counted.counters), shared.room.clone()),
+            backlogs,
+        };
+        let started = publisher::start(site, heartbeats)?;
         self.threads.push(started.1);
         Ok(Some(started.0))
     }
@@ -178,7 +188,7 @@ fn table(shared: &Shared<'_>, bounds: ShardBounds) -> FlowTable {
         memory: bytes(bounds.memory),
         flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
     };
-    FlowTable::new(config.timing, limits, config.filters.wanted).with_layout(options.layout())
+    FlowTable::new(config.timing, limits, config.filters.wanted).for_files(options)
 }
 
 fn bytes(bound: u64) -> usize {

@@ -48,13 +48,25 @@ impl Demux {
     }
 
     /// Carries out the table's actions, and adds what happened in it to the counters. Hints for the
-    /// kernel go to `tell`.
-    pub fn act(&mut self, mut tell: impl FnMut(Hint)) {
+    /// kernel go to `tell`, which returns the entry that a connection has got in the kernel's table, or
+    /// 0.
+    pub fn act(&mut self, mut tell: impl FnMut(Hint) -> u32) {
+        let mut admitted = Vec::new();
         for action in self.table.actions() {
             match action {
                 Action::Write(job) => self.outbox.add(job),
-                Action::Tell(hint) => tell(hint),
+                Action::Tell(hint) => {
+                    let entry = tell(hint);
+                    if let Hint::Admit(key, _, cookie) = hint
+                        && entry != 0
+                    {
+                        admitted.push((key, cookie, entry));
+                    }
+                }
             }
+        }
+        for (key, cookie, entry) in admitted {
+            self.table.bind(&key, cookie, entry);
         }
         let counts = self.table.take_counts();
         let counters = &self.counters;

@@ -47,6 +47,12 @@ impl Backlog {
             .store(self.micros(deadline), Ordering::Relaxed);
     }
 
+    /// Whether there is such a time: the daemon stops.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        self.deadline.load(Ordering::Relaxed) != u64::MAX
+    }
+
     /// Whether nobody waits for the writer any more.
     #[must_use]
     pub fn is_late(&self, now: Instant) -> bool {
@@ -90,8 +96,9 @@ mod tests {
     fn it_is_late_only_after_a_deadline() {
         let backlog = Backlog::default();
         let at = |seconds| backlog.epoch + Duration::from_secs(seconds);
-        assert!(!backlog.is_late(at(1_000_000)));
+        assert!(!backlog.is_late(at(1_000_000)) && !backlog.ends());
         backlog.end_by(at(7));
+        assert!(backlog.ends());
         assert_eq!(
             [6, 7, 8].map(|it| backlog.is_late(at(it))),
             [false, false, true]

@@ -17,6 +17,7 @@ use packet_headers::stats::Counters;
 use packet_headers::stats::backlog::Backlog;
 use packet_headers::store::writer::{Counting, ShardWriter};
 
+use crate::entries::Entries;
 use crate::settings::Settings;
 
 /// How many finished files wait for the publisher: more than there ever are.
@@ -36,6 +37,7 @@ pub(crate) struct Daemon {
     ring: VecDeque<Vec<u8>>,
     /// Events that the shard has not taken.
     events: VecDeque<FlowEvent>,
+    entries: Entries,
     settings: Settings,
 }
 
@@ -62,7 +64,7 @@ impl Daemon {
         );
         let demux = Demux {
             table: FlowTable::new(settings.timing, settings.limits, settings.wanted)
-                .with_layout(settings.files.layout()),
+                .for_files(&settings.files),
             batches: Batches::default(),
             counters: Arc::clone(&counters),
             outbox,
@@ -94,12 +96,14 @@ impl Daemon {
             backlog,
             ring: VecDeque::new(),
             events: VecDeque::new(),
+            entries: Entries::default(),
             settings: settings.clone(),
         })
     }
 
     /// A ring item comes.
-    pub(crate) fn item(&mut self, item: Vec<u8>) {
+    pub(crate) fn item(&mut self, mut item: Vec<u8>) {
+        self.entries.mark(&mut item);
         self.ring.push_back(item);
     }
 
@@ -125,7 +129,7 @@ impl Daemon {
         self.demux.take(items.iter().map(Vec::as_slice), arrivals);
         loop {
             let more = self.demux.table.tick(BootNanos(now));
-            self.demux.act(|_hint| {});
+            self.demux.act(|hint| self.entries.hear(hint));
             self.demux.outbox.push();
             if !more {
                 break;
@@ -182,7 +186,7 @@ impl Daemon {
         self.turn(now, offset);
         loop {
             let more = self.demux.table.shut_down();
-            self.demux.act(|_hint| {});
+            self.demux.act(|hint| self.entries.hear(hint));
             loop {
                 self.demux.outbox.push();
                 let Some(job) = self.write() else { break };

@@ -11,6 +11,7 @@
 mod account;
 mod daemon;
 mod disk;
+mod entries;
 mod files;
 mod history;
 mod settings;

@@ -3,7 +3,10 @@
 
 use fastrand::Rng;
 use model::WallNanos;
-use packet_headers_common::record::{FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK};
+use packet_headers_common::record::{
+    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_VLAN, RECORD_HEADER_LEN,
+    TCP_ACK,
+};
 use packet_headers_common::{Endpoint, FlowKey, LinkType};
 
 /// The number of a packet: each packet of a history has one of its own, and its headers have it.
@@ -113,14 +116,19 @@ pub(crate) fn packet(
     put(20, &(l4 as u16).to_ne_bytes());
     if let Some(tag) = tag {
         put(22, &tag.to_ne_bytes());
-        put(24, &0x8100u16.to_ne_bytes());
     }
     let at_primary = if random.u8(0..20) == 0 {
         FLAG_PRIMARY_TAP
     } else {
         0
     };
-    put(26, &[u8::from(shape.sent), tuple.link as u8, at_primary]);
+    let (from, to) = ends(tuple, shape.sent);
+    let flags = at_primary
+        | u8::from(FlowKey::new(from, to).is_low(&from)) * FLAG_FROM_LOW
+        | u8::from(shape.sent) * FLAG_EGRESS
+        | tuple.link as u8 * FLAG_RAW_IP
+        | u8::from(tag.is_some()) * FLAG_VLAN;
+    put(28, &[flags, shape.flags]);
     item.extend_from_slice(&headers);
     item.resize(item.len().next_multiple_of(8), 0);
     if let Some(tag) = tag {
@@ -218,7 +226,7 @@ pub(crate) fn garbage(random: &mut Rng) -> Vec<u8> {
     match random.u8(0..4) {
         0 => item.truncate(random.usize(0..RECORD_HEADER_LEN)),
         1 => item.truncate(RECORD_HEADER_LEN + random.usize(0..headers.len().min(40))),
-        2 => item[26] = random.u8(2..),
+        2 => item[16..18].copy_from_slice(&random.u16(200..).to_ne_bytes()),
         _ => item[20..22].copy_from_slice(&random.u16(100..).to_ne_bytes()),
     }
     item

@@ -75,12 +75,12 @@ impl Taken {
             headers: packet.headers.to_vec(),
             wire_len: packet.wire_len,
             offsets: [packet.l3_offset, packet.l4_offset],
-            truncated: packet.truncated,
+            truncated: packet.beside.is_some(),
             segments: packet.segments,
             hardware_ns: packet.hardware_ns,
             key: packet.key(),
-            source_port: packet.source.port(),
-            sequence: packet.sequence,
+            source_port: packet.source().port(),
+            sequence: packet.sequence(),
             tcp_flags: packet.tcp_flags,
         }
     }

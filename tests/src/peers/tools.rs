@@ -39,7 +39,10 @@ pub fn tshark(file: &Path, count: usize) -> Result<()> {
 /// What tshark prints, even a warning.
 pub fn fields<const N: usize>(file: &Path, names: [&str; N]) -> Result<Vec<[String; N]>> {
     let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(file).args(["-T", "fields"]);
+    command
+        .args(["-n", "--enable-protocol", "communityid", "-r"])
+        .arg(file);
+    command.args(["-T", "fields"]);
     for name in names {
         command.args(["-e", name]);
     }

@@ -1,5 +1,6 @@
 //! The sockets of a namespace, as `ss` lists them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -32,6 +33,29 @@ pub fn established(namespace: &Namespace) -> Result<Vec<([SocketAddr; 2], u64)>>
     Ok(out.lines().filter_map(parse).collect())
 }
 
+/// What the kernel knows of each TCP socket that is not closed (`struct tcp_info`): its local address, and
+/// figures by the names that `ss` has for them. `retrans` is that of the whole connection.
+///
+/// # Errors
+/// `ss` is missing or failed.
+pub fn figures(namespace: &Namespace) -> Result<Vec<(SocketAddr, HashMap<String, f64>)>> {
+    let mut command = Command::new("ss");
+    command.args(["-tinHO"]);
+    let (out, _) = namespace.run(|| output_of(&mut command, "iproute2"))?;
+    Ok(out.lines().filter_map(parse_figures).collect())
+}
+
+fn parse_figures(line: &str) -> Option<(SocketAddr, HashMap<String, f64>)> {
+    let mut words = line.split_whitespace();
+    let local = words.find_map(|word| word.parse().ok())?;
+    let figures = words.filter_map(|word| {
+        let (name, value) = word.split_once(':')?;
+        let value = value.rsplit('/').next()?.parse().ok()?;
+        Some((name.to_owned(), value))
+    });
+    Some((local, figures.collect()))
+}
+
 /// The two addresses and the cookie of a line.
 fn parse(line: &str) -> Option<([SocketAddr; 2], u64)> {
     let mut addresses = line.split_whitespace().filter_map(|word| {
@@ -49,6 +73,14 @@ fn parse(line: &str) -> Option<([SocketAddr; 2], u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_are_read_by_name() {
+        let line = "ESTAB 0 0 10.98.1.1:40000 10.98.1.2:5001 cubic wscale:7,7 rtt:10.3/0.1 bytes_acked:7 retrans:0/3";
+        let (local, figures) = parse_figures(line).unwrap();
+        assert_eq!(local, "10.98.1.1:40000".parse().unwrap());
+        assert_eq!((figures["bytes_acked"], figures["retrans"]), (7.0, 3.0));
+    }
 
     #[test]
     fn a_line_of_ss_is_understood() {

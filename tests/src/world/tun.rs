@@ -18,10 +18,10 @@ use anyhow::{Context, Result, ensure};
 use crate::world::netns::{Namespace, first, second};
 
 /// More bytes than any packet has.
-const LARGEST: usize = 1 << 16;
+pub(super) const LARGEST: usize = 1 << 16;
 /// The time between two looks for packets. The descriptors do not block, so that the threads can
 /// end.
-const PERIOD: Duration = Duration::from_micros(200);
+pub(super) const PERIOD: Duration = Duration::from_micros(200);
 
 /// Two joined tun devices, removed on drop.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ struct Request {
 const _: () = assert!(size_of::<Request>() == size_of::<libc::ifreq>());
 
 /// Makes a tun device in this thread's namespace. It lives as long as its descriptor.
-fn device(name: &str) -> Result<File> {
+pub(super) fn device(name: &str) -> Result<File> {
     let path = "/dev/net/tun";
     let file = File::options().read(true).write(true).open(path);
     let file = file.context(path)?;

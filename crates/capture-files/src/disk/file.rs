@@ -36,27 +36,31 @@ impl OwnFile {
         Self(File::from(descriptor))
     }
 
-    /// Looks at a file that was there before. One without a name is gone.
+    /// Looks at a file that was there before.
     pub(super) fn existing(descriptor: OwnedFd) -> io::Result<Opened> {
         let stat = fstat(&descriptor)?;
-        Ok(
-            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                Opened::Foreign("it is not a regular file")
-            } else if stat.st_uid != geteuid().as_raw() {
-                Opened::Foreign("it belongs to another user")
-            } else if stat.st_nlink == 0 {
-                return Err(Errno::NOENT.into());
-            } else if stat.st_nlink > 1 {
-                Opened::Foreign("it has other names, too: hard links")
-            } else {
-                Opened::Ours(Self(File::from(descriptor)))
-            },
-        )
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(Opened::Foreign("it is not a regular file"));
+        }
+        if stat.st_uid != geteuid().as_raw() {
+            return Ok(Opened::Foreign("it belongs to another user"));
+        }
+        Self(File::from(descriptor)).with_one_name(&stat)
     }
 
-    /// Looks at it as if it had been opened just now.
+    /// Looks at it again while it is open. What it is and whose has not changed; its names may have.
     pub(crate) fn look_again(self) -> io::Result<Opened> {
-        Self::existing(self.0.into())
+        let stat = self.stat()?;
+        self.with_one_name(&stat)
+    }
+
+    /// The file, if it has one name. One without a name is gone.
+    fn with_one_name(self, stat: &Stat) -> io::Result<Opened> {
+        match stat.st_nlink {
+            0 => Err(Errno::NOENT.into()),
+            1 => Ok(Opened::Ours(self)),
+            _ => Ok(Opened::Foreign("it has other names, too: hard links")),
+        }
     }
 
     /// What it is.

@@ -96,6 +96,29 @@ fn a_syn_that_was_sent_twice_tells_no_time_but_by_timestamps() {
 }
 
 #[test]
+fn a_handshake_that_is_captured_twice_is_timed_all_the_same() {
+    let mut exchange = Exchange::new();
+    for at in [0, 3] {
+        exchange.at(at, client(0, 0).only(0x02).id(9).ts(7, 0));
+    }
+    for at in [10_000, 10_003] {
+        exchange.at(at, server(0, 1).only(0x12).ts(1, 7));
+    }
+    exchange.at(11_000, client(1, 1).ts(8, 1));
+    let row = exchange.row();
+    assert_eq!(row.client.handshake_rtt_us, Some(10_000));
+    assert_eq!(row.server.handshake_rtt_us, Some(1000));
+    assert_eq!(
+        (row.client.duplicate_packets, row.server.duplicate_packets),
+        (1, 1)
+    );
+    assert_eq!(
+        (row.client.retransmit_packets, row.server.retransmit_packets),
+        (0, 0)
+    );
+}
+
+#[test]
 fn connections_end_in_four_ways() {
     let mut exchange = Exchange::open();
     assert_eq!(exchange.row().ended, Ended::Open);
@@ -186,6 +209,15 @@ fn another_syn_begins_another_connection_once_this_one_has_ended() {
 }
 
 #[test]
+fn a_syn_that_was_captured_behind_its_data_begins_nothing_new() {
+    let mut exchange = Exchange::new();
+    exchange.at(0, client(1, 1).data(100).fin());
+    assert!(!exchange.ends_with(5, &client(0, 0).only(0x02)));
+    assert!(exchange.ends_with(5, &client(1, 0).only(0x02)));
+    assert!(exchange.ends_with(5, &client(2, 0).only(0x02)));
+}
+
+#[test]
 fn where_no_syn_was_captured_the_syn_ack_begins_the_next_one() {
     let mut exchange = Exchange::new();
     exchange.at(0, server(0, 1).only(0x12));
@@ -214,6 +246,12 @@ fn a_syn_ack_with_another_number_answers_the_same_syn() {
         (Handshake::Complete, 10)
     );
     assert_eq!((row.server.gap_bytes, row.server.stray_packets), (0, 0));
+    exchange.at(1_010_040, client(1, 77_788));
+    assert_eq!(
+        exchange.row().server.rtt_samples,
+        2,
+        "the SYN-ACK's and this one"
+    );
 }
 
 #[test]

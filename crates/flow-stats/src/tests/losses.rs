@@ -237,6 +237,16 @@ fn timestamps_tell_late_packets_from_retransmissions() {
     assert_eq!(filled_with(999), (1, 0));
     assert_eq!(filled_with(1000), (1, 0), "the same tick, and soon");
     assert_eq!(filled_with(1001), (0, 1));
+
+    let mut exchange = Exchange::open();
+    exchange.at(20_000, client(101, 1).data(100).ts(1000, 1));
+    exchange.at(40_000, client(201, 1).data(100).ts(1020, 1));
+    exchange.at(40_500, client(1, 1).data(100).ts(1000, 1));
+    let client = exchange.row().client;
+    assert_eq!(
+        client.reordered_packets, 1,
+        "the same tick, and others have passed since"
+    );
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod exchange;
 mod life;
 mod losses;
 mod rows;
+mod rows_md;
 mod times;
 mod volume;

@@ -37,11 +37,13 @@ fn packets_that_stand_for_several_segments_are_told_apart() {
     exchange.at(20_000, client(1, 1).data(1400));
     exchange.at(20_001, client(1401, 1).data(2801));
     exchange.at(20_002, client(4202, 1).data(1000).segments(5));
+    // With timestamps, 1388 bytes fit.
+    exchange.at(20_003, client(5202, 1).data(1389).ts(1, 1));
     let client = exchange.row().client;
-    assert_eq!((client.packets, client.segments), (5, 2 + 1 + 3 + 5));
+    assert_eq!((client.packets, client.segments), (6, 2 + 1 + 3 + 5 + 2));
     assert_eq!(
         (client.offloaded_packets, client.largest_segment_bytes),
-        (2, 1400)
+        (3, 1400)
     );
 }
 

@@ -38,9 +38,10 @@ impl Case {
     }
 
     /// Every case.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::new("1-flow", 1),
         Self::new("100-flows", 100),
+        Self::new("1000-flows", 1_000),
         Self::new("10000-flows", 10_000),
         Self::new("short-flows", 0),
         Self {
@@ -89,7 +90,9 @@ impl Case {
 
 /// Connections whose packets take turns.
 fn long(path: &mut DataPath, packets: u64, flows: u32, prefix: &UuidPrefix) {
-    let mut connections: Vec<_> = (0..flows).map(Connection::new).collect();
+    let mut connections: Vec<_> = (0..flows)
+        .map(|n| Connection::new(n).with_entry())
+        .collect();
     let mut now = BEGIN;
     for connection in &connections {
         path.event(connection.open(now, prefix));

@@ -12,11 +12,11 @@ use anyhow::{Result, ensure};
 use capture_files::{
     Directories, FileEvent, FileNaming, FileOptions, InterfaceNames, Observer, Writer,
 };
-use flow_table::{Action, Arrivals, Batches, FlowTable, Limits};
+use flow_table::{Action, Arrivals, Batches, FlowTable, Hint, Limits};
 use model::{BootNanos, FlowEvent, Timing, WallClock, Wanted};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::traffic::Records;
+use crate::traffic::{Records, entry};
 
 pub(crate) mod cases;
 
@@ -91,7 +91,7 @@ impl DataPath {
         let mut writer = Writer::new(directories, &options, interfaces, written.clone())?;
         writer.keep_open(KEPT_OPEN);
         Ok(Self {
-            table: table().with_layout(options.layout()),
+            table: table().for_files(&options),
             batches: Batches::default(),
             clock: WallClock::apart(OFFSET),
             events: VecDeque::new(),
@@ -134,10 +134,16 @@ impl DataPath {
 
     fn write(&mut self) {
         let _counts = self.table.take_counts();
+        let mut admitted = Vec::new();
         for action in self.table.actions() {
-            if let Action::Write(job) = action {
-                self.writer.write(job);
+            match action {
+                Action::Write(job) => self.writer.write(job),
+                Action::Tell(Hint::Admit(key, _, cookie)) => admitted.push((key, cookie)),
+                Action::Tell(_) => {}
             }
+        }
+        for (key, cookie) in admitted {
+            self.table.bind(&key, cookie, entry(cookie));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, UuidPrefix, WallNanos};
 use packet_headers_common::record::{
-    FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_SYN, record_len,
+    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_PRIMARY_TAP, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_SYN,
+    record_len,
 };
 use packet_headers_common::{Endpoint, FlowKey, Role};
 
@@ -72,6 +73,16 @@ impl Connection {
         }
     }
 
+    /// The same connection once it has an entry in the kernel's table.
+    #[must_use]
+    pub(crate) fn with_entry(mut self) -> Self {
+        let entry = entry(self.n.into()).to_ne_bytes();
+        for item in &mut self.items {
+            item[24..28].copy_from_slice(&entry);
+        }
+        self
+    }
+
     /// Its next packet, which passes at `at`.
     #[inline]
     pub(crate) fn next(&mut self, at: u64, flags: u8, by_client: bool) -> &[u8] {
@@ -89,6 +100,7 @@ impl Connection {
         put(42, data / 2);
         put(58, (at / 1_000_000) as u32);
         put(62, (at / 1_000_000) as u32 - 40);
+        item[29] = flags;
         item[RECORD_HEADER_LEN + 47] = flags;
         item[RECORD_HEADER_LEN + 18..RECORD_HEADER_LEN + 20]
             .copy_from_slice(&(sent as u16).to_be_bytes());
@@ -124,6 +136,11 @@ impl Connection {
     }
 }
 
+/// The token of the entry that the kernel's table has for the connection with this cookie.
+pub(crate) const fn entry(cookie: u64) -> u32 {
+    1 << 20 | cookie as u32
+}
+
 /// Address and port of client `n`.
 const fn client(n: u32) -> ([u8; 4], u16) {
     let [_, a, b, c] = (n / 1000).to_be_bytes();
@@ -140,12 +157,22 @@ fn item(from: ([u8; 4], u16), to: ([u8; 4], u16), direction: u8) -> [u8; ITEM] {
     let mut put = |place: usize, bytes: &[u8]| {
         item[place..place + bytes.len()].copy_from_slice(bytes);
     };
+    let from_low = match FlowKey::new(end(from), end(to)).is_low(&end(from)) {
+        true => FLAG_FROM_LOW,
+        false => 0,
+    };
     put(8, &1514u32.to_ne_bytes());
     put(12, &2u32.to_ne_bytes());
     for (place, field) in [(16, HEADERS as u16), (18, 14), (20, 34)] {
         put(place, &field.to_ne_bytes());
     }
-    put(26, &[direction, 0, FLAG_PRIMARY_TAP]);
+    put(
+        28,
+        &[
+            FLAG_PRIMARY_TAP | direction * FLAG_EGRESS | from_low,
+            TCP_ACK,
+        ],
+    );
     put(32, &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00]);
     put(46, &[0x45, 0, 0x05, 0xdc, 0, 0, 0x40, 0, 64, 6]);
     put(58, &from.0);

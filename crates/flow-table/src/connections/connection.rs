@@ -1,6 +1,7 @@
 //! One connection, from its first packet to the end of its file: its data, and what follows from it.
 //! Only [`Connections`](super::Connections) changes it.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use capture_files::{Chunk, FlowMeta, Job, Layout, PacketBuffer};
@@ -20,42 +21,48 @@ const BOTH_FINS: u8 = 0b11;
 
 /// One connection. The same four-tuple can be used again and again: each use is an *incarnation*
 /// (RFC 9293, 3.4.1), a connection with a name and a file of its own.
+///
+/// In the order of its fields: each packet reads or changes the first ones, which lie in few cache lines
+/// together. Among thousands of connections, lines are what a packet waits for.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Connection {
-    pub(super) key: FlowKey,
-    /// Identifies the connection outside of the table. Never reused.
-    pub(super) serial: u64,
+    /// The token of its entry in the kernel's table of flows, or 0.
+    pub(super) entry: u32,
+    /// The ends that have sent a FIN: bit 0 is the lower one, bit 1 the higher one. One number, to
+    /// avoid a store-forwarding stall (two stores, one wider load).
+    fins: u8,
+    /// Whether the lower end is this host's, by the direction of the first packet.
+    low_is_here: Option<bool>,
+    /// Whether some of its packets are in a file already.
+    pub(super) spilled: bool,
     /// When its first packet passed or it was opened, whichever was first.
     pub(super) start: BootNanos,
     /// When its last packet passed.
     pub(super) last: BootNanos,
-    /// The end that sent the SYN, and its sequence number, if the SYN was seen.
-    first_syn: Option<(Endpoint, u32)>,
-    /// Its primary taps, by direction: of packets from the lower end, and from the higher end.
-    primary_tap: [PrimaryTap; 2],
-    /// The ends that have sent a FIN: bit 0 is the lower one, bit 1 the higher one. One number, to
-    /// avoid a store-forwarding stall (two stores, one wider load).
-    fins: u8,
-    /// When both ends had sent their FIN, or one its RST.
-    ended: Option<BootNanos>,
     /// Packets so far, kept or not, and their bytes on the wire.
     pub(super) seen: u64,
     wire_bytes: u64,
-    /// Whether the lower end is this host's, by the direction of the first packet.
-    low_is_here: Option<bool>,
-    pub(super) buffer: PacketBuffer,
-    /// The clock that dates its packets: that of the first one.
-    pub(super) clock: Option<WallClock>,
+    /// Its primary taps, by direction: of packets from the lower end, and from the higher end.
+    primary_tap: [PrimaryTap; 2],
+    /// When both ends had sent their FIN, or one its RST.
+    ended: Option<BootNanos>,
     /// Since when the buffer has had packets, while the connection is being captured.
     pub(super) held_since: Option<BootNanos>,
-    /// Whether some of its packets are in a file already.
-    pub(super) spilled: bool,
+    /// The clock that dates its packets: that of the first one.
+    pub(super) clock: Option<WallClock>,
+    pub(super) buffer: PacketBuffer,
+    /// The connections of the same four-tuple that began before and after it.
+    pub(super) younger: Option<Id>,
+    pub(super) older: Option<Id>,
     pub(super) state: State,
     /// Its neighbours in its queue.
     pub(super) links: Links,
-    /// The connections of the same four-tuple that began before and after it.
-    pub(super) older: Option<Id>,
-    pub(super) younger: Option<Id>,
+    pub(super) key: FlowKey,
+    /// Identifies the connection outside of the table. Never reused.
+    pub(super) serial: u64,
+    /// The end that sent the SYN, and its sequence number, if the SYN was seen.
+    first_syn: Option<(Endpoint, u32)>,
 }
 
 /// The state of a connection, with the data that only this state has.
@@ -143,6 +150,13 @@ impl ConnectionState {
     }
 }
 
+impl State {
+    #[inline]
+    const fn is_capturing(&self) -> bool {
+        matches!(self, Self::Capturing(_))
+    }
+}
+
 impl Capture {
     pub(super) fn new(open: Open, key: &FlowKey) -> Self {
         Self {
@@ -185,6 +199,7 @@ impl Connection {
             held_since: None,
             spilled: false,
             state: State::Candidate,
+            entry: 0,
             links: Links::default(),
             older: None,
             younger: None,
@@ -223,7 +238,7 @@ impl Connection {
     #[inline]
     fn note(&mut self, packet: &Packet<'_>) -> Result<(), DiscardReason> {
         let now = BootNanos(packet.boot_ns);
-        let side = usize::from(!self.key.is_low(&packet.source));
+        let side = usize::from(!packet.from_low);
         let point = TapPoint::new(packet.ifindex, packet.direction);
         let tap = &mut self.primary_tap[side];
         if packet.at_primary_tap {
@@ -232,7 +247,7 @@ impl Connection {
             return Err(DiscardReason::Duplicate);
         }
         if packet.is_first_syn() && self.first_syn.is_none() {
-            self.first_syn = Some((packet.source, packet.sequence));
+            self.first_syn = Some((packet.source(), packet.sequence()));
         }
         self.fins |= u8::from(packet.tcp_flags & TCP_FIN != 0) << side;
         if self.fins == BOTH_FINS || packet.tcp_flags & TCP_RST != 0 {
@@ -244,6 +259,14 @@ impl Connection {
         self.low_is_here.get_or_insert(sent == (side == 0));
         self.last = self.last.max(now);
         Ok(())
+    }
+
+    /// Reads some of what the next packet changes, so that the processor has it then. Nothing waits for
+    /// what is read.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        black_box((self.last, self.held_since, self.state.is_capturing()));
+        self.buffer.fetch();
     }
 
     /// Gives its packets away.
@@ -319,7 +342,7 @@ impl Connection {
 
     /// Whether its packets still go to its file.
     pub(crate) const fn is_capturing(&self) -> bool {
-        matches!(self.state, State::Capturing(_))
+        self.state.is_capturing()
     }
 
     /// Whether this packet begins another connection of the same four-tuple: a SYN that is not a
@@ -328,7 +351,7 @@ impl Connection {
     pub(crate) fn is_succeeded_by(&self, packet: &Packet<'_>) -> bool {
         packet.is_first_syn()
             && match self.first_syn {
-                Some(own) => own != (packet.source, packet.sequence),
+                Some(own) => own != (packet.source(), packet.sequence()),
                 // It was opened before its first packet came out of the ring: the SYN may be its own.
                 None => self.seen > 0,
             }

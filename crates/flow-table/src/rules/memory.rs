@@ -22,15 +22,12 @@ const CANDIDATE_SHARE: usize = 4;
 /// packets find room, and packets are rarely written one by one.
 const WRITTEN_AT_ONCE: usize = 64;
 
-/// The greatest length in bytes at which a buffer is spilled.
-pub(crate) const LONGEST_BUFFER: usize = 64 * 1024;
-
 /// The smallest length in bytes at which a buffer is spilled, with many connections.
 const SHORTEST_BUFFER: usize = 2 * 1024;
 
 /// The bytes that the buffers of all connections of a shard aim to take, even if they may take more:
 /// with many connections, packets are written more often instead of buffering more.
-const BUFFERS: usize = 32 << 20;
+const BUFFERS: usize = 16 << 20;
 
 /// The length in bytes at which a buffer is spilled. The buffers of all connections must fit in half
 /// of the memory, and aim to fit in [`BUFFERS`]. It is a power of two, because buffers grow by
@@ -38,7 +35,7 @@ const BUFFERS: usize = 32 << 20;
 pub(crate) fn buffer_size(state: &State) -> usize {
     let all = BUFFERS.min(state.limits.memory / 2);
     let share = all / state.connections.number_captured().max(1);
-    1 << share.clamp(SHORTEST_BUFFER, LONGEST_BUFFER).ilog2()
+    1 << share.clamp(SHORTEST_BUFFER, state.longest_buffer).ilog2()
 }
 
 /// Writes a connection's packets, except those that a late packet might still have to precede.

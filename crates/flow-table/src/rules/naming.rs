@@ -87,12 +87,10 @@ fn name(state: &mut State, id: Id, open: Open) {
         connection.key(),
         connection.start().after(state.timing.capture),
     );
-    let (cookie, admitted_by_kernel) = (open.cookie, open.role.is_some());
+    let cookie = open.cookie;
     state.connections.name(id, open, &state.timing);
     state.counts.opened += 1;
-    if !admitted_by_kernel {
-        state.tell(Hint::Admit(key, until, cookie));
-    }
+    state.tell(Hint::Admit(key, until, cookie));
 }
 
 /// An Open for the other socket of a named connection, both ends of which are on this host. The name

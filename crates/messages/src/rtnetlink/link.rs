@@ -95,3 +95,43 @@ impl Link {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::LinkHeader;
+
+    use super::*;
+
+    fn message(attributes: Vec<LinkAttribute>) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header = LinkHeader {
+            index: 3,
+            flags: LinkFlags::Up,
+            link_layer_type: LinkLayerType::Ether,
+            ..LinkHeader::default()
+        };
+        message.attributes = attributes;
+        message
+    }
+
+    #[test]
+    fn a_link_is_what_the_kernel_says_of_it() {
+        let name = LinkAttribute::IfName("eth0".to_owned());
+        let none = LinkAttribute::Xdp(vec![LinkXdp::Attached(XdpAttached::None)]);
+        let some = LinkAttribute::Xdp(vec![LinkXdp::Attached(XdpAttached::Driver)]);
+        for (attributes, has_xdp) in [
+            (vec![name.clone()], false),
+            (vec![name.clone(), none], false),
+            (vec![some, name], true),
+        ] {
+            let link = Link::read(message(attributes)).unwrap();
+            assert_eq!((&*link.name, link.index), ("eth0", 3));
+            assert_eq!((link.is_up, link.is_loopback), (true, false));
+            assert_eq!((link.layer, link.has_xdp), (LinkLayerType::Ether, has_xdp));
+            let interface = link.interface().unwrap();
+            assert_eq!(interface.numbered(), (3, "eth0".to_owned()));
+            assert_eq!(interface.link_type, LinkType::Ethernet);
+        }
+        assert!(Link::read(message(Vec::new())).is_none());
+    }
+}

@@ -58,4 +58,10 @@ mod tests {
         let new = RouteNetlinkMessage::NewLink(link(AddressFamily::Unspec));
         assert_eq!(of(new), Notice::Change);
     }
+
+    #[test]
+    fn lost_messages_are_noticed() {
+        let lost = NetlinkPayload::Overrun(Vec::new());
+        assert_eq!(Notice::of(&lost), Notice::Overrun);
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use capture_files::faults::{Fate, Operation, Plan, plan};
 use capture_files::{
-    FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Record, Retention, RetentionLimits,
-    partial_directory,
+    FileIssue, FileNaming, FileStep, FlowMeta, PacketBuffer, Publisher, Record, Retention,
+    RetentionLimits, partial_directory,
 };
 use packet_headers_common::{Direction, Endpoint, LinkType};
 
@@ -324,6 +324,44 @@ fn a_stop_with_a_hundred_thousand_flows_waits_no_longer_for_a_slow_disk_and_acco
     let left = walk(&temp.path().join("data.partial"));
     assert_eq!(left, GROWING);
     assert_eq!(walk(&temp.path().join("data")), published);
+}
+
+#[test]
+fn a_stop_waits_no_longer_for_a_disk_that_is_slow_to_sync_and_leaves_the_rest_to_the_next_start() {
+    const FLOWS: u64 = 3_000;
+    let temp = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(temp.path());
+    let (finished, inbox) = std::sync::mpsc::sync_channel(FLOWS as usize);
+    writer.hand_over(finished);
+    for flow in 0..FLOWS {
+        writer.write(job(flow, 1, true, &counters));
+    }
+    writer.finish();
+    let data = temp.path().join("data");
+    let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
+    let room = Retention::of(&directories, RetentionLimits::default()).room();
+    let counting = Counting::new(Arc::clone(&counters), room);
+    let publisher = Publisher::new(directories.with_fsync(true), FileNaming::PLAIN, counting);
+    let backlog = Arc::new(Backlog::default());
+    backlog.end_by(Instant::now() + Duration::from_millis(300));
+    let done = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let asked = Arc::clone(&backlog);
+    plan(Some(slow_disk(
+        move || asked.is_late(Instant::now()),
+        &done,
+    )));
+    let heartbeat = Heartbeats::default().add("publisher", WaitsFor::Disk);
+    crate::store::publisher::run(publisher, &inbox, &[backlog], &heartbeat);
+    plan(None);
+    let [published, failed] = files(&counters);
+    assert!(published > 0 && failed > FLOWS / 2, "{published} {failed}");
+    assert_eq!(published + failed, FLOWS);
+    assert_eq!(packets(&counters), [0, published, failed]);
+    assert_eq!(walk(&temp.path().join("data.partial")), failed);
+    assert_eq!(walk(&data), published);
+    // One group may be too late, and nobody looks for more than whether files are there.
+    let late = done[1].load(Ordering::Relaxed);
+    assert!(late <= failed + 128 * 8, "{late} operations came too late");
 }
 
 fn discarded_behind(counters: &Counters) -> u64 {

@@ -188,7 +188,7 @@ fn key_from(port: u16) -> FlowKey {
 fn take(packets: &mut PacketReader, most: usize, counts: &mut [u64]) {
     for record in packets.read(most).records() {
         let packet = Packet::parse(record).expect("a record that can be read");
-        let port = packet.source.port();
+        let port = packet.source().port();
         assert_eq!(packet.headers, &frame_from(port)[..66]);
         counts[usize::from(port)] += 1;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
-use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
+use packet_headers_common::{Beside, Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 
 use capture_files::Chunk;
 use model::{
@@ -118,6 +118,7 @@ impl TableDriver {
     }
 
     fn pass(&mut self, number: u32, ends: (Endpoint, Endpoint), tcp_flags: u8, sequence: u32) {
+        let key = FlowKey::new(ends.0, ends.1);
         let headers = number.to_be_bytes().repeat(LENGTH / 4);
         let packet = Packet {
             boot_ns: at(self.now).0,
@@ -128,12 +129,11 @@ impl TableDriver {
             link_type: self.link_type,
             vlan: None,
             at_primary_tap: false,
-            source: ends.0,
-            destination: ends.1,
-            sequence,
+            entry: 0,
+            from_low: key.is_low(&ends.0),
             tcp_flags,
             segments: 1,
-            truncated: false,
+            beside: Some(Beside { key, sequence }),
             l3_offset: 14,
             l4_offset: 34,
             headers: &headers,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{BootNanos, Close, FlowEvent, FlowUuid, Open, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::record::{TCP_ACK, TCP_FIN, TCP_SYN};
-use packet_headers_common::{Direction, Endpoint, FlowKey, LinkType, Packet, Role};
+use packet_headers_common::{Beside, Direction, Endpoint, FlowKey, LinkType, Packet, Role};
 use proptest::prelude::*;
 
 use crate::rules::time::MOST;
@@ -110,6 +110,7 @@ impl Full {
     }
 
     fn packet(&mut self, n: u32, tcp_flags: u8, sequence: u32) {
+        let key = FlowKey::new(client(n), SERVER);
         let packet = Packet {
             boot_ns: self.at().0,
             hardware_ns: None,
@@ -119,12 +120,11 @@ impl Full {
             link_type: LinkType::Ethernet,
             vlan: None,
             at_primary_tap: false,
-            source: client(n),
-            destination: SERVER,
-            sequence,
+            entry: 0,
+            from_low: key.is_low(&client(n)),
             tcp_flags,
             segments: 1,
-            truncated: false,
+            beside: Some(Beside { key, sequence }),
             l3_offset: 14,
             l4_offset: 34,
             headers: &[0; 66],

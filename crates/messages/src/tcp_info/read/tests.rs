@@ -224,6 +224,8 @@ fn a_line_may_have_64_kib_and_no_more() {
         let padding = " ".repeat(length - OPEN.len());
         format!("{OPEN}{padding}\n{CLOSE}\n")
     };
+    // As its documentation says.
+    assert_eq!(MAX_LINE, 65_536);
     for size in [1, 1000, MAX_LINE, 2 * MAX_LINE + 2] {
         let said = read(padded(MAX_LINE).as_bytes(), size);
         assert_eq!(said, [Ok(opened()), Ok(closed())]);

@@ -1,0 +1,70 @@
+//! Whatever a connection's packets hold, and whenever they came, they are counted, and the figures fit each
+//! other.
+//!
+//! The input is packets, one after the other: how many microseconds after the one before, how many segments it
+//! stands for, how many bytes of it follow, and these.
+#![no_main]
+
+use flow_stats::{COLUMNS, Connection, Direction, Row, Segment};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let (mut rest, mut time) = (input, 0_i64);
+    let mut connection: Option<Connection> = None;
+    let mut packets = 0;
+    while let Some((&[a, b, c, d, segments, length], behind)) = rest.split_first_chunk() {
+        let (packet, behind) = behind.split_at(usize::from(length).min(behind.len()));
+        rest = behind;
+        let step = i64::from(i32::from_le_bytes([a, b, c, d]));
+        time = time.saturating_add(step * 1000);
+        let Ok(segment) = Segment::of_ip(time, packet, 100_000, segments.into()) else {
+            continue;
+        };
+        packets += 1;
+        match &mut connection {
+            Some(connection) if connection.is_succeeded_by(&segment) => {
+                check(&connection.row(), packets - 1);
+                *connection = Connection::new(&segment);
+                packets = 1;
+            }
+            Some(connection) => connection.add(&segment),
+            none => *none = Some(Connection::new(&segment)),
+        }
+    }
+    if let Some(connection) = connection {
+        check(&connection.row(), packets);
+    }
+});
+
+fn check(row: &Row, packets: u64) {
+    assert_eq!(row.packets, packets);
+    assert_eq!(row.values().count(), COLUMNS.len());
+    for end in [&row.client, &row.server] {
+        check_end(end);
+    }
+}
+
+fn check_end(end: &Direction) {
+    assert!(end.goodput_bytes <= end.payload_bytes);
+    let again = end.retransmit_packets;
+    assert!(again + end.reordered_packets + end.duplicate_packets <= end.packets);
+    assert!(end.fast_retransmit_packets + end.timeout_retransmit_packets <= again);
+    assert!(end.spurious_retransmit_packets <= again && end.upstream_lost_packets <= again);
+    assert!(end.in_flight_mean_bytes.unwrap_or(0) <= end.in_flight_max_bytes);
+    for times in [
+        [
+            end.min_rtt_us,
+            end.rtt_p50_us,
+            end.rtt_p95_us,
+            end.rtt_p99_us,
+        ],
+        [
+            end.ts_min_rtt_us,
+            end.ts_rtt_p50_us,
+            end.ts_rtt_p95_us,
+            end.ts_rtt_p99_us,
+        ],
+    ] {
+        assert!(times.is_sorted(), "{times:?}");
+    }
+}
