@@ -1,9 +1,9 @@
-//! What the kernel knows of a connection that has a name.
+//! What the kernel knows of a connection that has a name, while it has no place in the table of flows.
 
 use crate::PrimaryTap;
 
-/// Value of the map of flows: a connection that is captured, or that was and whose socket is still
-/// open.
+/// Value of the map of flows: a connection that the kernel admitted itself and the daemon has not placed
+/// yet, or one for which the [table](crate::flow_entry) has no room.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowState {
@@ -21,11 +21,12 @@ pub struct FlowState {
 const _: () = {
     assert!(size_of::<FlowState>() == FlowState::SIZE);
     assert!(core::mem::offset_of!(FlowState, cookie) == 8);
+    assert!(core::mem::offset_of!(FlowState, primary_tap) == 16);
 };
 
 impl FlowState {
     /// Bytes of the map's value.
-    pub const SIZE: usize = 48;
+    pub const SIZE: usize = 32;
 
     /// A connection whose packets are captured until `deadline_ns`.
     #[must_use]
@@ -37,33 +38,53 @@ impl FlowState {
         }
     }
 
-    /// The value as the map holds it. The primary taps are unknown: only the kernel finds them.
+    /// The value as numbers.
+    const fn words(&self) -> [u64; 4] {
+        let [low, high] = self.primary_tap;
+        [self.deadline_ns, self.cookie, low.to_bits(), high.to_bits()]
+    }
+
+    /// The value as the map holds it.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        bytes[..8].copy_from_slice(&self.deadline_ns.to_ne_bytes());
-        bytes[8..16].copy_from_slice(&self.cookie.to_ne_bytes());
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         bytes
     }
 
-    /// The cookie in a value of the map.
+    /// The value of which [`Self::to_bytes`] made these bytes, or a program.
     #[must_use]
-    pub fn cookie_of(bytes: &[u8; Self::SIZE]) -> u64 {
-        let mut cookie = [0; 8];
-        cookie.copy_from_slice(&bytes[8..16]);
-        u64::from_ne_bytes(cookie)
+    pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at * 8..][..8]);
+            u64::from_ne_bytes(word)
+        };
+        Self {
+            deadline_ns: word(0),
+            cookie: word(1),
+            primary_tap: [2, 3].map(|at| PrimaryTap::from_bits(word(at))),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Direction, TapPoint};
 
     #[test]
     fn the_bytes_of_a_value_are_those_of_the_map() {
-        let bytes = FlowState::new(7, 0x1002).to_bytes();
-        assert_eq!(FlowState::cookie_of(&bytes), 0x1002);
+        let mut state = FlowState::new(7, 0x1002);
+        let point = TapPoint::new(3, Direction::Egress);
+        state.primary_tap[1] = PrimaryTap::new(point, 5 << 20);
+        let bytes = state.to_bytes();
+        assert_eq!(FlowState::from_bytes(&bytes), state);
         assert_eq!(bytes[..8], 7u64.to_ne_bytes());
-        assert_eq!(bytes[16..], [0; 32]);
+        assert_eq!(bytes[8..16], 0x1002_u64.to_ne_bytes());
+        assert_eq!(bytes[16..24], [0; 8]);
+        assert_eq!(bytes[24..], (5 << 32 | 7_u64).to_ne_bytes());
     }
 }

@@ -64,14 +64,6 @@ impl Endpoint {
         self.port
     }
 
-    /// A number that is nearly always another one for another end.
-    #[inline(always)]
-    const fn digest(&self) -> u64 {
-        let port = mix(self.address[0], self.port as u64);
-        let digest = mix(port, self.address[1]);
-        digest ^ (digest >> 32)
-    }
-
     /// Orders ends by address, then by port. The derived order is no `const fn`.
     #[inline(always)]
     const fn is_above(&self, other: &Self) -> bool {
@@ -125,7 +117,8 @@ impl FlowKey {
 
     /// The key as numbers.
     #[inline(always)]
-    const fn words(&self) -> [u64; 5] {
+    #[must_use]
+    pub const fn words(&self) -> [u64; 5] {
         let ([a, b], [c, d]) = (self.low, self.high);
         [a, b, c, d, self.ports as u64]
     }
@@ -176,29 +169,6 @@ impl FlowKey {
             Endpoint::v6(self.high, (self.ports >> 16) as u16),
         )
     }
-
-    /// A number that is nearly always another one for another connection: that of both ends, in
-    /// whichever order they are given. It is not the number that [`Self::shard`] goes by.
-    #[inline(always)]
-    #[must_use]
-    pub const fn digest(one: &Endpoint, other: &Endpoint) -> u64 {
-        one.digest().wrapping_add(other.digest())
-    }
-
-    /// The shard, of `shards`, that owns this connection. Kernel and user space agree on it.
-    ///
-    /// Multiply-and-fold of every word of the key; `shards` must not be zero.
-    #[inline(always)]
-    #[must_use]
-    pub const fn shard(&self, shards: u32) -> u32 {
-        let mut hash = mix(0, self.low[0]);
-        hash = mix(hash, self.low[1]);
-        hash = mix(hash, self.high[0]);
-        hash = mix(hash, self.high[1]);
-        hash = mix(hash, self.ports as u64);
-        // The high half picks the shard without a division: the kernel has none to spare.
-        (((hash >> 32) * shards as u64) >> 32) as u32
-    }
 }
 
 impl Hash for FlowKey {
@@ -209,12 +179,6 @@ impl Hash for FlowKey {
             state.write_u64(word);
         }
     }
-}
-
-/// One step of the hash: an odd multiplier with well-spread bits (2^64 / golden ratio).
-#[inline(always)]
-const fn mix(hash: u64, word: u64) -> u64 {
-    (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -229,12 +193,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_directions_have_one_key_and_one_shard(a in endpoint(), b in endpoint(), n in 1u32..64) {
+        fn both_directions_have_one_key(a in endpoint(), b in endpoint()) {
             let (there, back) = (FlowKey::new(a, b), FlowKey::new(b, a));
             prop_assert_eq!(there, back);
-            prop_assert_eq!(there.shard(n), back.shard(n));
             prop_assert_eq!(FlowKey::from_bytes(&there.to_bytes()), there);
-            prop_assert!(there.shard(n) < n);
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
@@ -266,18 +228,5 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7]
         );
         assert_eq!(end.port(), 443);
-    }
-
-    #[test]
-    fn shards_are_used_evenly_by_neighbouring_ports() {
-        let mut used = [0u32; 8];
-        for port in 40_000..48_000 {
-            let key = FlowKey::new(
-                Endpoint::v4([10, 0, 0, 1], port),
-                Endpoint::v4([10, 0, 0, 2], 443),
-            );
-            used[key.shard(8) as usize] += 1;
-        }
-        assert!(used.iter().all(|&n| (700..1300).contains(&n)), "{used:?}");
     }
 }

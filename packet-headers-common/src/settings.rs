@@ -6,6 +6,12 @@
 /// Global `u32`: how many shards there are, 1 to [`MAX_SHARDS`].
 pub const SHARDS: &str = "SHARDS";
 
+/// Global `[u64; 9]`: what the connections' hash is keyed with, a [`FlowHash`](crate::FlowHash).
+pub const HASH: &str = "HASH";
+
+/// Global `u32`: how many buckets of [`ENTRIES`] a shard has: a power of two.
+pub const BUCKETS: &str = "BUCKETS";
+
 /// Global `u64`: the network namespace whose sockets count, as `SO_NETNS_COOKIE`; 0 for every one.
 ///
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
@@ -83,8 +89,12 @@ pub const INTERFACES: &str = "INTERFACES";
 /// The most interfaces in [`INTERFACES`].
 pub const MAX_INTERFACES: u32 = 1 << 14;
 
-/// Map: hash from a [`FlowKey`](crate::FlowKey) to the [`FlowState`](crate::FlowState) of a connection
-/// that is captured, or that was and is still open.
+/// Map: array of every [`Bucket`](crate::flow_entry::Bucket) of the table of flows, shard by shard, which
+/// the daemon maps: connections that are captured, or that were and are still open.
+pub const ENTRIES: &str = "ENTRIES";
+
+/// Map: hash from a [`FlowKey`](crate::FlowKey) to the [`FlowState`](crate::FlowState) of such a
+/// connection that is not in [`ENTRIES`]: not yet, or as there is no room.
 pub const FLOWS: &str = "FLOWS";
 
 /// Map: LRU hash of the connections whose packets are discarded, because nobody named or wanted them.

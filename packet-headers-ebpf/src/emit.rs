@@ -7,11 +7,11 @@ use packet_headers_common::record::{
     MAX_HEADERS, TruncatedMeta, record_len, tag_flags,
 };
 use packet_headers_common::settings::Lane;
-use packet_headers_common::{FlowKey, KernelDiscard, RecordHeader};
+use packet_headers_common::{KernelDiscard, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::admit::Admitted;
-use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES, SHARDS};
+use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES};
 use crate::packet::Packet;
 use crate::stream::Place;
 
@@ -33,7 +33,7 @@ pub(crate) fn emit<const DIRECT: bool>(
     headers: &Headers,
     admitted: &Admitted,
 ) -> Result<Copied, KernelDiscard> {
-    let Some(place) = Place::next(shard(&headers.key), admitted.lane) else {
+    let Some(place) = Place::next(admitted.shard, admitted.lane) else {
         return Err(match admitted.lane {
             Lane::Admitted => KernelDiscard::AdmittedRingFull,
             Lane::Candidate => KernelDiscard::CandidateRingFull,
@@ -91,16 +91,6 @@ fn write<const DIRECT: bool>(
         return Err(KernelDiscard::CopyFailed);
     }
     Ok(record_len(flags, header_len))
-}
-
-/// The shard of a connection. The setting is a constant to the verifier, so that one shard costs no
-/// hash.
-#[inline(always)]
-fn shard(key: &FlowKey) -> u32 {
-    match SHARDS.load() {
-        1 => 0,
-        shards => key.shard(shards),
-    }
 }
 
 /// The fixed part of a packet's record, as far as it does not depend on how much the record keeps.

@@ -13,12 +13,14 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::SockOpsContext;
 use packet_headers_common::event::{CLOSE, EventRecord, OPEN};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
-use packet_headers_common::{Endpoint, EventCounter, FlowKey, FlowState, Role};
-
-use crate::filter;
-use crate::maps::{
-    CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, WANTED,
+use packet_headers_common::{
+    Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, Role, flow_hash,
 };
+
+use crate::maps::{
+    CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS, WANTED,
+};
+use crate::{entries, filter};
 
 const AF_INET: u32 = 2;
 
@@ -56,7 +58,7 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     };
     if !wanted {
         // Unless its other end is on this host too, and wanted.
-        if FLOWS.get_ptr(&key).is_none() {
+        if entry(&key).is_none() && FLOWS.get_ptr(&key).is_none() {
             let _no_room = IGNORED.insert(&key, &1, 0);
         }
         return count(EventCounter::Filtered);
@@ -64,14 +66,11 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     if !filter::passes(&key) {
         return count(EventCounter::Filtered);
     }
-    if !submit(event) {
+    if !submit(&event) {
         // Without the event, nobody would take the connection out of the map again.
         return;
     }
-    let flow = FlowState::new(event.boot_ns + CAPTURE_NS.load(), event.cookie);
-    if FLOWS.insert(&key, &flow, 0).is_err() {
-        count(EventCounter::FlowsFull);
-    }
+    admit(&key, &event);
     // Most often it was not there.
     let _removed = IGNORED.remove(&key);
     // The flags of other programs stay. On failure there is no Close, and the flow ends by its own
@@ -80,11 +79,49 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     let _unchanged = ctx.set_cb_flags(flags as i32);
 }
 
+/// From now on, the connection's packets go into the ring of named connections. The daemon gives it a
+/// place in the table, where it may have one already: as the other socket of a connection with both ends
+/// here, or as one that lived before on the four-tuple.
+#[inline(always)]
+fn admit(key: &FlowKey, event: &EventRecord) {
+    let deadline_ns = event.boot_ns + CAPTURE_NS.load();
+    let entry = entry(key).map(|entry| {
+        // SAFETY: an element of an array is always there.
+        unsafe { &raw mut (*entry).deadline_ns }
+    });
+    if let Some(until) = entry {
+        // SAFETY: as above. Only programs and the connection's shard write it: if the shard finishes the
+        // connection at the same time, user space discards its packets for a while.
+        if unsafe { until.read() } > event.boot_ns {
+            // SAFETY: as above.
+            return unsafe { until.write(deadline_ns) };
+        }
+    }
+    if FLOWS
+        .insert(key, &FlowState::new(deadline_ns, event.cookie), 0)
+        .is_err()
+    {
+        count(EventCounter::FlowsFull);
+    }
+    if let Some(until) = entry {
+        // SAFETY: as above.
+        unsafe { until.write(FlowEntry::REPLACED) };
+    }
+}
+
+/// The connection's entry in the table of flows.
+#[inline(always)]
+fn entry(key: &FlowKey) -> Option<*mut FlowEntry> {
+    let hash = entries::hash(key);
+    let shard = flow_hash::shard(hash, SHARDS.load());
+    entries::find(key, hash, shard).map(|(entry, _)| entry)
+}
+
 /// A connection was closed; the daemon knows whether it was one of ours.
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
     if is_ours(ctx) {
-        let _counted = submit(event(ctx, CLOSE, Role::Connecting));
+        let _counted = submit(&event(ctx, CLOSE, Role::Connecting));
     }
 }
 
@@ -118,12 +155,12 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
 
 /// Puts an event into the ring, and returns whether there was room.
 #[inline(always)]
-fn submit(event: EventRecord) -> bool {
+fn submit(event: &EventRecord) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<EventRecord>(0) else {
         count(EventCounter::RingFull);
         return false;
     };
-    entry.write(event);
+    entry.write(*event);
     entry.submit(0);
     count(EventCounter::Submitted);
     true

@@ -25,6 +25,7 @@
 mod admit;
 mod capture;
 mod emit;
+mod entries;
 mod filter;
 mod flow_events;
 mod maps;

@@ -7,12 +7,13 @@ use aya_ebpf::btf_maps::{
 };
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::EventRecord;
+use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
 use packet_headers_common::settings::{
     LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NETS, MAX_SHARDS, WAKE_RING, WANT_ALL,
 };
-use packet_headers_common::{EventCounters, FlowKey, FlowState, PacketCounters};
+use packet_headers_common::{EventCounters, FlowHash, FlowKey, FlowState, PacketCounters};
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
 /// the daemon not run for a second in which 10,000 connections are made, the ring holds them all.
@@ -20,6 +21,13 @@ const EVENT_RING: usize = 2 << 20;
 
 #[unsafe(no_mangle)]
 pub(crate) static SHARDS: Global<u32> = Global::new(1);
+
+#[unsafe(no_mangle)]
+pub(crate) static HASH: [Global<u64>; FlowHash::WORDS] =
+    [const { Global::new(0) }; FlowHash::WORDS];
+
+#[unsafe(no_mangle)]
+pub(crate) static BUCKETS: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
 pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
@@ -51,7 +59,12 @@ pub(crate) static DECAPSULATE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static HARDWARE_CLOCK: Global<u8> = Global::new(0);
 
-/// Named connections; the daemon sets how many there may be. Memory is taken as they come.
+/// The table of flows; the daemon sets how many buckets there are.
+#[btf_map]
+pub(crate) static ENTRIES: Array<Bucket, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Named connections that are not in the table; the daemon sets how many there may be. Memory is taken
+/// as they come.
 #[btf_map]
 pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();

@@ -18,13 +18,13 @@ pub(crate) fn log<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDis
         reason,
         KernelDiscard::Malformed | KernelDiscard::HeadersTooLong
     ) {
-        log_one(packet, reason);
+        log_one(packet);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDiscard) {
+fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     let Some(last) = LAST_LOG.get_ptr_mut(0) else {
         return;
     };
@@ -37,16 +37,11 @@ fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDiscard) {
     }
     *last = now;
     let (interface, length) = (packet.ifindex(), packet.length());
-    // Two lines and no text argument: that would be a copy of unknown length.
-    if reason as u32 == KernelDiscard::Malformed as u32 {
-        warn!(
-            packet,
-            "interface {}: malformed headers in a packet of {} bytes", interface, length
-        );
-    } else {
-        warn!(
-            packet,
-            "interface {}: too many header bytes in a packet of {}", interface, length
-        );
-    }
+    // One line for both reasons: it takes 500 instructions, and a packet socket's filter has a bound.
+    warn!(
+        packet,
+        "interface {}: the headers of a packet of {} bytes are malformed or too long",
+        interface,
+        length
+    );
 }

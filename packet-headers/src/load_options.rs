@@ -1,6 +1,9 @@
 //! The load options of the kernel programs, from the configuration and what this kernel offers.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use model::Diagnostic;
+use packet_headers_common::FlowHash;
 
 use crate::config::Config;
 use crate::kernel::{LoadOptions, filters, netns, requirements};
@@ -13,6 +16,7 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
     LoadOptions {
         shards: sizes.shards,
+        hash: hash(),
         admitted_ring: sizes.ring,
         candidate_ring: sizes.candidate_ring(),
         netns_cookie: own_sockets_only(config),
@@ -27,6 +31,12 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         decapsulate: config.decapsulate,
         hardware_clock: hardware_clock(config),
     }
+}
+
+/// A hash that nobody outside can know.
+fn hash() -> FlowHash {
+    // The standard library takes its keys from the system's random source.
+    FlowHash::seeded(RandomState::new().hash_one(0))
 }
 
 /// Whether NIC timestamps are requested, and the kernel shows them to programs.

@@ -23,7 +23,7 @@ use packet_headers::cli::CommandLine;
 use packet_headers::config::Config;
 use packet_headers::kernel::{LoadOptions, Programs};
 use packet_headers::sandbox::{self, Needs};
-use packet_headers_common::settings;
+use packet_headers_common::{FlowHash, settings};
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -205,6 +205,7 @@ const REFUSED: &[Attempt] = &[
 fn load_programs() -> io::Result<()> {
     let loaded = Programs::load(&LoadOptions {
         shards: 1,
+        hash: FlowHash::seeded(7),
         admitted_ring: 1 << 16,
         candidate_ring: 1 << 16,
         netns_cookie: None,

@@ -11,6 +11,7 @@ pub mod launch;
 pub mod plot;
 pub mod poll;
 pub mod prometheus;
+pub mod reader;
 pub mod refusal;
 pub mod rows;
 pub mod scapy;

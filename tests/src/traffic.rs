@@ -5,6 +5,7 @@
 
 pub mod bulk;
 pub mod burst;
+pub mod capture_files;
 pub mod connection;
 pub mod conversation;
 pub mod corpus;

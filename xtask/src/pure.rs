@@ -24,8 +24,9 @@ exec unshare --user --map-user=65534 --map-group=65534 -- "$@"
 /// Where the crates are built, below the target directory: apart from what was built with the toolchain.
 const TARGET: &str = "pure";
 
-/// The crate whose tests are also built to try every interleaving of its threads, and what tells it so.
-const INTERLEAVED: &str = "segment-streams";
+/// The crates whose tests are also built to try every interleaving of their threads, and what tells them
+/// so.
+const INTERLEAVED: [&str; 2] = ["segment-streams", "flow-entries"];
 const INTERLEAVE: &str = "--cfg loom";
 
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
@@ -62,15 +63,18 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .args(filter)
         .run()
         .context("testing the pure crates without root's privileges and the toolchain")?;
-    confined(workspace, "cargo test --offline --locked --lib --package")
-        .arg(INTERLEAVED)
+    let interleaved = INTERLEAVED
+        .iter()
+        .flat_map(|package| ["--package", package]);
+    confined(workspace, "cargo test --offline --locked --lib")
+        .args(interleaved)
         .arg("--")
         .args(filter)
         // Apart: other flags build everything again.
         .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
         .env("RUSTFLAGS", INTERLEAVE)
         .run()
-        .context("trying every interleaving of a reader and the kernel programs")?;
+        .context("trying every interleaving of the daemon and the kernel programs")?;
     let check = "cargo check --offline --locked --manifest-path fuzz/Cargo.toml";
     confined(workspace, check)
         // A check links nothing, so that libFuzzer need not be built: any path will do.

@@ -128,3 +128,6 @@ pub fn compare(one: &Value<'_>, other: &Value<'_>) -> Ordering {
         (one, other) => (*one != Value::Absent).cmp(&(*other != Value::Absent)),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

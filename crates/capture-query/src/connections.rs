@@ -9,7 +9,7 @@
 //!   that has been silent for longest. The latter is counted, as a later packet of it makes another row.
 //! - at the capture's end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use flow_stats::{Connection, Segment};
 use lru::LruCache;
@@ -18,7 +18,7 @@ use lru::LruCache;
 /// probes after two hours, if at all; most that are silent for an hour will stay so.
 const SILENCE: i64 = 3_600_000_000_000;
 
-/// How many connections may be open at once, each of which takes some KiB.
+/// How many connections may be open at once. Each takes two KiB, or up to ten if it is a busy one.
 const MOST: usize = 65_536;
 
 /// How often, in nanoseconds of the capture's time, it is looked who has been silent for too long.
@@ -33,8 +33,34 @@ pub(crate) struct Taken {
     last: i64,
 }
 
-/// Both ends, the smaller one first.
-type Ends = (SocketAddr, SocketAddr);
+/// Both ends, the smaller one first, as numbers: they are hashed and compared for each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ends {
+    addresses: [u128; 2],
+    ports_and_family: u64,
+}
+
+impl Ends {
+    #[inline]
+    fn of((from, to): (SocketAddr, SocketAddr)) -> Self {
+        let number = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), end.port()),
+            IpAddr::V6(address) => (address.to_bits(), end.port()),
+        };
+        let (one, other) = (number(from), number(to));
+        let [one, other] = if one <= other {
+            [one, other]
+        } else {
+            [other, one]
+        };
+        let ports_and_family =
+            u64::from(one.1) << 32 | u64::from(other.1) << 16 | u64::from(from.is_ipv6());
+        Self {
+            addresses: [one.0, other.0],
+            ports_and_family,
+        }
+    }
+}
 
 /// The connections of a capture that are open.
 #[derive(Debug)]
@@ -92,8 +118,7 @@ impl Connections {
             self.looked = time;
             self.finish_silent(time, finish)?;
         }
-        let (from, to) = segment.ends();
-        let ends = if from <= to { (from, to) } else { (to, from) };
+        let ends = Ends::of(segment.ends());
         let open = self.open.get_mut(&ends);
         let known = match open {
             Some(known) => known,
@@ -196,3 +221,6 @@ impl Connections {
         left.into_iter().try_for_each(|taken| finish(*taken))
     }
 }
+
+#[cfg(test)]
+mod tests;

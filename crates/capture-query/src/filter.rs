@@ -74,3 +74,6 @@ impl Filter {
             && self.conditions.iter().all(|condition| condition.takes(row))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Chosen connections as one pcapng capture, in time order.
 //!
-//! Each thread puts the packets that it reads into a [`Sorter`](sorter::Sorter), which keeps them in
+//! Each thread puts the packets that it reads into a sorter of its own, which keeps them in
 //! memory up to a limit and beyond that in sorted runs on disk. When all are read, the runs are merged
 //! into the output. So sources are open one at a time for each thread, however many there are.
 //! Packets of the same time keep the order of their sources, and of their places in them.
@@ -338,3 +338,6 @@ fn write(
     output.flush().map_err(MergeError::Output)?;
     Ok(merged)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,10 @@
 //!
 //! Threads take jobs in order, and no further ahead of the first unfinished one than [`AHEAD`]. A job
 //! that is not the first collects up to [`HELD`] results, and then waits until it is. The first job's
-//! results go on at once, through a bounded channel.
+//! results go on at once, through a bounded channel. No job is begun while [`PARKED`] results wait for
+//! the first job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,9 @@ const AHEAD: usize = 256;
 
 /// How many results a job may hold before its turn.
 const HELD: usize = 8_192;
+
+/// How many results of finished jobs may wait for their turn before no further job is begun.
+const PARKED: usize = 32_768;
 
 /// How many results go through the channel at once, and how many such batches wait in it.
 const BATCH: usize = 256;
@@ -69,6 +73,8 @@ struct State {
     next: usize,
     /// The first job that is not finished.
     first: usize,
+    /// How many results were sent and not yet taken.
+    parked: usize,
     stopped: bool,
 }
 
@@ -90,7 +96,10 @@ impl Shared {
     }
 
     fn next_job(&self, jobs: usize) -> Option<usize> {
-        let mut state = self.wait(|state| state.next < state.first + AHEAD)?;
+        let mut state = self.wait(|state| {
+            let may_wait = state.next < state.first + AHEAD && state.parked < PARKED;
+            state.next == state.first || may_wait
+        })?;
         let job = state.next;
         (job < jobs).then(|| state.next += 1)?;
         Some(job)
@@ -125,6 +134,7 @@ impl<T> Results<'_, T> {
 
     fn send(&mut self, is_last: bool) -> Result<(), Stopped> {
         let results = mem::take(&mut self.held);
+        self.shared.state().parked += results.len();
         let message = Message {
             job: self.job,
             results,
@@ -172,10 +182,11 @@ pub(crate) fn work<J: Sync, W: Send, T: Send, C: Consumer<T>>(
                             job: number,
                             held,
                         };
-                        let done = jobs
-                            .get(number)
-                            .map_or(Ok(()), |what| job(what, &mut tool, &mut results));
-                        if done.and_then(|()| results.send(true)).is_err() {
+                        let what = jobs.get(number);
+                        let done = what.map_or(Ok(()), |what| job(what, &mut tool, &mut results));
+                        // What a job gave before it was stopped may say why.
+                        let sent = results.send(true);
+                        if done.and(sent).is_err() {
                             break;
                         }
                     }
@@ -205,7 +216,7 @@ fn take_in_order<T, C: Consumer<T>>(
     consumer: &mut C,
 ) -> Result<(), C::Stop> {
     let mut early: BTreeMap<usize, Vec<T>> = BTreeMap::new();
-    let mut finished = BTreeMap::new();
+    let mut finished = BTreeSet::new();
     let mut first = 0;
     loop {
         let message = match receive.recv_timeout(TICK) {
@@ -221,20 +232,24 @@ fn take_in_order<T, C: Consumer<T>>(
             .or_default()
             .extend(message.results);
         if message.is_last {
-            finished.insert(message.job, ());
+            finished.insert(message.job);
         }
-        let before = first;
+        let (before, mut taken) = (first, 0);
         while let Some(results) = early.remove(&first) {
+            taken += results.len();
             for result in results {
                 consumer.take(result)?;
             }
-            if finished.remove(&first).is_none() {
+            if !finished.remove(&first) {
                 break;
             }
             first += 1;
         }
-        if first != before {
-            shared.change(|state| state.first = first);
+        if first != before || taken > 0 {
+            shared.change(|state| {
+                state.first = first;
+                state.parked -= taken;
+            });
         }
         consumer.tick();
     }

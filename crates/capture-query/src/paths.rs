@@ -70,3 +70,6 @@ fn below(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

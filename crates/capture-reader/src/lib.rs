@@ -38,6 +38,8 @@ mod options;
 mod packet;
 mod pcap;
 mod pcapng;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod window;
 

@@ -38,8 +38,8 @@
 //! # How it is built
 //!
 //! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
-//! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`, `rtt`,
-//! `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
+//! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`,
+//! `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
 //! `community_id`, `column`, `words`, `connection` and `row`.
 
 mod column;

@@ -19,6 +19,7 @@ pub use parquet::errors::ParquetError;
 /// How many rows are in a group. Writing takes memory for one.
 const GROUP: usize = 16_384;
 
+/// How many are in a microsecond.
 const NANOSECONDS: i64 = 1_000;
 
 /// Writes rows.

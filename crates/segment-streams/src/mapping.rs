@@ -1,20 +1,16 @@
-//! The maps of the programs in this process: the only unsafe code of the crate.
-#![allow(
-    unsafe_code,
-    reason = "the kernel's maps are mapped and read where they lie: two system calls, and loads at \
-              offsets that were checked"
-)]
+//! The maps of the programs in this process.
+#![allow(unsafe_code, reason = "records are read where they lie")]
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
-use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use kernel_arrays::{Access, KernelArray};
 use packet_headers_common::segment::{
     Position, SEGMENT_HEADER_LEN, SEGMENT_LEN, SEGMENT_ROOM, Segment, Sleeper, Stream,
 };
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::memory::{Link, Memory, Piece};
 
@@ -32,9 +28,9 @@ pub struct Maps<'a> {
 /// The maps in this process. All shards share it.
 #[derive(Debug)]
 pub struct Mapping {
-    segments: Area,
-    streams: Area,
-    sleepers: Area,
+    segments: KernelArray,
+    streams: KernelArray,
+    sleepers: KernelArray,
 }
 
 impl Mapping {
@@ -43,47 +39,38 @@ impl Mapping {
     /// # Errors
     /// When the kernel does not map one.
     pub fn new(maps: &Maps<'_>) -> io::Result<Self> {
-        let read = ProtFlags::READ;
+        let array =
+            |(map, elements), length, access| KernelArray::new(map, elements, length, access);
         Ok(Self {
-            segments: Area::new(maps.segments, SEGMENT_LEN, read)?,
-            streams: Area::new(maps.streams, size_of::<Stream>(), read)?,
-            sleepers: Area::new(maps.sleepers, size_of::<Sleeper>(), read | ProtFlags::WRITE)?,
+            segments: array(maps.segments, SEGMENT_LEN, Access::Read)?,
+            streams: array(maps.streams, size_of::<Stream>(), Access::Read)?,
+            sleepers: array(maps.sleepers, size_of::<Sleeper>(), Access::Write)?,
         })
     }
 
     /// Whether a shard sleeps for long: 1, or 0. `None` when there is no such shard.
     #[must_use]
     pub fn sleeper(&self, shard: u32) -> Option<&AtomicU32> {
-        let place = self.sleepers.element(shard)?;
-        let asleep = place.wrapping_add(std::mem::offset_of!(Sleeper, asleep));
-        // SAFETY: within the area, which lives as long as `self`, is writable, and is aligned to a
-        // page; an element has 128 bytes. Programs only load and store it whole.
-        Some(unsafe { AtomicU32::from_ptr(asleep.cast()) })
+        self.sleepers.u32_at(shard, offset_of!(Sleeper, asleep))
     }
 
     /// How much of its lanes was taken since the shard wrote 0. `None` when there is no such shard.
     #[must_use]
     pub fn taken(&self, shard: u32) -> Option<&AtomicU32> {
-        let place = self.sleepers.element(shard)?;
-        let taken = place.wrapping_add(std::mem::offset_of!(Sleeper, taken));
-        // SAFETY: as above.
-        Some(unsafe { AtomicU32::from_ptr(taken.cast()) })
+        self.sleepers.u32_at(shard, offset_of!(Sleeper, taken))
     }
 }
 
 impl Memory for Mapping {
     fn segments(&self) -> u32 {
-        self.segments.elements
+        self.segments.elements()
     }
 
     fn position(&self, stream: u32) -> Position {
-        let Some(place) = self.streams.element(stream) else {
+        let position = self.streams.u64_at(stream, offset_of!(Stream, position));
+        let Some(position) = position else {
             return Position::NONE;
         };
-        let position = place.wrapping_add(std::mem::offset_of!(Stream, position));
-        // SAFETY: within the area, which lives as long as `self`, and aligned, as elements have 64
-        // bytes. A program stores it by one instruction.
-        let position = unsafe { AtomicU64::from_ptr(position.cast()) };
         let position = Position(position.load(Ordering::Relaxed));
         // As an acquiring load, which is not defined for memory that only others write.
         fence(Ordering::Acquire);
@@ -95,21 +82,20 @@ impl Memory for Mapping {
     }
 
     fn first(&self, stream: u32) -> Option<u32> {
-        let place = self.streams.element(stream)?;
-        // SAFETY: as for the position.
-        let first = unsafe { load(place.wrapping_add(std::mem::offset_of!(Stream, first))) };
+        let first = self.streams.u32_at(stream, offset_of!(Stream, first))?;
+        let first = first.load(Ordering::Relaxed);
         first.checked_sub(1)
     }
 
     fn link(&self, segment: u32) -> Link {
-        let Some(place) = self.segments.element(segment) else {
-            return Link { end: 0, next: None };
+        let load = |offset| {
+            let number = self.segments.u32_at(segment, offset);
+            number.map_or(0, |number| number.load(Ordering::Relaxed))
         };
-        // SAFETY: within the area, which lives as long as `self`, and aligned, as segments are whole
-        // pages.
-        let end = unsafe { load(place.wrapping_add(std::mem::offset_of!(Segment, end))) };
-        // SAFETY: as above.
-        let next = unsafe { load(place.wrapping_add(std::mem::offset_of!(Segment, next))) };
+        let (end, next) = (
+            load(offset_of!(Segment, end)),
+            load(offset_of!(Segment, next)),
+        );
         Link {
             end: usize::try_from(end).unwrap_or(usize::MAX),
             next: next.checked_sub(1),
@@ -129,15 +115,6 @@ impl Memory for Mapping {
         // it: until then, programs write only behind them.
         unsafe { slice::from_raw_parts(begin, bytes.len()) }
     }
-}
-
-/// Loads a number that a program may store at the same time.
-///
-/// # Safety
-/// It must be within a mapped area, and aligned.
-unsafe fn load(place: *mut u8) -> u32 {
-    // SAFETY: the caller vouches for it. A program stores it by one instruction.
-    unsafe { AtomicU32::from_ptr(place.cast()) }.load(Ordering::Relaxed)
 }
 
 /// Returns when all that was written before the positions that this thread has loaded can be loaded.
@@ -176,58 +153,4 @@ pub fn settles() -> io::Result<()> {
     Ok(rustix::thread::membarrier(
         rustix::thread::MembarrierCommand::Global,
     )?)
-}
-
-/// Memory that is mapped as long as this lives: elements of one size.
-#[derive(Debug)]
-struct Area {
-    start: NonNull<u8>,
-    elements: u32,
-    element_len: usize,
-}
-
-// SAFETY: it is memory, which every thread may use; whoever looks into it argues for what it does.
-unsafe impl Send for Area {}
-// SAFETY: as above.
-unsafe impl Sync for Area {}
-
-impl Area {
-    fn new(
-        (map, elements): (BorrowedFd<'_>, u32),
-        element_len: usize,
-        protection: ProtFlags,
-    ) -> io::Result<Self> {
-        let length = elements as usize * element_len;
-        // SAFETY: a new mapping, at no place in particular, touches no other memory.
-        let start = unsafe {
-            mmap(
-                ptr::null_mut(),
-                length,
-                protection,
-                MapFlags::SHARED,
-                map,
-                0,
-            )
-        };
-        let start = NonNull::new(start?.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self {
-            start,
-            elements,
-            element_len,
-        })
-    }
-
-    /// Where an element begins.
-    fn element(&self, number: u32) -> Option<*mut u8> {
-        let at = number as usize * self.element_len;
-        (number < self.elements).then(|| self.start.as_ptr().wrapping_add(at))
-    }
-}
-
-impl Drop for Area {
-    fn drop(&mut self) {
-        let length = self.elements as usize * self.element_len;
-        // SAFETY: this is what was mapped, and all that borrows from it has ended.
-        let _unmapped = unsafe { munmap(self.start.as_ptr().cast(), length) };
-    }
 }

@@ -137,7 +137,7 @@ pub(super) struct FilterArguments {
     min_bytes: Option<u64>,
 
     /// A column compared with a value by = != < <= > or >=, as in
-    /// 'client_rtt_p95_us>200000'; what is not known fulfils none; repeatable
+    /// 'server_rtt_p95_us>200000'; what is not known fulfils none; repeatable
     #[arg(long = "where", value_name = "CONDITION")]
     conditions: Vec<Condition>,
 }

@@ -155,7 +155,7 @@ fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEven
 
 #[cfg(test)]
 mod tests {
-    use packet_headers_common::{Endpoint, Role};
+    use packet_headers_common::{Endpoint, FlowHash, Role};
     use tokio::sync::mpsc::Receiver;
 
     use super::*;
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn with_a_known_prefix_events_are_delivered_at_once() {
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());
         let mut namer = EventNamer::new(&known, &sink, &counters);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn events_wait_for_the_prefix_and_keep_their_order() {
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_tick_delivers_what_waits() {
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn when_too_many_wait_the_oldest_are_dropped_and_counted() {
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let mut shard = shards.remove(0);
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_never_had_a_prefix_is_counted_at_the_end() {
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Counters::default();
         let unknown = LearnedPrefix::unknown();
         let mut namer = EventNamer::new(&unknown, &sink, &counters);
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn it_ends_when_the_shards_are_gone() {
-        let (sink, shards) = queues(1);
+        let (sink, shards) = queues(1, FlowHash::seeded(7));
         drop(shards);
         let counters = Counters::default();
         let known = LearnedPrefix::known(prefix());

@@ -1,6 +1,7 @@
 //! The queues from the flow sources to the shards, and to the event server.
 
 use model::FlowEvent;
+use packet_headers_common::FlowHash;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::publish::Publisher;
@@ -14,6 +15,7 @@ const QUEUE: usize = 16 * 1024;
 /// say which connection it is about.
 #[derive(Debug, Clone)]
 pub struct EventSink {
+    hash: FlowHash,
     shards: Vec<Sender<FlowEvent>>,
     publisher: Option<Publisher>,
 }
@@ -23,11 +25,13 @@ pub struct EventSink {
 #[error("the shards have ended, and take no more events")]
 pub struct Stopped;
 
-/// A sink and, for each shard, the receiving end of its queue.
+/// A sink and, for each shard, the receiving end of its queue. The programs know a connection's shard by
+/// the same hash.
 #[must_use]
-pub fn queues(shards: u32) -> (EventSink, Vec<Receiver<FlowEvent>>) {
+pub fn queues(shards: u32, hash: FlowHash) -> (EventSink, Vec<Receiver<FlowEvent>>) {
     let (senders, receivers) = (0..shards).map(|_| channel(QUEUE)).unzip();
     let sink = EventSink {
+        hash,
         shards: senders,
         publisher: None,
     };
@@ -38,8 +42,10 @@ impl EventSink {
     /// A sink to the same shards that also delivers to the event server, if there is one.
     #[must_use]
     pub fn published(&self, publisher: Option<Publisher>) -> Self {
-        let shards = self.shards.clone();
-        Self { shards, publisher }
+        Self {
+            publisher,
+            ..self.clone()
+        }
     }
 
     /// Announces that every connection older than the daemon has been delivered, or never will be.
@@ -84,7 +90,7 @@ impl EventSink {
         let shards = u32::try_from(self.shards.len()).unwrap_or(1);
         match event.key() {
             Some(key) => {
-                let shard = key.shard(shards) as usize;
+                let shard = self.hash.shard(&key, shards) as usize;
                 self.shards.get(shard..=shard).unwrap_or_default()
             }
             None => &self.shards,

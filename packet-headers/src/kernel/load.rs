@@ -8,10 +8,10 @@ use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use model::Diagnostic;
-use packet_headers_common::settings;
+use packet_headers_common::{FlowHash, settings};
 
 use super::counters::KernelCounters;
-use super::flow_maps::{FlowMaps, Refused};
+use super::flow_maps::{FlowMaps, Layout, Refused};
 use super::refusal;
 use super::streams::{self, PacketStreams, Sizes};
 
@@ -24,6 +24,9 @@ static OBJECT: &[u8] =
 pub struct LoadOptions {
     /// The number of shards, 1 to [`settings::MAX_SHARDS`].
     pub shards: u32,
+    /// What finds the connections' shards, and their entries in the table of flows. Its seed is secret, so
+    /// that nobody can make connections that are in each other's way.
+    pub hash: FlowHash,
     /// Size of a shard's admitted ring in bytes; it may become more with many processors.
     pub admitted_ring: u32,
     /// Size of a shard's candidate ring in bytes; as above.
@@ -72,6 +75,7 @@ impl Needed {
 #[derive(Debug)]
 pub struct Programs {
     pub(super) ebpf: Ebpf,
+    flows: Layout,
 }
 
 /// What user space reads.
@@ -106,8 +110,11 @@ impl Programs {
     fn try_load(options: &LoadOptions, needed: Needed, sizes: &Sizes) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
         let capture_ns = u64::try_from(options.capture.as_nanos()).unwrap_or(u64::MAX / 2);
+        let flows = Layout::new(options.hash, options.shards, options.max_flows);
         let mut ebpf = EbpfLoader::new()
             .override_global(settings::SHARDS, &options.shards, true)
+            .override_global(settings::HASH, options.hash.key(), true)
+            .override_global(settings::BUCKETS, &flows.buckets, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
             .override_global(settings::WAKE_AFTER, &sizes.wake_after(), true)
             .override_global(settings::CANDIDATE_WEIGHT, &sizes.candidate_weight(), true)
@@ -122,6 +129,7 @@ impl Programs {
                 &u8::from(options.hardware_clock),
                 true,
             )
+            .map_max_entries(settings::ENTRIES, flows.elements())
             .map_max_entries(settings::FLOWS, options.max_flows)
             .map_max_entries(settings::SEGMENTS, sizes.segments())
             .map_max_entries(settings::STREAMS, sizes.streams())
@@ -131,7 +139,7 @@ impl Programs {
         let events = ebpf.take_map(settings::EVENTS);
         let events = events.context("the eBPF object has no event ring")?;
         let events = RingBuf::try_from(events).context("opening the event ring")?;
-        let mut programs = Self { ebpf };
+        let mut programs = Self { ebpf, flows };
         programs.verify(needed)?;
         Ok((programs, Rings { packets, events }))
     }
@@ -199,13 +207,12 @@ impl Programs {
         )
     }
 
-    /// Each shard's handle to the maps of connections. They can be taken once.
+    /// Each shard's handle to what the kernel knows of connections.
     ///
     /// # Errors
-    /// When the object does not have these maps, or they were taken before.
-    pub fn take_flow_maps(&mut self, shards: u32, refused: &Refused) -> Result<Vec<FlowMaps>> {
-        let (flows, ignored) = (self.take(settings::FLOWS)?, self.take(settings::IGNORED)?);
-        FlowMaps::for_shards(shards, &flows, &ignored, refused)
+    /// When the object does not have these maps, or the kernel does not map the table of flows.
+    pub fn flow_maps(&self, refused: &Refused) -> Result<Vec<FlowMaps>> {
+        FlowMaps::for_shards(&self.ebpf, &self.flows, refused)
     }
 
     pub(super) fn take(&mut self, name: &str) -> Result<Map> {

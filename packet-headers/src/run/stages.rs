@@ -59,14 +59,14 @@ impl Stages {
         };
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
-        let (sink, events) = events::queues(config.sizes.shards);
+        let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
         let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
-        let maps = programs.take_flow_maps(config.sizes.shards, &refused)?;
+        let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
         let shared = Shared {
             config,

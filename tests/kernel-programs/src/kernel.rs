@@ -10,7 +10,7 @@ use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{FlowMaps, KernelCounters, LoadOptions, Programs, Refused, filters};
 use packet_headers_common::record::MAX_HEADERS;
-use packet_headers_common::{FlowKey, KernelDiscard, Packet, PacketCounter};
+use packet_headers_common::{FlowHash, FlowKey, KernelDiscard, Packet, PacketCounter};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -19,6 +19,12 @@ const TC_ACT_UNSPEC: u32 = u32::MAX;
 #[must_use]
 pub fn in_a_minute() -> BootNanos {
     clock::now().after(Duration::from_secs(60))
+}
+
+/// The hash of the programs that tests load.
+#[must_use]
+pub fn hash() -> FlowHash {
+    FlowHash::seeded(7)
 }
 
 /// The programs and what the daemon shares with them, with one shard and nothing attached.
@@ -53,6 +59,10 @@ pub struct Taken {
     pub segments: u16,
     /// When the NIC saw it.
     pub hardware_ns: Option<u64>,
+    /// Whether it came in the lane of named connections.
+    pub admitted: bool,
+    /// The token of its connection's entry in the table of flows, or 0.
+    pub entry: u32,
     /// Its connection.
     pub key: FlowKey,
     /// The port that sent it.
@@ -78,6 +88,8 @@ impl Taken {
             truncated: packet.beside.is_some(),
             segments: packet.segments,
             hardware_ns: packet.hardware_ns,
+            admitted: packet.at_primary_tap,
+            entry: packet.entry,
             key: packet.key(),
             source_port: packet.source().port(),
             sequence: packet.sequence(),
@@ -118,6 +130,7 @@ impl Kernel {
     pub fn load(filters: &Filters, change: impl FnOnce(&mut LoadOptions)) -> Self {
         let mut options = LoadOptions {
             shards: 1,
+            hash: hash(),
             admitted_ring: 64 * 1024,
             candidate_ring: 64 * 1024,
             netns_cookie: None,
@@ -135,9 +148,7 @@ impl Kernel {
         let refused = Refused::default();
         filters::set(&mut programs, filters).expect("setting the filters");
         let Rings { mut packets, .. } = rings;
-        let mut flow_maps = programs
-            .take_flow_maps(1, &refused)
-            .expect("the maps of flows");
+        let mut flow_maps = programs.flow_maps(&refused).expect("the maps of flows");
         Self {
             refused,
             counters: programs.take_counters().expect("the counters"),

@@ -29,20 +29,30 @@ impl Runs {
     }
 }
 
-/// How many entries a process's map with this name has.
+/// How many connections a process's programs know: the entries of its map `FLOWS`, and those of its array
+/// `ENTRIES` that have a token.
 ///
 /// # Errors
-/// It has no such map, or `bpftool` failed.
-pub fn entries(process: u32, map: &str) -> Result<usize> {
+/// It has no such maps, or `bpftool` failed.
+pub fn known_connections(process: u32) -> Result<usize> {
+    let flows = bpftool(&["map", "dump", "id", &map(process, "FLOWS")?])?;
+    let flows = flows.as_array().with_context(|| flows.to_string())?.len();
+    // Millions of bytes, of which each would be a text: it is not parsed.
+    let table = show(&["map", "dump", "id", &map(process, "ENTRIES")?])?;
+    let mut tokens = table.split("\"token\":").skip(1).peekable();
+    tokens.peek().context("no token in the table of flows")?;
+    Ok(flows + tokens.filter(|token| !token.starts_with('0')).count())
+}
+
+/// The ID of a process's map.
+fn map(process: u32, name: &str) -> Result<String> {
     for id in ids(process, "map_id")? {
         let shown = bpftool(&["map", "show", "id", &id])?;
-        if shown.get("name").and_then(Value::as_str) == Some(map) {
-            let dump = bpftool(&["map", "dump", "id", &id])?;
-            let entries = dump.as_array().with_context(|| dump.to_string())?;
-            return Ok(entries.len());
+        if shown.get("name").and_then(Value::as_str) == Some(name) {
+            return Ok(id);
         }
     }
-    anyhow::bail!("process {process} has no map {map}")
+    anyhow::bail!("process {process} has no map {name}")
 }
 
 /// The runs of a process's programs whose names begin with `name`, while [`Statistics`] are
@@ -131,9 +141,15 @@ fn ids(process: u32, kind: &str) -> Result<BTreeSet<String>> {
 }
 
 fn bpftool(arguments: &[&str]) -> Result<Value> {
+    let out = show(arguments)?;
+    serde_json::from_str(&out).with_context(|| format!("{arguments:?}: {out}"))
+}
+
+/// What `bpftool` prints, as JSON.
+fn show(arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("bpftool");
     let (out, _) = output_of(command.arg("-j").args(arguments), "bpftool")?;
-    serde_json::from_str(&out).with_context(|| format!("{arguments:?}: {out}"))
+    Ok(out)
 }
 
 /// Keeps the kernel's statistics of program runs enabled; restores the setting on drop.

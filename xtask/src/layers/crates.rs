@@ -6,7 +6,7 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 13] = [
+const DATA_PATH: [&str; 15] = [
     "packet-headers-common",
     "model",
     "messages",
@@ -17,7 +17,9 @@ const DATA_PATH: [&str; 13] = [
     "capture-files",
     "capture-reader",
     "capture-query",
+    "kernel-arrays",
     "segment-streams",
+    "flow-entries",
     "flow-table",
     DAEMON,
 ];
@@ -36,7 +38,7 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 13] = {
+pub(crate) const PURE: [&str; 15] = {
     let [
         common,
         model,
@@ -48,7 +50,9 @@ pub(crate) const PURE: [&str; 13] = {
         files,
         reader,
         query,
+        arrays,
         streams,
+        entries,
         table,
         _daemon,
     ] = DATA_PATH;
@@ -63,7 +67,9 @@ pub(crate) const PURE: [&str; 13] = {
         files,
         reader,
         query,
+        arrays,
         streams,
+        entries,
         table,
         KERNEL_PROGRAMS,
     ]
@@ -77,7 +83,13 @@ const ORDERS: &[&[&str]] = &[
     &["ebpf-toolchain", DAEMON],
     &["ebpf-toolchain", "xtask"],
     &[HARNESS],
-    &["packet-headers-common", "model", DAEMON, KERNEL_TESTS],
+    &[
+        "packet-headers-common",
+        "model",
+        "flow-entries",
+        DAEMON,
+        KERNEL_TESTS,
+    ],
 ];
 
 /// Crates from elsewhere, with all whose names continue theirs, and the only ones that may depend on them.

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 struct Collect {
@@ -67,4 +69,52 @@ fn a_panic_is_passed_on_and_nobody_waits_for_ever() {
         assert!(job != 3, "job 3");
         results.put(job)
     });
+}
+
+#[test]
+fn what_a_job_gives_before_it_stops_arrives() {
+    let mut consumer = Collect {
+        got: Vec::new(),
+        most: usize::MAX,
+    };
+    let done = work(&[0, 1], vec![()], &mut consumer, |&job, (), results| {
+        results.put(job)?;
+        Err(Stopped)
+    });
+    done.unwrap();
+    assert_eq!(consumer.got, [0]);
+}
+
+#[test]
+fn few_results_wait_for_a_slow_first_job() {
+    struct Slow;
+    impl Consumer<u64> for Slow {
+        type Stop = ();
+        fn take(&mut self, _: u64) -> Result<(), ()> {
+            Ok(())
+        }
+        fn tick(&mut self) {}
+    }
+    let given = AtomicUsize::new(0);
+    let jobs: Vec<u64> = (0..1_000).collect();
+    let done = work(&jobs, vec![(); 3], &mut Slow, |&job, (), results| {
+        if job == 0 {
+            // Until the others have stopped: nobody gives anything for a while.
+            let mut before = usize::MAX;
+            while given.load(Ordering::SeqCst) != before {
+                before = given.load(Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(100));
+            }
+            assert!(before <= PARKED + 3 * HELD, "{before} results wait");
+            assert!(before > 0);
+        }
+        (0..5_000).try_for_each(|number| {
+            if job > 0 {
+                given.fetch_add(1, Ordering::SeqCst);
+            }
+            results.put(number)
+        })
+    });
+    assert_eq!(done.unwrap().len(), 3);
+    assert_eq!(given.load(Ordering::SeqCst), 999 * 5_000);
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use tar::{Archive, Entry, PaxExtensions};
+use tar::{Archive, PaxExtensions};
 
 use super::{Kind, Member, Visit, unpacked};
 use crate::capture::CaptureReader;
@@ -80,11 +80,11 @@ fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes.get(..end).unwrap_or_default()))
 }
 
-fn gnu_name<R: Read>(entry: &mut Entry<'_, R>) -> Result<PathBuf, ReadError> {
+fn gnu_name(entry: &mut dyn Read) -> Result<PathBuf, ReadError> {
     Ok(path_of(&short_content(entry)?))
 }
 
-fn pax_name<R: Read>(entry: &mut Entry<'_, R>) -> Result<Option<PathBuf>, ReadError> {
+fn pax_name(entry: &mut dyn Read) -> Result<Option<PathBuf>, ReadError> {
     let content = short_content(entry)?;
     let extensions = PaxExtensions::new(&content);
     let paths = extensions
@@ -95,7 +95,8 @@ fn pax_name<R: Read>(entry: &mut Entry<'_, R>) -> Result<Option<PathBuf>, ReadEr
         .last())
 }
 
-fn short_content<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ReadError> {
+/// What an entry has, up to the longest name.
+fn short_content(entry: &mut dyn Read) -> Result<Vec<u8>, ReadError> {
     let mut content = Vec::new();
     let read = entry.take(MAX_NAME).read_to_end(&mut content);
     read.map_err(broken)?;
@@ -113,4 +114,15 @@ fn broken(error: io::Error) -> ReadError {
         return ReadError::CutOff;
     }
     ReadError::Archive(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_an_end_takes_little_memory() {
+        let name = gnu_name(&mut io::repeat(b'a')).unwrap();
+        assert_eq!(name.as_os_str().len() as u64, MAX_NAME);
+    }
 }

@@ -1,10 +1,8 @@
 //! Finds connections by their entries in the kernel's table of flows.
 
-use super::Id;
+use packet_headers_common::Token;
 
-/// The bits of an entry's token that are its place in the kernel's table; the others tell those apart
-/// that have had the same place.
-const PLACE: u32 = (1 << 18) - 1;
+use super::Id;
 
 /// Which connection had a place last. Whoever finds one here must ask the connection whether it has
 /// the entry still.
@@ -33,5 +31,5 @@ impl ByEntry {
 
 #[inline]
 const fn place(entry: u32) -> usize {
-    (entry & PLACE) as usize
+    Token(entry).slot() as usize
 }

@@ -90,6 +90,7 @@ fn name(state: &mut State, id: Id, open: Open) {
     let cookie = open.cookie;
     state.connections.name(id, open, &state.timing);
     state.counts.opened += 1;
+    // Even if the kernel has admitted it itself: only we give it a place in the kernel's table.
     state.tell(Hint::Admit(key, until, cookie));
 }
 
@@ -97,9 +98,13 @@ fn name(state: &mut State, id: Id, open: Open) {
 /// of the accepting socket wins.
 fn rename(state: &mut State, id: Id, open: Open) {
     state.counts.issue(EventIssue::SecondSocket);
-    let known = state.connections.get(id).role();
-    if open.role == Some(Role::Accepting) && known == Some(Role::Connecting) {
+    let connection = state.connections.get(id);
+    if open.role == Some(Role::Accepting) && connection.role() == Some(Role::Connecting) {
+        // The kernel knows connections by their sockets.
+        let until = connection.start().after(state.timing.capture);
+        let hint = Hint::Admit(connection.key(), until, open.cookie);
         state.connections.rename(id, open);
+        state.tell(hint);
     }
 }
 

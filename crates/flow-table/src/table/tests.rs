@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use packet_headers_common::{LinkType, Role};
 use proptest::prelude::*;
 
-use self::driver::{ROOMY, TableDriver};
+use self::driver::{ROOMY, TableDriver, cookie};
 use super::*;
 use ::model::EventIssue;
 
@@ -337,6 +337,8 @@ fn of_two_local_sockets_the_accepting_one_names_the_file() {
             };
             driver.open_as(1, name, 0, role);
         }
+        let known: Vec<_> = driver.admitted.values().copied().collect();
+        assert_eq!(known, [cookie("accepting")]);
         driver.data(1, 2);
         driver.close(1, "connecting");
         driver.close(1, "accepting");
@@ -347,6 +349,7 @@ fn of_two_local_sockets_the_accepting_one_names_the_file() {
             driver.issues,
             [EventIssue::SecondSocket, EventIssue::UnknownClose]
         );
+        assert!(driver.admitted.is_empty());
         assert!(driver.is_clean());
     }
 }

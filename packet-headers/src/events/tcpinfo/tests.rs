@@ -5,7 +5,7 @@ mod log;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use packet_headers_common::Endpoint;
+use packet_headers_common::{Endpoint, FlowHash};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::Receiver;
@@ -53,7 +53,7 @@ impl Client {
 
     fn teaching(socket: EventSocket, prefix: LearnedPrefix) -> Self {
         LazyLock::force(&LOGS_STAY_ON);
-        let (sink, mut shards) = queues(1);
+        let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Arc::new(Counters::default());
         Self {
             task: tokio::spawn(follow(socket, sink, Arc::clone(&counters), prefix, None)),

@@ -136,7 +136,8 @@ fn flows(page: &mut Page, moment: &Moment<'_>) {
         ),
         (
             "packet_headers_flows_unadmitted_total",
-            "Connections that the kernel's map had no room for: their packets pass as if unnamed.",
+            "Connections that neither the kernel's table nor its map had room for: their packets pass as \
+             if unnamed.",
             moment.kernel.events.get(EventCounter::FlowsFull)
                 + moment.metrics.refused_by_kernel.get(),
         ),

@@ -4,6 +4,7 @@
 //! Needs root. `cargo bench -p kernel-tests` prints a table, and writes
 //! `target/bench/program.json`.
 
+mod flows;
 mod producers;
 
 use std::path::Path;
@@ -74,8 +75,11 @@ fn main() -> io::Result<()> {
     }
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench");
     fs::create_dir_all(&directory)?;
+    let flows = flows::run();
     let producers = producers::run();
-    let page = json!({ "rounds": ROUNDS, "runs": RUNS, "cases": rows, "producers": producers });
+    let page = json!({
+        "rounds": ROUNDS, "runs": RUNS, "cases": rows, "flows": flows, "producers": producers,
+    });
     fs::write(directory.join("program.json"), format!("{page:#}\n"))
 }
 

@@ -4,7 +4,6 @@ use ipnet::IpNet;
 use kernel_tests::frames::{PAYLOAD, frame_v4};
 use kernel_tests::kernel::{Kernel, in_a_minute};
 use model::Filters;
-use packet_headers::clock;
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 /// The connection of `frame_v4`.
@@ -16,32 +15,10 @@ pub(crate) fn key() -> FlowKey {
 }
 
 /// The frame with SYN alone: what begins a connection.
-fn syn() -> Vec<u8> {
+pub(crate) fn syn() -> Vec<u8> {
     let mut frame = frame_v4(&[], &[]);
     frame[47] = 0x02;
     frame
-}
-
-#[test]
-fn past_its_deadline_a_connection_costs_no_ring() {
-    let mut kernel = Kernel::plain();
-    let frame = frame_v4(&[], PAYLOAD);
-    kernel.admission.admit(&key(), in_a_minute(), 7);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.retire(&key(), 8);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.retire(&key(), 7);
-    kernel.discards(&frame, KernelDiscard::AfterCapture);
-    // A new connection on the four-tuple starts over.
-    kernel.captures("ph_eth_ingress", &syn(), 54);
-    assert_eq!(kernel.admission.flows(), 0);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    kernel.admission.admit(&key(), clock::now(), 7);
-    // The first packet marks it, so that the others need no clock.
-    kernel.discards(&frame, KernelDiscard::AfterCapture);
-    kernel.discards(&frame, KernelDiscard::AfterCapture);
-    kernel.admission.release(&key(), 7);
-    kernel.captures("ph_eth_ingress", &frame, 54);
 }
 
 #[test]
@@ -55,31 +32,6 @@ fn an_ignored_connection_is_dropped_until_a_syn_begins_another() {
     kernel.admission.ignore(&key());
     kernel.admission.admit(&key(), in_a_minute(), 0);
     kernel.captures("ph_eth_ingress", &frame, 54);
-}
-
-#[test]
-fn a_captured_connection_survives_a_forged_syn() {
-    let mut kernel = Kernel::plain();
-    kernel.admission.admit(&key(), in_a_minute(), 0);
-    kernel.captures("ph_eth_ingress", &syn(), 54);
-    assert_eq!(kernel.admission.flows(), 1);
-}
-
-#[test]
-fn each_direction_of_a_connection_has_one_primary_tap() {
-    let mut kernel = Kernel::plain();
-    let frame = frame_v4(&[], PAYLOAD);
-    kernel.admission.admit(&key(), in_a_minute(), 0);
-    kernel.captures("ph_eth_ingress", &frame, 54);
-    let duplicate = kernel.run("ph_eth_egress", &frame);
-    assert_eq!(duplicate, Err(KernelDiscard::Duplicate));
-    let mut back = frame;
-    for (one, other, length) in [(26, 30, 4), (34, 36, 2)] {
-        for at in 0..length {
-            back.swap(one + at, other + at);
-        }
-    }
-    kernel.captures("ph_eth_egress", &back, 54);
 }
 
 #[test]

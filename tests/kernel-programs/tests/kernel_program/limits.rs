@@ -22,6 +22,8 @@ fn cut(frame: &[u8], kept: usize, offsets: [u16; 2], key: FlowKey) -> Taken {
         truncated: true,
         segments: 1,
         hardware_ns: None,
+        admitted: false,
+        entry: 0,
         key,
         source_port: 50_000,
         sequence: 7,

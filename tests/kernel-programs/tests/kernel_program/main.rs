@@ -4,9 +4,12 @@
 
 mod admission;
 mod budget;
+mod entries;
+mod known;
 mod limits;
 mod links;
 mod offloads;
+mod sockets;
 mod streams;
 mod tunnels;
 

@@ -19,7 +19,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::admission::key;
 
 /// Keeps this thread on one processor.
-fn pin(processor: usize) {
+pub(crate) fn pin(processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor);
     sched_setaffinity(None, &set).expect("a processor");
@@ -37,7 +37,7 @@ fn pinned<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// The processors that this thread may run on.
-fn processors() -> Vec<usize> {
+pub(crate) fn processors() -> Vec<usize> {
     let set = sched_getaffinity(None).expect("processors");
     (0..CpuSet::MAX_CPU)
         .filter(|number| set.is_set(*number))
@@ -45,7 +45,7 @@ fn processors() -> Vec<usize> {
 }
 
 /// Runs a program so many times on a frame.
-fn run(program: &SchedClassifier, frame: &[u8], repeat: u32) {
+pub(crate) fn run(program: &SchedClassifier, frame: &[u8], repeat: u32) {
     let options = TestRunOptions {
         data_in: Some(frame),
         repeat,
@@ -170,13 +170,14 @@ fn not_a_byte_behind_the_headers_enters_the_shared_memory() {
 }
 
 /// A frame of a connection of its own.
-fn frame_from(port: u16) -> Vec<u8> {
+pub(crate) fn frame_from(port: u16) -> Vec<u8> {
     let mut frame = frame_v4(&options(3), PAYLOAD);
     frame[34..36].copy_from_slice(&port.to_be_bytes());
     frame
 }
 
-fn key_from(port: u16) -> FlowKey {
+/// The connection of [`frame_from`].
+pub(crate) fn key_from(port: u16) -> FlowKey {
     FlowKey::new(
         Endpoint::v4([192, 0, 2, 1], port),
         Endpoint::v4([192, 0, 2, 2], 443),

@@ -1,6 +1,6 @@
 //! Drives a table by hand and gathers what comes out of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
@@ -52,8 +52,8 @@ pub(super) struct TableDriver {
     pub(super) closed: u64,
     pub(super) empty: u64,
     pub(super) evicted: u64,
-    /// What the kernel was told to give a lane of their own, or has given itself.
-    pub(super) admitted: BTreeSet<FlowKey>,
+    /// What the kernel was told to give a lane of their own, and for which socket.
+    pub(super) admitted: BTreeMap<FlowKey, u64>,
     pub(super) ignored: Vec<FlowKey>,
     pub(super) released: u32,
     /// How often packets were to be written.
@@ -94,7 +94,7 @@ impl TableDriver {
             closed: 0,
             empty: 0,
             evicted: 0,
-            admitted: BTreeSet::new(),
+            admitted: BTreeMap::new(),
             ignored: Vec::new(),
             released: 0,
             writes: 0,
@@ -173,7 +173,7 @@ impl TableDriver {
             local: server,
             remote: client,
             role,
-            cookie: 0,
+            cookie: cookie(name),
         };
         self.table.on_event(FlowEvent::Open(open));
         self.collect();
@@ -243,10 +243,12 @@ impl TableDriver {
 
     fn hear(&mut self, hint: Hint) {
         match hint {
-            Hint::Admit(key, ..) => drop(self.admitted.insert(key)),
+            Hint::Admit(key, _, cookie) => drop(self.admitted.insert(key, cookie)),
             Hint::Retire(..) => {}
-            Hint::Release(key, _) => {
-                self.admitted.remove(&key);
+            Hint::Release(key, cookie) => {
+                if self.admitted.get(&key) == Some(&cookie) {
+                    self.admitted.remove(&key);
+                }
                 self.released += 1;
             }
             Hint::Ignore(key) => self.ignored.push(key),
@@ -292,4 +294,11 @@ impl TableDriver {
             ..self.table.stats()
         }
     }
+}
+
+/// Each socket has its own.
+pub(super) fn cookie(name: &str) -> u64 {
+    name.bytes().fold(7, |cookie, byte| {
+        (cookie % (1 << 56)) * 31 + u64::from(byte)
+    })
 }

@@ -1,10 +1,8 @@
 //! Every format that is read, from bytes made by hand.
 
-mod common;
+use super::common::{Block, Order, classic, packets, pcapng, read, time_of};
 
-use common::{Block, Order, classic, packets, pcapng, read, time_of};
-
-use capture_reader::ReadError;
+use crate::ReadError;
 
 const DATA: &[u8] = b"\x45some packet's bytes";
 
@@ -41,10 +39,12 @@ fn sections_have_their_own_byte_order_and_interfaces() {
         Block::Section(None),
         Block::Interface {
             link_type: 1,
+            snap: 0,
             options: vec![(2, b"eth0".to_vec())],
         },
         Block::Interface {
             link_type: 101,
+            snap: 0,
             options: vec![],
         },
         Block::Packet {
@@ -59,6 +59,7 @@ fn sections_have_their_own_byte_order_and_interfaces() {
         Block::Section(Some("a comment")),
         Block::Interface {
             link_type: 113,
+            snap: 0,
             options: vec![],
         },
         Block::Other(0x0bad),
@@ -119,83 +120,73 @@ fn times_have_the_unit_and_the_offset_of_their_interface() {
     }
 }
 
+/// A section with an interface of this snap length, a packet, and blocks behind it.
+fn behind_a_packet(order: Order, snap: u32, blocks: impl IntoIterator<Item = Block>) -> Vec<u8> {
+    let mut all = vec![
+        Block::Section(None),
+        Block::Interface {
+            link_type: 1,
+            snap,
+            options: vec![],
+        },
+        Block::Packet {
+            interface: 0,
+            ticks: 9,
+            wire_len: 99,
+            data: DATA.to_vec(),
+            options: vec![],
+        },
+    ];
+    all.extend(blocks);
+    pcapng(order, &all)
+}
+
 #[test]
 fn packets_of_every_kind_of_block_are_read() {
-    let file = pcapng(
-        Order::Little,
-        &[
-            Block::Section(None),
-            Block::Interface {
-                link_type: 1,
-                options: vec![],
-            },
-            Block::Packet {
-                interface: 0,
-                ticks: 9,
-                wire_len: 99,
-                data: DATA.to_vec(),
-                options: vec![],
-            },
-            Block::Simple {
-                wire_len: 21,
-                data: b"\x45short".to_vec(),
-                snap: 6,
-            },
-            Block::Obsolete {
-                interface: 0,
-                ticks: 10,
-                wire_len: 77,
-                data: DATA.to_vec(),
-            },
-        ],
-    );
-    let (got, end) = packets(&file);
-    // A simple packet is as long as its wire length and the snap length allow, which is no limit here.
+    for order in [Order::Little, Order::Big] {
+        let file = behind_a_packet(
+            order,
+            6,
+            [
+                // It is as long as the snap length allows, and has the time of the one before it.
+                Block::Simple {
+                    wire_len: 21,
+                    data: b"\x45short".to_vec(),
+                },
+                Block::Obsolete {
+                    interface: 0,
+                    ticks: 10,
+                    wire_len: 77,
+                    data: DATA.to_vec(),
+                },
+            ],
+        );
+        let (got, end) = packets(&file);
+        assert!(end.is_none(), "{end:?}");
+        let got: Vec<_> = got
+            .iter()
+            .map(|p| (p.time, p.wire_len, p.bytes.len()))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                (9_000, 99, DATA.len()),
+                (9_000, 21, 6),
+                (10_000, 77, DATA.len())
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_packet_that_is_longer_than_its_block_is_damage() {
+    let simple = Block::Simple {
+        wire_len: 21,
+        data: b"\x45short".to_vec(),
+    };
+    let (got, end) = packets(&behind_a_packet(Order::Little, 0, [simple]));
     assert!(matches!(end, Some(ReadError::Damaged { .. })), "{end:?}");
     assert_eq!(got.len(), 1);
-
-    let file = pcapng(
-        Order::Big,
-        &[
-            Block::Section(None),
-            Block::Interface {
-                link_type: 1,
-                options: vec![],
-            },
-            Block::Packet {
-                interface: 0,
-                ticks: 9,
-                wire_len: 99,
-                data: DATA.to_vec(),
-                options: vec![],
-            },
-            Block::Simple {
-                wire_len: 6,
-                data: b"\x45short".to_vec(),
-                snap: 6,
-            },
-            Block::Obsolete {
-                interface: 0,
-                ticks: 10,
-                wire_len: 77,
-                data: DATA.to_vec(),
-            },
-        ],
-    );
-    let (got, end) = packets(&file);
-    assert!(end.is_none(), "{end:?}");
-    let got: Vec<_> = got
-        .iter()
-        .map(|p| (p.time, p.wire_len, p.bytes.len()))
-        .collect();
-    assert_eq!(
-        got,
-        [
-            (9_000, 99, DATA.len()),
-            (9_000, 6, 6),
-            (10_000, 77, DATA.len())
-        ]
-    );
 }
 
 #[test]
@@ -211,6 +202,7 @@ fn comments_and_merged_segments_are_read() {
             Block::Section(Some("uuid=x local=y remote=z")),
             Block::Interface {
                 link_type: 1,
+                snap: 0,
                 options: vec![],
             },
             Block::Packet {

@@ -1,8 +1,6 @@
 //! Where IP is found, by link type.
 
-mod common;
-
-use common::{Order, classic, read};
+use super::common::{Order, classic, read};
 
 const IP: &[u8] = b"\x45 an IP packet";
 

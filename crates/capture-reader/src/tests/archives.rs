@@ -1,11 +1,9 @@
 //! Archives as uploaders make them.
 
-mod common;
-
 use std::path::Path;
 
-use capture_reader::{Buffer, ReadError, for_each_capture};
-use common::{Order, classic};
+use super::common::{Order, classic};
+use crate::{Buffer, ReadError, for_each_capture};
 
 fn capture(packets: usize) -> Vec<u8> {
     classic(
@@ -26,7 +24,10 @@ fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn members(file: &[u8]) -> (Vec<(String, Result<u32, String>)>, Result<(), ReadError>) {
+/// A member's path, and how many packets it has or why it cannot be read.
+type Counted = (String, Result<u32, String>);
+
+fn members(file: &[u8]) -> (Vec<Counted>, Result<(), ReadError>) {
     let mut all = Vec::new();
     let mut buffer = Buffer::default();
     let read = for_each_capture(
@@ -64,7 +65,7 @@ fn members_are_read_in_order_and_others_passed_over() {
             zstd::encode_all(&capture(1)[..], 3).unwrap(),
         ),
     ]);
-    let want = |all: &[(String, Result<u32, String>)]| {
+    let want = |all: &[Counted]| {
         let names: Vec<_> = all
             .iter()
             .map(|(name, _)| name.strip_prefix("a.tgz/").unwrap())

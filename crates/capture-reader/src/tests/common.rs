@@ -1,13 +1,12 @@
 //! Captures made by hand, and what is read from them.
-#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::path::Path;
 
-use capture_reader::{Buffer, Packet, ReadError, for_each_capture};
+use crate::{Buffer, Packet, ReadError, for_each_capture};
 
 /// The order of bytes in numbers.
 #[derive(Clone, Copy)]
-pub(crate) enum Order {
+pub(super) enum Order {
     Little,
     Big,
 }
@@ -20,21 +19,21 @@ impl Order {
         }
     }
 
-    pub(crate) fn u16(self, number: u16, out: &mut Vec<u8>) {
+    pub(super) fn u16(self, number: u16, out: &mut Vec<u8>) {
         self.put(&number.to_le_bytes(), out);
     }
 
-    pub(crate) fn u32(self, number: u32, out: &mut Vec<u8>) {
+    pub(super) fn u32(self, number: u32, out: &mut Vec<u8>) {
         self.put(&number.to_le_bytes(), out);
     }
 
-    pub(crate) fn u64(self, number: u64, out: &mut Vec<u8>) {
+    pub(super) fn u64(self, number: u64, out: &mut Vec<u8>) {
         self.put(&number.to_le_bytes(), out);
     }
 }
 
 /// A classic file of packets: seconds, fraction, wire length and bytes.
-pub(crate) fn classic(
+pub(super) fn classic(
     order: Order,
     magic: u32,
     link_type: u32,
@@ -56,13 +55,14 @@ pub(crate) fn classic(
     out
 }
 
-pub(crate) type Opts = Vec<(u16, Vec<u8>)>;
+pub(super) type Opts = Vec<(u16, Vec<u8>)>;
 
 /// A block of pcapng.
-pub(crate) enum Block {
+pub(super) enum Block {
     Section(Option<&'static str>),
     Interface {
         link_type: u16,
+        snap: u32,
         options: Opts,
     },
     Packet {
@@ -75,7 +75,6 @@ pub(crate) enum Block {
     Simple {
         wire_len: u32,
         data: Vec<u8>,
-        snap: u32,
     },
     Obsolete {
         interface: u16,
@@ -86,7 +85,7 @@ pub(crate) enum Block {
     Other(u32),
 }
 
-pub(crate) fn pcapng(order: Order, blocks: &[Block]) -> Vec<u8> {
+pub(super) fn pcapng(order: Order, blocks: &[Block]) -> Vec<u8> {
     let mut out = Vec::new();
     for block in blocks {
         let mut body = Vec::new();
@@ -104,22 +103,17 @@ impl Block {
     fn body(&self, order: Order, out: &mut Vec<u8>) -> u32 {
         match self {
             Self::Section(comment) => {
-                order.u32(0x1a2b_3c4d, out);
-                order.u16(1, out);
-                order.u16(0, out);
-                order.u64(u64::MAX, out);
-                if let Some(comment) = comment {
-                    options(order, &[(1, comment.as_bytes().to_vec())], out);
-                }
+                section(order, *comment, out);
                 0x0a0d_0d0a
             }
             Self::Interface {
                 link_type,
+                snap,
                 options: given,
             } => {
                 order.u16(*link_type, out);
                 order.u16(0, out);
-                order.u32(0, out);
+                order.u32(*snap, out);
                 options(order, given, out);
                 1
             }
@@ -138,7 +132,7 @@ impl Block {
                 options(order, given, out);
                 6
             }
-            Self::Simple { wire_len, data, .. } => {
+            Self::Simple { wire_len, data } => {
                 order.u32(*wire_len, out);
                 padded(data, out);
                 3
@@ -162,6 +156,16 @@ impl Block {
                 *kind
             }
         }
+    }
+}
+
+fn section(order: Order, comment: Option<&str>, out: &mut Vec<u8>) {
+    order.u32(0x1a2b_3c4d, out);
+    order.u16(1, out);
+    order.u16(0, out);
+    order.u64(u64::MAX, out);
+    if let Some(comment) = comment {
+        options(order, &[(1, comment.as_bytes().to_vec())], out);
     }
 }
 
@@ -189,16 +193,16 @@ fn options(order: Order, options: &[(u16, Vec<u8>)], out: &mut Vec<u8>) {
 
 /// A packet as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Read {
-    pub(crate) time: i64,
-    pub(crate) wire_len: u32,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) link_type: u16,
-    pub(crate) interface: u32,
+pub(super) struct Read {
+    pub(super) time: i64,
+    pub(super) wire_len: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) link_type: u16,
+    pub(super) interface: u32,
 }
 
 /// All packets of a file, and why there are no more if that is not its end.
-pub(crate) fn packets(file: &[u8]) -> (Vec<Read>, Option<ReadError>) {
+pub(super) fn packets(file: &[u8]) -> (Vec<Read>, Option<ReadError>) {
     let mut all = Vec::new();
     let end = read(file, |_, packet| {
         all.push(Read {
@@ -213,7 +217,7 @@ pub(crate) fn packets(file: &[u8]) -> (Vec<Read>, Option<ReadError>) {
 }
 
 /// Shows all packets of a file, with the comment of their section.
-pub(crate) fn read(
+pub(super) fn read(
     file: &[u8],
     mut show: impl FnMut(Option<&str>, Packet<'_>),
 ) -> Option<ReadError> {
@@ -249,11 +253,12 @@ pub(crate) fn read(
 }
 
 /// The time of a packet of an interface with these options.
-pub(crate) fn time_of(ticks: u64, options: Opts) -> i64 {
+pub(super) fn time_of(ticks: u64, options: Opts) -> i64 {
     let blocks = [
         Block::Section(None),
         Block::Interface {
             link_type: 1,
+            snap: 0,
             options,
         },
         Block::Packet {
