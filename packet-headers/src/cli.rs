@@ -23,6 +23,7 @@ mod key_file;
 mod limits;
 mod named_file;
 mod names;
+mod plot;
 mod refusal;
 mod service;
 
@@ -33,6 +34,7 @@ pub use flows::{CaptureFileArguments, FlowsArguments, MergeArguments, RowFormat}
 use limits::LimitArguments;
 pub(crate) use named_file::NamedFile;
 use names::NameArguments;
+pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
 pub use service::LogFormat;
 use service::ServiceArguments;
@@ -69,6 +71,8 @@ pub enum Verb {
     Flows(FlowsArguments),
     /// Write chosen connections of capture files into one pcapng file, in time order
     Merge(MergeArguments),
+    /// Draw a connection of a capture file: sequence numbers, round-trip times, throughput
+    Plot(PlotArguments),
 }
 
 /// Which daemon to show, and how.
@@ -135,16 +139,30 @@ impl FlowsArguments {
     /// # Errors
     /// A clap error with the usage, for exit code 2.
     pub fn check(&self) -> Result<(), clap::Error> {
-        let refused = |(kind, message)| {
-            let mut command = command();
-            command.build();
-            let flows = command.find_subcommand_mut("flows");
-            flows
-                .unwrap_or(&mut Command::new("flows"))
-                .error(kind, message)
-        };
-        self.contradiction().map_err(refused)
+        self.contradiction()
+            .map_err(|refusal| refused("flows", refusal))
     }
+}
+
+impl PlotArguments {
+    /// What is written.
+    ///
+    /// # Errors
+    /// A clap error with the usage, for exit code 2.
+    pub fn format(&self) -> Result<PictureFormat, clap::Error> {
+        self.format_or_refusal()
+            .map_err(|refusal| refused("plot", refusal))
+    }
+}
+
+/// The error of a verb, with its usage.
+fn refused(verb: &'static str, (kind, message): Refusal) -> clap::Error {
+    let mut command = command();
+    command.build();
+    let of_verb = command.find_subcommand_mut(verb);
+    of_verb
+        .unwrap_or(&mut Command::new(verb))
+        .error(kind, message)
 }
 
 impl Arguments {

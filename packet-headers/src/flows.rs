@@ -1,4 +1,4 @@
-//! `flows` and `merge`: what capture files have to say. They read files and nothing else: no kernel, no
+//! `flows`, `merge` and `plot`: what capture files have to say. They read files and nothing else: no kernel, no
 //! daemon.
 
 use std::process::ExitCode;
@@ -11,11 +11,13 @@ mod bar;
 mod figure;
 mod merge;
 mod output;
+mod plot;
 mod rows;
 mod table;
 
 use bar::Bar;
 pub use merge::merge;
+pub use plot::plot;
 pub use rows::show;
 
 /// What wrote a file, in its header.

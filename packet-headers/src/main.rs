@@ -34,6 +34,10 @@ fn main() -> ExitCode {
             Err(error) => return explain(&error),
         },
         Some(Verb::Merge(arguments)) => flows::merge(&arguments),
+        Some(Verb::Plot(arguments)) => match arguments.format() {
+            Ok(format) => flows::plot(&arguments, format),
+            Err(error) => return explain(&error),
+        },
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format_args!("error: {error:#}"));

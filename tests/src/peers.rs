@@ -3,10 +3,12 @@
 //!
 //! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
 
+pub mod chromium;
 pub mod daemon;
 pub mod event_client;
 pub mod http;
 pub mod launch;
+pub mod plot;
 pub mod poll;
 pub mod prometheus;
 pub mod reader;

@@ -20,6 +20,7 @@ pub mod steady;
 pub mod storm;
 pub mod tcp_shapes;
 pub mod upload;
+pub mod written;
 
 pub use connection::{Connection, Observer};
 pub use conversation::{Conversation, between, open, reopen, run};

@@ -4,6 +4,7 @@ use crate::{
     counts::Counts,
     flight::Flight,
     holes::{Covered, Seen},
+    judgment::{Judgment, PacketKind},
     loss::{Arrival, Heard, Loss, Path, is_duplicate, is_late},
     rate::Rate,
     rtt::{Probe, RoundTrips},
@@ -56,11 +57,18 @@ pub(crate) fn reach(window: Option<u64>) -> u64 {
 }
 
 impl Side {
-    /// This end sent a packet. Returns whether it is believed: not forged, nor of another connection.
-    pub(crate) fn sent(&mut self, segment: &Segment, other: Other) -> bool {
+    /// This end sent a packet. Returns whether it is believed, and not taken for one that is forged or of another
+    /// connection, and says in `judgment` what its numbers were.
+    pub(crate) fn sent(
+        &mut self,
+        segment: &Segment,
+        other: Other,
+        judgment: &mut Judgment,
+    ) -> bool {
         self.counts.add(segment, other.mss);
         let Some(start) = self.locate(segment, other.reach) else {
             self.counts.stray += 1;
+            judgment.kind = PacketKind::Stray;
             return false;
         };
         if segment.is_syn() || segment.is_syn_ack() {
@@ -68,8 +76,11 @@ impl Side {
         }
         self.window.announced(segment);
         let timestamp = segment.timestamp();
-        if !self.is_probe(segment, start, other.closed) && segment.numbers() > 0 {
-            self.carried(segment, (start, start + segment.numbers()), other.path);
+        judgment.range = (start, start + segment.numbers());
+        if self.is_probe(segment, start, other.closed) {
+            judgment.kind = PacketKind::Probe;
+        } else if segment.numbers() > 0 {
+            (judgment.kind, judgment.new_bytes) = self.carried(segment, judgment.range, other.path);
         }
         self.trips.sent_timestamp(timestamp, segment.time);
         true
@@ -158,9 +169,12 @@ impl Side {
         true
     }
 
-    /// This end sent something that takes the sequence numbers of `range`.
-    fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) {
-        let Some(seen) = &mut self.seen else { return };
+    /// This end sent something that takes the sequence numbers of `range`. Returns what it was, and how many bytes
+    /// of payload were new.
+    fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) -> (PacketKind, u64) {
+        let Some(seen) = &mut self.seen else {
+            return (PacketKind::Bare, 0);
+        };
         let now = segment.time;
         let timestamp = segment.timestamp();
         if segment.flags.any(Flags::FIN) {
@@ -173,27 +187,32 @@ impl Side {
         let next = seen.next();
         let payload = u64::from(segment.payload);
         let last_payload = self.rate.times().map(|(_, last)| last);
+        let new_bytes = payload - covered.again.min(payload);
         if payload > 0 {
-            self.rate.came(payload - covered.again.min(payload), now);
+            self.rate.came(new_bytes, now);
         }
         let packet = Probe::of(segment, range.0);
-        if covered.again == 0 && covered.filled == 0 {
+        let kind = if covered.again == 0 && covered.filled == 0 {
             self.trips.sent(packet);
+            PacketKind::New
         } else {
             let arrival = self.arrival(packet, covered, path);
             if arrival != Arrival::Duplicate {
                 let sent = self.trips.probe_at(range.0).map(|probe| probe.sent);
                 let sent = sent.or(last_payload);
-                self.loss
-                    .came((arrival, range), segment, sent, (self.heard, next, path));
+                let known = (self.heard, next, path);
+                let kind = self.loss.came((arrival, range), segment, sent, known);
                 self.trips.sent_again(packet);
+                kind
             } else {
                 self.counts.duplicates += 1;
+                PacketKind::Duplicate
             }
-        }
+        };
         if let Some(acknowledged) = self.heard.acknowledged {
             self.flight.becomes(next.saturating_sub(acknowledged), now);
         }
+        (kind, new_bytes)
     }
 
     /// What a packet is that does not only have new numbers behind all others.
@@ -242,10 +261,11 @@ impl Side {
             self.handshake = syn.answered_after(segment);
         }
         if number > before {
-            self.trips
+            outcome.rtt = self
+                .trips
                 .acknowledged((before, number), self.heard.sacked, now);
             if let Some(timestamps) = segment.options.timestamps {
-                self.trips.echoed(timestamps.echo, now);
+                outcome.ts_rtt = self.trips.echoed(timestamps.echo, now);
             }
             self.heard.duplicates = 0;
             self.heard.acknowledged = Some(number);
@@ -260,6 +280,7 @@ impl Side {
             self.heard.duplicates = self.heard.duplicates.saturating_add(1);
             outcome.duplicate = true;
         }
+        outcome.number = Some(number);
         outcome.twice = self.sacked(segment, number);
         self.heard.at = Some(now);
         outcome
@@ -321,6 +342,11 @@ pub(crate) struct Acknowledged {
     pub(crate) duplicate: bool,
     /// It reports a duplicate (RFC 2883).
     pub(crate) twice: bool,
+    /// What it acknowledges, if that is believed.
+    pub(crate) number: Option<u64>,
+    /// The round-trip times that it measures, by sequence and by timestamps: nanoseconds.
+    pub(crate) rtt: Option<u64>,
+    pub(crate) ts_rtt: Option<u64>,
 }
 
 /// What RFC 5681 2 asks of a duplicate acknowledgment, but for what is acknowledged.

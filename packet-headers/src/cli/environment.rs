@@ -53,7 +53,7 @@ fn variable(flag: &str) -> String {
 
 /// The verbs that read captures, wherever they are from. A daemon's environment, in whose container they
 /// may run, says nothing about them.
-const READ_CAPTURES: [&str; 2] = ["flows", "merge"];
+const READ_CAPTURES: [&str; 3] = ["flows", "merge", "plot"];
 
 /// The command, with its flags and those of its verbs read from the environment where the command
 /// line lacks them.

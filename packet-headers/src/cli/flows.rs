@@ -107,7 +107,7 @@ pub struct CaptureFileArguments {
 /// Which connections are meant.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters, all of which have to be fulfilled")]
-struct FilterArguments {
+pub(super) struct FilterArguments {
     /// One end is this address, or in this network; repeatable
     #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network)]
     address: Vec<IpNet>,
@@ -190,17 +190,23 @@ impl CaptureFileArguments {
     /// Which connections are meant.
     #[must_use]
     pub fn filter(&self) -> Filter {
-        let given = &self.filters;
+        self.filters.filter()
+    }
+}
+
+impl FilterArguments {
+    /// Which connections are meant.
+    pub(super) fn filter(&self) -> Filter {
         let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Filter {
-            addresses: given.address.clone(),
-            ports: given.port.clone(),
-            since: given.since,
-            until: given.until,
-            min_retransmissions: given.min_retransmissions,
-            min_rtt_us: given.min_rtt.map(microseconds),
-            min_bytes: given.min_bytes,
-            conditions: given.conditions.clone(),
+            addresses: self.address.clone(),
+            ports: self.port.clone(),
+            since: self.since,
+            until: self.until,
+            min_retransmissions: self.min_retransmissions,
+            min_rtt_us: self.min_rtt.map(microseconds),
+            min_bytes: self.min_bytes,
+            conditions: self.conditions.clone(),
         }
     }
 }

@@ -6,11 +6,12 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 14] = [
+const DATA_PATH: [&str; 15] = [
     "packet-headers-common",
     "model",
     "messages",
     "flow-stats",
+    "flow-plots",
     "row-formats",
     "anonymize",
     "capture-files",
@@ -37,12 +38,13 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 14] = {
+pub(crate) const PURE: [&str; 15] = {
     let [
         common,
         model,
         messages,
         stats,
+        plots,
         formats,
         anonymize,
         files,
@@ -59,6 +61,7 @@ pub(crate) const PURE: [&str; 14] = {
         model,
         messages,
         stats,
+        plots,
         formats,
         anonymize,
         files,
