@@ -177,7 +177,7 @@ impl Side {
             self.rate.came(payload - covered.again.min(payload), now);
         }
         let packet = Probe::of(segment, range.0);
-        if covered.again == 0 && covered.filled == 0 {
+        if covered.again == 0 && covered.hole.is_none() {
             self.trips.sent(packet);
         } else {
             let arrival = self.arrival(packet, covered, path);
