@@ -87,6 +87,12 @@ fn source(arguments: &PlotArguments) -> Result<Source> {
             path.display()
         );
     }
+    if path.metadata().is_ok_and(|of| !of.is_file()) {
+        bail!(
+            "{} is not a file that can be read twice, as is done here: save it first",
+            path.display()
+        );
+    }
     if path.exists() || path.components().count() != 1 {
         let (mut found, errors) = sources(std::slice::from_ref(path));
         if let Some((path, error)) = errors.into_iter().next() {
