@@ -21,14 +21,18 @@ use crate::terminal::{self, is_gone};
 pub fn plot(arguments: &PlotArguments, format: PictureFormat) -> Result<ExitCode> {
     let source = source(arguments)?;
     let mut incomplete = false;
-    let mut meant = find(&[source.clone()], &arguments.filter(), &mut |problem| {
-        terminal::complain(&format_args!(
-            "{}: {}",
-            problem.path.display(),
-            problem.what
-        ));
-        incomplete |= problem.what.is_loss();
-    });
+    let mut meant = find(
+        std::slice::from_ref(&source),
+        &arguments.filter(),
+        &mut |problem| {
+            terminal::complain(&format_args!(
+                "{}: {}",
+                problem.path.display(),
+                problem.what
+            ));
+            incomplete |= problem.what.is_loss();
+        },
+    );
     let (row, place) = match meant.first.pop() {
         Some(only) if meant.count == 1 => only,
         last => {
