@@ -6,7 +6,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
-    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN, record_len, split_first,
+    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN,
+    record_len, split_first,
 };
 use packet_headers_common::{LinkType, Packet};
 use packet_headers_ebpf::parse::{Headers, parse};

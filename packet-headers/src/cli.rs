@@ -15,6 +15,7 @@ mod compatibility;
 mod duration;
 mod environment;
 mod files;
+mod flows;
 mod given_files;
 mod go;
 mod group;
@@ -22,15 +23,18 @@ mod key_file;
 mod limits;
 mod named_file;
 mod names;
+mod plot;
 mod refusal;
 mod service;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
 use files::FileArguments;
+pub use flows::{CaptureFileArguments, FlowsArguments, MergeArguments, RowFormat};
 use limits::LimitArguments;
 pub(crate) use named_file::NamedFile;
 use names::NameArguments;
+pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
 pub use service::LogFormat;
 use service::ServiceArguments;
@@ -63,6 +67,12 @@ pub enum Verb {
     },
     /// Show a running daemon's numbers, rates and connections, live
     Top(TopArguments),
+    /// Show a row of figures for each connection in capture files
+    Flows(FlowsArguments),
+    /// Write chosen connections of capture files into one pcapng file, in time order
+    Merge(MergeArguments),
+    /// Draw a connection of a capture file: sequence numbers, round-trip times, throughput
+    Plot(PlotArguments),
 }
 
 /// Which daemon to show, and how.
@@ -121,6 +131,38 @@ impl CommandLine {
         let matches = command.try_get_matches_from_mut(arguments)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
+}
+
+impl FlowsArguments {
+    /// Refuses flags that contradict each other.
+    ///
+    /// # Errors
+    /// A clap error with the usage, for exit code 2.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        self.contradiction()
+            .map_err(|refusal| refused("flows", refusal))
+    }
+}
+
+impl PlotArguments {
+    /// What is written.
+    ///
+    /// # Errors
+    /// A clap error with the usage, for exit code 2.
+    pub fn format(&self) -> Result<PictureFormat, clap::Error> {
+        self.format_or_refusal()
+            .map_err(|refusal| refused("plot", refusal))
+    }
+}
+
+/// The error of a verb, with its usage.
+fn refused(verb: &'static str, (kind, message): Refusal) -> clap::Error {
+    let mut command = command();
+    command.build();
+    let of_verb = command.find_subcommand_mut(verb);
+    of_verb
+        .unwrap_or(&mut Command::new(verb))
+        .error(kind, message)
 }
 
 impl Arguments {

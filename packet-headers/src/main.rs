@@ -9,7 +9,7 @@ use anyhow::Result;
 use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
-use packet_headers::{doctor, top};
+use packet_headers::{doctor, flows, top};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -29,6 +29,15 @@ fn main() -> ExitCode {
             Err(error) => return explain(&error),
         },
         Some(Verb::Top(arguments)) => top::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Verb::Flows(arguments)) => match arguments.check() {
+            Ok(()) => flows::show(&arguments),
+            Err(error) => return explain(&error),
+        },
+        Some(Verb::Merge(arguments)) => flows::merge(&arguments),
+        Some(Verb::Plot(arguments)) => match arguments.format() {
+            Ok(format) => flows::plot(&arguments, format),
+            Err(error) => return explain(&error),
+        },
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format_args!("error: {error:#}"));

@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 pub use self::log::{LogOutput, lost_lines, write_field};
-use self::output::{is_gone, wait_for_reader};
+pub(crate) use self::output::is_gone;
+use self::output::wait_for_reader;
 pub use self::visible::{visible, visible_lines};
 
 /// How long the daemon waits for somebody to read what it prints.

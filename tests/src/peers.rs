@@ -3,12 +3,15 @@
 //!
 //! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
 
+pub mod chromium;
 pub mod daemon;
 pub mod event_client;
 pub mod http;
 pub mod launch;
+pub mod plot;
 pub mod poll;
 pub mod prometheus;
+pub mod reader;
 pub mod refusal;
 pub mod rows;
 pub mod scapy;

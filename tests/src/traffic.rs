@@ -5,6 +5,7 @@
 
 pub mod bulk;
 pub mod burst;
+pub mod capture_files;
 pub mod connection;
 pub mod conversation;
 pub mod corpus;
@@ -19,6 +20,7 @@ pub mod steady;
 pub mod storm;
 pub mod tcp_shapes;
 pub mod upload;
+pub mod written;
 
 pub use connection::{Connection, Observer};
 pub use conversation::{Conversation, between, open, reopen, run};

@@ -6,6 +6,7 @@
 pub mod anonymized;
 pub mod captures;
 pub mod checksum_attack;
+pub mod conversations;
 pub mod dissect;
 pub mod format;
 pub mod needle;

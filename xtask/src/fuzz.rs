@@ -12,8 +12,9 @@ use xshell::{Cmd, cmd};
 use crate::{setup, workspace::Workspace};
 
 /// The fuzz targets, as in `fuzz/fuzz_targets/`.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "anonymize",
+    "capture",
     "file_name",
     "flow_stats",
     "netlink",
@@ -22,8 +23,15 @@ const TARGETS: [&str; 7] = [
     "tcp_info",
 ];
 
-/// The most that one input may take: more is a finding, too. A panic takes some memory to be printed.
-const LIMITS: [&str; 2] = ["-malloc_limit_mb=32", "-timeout=10"];
+/// The most that one input may take: more is a finding, too. A panic takes some memory to be printed. zstd
+/// takes up to 128 MiB to look back, in files of any program.
+fn limits(target: &str) -> [&'static str; 2] {
+    let memory = match target {
+        "capture" => "-malloc_limit_mb=144",
+        _ => "-malloc_limit_mb=32",
+    };
+    [memory, "-timeout=10"]
+}
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
@@ -58,7 +66,7 @@ pub(crate) fn fuzz(workspace: &Workspace, what: &Fuzz) -> Result<()> {
         return run(workspace, target)
             .arg(input)
             .arg("--")
-            .args(LIMITS)
+            .args(limits(target))
             .run()
             .with_context(|| format!("the target {target} fails with this input"));
     }
@@ -93,7 +101,7 @@ fn fuzz_together(workspace: &Workspace, targets: &[&str], seconds: u32) -> Resul
         let command = run(workspace, target)
             .args([&corpus, &seeds])
             .args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"])
-            .args(LIMITS);
+            .args(limits(target));
         eprintln!("$ {command}");
         let fuzzer = Command::from(command).spawn();
         running.push((target, fuzzer.context("starting the fuzzer")?));

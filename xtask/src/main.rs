@@ -17,6 +17,7 @@ mod machines;
 mod manual;
 mod mutants;
 mod packages;
+mod pictures;
 mod power_cuts;
 mod probe;
 mod pure;
@@ -86,6 +87,8 @@ enum Verb {
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
+    /// Draw the pictures of docs/plot.md anew
+    Pictures,
     /// Run the daemon on older kernels, in virtual machines
     Kernels(kernels::Kernels),
     /// Cut the power of virtual machines while the daemon captures in them, and see what is left
@@ -135,6 +138,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
         Verb::Lint(what) => lint::lint(&workspace, &what),

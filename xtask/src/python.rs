@@ -11,10 +11,11 @@ use xshell::cmd;
 
 use crate::{apt, workspace::Workspace};
 
-/// A reader of capture files, a maker of pseudonyms, Helm, and the schemas of Kubernetes, in the versions
+/// A reader of capture files, one of Parquet files, a maker of pseudonyms, Helm, and the schemas of Kubernetes, in the versions
 /// that the tests are written for.
-const LIBRARIES: [(&str, &str); 4] = [
+const LIBRARIES: [(&str, &str); 5] = [
     ("scapy", "2.8.0"),
+    ("duckdb", "2.0.1"),
     ("ipcrypt", "0.1.0"),
     ("helm-python-sdk", "0.2.2"),
     ("kubernetes-validate", "1.37.0"),

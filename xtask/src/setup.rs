@@ -58,6 +58,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("rclone", "rclone"),
     ("systemd-analyze", "systemd"),
     ("valgrind", "valgrind"),
+    ("chromium", "chromium"),
 ];
 
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.

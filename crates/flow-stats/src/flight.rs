@@ -30,6 +30,11 @@ impl Flight {
         self.max = self.max.max(bytes);
     }
 
+    /// What is in flight.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
     /// The most that was in flight.
     pub(crate) fn max(&self) -> u64 {
         self.max

@@ -38,15 +38,18 @@
 //! # How it is built
 //!
 //! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
-//! `segment`; then, for what one end sent, `holes` (which numbers were seen), `quantiles`, `rtt`, `window`,
-//! `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
-//! `community_id`, `column`, `words`, `connection`, `kernel` (what the kernel of an end adds) and `row`.
+//! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`,
+//! `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
+//! `community_id`, `column`, `words`, `connection`, `kernel` (what the kernel of an end adds) and
+//! `row`.
 
 mod column;
 mod community_id;
 mod connection;
+mod counts;
 mod flight;
 mod holes;
+mod judgment;
 mod kernel;
 mod loss;
 mod options;
@@ -57,6 +60,7 @@ mod rtt;
 mod segment;
 mod sequence;
 mod side;
+mod syn;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -65,6 +69,7 @@ mod words;
 pub use column::{Column, Kind, Time, Value, time_text};
 pub use community_id::community_id;
 pub use connection::Connection;
+pub use judgment::{Cause, Judgment, PacketKind};
 pub use kernel::Kernel;
 pub use row::{COLUMNS, Direction, Row};
 pub use segment::{NotTcp, Segment};

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     holes::Hole,
+    judgment::{Cause, PacketKind},
     rtt::{Probe, elapsed},
     segment::Segment,
     sequence::precedes,
@@ -120,11 +121,14 @@ impl Loss {
         segment: &Segment,
         sent: Option<i64>,
         known: (Heard, u64, Path),
-    ) {
+    ) -> PacketKind {
         let payload = u64::from(segment.payload);
         match arrival {
-            Arrival::Duplicate => {}
-            Arrival::Late => self.reordered += 1,
+            Arrival::Duplicate => PacketKind::Duplicate,
+            Arrival::Late => {
+                self.reordered += 1;
+                PacketKind::Reordered
+            }
             Arrival::Overtaken => {
                 self.reordered += 1;
                 // What had been sent again for it was not lost.
@@ -136,13 +140,16 @@ impl Loss {
                     self.upstream = self.upstream.saturating_sub(1);
                     self.upstream_bytes = self.upstream_bytes.saturating_sub(payload);
                 }
+                PacketKind::Reordered
             }
             Arrival::Upstream => {
                 self.upstream += 1;
                 self.upstream_bytes += payload;
-                self.sent_again((range, true), segment, sent, known);
+                PacketKind::Retransmission(self.sent_again((range, true), segment, sent, known))
             }
-            Arrival::Again => self.sent_again((range, false), segment, sent, known),
+            Arrival::Again => {
+                PacketKind::Retransmission(self.sent_again((range, false), segment, sent, known))
+            }
         }
     }
 
@@ -152,7 +159,7 @@ impl Loss {
         segment: &Segment,
         sent: Option<i64>,
         (heard, next, path): (Heard, u64, Path),
-    ) {
+    ) -> Cause {
         self.packets += 1;
         self.bytes += u64::from(segment.payload);
         if self.recent.len() == REMEMBERED {
@@ -171,10 +178,15 @@ impl Loss {
         if first && long {
             self.by_timeout += 1;
             self.timeout_until = next;
+            Cause::Timeout
         } else if start < self.timeout_until {
             self.by_timeout += 1;
+            Cause::Timeout
         } else if start < heard.sacked || (first && heard.duplicates >= DUPLICATES) {
             self.fast += 1;
+            Cause::Fast
+        } else {
+            Cause::Unknown
         }
     }
 

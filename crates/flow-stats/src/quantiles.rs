@@ -1,19 +1,23 @@
 //! Quantiles of many values in bounded memory.
 //!
-//! A histogram whose buckets grow with the values: 64 for each power of two, so that no value is further
-//! than 0.8 % from the middle of its bucket. As the values of one connection are close to each other, it has
-//! few of them: a power of two takes 256 bytes, and values from 1 µs to a minute would take 7 KiB. The usual
-//! crates take several times that for each connection (hdrhistogram begins at 0), or a logarithm for each
-//! value (`DDSketch`).
+//! A few values are kept as they are: most connections have no more. Further ones make a histogram whose
+//! buckets grow with the values: 64 for each power of two, so that no value is further than 0.8 % from the
+//! middle of its bucket. As the values of one connection are close to each other, it has few of them: a power of
+//! two takes 256 bytes, and values from 1 µs to a minute would take 7 KiB. The usual crates take several
+//! times that for each connection (hdrhistogram begins at 0), or a logarithm for each value (`DDSketch`).
 
 /// Buckets of a power of two, as a power of two.
 const BITS: u32 = 6;
 const BUCKETS: usize = 1 << BITS;
 
-/// How many of the values had each size, rounded.
+/// How many values are kept as they are.
+const FEW: usize = 16;
+
+/// Values, or how many of them had each size, rounded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Quantiles {
-    /// From the power of two `first` on.
+    few: Vec<u64>,
+    /// From the power of two `first` on; empty while there are few.
     counts: Vec<u32>,
     first: u32,
     count: u64,
@@ -29,6 +33,19 @@ impl Quantiles {
             self.min.min(value)
         };
         self.count += 1;
+        if !self.counts.is_empty() {
+            self.note(value);
+        } else if self.few.len() < FEW {
+            self.few.push(value);
+        } else {
+            for value in std::mem::take(&mut self.few) {
+                self.note(value);
+            }
+            self.note(value);
+        }
+    }
+
+    fn note(&mut self, value: u64) {
         let (power, bucket) = place(value);
         if self.counts.is_empty() {
             self.first = power;
@@ -47,7 +64,7 @@ impl Quantiles {
 
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<u32>()
+        self.counts.capacity() * size_of::<u32>() + self.few.capacity() * size_of::<u64>()
     }
 
     /// How many values there were.
@@ -60,11 +77,20 @@ impl Quantiles {
         (self.count > 0).then_some(self.min)
     }
 
-    /// The value that `percent` of the values do not exceed (the nearest rank), to 0.8 %.
+    /// The value that `percent` of the values do not exceed (the nearest rank): to 0.8 %, and exactly if there
+    /// are few.
     pub(crate) fn percentile(&self, percent: u64) -> Option<u64> {
+        if self.counts.is_empty() {
+            let mut few = self.few.clone();
+            few.sort_unstable();
+            let at = rank(few.len() as u64, percent) - 1;
+            return few.get(usize::try_from(at).ok()?).copied();
+        }
         // Of the counts, which do not overflow, so that a rank is always found.
-        let total: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
-        let rank = total.saturating_mul(percent).div_ceil(100).max(1);
+        let rank = rank(
+            self.counts.iter().map(|count| u64::from(*count)).sum(),
+            percent,
+        );
         let mut below = 0;
         for (at, count) in self.counts.iter().enumerate() {
             below += u64::from(*count);
@@ -74,6 +100,11 @@ impl Quantiles {
         }
         None
     }
+}
+
+/// The nearest rank, from 1 on.
+fn rank(count: u64, percent: u64) -> u64 {
+    count.saturating_mul(percent).div_ceil(100).max(1)
 }
 
 /// Which power of two a value is in, and which of its buckets. All below 64 are in one, and exact.
@@ -111,7 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn small_values_are_exact() {
+    fn few_values_and_small_ones_are_exact() {
+        let mut quantiles = Quantiles::default();
+        (0..16).for_each(|value| quantiles.add(1_000_007 * (16 - value)));
+        let found = [50, 95, 100].map(|percent| quantiles.percentile(percent));
+        assert_eq!(found, [8, 16, 16].map(|value| Some(1_000_007 * value)));
         let mut quantiles = Quantiles::default();
         (1..=60).rev().for_each(|value| quantiles.add(value));
         let found = [50, 95, 99, 100].map(|percent| quantiles.percentile(percent));

@@ -203,7 +203,7 @@ columns! {
         /// the packet ends. None while something that was sent twice or out of order is acknowledged, too, nor
         /// of what had been acknowledged selectively before (Karn).
         min_rtt_us: Option<u64>, "RFC 6298 3; M-Lab: `MinRTT`; tshark: `tcp.analysis.ack_rtt`; Linux: `tcpi_min_rtt`; tcptrace: RTT min";
-        /// The median of those times, to 0.8 %.
+        /// The median of those times, to 0.8 %; exact if there are no more than 16.
         rtt_p50_us: Option<u64>, "as `min_rtt_us`";
         /// What 95 % of them do not exceed, to 0.8 %.
         rtt_p95_us: Option<u64>, "as `min_rtt_us`";
@@ -215,7 +215,7 @@ columns! {
         /// acknowledgment of something new that echoes it. Measures retransmissions, too; includes the time by
         /// which the other end delays acknowledgments, and up to one tick of this end's clock.
         ts_min_rtt_us: Option<u64>, "RFC 7323 4.1";
-        /// The median of those times, to 0.8 %.
+        /// The median of those times, to 0.8 %; exact if there are no more than 16.
         ts_rtt_p50_us: Option<u64>, "RFC 7323 4.1";
         /// What 95 % of them do not exceed, to 0.8 %.
         ts_rtt_p95_us: Option<u64>, "RFC 7323 4.1";

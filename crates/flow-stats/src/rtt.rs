@@ -130,7 +130,12 @@ impl RoundTrips {
 
     /// Everything up to `to` is acknowledged, after everything up to `from` was. What is below `sacked` had
     /// arrived before, so that the answer came late.
-    pub(crate) fn acknowledged(&mut self, (from, to): (u64, u64), sacked: u64, now: i64) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        (from, to): (u64, u64),
+        sacked: u64,
+        now: i64,
+    ) -> Option<u64> {
         let mut newest = None;
         while let Some(probe) = self.probes.get(self.acknowledged)
             && probe.end <= to
@@ -148,13 +153,14 @@ impl RoundTrips {
             self.ambiguous = (0, 0);
         }
         let probe = newest.filter(|probe| probe.end == to && !ambiguous && to > sacked);
-        if let Some(time) = probe.and_then(|probe| elapsed(probe.sent, now)) {
-            self.by_sequence.add(time);
-        }
+        let time = elapsed(probe?.sent, now)?;
+        self.by_sequence.add(time);
+        Some(time)
     }
 
     /// An acknowledgment of something new echoes this timestamp.
-    pub(crate) fn echoed(&mut self, value: u32, now: i64) {
+    pub(crate) fn echoed(&mut self, value: u32, now: i64) -> Option<u64> {
+        let mut measured = None;
         while let Some(&(first, sent)) = self.echoes.front()
             && !precedes(value, first)
         {
@@ -163,8 +169,10 @@ impl RoundTrips {
                 && let Some(time) = elapsed(sent, now)
             {
                 self.by_timestamps.add(time);
+                measured = Some(time);
             }
         }
+        measured
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use thiserror::Error;
 
 use crate::options::Options;
+use crate::sequence::place;
 
 /// The protocol number of TCP.
 const TCP: u8 = 6;
@@ -175,6 +176,37 @@ impl Segment {
     #[must_use]
     pub fn time(&self) -> i64 {
         self.time
+    }
+
+    /// Bytes of payload, whether captured or not.
+    #[must_use]
+    pub fn payload(&self) -> u32 {
+        self.payload
+    }
+
+    /// Whether it has the flag SYN.
+    #[must_use]
+    pub fn has_syn(&self) -> bool {
+        self.flags.any(Flags::SYN)
+    }
+
+    /// Whether it has the flag FIN.
+    #[must_use]
+    pub fn has_fin(&self) -> bool {
+        self.flags.any(Flags::FIN)
+    }
+
+    /// Whether it has the flag RST.
+    #[must_use]
+    pub fn has_rst(&self) -> bool {
+        self.flags.any(Flags::RST)
+    }
+
+    /// Its SACK blocks, from `[left` to `right]`, as places on a line of which `near` is one: what the packet
+    /// [acknowledges](crate::Judgment::acknowledges).
+    pub fn sack_blocks(&self, near: u64) -> impl Iterator<Item = [u64; 2]> + '_ {
+        let blocks = self.options.sack_blocks().iter();
+        blocks.map(move |edges| edges.map(|edge| place(edge, near)))
     }
 
     /// Its sender's clock, if it has timestamps.

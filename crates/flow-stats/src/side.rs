@@ -1,66 +1,21 @@
 //! One end of a connection: what it sent, and what became of it.
 
 use crate::{
+    counts::Counts,
     flight::Flight,
     holes::{Covered, Seen},
+    judgment::{Judgment, PacketKind},
     loss::{Arrival, Heard, Loss, Path, is_duplicate, is_late},
     rate::Rate,
-    rtt::{Probe, RoundTrips, elapsed},
-    segment::{Ecn, Flags, Segment},
+    rtt::{Probe, RoundTrips},
+    segment::{Flags, Segment},
     sequence::{FARTHEST, first_place, place, precedes},
+    syn::Syn,
     window::Window,
 };
 
 /// The least reach of an end whose windows are known: what a capture lost may be many windows long.
 const LEAST_REACH: u64 = 1 << 20;
-
-/// Packets that an end sent, by what was in their headers.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counts {
-    pub(crate) packets: u64,
-    pub(crate) ip_bytes: u64,
-    pub(crate) payload_packets: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) segments: u64,
-    pub(crate) offloaded: u64,
-    pub(crate) largest: u32,
-    pub(crate) truncated: u64,
-    pub(crate) stray: u64,
-    pub(crate) syns: u64,
-    pub(crate) fins: u64,
-    pub(crate) rsts: u64,
-    pub(crate) pure_acks: u64,
-    pub(crate) duplicate_acks: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) sacks: u64,
-    pub(crate) sack_blocks: u64,
-    pub(crate) dsacks: u64,
-    pub(crate) keep_alives: u64,
-    pub(crate) window_probes: u64,
-    pub(crate) ect: u64,
-    pub(crate) ce: u64,
-    pub(crate) ece: u64,
-    pub(crate) cwr: u64,
-    /// The last, the least and the largest.
-    pub(crate) ttl: Option<[u8; 3]>,
-    pub(crate) ttl_changes: u64,
-    pub(crate) timestamps: bool,
-}
-
-/// What an end's SYN said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Syn {
-    pub(crate) sequence: u32,
-    /// When the first one was sent, and the last one.
-    pub(crate) first: i64,
-    last: i64,
-    count: u32,
-    timestamp: Option<u32>,
-    pub(crate) flags: Flags,
-    pub(crate) mss: Option<u16>,
-    pub(crate) window_scale: Option<u8>,
-    pub(crate) sack_permitted: bool,
-}
 
 /// One end.
 #[derive(Debug, Clone, Default)]
@@ -102,11 +57,18 @@ pub(crate) fn reach(window: Option<u64>) -> u64 {
 }
 
 impl Side {
-    /// This end sent a packet. Returns whether it is believed: not forged, nor of another connection.
-    pub(crate) fn sent(&mut self, segment: &Segment, other: Other) -> bool {
+    /// This end sent a packet. Returns whether it is believed, and not taken for one that is forged or of another
+    /// connection, and says in `judgment` what its numbers were.
+    pub(crate) fn sent(
+        &mut self,
+        segment: &Segment,
+        other: Other,
+        judgment: &mut Judgment,
+    ) -> bool {
         self.counts.add(segment, other.mss);
         let Some(start) = self.locate(segment, other.reach) else {
             self.counts.stray += 1;
+            judgment.kind = PacketKind::Stray;
             return false;
         };
         if segment.is_syn() || segment.is_syn_ack() {
@@ -114,8 +76,11 @@ impl Side {
         }
         self.window.announced(segment);
         let timestamp = segment.timestamp();
-        if !self.is_probe(segment, start, other.closed) && segment.numbers() > 0 {
-            self.carried(segment, (start, start + segment.numbers()), other.path);
+        judgment.range = (start, start + segment.numbers());
+        if self.is_probe(segment, start, other.closed) {
+            judgment.kind = PacketKind::Probe;
+        } else if segment.numbers() > 0 {
+            (judgment.kind, judgment.new_bytes) = self.carried(segment, judgment.range, other.path);
         }
         self.trips.sent_timestamp(timestamp, segment.time);
         true
@@ -171,30 +136,15 @@ impl Side {
     }
 
     fn note_syn(&mut self, segment: &Segment, start: u64, path: Path) {
-        let timestamp = segment.timestamp();
         let before = self.trips.probe_at(start);
         if before.is_some_and(|before| is_duplicate(Probe::of(segment, start), before, path)) {
             return;
         }
         match &mut self.syn {
-            Some(syn) if syn.sequence == segment.sequence => {
-                syn.last = segment.time;
-                syn.count += 1;
-                syn.timestamp = timestamp;
-            }
-            // Of the other number, nothing was answered.
+            Some(syn) if syn.sequence == segment.sequence => syn.sent_again(segment),
+            // Of another number, nothing was answered.
             syn => {
-                *syn = Some(Syn {
-                    sequence: segment.sequence,
-                    first: segment.time,
-                    last: segment.time,
-                    count: 1,
-                    timestamp,
-                    flags: segment.flags,
-                    mss: segment.options.mss,
-                    window_scale: segment.options.window_scale,
-                    sack_permitted: segment.options.sack_permitted,
-                });
+                *syn = Some(Syn::of(segment));
                 self.handshake = None;
             }
         }
@@ -219,9 +169,12 @@ impl Side {
         true
     }
 
-    /// This end sent something that takes the sequence numbers of `range`.
-    fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) {
-        let Some(seen) = &mut self.seen else { return };
+    /// This end sent something that takes the sequence numbers of `range`. Returns what it was, and how many bytes
+    /// of payload were new.
+    fn carried(&mut self, segment: &Segment, range: (u64, u64), path: Path) -> (PacketKind, u64) {
+        let Some(seen) = &mut self.seen else {
+            return (PacketKind::Bare, 0);
+        };
         let now = segment.time;
         let timestamp = segment.timestamp();
         if segment.flags.any(Flags::FIN) {
@@ -234,27 +187,32 @@ impl Side {
         let next = seen.next();
         let payload = u64::from(segment.payload);
         let last_payload = self.rate.times().map(|(_, last)| last);
+        let new_bytes = payload - covered.again.min(payload);
         if payload > 0 {
-            self.rate.came(payload - covered.again.min(payload), now);
+            self.rate.came(new_bytes, now);
         }
         let packet = Probe::of(segment, range.0);
-        if covered.again == 0 && covered.filled == 0 {
+        let kind = if covered.again == 0 && covered.filled == 0 {
             self.trips.sent(packet);
+            PacketKind::New
         } else {
             let arrival = self.arrival(packet, covered, path);
             if arrival != Arrival::Duplicate {
                 let sent = self.trips.probe_at(range.0).map(|probe| probe.sent);
                 let sent = sent.or(last_payload);
-                self.loss
-                    .came((arrival, range), segment, sent, (self.heard, next, path));
+                let known = (self.heard, next, path);
+                let kind = self.loss.came((arrival, range), segment, sent, known);
                 self.trips.sent_again(packet);
+                kind
             } else {
                 self.counts.duplicates += 1;
+                PacketKind::Duplicate
             }
-        }
+        };
         if let Some(acknowledged) = self.heard.acknowledged {
             self.flight.becomes(next.saturating_sub(acknowledged), now);
         }
+        (kind, new_bytes)
     }
 
     /// What a packet is that does not only have new numbers behind all others.
@@ -299,12 +257,15 @@ impl Side {
         seen.pass_over(number, now, None);
         let next = seen.next();
         let before = self.heard.acknowledged.unwrap_or(seen.low());
-        self.answer_syn(segment);
+        if let (Some(syn), None) = (self.syn, self.handshake) {
+            self.handshake = syn.answered_after(segment);
+        }
         if number > before {
-            self.trips
+            outcome.rtt = self
+                .trips
                 .acknowledged((before, number), self.heard.sacked, now);
             if let Some(timestamps) = segment.options.timestamps {
-                self.trips.echoed(timestamps.echo, now);
+                outcome.ts_rtt = self.trips.echoed(timestamps.echo, now);
             }
             self.heard.duplicates = 0;
             self.heard.acknowledged = Some(number);
@@ -319,6 +280,7 @@ impl Side {
             self.heard.duplicates = self.heard.duplicates.saturating_add(1);
             outcome.duplicate = true;
         }
+        outcome.number = Some(number);
         outcome.twice = self.sacked(segment, number);
         self.heard.at = Some(now);
         outcome
@@ -327,10 +289,8 @@ impl Side {
     /// Takes the blocks of a SACK option; returns whether one says that something arrived twice.
     fn sacked(&mut self, segment: &Segment, number: u64) -> bool {
         let next = self.seen.as_ref().map_or(0, Seen::next);
-        let mut blocks = segment.options.sack_blocks().iter();
-        let mut blocks = blocks
-            .by_ref()
-            .map(|edges| edges.map(|edge| place(edge, number)));
+        let blocks = segment.options.sack_blocks().iter();
+        let mut blocks = blocks.map(|edges| edges.map(|edge| place(edge, number)));
         let Some([left, right]) = blocks.next().filter(|[left, right]| left < right) else {
             return false;
         };
@@ -350,99 +310,6 @@ impl Side {
         twice
     }
 
-    /// The first packet that acknowledges this end's SYN, and nothing else, tells the time of the handshake.
-    fn answer_syn(&mut self, segment: &Segment) {
-        let Some(syn) = self.syn.filter(|_| self.handshake.is_none()) else {
-            return;
-        };
-        if segment.acknowledgment != syn.sequence.wrapping_add(1) {
-            return;
-        }
-        // One without ACK is only answered by one with SYN.
-        if !syn.flags.any(Flags::ACK) && !segment.is_syn_ack() {
-            return;
-        }
-        let echo = segment.options.timestamps.map(|timestamps| timestamps.echo);
-        let clear = syn.count == 1 || (echo.is_some() && echo == syn.timestamp);
-        if clear {
-            self.handshake = elapsed(syn.last, segment.time);
-        }
-    }
-}
-
-/// What an acknowledgment was.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Acknowledged {
-    /// A duplicate one (RFC 5681 2).
-    pub(crate) duplicate: bool,
-    /// It reports a duplicate (RFC 2883).
-    pub(crate) twice: bool,
-}
-
-/// What RFC 5681 2 asks of a duplicate acknowledgment, but for what is acknowledged.
-fn is_duplicate_ack(segment: &Segment, window: Option<u16>) -> bool {
-    segment.payload == 0
-        && !segment.flags.any(Flags::SYN | Flags::FIN | Flags::RST)
-        && window == Some(segment.window)
-}
-
-impl Counts {
-    fn add(&mut self, segment: &Segment, mss: Option<u16>) {
-        let flags = segment.flags;
-        self.packets += 1;
-        self.ip_bytes += u64::from(segment.ip_bytes);
-        self.truncated += u64::from(segment.truncated);
-        self.timestamps |= segment.options.timestamps.is_some();
-        self.note_ttl(segment.ttl);
-        match segment.ecn {
-            Ecn::Not => {}
-            Ecn::Capable => self.ect += 1,
-            Ecn::Congestion => {
-                self.ect += 1;
-                self.ce += 1;
-            }
-        }
-        let payload = segment.payload;
-        // A segment's options are part of what the other end's MSS permits (RFC 9293 3.7.1).
-        let room = mss.map_or(0, |mss| mss.saturating_sub(segment.options_len.into()));
-        let merged = match u32::from(room) {
-            0 => 1,
-            room => payload.div_ceil(room).max(1),
-        };
-        let segments = merged.max(segment.segments.into());
-        self.segments += u64::from(segments);
-        if segments > 1 {
-            self.offloaded += 1;
-        } else {
-            self.largest = self.largest.max(payload);
-        }
-        if payload > 0 {
-            self.payload_packets += 1;
-            self.payload_bytes += u64::from(payload);
-        } else if flags.of(Flags::SYN | Flags::FIN | Flags::RST | Flags::ACK) == Flags::ACK {
-            self.pure_acks += 1;
-        }
-        let flag = |flag| u64::from(flags.any(flag));
-        self.syns += flag(Flags::SYN);
-        self.fins += flag(Flags::FIN);
-        self.rsts += flag(Flags::RST);
-        if !flags.any(Flags::SYN) {
-            self.ece += flag(Flags::ECE);
-            self.cwr += flag(Flags::CWR);
-        }
-        let blocks = segment.options.sack_blocks().len() as u64;
-        self.sacks += u64::from(blocks > 0);
-        self.sack_blocks += blocks;
-    }
-
-    fn note_ttl(&mut self, ttl: u8) {
-        let [last, least, largest] = self.ttl.unwrap_or([ttl; 3]);
-        self.ttl_changes += u64::from(last != ttl);
-        self.ttl = Some([ttl, least.min(ttl), largest.max(ttl)]);
-    }
-}
-
-impl Side {
     /// Bytes of payload that are acknowledged: without the SYN and the FIN.
     pub(crate) fn acknowledged_bytes(&self) -> Option<u64> {
         let (acknowledged, seen) = (self.heard.acknowledged?, self.seen.as_ref()?);
@@ -466,4 +333,25 @@ impl Side {
         let seen = self.seen.as_ref().map_or(0, Seen::heap_bytes);
         seen + self.trips.heap_bytes() + self.loss.heap_bytes()
     }
+}
+
+/// What an acknowledgment was.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Acknowledged {
+    /// A duplicate one (RFC 5681 2).
+    pub(crate) duplicate: bool,
+    /// It reports a duplicate (RFC 2883).
+    pub(crate) twice: bool,
+    /// What it acknowledges, if that is believed.
+    pub(crate) number: Option<u64>,
+    /// The round-trip times that it measures, by sequence and by timestamps: nanoseconds.
+    pub(crate) rtt: Option<u64>,
+    pub(crate) ts_rtt: Option<u64>,
+}
+
+/// What RFC 5681 2 asks of a duplicate acknowledgment, but for what is acknowledged.
+fn is_duplicate_ack(segment: &Segment, window: Option<u16>) -> bool {
+    segment.payload == 0
+        && !segment.flags.any(Flags::SYN | Flags::FIN | Flags::RST)
+        && window == Some(segment.window)
 }

@@ -51,9 +51,16 @@ fn variable(flag: &str) -> String {
     }
 }
 
+/// The verbs that read captures, wherever they are from. A daemon's environment, in whose container they
+/// may run, says nothing about them.
+const READ_CAPTURES: [&str; 3] = ["flows", "merge", "plot"];
+
 /// The command, with its flags and those of its verbs read from the environment where the command
 /// line lacks them.
 pub(super) fn read_by(command: Command) -> Command {
+    if READ_CAPTURES.contains(&command.get_name()) {
+        return command;
+    }
     let command = command.mut_args(|argument| {
         let Some(flag) = argument.get_long() else {
             return argument;

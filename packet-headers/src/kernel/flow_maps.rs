@@ -120,16 +120,15 @@ impl FlowMaps {
             primary_tap: state.primary_tap,
         };
         let token = self.entries.admit(clock::now().0, cookie, &entry);
-        match (token, by_kernel) {
-            (Some(_), Some(_)) => drop(self.flows.remove(&bytes)),
-            (Some(_), None) => {}
-            (None, _) => {
-                if self.flows.insert(bytes, state.to_bytes(), 0).is_err() {
-                    self.refused.0.add(1);
-                }
-            }
+        if token.is_none() && self.flows.insert(bytes, state.to_bytes(), 0).is_err() {
+            self.refused.0.add(1);
         }
-        let _was_not_ignored = self.ignored.remove(&bytes);
+        if by_kernel.is_none() {
+            let _was_not_ignored = self.ignored.remove(&bytes);
+        } else if token.is_some() {
+            // Only now: the programs find it in one of the two at any time.
+            let _gone = self.flows.remove(&bytes);
+        }
         token.unwrap_or(Token::NONE).0
     }
 

@@ -6,13 +6,17 @@ use crate::{graph::Graph, packages::Package};
 const HERE: &str = "xtask/src/layers/crates.rs";
 
 /// The crates of the daemon, from the bottom up: each may depend on those before it.
-const DATA_PATH: [&str; 11] = [
+const DATA_PATH: [&str; 15] = [
     "packet-headers-common",
     "model",
     "messages",
     "flow-stats",
+    "flow-plots",
+    "row-formats",
     "anonymize",
     "capture-files",
+    "capture-reader",
+    "capture-query",
     "kernel-arrays",
     "segment-streams",
     "flow-entries",
@@ -34,14 +38,18 @@ pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
 /// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 11] = {
+pub(crate) const PURE: [&str; 15] = {
     let [
         common,
         model,
         messages,
         stats,
+        plots,
+        formats,
         anonymize,
         files,
+        reader,
+        query,
         arrays,
         streams,
         entries,
@@ -53,8 +61,12 @@ pub(crate) const PURE: [&str; 11] = {
         model,
         messages,
         stats,
+        plots,
+        formats,
         anonymize,
         files,
+        reader,
+        query,
         arrays,
         streams,
         entries,

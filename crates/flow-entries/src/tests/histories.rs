@@ -203,6 +203,34 @@ proptest! {
 }
 
 #[test]
+fn the_token_of_a_place_s_former_connection_does_no_harm() {
+    let slots = Slots::default();
+    let mut entries = entries(&slots, 0, 1);
+    let former = entries.admit(0, 7, &shown(key(1), 5)).expect("a place");
+    entries.release(0, former);
+    let entry = shown(key(2), 5);
+    let present = entries.admit(REST_NS, 7, &entry).expect("a place");
+    assert_eq!(present.slot(), former.slot());
+    entries.retire(former);
+    entries.release(REST_NS, former);
+    assert_eq!(slots.of(&key(2)), [(present, entry)]);
+}
+
+#[test]
+fn a_place_rests_to_the_nanosecond() {
+    let slots = Slots::default();
+    let mut entries = entries(&slots, 0, 1);
+    let mut placed = (0..4).map(|port| entries.admit(0, 0, &shown(key(port), 5)));
+    let first = placed.next().flatten().expect("a place");
+    assert_eq!(placed.flatten().count(), 3);
+    entries.release(1000, first);
+    let late = shown(key(9), 5);
+    assert_eq!(entries.admit(1000 + REST_NS - 1, 0, &late), None);
+    let token = entries.admit(1000 + REST_NS, 0, &late).expect("a place");
+    assert_eq!(token.slot(), first.slot());
+}
+
+#[test]
 fn every_place_of_a_bucket_is_used_before_there_is_none() {
     let slots = Slots::default();
     let mut entries = entries(&slots, 0, 1);

@@ -209,6 +209,15 @@ fn another_syn_begins_another_connection_once_this_one_has_ended() {
 }
 
 #[test]
+fn a_syn_that_was_captured_behind_its_data_begins_nothing_new() {
+    let mut exchange = Exchange::new();
+    exchange.at(0, client(1, 1).data(100).fin());
+    assert!(!exchange.ends_with(5, &client(0, 0).only(0x02)));
+    assert!(exchange.ends_with(5, &client(1, 0).only(0x02)));
+    assert!(exchange.ends_with(5, &client(2, 0).only(0x02)));
+}
+
+#[test]
 fn where_no_syn_was_captured_the_syn_ack_begins_the_next_one() {
     let mut exchange = Exchange::new();
     exchange.at(0, server(0, 1).only(0x12));

@@ -18,8 +18,14 @@ use crate::streams::{frame_from, key_from, pin, processors, run};
 /// Buckets of the table: no other test has as many.
 const BUCKETS: u32 = 512;
 
-/// How long connections come and go.
-const LASTS: Duration = Duration::from_secs(3);
+/// How many tokens have to be seen in records: a busy machine takes longer.
+const TOKENS: usize = 1000;
+
+/// How long connections come and go at the least: what is rare has its chance.
+const LEAST: Duration = Duration::from_secs(5);
+
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ports of connections that want the same place. There are as many tokens of a place that are not 0 as
 /// each can have a third of.
@@ -35,7 +41,7 @@ fn owner(token: Token) -> usize {
 }
 
 /// Lets the connections have the place in turn, as if it need not rest, and without a pause.
-fn change(mapping: &Mapping, ports: &[u16; 3]) -> u64 {
+fn change(mapping: &Mapping, ports: &[u16; 3], until: &AtomicBool) -> u64 {
     let in_bucket = PLACES as u32 * bucket(hash().of(&key_from(ports[0])), 0, BUCKETS);
     let slot = in_bucket + 2;
     let shown = ports.map(|port| Shown {
@@ -43,9 +49,9 @@ fn change(mapping: &Mapping, ports: &[u16; 3]) -> u64 {
         deadline_ns: in_a_minute().0,
         primary_tap: [PrimaryTap::UNKNOWN; 2],
     });
-    let (began, mut token) = (Instant::now(), Token::first(slot));
+    let mut token = Token::first(slot);
     let mut changes = 0;
-    while began.elapsed() < LASTS {
+    while !until.load(Ordering::Acquire) {
         for _ in 0..1000 {
             mapping.show(slot, &shown[owner(token)], token);
             (0..10).for_each(|_| std::hint::spin_loop());
@@ -70,24 +76,25 @@ fn no_packet_has_the_token_of_another_connection_whatever_happens_meanwhile() {
     let packets = &mut kernel.packets;
     // The first one is left to the shard, unless it is the only one.
     let processors = processors();
-    let changing = AtomicBool::new(true);
+    let enough = AtomicBool::new(false);
     let (mut seen, mut wrong) = (HashSet::new(), HashSet::new());
     let changes = thread::scope(|scope| {
         for &processor in &processors[1.min(processors.len() - 1)..] {
-            let (ports, changing) = (&ports, &changing);
+            let (ports, enough) = (&ports, &enough);
             scope.spawn(move || {
                 pin(processor);
                 let frames = ports.map(frame_from);
-                while changing.load(Ordering::Acquire) {
+                while !enough.load(Ordering::Acquire) {
                     frames.iter().for_each(|frame| run(program, frame, 100));
                 }
             });
         }
         let changes = scope.spawn(|| {
             pin(processors[0]);
-            change(&mapping, &ports)
+            change(&mapping, &ports, &enough)
         });
-        while !changes.is_finished() {
+        let began = Instant::now();
+        while began.elapsed() < LEAST || (seen.len() < TOKENS && began.elapsed() < PATIENCE) {
             for record in packets.read(10_000).records() {
                 let packet = Packet::parse(record).expect("a record that can be read");
                 let port = packet.source().port();
@@ -101,10 +108,10 @@ fn no_packet_has_the_token_of_another_connection_whatever_happens_meanwhile() {
                 seen.insert(token);
             }
         }
-        changing.store(false, Ordering::Release);
+        enough.store(true, Ordering::Release);
         changes.join().expect("changes")
     });
     assert_eq!(wrong, HashSet::new());
     println!("{changes} changes, {} tokens seen", seen.len());
-    assert!(seen.len() > 100, "only {} tokens were seen", seen.len());
+    assert!(seen.len() >= TOKENS, "only {} tokens were seen", seen.len());
 }

@@ -1,0 +1,226 @@
+//! Takes a capture apart into connections.
+//!
+//! A connection is a four-tuple from its first packet, or from a SYN that begins another one on it.
+//! Its row is finished, in the capture's time,
+//!
+//! - when a SYN begins the next connection on its four-tuple,
+//! - when it has been silent for [`SILENCE`],
+//! - when [`MOST`] are open: first the one that has ended and been silent for longest, then the one
+//!   that has been silent for longest. The latter is counted, as a later packet of it makes another row.
+//! - at the capture's end.
+
+use std::net::{IpAddr, SocketAddr};
+
+use flow_stats::{Connection, Segment};
+use lru::LruCache;
+
+/// How long a connection may be silent, in nanoseconds of the capture's time. Linux sends keep-alive
+/// probes after two hours, if at all; most that are silent for an hour will stay so.
+const SILENCE: i64 = 3_600_000_000_000;
+
+/// How many connections may be open at once. Each takes two KiB, or up to ten if it is a busy one.
+const MOST: usize = 65_536;
+
+/// How often, in nanoseconds of the capture's time, it is looked who has been silent for too long.
+const LOOK: i64 = 1_000_000_000;
+
+/// A connection of a capture.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Its number in the capture, from 0.
+    pub(crate) number: u64,
+    pub(crate) connection: Connection,
+    last: i64,
+}
+
+/// Both ends, the smaller one first, as numbers: they are hashed and compared for each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ends {
+    addresses: [u128; 2],
+    ports_and_family: u64,
+}
+
+impl Ends {
+    #[inline]
+    fn of((from, to): (SocketAddr, SocketAddr)) -> Self {
+        let number = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), end.port()),
+            IpAddr::V6(address) => (address.to_bits(), end.port()),
+        };
+        let (one, other) = (number(from), number(to));
+        let [one, other] = if one <= other {
+            [one, other]
+        } else {
+            [other, one]
+        };
+        let ports_and_family =
+            u64::from(one.1) << 32 | u64::from(other.1) << 16 | u64::from(from.is_ipv6());
+        Self {
+            addresses: [one.0, other.0],
+            ports_and_family,
+        }
+    }
+}
+
+/// The connections of a capture that are open.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    /// Those that have not ended, and those that have, each by its last packet.
+    open: LruCache<Ends, Box<Taken>, hashbrown::DefaultHashBuilder>,
+    ended: LruCache<Ends, Box<Taken>, hashbrown::DefaultHashBuilder>,
+    next: u64,
+    looked: i64,
+    most: usize,
+    /// Whether a SYN can begin another connection on a four-tuple.
+    may_succeed: bool,
+    /// How many were finished early, because too many were open.
+    pub(crate) early: u64,
+}
+
+/// What a segment did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Added {
+    /// The number of its connection.
+    pub(crate) number: u64,
+    /// Whether it is its connection's first.
+    pub(crate) is_first: bool,
+}
+
+impl Connections {
+    /// None yet. In the file of one connection, which somebody else has told from others already, no
+    /// SYN begins another one.
+    pub(crate) fn new(is_of_one: bool) -> Self {
+        Self::with_most(is_of_one, MOST)
+    }
+
+    fn with_most(is_of_one: bool, most: usize) -> Self {
+        let cache = || LruCache::unbounded_with_hasher(hashbrown::DefaultHashBuilder::default());
+        Self {
+            open: cache(),
+            ended: cache(),
+            next: 0,
+            looked: i64::MIN,
+            most,
+            may_succeed: !is_of_one,
+            early: 0,
+        }
+    }
+
+    /// Adds a segment of this time. Connections that are finished by it are given to `finish`.
+    #[inline]
+    pub(crate) fn add<E>(
+        &mut self,
+        time: i64,
+        segment: &Segment,
+        finish: &mut impl FnMut(Taken) -> Result<(), E>,
+    ) -> Result<Added, E> {
+        if time.saturating_sub(self.looked) > LOOK {
+            self.looked = time;
+            self.finish_silent(time, finish)?;
+        }
+        let ends = Ends::of(segment.ends());
+        let open = self.open.get_mut(&ends);
+        let known = match open {
+            Some(known) => known,
+            None if self.ended.is_empty() => return self.begin(time, ends, segment, finish),
+            None => match self.ended.get_mut(&ends) {
+                Some(known) => known,
+                None => return self.begin(time, ends, segment, finish),
+            },
+        };
+        if self.may_succeed && known.connection.is_succeeded_by(segment) {
+            let before = self.open.pop(&ends).or_else(|| self.ended.pop(&ends));
+            if let Some(before) = before {
+                finish(*before)?;
+            }
+            return self.begin(time, ends, segment, finish);
+        }
+        known.last = known.last.max(time);
+        let had_ended = known.connection.has_ended();
+        known.connection.add(segment);
+        let number = known.number;
+        if !had_ended
+            && known.connection.has_ended()
+            && let Some(known) = self.open.pop(&ends)
+        {
+            self.ended.put(ends, known);
+        }
+        Ok(Added {
+            number,
+            is_first: false,
+        })
+    }
+
+    #[cold]
+    fn begin<E>(
+        &mut self,
+        time: i64,
+        ends: Ends,
+        segment: &Segment,
+        finish: &mut impl FnMut(Taken) -> Result<(), E>,
+    ) -> Result<Added, E> {
+        if self.open.len() + self.ended.len() >= self.most {
+            let oldest = self.ended.pop_lru().or_else(|| {
+                self.early += 1;
+                self.open.pop_lru()
+            });
+            if let Some((_, oldest)) = oldest {
+                finish(*oldest)?;
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        let connection = Connection::new(segment);
+        let of = if connection.has_ended() {
+            &mut self.ended
+        } else {
+            &mut self.open
+        };
+        of.put(
+            ends,
+            Box::new(Taken {
+                number,
+                connection,
+                last: time,
+            }),
+        );
+        Ok(Added {
+            number,
+            is_first: true,
+        })
+    }
+
+    fn finish_silent<E>(
+        &mut self,
+        now: i64,
+        finish: &mut impl FnMut(Taken) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for of in [&mut self.ended, &mut self.open] {
+            while let Some((_, oldest)) = of.peek_lru()
+                && now.saturating_sub(oldest.last) > SILENCE
+                && let Some((_, oldest)) = of.pop_lru()
+            {
+                finish(*oldest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes all, in the order in which they began.
+    pub(crate) fn finish<E>(
+        mut self,
+        finish: &mut impl FnMut(Taken) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut left = Vec::with_capacity(self.open.len() + self.ended.len());
+        for of in [&mut self.ended, &mut self.open] {
+            while let Some((_, taken)) = of.pop_lru() {
+                left.push(taken);
+            }
+        }
+        left.sort_unstable_by_key(|taken| taken.number);
+        left.into_iter().try_for_each(|taken| finish(*taken))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Answers questions about captures: a row for each connection, and chosen connections as one capture.
+//!
+//! Sources are read once, or twice where only a whole row tells whether a connection is chosen, on
+//! several threads. Memory is bounded, however many and however large they are.
+
+mod column;
+mod condition;
+mod connections;
+mod figures;
+mod filter;
+mod identity;
+pub mod merge;
+mod one;
+mod order;
+mod ordered;
+mod paths;
+mod rows;
+mod scan;
+mod time;
+
+pub use column::{ColumnNumber, NoColumn};
+pub use condition::{BadCondition, Condition, compare};
+pub use figures::Figures;
+pub use filter::Filter;
+pub use one::{Meant, Place, find, named, packets_of};
+pub use order::{NoOrder, Order, OrderBy, Rank, Ranking};
+pub use paths::{Source, sources};
+pub use rows::{Audience, rows};
+pub use scan::{Problem, Progress, Trouble};
+pub use time::{BadTime, parse_time};

@@ -1,0 +1,281 @@
+//! Reads sources, and takes what is in them apart into connections.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_capture};
+use flow_stats::{Connection, Row, Segment};
+
+use crate::connections::{Added, Connections};
+use crate::identity::{uuid_of_comment, uuid_of_name};
+use crate::ordered::Stopped;
+use crate::paths::Source;
+
+/// How far reading has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    files: AtomicU64,
+}
+
+impl Progress {
+    /// How many bytes of sources were read, before decompression.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many sources were read.
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+}
+
+/// What is wrong with a source, or was noticed in it.
+#[derive(Debug)]
+pub struct Problem {
+    /// The file; of an archive's member, the archive's path and behind it the member's.
+    pub path: PathBuf,
+    /// What it is.
+    pub what: Trouble,
+}
+
+/// What is wrong with a source, or was noticed in it.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It cannot be read, or not further than after so many packets.
+    Unreadable(ReadError, u64),
+    /// It could not be opened.
+    Unopened(io::Error),
+    /// So many connections were finished early, as too many were open.
+    TooManyOpen(u64),
+}
+
+impl Trouble {
+    /// Whether something of the source is missing in the answer.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Unreadable(..) | Self::Unopened(_))
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(error, 0) => write!(f, "{error}"),
+            Self::Unreadable(error, packets) => {
+                write!(f, "{error}; its first {packets} packets count")
+            }
+            Self::Unopened(error) => write!(f, "cannot be opened: {error}"),
+            Self::TooManyOpen(early) => write!(
+                f,
+                "{early} connections were finished early, as too many were open at once: \
+                 those that sent again have several rows"
+            ),
+        }
+    }
+}
+
+/// A connection that is complete.
+pub(crate) struct Complete<'a> {
+    /// Its number in the capture.
+    pub(crate) number: u64,
+    /// Its figures.
+    pub(crate) connection: Connection,
+    /// The capture that it is in.
+    pub(crate) of: &'a Of,
+}
+
+impl Complete<'_> {
+    /// Its row, with its name and its file.
+    pub(crate) fn row(&self) -> Row {
+        let mut row = self.connection.row();
+        row.uuid.clone_from(&self.of.uuid);
+        row.path = Some(self.of.path.to_string_lossy().into_owned());
+        row
+    }
+}
+
+/// A capture, by its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Of {
+    pub(crate) path: PathBuf,
+    pub(crate) uuid: Option<String>,
+    /// Its number in its source: 0, unless that is an archive.
+    pub(crate) member: u32,
+}
+
+/// What is done with what is in captures.
+pub(crate) trait Visitor {
+    /// Takes a packet of a connection.
+    fn packet(
+        &mut self,
+        of: &Of,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        added: Added,
+    ) -> Result<(), Stopped>;
+
+    /// Takes a connection, behind its last packet.
+    fn connection(&mut self, complete: Complete<'_>) -> Result<(), Stopped>;
+
+    /// Takes what is wrong with a source.
+    fn problem(&mut self, problem: Problem) -> Result<(), Stopped>;
+
+    /// Takes the number of packets of a capture that are not TCP.
+    fn others(&mut self, _packets: u64) {}
+}
+
+/// Reads a source.
+///
+/// # Errors
+/// The visitor's.
+pub(crate) fn scan(
+    source: &Source,
+    buffer: &mut Buffer,
+    progress: &Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Stopped> {
+    let done = scan_uncounted(source, buffer, progress, visitor);
+    progress.files.fetch_add(1, Ordering::Relaxed);
+    done
+}
+
+fn scan_uncounted(
+    source: &Source,
+    buffer: &mut Buffer,
+    progress: &Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Stopped> {
+    let file = match open(&source.path) {
+        Ok(file) => file,
+        Err(error) => {
+            let (path, what) = (source.path.clone(), Trouble::Unopened(error));
+            return visitor.problem(Problem { path, what });
+        }
+    };
+    let counted = Box::new(Counted {
+        file,
+        bytes: &progress.bytes,
+    });
+    let (mut stopped, mut members) = (false, 0);
+    let read = for_each_capture(
+        counted,
+        &source.path,
+        buffer,
+        &mut |Member { path, capture }| {
+            let uuid = uuid_of_name(&path).map(str::to_owned);
+            let mut of = Of {
+                path,
+                uuid,
+                member: members,
+            };
+            members += 1;
+            stopped = member(&mut of, capture, visitor).is_err();
+            if stopped {
+                Err(ReadError::NotACapture)
+            } else {
+                Ok(())
+            }
+        },
+    );
+    match read {
+        _ if stopped => Err(Stopped),
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let (path, what) = (source.path.clone(), Trouble::Unreadable(error, 0));
+            visitor.problem(Problem { path, what })
+        }
+    }
+}
+
+fn member(
+    of: &mut Of,
+    capture: Result<CaptureReader<'_>, ReadError>,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Stopped> {
+    let mut packets = 0;
+    let read = match capture {
+        Ok(mut capture) => packets_of(of, &mut capture, &mut packets, visitor)?,
+        Err(error) => Err(error),
+    };
+    read.or_else(|error| {
+        let (path, what) = (of.path.clone(), Trouble::Unreadable(error, packets));
+        visitor.problem(Problem { path, what })
+    })
+}
+
+fn packets_of(
+    of: &mut Of,
+    capture: &mut CaptureReader<'_>,
+    packets: &mut u64,
+    visitor: &mut dyn Visitor,
+) -> Result<Result<(), ReadError>, Stopped> {
+    if let Some(uuid) = capture.comment().and_then(uuid_of_comment) {
+        of.uuid = Some(uuid.to_owned());
+    }
+    let of = &*of;
+    let mut connections = Connections::new(of.uuid.is_some());
+    let mut others = 0;
+    let read = loop {
+        let packet = match capture.next() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        *packets += 1;
+        let Some(segment) = segment(&packet) else {
+            others += 1;
+            continue;
+        };
+        let added = connections.add(packet.time, &segment, &mut |taken| {
+            let (number, connection) = (taken.number, taken.connection);
+            visitor.connection(Complete {
+                number,
+                connection,
+                of,
+            })
+        })?;
+        visitor.packet(of, &packet, &segment, added)?;
+    };
+    visitor.others(others);
+    let early = connections.early;
+    connections.finish(&mut |taken| {
+        let (number, connection) = (taken.number, taken.connection);
+        visitor.connection(Complete {
+            number,
+            connection,
+            of,
+        })
+    })?;
+    if early > 0 {
+        let (path, what) = (of.path.clone(), Trouble::TooManyOpen(early));
+        visitor.problem(Problem { path, what })?;
+    }
+    Ok(read)
+}
+
+#[inline]
+fn segment(packet: &Packet<'_>) -> Option<Segment> {
+    let (ip, wire_len) = packet.ip()?;
+    Segment::of_ip(packet.time, ip, wire_len, packet.segments()).ok()
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// A file that counts what is read of it.
+struct Counted<'a> {
+    file: File,
+    bytes: &'a AtomicU64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
