@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, PREFIX, kernel_uuid};
 use end_to_end::peers::http;
 use end_to_end::peers::launch::Launch;
+use end_to_end::peers::reader;
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::upload::{Sent, Upload};
 use end_to_end::traffic::{Connection, Ending};
@@ -67,6 +68,8 @@ fn listed(lab: &Lab, daemon: &Daemon) -> Result<HashMap<String, (String, Option<
     let page = http::get(&lab.host, daemon.http()?, "/flows")?.good()?;
     let page: Value = serde_json::from_str(&page)?;
     let flows = page["flows"].as_array().context("no list")?.iter();
+    // A candidate has no name.
+    let flows = flows.filter(|flow| !flow["uuid"].is_null());
     flows
         .map(|flow| {
             let text = |name: &str| {
@@ -87,8 +90,6 @@ fn agree(totals: &Totals, before: &Figures) {
     for (name, of_ss) in [
         ("data_segs_out", "data_segs_out"),
         ("data_segs_in", "data_segs_in"),
-        ("total_retrans", "retrans"),
-        ("dsack_dups", "dsack_dups"),
         ("snd_mss", "mss"),
         ("lost", "lost"),
         ("sacked", "sacked"),
@@ -129,9 +130,15 @@ fn of_an_upload(totals: &Totals, before: &Figures) {
     assert_eq!(totals["bytes_acked"], BYTES as u64 + 2);
     assert_eq!(totals["bytes_received"], 1);
     assert_eq!((totals["unacked_bytes"], totals["state"]), (0, FIN_WAIT2));
-    assert_eq!(totals["segs_out"] as f64, before["segs_out"] + 2.0);
+    // On a busy machine the FIN may have been sent again. Behind it comes an acknowledgment.
+    let again = totals["total_retrans"] as f64 - before["retrans"];
+    assert!((0.0..=3.0).contains(&again), "{totals:?}, {before:?}");
+    assert_eq!(totals["segs_out"] as f64, before["segs_out"] + 2.0 + again);
     let received = totals["segs_in"] as f64 - before["segs_in"];
-    assert!((1.0..=2.0).contains(&received), "{totals:?}, {before:?}");
+    assert!(
+        (1.0..=2.0 + again).contains(&received),
+        "{totals:?}, {before:?}"
+    );
     let least = 2 * DELAY.as_micros() as u64;
     assert!(totals["min_rtt_us"] >= least, "{totals:?}");
     assert!(totals["min_rtt_us"] as f64 <= before["minrtt"] * 1000.0 + 1.0);
@@ -172,6 +179,7 @@ fn an_upload_over_a_path_that_loses_packets_ends_with_what_ss_said() -> Result<(
         let totals = in_file(&files[uuid])?.context("it says nothing of the kernel")?;
         agree(&totals, before);
         of_an_upload(&totals, before);
+        in_row(&files[uuid], &totals)?;
         sums[0] += totals["segs_out"];
         sums[1] += totals["total_retrans"];
     }
@@ -194,6 +202,20 @@ fn an_upload_over_a_path_that_loses_packets_ends_with_what_ss_said() -> Result<(
         assert_eq!(found, expected as f64, "{sample}");
     }
     shown_by_tshark(files.values().next().context("a file")?)
+}
+
+/// A file's row has the same beside what its packets say.
+fn in_row(file: &FilePath, totals: &Totals) -> Result<()> {
+    let rows = reader::rows(&[file])?;
+    let [row] = &rows[..] else {
+        anyhow::bail!("{rows:?}");
+    };
+    assert_eq!(row["kernel_end"], "client");
+    for (name, value) in totals {
+        assert_eq!(row[&format!("kernel_{name}")], *value, "{name}: {row:?}");
+    }
+    assert_eq!(row["client_acked_bytes"], BYTES);
+    Ok(())
 }
 
 /// Another program shows the comment, in its list of blocks.
@@ -229,8 +251,8 @@ fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -
         &lab,
         &[
             "--format=pcapng",
-            "--uuidwaitduration=500ms",
-            "--captureduration=1s",
+            "--uuidwaitduration=2s",
+            "--captureduration=2s",
             "--linger=4s",
         ],
     )?;
@@ -245,11 +267,10 @@ fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -
     let brief = open(v6)?;
     let brief_one = brief.accepted()?;
     brief.talk()?;
-    let quiet = listed(&lab, &daemon)?;
-    assert_eq!(
-        quiet[&kernel_uuid(&brief_one)],
-        ("capturing".to_owned(), None)
-    );
+    let open = wait::until("the second connection has a name", || {
+        Ok(listed(&lab, &daemon)?.remove(&kernel_uuid(&brief_one)))
+    })?;
+    assert_eq!(open, ("capturing".to_owned(), None));
 
     let mut told = HashMap::new();
     for (pair, connection, state) in [
@@ -260,6 +281,7 @@ fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -
         let (said, totals) = closed(&lab, &daemon, &connection)?;
         assert_eq!(said, state);
         agree(&totals, &before);
+        assert_eq!((totals["total_retrans"], totals["dsack_dups"]), (0, 0));
         for same in ["bytes_acked", "bytes_received", "segs_out"] {
             assert_eq!(totals[same] as f64, before[same], "{same}: {totals:?}");
         }

@@ -1,5 +1,6 @@
 //! What a connection is called: its UUID, where a file says one.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use capture_files::FileName;
@@ -16,4 +17,14 @@ pub(crate) fn uuid_of_name(path: &Path) -> Option<&str> {
 pub(crate) fn uuid_of_comment(comment: &str) -> Option<&str> {
     let uuid = comment.strip_prefix(COMMENT)?.split(' ').next()?;
     (!uuid.is_empty()).then_some(uuid)
+}
+
+/// The connection's ends in a comment of ours: that of the host that captured it, and the other one.
+pub(crate) fn ends_of_comment(comment: &str) -> Option<[SocketAddr; 2]> {
+    uuid_of_comment(comment)?;
+    let end = |name| {
+        let mut words = comment.split(' ');
+        words.find_map(|word| word.strip_prefix(name))?.parse().ok()
+    };
+    Some([end("local=")?, end("remote=")?])
 }

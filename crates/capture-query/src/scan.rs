@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_capture};
 use flow_stats::{Connection, Row, Segment};
+use packet_headers_common::SocketTotals;
 
 use crate::connections::{Added, Connections};
-use crate::identity::{uuid_of_comment, uuid_of_name};
+use crate::identity::{ends_of_comment, uuid_of_comment, uuid_of_name};
 use crate::ordered::Stopped;
 use crate::paths::Source;
 
@@ -93,6 +95,9 @@ impl Complete<'_> {
         let mut row = self.connection.row();
         row.uuid.clone_from(&self.of.uuid);
         row.path = Some(self.of.path.to_string_lossy().into_owned());
+        if let Some((ends, totals)) = &self.of.kernel {
+            row.set_kernel(*ends, totals);
+        }
         row
     }
 }
@@ -104,6 +109,9 @@ pub(crate) struct Of {
     pub(crate) uuid: Option<String>,
     /// Its number in its source: 0, unless that is an archive.
     pub(crate) member: u32,
+    /// What the kernel of the first of these ends knew of the connection between them, once the capture's
+    /// end has said it.
+    pub(crate) kernel: Option<([SocketAddr; 2], SocketTotals)>,
 }
 
 /// What is done with what is in captures.
@@ -170,6 +178,7 @@ fn scan_uncounted(
                 path,
                 uuid,
                 member: members,
+                kernel: None,
             };
             members += 1;
             stopped = member(&mut of, capture, visitor).is_err();
@@ -215,7 +224,7 @@ fn packets_of(
     if let Some(uuid) = capture.comment().and_then(uuid_of_comment) {
         of.uuid = Some(uuid.to_owned());
     }
-    let of = &*of;
+    let ends = capture.comment().and_then(ends_of_comment);
     let mut connections = Connections::new(of.uuid.is_some());
     let mut others = 0;
     let read = loop {
@@ -231,6 +240,7 @@ fn packets_of(
         };
         let added = connections.add(packet.time, &segment, &mut |taken| {
             let (number, connection) = (taken.number, taken.connection);
+            let of = &*of;
             visitor.connection(Complete {
                 number,
                 connection,
@@ -240,9 +250,12 @@ fn packets_of(
         visitor.packet(of, &packet, &segment, added)?;
     };
     visitor.others(others);
+    let totals = capture.statistics_comment();
+    of.kernel = ends.zip(totals.and_then(SocketTotals::from_text));
     let early = connections.early;
     connections.finish(&mut |taken| {
         let (number, connection) = (taken.number, taken.connection);
+        let of = &*of;
         visitor.connection(Complete {
             number,
             connection,

@@ -91,6 +91,16 @@ impl<'a> CaptureReader<'a> {
         }))
     }
 
+    /// The comment of the section's last statistics block that has one, which only pcapng has: known once the
+    /// block was read, at the section's end.
+    #[must_use]
+    pub fn statistics_comment(&self) -> Option<&str> {
+        match &self.format {
+            Format::Pcap(_) => None,
+            Format::Pcapng(pcapng) => pcapng.statistics(),
+        }
+    }
+
     /// The comment of the section that is being read, which only pcapng has.
     #[must_use]
     pub fn comment(&self) -> Option<&str> {

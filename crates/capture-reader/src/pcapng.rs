@@ -18,6 +18,7 @@ const INTERFACE: u32 = 1;
 /// Obsolete, but Wireshark still reads it.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 /// In a section's header, in its own byte order.
@@ -41,6 +42,8 @@ pub(crate) struct Pcapng {
     /// How many interfaces earlier sections had.
     before: u32,
     comment: Option<String>,
+    /// What the last statistics block with a comment says.
+    statistics: Option<String>,
     /// The interface of the packet that was found last, and its time.
     current: usize,
     time: i64,
@@ -64,6 +67,7 @@ impl Pcapng {
             interfaces: Vec::new(),
             before: 0,
             comment: None,
+            statistics: None,
             current: 0,
             time: 0,
         };
@@ -78,6 +82,11 @@ impl Pcapng {
     /// The comment of the section.
     pub(crate) fn comment(&self) -> Option<&str> {
         self.comment.as_deref()
+    }
+
+    /// The comment of the section's statistics, as far as it was read.
+    pub(crate) fn statistics(&self) -> Option<&str> {
+        self.statistics.as_deref()
     }
 
     /// The interface of the packet that was found last.
@@ -122,6 +131,7 @@ impl Pcapng {
             }
             match kind {
                 SECTION => self.section(block),
+                STATISTICS => self.count(body),
                 _ => self.describe(body, window.offset())?,
             }
             window.consume(total);
@@ -156,10 +166,11 @@ impl Pcapng {
             if !total.is_multiple_of(4) || (total as usize) < AROUND {
                 return Err(damaged("a block of an impossible length"));
             }
-            let known = matches!(
-                kind,
-                SECTION | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET
-            );
+            let known = match kind {
+                SECTION | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET => true,
+                STATISTICS => total as usize <= MAX_BLOCK,
+                _ => false,
+            };
             if !known {
                 window.skip(u64::from(total))?;
                 continue;
@@ -193,6 +204,18 @@ impl Pcapng {
         self.interfaces.clear();
         let options = block.get(FIXED..block.len() - BEHIND).unwrap_or_default();
         self.comment = text_of(Options::new(options, self.order), OptionCode::COMMENT);
+        self.statistics = None;
+    }
+
+    /// Interface Statistics Block (4.6).
+    fn count(&mut self, body: &[u8]) {
+        /// Interface, and time in two halves.
+        const FIXED: usize = 12;
+        let options = body.get(FIXED..).unwrap_or_default();
+        let comment = text_of(Options::new(options, self.order), OptionCode::COMMENT);
+        if comment.is_some() {
+            self.statistics = comment;
+        }
     }
 
     /// Interface Description Block (4.2).

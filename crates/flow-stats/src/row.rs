@@ -268,12 +268,14 @@ impl Row {
             .chain(self.kernel.own_values())
     }
 
-    /// Adds what the kernel of the end with this address knew of the connection when its socket was closed.
-    /// Returns whether the connection has that end.
-    pub fn set_kernel(&mut self, end: SocketAddr, totals: &SocketTotals) -> bool {
-        let word = if end == SocketAddr::new(self.client_ip, self.client_port) {
+    /// Adds what the kernel of the first of these ends knew of the connection between them when its socket
+    /// was closed. Returns whether this is that connection.
+    pub fn set_kernel(&mut self, ends: [SocketAddr; 2], totals: &SocketTotals) -> bool {
+        let client = SocketAddr::new(self.client_ip, self.client_port);
+        let server = SocketAddr::new(self.server_ip, self.server_port);
+        let word = if ends == [client, server] {
             "client"
-        } else if end == SocketAddr::new(self.server_ip, self.server_port) {
+        } else if ends == [server, client] {
             "server"
         } else {
             return false;

@@ -44,12 +44,14 @@ pub(crate) struct Account {
     names: BTreeMap<String, BTreeSet<FlowKey>>,
     /// What the kernel knows of the connection of this name.
     totals: BTreeMap<String, SocketTotals>,
-    /// Names whose files have to end with it, if there are any.
-    ended: BTreeSet<String>,
+    /// The connections whose files end with it unless the disk fails, by run, with their names.
+    ended: BTreeMap<(usize, u64), String>,
     /// Whether files are synced before they are published.
     fsync: bool,
-    /// The files that others took away, with their packets.
+    /// The packets of the files that others took away.
     taken: BTreeSet<Number>,
+    /// The names of these files.
+    gone: BTreeSet<String>,
     /// Packets that the writer has said to have written, by run and connection.
     safe: BTreeMap<(usize, u64), Vec<Number>>,
     /// What became of each run.
@@ -96,7 +98,8 @@ impl Account {
     /// The writer did a job of this run.
     pub(crate) fn done(&mut self, run: usize, done: &Done, naming: FileNaming) {
         if done.job.totals.is_some() && naming.format == Format::Pcapng {
-            self.ended.insert(file_name(&done.job.meta.uuid, naming));
+            let name = file_name(&done.job.meta.uuid, naming);
+            self.ended.insert((run, done.job.flow), name);
         }
         let numbers = done.job.chunk.records();
         let numbers = numbers.filter_map(|record| number(record.headers));
@@ -165,7 +168,10 @@ impl Account {
     }
 
     /// Somebody took a visible file away.
-    pub(crate) fn take(&mut self, numbers: &[Number]) -> Result<()> {
+    pub(crate) fn take(&mut self, path: &Path, numbers: &[Number]) -> Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.and_then(FileName::parse).context("no name of ours")?;
+        self.gone.insert(name.uuid.to_owned());
         for &number in numbers {
             ensure!(
                 self.taken.insert(number),
@@ -211,25 +217,34 @@ impl Account {
         })
     }
 
-    /// Unless anything went wrong, every file whose connection was closed says what the kernel knew.
+    /// Every connection that was closed, and has a file of a run without a failure, has one that says what the
+    /// kernel knew.
     fn check_ends(&self, home: &Path) -> Result<()> {
-        let went_wrong = |run: &Outcome| run.killed || run.disk_failed;
-        if !self.taken.is_empty() || self.runs.iter().any(went_wrong) {
-            return Ok(());
-        }
-        let mut ends: BTreeMap<String, bool> = BTreeMap::new();
+        let mut told = BTreeSet::new();
         for path in self.visible(&home.join("data"))?.into_keys() {
             let name = path.file_name().and_then(|name| name.to_str());
-            let name = name
-                .and_then(FileName::parse)
-                .context("the name is not one of ours")?;
-            let (_, end) = files::read(&path)?;
-            *ends.entry(name.uuid.to_owned()).or_default() |= end.is_some();
+            let name = name.and_then(FileName::parse).context("no name of ours")?;
+            if files::read(&path)?.1.is_some() {
+                told.insert(name.uuid.to_owned());
+            }
         }
-        for name in &self.ended {
+        for ((run, flow), name) in &self.ended {
+            let Outcome {
+                killed,
+                disk_failed,
+                ..
+            } = self.runs[*run];
+            let has_file = self
+                .safe
+                .get(&(*run, *flow))
+                .is_some_and(|it| !it.is_empty());
             ensure!(
-                ends.get(name) != Some(&false),
-                "{name} does not say what the kernel knew"
+                killed
+                    || disk_failed
+                    || !has_file
+                    || self.gone.contains(name)
+                    || told.contains(name),
+                "{name} does not say what the kernel knew: connection {flow} of run {run}"
             );
         }
         Ok(())

@@ -530,7 +530,7 @@ impl History {
         }
         for (path, numbers) in before {
             if !path.exists() {
-                self.account.take(&numbers)?;
+                self.account.take(&path, &numbers)?;
                 gone += 1;
             }
         }
@@ -548,7 +548,7 @@ impl History {
         let which = self.random.usize(0..visible.len());
         if let Some((path, numbers)) = visible.into_iter().nth(which) {
             fs::remove_file(&path)?;
-            self.account.take(&numbers)?;
+            self.account.take(&path, &numbers)?;
             self.say(format!("a file of {} packets is taken", numbers.len()));
         }
         Ok(())

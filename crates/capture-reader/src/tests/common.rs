@@ -82,6 +82,7 @@ pub(super) enum Block {
         wire_len: u32,
         data: Vec<u8>,
     },
+    Statistics(Option<&'static str>),
     Other(u32),
 }
 
@@ -150,6 +151,15 @@ impl Block {
                 order.u32(*wire_len, out);
                 padded(data, out);
                 2
+            }
+            Self::Statistics(comment) => {
+                order.u32(0, out);
+                time(order, 9, out);
+                let comment = comment.map(|comment| (1, comment.as_bytes().to_vec()));
+                let count = (4, vec![0; 8]);
+                let all: Opts = [Some(count), comment].into_iter().flatten().collect();
+                options(order, &all, out);
+                5
             }
             Self::Other(kind) => {
                 padded(b"something else", out);

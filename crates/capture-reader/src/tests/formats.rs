@@ -1,8 +1,10 @@
 //! Every format that is read, from bytes made by hand.
 
+use std::path::Path;
+
 use super::common::{Block, Order, classic, packets, pcapng, read, time_of};
 
-use crate::ReadError;
+use crate::{Buffer, ReadError, for_each_capture};
 
 const DATA: &[u8] = b"\x45some packet's bytes";
 
@@ -228,6 +230,45 @@ fn comments_and_merged_segments_are_read() {
         segments.push((packet.segments(), packet.options.count()));
     });
     assert_eq!(segments, [(44, 3), (1, 1)]);
+}
+
+#[test]
+fn what_statistics_say_is_known_at_the_end_of_their_section() {
+    let interface = || Block::Interface {
+        link_type: 1,
+        snap: 0,
+        options: vec![],
+    };
+    for order in [Order::Little, Order::Big] {
+        let own = [
+            Block::Section(None),
+            interface(),
+            Block::Statistics(Some("some")),
+            Block::Statistics(Some("kernel.srtt_us=7")),
+            Block::Statistics(None),
+        ];
+        let others = [Block::Section(None), interface(), Block::Statistics(None)];
+        let own = pcapng(order, &own);
+        let both = [own.clone(), pcapng(order, &others)].concat();
+        for (file, said) in [(own, Some("kernel.srtt_us=7")), (both, None)] {
+            let mut buffer = Buffer::default();
+            let mut found = None;
+            let read = for_each_capture(
+                Box::new(&file[..]),
+                Path::new("file.pcapng"),
+                &mut buffer,
+                &mut |member| {
+                    let mut capture = member.capture?;
+                    assert_eq!(capture.statistics_comment(), None, "it was not read yet");
+                    assert!(capture.next()?.is_none());
+                    found = capture.statistics_comment().map(str::to_owned);
+                    Ok(())
+                },
+            );
+            read.unwrap();
+            assert_eq!(found.as_deref(), said);
+        }
+    }
 }
 
 #[test]

@@ -85,10 +85,9 @@ fn what_the_kernel_of_an_end_knew_is_in_columns_of_the_same_names() {
         ..SocketTotals::UNKNOWN
     };
     let other = SocketAddr::new(client.ip(), 9);
-    assert!(
-        !row.set_kernel(other, &totals),
-        "a connection without that end"
-    );
+    for ends in [[client, other], [other, server]] {
+        assert!(!row.set_kernel(ends, &totals), "another connection");
+    }
     let of = |row: &crate::Row, name: &str| {
         let at = COLUMNS.iter().position(|column| column.name == name);
         let at = at.unwrap_or_else(|| panic!("no column {name}"));
@@ -97,8 +96,8 @@ fn what_the_kernel_of_an_end_knew_is_in_columns_of_the_same_names() {
     for (name, _) in totals.fields() {
         assert_eq!(of(&row, &format!("kernel_{name}")), "Some(Absent)");
     }
-    for (end, word) in [(client, "client"), (server, "server")] {
-        assert!(row.set_kernel(end, &totals));
+    for (ends, word) in [([client, server], "client"), ([server, client], "server")] {
+        assert!(row.set_kernel(ends, &totals));
         assert_eq!(of(&row, "kernel_end"), format!("Some(Text({word:?}))"));
         for (name, value) in totals.fields() {
             let said = value.map_or(Value::Absent, Value::Count);
