@@ -167,9 +167,8 @@ impl Block {
 fn statistics(order: Order, comment: Option<&str>, out: &mut Vec<u8>) {
     order.u32(0, out);
     time(order, 9, out);
-    let comment = comment.map(|comment| (1, comment.as_bytes().to_vec()));
-    let count = (4, vec![0; 8]);
-    let all: Opts = [Some(count), comment].into_iter().flatten().collect();
+    let mut all: Opts = vec![(4, vec![0; 8])];
+    all.extend(comment.map(|comment| (1, comment.as_bytes().to_vec())));
     options(order, &all, out);
 }
 
