@@ -108,7 +108,7 @@ fn few_results_wait_for_a_slow_first_job() {
             assert!(before <= PARKED + 3 * HELD, "{before} results wait");
             assert!(before > 0);
         }
-        (0..50_000).try_for_each(|number| {
+        (0..100_000).try_for_each(|number| {
             if job > 0 {
                 given.fetch_add(1, Ordering::SeqCst);
             }
@@ -116,5 +116,5 @@ fn few_results_wait_for_a_slow_first_job() {
         })
     });
     assert_eq!(done.unwrap().len(), 3);
-    assert_eq!(given.load(Ordering::SeqCst), 19 * 50_000);
+    assert_eq!(given.load(Ordering::SeqCst), 19 * 100_000);
 }
