@@ -153,12 +153,7 @@ impl Block {
                 2
             }
             Self::Statistics(comment) => {
-                order.u32(0, out);
-                time(order, 9, out);
-                let comment = comment.map(|comment| (1, comment.as_bytes().to_vec()));
-                let count = (4, vec![0; 8]);
-                let all: Opts = [Some(count), comment].into_iter().flatten().collect();
-                options(order, &all, out);
+                statistics(order, *comment, out);
                 5
             }
             Self::Other(kind) => {
@@ -167,6 +162,14 @@ impl Block {
             }
         }
     }
+}
+
+fn statistics(order: Order, comment: Option<&str>, out: &mut Vec<u8>) {
+    order.u32(0, out);
+    time(order, 9, out);
+    let mut all: Opts = vec![(4, vec![0; 8])];
+    all.extend(comment.map(|comment| (1, comment.as_bytes().to_vec())));
+    options(order, &all, out);
 }
 
 fn section(order: Order, comment: Option<&str>, out: &mut Vec<u8>) {

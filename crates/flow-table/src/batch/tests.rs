@@ -7,7 +7,7 @@ use model::{Close, Open, Timing, UuidPrefix, Wanted};
 use packet_headers_common::record::{
     FLAG_HARDWARE_TIME, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
 };
-use packet_headers_common::{Endpoint, FlowKey, Role};
+use packet_headers_common::{Endpoint, Role};
 use proptest::prelude::*;
 
 use super::*;
@@ -196,7 +196,7 @@ fn numbered(at: u64, (client, flags): (u16, u8), entry: u32, sequence: u64) -> V
 }
 
 /// The Close of what an Open began.
-fn close(open: FlowEvent, keyed: bool) -> FlowEvent {
+fn close(open: &FlowEvent, keyed: bool) -> FlowEvent {
     FlowEvent::Close(Close {
         at: open.at(),
         uuid: open.uuid().clone(),
@@ -231,7 +231,7 @@ fn run(history: &[Happens], size: usize, lanes: u64, entries: bool) -> Outcome {
                     events.push_back(event(at, n, at));
                 }
                 Happens::Close(n, keyed) => {
-                    events.push_back(close(event(at, n, names[usize::from(n)]), keyed));
+                    events.push_back(close(&event(at, n, names[usize::from(n)]), keyed));
                 }
             }
         }

@@ -105,7 +105,8 @@ fn check(ends: [&SocketTotals; 2]) {
     }
     let [one, other] = ends;
     for (from, to) in [(one, other), (other, one)] {
-        assert_eq!(from.data_segs_out, to.data_segs_in, "{from:?} {to:?}");
+        let never_came = from.data_segs_out - to.data_segs_in;
+        assert!(never_came <= from.total_retrans, "{from:?} {to:?}");
     }
 }
 
@@ -122,11 +123,10 @@ fn check_one(totals: &SocketTotals, sent: usize) {
         totals.delivery_rate().is_some_and(|rate| rate > 0),
         "{totals:?}"
     );
-    assert_eq!(
-        (totals.total_retrans, totals.lost, totals.sacked),
-        (0, 0, 0)
-    );
-    assert_eq!((totals.delivered_ce, totals.dsack_dups), (0, 0));
+    assert_eq!((totals.lost, totals.sacked, totals.delivered_ce), (0, 0, 0));
+    // Nothing is lost, but on a busy machine something may be sent again all the same.
+    assert!(totals.dsack_dups <= totals.total_retrans, "{totals:?}");
+    assert!(totals.total_retrans < totals.segs_out, "{totals:?}");
     assert!(totals.segs_out > totals.data_segs_out && totals.segs_in > totals.data_segs_in);
     let segments = sent.div_ceil(totals.snd_mss.into()) as u32;
     assert!(totals.data_segs_out >= segments, "{totals:?}");
