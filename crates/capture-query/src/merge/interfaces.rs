@@ -86,3 +86,41 @@ impl Interfaces {
         (described, numbers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn their_order_is_that_of_their_first_packets_whoever_was_read_first() {
+        let interfaces = Interfaces::default();
+        let interface = |name: &str, snap_length| Interface {
+            link_type: 1,
+            snap_length,
+            name: Some(name.to_owned()),
+            number: 0,
+        };
+        let key = |source| Key {
+            time: 0,
+            source,
+            packet: 0,
+        };
+        assert_eq!(interfaces.number(&interface("b", 96), key(5)), Some(0));
+        assert_eq!(interfaces.number(&interface("a", 96), key(3)), Some(1));
+        assert_eq!(interfaces.number(&interface("c", 0), key(4)), Some(2));
+        assert_eq!(interfaces.number(&interface("b", 128), key(1)), Some(0));
+        let (described, numbers) = interfaces.in_order();
+        let described: Vec<_> = described
+            .iter()
+            .map(|one| (one.name.as_deref(), one.snap_length))
+            .collect();
+        assert_eq!(
+            described,
+            [(Some("b"), 128), (Some("a"), 96), (Some("c"), 0)]
+        );
+        assert_eq!(numbers, [0, 1, 2]);
+
+        assert_eq!(interfaces.number(&interface("c", 0), key(0)), Some(2));
+        assert_eq!(interfaces.in_order().1, [1, 2, 0]);
+    }
+}
