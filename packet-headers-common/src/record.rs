@@ -146,7 +146,8 @@ const SERVICE_TAG: u16 = 0x88a8;
 pub const fn tag_flags(protocol: u16) -> u8 {
     const SERVICE_BIT: u16 = SERVICE_TAG & !CUSTOMER_TAG & 8;
     let vlan = (protocol >> 15) as u8 * FLAG_VLAN;
-    vlan | (protocol & SERVICE_BIT) as u8 * (FLAG_SERVICE_TAG / SERVICE_BIT as u8)
+    let service = (protocol & SERVICE_BIT) as u8 * (FLAG_SERVICE_TAG / SERVICE_BIT as u8);
+    vlan | service
 }
 
 /// Bytes of a hardware time.

@@ -112,9 +112,9 @@ fn record_header<const DIRECT: bool>(
         entry: admitted.entry,
         flags: lane_flag(admitted.lane)
             | clock_flag()
-            | u8::from(headers.from_low) * FLAG_FROM_LOW
-            | packet.direction as u8 * FLAG_EGRESS
-            | packet.link as u8 * FLAG_RAW_IP
+            | (u8::from(headers.from_low) * FLAG_FROM_LOW)
+            | (packet.direction as u8 * FLAG_EGRESS)
+            | (packet.link as u8 * FLAG_RAW_IP)
             | tag_flags(tag),
         tcp_flags: headers.tcp_flags,
         segments: packet.segments(headers.end),

@@ -34,8 +34,6 @@ pub(crate) struct Seen {
 pub(crate) struct Covered {
     /// How many were seen before.
     pub(crate) again: u64,
-    /// How many were behind others, and had not been seen.
-    pub(crate) filled: u64,
     /// The first hole that it filled, wholly or in part.
     pub(crate) hole: Option<Hole>,
 }
@@ -129,19 +127,15 @@ impl Seen {
         let mut covered = Covered::default();
         let low = self.low;
         if start < low {
-            let below = end.min(low) - start;
             if self.from_start {
-                covered.again = below;
+                covered.again = end.min(low) - start;
             } else {
-                covered.filled = below;
                 covered.hole = Some(self.begin_lower((start, end)));
             }
         }
         let (from, to) = (start.max(low), end.min(self.next));
         if from < to {
-            let filled = self.fill((from, to), &mut covered.hole);
-            covered.filled += filled;
-            covered.again += to - from - filled;
+            covered.again += to - from - self.fill((from, to), &mut covered.hole);
         }
         self.next = self.next.max(end);
         covered

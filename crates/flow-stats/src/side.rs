@@ -192,7 +192,7 @@ impl Side {
             self.rate.came(new_bytes, now);
         }
         let packet = Probe::of(segment, range.0);
-        let kind = if covered.again == 0 && covered.filled == 0 {
+        let kind = if covered.again == 0 && covered.hole.is_none() {
             self.trips.sent(packet);
             PacketKind::New
         } else {

@@ -21,14 +21,18 @@ use crate::terminal::{self, is_gone};
 pub fn plot(arguments: &PlotArguments, format: PictureFormat) -> Result<ExitCode> {
     let source = source(arguments)?;
     let mut incomplete = false;
-    let mut meant = find(&[source.clone()], &arguments.filter(), &mut |problem| {
-        terminal::complain(&format_args!(
-            "{}: {}",
-            problem.path.display(),
-            problem.what
-        ));
-        incomplete |= problem.what.is_loss();
-    });
+    let mut meant = find(
+        std::slice::from_ref(&source),
+        &arguments.filter(),
+        &mut |problem| {
+            terminal::complain(&format_args!(
+                "{}: {}",
+                problem.path.display(),
+                problem.what
+            ));
+            incomplete |= problem.what.is_loss();
+        },
+    );
     let (row, place) = match meant.first.pop() {
         Some(only) if meant.count == 1 => only,
         last => {
@@ -84,6 +88,12 @@ fn source(arguments: &PlotArguments) -> Result<Source> {
         bail!(
             "{} is a directory: name a file, or a UUID and --datadir; `packet-headers flows {0}` \
              shows the connections in it",
+            path.display()
+        );
+    }
+    if path.metadata().is_ok_and(|of| !of.is_file()) {
+        bail!(
+            "{} is not a file that can be read twice, as is done here: save it first",
             path.display()
         );
     }

@@ -37,7 +37,7 @@ impl Entries {
                 self.admitted += 1;
                 let place = self.admitted % PLACES;
                 self.of.retain(|_, (_, entry)| *entry % (1 << 18) != place);
-                let entry = self.admitted << 18 | place;
+                let entry = (self.admitted << 18) | place;
                 self.of.insert(key, (cookie, entry));
                 entry
             }

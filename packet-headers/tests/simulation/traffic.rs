@@ -124,10 +124,10 @@ pub(crate) fn packet(
     };
     let (from, to) = ends(tuple, shape.sent);
     let flags = at_primary
-        | u8::from(FlowKey::new(from, to).is_low(&from)) * FLAG_FROM_LOW
-        | u8::from(shape.sent) * FLAG_EGRESS
-        | tuple.link as u8 * FLAG_RAW_IP
-        | u8::from(tag.is_some()) * FLAG_VLAN;
+        | (u8::from(FlowKey::new(from, to).is_low(&from)) * FLAG_FROM_LOW)
+        | (u8::from(shape.sent) * FLAG_EGRESS)
+        | (tuple.link as u8 * FLAG_RAW_IP)
+        | (u8::from(tag.is_some()) * FLAG_VLAN);
     put(28, &[flags, shape.flags]);
     item.extend_from_slice(&headers);
     item.resize(item.len().next_multiple_of(8), 0);

@@ -11,8 +11,11 @@ use crate::peers::daemon::executable;
 use crate::traffic::written::{Transfer, examples, write};
 use crate::world::command::output_of;
 
+/// Makes a transfer.
+type Example = fn() -> Transfer;
+
 /// The names of the pictures in docs, and what they are of.
-const EXAMPLES: [(&str, fn() -> Transfer); 3] = [
+const EXAMPLES: [(&str, Example); 3] = [
     ("clean", examples::clean),
     ("loss", examples::loss),
     ("receiver", examples::receiver),

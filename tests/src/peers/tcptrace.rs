@@ -18,7 +18,7 @@ pub struct Connection {
     pub figures: [HashMap<String, f64>; 2],
 }
 
-/// The connections of `file`, with round-trip times.
+/// The connections of `file`, with round-trip times and what was in flight.
 ///
 /// It knows no nanoseconds, so that it is given a copy with microseconds.
 ///
@@ -30,7 +30,9 @@ pub fn of(file: &Path) -> Result<Vec<Connection>> {
     editcap.args(["-F", "pcap"]).arg(file).arg(copy.path());
     output_of(&mut editcap, "wireshark-common")?;
     let mut tcptrace = Command::new("tcptrace");
-    tcptrace.args(["-l", "-r", "-n", "-u"]).arg(copy.path());
+    tcptrace
+        .args(["-l", "-r", "-W", "-n", "-u"])
+        .arg(copy.path());
     let (out, _) = output_of(&mut tcptrace, "tcptrace")?;
     parse(&out)
 }

@@ -111,6 +111,7 @@ fn times_have_the_unit_and_the_offset_of_their_interface() {
         (5, Some(9), Some(-3), -2_999_999_995),
         // What does not fit is the last time that there is.
         (u64::MAX, Some(0), None, i64::MAX),
+        (1 << 63, Some(0), None, i64::MAX),
         (u64::MAX, Some(127), None, 0),
         (u64::MAX, Some(255), None, 0),
         (u64::MAX, Some(0), Some(i64::MAX), i64::MAX),

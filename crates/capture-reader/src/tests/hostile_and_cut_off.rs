@@ -162,6 +162,20 @@ fn a_length_of_four_gigabytes_takes_no_memory() {
         .unwrap();
         assert!(matches!(ends[..], [Err(_)]), "{ends:?}");
     }
+    // Of a packet nothing is that long, even if the bytes are there.
+    let long = Block::Packet {
+        interface: 0,
+        ticks: 0,
+        wire_len: 0,
+        data: vec![0; 3 << 20],
+        options: vec![],
+    };
+    let file = [&block[..], &pcapng(Order::Little, &[long])].concat();
+    let end = packets(&file).1;
+    assert!(
+        matches!(end, Some(ReadError::Damaged { offset: 28, .. })),
+        "{end:?}"
+    );
     // A block that is passed over may be of any length that is there.
     block.extend_from_slice(&[7, 0, 0, 0]);
     block.extend_from_slice(&(3_u32 << 20).to_le_bytes());

@@ -13,32 +13,57 @@ use crate::{
 /// How far the picture goes above the data, at most, to show the window's edge.
 const ABOVE: f64 = 1.35;
 
-const DIAMOND: Shape = Shape::closed((-3.5, 0.0), "l3.5-3.5 3.5 3.5-3.5 3.5z");
-const SQUARE: Shape = Shape::closed((-3.0, -3.0), "h6v6h-6z");
-const TRIANGLE: Shape = Shape::closed((-3.5, 3.0), "l3.5-6 3.5 6z");
-const CIRCLE: Shape = Shape::closed((-3.0, 0.0), "a3 3 0 0 0 6 0 3 3 0 0 0-6 0");
-const CROSS: Shape = Shape {
-    from: (-2.5, -2.5),
-    path: "l5 5m0-5l-5 5",
-    to: (-2.5, 2.5),
-};
+/// Of how many of a kind the shapes are large. More would hide each other.
+const LARGE: u64 = 150;
+
+/// A shape, and the same smaller.
+type Shapes = [Shape; 2];
+
+const DIAMOND: Shapes = [
+    Shape::closed((-3.5, 0.0), "l3.5-3.5 3.5 3.5-3.5 3.5z"),
+    Shape::closed((-1.5, 0.0), "l1.5-1.5 1.5 1.5-1.5 1.5z"),
+];
+const SQUARE: Shapes = [
+    Shape::closed((-3.0, -3.0), "h6v6h-6z"),
+    Shape::closed((-1.5, -1.5), "h3v3h-3z"),
+];
+const TRIANGLE: Shapes = [
+    Shape::closed((-3.5, 3.0), "l3.5-6 3.5 6z"),
+    Shape::closed((-1.5, 1.5), "l1.5-3 1.5 3z"),
+];
+const CIRCLE: Shapes = [
+    Shape::closed((-3.0, 0.0), "a3 3 0 0 0 6 0 3 3 0 0 0-6 0"),
+    Shape::closed((-1.5, 0.0), "a1.5 1.5 0 0 0 3 0 1.5 1.5 0 0 0-3 0"),
+];
+const CROSS: Shapes = [
+    Shape {
+        from: (-2.5, -2.5),
+        path: "l5 5m0-5l-5 5",
+        to: (-2.5, 2.5),
+    },
+    Shape {
+        from: (-1.5, -1.5),
+        path: "l3 3m0-3l-3 3",
+        to: (-1.5, 1.5),
+    },
+];
 /// Below the line that it belongs to.
-const TICK: Shape = Shape {
+const TICK: Shapes = [Shape {
     from: (0.0, 2.0),
     path: "v5",
     to: (0.0, 7.0),
-};
+}; 2];
 
 /// What a kind of bar looks like: its classes, the shape at its upper end with its classes, and its name.
 struct Look {
     class: &'static str,
-    shape: Option<(&'static str, Shape)>,
+    shape: Option<(&'static str, Shapes)>,
     name: &'static str,
 }
 
 const fn look(
     class: &'static str,
-    shape: Option<(&'static str, Shape)>,
+    shape: Option<(&'static str, Shapes)>,
     name: &'static str,
 ) -> Look {
     Look { class, shape, name }
@@ -171,8 +196,8 @@ fn legend(of: &Way, data: f64, largest: f64) -> Vec<Entry> {
         let (class, sample) = match look.shape {
             None if look.class == LOOKS.sack.class => (look.class, Sample::Shade),
             None => (look.class, Sample::Bar),
-            Some((class, shape)) if look.class.is_empty() => (class, Sample::Alone(shape)),
-            Some((class, shape)) => (look.class, Sample::Shaped(class, shape)),
+            Some((class, [shape, _])) if look.class.is_empty() => (class, Sample::Alone(shape)),
+            Some((class, [shape, _])) => (look.class, Sample::Shaped(class, shape)),
         };
         let text = match look.shape {
             None if look.class != LOOKS.duplicate.class => look.name.to_owned(),
@@ -226,7 +251,8 @@ fn bars(svg: &mut Svg, axes: Axes, of: &Way, start: i64) {
                 lines.move_to(x, low);
                 lines.vertical_to(high);
             }
-            if let Some((_, shape)) = look.shape {
+            if let Some((_, [large, small])) = look.shape {
+                let shape = if bars.count > LARGE { small } else { large };
                 shapes.shape((x, high), shape);
             }
         }

@@ -47,6 +47,16 @@ fn new_bytes_of_a_retransmission_are_goodput() {
 }
 
 #[test]
+fn what_is_before_the_syn_is_nothing_new() {
+    let mut exchange = Exchange::open();
+    // From number -50 to 49, of which 0 is the SYN's.
+    exchange.at(20_000, client(0_u32.wrapping_sub(50), 1).data(100));
+    let client = exchange.row().client;
+    assert_eq!((client.payload_bytes, client.goodput_bytes), (100, 49));
+    assert_eq!((client.retransmit_packets, client.gap_bytes), (1, 0));
+}
+
+#[test]
 fn three_duplicate_acknowledgments_make_it_fast() {
     let duplicates = |number| {
         with_five(|exchange| {

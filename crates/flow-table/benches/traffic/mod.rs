@@ -139,7 +139,7 @@ impl Connection {
 
 /// The token of the entry that the kernel's table has for the connection with this cookie.
 pub(crate) const fn entry(cookie: u64) -> u32 {
-    1 << 20 | cookie as u32
+    (1 << 20) | cookie as u32
 }
 
 /// Address and port of client `n`.
@@ -170,7 +170,7 @@ fn item(from: ([u8; 4], u16), to: ([u8; 4], u16), direction: u8) -> [u8; ITEM] {
     put(
         28,
         &[
-            FLAG_PRIMARY_TAP | direction * FLAG_EGRESS | from_low,
+            FLAG_PRIMARY_TAP | (direction * FLAG_EGRESS) | from_low,
             TCP_ACK,
         ],
     );

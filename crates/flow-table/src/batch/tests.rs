@@ -7,7 +7,7 @@ use model::{Close, Open, Timing, UuidPrefix, Wanted};
 use packet_headers_common::record::{
     FLAG_HARDWARE_TIME, RECORD_HEADER_LEN, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
 };
-use packet_headers_common::{Endpoint, FlowKey, Role};
+use packet_headers_common::{Endpoint, Role};
 use proptest::prelude::*;
 
 use super::*;
@@ -184,6 +184,27 @@ struct Outcome {
 /// batch have the last.
 type Entries = [u32; 4];
 
+/// The record of a packet of a client, with the entry that its connection has, and a sequence number.
+fn numbered(at: u64, (client, flags): (u16, u8), entry: u32, sequence: u64) -> Vec<u8> {
+    let mut record = record(at, None);
+    record[RECORD_HEADER_LEN + 35] = client as u8;
+    record[24..28].copy_from_slice(&entry.to_ne_bytes());
+    record[29] = flags;
+    record[RECORD_HEADER_LEN + 47] = flags;
+    record[RECORD_HEADER_LEN + 38..][..4].copy_from_slice(&(sequence as u32).to_be_bytes());
+    record
+}
+
+/// The Close of what an Open began.
+fn close(open: &FlowEvent, keyed: bool) -> FlowEvent {
+    FlowEvent::Close(Close {
+        at: open.at(),
+        uuid: open.uuid().clone(),
+        key: open.key().filter(|_| keyed),
+        totals: None,
+    })
+}
+
 /// Runs a history by batches of so many packets and events. `lanes` decides which of three streams has a
 /// packet, and so in which order the table is given them. `entries`: whether connections get entries in
 /// the kernel's table.
@@ -200,13 +221,7 @@ fn run(history: &[Happens], size: usize, lanes: u64, entries: bool) -> Outcome {
             at += 1_000_000;
             match *happens {
                 Happens::Packet(n, flags) => {
-                    let mut record = record(at, None);
-                    record[RECORD_HEADER_LEN + 35] = n as u8;
-                    record[24..28].copy_from_slice(&shown[usize::from(n)].to_ne_bytes());
-                    record[29] = flags;
-                    record[RECORD_HEADER_LEN + 47] = record[29];
-                    record[RECORD_HEADER_LEN + 38..][..4]
-                        .copy_from_slice(&((at - begin) as u32).to_be_bytes());
+                    let record = numbered(at, (n, flags), shown[usize::from(n)], at - begin);
                     // Which processor has it.
                     let stream = (at / 1_000_000).wrapping_mul(lanes) % 3;
                     streams[stream as usize].push(record);
@@ -216,16 +231,7 @@ fn run(history: &[Happens], size: usize, lanes: u64, entries: bool) -> Outcome {
                     events.push_back(event(at, n, at));
                 }
                 Happens::Close(n, keyed) => {
-                    let FlowEvent::Open(open) = event(at, n, names[usize::from(n)]) else {
-                        unreachable!()
-                    };
-                    let key = FlowKey::new(open.local, open.remote);
-                    events.push_back(FlowEvent::Close(Close {
-                        at: open.at,
-                        uuid: open.uuid,
-                        key: keyed.then_some(key),
-                        totals: None,
-                    }));
+                    events.push_back(close(&event(at, n, names[usize::from(n)]), keyed));
                 }
             }
         }
@@ -265,7 +271,7 @@ impl Outcome {
                 }
                 (Action::Tell(Hint::Admit(key, _, cookie)), Some(shown)) => {
                     let client = usize::from(key.ends().1.port() & 3);
-                    let entry = (cookie as u32) << 18 | (client as u32 + 3) & 3;
+                    let entry = ((cookie as u32) << 18) | ((client as u32 + 3) & 3);
                     shown[client] = entry;
                     table.bind(&key, cookie, entry);
                 }

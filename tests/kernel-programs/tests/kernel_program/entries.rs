@@ -19,7 +19,7 @@ use crate::streams::{frame_from, key_from, pin, processors, run};
 const BUCKETS: u32 = 512;
 
 /// How many tokens have to be seen in records: a busy machine takes longer.
-const TOKENS: usize = 1000;
+const TOKENS: usize = 100;
 
 /// How long connections come and go at the least: what is rare has its chance.
 const LEAST: Duration = Duration::from_secs(5);

@@ -216,14 +216,14 @@ impl<'a> Simulation<'a> {
         }
         self.echo = clock(round_trip);
         self.now = round_trip + 60_000;
-        let mut acknowledgment = self.from_server(0, 0);
+        let mut acknowledgment = self.of_server(0, 0);
         acknowledgment.stamp(clock(self.now), self.echo);
         self.written.push(acknowledgment);
         self.now += THINKING;
         self.progress = self.now;
     }
 
-    fn from_server(&self, segment: usize, payload: u16) -> SegmentWritten {
+    fn of_server(&self, segment: usize, payload: u16) -> SegmentWritten {
         SegmentWritten {
             time: self.now,
             from_server: true,
@@ -264,7 +264,7 @@ impl<'a> Simulation<'a> {
     /// Both ends close; returns all that was captured.
     fn finish(mut self) -> Vec<SegmentWritten> {
         self.now += 200_000;
-        let mut fin = self.from_server(self.segments.len(), 0);
+        let mut fin = self.of_server(self.segments.len(), 0);
         fin.flags |= FIN;
         fin.stamp(clock(self.now), self.echo);
         self.written.push(fin);
@@ -281,7 +281,7 @@ impl<'a> Simulation<'a> {
         let stamp = clock(answer.time);
         self.now = answer.time + 30_000;
         self.written.push(answer);
-        let mut last = self.from_server(self.segments.len(), 0);
+        let mut last = self.of_server(self.segments.len(), 0);
         (last.sequence, last.acknowledgment) = (end, last.acknowledgment + 1);
         last.stamp(clock(self.now), stamp);
         self.written.push(last);
@@ -291,7 +291,7 @@ impl<'a> Simulation<'a> {
 
     /// Sends a segment over the path.
     fn send(&mut self, segment: usize) {
-        let mut written = self.from_server(segment, MSS as u16);
+        let mut written = self.of_server(segment, MSS as u16);
         self.identification = self.identification.wrapping_add(1);
         written.identification = self.identification;
         let stamp = clock(self.now);
