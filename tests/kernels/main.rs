@@ -78,11 +78,14 @@ fn a_file_ends_with_what_the_kernel_knew() -> Result<()> {
         let bytes = Pair::TALK as u64 + 1;
         ensure!(totals["bytes_acked"] == bytes, "{totals:?}");
         ensure!(totals["bytes_received"] == bytes, "{totals:?}");
-        ensure!((1..1_000_000).contains(&totals["srtt_us"]), "{totals:?}");
+        ensure!((1..10_000_000).contains(&totals["srtt_us"]), "{totals:?}");
         ensure!(totals["min_rtt_us"] <= totals["srtt_us"], "{totals:?}");
         ensure!(totals["segs_out"] > totals["data_segs_out"], "{totals:?}");
         ensure!(totals["segs_in"] > totals["data_segs_in"], "{totals:?}");
-        ensure!(totals["unacked_bytes"] == 0 && totals["total_retrans"] == 0);
+        ensure!(
+            totals["unacked_bytes"] == 0 && totals["lost"] == 0,
+            "{totals:?}"
+        );
         ensure!(totals["state"] == LAST_ACK, "{totals:?}");
     }
     Ok(())

@@ -244,6 +244,25 @@ fn reset(lab: &Lab, pair: Pair) -> Result<Figures> {
     Ok(before)
 }
 
+/// What is true of each connection that is reset.
+fn of_a_reset(totals: &Totals, before: &Figures) {
+    agree(totals, before);
+    for (same, of_ss) in [("total_retrans", "retrans"), ("dsack_dups", "dsack_dups")] {
+        let ss = before.get(of_ss).copied().unwrap_or_default();
+        assert_eq!(totals[same] as f64, ss, "{same}: {totals:?}, {before:?}");
+    }
+    for same in ["bytes_acked", "bytes_received", "segs_out"] {
+        assert_eq!(totals[same] as f64, before[same], "{same}: {totals:?}");
+    }
+    for (same, of_ss) in [("srtt_us", "rtt"), ("min_rtt_us", "minrtt")] {
+        let difference = totals[same] as f64 - before[of_ss] * 1000.0;
+        assert!(difference.abs() <= 1.0, "{same}: {totals:?}, {before:?}");
+    }
+    // The RST.
+    assert_eq!(totals["segs_in"] as f64, before["segs_in"] + 1.0);
+    assert_eq!((totals["unacked_bytes"], totals["state"]), (0, ESTABLISHED));
+}
+
 #[test]
 fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -> Result<()> {
     let lab = Lab::new()?;
@@ -280,18 +299,7 @@ fn connections_that_are_reset_are_known_to_their_end_also_past_their_capture() -
         let before = reset(&lab, pair)?;
         let (said, totals) = closed(&lab, &daemon, &connection)?;
         assert_eq!(said, state);
-        agree(&totals, &before);
-        assert_eq!((totals["total_retrans"], totals["dsack_dups"]), (0, 0));
-        for same in ["bytes_acked", "bytes_received", "segs_out"] {
-            assert_eq!(totals[same] as f64, before[same], "{same}: {totals:?}");
-        }
-        for (same, of_ss) in [("srtt_us", "rtt"), ("min_rtt_us", "minrtt")] {
-            let difference = totals[same] as f64 - before[of_ss] * 1000.0;
-            assert!(difference.abs() <= 1.0, "{same}: {totals:?}, {before:?}");
-        }
-        // The RST.
-        assert_eq!(totals["segs_in"] as f64, before["segs_in"] + 1.0);
-        assert_eq!((totals["unacked_bytes"], totals["state"]), (0, ESTABLISHED));
+        of_a_reset(&totals, &before);
         told.insert(kernel_uuid(&connection), (state, totals));
     }
     let metrics = http::metrics(&lab.host, daemon.http()?)?;
