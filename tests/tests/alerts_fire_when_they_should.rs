@@ -53,7 +53,15 @@ fn expressions() -> Result<Vec<String>> {
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|at: char| !at.is_ascii_alphanumeric() && at != '_');
     let ours = words.filter(|word| PREFIXES.iter().any(|prefix| word.starts_with(prefix)));
-    ours.map(|word| word.trim_end_matches("_bucket")).collect()
+    // A histogram is several series.
+    let of_histogram = |word| {
+        let series = ["_bucket", "_count", "_sum"];
+        let name = series
+            .iter()
+            .find_map(|part| str::strip_suffix(word, *part));
+        name.unwrap_or(word)
+    };
+    ours.map(of_histogram).collect()
 }
 
 /// The names of the metrics that a daemon exports.
