@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
                 assert!(options <= input.len().max(MAX_PACKET));
                 if let Some((ip, wire_len)) = packet.ip() {
                     assert!(ip.len() <= packet.bytes.len());
-                    drop(Segment::of_ip(packet.time, ip, wire_len, packet.segments()));
+                    let _segment = Segment::of_ip(packet.time, ip, wire_len, packet.segments());
                 }
             }
             assert!(matches!(capture.next(), Ok(None)));
