@@ -14,7 +14,7 @@ use model::FlowUuid;
 use packet_headers_common::SocketTotals;
 
 use crate::chunk::Chunk;
-use crate::compress::{Compression, Compressor};
+use crate::compress::Compressor;
 use crate::directories::Directories;
 use crate::error::{FileError, FileIssue, FileStep};
 use crate::file_naming::FileNaming;
@@ -41,17 +41,6 @@ pub struct FileOptions {
 }
 
 impl FileOptions {
-    /// How many bytes of a flow's packets should be collected before they are written, if there is
-    /// memory: the longer a piece, the better it is compressed; of packets that are not, more than this
-    /// only drives others out of the processor's cache.
-    #[must_use]
-    pub const fn collected(&self) -> usize {
-        match self.naming.compression {
-            Compression::None => 16 << 10,
-            Compression::Gzip | Compression::Zstd => 64 << 10,
-        }
-    }
-
     /// How packets for these files are laid out in memory.
     #[must_use]
     pub const fn layout(&self) -> Layout {

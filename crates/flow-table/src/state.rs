@@ -6,9 +6,6 @@ use crate::action::{Action, Hint};
 use crate::connections::{Connections, Id};
 use crate::stats::{TableCounts, TableStats};
 
-/// The greatest length in bytes at which a buffer is spilled, unless the files want another one.
-pub(crate) const USUAL_BUFFER: usize = 16 * 1024;
-
 /// The limits of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -24,8 +21,6 @@ pub(crate) struct State {
     pub(crate) timing: Timing,
     pub(crate) limits: Limits,
     pub(crate) wanted: Wanted,
-    /// The greatest length in bytes at which a buffer is spilled.
-    pub(crate) longest_buffer: usize,
     pub(crate) connections: Connections,
     pub(crate) actions: Vec<Action>,
     pub(crate) counts: TableCounts,
@@ -39,7 +34,6 @@ impl State {
             timing,
             limits,
             wanted,
-            longest_buffer: USUAL_BUFFER,
             connections: Connections::default(),
             actions: Vec::new(),
             counts: TableCounts::default(),

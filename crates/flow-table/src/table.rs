@@ -1,13 +1,13 @@
 //! The table's public interface: what goes in, and what comes out.
 
-use capture_files::FileOptions;
+use capture_files::Layout;
 use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
 use crate::connections::{ConnectionState, Id, Kept, NotKept, QueueName};
 use crate::rules::{ending, memory, naming, time};
-use crate::state::{Limits, State, USUAL_BUFFER};
+use crate::state::{Limits, State};
 use crate::stats::{TableCounts, TableStats};
 
 /// The most connections of one four-tuple that are known at once. Each SYN with another sequence
@@ -28,17 +28,15 @@ impl FlowTable {
     pub fn new(timing: Timing, limits: Limits, wanted: Wanted) -> Self {
         Self {
             state: State::new(timing, limits, wanted),
-            buffer_size: USUAL_BUFFER,
+            buffer_size: memory::LONGEST_BUFFER,
         }
     }
 
-    /// Lays packets out, and collects as many, as their files need it: as for plain pcap files, unless
-    /// this is called, before the first packet comes.
+    /// Lays packets out as their files need it: as for plain pcap files, unless this is called, before
+    /// the first packet comes.
     #[must_use]
-    pub const fn for_files(mut self, files: &FileOptions) -> Self {
-        self.state.connections.layout = files.layout();
-        self.state.longest_buffer = files.collected();
-        self.buffer_size = files.collected();
+    pub const fn with_layout(mut self, layout: Layout) -> Self {
+        self.state.connections.layout = layout;
         self
     }
 

@@ -188,7 +188,7 @@ fn table(shared: &Shared<'_>, bounds: ShardBounds) -> FlowTable {
         memory: bytes(bounds.memory),
         flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
     };
-    FlowTable::new(config.timing, limits, config.filters.wanted).for_files(options)
+    FlowTable::new(config.timing, limits, config.filters.wanted).with_layout(options.layout())
 }
 
 fn bytes(bound: u64) -> usize {

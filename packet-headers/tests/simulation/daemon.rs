@@ -65,7 +65,7 @@ impl Daemon {
         );
         let demux = Demux {
             table: FlowTable::new(settings.timing, settings.limits, settings.wanted)
-                .for_files(&settings.files),
+                .with_layout(settings.files.layout()),
             batches: Batches::default(),
             counters: Arc::clone(&counters),
             outbox,

@@ -91,7 +91,7 @@ impl DataPath {
         let mut writer = Writer::new(directories, &options, interfaces, written.clone())?;
         writer.keep_open(KEPT_OPEN);
         Ok(Self {
-            table: table().for_files(&options),
+            table: table().with_layout(options.layout()),
             batches: Batches::default(),
             clock: WallClock::apart(OFFSET),
             events: VecDeque::new(),

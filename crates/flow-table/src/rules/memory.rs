@@ -22,6 +22,9 @@ const CANDIDATE_SHARE: usize = 4;
 /// packets find room, and packets are rarely written one by one.
 const WRITTEN_AT_ONCE: usize = 64;
 
+/// The greatest length in bytes at which a buffer is spilled.
+pub(crate) const LONGEST_BUFFER: usize = 64 * 1024;
+
 /// The smallest length in bytes at which a buffer is spilled, with many connections.
 const SHORTEST_BUFFER: usize = 2 * 1024;
 
@@ -35,7 +38,7 @@ const BUFFERS: usize = 16 << 20;
 pub(crate) fn buffer_size(state: &State) -> usize {
     let all = BUFFERS.min(state.limits.memory / 2);
     let share = all / state.connections.number_captured().max(1);
-    1 << share.clamp(SHORTEST_BUFFER, state.longest_buffer).ilog2()
+    1 << share.clamp(SHORTEST_BUFFER, LONGEST_BUFFER).ilog2()
 }
 
 /// Writes a connection's packets, except those that a late packet might still have to precede.
