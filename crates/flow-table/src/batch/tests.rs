@@ -282,6 +282,24 @@ impl Outcome {
 }
 
 proptest! {
+    #[test]
+    fn brought_together_the_records_of_a_connection_are_in_their_order(
+        entries in proptest::collection::vec(1u32..600, 0..900)
+    ) {
+        let record = |(at, &entry): (usize, &u32)| Passed { at: at as u64, entry, record: &[] };
+        let passed: Vec<_> = entries.iter().enumerate().map(record).collect();
+        let grouped = together(&passed);
+        let mut groups = Vec::new();
+        for group in grouped.chunk_by(|one, next| one.entry % 256 == next.entry % 256) {
+            prop_assert!(group.is_sorted_by_key(|passed| passed.at));
+            groups.push(group[0].entry % 256);
+        }
+        prop_assert!(groups.is_sorted() && groups.windows(2).all(|two| two[0] != two[1]));
+        let mut all: Vec<_> = grouped.iter().map(|passed| passed.at).collect();
+        all.sort_unstable();
+        prop_assert!(all.into_iter().eq(0..entries.len() as u64));
+    }
+
     /// One at a time is what the rules are written for, and what the table's model test drives.
     #[test]
     fn a_batch_comes_to_what_one_at_a_time_comes_to(
