@@ -10,7 +10,7 @@ use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_
 use flow_stats::{Connection, Row, Segment};
 use packet_headers_common::SocketTotals;
 
-use crate::connections::{Added, Connections};
+use crate::connections::{Added, Connections, Taken};
 use crate::identity::{ends_of_comment, uuid_of_comment, uuid_of_name};
 use crate::ordered::Stopped;
 use crate::paths::Source;
@@ -89,7 +89,15 @@ pub(crate) struct Complete<'a> {
     pub(crate) of: &'a Of,
 }
 
-impl Complete<'_> {
+impl<'a> Complete<'a> {
+    fn new(taken: Taken, of: &'a Of) -> Self {
+        Self {
+            number: taken.number,
+            connection: taken.connection,
+            of,
+        }
+    }
+
     /// Its row, with its name and its file.
     pub(crate) fn row(&self) -> Row {
         let mut row = self.connection.row();
@@ -239,13 +247,7 @@ fn packets_of(
             continue;
         };
         let added = connections.add(packet.time, &segment, &mut |taken| {
-            let (number, connection) = (taken.number, taken.connection);
-            let of = &*of;
-            visitor.connection(Complete {
-                number,
-                connection,
-                of,
-            })
+            visitor.connection(Complete::new(taken, of))
         })?;
         visitor.packet(of, &packet, &segment, added)?;
     };
@@ -253,15 +255,7 @@ fn packets_of(
     let totals = capture.statistics_comment();
     of.kernel = ends.zip(totals.and_then(SocketTotals::from_text));
     let early = connections.early;
-    connections.finish(&mut |taken| {
-        let (number, connection) = (taken.number, taken.connection);
-        let of = &*of;
-        visitor.connection(Complete {
-            number,
-            connection,
-            of,
-        })
-    })?;
+    connections.finish(&mut |taken| visitor.connection(Complete::new(taken, of)))?;
     if early > 0 {
         let (path, what) = (of.path.clone(), Trouble::TooManyOpen(early));
         visitor.problem(Problem { path, what })?;

@@ -83,8 +83,8 @@ impl Batches {
         enough.clamp(SMALLEST, LARGEST)
     }
 
-    /// Takes a batch of records in the form that the kernel programs give them. They take effect in
-    /// the order of time, whatever their order is here; a record may be no earlier than the latest one
+    /// Takes a batch of records in the form that the kernel programs give them. Those of a connection take
+    /// effect in the order of time, whatever their order is here; a record may be no earlier than the latest one
     /// of the batch before, or only by so little that packets can have overtaken each other.
     pub fn take<'ring>(
         &mut self,
