@@ -261,13 +261,17 @@ fn what_has_no_room_is_refused_and_counted_and_finished_files_are_published_all_
     assert_eq!(errors(&counters), 0);
 }
 
-/// What a disk does that takes a millisecond for each new file: how many operations it did in time, and how
-/// many too late.
-fn slow_disk(late: impl Fn() -> bool + 'static, done: &Arc<[AtomicU64; 2]>) -> Plan {
+/// What a disk does that takes a millisecond for each operation of one kind: how many operations it did in
+/// time, and how many too late.
+fn slow_disk(
+    slow: Operation,
+    late: impl Fn() -> bool + 'static,
+    done: &Arc<[AtomicU64; 2]>,
+) -> Plan {
     let done = Arc::clone(done);
     Box::new(move |operation| {
         done[usize::from(late())].fetch_add(1, Ordering::Relaxed);
-        if operation == Operation::Create {
+        if operation == slow {
             std::thread::sleep(Duration::from_millis(1));
         }
         Fate::Done
@@ -291,6 +295,7 @@ fn a_stop_with_a_hundred_thousand_flows_waits_no_longer_for_a_slow_disk_and_acco
     let thread = std::thread::spawn(move || {
         let asked = Arc::clone(&waited);
         plan(Some(slow_disk(
+            Operation::Create,
             move || asked.is_late(Instant::now()),
             &disk,
         )));
@@ -348,6 +353,7 @@ fn a_stop_waits_no_longer_for_a_disk_that_is_slow_to_sync_and_leaves_the_rest_to
     let done = Arc::new([const { AtomicU64::new(0) }; 2]);
     let asked = Arc::clone(&backlog);
     plan(Some(slow_disk(
+        Operation::Sync,
         move || asked.is_late(Instant::now()),
         &done,
     )));
