@@ -229,6 +229,7 @@ impl Arguments {
             source: self.names.into_source()?,
             files: self.files.into_config()?,
             sandbox: self.service.sandbox(),
+            output: self.service.output(),
             service: self.service.into_config(),
             interfaces,
             attach,

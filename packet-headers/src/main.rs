@@ -58,6 +58,14 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// Logs what is wrong with a command line: its first line, without the usage that follows for people.
+fn log(error: &clap::Error) -> ExitCode {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    tracing::error!("{}", message.trim_start_matches("error: "));
+    ExitCode::from(USAGE)
+}
+
 fn capture(arguments: Arguments) -> ExitCode {
     let checked = arguments.check();
     if let (Err(error), LogFormat::Text) = (&checked, arguments.log_format()) {
@@ -65,16 +73,13 @@ fn capture(arguments: Arguments) -> ExitCode {
     }
     start_log(arguments.log_format());
     if let Err(error) = checked {
-        // JSON gets the first line only, without the usage that follows it for people.
-        let message = error.to_string();
-        let message = message.lines().next().unwrap_or_default();
-        tracing::error!("{}", message.trim_start_matches("error: "));
-        return ExitCode::from(USAGE);
+        return log(&error);
     }
     for note in arguments.notes() {
         tracing::info!("{note}");
     }
     let result: Result<()> = arguments.into_config().and_then(|config| run(&config));
+    terminal::hide_status();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -91,11 +96,17 @@ fn start_log(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(|| LogOutput)
         .with_target(false);
+    let print = panic::take_hook();
     match format {
-        LogFormat::Text => log
-            .fmt_fields(debug_fn(terminal::write_field).delimited(" "))
-            .with_ansi(io::stderr().is_terminal())
-            .init(),
+        LogFormat::Text => {
+            panic::set_hook(Box::new(move |panicked| {
+                terminal::hide_status();
+                print(panicked);
+            }));
+            log.fmt_fields(debug_fn(terminal::write_field).delimited(" "))
+                .with_ansi(io::stderr().is_terminal())
+                .init();
+        }
         LogFormat::Json => {
             log.json().flatten_event(true).init();
             panic::set_hook(Box::new(|panicked| tracing::error!("{panicked}")));

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
-use crate::config::Service;
+use super::go;
+use crate::config::{Output, Service};
 use model::{FlowReaders, HostName, ListenAddress};
 
 /// Flags for what the daemon serves and logs while it runs.
@@ -37,9 +38,13 @@ pub(super) struct ServiceArguments {
     #[arg(long = "eventsocket.listen", value_name = "PATH")]
     eventsocket_listen: Option<PathBuf>,
 
-    /// Format of log lines on standard error
+    /// Format of log lines, and of everything else that is printed
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+
+    /// Print the accounts of every packet to standard output at the end, as SIGUSR1 does at any time
+    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
+    accounts: bool,
 
     /// Confine the daemon to what it still needs once it has started; off is for debugging
     #[arg(long, value_enum, default_value_t = Sandbox::On, hide_short_help = true)]
@@ -77,6 +82,14 @@ impl ServiceArguments {
     /// How log lines are written.
     pub(super) const fn log_format(&self) -> LogFormat {
         self.log_format
+    }
+
+    /// What the daemon prints.
+    pub(super) fn output(&self) -> Output {
+        Output {
+            json: self.log_format == LogFormat::Json,
+            accounts: self.accounts,
+        }
     }
 
     /// Whether the daemon confines itself.

@@ -7,9 +7,11 @@ use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
 use super::confinement;
+use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
+use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::Config;
@@ -47,10 +49,10 @@ impl Stages {
     /// When one cannot be started; the message says what to do.
     pub(super) async fn start(
         config: &Config,
-        method: AttachMethod,
-        taken: Prerequisites,
+        (method, output): (AttachMethod, Output),
+        mut taken: Prerequisites,
         heartbeats: &Heartbeats,
-    ) -> Result<(Self, KernelLog)> {
+    ) -> Result<(Self, KernelLog, Option<Screen>)> {
         let settings = load_options(config);
         let (mut programs, rings) = load(config, method, &settings)?;
         let counted = CounterSources {
@@ -62,7 +64,8 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
+        let server = taken.events.take();
+        let server = server.map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
@@ -88,8 +91,7 @@ impl Stages {
         };
         let sources = Sources::start(config, events, context).await?;
         let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
-        let described = taken.interfaces.describe();
-        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
+        let screen = begin(&shared, &pipeline, &taken, (method, output))?;
         if let Some(http) = taken.http {
             let captured = Captured {
                 attached: capture.attached(),
@@ -108,7 +110,7 @@ impl Stages {
             maintenance,
             counted,
         };
-        Ok((stages, kernel_log))
+        Ok((stages, kernel_log, screen))
     }
 
     /// Where everything is counted.
@@ -144,6 +146,37 @@ fn load(
     confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
+}
+
+/// Says that capture has begun, and starts to show it, if somebody watches.
+fn begin(
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    taken: &Prerequisites,
+    (method, output): (AttachMethod, Output),
+) -> Result<Option<Screen>> {
+    let Shared {
+        config, counted, ..
+    } = shared;
+    let described = taken.interfaces.describe();
+    let http = taken.http.as_ref();
+    output.begin(&StartupBanner::new(config, method, http, &described));
+    if !output.is_watched() {
+        return Ok(None);
+    }
+    let shards = pipeline.shards().iter();
+    let sources = screen::Sources {
+        counted: CounterSources::clone(counted),
+        shards: shards.map(|shard| Arc::clone(&shard.stats)).collect(),
+        data: config.files.data.clone(),
+    };
+    let asked = Asked {
+        interfaces: taken.interfaces.names(),
+        capture: config.timing.capture,
+        loopback: !config.filters.exclude_loopback,
+        every_netns: config.every_netns,
+    };
+    Screen::start(sources, asked).map(Some)
 }
 
 /// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
