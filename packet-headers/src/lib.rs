@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod kernel;
 mod load_options;
+pub mod manual;
 mod rate_limit;
 pub mod run;
 pub mod sandbox;

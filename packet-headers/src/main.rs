@@ -6,10 +6,10 @@ use std::panic;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
+use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb, wants_json};
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
-use packet_headers::{doctor, flows, top};
+use packet_headers::{doctor, flows, manual, top};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -20,6 +20,10 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let line = match CommandLine::read(env::args_os()) {
         Ok(line) => line,
+        Err(error) if error.use_stderr() && wants_json(env::args_os()) => {
+            start_log(LogFormat::Json);
+            return log(&error);
+        }
         Err(error) => return explain(&error),
     };
     let result = match line.verb {
@@ -38,6 +42,12 @@ fn main() -> ExitCode {
             Ok(format) => flows::plot(&arguments, format),
             Err(error) => return explain(&error),
         },
+        Some(Verb::Config { capture }) => match capture.check() {
+            Ok(()) => terminal::print(&line.in_force).map(|()| ExitCode::SUCCESS),
+            Err(error) => return explain(&error),
+        },
+        Some(Verb::Man { command }) => manual::man(command.as_deref()),
+        Some(Verb::Completions { shell }) => manual::completions(shell),
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format_args!("error: {error:#}"));

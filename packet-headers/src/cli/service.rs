@@ -1,10 +1,12 @@
 //! Flags for what the daemon serves and logs while it runs.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::go;
+use super::{environment, go};
 use crate::config::{Output, Service};
 use model::{FlowReaders, HostName, ListenAddress};
 
@@ -12,6 +14,11 @@ use model::{FlowReaders, HostName, ListenAddress};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub(super) struct ServiceArguments {
+    /// A configuration file: TOML, with the names of flags as keys. The command line and the
+    /// environment win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// HTTP listen address for metrics, health and the list of connections; empty to serve nothing
     #[arg(
         long = "prometheusx.listen-address",
@@ -78,6 +85,30 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether the command line of a capture, which cannot be understood as a whole, or the environment asks
+/// for a log in JSON.
+pub fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    const FLAG: &str = "log-format";
+    const JSON: &str = "json";
+    let arguments = arguments.into_iter().skip(1);
+    let arguments: Vec<_> = arguments
+        .map(|it| it.to_string_lossy().into_owned())
+        .collect();
+    if arguments
+        .first()
+        .is_some_and(|first| !first.starts_with('-'))
+    {
+        return false;
+    }
+    let names = arguments.iter().map(|it| it.trim_start_matches('-'));
+    let mut pairs = names.clone().zip(names.clone().skip(1));
+    names
+        .clone()
+        .any(|name| name.split_once('=') == Some((FLAG, JSON)))
+        || pairs.any(|pair| pair == (FLAG, JSON))
+        || env::var_os(environment::variable(FLAG)).is_some_and(|format| format == JSON)
+}
+
 impl ServiceArguments {
     /// How log lines are written.
     pub(super) const fn log_format(&self) -> LogFormat {
@@ -90,6 +121,14 @@ impl ServiceArguments {
             json: self.log_format == LogFormat::Json,
             accounts: self.accounts,
         }
+    }
+
+    /// A remark to log once: whoever reads the log should know what else to read.
+    pub(super) fn notes(&self) -> Option<String> {
+        let file = self.config.as_ref()?.display();
+        Some(format!(
+            "configured by {file}; packet-headers config shows what is in force"
+        ))
     }
 
     /// Whether the daemon confines itself.
