@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb, wants_json};
+use anyhow::{Result, anyhow};
+use packet_headers::cli::{self, Arguments, CommandLine, InForce, LogFormat, Verb, wants_json};
+use packet_headers::config::ReadAgain;
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
 use packet_headers::{doctor, flows, manual, top};
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         Err(error) => return explain(&error),
     };
     let result = match line.verb {
-        None => return capture(line.capture),
+        None => return capture(line.capture, line.in_force),
         Some(Verb::Doctor { json, capture }) => match capture.check() {
             Ok(()) => doctor::run(*capture, json),
             Err(error) => return explain(&error),
@@ -68,15 +69,19 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Logs what is wrong with a command line: its first line, without the usage that follows for people.
+/// Logs what is wrong with a command line, without the usage that follows for people.
 fn log(error: &clap::Error) -> ExitCode {
-    let message = error.to_string();
-    let message = message.lines().next().unwrap_or_default();
-    tracing::error!("{}", message.trim_start_matches("error: "));
+    tracing::error!("{}", first_line(error));
     ExitCode::from(USAGE)
 }
 
-fn capture(arguments: Arguments) -> ExitCode {
+fn first_line(error: &clap::Error) -> String {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    message.trim_start_matches("error: ").to_owned()
+}
+
+fn capture(arguments: Arguments, at_start: InForce) -> ExitCode {
     let checked = arguments.check();
     if let (Err(error), LogFormat::Text) = (&checked, arguments.log_format()) {
         return explain(error);
@@ -88,7 +93,16 @@ fn capture(arguments: Arguments) -> ExitCode {
     for note in arguments.notes() {
         tracing::info!("{note}");
     }
-    let result: Result<()> = arguments.into_config().and_then(|config| run(&config));
+    let result: Result<()> = arguments.into_config().and_then(|mut config| {
+        if config.file.is_some() {
+            config.again = Some(ReadAgain::by(move || {
+                let again = cli::read_again(env::args_os(), &at_start);
+                // The first line, without the usage.
+                again.map_err(|error| anyhow!("{}", first_line(&error)))
+            }));
+        }
+        run(&config)
+    });
     terminal::hide_status();
     match result {
         Ok(()) => ExitCode::SUCCESS,

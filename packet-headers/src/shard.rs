@@ -1,5 +1,6 @@
 //! The thread that owns one pair of packet rings and the connections in them.
 
+mod changes;
 pub mod demux;
 mod handle;
 pub mod list_request;
@@ -16,6 +17,7 @@ use flow_table::{Arrivals, Batches, Hint};
 use model::{FlowEvent, WallClock};
 use tokio::sync::mpsc;
 
+pub(crate) use self::changes::TimingChange;
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
 use self::list_request::{ListRequest, ListServer};
@@ -51,6 +53,8 @@ pub struct Shard {
     pub stats: Arc<ShardStats>,
     /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
+    /// Durations that it is to take over.
+    pub(crate) timing: Arc<TimingChange>,
     /// Its heartbeat.
     pub heartbeat: Heartbeat,
 }
@@ -69,6 +73,7 @@ impl Shard {
             demux,
             stats,
             requests,
+            timing,
             heartbeat,
         } = self;
         let mut turning = Turning {
@@ -78,6 +83,7 @@ impl Shard {
             demux,
             stats,
             lists: ListServer::new(requests),
+            timing,
             pending: VecDeque::new(),
             clock: clock::sample(),
             quiet: 0,
@@ -107,6 +113,7 @@ struct Turning {
     demux: Demux,
     stats: Arc<ShardStats>,
     lists: ListServer,
+    timing: Arc<TimingChange>,
     /// Events that have not taken effect yet.
     pending: VecDeque<FlowEvent>,
     clock: WallClock,
@@ -145,6 +152,9 @@ impl Turning {
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
     fn tick(&mut self) -> bool {
         let now = clock::now();
+        if let Some(timing) = self.timing.take() {
+            self.demux.table.set_timing(timing);
+        }
         let more = self.demux.table.tick(now);
         self.act();
         let stats = self.demux.table.stats();

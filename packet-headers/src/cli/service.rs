@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, Result};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{environment, go};
@@ -129,6 +130,15 @@ impl ServiceArguments {
         Some(format!(
             "configured by {file}; packet-headers config shows what is in force"
         ))
+    }
+
+    /// The configuration file, if there is one.
+    ///
+    /// # Errors
+    /// When it is not known where that is.
+    pub(super) fn file(&self) -> Result<Option<PathBuf>> {
+        let absolute = |path| std::path::absolute(path).context("finding the configuration");
+        self.config.as_ref().map(absolute).transpose()
     }
 
     /// Whether the daemon confines itself.

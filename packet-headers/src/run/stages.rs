@@ -11,10 +11,11 @@ use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
+use super::reload::Reload;
 use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
-use crate::config::Config;
+use crate::config::{Config, ReadAgain};
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
@@ -26,7 +27,7 @@ use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, r
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::store::Maintenance;
-use capture_files::{InterfaceNames, Retention};
+use capture_files::{InterfaceNames, Retention, Room};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -36,6 +37,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
+    room: Room,
     counted: CounterSources,
 }
 
@@ -64,9 +66,8 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let server = taken.events.take();
-        let server = server.map(|it| EventServer::start(it, scope, heartbeats, counters));
-        let server = server.transpose()?;
+        let events_of = |it| EventServer::start(it, scope, heartbeats, counters);
+        let server = taken.events.take().map(events_of).transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
@@ -103,6 +104,7 @@ impl Stages {
             tokio::spawn(http::serve(http, http::routes(site)));
         }
         let stages = Self {
+            room: shared.room.clone(),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
@@ -116,6 +118,13 @@ impl Stages {
     /// Where everything is counted.
     pub(super) fn counted(&self) -> CounterSources {
         self.counted.clone()
+    }
+
+    /// How they take over a configuration that was read again.
+    pub(super) fn reload(&self, read: ReadAgain, config: &Config) -> Reload {
+        let shards = self.pipeline.shards().iter();
+        let shards = shards.map(|shard| Arc::clone(&shard.timing)).collect();
+        Reload::new(read, config, shards, self.room.clone())
     }
 
     /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
