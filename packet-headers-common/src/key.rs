@@ -187,8 +187,11 @@ mod tests {
 
     use super::*;
 
+    /// Any end, and often one that shares a part of its address, or all of it, with another.
     fn endpoint() -> impl Strategy<Value = Endpoint> {
-        (any::<[u64; 2]>(), any::<u16>()).prop_map(|(address, port)| Endpoint::v6(address, port))
+        let half = || prop_oneof![any::<u64>(), 0..2u64];
+        let port = prop_oneof![any::<u16>(), 0..2u16];
+        (half(), half(), port).prop_map(|(high, low, port)| Endpoint::v6([high, low], port))
     }
 
     proptest! {
@@ -200,6 +203,7 @@ mod tests {
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
+            prop_assert_eq!([a, b].map(|end| there.is_low(&end)), [a == low, b == low]);
         }
     }
 
@@ -228,5 +232,13 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7]
         );
         assert_eq!(end.port(), 443);
+        assert_eq!(end.ip(), IpAddr::from([192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn an_ipv6_end_keeps_its_address() {
+        let address = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
+        let end = Endpoint::v6([0x2001_0db8_0001_0002, 0x0003_0004_0005_0006], 443);
+        assert_eq!((end.octets(), end.ip()), (address.octets(), address.into()));
     }
 }

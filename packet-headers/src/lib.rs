@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod events;
+mod exposition;
 pub mod flows;
 pub mod heartbeat;
 pub mod host;
