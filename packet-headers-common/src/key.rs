@@ -236,6 +236,26 @@ mod tests {
     }
 
     #[test]
+    fn a_hasher_is_given_the_whole_key() {
+        #[derive(Default)]
+        struct Words([u64; 5], usize);
+        impl Hasher for Words {
+            fn finish(&self) -> u64 {
+                0
+            }
+            fn write(&mut self, _bytes: &[u8]) {}
+            fn write_u64(&mut self, word: u64) {
+                self.0[self.1] = word;
+                self.1 += 1;
+            }
+        }
+        let key = FlowKey::new(Endpoint::v6([1, 2], 3), Endpoint::v6([4, 5], 6));
+        let mut words = Words::default();
+        key.hash(&mut words);
+        assert_eq!(words.0, [1, 2, 4, 5, 6 << 16 | 3]);
+    }
+
+    #[test]
     fn an_ipv6_end_keeps_its_address() {
         let address = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
         let end = Endpoint::v6([0x2001_0db8_0001_0002, 0x0003_0004_0005_0006], 443);
