@@ -10,7 +10,7 @@ use packet_headers::cli::{self, Arguments, CommandLine, InForce, LogFormat, Verb
 use packet_headers::config::ReadAgain;
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
-use packet_headers::{doctor, flows, manual, top};
+use packet_headers::{doctor, flows, manual, top, watch};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -39,6 +39,8 @@ fn main() -> ExitCode {
             Err(error) => return explain(&error),
         },
         Some(Verb::Merge(arguments)) => flows::merge(&arguments),
+        Some(Verb::Watch(arguments)) => watch::watch(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Verb::Extcap(arguments)) => watch::extcap(&arguments).map(|()| ExitCode::SUCCESS),
         Some(Verb::Plot(arguments)) => match arguments.format() {
             Ok(format) => flows::plot(&arguments, format),
             Err(error) => return explain(&error),

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
+use crate::live::Tee;
 use crate::stats::shard::ShardStats;
 
 /// How long a shard waits while its rings do not fill: short compared with every timeout.
@@ -51,6 +52,8 @@ pub struct Shard {
     pub demux: Demux,
     /// The numbers that it publishes.
     pub stats: Arc<ShardStats>,
+    /// Takes copies of the packets for who watches, if anybody can.
+    pub live: Option<Tee>,
     /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
     /// Durations that it is to take over.
@@ -72,6 +75,7 @@ impl Shard {
             events,
             demux,
             stats,
+            live,
             requests,
             timing,
             heartbeat,
@@ -82,6 +86,7 @@ impl Shard {
             events,
             demux,
             stats,
+            live,
             lists: ListServer::new(requests),
             timing,
             pending: VecDeque::new(),
@@ -112,6 +117,7 @@ struct Turning {
     events: mpsc::Receiver<FlowEvent>,
     demux: Demux,
     stats: Arc<ShardStats>,
+    live: Option<Tee>,
     lists: ListServer,
     timing: Arc<TimingChange>,
     /// Events that have not taken effect yet.
@@ -170,6 +176,9 @@ impl Turning {
         let most = Batches::most(&self.demux.table);
         let packets = self.ring.read(most);
         let more = packets.more();
+        if let Some(live) = &mut self.live {
+            live.offer(packets.records(), &self.clock);
+        }
         let arrivals = Arrivals {
             clock: &self.clock,
             events: &mut self.pending,

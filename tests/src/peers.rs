@@ -20,3 +20,4 @@ pub mod tcpinfo;
 pub mod tcptrace;
 pub mod terminal;
 pub mod tools;
+pub mod watcher;
