@@ -25,6 +25,7 @@ mod named_file;
 mod names;
 mod plot;
 mod refusal;
+mod rows;
 mod service;
 
 use capture::CaptureArguments;
@@ -36,6 +37,7 @@ pub(crate) use named_file::NamedFile;
 use names::NameArguments;
 pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
+use rows::RowArguments;
 pub use service::LogFormat;
 use service::ServiceArguments;
 
@@ -100,6 +102,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     files: FileArguments,
+
+    #[command(flatten)]
+    rows: RowArguments,
 
     #[command(flatten)]
     limits: LimitArguments,
@@ -192,6 +197,7 @@ impl Arguments {
         }
         self.names.check()?;
         self.limits.check()?;
+        self.rows.check()?;
         self.files.check()
     }
 
@@ -228,6 +234,7 @@ impl Arguments {
             existing: self.names.existing(),
             source: self.names.into_source()?,
             files: self.files.into_config()?,
+            rows: self.rows.into_config()?,
             sandbox: self.service.sandbox(),
             service: self.service.into_config(),
             interfaces,

@@ -24,6 +24,7 @@ use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, r
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::CounterSources;
 use crate::store::Maintenance;
+use crate::store::rows::Rows;
 use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
@@ -68,9 +69,15 @@ impl Stages {
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
+        let room = retention.room();
+        let rows = (config.rows.as_ref()).map(|rows| {
+            let files = (&taken.directories, taken.options.naming);
+            Rows::new(rows, files, &room, counters)
+        });
         let shared = Shared {
             config,
-            room: &retention.room(),
+            room: &room,
+            rows: rows.as_ref(),
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
@@ -87,7 +94,12 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
+        let maintenance = Maintenance::start(
+            (&taken.directories, rows.clone()),
+            retention,
+            heartbeats,
+            counters,
+        )?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {

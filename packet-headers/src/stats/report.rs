@@ -42,6 +42,7 @@ impl Report {
         line(out, "connections", connections)?;
         let files = [
             ("published", counters.published.get()),
+            ("not_kept", counters.rows.not_kept.get()),
             ("failed", counters.failed.get()),
             ("bytes", counters.published_bytes.get()),
             ("recovered", counters.recovered.get()),
@@ -52,6 +53,7 @@ impl Report {
         ];
         line(out, "files", files)?;
         line(out, "file errors", counters.file_issues.nonzero())?;
+        self.write_rows(out)?;
         let lost = EventCounter::RingFull;
         let more = [
             (lost.name(), self.reading.kernel.events.get(lost)),
@@ -59,6 +61,21 @@ impl Report {
         ];
         let more = more.into_iter().filter(|&(_, count)| count > 0);
         line(out, "events", counters.events.nonzero().chain(more))
+    }
+}
+
+impl Report {
+    /// What became of rows.
+    fn write_rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = &self.counters.rows;
+        let counts = [
+            ("written", rows.written.get()),
+            ("held", rows.held.get()),
+            ("recovered", rows.recovered.get()),
+            ("files", rows.files.get()),
+        ];
+        let counts = counts.into_iter().filter(|&(_, count)| count > 0);
+        line(out, "rows", counts.chain(rows.lost.nonzero()))
     }
 }
 

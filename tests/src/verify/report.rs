@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use fields::{
     ConnectionField, DiscardReason, EventField, Field, FileErrorReason, FileField, PacketField,
-    RecordField,
+    RecordField, RowField,
 };
 
 /// The head of a report's last line, which says whether the daemon finds every packet accounted
@@ -31,6 +31,7 @@ pub struct Report {
     connections: Line<ConnectionField>,
     files: Line<FileField>,
     file_errors: Line<FileErrorReason>,
+    rows: Line<RowField>,
     events: Line<EventField>,
     balance: String,
 }
@@ -83,6 +84,7 @@ impl Report {
             connections: parse_line(&mut lines)?,
             files: parse_line(&mut lines)?,
             file_errors: parse_line(&mut lines)?,
+            rows: parse_line(&mut lines)?,
             events: parse_line(&mut lines)?,
             balance: take(&mut lines, BALANCE)?.to_owned(),
         };
@@ -112,6 +114,7 @@ impl Report {
             self.entries_of::<ConnectionField>(),
             self.entries_of::<FileField>(),
             self.entries_of::<FileErrorReason>(),
+            self.entries_of::<RowField>(),
             self.entries_of::<EventField>(),
         ];
         lines.concat()
