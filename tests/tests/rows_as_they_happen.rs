@@ -12,7 +12,9 @@ use end_to_end::peers::reader::{self, Row, number, rows_of, text};
 use end_to_end::traffic::steady::{Pace, Steady};
 use end_to_end::traffic::{Connection, short_connections};
 use end_to_end::verify::captures::{Captures, files_below};
-use end_to_end::verify::report::{DiscardReason, FileErrorReason, FileField, PacketField, RowField};
+use end_to_end::verify::report::{
+    DiscardReason, FileErrorReason, FileField, PacketField, RowField,
+};
 use end_to_end::verify::secrets::Secrets;
 use end_to_end::world::command::output_of;
 use end_to_end::world::mount::SmallDisk;
@@ -53,7 +55,8 @@ fn rows(captures: &Captures) -> Result<BTreeMap<String, Row>> {
 /// What only the daemon knows, and what is about the file.
 fn without(mut row: Row, columns: &[&str]) -> Row {
     row.retain(|name, _| {
-        !columns.contains(&name.as_str()) && !(columns.contains(&"kernel") && name.starts_with("kernel_"))
+        !columns.contains(&name.as_str())
+            && !(columns.contains(&"kernel") && name.starts_with("kernel_"))
     });
     row
 }
@@ -72,11 +75,20 @@ fn are_those_of_files(stopped: &Stopped, but: &[&str]) -> Result<BTreeMap<String
         };
         let (want, got) = (without(of_file.clone(), but), without(row.clone(), but));
         ensure!(got == want, "{got:?} is not {want:?}");
-        ensure!(text(row, "host").is_some_and(|host| !host.is_empty()), "{row:?}");
+        ensure!(
+            text(row, "host").is_some_and(|host| !host.is_empty()),
+            "{row:?}"
+        );
     }
     let report = &stopped.report;
-    let (written, published) = (report.get(RowField::Written), report.get(FileField::Published));
-    ensure!((written, published) == (rows.len() as u64, files.len() as u64), "{report:?}");
+    let (written, published) = (
+        report.get(RowField::Written),
+        report.get(FileField::Published),
+    );
+    ensure!(
+        (written, published) == (rows.len() as u64, files.len() as u64),
+        "{report:?}"
+    );
     ensure!(report.line::<RowField>().len() == 2, "{report:?}");
     Ok(rows)
 }
@@ -104,8 +116,14 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
     for (flags, but) in [
         // What the kernel knew has no place in pcap.
         (&["--format=pcap"][..], &["path", "host", "kernel"][..]),
-        (&["--format=pcapng", "--compression=zstd"], &["path", "host"]),
-        (&["--compression=gzip", "--fsync=true"], &["path", "host", "kernel"]),
+        (
+            &["--format=pcapng", "--compression=zstd"],
+            &["path", "host"],
+        ),
+        (
+            &["--compression=gzip", "--fsync=true"],
+            &["path", "host", "kernel"],
+        ),
     ] {
         let flags = [&["--rows=jsonl", "--rows-interval=1s"], flags].concat();
         let (stopped, connections) = capture(&Launch::new(&lab), &lab, &flags)?;
@@ -114,7 +132,10 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
         for connection in &connections {
             let row = rows.get(&kernel_uuid(connection)).context("its row")?;
             ensure!(text(row, "kernel_end") == Some("server"), "{row:?}");
-            ensure!(number(row, "kernel_segs_in").is_some_and(|it| it > 0), "{row:?}");
+            ensure!(
+                number(row, "kernel_segs_in").is_some_and(|it| it > 0),
+                "{row:?}"
+            );
         }
         stopped.captures.no_partial_files()?;
     }
@@ -153,23 +174,38 @@ for row in rows.fetchall(): print(json.dumps([str(value) for value in row]))";
     let mut found = BTreeMap::new();
     for line in out.lines() {
         let [uuid, path, date, packets, end, _] = serde_json::from_str::<[String; 6]>(line)?;
-        ensure!(end == "server" && path.starts_with(&date.replace('-', "/")), "{line}");
-        ensure!(found.insert(uuid, (path, packets)).is_none(), "twice: {line}");
+        ensure!(
+            end == "server" && path.starts_with(&date.replace('-', "/")),
+            "{line}"
+        );
+        ensure!(
+            found.insert(uuid, (path, packets)).is_none(),
+            "twice: {line}"
+        );
     }
     let files = captures.published()?;
-    ensure!(found.len() == connections.len() && found.keys().eq(files.keys()), "{found:?}");
+    ensure!(
+        found.len() == connections.len() && found.keys().eq(files.keys()),
+        "{found:?}"
+    );
     for (uuid, (path, packets)) in found {
         let path = captures.root().join(path);
         ensure!(Some(&path) == files.get(&uuid));
         ensure!(captures.read(&path)?.len().to_string() == packets);
     }
     for file in captures.files_of_rows()? {
-        let place = file.strip_prefix(captures.root())?.to_string_lossy().into_owned();
+        let place = file
+            .strip_prefix(captures.root())?
+            .to_string_lossy()
+            .into_owned();
         let parts: Vec<_> = place.split('/').collect();
         let [_, date, host, name] = parts[..] else {
             anyhow::bail!("{place}");
         };
-        ensure!(date.starts_with("date=20") && host.starts_with("host="), "{place}");
+        ensure!(
+            date.starts_with("date=20") && host.starts_with("host="),
+            "{place}"
+        );
         ensure!(name.ends_with("-0.parquet"), "{place}");
     }
     ensure!(stopped.report.get(RowField::Written) == CONNECTIONS as u64);
@@ -185,10 +221,17 @@ fn in_sample(uuid: &str, number: u64) -> bool {
 }
 
 /// Checks that those files are kept that `is_kept` says, and that all the others are accounted for.
-fn are_kept(stopped: &Stopped, is_kept: impl Fn(&str, &Row) -> bool) -> Result<()> {
+fn are_kept(
+    (stopped, connections): &(Stopped, usize),
+    is_kept: impl Fn(&str, &Row) -> bool,
+) -> Result<()> {
     let rows = rows(&stopped.captures)?;
     let files = stopped.captures.published()?;
-    ensure!(rows.len() == CONNECTIONS, "{} rows", rows.len());
+    ensure!(
+        rows.len() == *connections,
+        "{} rows of {connections}",
+        rows.len()
+    );
     let (mut packets, mut others) = (0, 0);
     for (uuid, row) in &rows {
         let kept = is_kept(uuid, row);
@@ -200,36 +243,54 @@ fn are_kept(stopped: &Stopped, is_kept: impl Fn(&str, &Row) -> bool) -> Result<(
         }
     }
     let report = &stopped.report;
-    ensure!(report.get(DiscardReason::NotKept) == packets, "{packets}: {report:?}");
-    ensure!(report.get(FileField::NotKept) == others, "{others}: {report:?}");
-    ensure!(report.get(FileField::Published) == files.len() as u64, "{report:?}");
+    ensure!(
+        report.get(DiscardReason::NotKept) == packets,
+        "{packets}: {report:?}"
+    );
+    ensure!(
+        report.get(FileField::NotKept) == others,
+        "{others}: {report:?}"
+    );
+    ensure!(
+        report.get(FileField::Published) == files.len() as u64,
+        "{report:?}"
+    );
     let both = !files.is_empty() && others > 0;
-    ensure!(both, "the rule decides nothing: {others} of {CONNECTIONS}");
+    ensure!(both, "the rule decides nothing: {others} of {connections}");
     stopped.captures.no_partial_files()
+}
+
+/// Makes connections of every kind beside a daemon, and stops it when all of them have ended.
+fn capture_every_kind(lab: &Lab, flags: &[&str]) -> Result<(Stopped, usize)> {
+    let mut daemon = Daemon::start(lab, &[&SOON, flags].concat())?;
+    let ((), connections) = Steady::during(lab, PACE, |steady| {
+        wait::until("connections", || {
+            Ok((steady.short() >= CONNECTIONS).then_some(()))
+        })
+    })?;
+    let connections = connections.all().count();
+    ended(&mut daemon, connections)?;
+    Ok((daemon.stop()?, connections))
 }
 
 #[test]
 fn those_files_are_kept_of_which_a_rule_is_true() -> Result<()> {
-    const RULE: u64 = 46_000;
     let lab = Lab::new()?;
-    let keep = format!("--keep=ended=half,client_port>={RULE}");
-    let flags = ["--rows=jsonl", NEVER, &keep];
-    let (stopped, _) = capture(&Launch::new(&lab), &lab, &flags)?;
-    are_kept(&stopped, |_, row| {
-        number(row, "client_port").is_some_and(|port| port >= RULE)
-    })
+    let flags = ["--rows=jsonl", NEVER, "--keep=packets>1000,ended=rst"];
+    let captured = capture_every_kind(&lab, &flags)?;
+    are_kept(&captured, |_, row| text(row, "ended") == Some("rst"))
 }
 
 #[test]
 fn a_sample_is_chosen_as_documented() -> Result<()> {
     let lab = Lab::new()?;
     let flags = ["--rows=jsonl", NEVER, "--sample=4"];
-    let (stopped, _) = capture(&Launch::new(&lab), &lab, &flags)?;
-    are_kept(&stopped, |uuid, _| in_sample(uuid, 4))?;
-    let flags = ["--rows=jsonl", NEVER, "--sample=4", "--keep=client_port<40000"];
-    let (stopped, _) = capture(&Launch::new(&lab), &lab, &flags)?;
-    are_kept(&stopped, |uuid, row| {
-        in_sample(uuid, 4) || number(row, "client_port").is_some_and(|port| port < 40_000)
+    let captured = capture_every_kind(&lab, &flags)?;
+    are_kept(&captured, |uuid, _| in_sample(uuid, 4))?;
+    let flags = ["--rows=jsonl", NEVER, "--sample=4", "--keep=ended=rst"];
+    let captured = capture_every_kind(&lab, &flags)?;
+    are_kept(&captured, |uuid, row| {
+        in_sample(uuid, 4) || text(row, "ended") == Some("rst")
     })
 }
 
@@ -245,7 +306,11 @@ fn kill_often(lab: &Lab, flags: &[&str]) -> Result<Stopped> {
             let done = |it: u64| move |report: &_| finished(report) > it;
             daemon.wait_for_report("files are finished", done(8 * number))?;
             let killed = daemon.kill()?;
-            ensure!(!killed.transcript.contains("panicked"), "{}", killed.transcript);
+            ensure!(
+                !killed.transcript.contains("panicked"),
+                "{}",
+                killed.transcript
+            );
         }
         launch.start(&flags)
     })?;
@@ -266,8 +331,16 @@ fn kill_often(lab: &Lab, flags: &[&str]) -> Result<Stopped> {
     let named: Vec<_> = read.iter().filter_map(|row| text(row, "path")).collect();
     let once: BTreeSet<_> = named.iter().map(|path| (*path).to_owned()).collect();
     ensure!(named.len() == once.len(), "a file has two rows: {named:?}");
-    ensure!(once == files, "{:?}", once.symmetric_difference(&files).collect::<Vec<_>>());
-    ensure!(stopped.report.get(RowField::Recovered) > 0, "{:?}", stopped.report);
+    ensure!(
+        once == files,
+        "{:?}",
+        once.symmetric_difference(&files).collect::<Vec<_>>()
+    );
+    ensure!(
+        stopped.report.get(RowField::Recovered) > 0,
+        "{:?}",
+        stopped.report
+    );
     println!("{} rows of {} files", read.len(), files.len());
     Ok(stopped)
 }
@@ -290,7 +363,12 @@ fn paths(captures: &Captures) -> Result<BTreeSet<String>> {
     let all = files_below(captures.root())?.into_iter();
     let captured = all.filter(|path| path.extension().is_some_and(|it| it == "pcap"));
     captured
-        .map(|path| Ok(path.strip_prefix(captures.root())?.to_string_lossy().into_owned()))
+        .map(|path| {
+            Ok(path
+                .strip_prefix(captures.root())?
+                .to_string_lossy()
+                .into_owned())
+        })
         .collect()
 }
 
@@ -306,18 +384,28 @@ fn a_kill_costs_no_row_and_doubles_none() -> Result<()> {
 #[test]
 fn a_row_hides_what_its_file_hides() -> Result<()> {
     let lab = Lab::new()?;
-    let flags = ["--rows=jsonl", NEVER, "--anonymize.ip=netblock", "--format=pcapng"];
+    let flags = [
+        "--rows=jsonl",
+        NEVER,
+        "--anonymize.ip=netblock",
+        "--format=pcapng",
+    ];
     let (stopped, connections) = capture(&Launch::new(&lab), &lab, &flags)?;
     let rows = are_those_of_files(&stopped, &["path", "host"])?;
     let mut secrets = Secrets::default();
-    connections.iter().for_each(|one| secrets.add_address(one.peer.ip()));
+    connections
+        .iter()
+        .for_each(|one| secrets.add_address(one.peer.ip()));
     for path in stopped.captures.files_of_rows()? {
         let found = secrets.in_bytes(&fs::read(path)?);
         ensure!(found.is_empty(), "{found:?}");
     }
     for row in rows.values() {
         let address = text(row, "client_ip").context("an address")?;
-        ensure!(address.ends_with(".0") && text(row, "kernel_end") == Some("server"), "{row:?}");
+        ensure!(
+            address.ends_with(".0") && text(row, "kernel_end") == Some("server"),
+            "{row:?}"
+        );
     }
     Ok(())
 }
@@ -327,18 +415,26 @@ fn a_full_disk_costs_rows_that_are_counted() -> Result<()> {
     let lab = Lab::new()?;
     let disk = SmallDisk::mount(4)?;
     let settings = TempDir::new()?;
-    let launch = Launch::new(&lab).within(disk.path()).prefix_in(settings.path());
+    let launch = Launch::new(&lab)
+        .within(disk.path())
+        .prefix_in(settings.path());
     let flags = [&SOON[..], &["--rows=jsonl", NEVER, "--min-free=0"]].concat();
     let mut daemon = launch.start(&flags)?;
     let (_, connections) = Steady::during(&lab, PACE, |steady| {
         daemon.wait_for_report("rows", |report| report.get(RowField::Held) > 10)?;
         disk.fill()?;
-        daemon.wait_for_report("a full disk", |report| report.get(FileErrorReason::NoSpace) > 0)?;
+        daemon.wait_for_report("a full disk", |report| {
+            report.get(FileErrorReason::NoSpace) > 0
+        })?;
         let before = steady.short();
-        wait::until("more connections", || Ok((steady.short() > before + 20).then_some(())))?;
+        wait::until("more connections", || {
+            Ok((steady.short() > before + 20).then_some(()))
+        })?;
         disk.make_room()?;
         let held = daemon.report()?.get(RowField::Held);
-        daemon.wait_for_report("rows again", |report| report.get(RowField::Held) > held + 10)?;
+        daemon.wait_for_report("rows again", |report| {
+            report.get(RowField::Held) > held + 10
+        })?;
         Ok(())
     })?;
     daemon.wait_until_quiet()?;
@@ -346,8 +442,17 @@ fn a_full_disk_costs_rows_that_are_counted() -> Result<()> {
     let report = &stopped.report;
     let rows = all_rows(&stopped.captures)?.len() as u64;
     let lost = report.get(RowField::WriteFailed);
-    ensure!(report.get(RowField::Written) == rows && report.get(RowField::Held) == 0, "{report:?}");
-    ensure!(rows + lost == report.get(FileField::Published), "{rows} rows: {report:?}");
-    ensure!(rows > 20 && connections.all().count() as u64 >= rows, "{report:?}");
+    ensure!(
+        report.get(RowField::Written) == rows && report.get(RowField::Held) == 0,
+        "{report:?}"
+    );
+    ensure!(
+        rows + lost == report.get(FileField::Published),
+        "{rows} rows: {report:?}"
+    );
+    ensure!(
+        rows > 20 && connections.all().count() as u64 >= rows,
+        "{report:?}"
+    );
     Ok(())
 }

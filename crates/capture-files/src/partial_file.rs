@@ -201,7 +201,9 @@ impl PartialFile {
     /// If that is not possible. It keeps its name then.
     pub(crate) fn rename(&mut self, name: &str) -> Result<(), FileError> {
         self.give_up();
-        let renamed = self.directory.rename_new(self.name(), &self.directory, name);
+        let renamed = self
+            .directory
+            .rename_new(self.name(), &self.directory, name);
         renamed.doing(FileStep::Finish, "renaming", &self.path())?;
         self.name = name.into();
         Ok(())

@@ -264,7 +264,13 @@ impl<'a> Recovery<'a> {
     ) -> Result<Recovered, FileError> {
         match passage {
             Passage::Publish => {
-                let numbered = |number| FileName { number, ..left.name }.build();
+                let numbered = |number| {
+                    FileName {
+                        number,
+                        ..left.name
+                    }
+                    .build()
+                };
                 let place = (directory, name);
                 let published = self.directories.publish_alone(place, left.day, &numbered)?;
                 Ok(Recovered::Published(published, packets))

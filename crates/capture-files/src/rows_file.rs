@@ -147,9 +147,14 @@ pub(crate) fn is_directory_of_host(name: &OsStr) -> bool {
 
 /// Whether a file of rows in it has such a name.
 pub(crate) fn is_name(name: &str) -> bool {
-    let parts = name.strip_suffix(".parquet").and_then(|name| name.split_once('-'));
+    let parts = name
+        .strip_suffix(".parquet")
+        .and_then(|name| name.split_once('-'));
     parts.is_some_and(|(time, number)| {
-        let number = number.parse::<u32>().ok().filter(|it| it.to_string() == number);
+        let number = number
+            .parse::<u32>()
+            .ok()
+            .filter(|it| it.to_string() == number);
         is_time(time) && number.is_some()
     })
 }
@@ -213,7 +218,13 @@ mod tests {
         let day = Date::constant(2026, 11, 29);
         let name = name_of_directory(day);
         assert_eq!(day_of_directory(OsStr::new(&name)), Some(day));
-        for other in ["date=", "date=2026-13-01", "2026-11-29", "date=20261129", "date=2026-11-29 "] {
+        for other in [
+            "date=",
+            "date=2026-13-01",
+            "2026-11-29",
+            "date=20261129",
+            "date=2026-11-29 ",
+        ] {
             assert_eq!(day_of_directory(OsStr::new(other)), None, "{other}");
         }
         assert!(is_directory_of_host(OsStr::new("host=node-7")));

@@ -75,7 +75,8 @@ impl SideFile {
             {
                 let length = file.length();
                 let bytes = length.doing(FileStep::Open, "reading", &partial.path())?;
-                let partial = PartialFile::left((std::sync::Arc::clone(&within), name.clone()), bytes);
+                let partial =
+                    PartialFile::left((std::sync::Arc::clone(&within), name.clone()), bytes);
                 let directories = directories.clone();
                 let file = Self {
                     directories,
@@ -232,7 +233,12 @@ mod tests {
             file.append(b"two\n").unwrap();
             assert_eq!((file.bytes(), text(&file)), (8, "one\ntwo\n".to_owned()));
             let path = file.publish(Path::new("2026/11/29"), &names).unwrap();
-            assert_eq!(path, directories.data().join(format!("2026/11/29/{number}.jsonl")));
+            assert_eq!(
+                path,
+                directories
+                    .data()
+                    .join(format!("2026/11/29/{number}.jsonl"))
+            );
             assert_eq!(fs::read(path).unwrap(), b"one\ntwo\n");
         }
         assert!(SideFile::left(&directories, ROWS).unwrap().is_empty());

@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_condition_or_the_sample_is_enough_and_without_either_all_is_kept() {
-        let (chosen, other) = ("vm_1_unsafe_0000000000000001", "vm_1_unsafe_0000000000000002");
+        let (chosen, other) = (
+            "vm_1_unsafe_0000000000000001",
+            "vm_1_unsafe_0000000000000002",
+        );
         for (kept, uuid, is_kept) in [
             (kept(&[], None), other, true),
             (kept(&["packets>0"], None), other, true),
@@ -111,7 +114,10 @@ mod tests {
     fn what_cannot_be_judged_is_kept() {
         assert!(kept(&["packets>1"], Some(1_000_000)).takes(&[]));
         assert!(kept(&[], Some(1_000_000)).takes(&[named(None)]));
-        let rows = ["vm_1_unsafe_0000000000000002", "vm_1_unsafe_0000000000000001"];
+        let rows = [
+            "vm_1_unsafe_0000000000000002",
+            "vm_1_unsafe_0000000000000001",
+        ];
         let rows = rows.map(|uuid| named(Some(uuid)));
         assert!(kept(&[], Some(4)).takes(&rows), "one of its rows is enough");
     }
@@ -138,7 +144,10 @@ mod tests {
             let uuids = (0..100_000).map(|cookie| format!("host_1700000000_unsafe_{cookie:016X}"));
             let chosen = uuids.filter(|uuid| one_in(number).takes(uuid)).count() as f64;
             let want = 100_000.0 / number as f64;
-            assert!((chosen - want).abs() <= 5.0 * want.sqrt(), "{chosen} of {want}");
+            assert!(
+                (chosen - want).abs() <= 5.0 * want.sqrt(),
+                "{chosen} of {want}"
+            );
         }
         assert!("0".parse::<Sample>().is_err());
     }

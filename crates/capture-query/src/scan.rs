@@ -189,27 +189,22 @@ pub(crate) fn scan_opened(
 ) -> Result<(), Stopped> {
     let whole = path;
     let (mut stopped, mut members) = (false, 0);
-    let read = for_each_capture(
-        source,
-        path,
-        buffer,
-        &mut |Member { path, capture }| {
-            let uuid = uuid_of_name(&path).map(str::to_owned);
-            let mut of = Of {
-                path,
-                uuid,
-                member: members,
-                kernel: None,
-            };
-            members += 1;
-            stopped = member(&mut of, capture, visitor).is_err();
-            if stopped {
-                Err(ReadError::NotACapture)
-            } else {
-                Ok(())
-            }
-        },
-    );
+    let read = for_each_capture(source, path, buffer, &mut |Member { path, capture }| {
+        let uuid = uuid_of_name(&path).map(str::to_owned);
+        let mut of = Of {
+            path,
+            uuid,
+            member: members,
+            kernel: None,
+        };
+        members += 1;
+        stopped = member(&mut of, capture, visitor).is_err();
+        if stopped {
+            Err(ReadError::NotACapture)
+        } else {
+            Ok(())
+        }
+    });
     match read {
         _ if stopped => Err(Stopped),
         Ok(()) => Ok(()),

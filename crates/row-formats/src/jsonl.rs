@@ -76,7 +76,9 @@ fn read_value<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Value<'static>, A::Error> {
     let value = match column.kind {
-        Kind::Text => map.next_value::<Option<String>>()?.map(|it| Value::Text(it.into())),
+        Kind::Text => map
+            .next_value::<Option<String>>()?
+            .map(|it| Value::Text(it.into())),
         Kind::Flag => map.next_value::<Option<bool>>()?.map(Value::Flag),
         Kind::Count => map.next_value::<Option<u64>>()?.map(Value::Count),
         Kind::Time => match map.next_value::<Option<&str>>()? {
@@ -124,7 +126,11 @@ mod tests {
         sorted.sort_by_key(|(name, _)| std::cmp::Reverse((*name).clone()));
         let mut other = serde_json::Map::new();
         other.insert("unknown".to_owned(), serde_json::json!({"a": [1]}));
-        other.extend(sorted.into_iter().map(|(name, value)| (name.clone(), value.clone())));
+        other.extend(
+            sorted
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         let other = serde_json::to_vec(&other).unwrap();
         assert_eq!(read(&other).unwrap(), want);
     }

@@ -163,8 +163,16 @@ mod tests {
             let (_, message) = parse(&arguments).check().unwrap_err();
             assert!(message.contains(said), "{message}");
         }
-        for wrong in ["--sample=0", "--keep=packets", "--keep=nothing>1", "--rows=csv"] {
-            assert!(Line::try_parse_from(["packet-headers", wrong]).is_err(), "{wrong}");
+        for wrong in [
+            "--sample=0",
+            "--keep=packets",
+            "--keep=nothing>1",
+            "--rows=csv",
+        ] {
+            assert!(
+                Line::try_parse_from(["packet-headers", wrong]).is_err(),
+                "{wrong}"
+            );
         }
     }
 

@@ -44,7 +44,13 @@ impl LeftFile<'_> {
     /// Its path below the data directory once it is published.
     #[must_use]
     pub fn published_path(&self) -> PathBuf {
-        let name = |number| FileName { number, ..self.name }.build();
+        let name = |number| {
+            FileName {
+                number,
+                ..self.name
+            }
+            .build()
+        };
         let number = self.directories.first_free(self.day, &name, &|_| false);
         self.day.join(name(number))
     }

@@ -367,7 +367,9 @@ fn a_file_that_cannot_be_published_stays_and_the_rest_goes_on() {
         match recovered {
             Recovered::Published(..) => published += 1,
             Recovered::Failed(error) => failed.push((error.step(), error.issue())),
-            Recovered::Removed(_) | Recovered::Refused(_) | Recovered::Foreign(..) => panic!("{recovered:?}"),
+            Recovered::Removed(_) | Recovered::Refused(_) | Recovered::Foreign(..) => {
+                panic!("{recovered:?}")
+            }
         }
     }
     assert_eq!(published, 1);
@@ -406,7 +408,11 @@ impl Gate for Doorkeeper {
         let passes = path.to_string_lossy().contains(self.uuid);
         self.shown.push((path, bytes));
         assert_eq!(self.done + 1, self.shown.len());
-        if passes { Passage::Publish } else { Passage::Remove }
+        if passes {
+            Passage::Publish
+        } else {
+            Passage::Remove
+        }
     }
 
     fn done(&mut self) {
@@ -445,10 +451,15 @@ fn who_is_asked_sees_each_file_whole_and_can_have_it_removed() {
         }
     }
     let second = Path::new(DAY).join("host_1_0000000000000002.1.pcap");
-    assert_eq!((refused, published), (1, vec![directories.data().join(&second)]));
+    assert_eq!(
+        (refused, published),
+        (1, vec![directories.data().join(&second)])
+    );
     keeper.shown.sort();
     let paths = [Path::new(DAY).join(name(1)), second];
-    assert_eq!(keeper.shown, paths.map(|path| (path, whole[..first].to_vec())));
+    assert_eq!(
+        keeper.shown,
+        paths.map(|path| (path, whole[..first].to_vec()))
+    );
     assert_eq!(keeper.done, 2);
 }
-

@@ -571,10 +571,19 @@ fn rows_go_with_the_captures_of_their_day_and_those_of_others_stay() {
     let (old, young) = ("2026/11/21", "2026/11/22");
     let sizes = [
         place.ours(old, 1, 40),
-        place.file(&format!("{old}/node-7_20261121T180500Z.rows.jsonl"), 39 * HOUR),
-        place.file("rows/date=2026-11-21/host=node-7/20261121T180500Z-0.parquet", 38 * HOUR),
+        place.file(
+            &format!("{old}/node-7_20261121T180500Z.rows.jsonl"),
+            39 * HOUR,
+        ),
+        place.file(
+            "rows/date=2026-11-21/host=node-7/20261121T180500Z-0.parquet",
+            38 * HOUR,
+        ),
         place.ours(young, 2, 20),
-        place.file("rows/date=2026-11-22/host=node-7/20261122T180500Z-0.parquet", 19 * HOUR),
+        place.file(
+            "rows/date=2026-11-22/host=node-7/20261122T180500Z-0.parquet",
+            19 * HOUR,
+        ),
     ];
     let others = [
         format!("{old}/notes.rows.jsonl"),
@@ -605,11 +614,19 @@ fn rows_are_reached_by_no_link_and_their_empty_directories_go() {
     fs::create_dir(&elsewhere).unwrap();
     let precious = elsewhere.join("20261101T180500Z-0.parquet");
     fs::write(&precious, b"precious").unwrap();
-    place.file("rows/date=2026-11-01/host=a/20261101T180500Z-0.parquet", 500 * HOUR);
+    place.file(
+        "rows/date=2026-11-01/host=a/20261101T180500Z-0.parquet",
+        500 * HOUR,
+    );
     symlink(&elsewhere, place.data().join("rows/date=2026-11-01/host=b")).unwrap();
-    place.file("rows/date=2026-11-02/host=a/20261102T180500Z-0.parquet", 490 * HOUR);
+    place.file(
+        "rows/date=2026-11-02/host=a/20261102T180500Z-0.parquet",
+        490 * HOUR,
+    );
+    // By this one, the clock is right.
+    place.ours("2026/11/23", 1, 0);
     assert_eq!(place.sweep(age(HOUR)).0, 2);
     assert!(precious.exists());
-    assert_eq!(place.left(), ["rows/date=2026-11-01/host=b"]);
+    let young = format!("2026/11/23/{}", name(1));
+    assert_eq!(place.left(), [&young, "rows/date=2026-11-01/host=b"]);
 }
-

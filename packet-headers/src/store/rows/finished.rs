@@ -57,7 +57,11 @@ impl RowedCaptures {
             }
             match self.make(&file, go_on) {
                 _ if !go_on() => late.push(file),
-                Some((rows, is_kept)) => made.push(Made { file, rows, is_kept }),
+                Some((rows, is_kept)) => made.push(Made {
+                    file,
+                    rows,
+                    is_kept,
+                }),
                 None => without.push(file),
             }
         }

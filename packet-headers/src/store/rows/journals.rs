@@ -145,7 +145,10 @@ impl Journals {
             }
             Err(SideError::Lost(error)) => {
                 self.lose(day);
-                self.note(error, "rows are lost, with those that had been written there");
+                self.note(
+                    error,
+                    "rows are lost, with those that had been written there",
+                );
                 Err(RowLoss::WriteFailed)
             }
         }

@@ -131,7 +131,9 @@ impl Left {
         if self.known.is_empty() {
             return None;
         }
-        self.known.get(&key(&row.values().collect::<Vec<_>>())).copied()
+        self.known
+            .get(&key(&row.values().collect::<Vec<_>>()))
+            .copied()
     }
 
     /// Publishes everything: the captures have their names now.
@@ -141,7 +143,12 @@ impl Left {
         go_on: &dyn Fn() -> bool,
         problem: &mut dyn FnMut(FileError),
     ) {
-        for LeftRows { mut rows, day, lines } in self.files {
+        for LeftRows {
+            mut rows,
+            day,
+            lines,
+        } in self.files
+        {
             if !go_on() {
                 return;
             }

@@ -144,11 +144,7 @@ fn stem(journal: &SideFile) -> String {
 }
 
 /// Writes the rows of a journal as Parquet; how many there were.
-fn write(
-    journal: &SideFile,
-    made: &mut SideFile,
-    go_on: &dyn Fn() -> bool,
-) -> io::Result<u64> {
+fn write(journal: &SideFile, made: &mut SideFile, go_on: &dyn Fn() -> bool) -> io::Result<u64> {
     let failed = |error: parquet::ParquetError| match error {
         // What the disk said.
         parquet::ParquetError::External(error) => match error.downcast::<io::Error>() {
