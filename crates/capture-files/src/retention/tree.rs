@@ -132,11 +132,11 @@ impl<'a> Tree<'a> {
     pub(super) fn days(&self) -> Result<Vec<Date>> {
         let mut days = Vec::new();
         for year in numbers(&self.root, 4)? {
-            let Some(in_year) = gone(enter(&self.root, &format!("{year:04}")))? else {
+            let Some(in_year) = gone(enter(&self.root, format!("{year:04}")))? else {
                 continue;
             };
             for month in numbers(&in_year, 2)? {
-                let Some(in_month) = gone(enter(&in_year, &format!("{month:02}")))? else {
+                let Some(in_month) = gone(enter(&in_year, format!("{month:02}")))? else {
                     continue;
                 };
                 let dates = numbers(&in_month, 2)?.into_iter().filter_map(|day| {
