@@ -156,6 +156,11 @@ mod tests {
         assert_eq!(event.local, Endpoint::v4([192, 0, 2, 1], 443));
         assert_eq!(event.remote, Endpoint::v4([192, 0, 2, 2], 50_000));
         assert_eq!(event.what, SocketEvent::Open(Role::Accepting));
+        assert_eq!(
+            what(&item(OPEN, 0)),
+            Some(SocketEvent::Open(Role::Connecting))
+        );
+        assert_eq!(what(&item(OPEN, 2)), None);
         let mut close = item(CLOSE, 0);
         assert_eq!(what(&close), Some(SocketEvent::Close(None)));
         close.extend([7; SOCKET_TOTALS_LEN]);

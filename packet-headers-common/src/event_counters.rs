@@ -48,3 +48,21 @@ impl EventCounters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_space_reads_the_slots_that_the_program_counts_in() {
+        for (slot, &what) in EventCounter::ALL.iter().enumerate() {
+            let mut counters = EventCounters::default();
+            let mut slots = [0; EventCounters::SLOTS];
+            slots[slot] = 3;
+            counters.add_slots(&slots);
+            counters.count(what);
+            let counted = EventCounter::ALL.iter().map(|&other| counters.get(other));
+            assert!(counted.eq(slots.map(|of_slot| if of_slot == 3 { 4 } else { 0 })));
+        }
+    }
+}

@@ -124,3 +124,33 @@ const _: () = {
 pub const fn bucket(hash: u64, shard: u32, buckets_per_shard: u32) -> u32 {
     shard * buckets_per_shard + (hash as u32 & (buckets_per_shard - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_a_place_and_which_of_its_connections() {
+        for slot in [0, 1, 6, MAX_ENTRIES - 1] {
+            let first = Token::first(slot);
+            let mut token = first;
+            for connection in 1..1 << (u32::BITS - SLOT_BITS) {
+                assert_eq!(token, Token(connection << SLOT_BITS | slot));
+                assert_eq!(
+                    (token.slot(), token.place()),
+                    (slot, slot as usize % PLACES)
+                );
+                token = token.next();
+            }
+            assert_eq!(token, first, "all numbers were used, and none is 0");
+        }
+        assert_eq!(Token::first(MAX_ENTRIES + 7), Token::first(7));
+    }
+
+    #[test]
+    fn each_shard_has_buckets_of_its_own_and_uses_all() {
+        let buckets = (0..3).flat_map(|shard| (0..8).map(move |hash| bucket(hash, shard, 8)));
+        assert!(buckets.eq(0..24));
+        assert_eq!(bucket(0xffff_ffff_0000_000d, 2, 8), 21);
+    }
+}

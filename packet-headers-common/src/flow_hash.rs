@@ -218,6 +218,50 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_that_of_the_hash() {
+        let hash = FlowHash::seeded(1);
+        let mut met = [false; 5];
+        for port in 0..100 {
+            let key = v4(1, port);
+            let of = hash.shard(&key, 5);
+            assert_eq!(of, shard(hash.of(&key), 5));
+            met[of as usize] = true;
+        }
+        assert_eq!(met, [true; 5]);
+    }
+
+    /// The numbers that SplitMix64 gives for a seed, as other programs print them.
+    #[test]
+    fn the_key_is_what_splitmix64_gives() {
+        let key = FlowHash::seeded(1_234_567);
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(key.key()[..5], expected);
+    }
+
+    /// Worked out by hand, with a key that leaves one word as it is.
+    #[test]
+    fn a_hash_is_the_spread_sum() {
+        let mut key = [0; FlowHash::WORDS];
+        key[2] = 1;
+        let flow = FlowKey::new(
+            Endpoint::v6([0, 1 << 40 | 3], 0),
+            Endpoint::v6([u64::MAX; 2], 0),
+        );
+        let sum: u64 = 1 << 40 | 3;
+        let folded: u64 = 1 << 40 | (3 ^ 1 << 8);
+        assert_eq!(sum ^ sum >> 32, folded);
+        let spread = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [high, low] = [spread >> 32, spread & 0xffff_ffff];
+        assert_eq!(FlowHash::with_key(key).of(&flow), high << 32 | (high ^ low));
+    }
+
+    #[test]
     fn another_seed_is_another_hash() {
         let key = v4(1, 2);
         let hashes = [1, 2, 3].map(|seed| FlowHash::seeded(seed).of(&key));

@@ -187,8 +187,11 @@ mod tests {
 
     use super::*;
 
+    /// Any end, and often one that shares a part of its address, or all of it, with another.
     fn endpoint() -> impl Strategy<Value = Endpoint> {
-        (any::<[u64; 2]>(), any::<u16>()).prop_map(|(address, port)| Endpoint::v6(address, port))
+        let half = || prop_oneof![any::<u64>(), 0..2u64];
+        let port = prop_oneof![any::<u16>(), 0..2u16];
+        (half(), half(), port).prop_map(|(high, low, port)| Endpoint::v6([high, low], port))
     }
 
     proptest! {
@@ -200,6 +203,7 @@ mod tests {
             let (low, high) = there.ends();
             prop_assert!(low <= high);
             prop_assert!((low, high) == (a, b) || (low, high) == (b, a));
+            prop_assert_eq!([a, b].map(|end| there.is_low(&end)), [a == low, b == low]);
         }
     }
 
@@ -228,5 +232,33 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7]
         );
         assert_eq!(end.port(), 443);
+        assert_eq!(end.ip(), IpAddr::from([192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn a_hasher_is_given_the_whole_key() {
+        #[derive(Default)]
+        struct Words([u64; 5], usize);
+        impl Hasher for Words {
+            fn finish(&self) -> u64 {
+                0
+            }
+            fn write(&mut self, _bytes: &[u8]) {}
+            fn write_u64(&mut self, word: u64) {
+                self.0[self.1] = word;
+                self.1 += 1;
+            }
+        }
+        let key = FlowKey::new(Endpoint::v6([1, 2], 3), Endpoint::v6([4, 5], 6));
+        let mut words = Words::default();
+        key.hash(&mut words);
+        assert_eq!(words.0, [1, 2, 4, 5, 6 << 16 | 3]);
+    }
+
+    #[test]
+    fn an_ipv6_end_keeps_its_address() {
+        let address = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
+        let end = Endpoint::v6([0x2001_0db8_0001_0002, 0x0003_0004_0005_0006], 443);
+        assert_eq!((end.octets(), end.ip()), (address.octets(), address.into()));
     }
 }

@@ -158,6 +158,18 @@ mod tests {
         assert!((70..=80).contains(&written), "{written}");
     }
 
+    #[test]
+    fn it_is_written_when_it_is_older_than_an_eighth_of_a_second() {
+        let noted = PrimaryTap::new(PORT, SECOND);
+        let later = |units: u32| {
+            let mut tap = noted;
+            assert!(tap.accepts(PORT, SECOND + (u64::from(units) << UNIT_BITS)));
+            tap
+        };
+        assert_eq!(later(NOTED_AFTER), noted);
+        assert_ne!(later(NOTED_AFTER + 1), noted);
+    }
+
     /// The number of the time wraps after 52 days.
     #[test]
     fn a_silence_of_days_is_one() {

@@ -66,6 +66,7 @@ const _: () = {
     assert!(size_of::<Sleeper>() == 128);
     assert!(core::mem::offset_of!(Sleeper, taken) == 64);
     assert!(SEGMENT_ROOM <= Position::FILLED as usize);
+    assert!(LAST_BEGIN + MAX_RECORD_LEN + size_of::<u64>() == SEGMENT_ROOM);
 };
 
 /// How far a stream is written: in which segment, and how many bytes of it are filled.

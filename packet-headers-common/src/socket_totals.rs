@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_measured_is_said() {
+        let totals = SocketTotals {
+            srtt_us: 215,
+            min_rtt_us: 198,
+            ..SocketTotals::UNKNOWN
+        };
+        assert_eq!((totals.rtt(), totals.min_rtt()), (Some(215), Some(198)));
+    }
+
+    #[test]
     fn what_was_not_measured_is_not_said() {
         let nothing = SocketTotals::UNKNOWN;
         assert_eq!(

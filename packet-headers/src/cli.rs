@@ -27,6 +27,7 @@ mod plot;
 mod refusal;
 mod rows;
 mod service;
+mod watch;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
@@ -40,6 +41,7 @@ use refusal::Refusal;
 use rows::RowArguments;
 pub use service::LogFormat;
 use service::ServiceArguments;
+pub use watch::{ExtcapArguments, WatchArguments};
 
 /// Saves the packet headers, and only the headers, of every TCP connection on this host: one pcap
 /// file per connection, named by the connection's UUID.
@@ -75,6 +77,10 @@ pub enum Verb {
     Merge(MergeArguments),
     /// Draw a connection of a capture file: sequence numbers, round-trip times, throughput
     Plot(PlotArguments),
+    /// Write what a running daemon captures as it captures it, for tshark or Wireshark
+    Watch(WatchArguments),
+    /// Be an interface of Wireshark's: what a running daemon captures
+    Extcap(ExtcapArguments),
 }
 
 /// Which daemon to show, and how.
@@ -193,6 +199,10 @@ impl Arguments {
         if self.service.serves_events() && !self.names.watches_sockets() {
             let message = "--eventsocket.listen serves the events of the kernel flow source, which \
                            is off with tcp-info alone: use --flow-source=hybrid or kernel";
+            return Err((ErrorKind::ArgumentConflict, message.to_owned()));
+        }
+        if self.service.serves_watchers() && self.files.hides_addresses() {
+            let message = "--watch-socket would show the addresses that --anonymize.ip hides";
             return Err((ErrorKind::ArgumentConflict, message.to_owned()));
         }
         self.names.check()?;

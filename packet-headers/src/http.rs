@@ -1,10 +1,12 @@
-//! What the daemon serves over HTTP, read-only: metrics, health and the list of connections.
+//! What the daemon serves over HTTP, read-only: metrics, health, the list of connections, and a page for
+//! people that shows all of them.
 
 mod access;
 mod cached;
 mod disk_probe;
 mod flows;
 mod listen;
+mod page;
 mod ready;
 mod requester;
 mod routes;

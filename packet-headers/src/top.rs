@@ -13,7 +13,6 @@ use crate::cli::TopArguments;
 use crate::terminal::print;
 
 mod client;
-mod exposition;
 mod figures;
 mod flows;
 mod model;
@@ -87,7 +86,7 @@ fn show(
         if event::poll(KEYS).context("waiting for a key")?
             && let Event::Key(key) = event::read().context("reading a key")?
             && key.kind == KeyEventKind::Press
-            && view.press(key)
+            && view.press(key, model)
         {
             return Ok(());
         }

@@ -55,8 +55,8 @@ fn rows(captures: &Captures) -> Result<BTreeMap<String, Row>> {
 /// What only the daemon knows, and what is about the file.
 fn without(mut row: Row, columns: &[&str]) -> Row {
     row.retain(|name, _| {
-        !columns.contains(&name.as_str())
-            && !(columns.contains(&"kernel") && name.starts_with("kernel_"))
+        let is_of_kernel = name.starts_with("kernel_") && columns.contains(&"kernel");
+        !is_of_kernel && !columns.contains(&name.as_str())
     });
     row
 }

@@ -75,7 +75,7 @@ pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};
 pub use finished_file::FinishedFile;
 pub use flow_meta::FlowMeta;
-pub use format::{Encoder, FileEnd, FileHeader, Format};
+pub use format::{Encoder, FileEnd, FileHeader, Format, PacketStream};
 pub use interface_names::InterfaceNames;
 pub use layout::Layout;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile, RemovedFile};

@@ -250,9 +250,11 @@ mod tests {
         let directories = directories(home.path());
         let mut file = SideFile::create(&directories, ROWS, "a").unwrap();
         file.append(b"one\n").unwrap();
-        faults::plan(Some(Box::new(|operation| match operation {
-            Operation::Write(_) => Fate::Breaks(2, rustix::io::Errno::NOSPC.raw_os_error()),
-            _ => Fate::Done,
+        faults::plan(Some(Box::new(|operation| {
+            if matches!(operation, Operation::Write(_)) {
+                return Fate::Breaks(2, rustix::io::Errno::NOSPC.raw_os_error());
+            }
+            Fate::Done
         })));
         let failed = file.append(b"two\n").unwrap_err();
         faults::plan(None);

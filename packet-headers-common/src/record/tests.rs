@@ -140,6 +140,21 @@ fn an_acknowledgment_takes_88_bytes_and_104_with_timestamps() {
 }
 
 #[test]
+fn a_time_of_the_interface_is_read_where_it_knew_one() {
+    for (time, known) in [(1_234, Some(1_234)), (0, None)] {
+        let headers = ipv4_syn();
+        let mut item = item(&headers, 14, 34);
+        item[28] |= FLAG_HARDWARE_TIME;
+        let place = RECORD_HEADER_LEN..RECORD_HEADER_LEN;
+        item.splice(place, u64::to_ne_bytes(time));
+        let packet = Packet::parse(&item).expect("a whole record");
+        assert_eq!((packet.hardware_ns, packet.headers), (known, &headers[..]));
+        let end = RECORD_HEADER_LEN + HARDWARE_TIME_LEN;
+        assert_eq!(Packet::parse(&item[..end - 1]), Err(BadRecord::Short));
+    }
+}
+
+#[test]
 fn records_one_behind_the_other_are_told_apart() {
     let (first, second) = (item(&ipv4_syn(), 14, 34), truncated_item(true));
     let both = [first.clone(), second.clone()].concat();

@@ -36,29 +36,39 @@ pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-/// The JSON document of an answer.
+/// The most recently active connections: the JSON document of an answer.
 #[derive(Debug, Serialize)]
-struct Page {
-    total: u64,
-    flows: Vec<Flow>,
+pub(super) struct List {
+    /// How many are known, whether listed or not.
+    pub(super) total: u64,
+    pub(super) flows: Vec<Flow>,
 }
 
+/// A connection, with the addresses that its file has.
 #[derive(Debug, Serialize)]
-struct Flow {
-    uuid: Option<String>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    state: &'static str,
+pub(super) struct Flow {
+    pub(super) uuid: Option<String>,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) state: &'static str,
     opened: Option<String>,
-    packets: u64,
-    bytes: u64,
-    idle_seconds: f64,
-    kernel: Option<Kernel>,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) idle_seconds: f64,
+    pub(super) kernel: Option<Kernel>,
 }
 
 /// What the kernel knew of a connection when its socket was closed, by the names of its fields.
 #[derive(Debug)]
-struct Kernel(SocketTotals);
+pub(super) struct Kernel(SocketTotals);
+
+impl Kernel {
+    /// A field, unless it was not measured.
+    pub(super) fn get(&self, field: &str) -> Option<u64> {
+        let mut fields = self.0.fields().into_iter();
+        fields.find(|(name, _)| *name == field)?.1
+    }
+}
 
 impl Serialize for Kernel {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -73,21 +83,33 @@ impl Flows {
     /// When a shard does not answer in time.
     pub(super) async fn json(&self, asked: &Asked) -> Result<String> {
         let limit = asked.limit.unwrap_or(USUAL).min(MOST);
+        let json = self.list(limit, |list| serde_json::to_string(&list));
+        json.await?.context("writing the list")
+    }
+
+    /// So many of the most recently active connections, made into something.
+    ///
+    /// # Errors
+    /// When a shard does not answer in time.
+    pub(super) async fn list<T: Send + 'static>(
+        &self,
+        limit: usize,
+        make: fn(List) -> T,
+    ) -> Result<T> {
         let listing = timeout(PATIENCE, self.ask(limit)).await;
         let mut listing = listing.context("the shards are too busy to answer")??;
         listing.flows.sort_by_key(|flow| flow.idle);
         listing.flows.truncate(limit);
         let anonymizer = self.anonymizer.clone();
         // On a blocking thread: encrypting thousands of addresses takes a while.
-        let written = spawn_blocking(move || {
+        let made = spawn_blocking(move || {
             let flows = listing.flows.iter();
-            let page = Page {
+            make(List {
                 total: listing.total,
                 flows: flows.map(|flow| shown(flow, anonymizer.as_ref())).collect(),
-            };
-            serde_json::to_string(&page)
+            })
         });
-        Ok(written.await.context("writing the list")??)
+        made.await.context("making the list")
     }
 
     /// The connections of all shards, up to `limit` of each.

@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
 use super::access::Refusal;
 use super::cached::Cached;
-use super::flows::{Asked, Flows};
+use super::flows::{Asked, Flows, List};
+use super::page::{self, Page};
 use super::ready::Readiness;
 use super::requester::Requester;
+use crate::exposition::Samples;
 use crate::stats::prometheus::Metrics;
 use crate::terminal::visible;
 
@@ -43,6 +45,9 @@ struct Answers {
 /// The media type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What is answered at `/` to who does not read HTML.
+const PATHS: &str = "packet-headers\n/metrics\n/healthz\n/readyz\n/flows?limit=1000\n";
+
 /// The routes of everything that is served.
 pub(crate) fn routes(site: Site) -> Router {
     Router::new()
@@ -58,16 +63,75 @@ pub(crate) fn routes(site: Site) -> Router {
         }))
 }
 
-async fn index() -> &'static str {
-    "packet-headers\n/metrics\n/healthz\n/readyz\n/flows?limit=1000\n"
+impl Answers {
+    /// The page of metrics, or why there is none.
+    fn metrics(&self) -> Result<Bytes, String> {
+        self.metrics.get(Instant::now(), || {
+            let text = self.site.metrics.text();
+            text.map(Bytes::from).map_err(|error| format!("{error:#}"))
+        })
+    }
+
+    /// One line for each reason why the daemon is not ready.
+    fn missing(&self) -> Vec<String> {
+        let readiness = &self.site.readiness;
+        self.missing.get(Instant::now(), || readiness.missing())
+    }
+
+    /// So many connections, or why this client is not told of them.
+    async fn connections(
+        &self,
+        limit: usize,
+        requester: Requester,
+        request: &Parts,
+    ) -> Result<List, String> {
+        let flows = &self.site.flows;
+        let access = flows.access.check(requester, request);
+        access.map_err(|Refusal { why, .. }| why)?;
+        let list = flows.list(limit, |list| list).await;
+        list.map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// A page for browsers, and the paths for all others.
+async fn index(
+    State(answers): State<Arc<Answers>>,
+    Extension(requester): Extension<Requester>,
+    request: Parts,
+) -> Response {
+    if !wants_html(&request.headers) {
+        return PATHS.into_response();
+    }
+    let text = answers.metrics();
+    let samples = text.and_then(|text| {
+        let text = String::from_utf8_lossy(&text);
+        Samples::parse(&text).map_err(|error| format!("{error:#}"))
+    });
+    let samples = match samples {
+        Ok(samples) => samples,
+        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    };
+    let connections = answers.connections(page::CONNECTIONS, requester, &request);
+    Page {
+        samples: &samples,
+        connections: connections.await,
+        missing: &answers.missing(),
+    }
+    .into_response()
+}
+
+/// Whether a client is a browser that shows what it gets.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).iter();
+    accepted.any(|types| {
+        types
+            .to_str()
+            .is_ok_and(|types| types.contains("text/html"))
+    })
 }
 
 async fn metrics(State(answers): State<Arc<Answers>>) -> Response {
-    let page = answers.metrics.get(Instant::now(), || {
-        let text = answers.site.metrics.text();
-        text.map(Bytes::from).map_err(|error| format!("{error:#}"))
-    });
-    match page {
+    match answers.metrics() {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
@@ -78,9 +142,7 @@ async fn healthy(State(answers): State<Arc<Answers>>) -> Response {
 }
 
 async fn ready(State(answers): State<Arc<Answers>>) -> Response {
-    let readiness = &answers.site.readiness;
-    let missing = answers.missing.get(Instant::now(), || readiness.missing());
-    readiness_of(&missing)
+    readiness_of(&answers.missing())
 }
 
 /// The answer to `/healthz`: 503 while a thread is stuck in a way that only a restart helps.

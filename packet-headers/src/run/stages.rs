@@ -21,11 +21,13 @@ use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
+use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
-use crate::stats::CounterSources;
+use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
-use capture_files::{InterfaceNames, Retention};
+use crate::unix_socket::SocketFile;
+use capture_files::{Directories, FileNaming, InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -36,6 +38,8 @@ pub(super) struct Stages {
     pipeline: Pipeline,
     maintenance: Maintenance,
     counted: CounterSources,
+    /// The socket at which packets are watched. Its file is removed on drop.
+    _watched: Option<SocketFile>,
 }
 
 /// The programs' own log.
@@ -54,10 +58,7 @@ impl Stages {
     ) -> Result<(Self, KernelLog)> {
         let settings = load_options(config);
         let (mut programs, rings) = load(config, method, &settings)?;
-        let counted = CounterSources {
-            kernel: Arc::new(programs.take_counters()?),
-            counters: Arc::default(),
-        };
+        let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(settings.shards, settings.hash);
@@ -69,15 +70,14 @@ impl Stages {
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
-        let room = retention.room();
-        let rows = (config.rows.as_ref()).map(|rows| {
-            let files = (&taken.directories, taken.options.naming);
-            Rows::new(rows, files, &room, counters)
-        });
+        let (live, watched) = watchers(taken.watch, &names, counters)?;
+        let files = (&taken.directories, taken.options.naming);
+        let rows = rows(config, files, &retention, counters);
         let shared = Shared {
             config,
-            room: &room,
+            live: live.as_ref(),
             rows: rows.as_ref(),
+            room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
             options: &taken.options,
@@ -94,12 +94,8 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let maintenance = Maintenance::start(
-            (&taken.directories, rows.clone()),
-            retention,
-            heartbeats,
-            counters,
-        )?;
+        let files = (&taken.directories, rows.clone());
+        let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
         if let Some(http) = taken.http {
@@ -119,6 +115,7 @@ impl Stages {
             pipeline,
             maintenance,
             counted,
+            _watched: watched,
         };
         Ok((stages, kernel_log))
     }
@@ -141,6 +138,24 @@ impl Stages {
         self.pipeline.stop()?;
         self.maintenance.stop()
     }
+}
+
+/// Where everything is counted.
+fn counted(programs: &mut Programs) -> Result<CounterSources> {
+    Ok(CounterSources {
+        kernel: Arc::new(programs.take_counters()?),
+        counters: Arc::default(),
+    })
+}
+
+/// Lets packets be watched, if there is a socket for that.
+fn watchers(
+    socket: Option<unix_socket::Listener>,
+    names: &Arc<InterfaceNames>,
+    counters: &Arc<Counters>,
+) -> Result<(Option<Tee>, Option<SocketFile>)> {
+    let served = socket.map(|it| live::serve(it, names, counters));
+    Ok(served.transpose()?.unzip())
 }
 
 /// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.
@@ -175,6 +190,17 @@ fn capture(
         capture.watch_sockets()?;
     }
     Ok(capture)
+}
+
+/// The rows that are written of these files, if any are to be.
+fn rows(
+    config: &Config,
+    files: (&Directories, FileNaming),
+    retention: &Retention,
+    counters: &Arc<Counters>,
+) -> Option<Rows> {
+    let rows = config.rows.as_ref()?;
+    Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
 /// What the sources deliver.

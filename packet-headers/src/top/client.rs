@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use ureq::Agent;
 
-use super::exposition::Samples;
 use super::flows::Flows;
 use super::model::Snapshot;
+use crate::exposition::Samples;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(3);

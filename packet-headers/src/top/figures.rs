@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytesize::ByteSize;
 
-use super::model::{Model, Order, Row};
+use super::flows::Flow;
+use super::model::{Model, Order};
 
 /// The full name of one of our own metrics.
 macro_rules! ours {
@@ -15,7 +16,10 @@ macro_rules! ours {
 }
 
 /// The width of the column of titles.
-const TITLES: usize = 10;
+pub(super) const TITLES: usize = 10;
+
+/// The title of why the daemon is not ready.
+pub(super) const NOT_READY: &str = "not ready";
 
 /// The lines, each with its title in front.
 pub(super) fn lines(model: &Model) -> Vec<String> {
@@ -25,7 +29,8 @@ pub(super) fn lines(model: &Model) -> Vec<String> {
             lines.push(format!("{title:<TITLES$} {values}"));
         }
     };
-    line("not ready", not_ready(model));
+    line(NOT_READY, not_ready(model));
+    line(NOT_READY, not_ready(model));
     line("packets", packets(model));
     line(
         "discarded",
@@ -86,16 +91,18 @@ fn uptime(model: &Model, now: SystemTime) -> Option<Duration> {
 }
 
 fn packets(model: &Model) -> String {
-    let mut line = String::new();
-    for (what, name) in [
-        ("seen", ours!("packets_seen_total")),
-        ("written", ours!("packets_written_total")),
-        ("discarded", ours!("packets_discarded_total")),
-    ] {
+    let counted = |what, name| {
         let rate = per_second(model.rate(name), |rate| format!("{rate:.0}"));
-        line.push_str(&format!("{what} {}{rate}  ", model.count(name)));
-    }
-    line + &format!("held {}", model.count(ours!("packets_held")))
+        format!("{what} {}{rate}", model.count(name))
+    };
+    // Packets are written many at a time: from one answer to the next that is none, or all of a while.
+    format!(
+        "{}  written {}  {}  held {}",
+        counted("seen", ours!("packets_seen_total")),
+        model.count(ours!("packets_written_total")),
+        counted("discarded", ours!("packets_discarded_total")),
+        model.count(ours!("packets_held")),
+    )
 }
 
 /// A counter by reason, without the reasons that did not occur.
@@ -190,41 +197,34 @@ pub(super) fn bytes(bytes: f64) -> String {
     ByteSize(bytes as u64).to_string()
 }
 
-/// The headings of the table of connections.
-pub(super) const COLUMNS: [&str; 10] = [
-    "local",
-    "remote",
-    "state",
-    "packets",
-    "packets/s",
-    "bytes/s",
-    "idle",
-    "rtt",
-    "retrans",
-    "uuid",
-];
+/// The smoothed round-trip time, which the kernel tells once the socket is closed; empty before.
+pub(super) fn rtt(flow: &Flow) -> String {
+    let micros = flow
+        .kernel
+        .as_ref()
+        .and_then(|kernel| kernel.get("srtt_us"));
+    micros.map_or_else(String::new, |micros| {
+        format!("{:.1} ms", micros as f64 / 1e3)
+    })
+}
 
-/// The columns of one connection. What the kernel knows is known once its socket is closed.
-pub(super) fn columns(row: &Row<'_>) -> [String; 10] {
-    let flow = row.flow;
-    let kernel = flow.kernel.as_ref();
-    let rtt = kernel.and_then(|kernel| kernel.srtt_us);
-    [
-        flow.local.clone(),
-        flow.remote.clone(),
-        flow.state.clone(),
-        flow.packets.to_string(),
-        format!("{:.0}", row.packets),
-        bytes(row.bytes),
-        format!("{:.1} s", flow.idle_seconds),
-        rtt.map_or_else(String::new, |micros| {
-            format!("{:.1} ms", micros as f64 / 1e3)
-        }),
-        kernel.map_or_else(String::new, |kernel| kernel.total_retrans.to_string()),
-        flow.uuid
-            .clone()
-            .unwrap_or_else(|| "no name yet".to_owned()),
-    ]
+/// How many segments were sent again, told at the same time.
+pub(super) fn retransmitted(flow: &Flow) -> String {
+    let segments = flow
+        .kernel
+        .as_ref()
+        .and_then(|kernel| kernel.get("total_retrans"));
+    segments.map_or_else(String::new, |segments| segments.to_string())
+}
+
+/// How long no packet came.
+pub(super) fn idle(flow: &Flow) -> String {
+    format!("{:.1} s", flow.idle_seconds)
+}
+
+/// A connection's name.
+pub(super) fn name(flow: &Flow) -> &str {
+    flow.uuid.as_deref().unwrap_or("no name yet")
 }
 
 /// One snapshot as text, with connections by how long they were idle.
@@ -243,25 +243,22 @@ impl fmt::Display for Text<'_> {
             None => return write!(out, "no answer yet"),
         }
         for row in model.rows(Order::Idle, "") {
-            let [
-                local,
-                remote,
-                state,
-                packets,
-                _,
-                _,
-                idle,
-                rtt,
-                retrans,
-                uuid,
-            ] = columns(&row);
+            let flow = row.flow;
             write!(
                 out,
-                "\n{local:<24} {remote:<24} {state:<9} {packets:>8} packets  idle {idle:>7}  {uuid}"
+                "\n{:<24} {:<24} {:<9} {:>8} packets  idle {:>7}  {}",
+                flow.local,
+                flow.remote,
+                flow.state,
+                flow.packets,
+                idle(flow),
+                name(flow)
             )?;
-            if !retrans.is_empty() {
-                let rtt = if rtt.is_empty() { "unknown" } else { &rtt };
-                write!(out, "  rtt {rtt}  retransmitted {retrans}")?;
+            let sent_again = retransmitted(flow);
+            if !sent_again.is_empty() {
+                let rtt = Some(rtt(flow)).filter(|rtt| !rtt.is_empty());
+                let rtt = rtt.as_deref().unwrap_or("unknown");
+                write!(out, "  rtt {rtt}  retransmitted {sent_again}")?;
             }
         }
         Ok(())
@@ -343,7 +340,7 @@ mod tests {
         model.take(Ok(snapshot(start, 0, 100, &[])));
         model.take(Ok(snapshot(start, 2, 300, &[])));
         let all = lines(&model).join("\n");
-        assert!(all.contains("seen 300 (100/s)"), "{all}");
+        assert!(all.contains("seen 300 (100/s)  written 0  "), "{all}");
         assert!(all.contains("discarded 2 (0/s)"), "{all}");
     }
 
@@ -369,7 +366,7 @@ mod tests {
         let page = "process_start_time_seconds 1000.5";
         let mut model = model(&[]);
         if let Some(last) = &mut model.last {
-            last.samples = super::super::exposition::Samples::parse(page).unwrap();
+            last.samples = crate::exposition::Samples::parse(page).unwrap();
         }
         let now = UNIX_EPOCH + Duration::from_millis(1_064_700);
         assert_eq!(uptime(&model, now), Some(Duration::from_secs(64)));

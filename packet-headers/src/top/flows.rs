@@ -1,5 +1,7 @@
 //! The daemon's list of connections, as `/flows` gives it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
@@ -19,6 +21,9 @@ pub(super) struct Flow {
     pub(super) local: String,
     pub(super) remote: String,
     pub(super) state: String,
+    /// When it began (RFC 3339); `None` for a candidate.
+    #[serde(default)]
+    pub(super) opened: Option<String>,
     pub(super) packets: u64,
     /// Bytes on the wire.
     pub(super) bytes: u64,
@@ -28,13 +33,16 @@ pub(super) struct Flow {
     pub(super) kernel: Option<Kernel>,
 }
 
-/// Some of what the kernel knew of a connection.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Kernel {
-    /// Smoothed round-trip time in microseconds, if one was measured.
-    pub(super) srtt_us: Option<u64>,
-    /// Segments sent again.
-    pub(super) total_retrans: u64,
+/// What the kernel knew of a connection, by the names of its fields; `None` where it was not measured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Kernel(pub(super) BTreeMap<String, Option<u64>>);
+
+impl Kernel {
+    /// A field, if it is known.
+    pub(super) fn get(&self, field: &str) -> Option<u64> {
+        self.0.get(field).copied().flatten()
+    }
 }
 
 impl Flows {
@@ -63,5 +71,12 @@ impl Flow {
         [&self.local, &self.remote, &self.state, uuid]
             .iter()
             .any(|text| text.contains(filter))
+    }
+
+    /// Whether its local end has this port.
+    pub(super) fn is_at(&self, port: &str) -> bool {
+        self.local
+            .rsplit_once(':')
+            .is_some_and(|(_, own)| own == port)
     }
 }

@@ -1,13 +1,13 @@
 //! What is known about the daemon: its last two snapshots, and the rates between them.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::exposition::Samples;
 use super::flows::{Flow, Flows};
+use crate::exposition::Samples;
 
 /// The result of polling once.
 pub(super) type Answer = Result<Snapshot>;
@@ -30,9 +30,20 @@ pub(super) struct Model {
     pub(super) address: String,
     pub(super) last: Option<Snapshot>,
     before: Option<Snapshot>,
+    /// Packets seen and discarded per second, between any two snapshots; the last two last.
+    pub(super) history: VecDeque<[f64; 2]>,
     /// Why the last poll failed, if it did.
     pub(super) trouble: Option<String>,
 }
+
+/// The counters whose rates are remembered.
+const REMEMBERED: [&str; 2] = [
+    "packet_headers_packets_seen_total",
+    "packet_headers_packets_discarded_total",
+];
+
+/// How many rates are remembered: as many as the widest terminal shows.
+const HISTORY: usize = 512;
 
 /// The order of connections.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +71,7 @@ impl Model {
             address: address.to_owned(),
             last: None,
             before: None,
+            history: VecDeque::new(),
             trouble: None,
         }
     }
@@ -70,9 +82,25 @@ impl Model {
             Ok(snapshot) => {
                 self.before = self.last.replace(snapshot);
                 self.trouble = None;
+                self.remember();
             }
             Err(error) => self.trouble = Some(format!("{error:#}")),
         }
+    }
+
+    fn remember(&mut self) {
+        if let [Some(seen), Some(discarded)] = REMEMBERED.map(|name| self.rate(name)) {
+            if self.history.len() == HISTORY {
+                self.history.pop_front();
+            }
+            self.history.push_back([seen, discarded]);
+        }
+    }
+
+    /// The port of the daemon's HTTP, as text.
+    fn port(&self) -> &str {
+        let (_, port) = self.address.rsplit_once(':').unwrap_or_default();
+        port
     }
 
     /// A metric's value; 0 when the daemon does not have it.
@@ -96,7 +124,8 @@ impl Model {
         (seconds > 0.0).then_some(seconds)
     }
 
-    /// The connections that match a filter, in order.
+    /// The connections that match a filter, in order. Those to the daemon's HTTP port, as our own
+    /// questions are, have to be asked for.
     pub(super) fn rows(&self, order: Order, filter: &str) -> Vec<Row<'_>> {
         let known: HashMap<_, _> = told(self.before.as_ref())
             .iter()
@@ -117,6 +146,7 @@ impl Model {
         let matching = told(self.last.as_ref()).iter();
         let mut rows: Vec<_> = matching
             .filter(|flow| flow.matches(filter))
+            .filter(|flow| !filter.is_empty() || !flow.is_at(self.port()))
             .map(row)
             .collect();
         rows.sort_by(|a, b| order.compare(a, b));
@@ -176,6 +206,7 @@ pub(super) mod tests {
             local: "10.98.0.1:443".to_owned(),
             remote: remote.to_owned(),
             state: "capturing".to_owned(),
+            opened: Some("2026-11-29T14:05:09.25Z".to_owned()),
             packets,
             bytes: packets * 100,
             idle_seconds,
@@ -223,6 +254,26 @@ pub(super) mod tests {
         assert_eq!(model.count(SEEN), 100.0);
         model.take(Ok(snapshot(Instant::now(), 1, 101, &[])));
         assert_eq!(model.trouble, None);
+    }
+
+    #[test]
+    fn what_asks_the_daemon_is_left_out_unless_it_is_sought() {
+        let mut model = Model::new("http://localhost:443");
+        model.take(Ok(snapshot(Instant::now(), 0, 0, &[("a", 100, 0.5)])));
+        assert_eq!(model.rows(Order::Idle, ""), []);
+        assert_eq!(model.rows(Order::Idle, ":443").len(), 1);
+        model.address = "http://localhost:44".to_owned();
+        assert_eq!(model.rows(Order::Idle, "").len(), 1);
+    }
+
+    #[test]
+    fn rates_are_remembered_as_long_as_a_terminal_can_show_them() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        for second in 0..2 * HISTORY as u64 {
+            model.take(Ok(snapshot(start, second, 10 * second, &[])));
+        }
+        assert_eq!(model.history.len(), HISTORY);
+        assert_eq!(model.history.back(), Some(&[10.0, 0.0]));
     }
 
     #[test]

@@ -1,24 +1,42 @@
 //! The live view: what it shows, and its keys.
 
+mod connection;
+mod head;
+mod help;
+mod table;
+
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Modifier, Style};
-use ratatui::text::Line;
-use ratatui::widgets::{Paragraph, Row as TableRow, Table, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 
-use super::figures::{COLUMNS, columns, lines};
 use super::model::{Model, Order};
+use table::Columns;
 
 /// The user's choices.
 #[derive(Debug, Default)]
 pub(super) struct View {
     order: Order,
     filter: String,
-    /// Whether keys are being typed into the filter.
-    typing: bool,
-    /// Rows above the first one shown.
-    skip: usize,
+    /// Whether names are shown instead of addresses.
+    names: bool,
+    /// The row of the table that is marked, if one is.
+    marked: Option<usize>,
+    /// The first row that is shown.
+    first: usize,
+    front: Front,
+}
+
+/// What is in front: what keys are for.
+#[derive(Debug, Default)]
+enum Front {
+    #[default]
+    Table,
+    /// Keys are typed into the filter.
+    Filter,
+    /// One connection, by its key.
+    Connection([String; 3]),
+    Help,
 }
 
 /// Rows that a page key scrolls.
@@ -29,30 +47,19 @@ const FILTER: usize = 256;
 
 impl View {
     /// Handles a key. Returns true if it quits.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "keyboards have more keys than we have uses for"
-    )]
-    pub(super) fn press(&mut self, key: KeyEvent) -> bool {
+    pub(super) fn press(&mut self, key: KeyEvent, model: &Model) -> bool {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return key.code == KeyCode::Char('c');
         }
-        if self.typing {
-            self.type_filter(key.code);
-            return false;
-        }
-        match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return true,
-            KeyCode::Char('p') => self.order = Order::Packets,
-            KeyCode::Char('b') => self.order = Order::Bytes,
-            KeyCode::Char('i') => self.order = Order::Idle,
-            KeyCode::Char('/') => self.typing = true,
-            KeyCode::Down => self.skip = self.skip.saturating_add(1),
-            KeyCode::Up => self.skip = self.skip.saturating_sub(1),
-            KeyCode::PageDown => self.skip = self.skip.saturating_add(PAGE),
-            KeyCode::PageUp => self.skip = self.skip.saturating_sub(PAGE),
-            KeyCode::Home => self.skip = 0,
-            _ => {}
+        match self.front {
+            Front::Table => return self.choose(key.code, model),
+            Front::Filter => self.type_filter(key.code),
+            Front::Help => self.front = Front::Table,
+            Front::Connection(_) if key.code == KeyCode::Char('q') => return true,
+            Front::Connection(_) => {
+                let help = key.code == KeyCode::Char('?');
+                self.front = if help { Front::Help } else { Front::Table };
+            }
         }
         false
     }
@@ -61,11 +68,51 @@ impl View {
         clippy::wildcard_enum_match_arm,
         reason = "keyboards have more keys than we have uses for"
     )]
+    fn choose(&mut self, code: KeyCode, model: &Model) -> bool {
+        match code {
+            KeyCode::Char('q') | KeyCode::Esc => return true,
+            KeyCode::Char('p') => self.order = Order::Packets,
+            KeyCode::Char('b') => self.order = Order::Bytes,
+            KeyCode::Char('i') => self.order = Order::Idle,
+            KeyCode::Char('u') => self.names = !self.names,
+            KeyCode::Char('/') => self.front = Front::Filter,
+            KeyCode::Char('?' | 'h') => self.front = Front::Help,
+            KeyCode::Enter => self.open(model),
+            KeyCode::Down => self.mark(|marked| marked.map_or(0, |at| at.saturating_add(1))),
+            KeyCode::Up => self.mark(|marked| marked.unwrap_or(0).saturating_sub(1)),
+            KeyCode::PageDown => self.mark(|marked| marked.unwrap_or(0).saturating_add(PAGE)),
+            KeyCode::PageUp => self.mark(|marked| marked.unwrap_or(0).saturating_sub(PAGE)),
+            KeyCode::Home => self.mark(|_| 0),
+            KeyCode::End => self.mark(|_| usize::MAX),
+            _ => {}
+        }
+        false
+    }
+
+    /// Marks another row. One that is behind the last is the last one when it is drawn.
+    fn mark(&mut self, to: impl FnOnce(Option<usize>) -> usize) {
+        self.marked = Some(to(self.marked));
+    }
+
+    /// Shows the connection that is marked, or the first one.
+    fn open(&mut self, model: &Model) {
+        let rows = model.rows(self.order, &self.filter);
+        let marked = self.marked.unwrap_or(0);
+        if let Some(row) = rows.get(marked.min(rows.len().saturating_sub(1))) {
+            let (uuid, local, remote) = row.flow.key();
+            self.front = Front::Connection([uuid, local, remote].map(str::to_owned));
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "keyboards have more keys than we have uses for"
+    )]
     fn type_filter(&mut self, code: KeyCode) {
         match code {
-            KeyCode::Enter => self.typing = false,
+            KeyCode::Enter => self.front = Front::Table,
             KeyCode::Esc => {
-                self.typing = false;
+                self.front = Front::Table;
                 self.filter.clear();
             }
             KeyCode::Backspace => {
@@ -74,64 +121,64 @@ impl View {
             KeyCode::Char(character) if self.filter.len() < FILTER => self.filter.push(character),
             _ => {}
         }
-        self.skip = 0;
+        (self.marked, self.first) = (None, 0);
     }
 
     /// Draws everything.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, model: &Model) {
-        let head = self.head(model);
+        let area = frame.area();
+        let head = head::lines(model, area.width);
+        // A low terminal shows some connections, and fewer figures.
         let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
+        let height = height.min(area.height / 5 * 3);
         let parts = [
             Constraint::Length(height),
+            Constraint::Length(u16::from(!model.history.is_empty())),
+            Constraint::Length(1),
             Constraint::Min(0),
             Constraint::Length(1),
         ];
-        let [above, middle, below] = Layout::vertical(parts).areas(frame.area());
+        let [above, rates, _, middle, below] = Layout::vertical(parts).areas(area);
         frame.render_widget(Paragraph::new(head), above);
-        self.flows(frame, middle, model);
-        frame.render_widget(Paragraph::new(self.keys()), below);
+        head::rates(frame, rates, model);
+        match &self.front {
+            Front::Help => help::draw(frame, middle),
+            Front::Connection(key) => connection::draw(frame, middle, model, key),
+            Front::Table | Front::Filter => self.connections(frame, middle, model),
+        }
+        frame.render_widget(Paragraph::new(self.keys(area.width)), below);
     }
 
-    fn head(&self, model: &Model) -> Vec<Line<'static>> {
-        let mut head = Vec::new();
-        if let Some(trouble) = &model.trouble {
-            let warning = Style::new().add_modifier(Modifier::REVERSED);
-            head.push(Line::styled(
-                format!("no answer, retrying: {trouble}"),
-                warning,
-            ));
-        }
-        if model.last.is_some() {
-            head.extend(lines(model).into_iter().map(Line::from));
-        } else if model.trouble.is_none() {
-            head.push(Line::from(format!("connecting to {} …", model.address)));
-        }
-        head.push(Line::default());
-        head
-    }
-
-    fn flows(&mut self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
+    fn connections(&mut self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
         if let Some(Err(why)) = model.last.as_ref().map(|last| &last.flows) {
             let said = Paragraph::new(format!("connections cannot be listed: {why}"));
             return frame.render_widget(said.wrap(Wrap::default()), area);
         }
         let rows = model.rows(self.order, &self.filter);
-        self.skip = self.skip.min(rows.len().saturating_sub(1));
-        let shown = rows.iter().skip(self.skip).take(area.height.into());
-        let widths = [24, 24, 9, 8, 9, 10, 8, 9, 7].map(Constraint::Length);
-        let widths = widths.into_iter().chain([Constraint::Min(10)]);
-        let bold = Style::new().add_modifier(Modifier::BOLD);
-        let table = Table::new(shown.map(|row| TableRow::new(columns(row))), widths)
-            .header(TableRow::new(COLUMNS).style(bold));
-        frame.render_widget(table, area);
+        let layout = Columns::new(&rows, self.names, area.width);
+        let room = usize::from(layout.rows_in(area.height));
+        let last = rows.len().saturating_sub(1);
+        self.marked = self.marked.map(|marked| marked.min(last));
+        // What is marked is shown.
+        let marked = self.marked.unwrap_or(0);
+        self.first = self
+            .first
+            .clamp(marked.saturating_sub(room.saturating_sub(1)), marked);
+        let shown = rows.iter().skip(self.first).take(room);
+        let mark = self.marked.map(|marked| marked - self.first);
+        frame.render_widget(layout.table(shown, mark), area);
     }
 
-    fn keys(&self) -> String {
-        if self.typing {
-            return format!(
-                "show only connections with: {}_  (Enter: keep, Esc: clear)",
-                self.filter
-            );
+    fn keys(&self, width: u16) -> String {
+        match self.front {
+            Front::Filter => {
+                return format!(
+                    "show only connections with: {}_  (Enter: keep, Esc: clear)",
+                    self.filter
+                );
+            }
+            Front::Help | Front::Connection(_) => return "any key: back  q quit".to_owned(),
+            Front::Table => {}
         }
         let by = match self.order {
             Order::Packets => "packets/s",
@@ -143,122 +190,13 @@ impl View {
         } else {
             format!(", only with {:?}", self.filter)
         };
-        format!("by {by}{only}   keys: p packets  b bytes  i idle  / filter  q quit")
+        let more = "   p packets  b bytes  i idle  / filter  Enter details  ? help  q quit";
+        let less = "   ? help  q quit";
+        let line = format!("by {by}{only}");
+        let fits = line.len() + more.len() <= width.into();
+        line + if fits { more } else { less }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use anyhow::anyhow;
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-
-    use super::super::model::tests::snapshot;
-    use super::*;
-
-    fn drawn(view: &mut View, model: &Model) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(140, 16)).unwrap();
-        terminal.draw(|frame| view.draw(frame, model)).unwrap();
-        terminal.backend().to_string()
-    }
-
-    fn press(view: &mut View, code: KeyCode) -> bool {
-        view.press(KeyEvent::new(code, KeyModifiers::NONE))
-    }
-
-    fn model() -> Model {
-        let (mut model, start) = (Model::new("http://localhost:9990"), Instant::now());
-        let before = [("10.98.0.2:1000", 100, 9.0), ("10.98.0.2:2000", 10, 3.0)];
-        let after = [("10.98.0.2:1000", 110, 0.1), ("10.98.0.2:2000", 60, 2.0)];
-        model.take(Ok(snapshot(start, 0, 100, &before)));
-        model.take(Ok(snapshot(start, 1, 160, &after)));
-        model
-    }
-
-    fn before(text: &str, first: &str, second: &str) -> bool {
-        text.find(first).unwrap() < text.find(second).unwrap()
-    }
-
-    #[test]
-    fn it_shows_figures_rates_and_the_fastest_flows_first() {
-        let mut view = View::default();
-        let text = drawn(&mut view, &model());
-        assert!(text.contains("seen 160 (60/s)"), "{text}");
-        assert!(text.contains("discarded  not_ip 2"), "{text}");
-        assert!(before(&text, "10.98.0.2:2000", "10.98.0.2:1000"), "{text}");
-        assert!(text.contains("by packets/s"), "{text}");
-        assert!(!press(&mut view, KeyCode::Char('i')));
-        let text = drawn(&mut view, &model());
-        assert!(before(&text, "10.98.0.2:1000", "10.98.0.2:2000"), "{text}");
-        assert!(text.contains("by idle"), "{text}");
-    }
-
-    #[test]
-    fn a_filter_is_typed_and_forgotten() {
-        let mut view = View::default();
-        for key in "/q:2000".chars() {
-            assert!(!press(&mut view, KeyCode::Char(key)), "{key} ended it");
-        }
-        for _ in 0..6 {
-            press(&mut view, KeyCode::Backspace);
-        }
-        for key in ":2000".chars() {
-            press(&mut view, KeyCode::Char(key));
-        }
-        press(&mut view, KeyCode::Enter);
-        let text = drawn(&mut view, &model());
-        assert!(
-            text.contains("10.98.0.2:2000") && !text.contains("10.98.0.2:1000"),
-            "{text}"
-        );
-        press(&mut view, KeyCode::Char('/'));
-        assert!(!press(&mut view, KeyCode::Esc));
-        assert!(drawn(&mut view, &model()).contains("10.98.0.2:1000"));
-    }
-
-    #[test]
-    fn a_daemon_that_is_away_is_said_above_what_was_known() {
-        let mut model = model();
-        model.take(Err(anyhow!("connection refused")));
-        let text = drawn(&mut View::default(), &model);
-        assert!(
-            text.contains("no answer, retrying: connection refused"),
-            "{text}"
-        );
-        assert!(text.contains("seen 160"), "{text}");
-    }
-
-    #[test]
-    fn flows_that_are_refused_are_said_with_why_beside_the_rest() {
-        let mut refused = snapshot(Instant::now(), 0, 100, &[]);
-        refused.flows = Err("403 Forbidden".to_owned());
-        let mut model = Model::new("x");
-        model.take(Ok(refused));
-        let text = drawn(&mut View::default(), &model);
-        let said = "connections cannot be listed: 403 Forbidden";
-        assert!(text.contains(said), "{text}");
-        assert!(text.contains("seen 100"), "{text}");
-    }
-
-    #[test]
-    fn q_escape_and_control_c_end_it() {
-        let mut view = View::default();
-        assert!(press(&mut view, KeyCode::Char('q')));
-        assert!(press(&mut view, KeyCode::Esc));
-        assert!(view.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
-        assert!(!press(&mut view, KeyCode::Char('c')));
-    }
-
-    #[test]
-    fn a_small_terminal_and_much_scrolling_are_no_matter() {
-        let mut view = View::default();
-        for _ in 0..20 {
-            press(&mut view, KeyCode::PageDown);
-        }
-        let mut terminal = Terminal::new(TestBackend::new(3, 2)).unwrap();
-        terminal.draw(|frame| view.draw(frame, &model())).unwrap();
-        assert!(drawn(&mut view, &model()).contains("10.98.0.2:1000"));
-    }
-}
+mod tests;

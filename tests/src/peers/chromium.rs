@@ -1,10 +1,11 @@
 //! Chromium, which shows a file as people see it.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
+use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -18,6 +19,41 @@ pub enum Screen {
     Light,
     /// Light on dark.
     Dark,
+}
+
+/// A page as its scripts have left it after so many of its own seconds; and what the browser said of
+/// it, such as that something broke the page's policy. The namespace of the calling thread leads to the
+/// page.
+///
+/// # Errors
+/// What Chromium says; or that it does not end.
+pub fn document(url: &str, after: Duration) -> Result<(String, String)> {
+    let home = TempDir::new()?;
+    let mut command = chromium(home.path(), Some(after));
+    command.args(["--enable-logging=stderr", "--dump-dom", url]);
+    output_of(&mut command, "coreutils chromium")
+}
+
+/// Chromium, which resolves no names, and reaches no address but 127.0.0.1. It is as if so many seconds passed for the page, however long its
+/// requests take.
+fn chromium(home: &Path, after: Option<Duration>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args([
+        "60",
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ]);
+    command.arg(format!("--user-data-dir={}", home.display()));
+    if let Some(after) = after {
+        command.arg(format!("--virtual-time-budget={}", after.as_millis()));
+    }
+    command
 }
 
 /// What Chromium shows: pixels, row by row.
@@ -34,40 +70,48 @@ impl Screenshot {
     ///
     /// # Errors
     /// What Chromium says; or that it does not end.
-    pub fn of(file: &Path, (width, height): (u32, u32), screen: Screen) -> Result<Self> {
+    pub fn of(file: &Path, size: (u32, u32), screen: Screen) -> Result<Self> {
+        let url = format!("file://{}", file.canonicalize()?.display());
+        Self::save(&url, size, screen, None).map(|(shot, _)| shot)
+    }
+
+    /// Shows a page in a window of so many pixels, to which the namespace of the calling thread leads;
+    /// after as many of the page's own seconds. Returns the picture as PNG, too.
+    ///
+    /// # Errors
+    /// What Chromium says; or that it does not end.
+    pub fn of_page(
+        url: &str,
+        size: (u32, u32),
+        screen: Screen,
+        after: Duration,
+    ) -> Result<(Self, Vec<u8>)> {
+        Self::save(url, size, screen, Some(after))
+    }
+
+    fn save(
+        url: &str,
+        (width, height): (u32, u32),
+        screen: Screen,
+        after: Option<Duration>,
+    ) -> Result<(Self, Vec<u8>)> {
         let home = TempDir::new()?;
         let image = home.path().join("screenshot.png");
-        let file = file.canonicalize()?;
         let scheme = match screen {
             Screen::Dark => 0,
             Screen::Light => 1,
         };
-        let mut command = Command::new("timeout");
-        command.args([
-            "60",
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-        ]);
-        command.args([
-            "--hide-scrollbars",
-            "--no-first-run",
-            "--disable-dev-shm-usage",
-        ]);
-        command.arg("--host-resolver-rules=MAP * ~NOTFOUND");
-        command.arg(format!("--user-data-dir={}", home.path().display()));
+        let mut command = chromium(home.path(), after);
         command.arg(format!("--window-size={width},{height}"));
         command.arg(format!("--blink-settings=preferredColorScheme={scheme}"));
         command.arg(format!("--screenshot={}", image.display()));
-        command.arg(format!("file://{}", file.display()));
-        let (_, said) = output_of(&mut command, "coreutils chromium")?;
-        let image = File::open(&image).with_context(|| format!("no screenshot: {said}"))?;
-        Self::read(image)
+        let (_, said) = output_of(command.arg(url), "coreutils chromium")?;
+        let image = fs::read(&image).with_context(|| format!("no screenshot: {said}"))?;
+        Ok((Self::read(&image)?, image))
     }
 
-    fn read(image: File) -> Result<Self> {
-        let mut reader = png::Decoder::new(BufReader::new(image)).read_info()?;
+    fn read(image: &[u8]) -> Result<Self> {
+        let mut reader = png::Decoder::new(Cursor::new(image)).read_info()?;
         let size = reader
             .output_buffer_size()
             .context("a picture of that size")?;

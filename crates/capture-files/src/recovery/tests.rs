@@ -447,7 +447,9 @@ fn who_is_asked_sees_each_file_whole_and_can_have_it_removed() {
             }
             Recovered::Published(path, 2) => published.push(path),
             Recovered::Removed(path) => assert!(path.ends_with(name(3))),
-            other => panic!("{other:?}"),
+            other @ (Recovered::Published(..) | Recovered::Foreign(..) | Recovered::Failed(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
     let second = Path::new(DAY).join("host_1_0000000000000002.1.pcap");

@@ -47,7 +47,7 @@ pub(crate) fn draw(svg: &mut Svg, layout: Layout, top: f64, subject: &Subject, w
     });
     let frame = Frame {
         heading: format!(
-            "Round-trip time, where it was captured to the {} and back",
+            "Round-trip time from the capture point to the {} and back",
             name(1 - way)
         ),
         legend: legend.collect(),

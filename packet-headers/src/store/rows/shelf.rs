@@ -136,6 +136,17 @@ impl Shelf {
     }
 }
 
+/// Why Parquet could not be written: what the disk said, if it did.
+fn failed(error: parquet::ParquetError) -> io::Error {
+    let parquet::ParquetError::External(error) = error else {
+        return io::Error::other(error);
+    };
+    match error.downcast::<io::Error>() {
+        Ok(error) => *error,
+        Err(error) => io::Error::other(error),
+    }
+}
+
 /// What a journal is called by: its name without the extension.
 fn stem(journal: &SideFile) -> String {
     let path = journal.path();
@@ -145,14 +156,6 @@ fn stem(journal: &SideFile) -> String {
 
 /// Writes the rows of a journal as Parquet; how many there were.
 fn write(journal: &SideFile, made: &mut SideFile, go_on: &dyn Fn() -> bool) -> io::Result<u64> {
-    let failed = |error: parquet::ParquetError| match error {
-        // What the disk said.
-        parquet::ParquetError::External(error) => match error.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(error) => io::Error::other(error),
-        },
-        error => io::Error::other(error),
-    };
     let mut writer = parquet::Writer::new(BufWriter::new(made), PROGRAM).map_err(failed)?;
     let (mut rows, mut lines) = (0, journal.open().map_err(io::Error::other)?);
     let mut line = Vec::new();

@@ -208,9 +208,11 @@ fn published(data: &Path) -> Vec<(String, Option<String>)> {
             for row in reader.get_row_iter(None).unwrap() {
                 let row = row.unwrap();
                 let columns: BTreeMap<_, _> = row.get_column_iter().collect();
-                let text = |name: &str| match &columns[&name.to_owned()] {
-                    parquet::record::Field::Str(text) => Some(text.clone()),
-                    _ => None,
+                let text = |name: &str| {
+                    let parquet::record::Field::Str(text) = &columns[&name.to_owned()] else {
+                        return None;
+                    };
+                    Some(text.clone())
                 };
                 rows.push((text("uuid").unwrap(), text("path")));
             }
@@ -245,10 +247,13 @@ fn dies_after(operations: usize, died: Arc<std::sync::atomic::AtomicBool>) -> Pl
             return Fate::Done;
         }
         let first = !died.swap(true, std::sync::atomic::Ordering::Relaxed);
-        match operation {
-            Operation::Write(length) if first => Fate::Breaks(length / 2, Errno::IO.raw_os_error()),
-            _ => Fate::Fails(Errno::IO.raw_os_error()),
+        let error = Errno::IO.raw_os_error();
+        if let Operation::Write(length) = operation
+            && first
+        {
+            return Fate::Breaks(length / 2, error);
         }
+        Fate::Fails(error)
     })
 }
 
@@ -345,9 +350,11 @@ fn rows_that_cannot_be_written_cost_no_capture() {
         let files = host.finished();
         let mut publisher =
             Publisher::new(host.directories.clone(), FileNaming::PLAIN, host.counting());
-        plan(Some(Box::new(|operation| match operation {
-            Operation::Write(length) => Fate::Breaks(length / 3, Errno::NOSPC.raw_os_error()),
-            _ => Fate::Done,
+        plan(Some(Box::new(|operation| {
+            if let Operation::Write(length) = operation {
+                return Fate::Breaks(length / 3, Errno::NOSPC.raw_os_error());
+            }
+            Fate::Done
         })));
         let mut rowed = RowedCaptures::new(host.rows.clone());
         rowed.publish(files, &mut publisher, false, &|| true);

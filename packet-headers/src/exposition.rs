@@ -13,14 +13,14 @@ struct Sample {
 
 /// All values of one scrape.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Samples(Vec<Sample>);
+pub(crate) struct Samples(Vec<Sample>);
 
 impl Samples {
     /// Parses a page of metrics.
     ///
     /// # Errors
     /// When a line is not a sample; the message quotes it.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let samples =
@@ -29,19 +29,19 @@ impl Samples {
     }
 
     /// The sum over all labels; `None` when there is no such metric.
-    pub(super) fn sum(&self, name: &str) -> Option<f64> {
+    pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         let values = self.0.iter().filter(|sample| sample.name == name);
         values.map(|sample| sample.value).reduce(|a, b| a + b)
     }
 
     /// The sum over all samples with this value of a label.
-    pub(super) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
+    pub(crate) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
         let labelled = self.by(name, label).filter(|(have, _)| *have == value);
         labelled.map(|(_, value)| value).sum()
     }
 
     /// The values of a metric by one of its labels.
-    pub(super) fn by<'a>(
+    pub(crate) fn by<'a>(
         &'a self,
         name: &'a str,
         label: &'a str,
