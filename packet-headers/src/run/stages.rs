@@ -17,7 +17,7 @@ use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
-use crate::http;
+use crate::http::{self, Site};
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
@@ -26,8 +26,8 @@ use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
-use crate::unix_socket::SocketFile;
-use capture_files::{Directories, FileNaming, InterfaceNames, Retention};
+use crate::unix_socket::{self, SocketFile};
+use capture_files::{Directories, FileOptions, InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -64,14 +64,13 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
-        let server = server.transpose()?;
+        let server = serve_events(taken.events, scope, heartbeats, counters)?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
         let (live, watched) = watchers(taken.watch, &names, counters)?;
-        let files = (&taken.directories, taken.options.naming);
+        let files = (&taken.directories, &taken.options);
         let rows = rows(config, files, &retention, counters);
         let shared = Shared {
             config,
@@ -98,16 +97,13 @@ impl Stages {
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
         let described = taken.interfaces.describe();
         StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
-        if let Some(http) = taken.http {
-            let captured = Captured {
-                attached: capture.attached(),
-                method,
-                refused,
-                every_namespace: scope.every_namespace,
-            };
-            let site = site(&shared, pipeline.shards(), captured);
-            tokio::spawn(http::serve(http, http::routes(site)));
-        }
+        let captured = Captured {
+            attached: capture.attached(),
+            method,
+            refused,
+            every_namespace: scope.every_namespace,
+        };
+        serve(taken.http, || site(&shared, pipeline.shards(), captured));
         let stages = Self {
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
@@ -192,14 +188,33 @@ fn capture(
     Ok(capture)
 }
 
+/// Serves events at a socket, if they are to be served.
+fn serve_events(
+    socket: Option<unix_socket::Listener>,
+    scope: Scope,
+    heartbeats: &Heartbeats,
+    counters: &Arc<Counters>,
+) -> Result<Option<EventServer>> {
+    let start = |socket| EventServer::start(socket, scope, heartbeats, counters);
+    socket.map(start).transpose()
+}
+
+/// Serves a site, if there is somewhere to serve it.
+fn serve(http: Option<http::Listener>, site: impl FnOnce() -> Site) {
+    if let Some(http) = http {
+        tokio::spawn(http::serve(http, http::routes(site())));
+    }
+}
+
 /// The rows that are written of these files, if any are to be.
 fn rows(
     config: &Config,
-    files: (&Directories, FileNaming),
+    (directories, options): (&Directories, &FileOptions),
     retention: &Retention,
     counters: &Arc<Counters>,
 ) -> Option<Rows> {
     let rows = config.rows.as_ref()?;
+    let files = (directories, options.naming);
     Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
