@@ -624,8 +624,8 @@ fn rows_are_reached_by_no_link_and_their_empty_directories_go() {
         490 * HOUR,
     );
     // By this one, the clock is right.
-    place.ours("2026/11/23", 1, 0);
-    assert_eq!(place.sweep(age(HOUR)).0, 2);
+    place.ours("2026/11/23", 1, 1);
+    assert_eq!(place.sweep(age(DAY)).0, 2);
     assert!(precious.exists());
     let young = format!("2026/11/23/{}", name(1));
     assert_eq!(place.left(), [&young, "rows/date=2026-11-01/host=b"]);
