@@ -42,7 +42,7 @@ PROMETHEUSX_LISTEN_ADDRESS. All others start with PACKET_HEADERS_, as in PACKET_
 RUST_LOG=debug logs more.";
 
 /// The name of a flag's variable.
-fn variable(flag: &str) -> String {
+pub(super) fn variable(flag: &str) -> String {
     let name = flag.to_uppercase().replace(['.', '-'], "_");
     if OF_GO.contains(&flag) {
         name

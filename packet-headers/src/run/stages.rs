@@ -7,9 +7,11 @@ use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
 use super::confinement;
+use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
+use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::Config;
@@ -51,10 +53,10 @@ impl Stages {
     /// When one cannot be started; the message says what to do.
     pub(super) async fn start(
         config: &Config,
-        method: AttachMethod,
-        taken: Prerequisites,
+        (method, output): (AttachMethod, Output),
+        mut taken: Prerequisites,
         heartbeats: &Heartbeats,
-    ) -> Result<(Self, KernelLog)> {
+    ) -> Result<(Self, KernelLog, Option<Screen>)> {
         let settings = load_options(config);
         let (mut programs, rings) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
@@ -63,13 +65,14 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let server = (taken.events).map(|it| EventServer::start(it, scope, heartbeats, counters));
+        let server = taken.events.take();
+        let server = server.map(|it| EventServer::start(it, scope, heartbeats, counters));
         let server = server.transpose()?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
-        let (live, watched) = watchers(taken.watch, &names, counters)?;
+        let (live, watched) = watchers(taken.watch.take(), &names, counters)?;
         let shared = Shared {
             config,
             live: live.as_ref(),
@@ -91,8 +94,7 @@ impl Stages {
         };
         let sources = Sources::start(config, events, context).await?;
         let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
-        let described = taken.interfaces.describe();
-        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
+        let screen = begin(&shared, &pipeline, &taken, (method, output))?;
         if let Some(http) = taken.http {
             let captured = Captured {
                 attached: capture.attached(),
@@ -112,7 +114,7 @@ impl Stages {
             counted,
             _watched: watched,
         };
-        Ok((stages, kernel_log))
+        Ok((stages, kernel_log, screen))
     }
 
     /// Where everything is counted.
@@ -166,6 +168,37 @@ fn load(
     confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
+}
+
+/// Says that capture has begun, and starts to show it, if somebody watches.
+fn begin(
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    taken: &Prerequisites,
+    (method, output): (AttachMethod, Output),
+) -> Result<Option<Screen>> {
+    let Shared {
+        config, counted, ..
+    } = shared;
+    let described = taken.interfaces.describe();
+    let http = taken.http.as_ref();
+    output.begin(&StartupBanner::new(config, method, http, &described));
+    if !output.is_watched() {
+        return Ok(None);
+    }
+    let shards = pipeline.shards().iter();
+    let sources = screen::Sources {
+        counted: CounterSources::clone(counted),
+        shards: shards.map(|shard| Arc::clone(&shard.stats)).collect(),
+        data: config.files.data.clone(),
+    };
+    let asked = Asked {
+        interfaces: taken.interfaces.names(),
+        capture: config.timing.capture,
+        loopback: !config.filters.exclude_loopback,
+        every_netns: config.every_netns,
+    };
+    Screen::start(sources, asked).map(Some)
 }
 
 /// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
