@@ -6,6 +6,7 @@
 pub mod chromium;
 pub mod daemon;
 pub mod event_client;
+pub mod fleet;
 pub mod http;
 pub mod launch;
 pub mod plot;

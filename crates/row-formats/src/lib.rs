@@ -5,3 +5,5 @@
 pub mod csv;
 pub mod jsonl;
 pub mod parquet;
+#[cfg(test)]
+mod tests;
