@@ -42,6 +42,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("tcptrace", "tcptrace"),
     ("editcap", "wireshark-common"),
     ("capinfos", "wireshark-common"),
+    ("mergecap", "wireshark-common"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("bpftool", "bpftool"),
