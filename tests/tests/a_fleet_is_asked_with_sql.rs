@@ -313,7 +313,7 @@ fn slow_readers() -> Result<()> {
                 vec![
                     json!(text(row, "start_time")[..10]),
                     row["host"].clone(),
-                    row["path"].clone(),
+                    row["uuid"].clone(),
                     row[&format!("{reader}_ip")].clone(),
                     row[&format!("{sender}_ip")].clone(),
                     row[&format!("{sender}_goodput_bytes")].clone(),
@@ -324,7 +324,7 @@ fn slow_readers() -> Result<()> {
         })
         .collect();
     found.sort_by_key(|row| row[2].to_string());
-    let columns = "date host path reader_ip sender_ip bytes closed_ms percent_of_time";
+    let columns = "date host uuid reader_ip sender_ip bytes closed_ms percent_of_time";
     agree_on_largest("slow-readers", columns, "closed_ms", found)
 }
 

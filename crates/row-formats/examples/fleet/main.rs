@@ -136,13 +136,14 @@ struct Fleet {
 impl Fleet {
     fn write(&self, part: &Part) -> Result<(), Failure> {
         let rows = self.rows(part);
-        let date = time_text(part.time.start);
-        let date = date.split('T').next().unwrap_or_default();
+        let time = time_text(part.time.start);
+        // To the second.
+        let (date, time) = (&time[..10], time[..19].replace(['-', ':'], ""));
         let name = &self.hosts[part.host].name;
         let directory = self.directory.join(format!("date={date}/host={name}"));
         fs::create_dir_all(&directory)?;
-        let (time, number) = (part.time.start / SECOND, part.number);
-        write_file(&directory.join(format!("{time}-{number}.parquet")), &rows)?;
+        let file = directory.join(format!("{time}Z-{}.parquet", part.number));
+        write_file(&file, &rows)?;
         if let Some(lines) = &self.lines {
             let mut text = Vec::new();
             rows.iter().for_each(|row| jsonl::put(row, &mut text));
