@@ -6,6 +6,7 @@
 pub mod chromium;
 pub mod daemon;
 pub mod event_client;
+pub mod figures;
 pub mod fleet;
 pub mod http;
 pub mod launch;
@@ -21,3 +22,4 @@ pub mod tcpinfo;
 pub mod tcptrace;
 pub mod terminal;
 pub mod tools;
+pub mod tshark;
