@@ -100,6 +100,8 @@ impl Seen {
         let lab = Lab::new()?;
         for end in [&lab.host, &lab.peer] {
             end.sysctl("ipv4/tcp_ecn", "1")?;
+            // A SYN that is lost does not decide whether there is ECN.
+            end.sysctl("ipv4/tcp_ecn_fallback", "0")?;
             // So that the path has packets as they are on a wire.
             end.ip(&["link", "set", "dev", WAN, "gso_max_segs", "1"])?;
         }
