@@ -26,6 +26,7 @@ mod names;
 mod plot;
 mod refusal;
 mod service;
+mod watch;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
@@ -38,6 +39,7 @@ pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
 pub use service::LogFormat;
 use service::ServiceArguments;
+pub use watch::{ExtcapArguments, WatchArguments};
 
 /// Saves the packet headers, and only the headers, of every TCP connection on this host: one pcap
 /// file per connection, named by the connection's UUID.
@@ -73,6 +75,10 @@ pub enum Verb {
     Merge(MergeArguments),
     /// Draw a connection of a capture file: sequence numbers, round-trip times, throughput
     Plot(PlotArguments),
+    /// Write what a running daemon captures as it captures it, for tshark or Wireshark
+    Watch(WatchArguments),
+    /// Be an interface of Wireshark's: what a running daemon captures
+    Extcap(ExtcapArguments),
 }
 
 /// Which daemon to show, and how.
@@ -188,6 +194,10 @@ impl Arguments {
         if self.service.serves_events() && !self.names.watches_sockets() {
             let message = "--eventsocket.listen serves the events of the kernel flow source, which \
                            is off with tcp-info alone: use --flow-source=hybrid or kernel";
+            return Err((ErrorKind::ArgumentConflict, message.to_owned()));
+        }
+        if self.service.serves_watchers() && self.files.hides_addresses() {
+            let message = "--watch-socket would show the addresses that --anonymize.ip hides";
             return Err((ErrorKind::ArgumentConflict, message.to_owned()));
         }
         self.names.check()?;

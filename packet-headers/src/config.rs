@@ -52,6 +52,19 @@ pub struct Service {
     pub hosts: Vec<HostName>,
     /// The path of the Unix socket for flow events, if they are served.
     pub events: Option<PathBuf>,
+    /// Where packets can be watched.
+    pub watch: WatchSocket,
+}
+
+/// Where packets can be watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchSocket {
+    /// At the usual place, if that is free and can be used, and addresses are not hidden.
+    Usual,
+    /// At this path.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// Where files go, and their format.

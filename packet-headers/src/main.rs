@@ -9,7 +9,7 @@ use anyhow::Result;
 use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
-use packet_headers::{doctor, flows, top};
+use packet_headers::{doctor, flows, top, watch};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
             Err(error) => return explain(&error),
         },
         Some(Verb::Merge(arguments)) => flows::merge(&arguments),
+        Some(Verb::Watch(arguments)) => watch::watch(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Verb::Extcap(arguments)) => watch::extcap(&arguments).map(|()| ExitCode::SUCCESS),
         Some(Verb::Plot(arguments)) => match arguments.format() {
             Ok(format) => flows::plot(&arguments, format),
             Err(error) => return explain(&error),

@@ -23,6 +23,7 @@ use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
+use crate::live::Tee;
 use crate::stats::shard::ShardStats;
 
 /// How long a shard waits while its rings do not fill: short compared with every timeout.
@@ -49,6 +50,8 @@ pub struct Shard {
     pub demux: Demux,
     /// The numbers that it publishes.
     pub stats: Arc<ShardStats>,
+    /// Takes copies of the packets for who watches, if anybody can.
+    pub live: Option<Tee>,
     /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
     /// Its heartbeat.
@@ -68,6 +71,7 @@ impl Shard {
             events,
             demux,
             stats,
+            live,
             requests,
             heartbeat,
         } = self;
@@ -77,6 +81,7 @@ impl Shard {
             events,
             demux,
             stats,
+            live,
             lists: ListServer::new(requests),
             pending: VecDeque::new(),
             clock: clock::sample(),
@@ -106,6 +111,7 @@ struct Turning {
     events: mpsc::Receiver<FlowEvent>,
     demux: Demux,
     stats: Arc<ShardStats>,
+    live: Option<Tee>,
     lists: ListServer,
     /// Events that have not taken effect yet.
     pending: VecDeque<FlowEvent>,
@@ -160,6 +166,9 @@ impl Turning {
         let most = Batches::most(&self.demux.table);
         let packets = self.ring.read(most);
         let more = packets.more();
+        if let Some(live) = &mut self.live {
+            live.offer(packets.records(), &self.clock);
+        }
         let arrivals = Arrivals {
             clock: &self.clock,
             events: &mut self.pending,

@@ -23,3 +23,4 @@ pub mod tcptrace;
 pub mod terminal;
 pub mod tools;
 pub mod tshark;
+pub mod watcher;

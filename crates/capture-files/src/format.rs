@@ -12,6 +12,9 @@ use crate::record::Record;
 
 mod pcap;
 mod pcapng;
+mod stream;
+
+pub use stream::PacketStream;
 
 /// How packets are laid out in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -71,7 +71,7 @@ pub use error::{FileError, FileIssue, FileIssues, FileStep, FileSteps};
 pub use file_name::FileName;
 pub use file_naming::{FileNaming, FlowId};
 pub use flow_meta::FlowMeta;
-pub use format::{Encoder, FileEnd, FileHeader, Format};
+pub use format::{Encoder, FileEnd, FileHeader, Format, PacketStream};
 pub use interface_names::InterfaceNames;
 pub use layout::Layout;
 pub use observer::{AbandonedFile, FileEvent, Observer, PublishedFile};

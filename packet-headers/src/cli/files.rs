@@ -171,6 +171,11 @@ impl FileArguments {
         Some(file)
     }
 
+    /// Whether addresses are hidden.
+    pub(super) fn hides_addresses(&self) -> bool {
+        self.anonymize_ip != Anonymize::None
+    }
+
     /// `--spill-interval`.
     pub(super) const fn spill_interval(&self) -> Duration {
         self.spill_interval

@@ -212,7 +212,7 @@ impl FilterArguments {
 }
 
 /// An address, or a network.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let network = text.parse().ok().or_else(address);
     network.ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::Service;
+use crate::config::{Service, WatchSocket};
 use model::{FlowReaders, HostName, ListenAddress};
 
 /// Flags for what the daemon serves and logs while it runs.
@@ -36,6 +36,11 @@ pub(super) struct ServiceArguments {
     /// Serve flow events on this Unix socket, in place of tcp-info
     #[arg(long = "eventsocket.listen", value_name = "PATH")]
     eventsocket_listen: Option<PathBuf>,
+
+    /// The Unix socket at which packets can be watched live, by this user and group; empty for none
+    /// [default: /run/packet-headers/watch.sock, where that is possible and addresses are not hidden]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    watch_socket: Option<PathBuf>,
 
     /// Format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -89,6 +94,11 @@ impl ServiceArguments {
         self.eventsocket_listen.is_some()
     }
 
+    /// Whether packets are to be shown live, in any case.
+    pub(super) fn serves_watchers(&self) -> bool {
+        self.watch_socket.as_deref().is_some_and(|path| path != "")
+    }
+
     /// The configuration of what is served.
     pub(super) fn into_config(self) -> Service {
         Service {
@@ -100,6 +110,11 @@ impl ServiceArguments {
             }),
             hosts: self.http_host,
             events: self.eventsocket_listen,
+            watch: match self.watch_socket {
+                None => WatchSocket::Usual,
+                Some(path) if path.as_os_str().is_empty() => WatchSocket::Off,
+                Some(path) => WatchSocket::At(path),
+            },
         }
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::finding::Group;
 use crate::config::Service;
-use crate::events::publish::{Place, inspect};
+use crate::events::publish;
 use crate::http::Listener;
+use crate::unix_socket::{Place, inspect};
 use model::ListenAddress;
 
 pub(super) async fn check(service: &Service) -> Group {
@@ -34,7 +35,7 @@ async fn http(group: &mut Group, address: &ListenAddress) {
 fn events(group: &mut Group, path: &Path) {
     const NAME: &str = "eventsocket.listen";
     let at = path.display();
-    match inspect(path) {
+    match inspect(path, publish::SOCKET) {
         Ok(Place::Free) => group.ok(NAME, format!("{at} can be created")),
         Ok(Place::LeftOver) => group.ok(
             NAME,

@@ -19,15 +19,20 @@ mod publisher;
 mod seats;
 mod server;
 mod shared;
-mod socket;
 mod stream;
 mod sweep;
 mod unread;
 
+use crate::unix_socket::Purpose;
+
 pub use self::publisher::Publisher;
 pub use self::server::{EventServer, Scope};
-pub use self::socket::EventListener;
-pub(crate) use self::socket::{Place, inspect};
+
+/// The socket that clients connect to.
+pub(crate) const SOCKET: Purpose = Purpose {
+    name: "event socket",
+    flag: "--eventsocket.listen",
+};
 
 #[cfg(test)]
 mod tests;

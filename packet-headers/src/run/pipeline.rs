@@ -13,6 +13,7 @@ use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::FlowMaps;
 use crate::kernel::ring::PacketReader;
 use crate::kernel::streams::PacketStreams;
+use crate::live::Tee;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
 use crate::shard::outbox::{Outbox, Queued};
@@ -38,6 +39,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) counted: &'a CounterSources,
+    /// Takes copies of packets for who watches, if anybody can.
+    pub(crate) live: Option<&'a Tee>,
 }
 
 /// One part in so many of `--maxheap` is for packets queued for the writers, the rest for the tables.
@@ -92,6 +95,7 @@ impl Pipeline {
                     outbox,
                 },
                 stats,
+                live: shared.live.cloned(),
                 requests: requested,
                 heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
             };

@@ -1,15 +1,20 @@
 //! Everything that may be refused is acquired here, before anything is loaded or attached.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::capture::InterfacePlan;
-use crate::config::Config;
-use crate::events::publish::EventListener;
+use crate::config::{Config, WatchSocket};
+use crate::events::publish;
 use crate::host::addresses;
 use crate::http;
+use crate::live;
 use crate::store::{directories, open_files};
+use crate::unix_socket;
 use anonymize::Anonymizer;
 use capture_files::{Directories, FileOptions};
 
@@ -22,7 +27,9 @@ pub(super) struct Prerequisites {
     /// The HTTP socket, if HTTP is served.
     pub(super) http: Option<http::Listener>,
     /// The event socket, if flow events are served.
-    pub(super) events: Option<EventListener>,
+    pub(super) events: Option<unix_socket::Listener>,
+    /// The socket at which packets can be watched, if they can be.
+    pub(super) watch: Option<unix_socket::Listener>,
     /// The interfaces to capture.
     pub(super) interfaces: InterfacePlan,
     /// The directories of files, locked.
@@ -48,6 +55,7 @@ impl Prerequisites {
             options: file_options(config).await?,
             kept_open: open_files::kept_by_each(open_files::raise_limit(), config.sizes.shards),
             events: event_listener(config)?,
+            watch: watch_listener(config)?,
         })
     }
 }
@@ -74,7 +82,30 @@ async fn file_options(config: &Config) -> Result<FileOptions> {
 }
 
 /// The event socket, if flow events are served.
-fn event_listener(config: &Config) -> Result<Option<EventListener>> {
+fn event_listener(config: &Config) -> Result<Option<unix_socket::Listener>> {
     let path = config.service.events.as_deref();
-    path.map(EventListener::bind).transpose()
+    let bind = |path| unix_socket::Listener::bind(path, publish::SOCKET);
+    path.map(bind).transpose()
+}
+
+/// The socket at which packets can be watched. A daemon that was not told about it goes without where it cannot
+/// have it.
+fn watch_listener(config: &Config) -> Result<Option<unix_socket::Listener>> {
+    let bind = |path: &Path| unix_socket::Listener::bind(path, live::SOCKET);
+    match &config.service.watch {
+        WatchSocket::Off => Ok(None),
+        WatchSocket::At(path) => bind(path).map(Some),
+        WatchSocket::Usual if config.files.anonymize.is_some() => Ok(None),
+        WatchSocket::Usual => {
+            let place = Path::new(live::USUAL_PLACE);
+            if let Some(directory) = place.parent() {
+                // Should it not be there afterwards, the socket says so.
+                let _made = DirBuilder::new().mode(0o750).create(directory);
+            }
+            let bound = bind(place);
+            Ok(bound
+                .inspect_err(|error| tracing::info!("packets cannot be watched: {error:#}"))
+                .ok())
+        }
+    }
 }

@@ -21,9 +21,11 @@ use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
+use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
-use crate::stats::CounterSources;
+use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
+use crate::unix_socket::{self, SocketFile};
 use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
@@ -35,6 +37,8 @@ pub(super) struct Stages {
     pipeline: Pipeline,
     maintenance: Maintenance,
     counted: CounterSources,
+    /// The socket at which packets are watched. Its file is removed on drop.
+    _watched: Option<SocketFile>,
 }
 
 /// The programs' own log.
@@ -53,10 +57,7 @@ impl Stages {
     ) -> Result<(Self, KernelLog)> {
         let settings = load_options(config);
         let (mut programs, rings) = load(config, method, &settings)?;
-        let counted = CounterSources {
-            kernel: Arc::new(programs.take_counters()?),
-            counters: Arc::default(),
-        };
+        let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(settings.shards, settings.hash);
@@ -68,8 +69,10 @@ impl Stages {
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
+        let (live, watched) = watchers(taken.watch, &names, counters)?;
         let shared = Shared {
             config,
+            live: live.as_ref(),
             room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
@@ -107,6 +110,7 @@ impl Stages {
             pipeline,
             maintenance,
             counted,
+            _watched: watched,
         };
         Ok((stages, kernel_log))
     }
@@ -129,6 +133,24 @@ impl Stages {
         self.pipeline.stop()?;
         self.maintenance.stop()
     }
+}
+
+/// Where everything is counted.
+fn counted(programs: &mut Programs) -> Result<CounterSources> {
+    Ok(CounterSources {
+        kernel: Arc::new(programs.take_counters()?),
+        counters: Arc::default(),
+    })
+}
+
+/// Lets packets be watched, if there is a socket for that.
+fn watchers(
+    socket: Option<unix_socket::Listener>,
+    names: &Arc<InterfaceNames>,
+    counters: &Arc<Counters>,
+) -> Result<(Option<Tee>, Option<SocketFile>)> {
+    let served = socket.map(|it| live::serve(it, names, counters));
+    Ok(served.transpose()?.unzip())
 }
 
 /// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.

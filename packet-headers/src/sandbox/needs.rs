@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use model::{AttachMethod, EventSocket, FlowSource};
 
-use crate::config::Config;
+use crate::config::{Config, Service, WatchSocket};
 use crate::kernel::requirements;
+use crate::live;
 
 /// What stays permitted.
 #[derive(Debug, Clone, Default)]
@@ -58,13 +59,7 @@ impl Needs {
         let cgroup = (config.source.watches_sockets()).then(requirements::cgroup2_root);
         Self {
             writable: with_own_parents(&[&files.data, &files.partial]),
-            removable: config
-                .service
-                .events
-                .as_deref()
-                .map(parent)
-                .into_iter()
-                .collect(),
+            removable: sockets(&config.service).map(parent).collect(),
             readable: READABLE.iter().map(PathBuf::from).collect(),
             opened: cgroup.into_iter().flatten().collect(),
             sockets: Sockets::of(&config.source, method),
@@ -87,6 +82,16 @@ impl Sockets {
             packet: matches!(method, AttachMethod::Socket),
         }
     }
+}
+
+/// The sockets that may have been made, and whose files are removed at the end.
+fn sockets(service: &Service) -> impl Iterator<Item = &Path> {
+    let watch = match &service.watch {
+        WatchSocket::Usual => Some(Path::new(live::USUAL_PLACE)),
+        WatchSocket::At(path) => Some(path.as_path()),
+        WatchSocket::Off => None,
+    };
+    service.events.as_deref().into_iter().chain(watch)
 }
 
 fn parent(path: &Path) -> PathBuf {

@@ -30,6 +30,10 @@ pub struct Counters {
     pub event_clients: Count,
     /// Clients of the event socket that were refused, or disconnected because they were too slow.
     pub event_clients_dropped: Count,
+    /// Clients that watch packets.
+    pub watchers: Count,
+    /// Packets that these missed, as they were too slow.
+    pub watch_lost: Count,
     /// Connections that got a name.
     pub opened: Count,
     /// Named connections whose socket was closed.

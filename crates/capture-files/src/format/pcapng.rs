@@ -38,14 +38,32 @@ pub(super) struct Interface {
 pub(super) fn section(header: &FileHeader<'_>, out: &mut Vec<u8>) {
     let [local, remote] = header.ends;
     let comment = format!("uuid={} local={local} remote={remote}", header.meta.uuid);
+    begin(&comment, header.application, out);
+}
+
+/// Section Header Block with a comment.
+pub(super) fn begin(comment: &str, application: &str, out: &mut Vec<u8>) {
     let block = SectionHeaderBlock {
         endianness: Endianness::Little,
         options: vec![
-            SectionHeaderOption::Comment(Cow::Owned(comment)),
+            SectionHeaderOption::Comment(Cow::Borrowed(comment)),
             SectionHeaderOption::OS(Cow::Borrowed("Linux")),
-            SectionHeaderOption::UserApplication(Cow::Borrowed(header.application)),
+            SectionHeaderOption::UserApplication(Cow::Borrowed(application)),
         ],
         ..SectionHeaderBlock::default()
+    };
+    write(&block.into_block(), out);
+}
+
+/// Interface Statistics Block that says how many packets were lost so far, with a remark for people.
+pub(super) fn loss(lost: u64, remark: &str, at: WallNanos, out: &mut Vec<u8>) {
+    let block = InterfaceStatisticsBlock {
+        interface_id: 0,
+        timestamp: halves(at),
+        options: vec![
+            InterfaceStatisticsOption::Comment(Cow::Borrowed(remark)),
+            InterfaceStatisticsOption::IsbOsDrop(lost),
+        ],
     };
     write(&block.into_block(), out);
 }

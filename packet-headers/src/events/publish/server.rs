@@ -13,12 +13,12 @@ use super::intake::EventIntake;
 use super::publisher::{Message, Publisher, QUEUE};
 use super::seats::Seats;
 use super::shared::Shared;
-use super::socket::{EventListener, SocketFile};
 use super::stream::Bounds;
 use super::sweep;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
+use crate::unix_socket::{Listener, SocketFile};
 
 /// How many events a client may be behind. They take 8 MiB, however many clients there are.
 const LOG: usize = 32 * 1024;
@@ -61,7 +61,7 @@ impl EventServer {
     /// # Errors
     /// When its thread cannot be started.
     pub fn start(
-        from: EventListener,
+        from: Listener,
         scope: Scope,
         heartbeats: &Heartbeats,
         counters: &Arc<Counters>,
@@ -81,7 +81,7 @@ impl EventServer {
             log: LOG,
         };
         let shared = Shared::new(bounds, scope.older, Arc::clone(counters));
-        let EventListener { listener, file } = from;
+        let Listener { listener, file } = from;
         tracing::info!("serving flow events at {}", file.path().display());
         let heartbeat = heartbeats.add(NAME, WaitsFor::Work);
         let thread = spawn(NAME, move || {

@@ -6,6 +6,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 
 use super::Moment;
 use super::page::Page;
+use crate::stats::Counters;
 use crate::stats::shard::ShardStats;
 use crate::stats::verdicts::Verdicts;
 use crate::terminal::lost_lines;
@@ -372,6 +373,11 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         "1 when the prefix of UUIDs is known. Until then, the kernel flow source names nothing.",
         counters.prefix_known.load(Ordering::Relaxed).into(),
     );
+    clients(page, counters);
+}
+
+/// Who reads events and packets over sockets.
+fn clients(page: &mut Page, counters: &Counters) {
     page.gauge(
         "packet_headers_event_clients",
         "Clients of --eventsocket.listen.",
@@ -382,6 +388,16 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         "Clients of --eventsocket.listen disconnected because they were too slow, or refused because \
          there were too many.",
         counters.event_clients_dropped.get(),
+    );
+    page.gauge(
+        "packet_headers_watchers",
+        "Clients of --watch-socket.",
+        counters.watchers.get(),
+    );
+    page.counter(
+        "packet_headers_watch_packets_lost_total",
+        "Packets that clients of --watch-socket missed because they were read too slowly; files have them.",
+        counters.watch_lost.get(),
     );
 }
 

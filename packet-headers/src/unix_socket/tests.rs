@@ -2,8 +2,13 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
+const EVENTS: Purpose = Purpose {
+    name: "event socket",
+    flag: "--eventsocket.listen",
+};
+
 fn error(path: &Path) -> String {
-    format!("{:#}", EventListener::bind(path).unwrap_err())
+    format!("{:#}", Listener::bind(path, EVENTS).unwrap_err())
 }
 
 fn mode(path: &Path) -> u32 {
@@ -14,7 +19,7 @@ fn mode(path: &Path) -> u32 {
 fn owner_and_group_may_connect_and_the_file_goes_at_the_end() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("events.sock");
-    let listener = EventListener::bind(&path).unwrap();
+    let listener = Listener::bind(&path, EVENTS).unwrap();
     assert_eq!(mode(&path), 0o660);
     UnixStream::connect(&path).unwrap();
     drop(listener);
@@ -31,7 +36,7 @@ fn a_live_server_is_refused_and_a_dead_one_is_followed() {
     assert!(said.contains("events.sock"), "{said}");
     drop(live);
     assert!(path.exists(), "the dead server's file is there");
-    let listener = EventListener::bind(&path).unwrap();
+    let listener = Listener::bind(&path, EVENTS).unwrap();
     assert_eq!(mode(&path), 0o660);
     drop(listener);
 }
@@ -64,9 +69,9 @@ fn a_directory_that_is_missing_is_said() {
 fn the_file_of_a_successor_is_left() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("events.sock");
-    let first = EventListener::bind(&path).unwrap();
+    let first = Listener::bind(&path, EVENTS).unwrap();
     fs::remove_file(&path).unwrap();
-    let second = EventListener::bind(&path).unwrap();
+    let second = Listener::bind(&path, EVENTS).unwrap();
     drop(first);
     UnixStream::connect(&path).unwrap();
     drop(second);
