@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::Config;
 use model::Timing;
@@ -14,40 +15,48 @@ mod capture;
 mod compatibility;
 mod duration;
 mod environment;
+mod examples;
 mod files;
 mod flows;
 mod given_files;
 mod go;
 mod group;
+mod in_force;
 mod key_file;
 mod limits;
 mod named_file;
 mod names;
+mod network;
 mod plot;
+mod pointers;
 mod refusal;
 mod rows;
 mod service;
+mod settings;
+mod size;
 mod watch;
 
 use capture::CaptureArguments;
 use compatibility::CompatibilityArguments;
 use files::FileArguments;
 pub use flows::{CaptureFileArguments, FlowsArguments, MergeArguments, RowFormat};
+pub use in_force::InForce;
 use limits::LimitArguments;
 pub(crate) use named_file::NamedFile;
 use names::NameArguments;
 pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
 use rows::RowArguments;
-pub use service::LogFormat;
 use service::ServiceArguments;
+pub use service::{LogFormat, wants_json};
+use settings::Settings;
 pub use watch::{ExtcapArguments, WatchArguments};
 
 /// Saves the packet headers, and only the headers, of every TCP connection on this host: one pcap
 /// file per connection, named by the connection's UUID.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "These are the common flags; --help lists all of them in detail.", after_long_help = environment::HELP)]
+#[command(after_help = examples::OF_CAPTURE, after_long_help = examples::long())]
 pub struct CommandLine {
     /// The command to run; without one, capture.
     #[command(subcommand)]
@@ -55,16 +64,27 @@ pub struct CommandLine {
     /// How to capture.
     #[command(flatten)]
     pub capture: Arguments,
+    /// What all of that amounts to, and where it comes from.
+    #[arg(skip)]
+    pub in_force: InForce,
 }
 
 /// A command other than capturing.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Check this host against a capture with these flags
+    #[command(after_help = examples::OF_DOCTOR)]
     Doctor {
         /// Print the findings as JSON
         #[arg(long)]
         json: bool,
+        /// How to capture.
+        #[command(flatten)]
+        capture: Box<Arguments>,
+    },
+    /// Print the configuration that a capture with these flags has, and where each value comes from
+    #[command(after_help = examples::OF_CONFIG)]
+    Config {
         /// How to capture.
         #[command(flatten)]
         capture: Box<Arguments>,
@@ -81,10 +101,23 @@ pub enum Verb {
     Watch(WatchArguments),
     /// Be an interface of Wireshark's: what a running daemon captures
     Extcap(ExtcapArguments),
+    /// Show the manual page of packet-headers, or of one of its commands
+    #[command(after_help = examples::OF_MAN)]
+    Man {
+        /// The command [default: all of packet-headers]
+        command: Option<String>,
+    },
+    /// Print what makes a shell complete the flags of packet-headers
+    #[command(after_help = examples::OF_COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Which daemon to show, and how.
 #[derive(Debug, Args)]
+#[command(after_help = examples::OF_TOP)]
 pub struct TopArguments {
     /// The daemon to watch: its --prometheusx.listen-address
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9990")]
@@ -130,7 +163,7 @@ pub fn command() -> Command {
 
 impl CommandLine {
     /// Parses the arguments of a process, beginning with its name. The environment supplies flags
-    /// that are not among them.
+    /// that are not among them, and a configuration file those that are in neither.
     ///
     /// # Errors
     /// A clap error: an argument that cannot be understood, or the help or version text if that was
@@ -139,8 +172,17 @@ impl CommandLine {
         let mut command = command();
         command.build();
         let arguments = go::with_two_dashes(arguments, &go::long_flags(&command));
-        let matches = command.try_get_matches_from_mut(arguments)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let settings = Settings::named(&arguments, &command)
+            .map_err(|why| command.error(ErrorKind::ValueValidation, why))?;
+        if let Some(settings) = &settings {
+            command = settings.apply(self::command());
+            command.build();
+        }
+        let matches = command.try_get_matches_from_mut(&arguments);
+        let matches = matches.map_err(|error| pointers::add(error, &arguments, &mut command))?;
+        let line = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let in_force = InForce::of(&command, &matches, settings.as_ref());
+        Ok(Self { in_force, ..line })
     }
 }
 
@@ -211,9 +253,11 @@ impl Arguments {
         self.files.check()
     }
 
-    /// Remarks to log once, about given flags that have no effect or only part of it.
+    /// Remarks to log once, about the configuration, and given flags that have no effect or only part of
+    /// it.
     pub fn notes(&self) -> impl Iterator<Item = String> {
-        self.compatibility.notes().chain(self.capture.notes())
+        let of_flags = self.compatibility.notes().chain(self.capture.notes());
+        self.service.notes().into_iter().chain(of_flags)
     }
 
     /// How log lines are written.
@@ -246,6 +290,7 @@ impl Arguments {
             files: self.files.into_config()?,
             rows: self.rows.into_config()?,
             sandbox: self.service.sandbox(),
+            output: self.service.output(),
             service: self.service.into_config(),
             interfaces,
             attach,

@@ -42,6 +42,17 @@ pub struct Config {
     pub service: Service,
     /// Whether the daemon confines itself once it has what it needs.
     pub sandbox: bool,
+    /// What the daemon prints.
+    pub output: Output,
+}
+
+/// What the daemon prints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Whether each line is a JSON object.
+    pub json: bool,
+    /// Whether the accounts are printed at the end.
+    pub accounts: bool,
 }
 
 /// What the daemon serves.

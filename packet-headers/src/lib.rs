@@ -14,6 +14,7 @@ pub mod http;
 pub mod kernel;
 pub mod live;
 mod load_options;
+pub mod manual;
 mod rate_limit;
 pub mod run;
 pub mod sandbox;

@@ -6,10 +6,10 @@ use std::panic;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb};
+use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb, wants_json};
 use packet_headers::run::run;
 use packet_headers::terminal::{self, LogOutput, visible_lines};
-use packet_headers::{doctor, flows, top, watch};
+use packet_headers::{doctor, flows, manual, top, watch};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -20,6 +20,10 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let line = match CommandLine::read(env::args_os()) {
         Ok(line) => line,
+        Err(error) if error.use_stderr() && wants_json(env::args_os()) => {
+            start_log(LogFormat::Json);
+            return log(&error);
+        }
         Err(error) => return explain(&error),
     };
     let result = match line.verb {
@@ -40,6 +44,12 @@ fn main() -> ExitCode {
             Ok(format) => flows::plot(&arguments, format),
             Err(error) => return explain(&error),
         },
+        Some(Verb::Config { capture }) => match capture.check() {
+            Ok(()) => terminal::print(&line.in_force).map(|()| ExitCode::SUCCESS),
+            Err(error) => return explain(&error),
+        },
+        Some(Verb::Man { command }) => manual::man(command.as_deref()),
+        Some(Verb::Completions { shell }) => manual::completions(shell),
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format_args!("error: {error:#}"));
@@ -60,6 +70,14 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// Logs what is wrong with a command line: its first line, without the usage that follows for people.
+fn log(error: &clap::Error) -> ExitCode {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    tracing::error!("{}", message.trim_start_matches("error: "));
+    ExitCode::from(USAGE)
+}
+
 fn capture(arguments: Arguments) -> ExitCode {
     let checked = arguments.check();
     if let (Err(error), LogFormat::Text) = (&checked, arguments.log_format()) {
@@ -67,16 +85,13 @@ fn capture(arguments: Arguments) -> ExitCode {
     }
     start_log(arguments.log_format());
     if let Err(error) = checked {
-        // JSON gets the first line only, without the usage that follows it for people.
-        let message = error.to_string();
-        let message = message.lines().next().unwrap_or_default();
-        tracing::error!("{}", message.trim_start_matches("error: "));
-        return ExitCode::from(USAGE);
+        return log(&error);
     }
     for note in arguments.notes() {
         tracing::info!("{note}");
     }
     let result: Result<()> = arguments.into_config().and_then(|config| run(&config));
+    terminal::hide_status();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -93,11 +108,17 @@ fn start_log(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(|| LogOutput)
         .with_target(false);
+    let print = panic::take_hook();
     match format {
-        LogFormat::Text => log
-            .fmt_fields(debug_fn(terminal::write_field).delimited(" "))
-            .with_ansi(io::stderr().is_terminal())
-            .init(),
+        LogFormat::Text => {
+            panic::set_hook(Box::new(move |panicked| {
+                terminal::hide_status();
+                print(panicked);
+            }));
+            log.fmt_fields(debug_fn(terminal::write_field).delimited(" "))
+                .with_ansi(io::stderr().is_terminal())
+                .init();
+        }
         LogFormat::Json => {
             log.json().flatten_event(true).init();
             panic::set_hook(Box::new(|panicked| tracing::error!("{panicked}")));

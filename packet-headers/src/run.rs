@@ -3,20 +3,28 @@
 
 mod banner;
 mod confinement;
+mod manager;
+mod output;
 mod pipeline;
 mod prerequisites;
 mod privileges;
+mod screen;
 mod signals;
 mod site;
 mod stages;
+mod summary;
+mod words;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use anyhow::{Context as _, Result, bail};
 
+use self::manager::Manager;
+use self::output::Output;
 use self::prerequisites::Prerequisites;
+use self::screen::Screen;
 use self::signals::{Request, Signals};
 use self::stages::{KernelLog, Stages};
 use crate::clock;
@@ -24,7 +32,6 @@ use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::kernel::{method, requirements};
 use crate::stats::{CounterSources, Counters};
-use crate::terminal::print_in_passing;
 use model::AttachMethod;
 
 /// How often the programs' log lines and losses are fetched while packets come, and the control plane
@@ -64,13 +71,25 @@ pub fn run(config: &Config) -> Result<()> {
 
 async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let mut signals = Signals::new()?;
+    let manager = Manager::find();
     let prerequisites = Prerequisites::take(config).await?;
     let heartbeats = Heartbeats::default();
-    let (stages, mut kernel_log) =
-        Stages::start(config, method, prerequisites, &heartbeats).await?;
+    let output = Output::find(config.output);
+    let (stages, mut kernel_log, screen) =
+        Stages::start(config, (method, output), prerequisites, &heartbeats).await?;
     let counted = stages.counted();
     let heartbeat = heartbeats.add("control", WaitsFor::Work);
-    let stopped = serve(&mut signals, &mut kernel_log, &counted, heartbeat).await;
+    manager.ready();
+    let mut watched = Watched {
+        counted: &counted,
+        heartbeats: &heartbeats,
+        output,
+        manager,
+    };
+    let stopped = serve(&mut signals, &mut kernel_log, &mut watched, heartbeat).await;
+    watched.manager.stopping();
+    // It may wait for a disk.
+    let dark = tokio::task::spawn_blocking(|| screen.map_or(Ok(()), Screen::end));
     if let Err(error) = &stopped {
         // A signal while stopping would hide it.
         tracing::error!("stopping: {error:#}");
@@ -82,17 +101,27 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
         () = signals.hurry() => bail!("stopped at once by a second signal: packets in memory are lost"),
     }
     kernel_log.flush();
+    let _late = timeout(TICK, dark).await;
     stopped?;
-    print_in_passing(&counted.last_report()?)
+    output.end(&counted.last_report()?, config)
+}
+
+/// What is looked at while the daemon captures, and who is told.
+struct Watched<'a> {
+    counted: &'a CounterSources,
+    heartbeats: &'a Heartbeats,
+    output: Output,
+    manager: Manager,
 }
 
 /// Answers signals until one says stop.
 async fn serve(
     signals: &mut Signals,
     log: &mut KernelLog,
-    counted: &CounterSources,
+    watched: &mut Watched<'_>,
     heartbeat: Heartbeat,
 ) -> Result<()> {
+    let (counted, output) = (watched.counted, watched.output);
     let counters = &counted.counters;
     let (mut due, mut received) = (Instant::now(), 0);
     loop {
@@ -100,7 +129,7 @@ async fn serve(
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
                 Request::Report => {
-                    report(counted).await?;
+                    report(counted, output).await?;
                     continue;
                 }
             },
@@ -110,6 +139,7 @@ async fn serve(
         heartbeat.beat();
         log.flush();
         counted.note_losses()?;
+        watched.manager.report(counters, watched.heartbeats);
         due = next_look(counters, &mut received);
     }
 }
@@ -133,9 +163,9 @@ fn next_look(counters: &Counters, received: &mut u64) -> Instant {
 
 /// Prints the report, on a blocking thread: it may wait for packets that are in flight, and for
 /// somebody to read it. One that cannot be printed is no reason to stop.
-async fn report(counted: &CounterSources) -> Result<()> {
+async fn report(counted: &CounterSources, output: Output) -> Result<()> {
     let counted = counted.clone();
-    let printed = tokio::task::spawn_blocking(move || print_in_passing(&counted.report()?));
+    let printed = tokio::task::spawn_blocking(move || output.print(&counted.report()?));
     if let Err(error) = printed.await.context("printing the report")? {
         tracing::warn!("cannot print the report: {error:#}");
     }

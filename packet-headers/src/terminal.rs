@@ -4,6 +4,7 @@
 
 mod log;
 mod output;
+mod status_line;
 mod visible;
 
 use std::fmt::Display;
@@ -15,6 +16,9 @@ use anyhow::{Context as _, Result};
 pub use self::log::{LogOutput, lost_lines, write_field};
 pub(crate) use self::output::is_gone;
 use self::output::wait_for_reader;
+pub use self::status_line::hide_status;
+use self::status_line::write_above;
+pub(crate) use self::status_line::{Part, StatusLine};
 pub use self::visible::{visible, visible_lines};
 
 /// How long the daemon waits for somebody to read what it prints.
@@ -25,10 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When it cannot be written for any other reason, such as a full disk.
-pub(crate) fn print(text: &impl Display) -> Result<()> {
+pub fn print(text: &impl Display) -> Result<()> {
     let text = visible_lines(&text.to_string()) + "\n";
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let mut out = io::stdout();
+    match write_above(&mut out, text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if !is_gone(&error) => Err(error).context("writing to standard output"),
         _ => Ok(()),
     }
@@ -42,6 +46,13 @@ pub(crate) fn print(text: &impl Display) -> Result<()> {
 pub(crate) fn print_in_passing(text: &impl Display) -> Result<()> {
     wait_for_reader(io::stdout(), PATIENCE).context("writing to standard output")?;
     print(text)
+}
+
+/// Writes a text and a newline to standard error, for people who watch, as [`LogOutput`] does.
+pub(crate) fn tell(text: &impl Display) {
+    let text = visible_lines(&text.to_string()) + "\n";
+    // It takes everything.
+    let _whole = LogOutput.write(text.as_bytes());
 }
 
 /// Writes an error message to standard error, if that is possible.

@@ -64,6 +64,20 @@ fn a_data_directory_that_is_a_file_is_named() -> Result<()> {
 }
 
 #[test]
+fn the_parents_of_a_data_directory_are_not_made() -> Result<()> {
+    let lab = Lab::new()?;
+    let home = TempDir::new()?;
+    let parent = home.path().join("mistyped/name");
+    let lines = refused(&lab, &mut daemon(&parent.join("captures"), &[])?, 1)?;
+    one_line(
+        &lines,
+        &[&format!("mkdir -p {}", parent.display()), "--datadir"],
+    )?;
+    assert_eq!(fs::read_dir(home.path())?.count(), 0);
+    Ok(())
+}
+
+#[test]
 fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
@@ -80,8 +94,18 @@ fn a_missing_cgroup2_is_named() -> Result<()> {
     let lab = Lab::new()?;
     let home = TempDir::new()?;
     let command = daemon(&home.path().join("captures"), &["--flow-source", "kernel"])?;
-    let lines = refused(&lab, &mut with_mounts(&without_cgroup2()?, &command), 1)?;
-    one_line(&lines, &["cgroup2"])
+    // Otherwise it mounts one for itself.
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--bounding-set=-sys_admin", "--"]);
+    unprivileged
+        .arg(command.get_program())
+        .args(command.get_args());
+    let lines = refused(
+        &lab,
+        &mut with_mounts(&without_cgroup2()?, &unprivileged),
+        1,
+    )?;
+    one_line(&lines, &["cgroup2", "nsenter --net="])
 }
 
 #[test]

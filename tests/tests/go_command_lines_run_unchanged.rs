@@ -166,17 +166,27 @@ fn every_line_of_a_json_log_is_an_object() -> Result<()> {
         text.starts_with("--uuidwaitduration (5s) must not"),
         "{text}"
     );
+    let text = refusal(&["--no-such-flag"], 2)?;
+    ensure!(text.contains("--no-such-flag"), "{text}");
 
     let daemon = Daemon::start(&lab, &["-log-format=json", "-sigtermwait=2s"])?;
     traffic::run(&lab, &Plan::mixed(2), &())?;
     let stopped = daemon.stop()?;
+    // Of both streams: a container's log has them mixed.
     let lines = stopped.transcript.lines();
-    let messages: Result<Vec<_>> = lines
-        .filter_map(|line| line.trim_start().strip_prefix("stderr: "))
-        .map(message)
-        .collect();
-    let messages = messages?;
-    for begin in ["--sigtermwait has no effect", "attached to wan0"] {
+    let lines = lines.filter_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("stderr: ")
+            .or_else(|| line.strip_prefix("stdout: "))
+    });
+    let messages = lines.map(message).collect::<Result<Vec<_>>>()?;
+    for begin in [
+        "--sigtermwait has no effect",
+        "attached to wan0",
+        "capturing wan0",
+        "the first file is ",
+        "accounts",
+    ] {
         let found = messages.iter().filter(|message| message.starts_with(begin));
         ensure!(found.count() == 1, "{begin}: {messages:#?}");
     }

@@ -66,7 +66,7 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
     // The handshakes at both ends, and some payload.
     ensure!(captures.read(&file)?.len() > 8, "{}", file.display());
     let transcript = container.stop()?;
-    ensure!(transcript.contains("balance: exact"), "{transcript}");
+    ensure!(transcript.contains("\"balance\":\"exact\""), "{transcript}");
     captures.no_payload()?;
     captures.no_partial_files()
 }

@@ -100,8 +100,8 @@ pub fn partial_directory(data: &Path) -> PathBuf {
 }
 
 impl Directories {
-    /// Makes the directories, locks them, and makes sure that files can be written, and moved from
-    /// one to the other.
+    /// Makes the directories, but not their parents, locks them, and makes sure that files can be
+    /// written, and moved from one to the other.
     ///
     /// Either may be given by a symbolic link; below them, none is followed. What others than the
     /// owner and the group may do is 0750 and 0640 at most, less the umask of the process.

@@ -5,3 +5,6 @@
 pub mod csv;
 pub mod jsonl;
 pub mod parquet;
+
+#[cfg(test)]
+mod tests;

@@ -45,14 +45,16 @@ impl InterfacePlan {
 
     /// The interfaces to capture, or what is waited for, in words.
     pub(crate) fn describe(&self) -> String {
+        self.names().unwrap_or_else(|| {
+            let awaited = self.choice.awaited();
+            format!("nothing yet: no interface to capture, waiting for {awaited}")
+        })
+    }
+
+    /// The names of the interfaces to capture, if there are any now.
+    pub(crate) fn names(&self) -> Option<String> {
         let names: Vec<_> = self.interfaces.iter().map(|i| i.name.as_str()).collect();
-        if names.is_empty() {
-            return format!(
-                "nothing yet: no interface to capture, waiting for {}",
-                self.choice.awaited()
-            );
-        }
-        names.join(", ")
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// Attaches to the interfaces that exist now.

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 use packet_headers_common::record::{MAX_HEADERS, MIN_HEADERS};
 
-use super::{duration, go};
+use super::{duration, go, network};
 use model::{AttachMethod, Filters, NamePattern, Wanted};
 
 /// Flags that select which packets are captured, where, and for how long.
@@ -47,12 +47,12 @@ pub(super) struct CaptureArguments {
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     exclude_port: Vec<u16>,
 
-    /// Capture only connections with an address in this network; repeatable
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    /// Capture only connections with this address, or one in this network; repeatable
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network::parse)]
     net: Vec<IpNet>,
 
-    /// Leave out connections with an address in this network; repeatable
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    /// Leave out connections with this address, or one in this network; repeatable
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network::parse)]
     exclude_net: Vec<IpNet>,
 
     /// Header bytes kept per packet, at least 64 and at most 1024; longer headers are truncated

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{ArgAction, Args};
 
-use super::{duration, go};
+use super::{duration, go, size};
 
 /// Flags of the Go program that no longer mean anything.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct CompatibilityArguments {
     stream: Option<bool>,
 
     /// There is no garbage collector to tune; --maxheap limits memory
-    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, hide_short_help = true)]
     maxidleram: Option<ByteSize>,
 }
 

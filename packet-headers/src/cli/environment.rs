@@ -42,7 +42,7 @@ PROMETHEUSX_LISTEN_ADDRESS. All others start with PACKET_HEADERS_, as in PACKET_
 RUST_LOG=debug logs more.";
 
 /// The name of a flag's variable.
-fn variable(flag: &str) -> String {
+pub(super) fn variable(flag: &str) -> String {
     let name = flag.to_uppercase().replace(['.', '-'], "_");
     if OF_GO.contains(&flag) {
         name
@@ -51,14 +51,14 @@ fn variable(flag: &str) -> String {
     }
 }
 
-/// The verbs that read captures, wherever they are from. A daemon's environment, in whose container they
-/// may run, says nothing about them.
-const READ_CAPTURES: [&str; 3] = ["flows", "merge", "plot"];
+/// The verbs that ask for packets: of captures, wherever they are from, or of a daemon. The daemon's own
+/// environment, in whose container they may run, does not say which.
+const ASK_FOR_PACKETS: [&str; 5] = ["flows", "merge", "plot", "watch", "extcap"];
 
 /// The command, with its flags and those of its verbs read from the environment where the command
 /// line lacks them.
 pub(super) fn read_by(command: Command) -> Command {
-    if READ_CAPTURES.contains(&command.get_name()) {
+    if ASK_FOR_PACKETS.contains(&command.get_name()) {
         return command;
     }
     let command = command.mut_args(|argument| {

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::named_file::NamedFile;
 use super::refusal::Refusal;
-use super::{duration, go, group};
+use super::{duration, go, group, size};
 use anonymize::Method;
 
 use super::key_file;
@@ -21,7 +21,8 @@ use capture_files::{FileNaming, RetentionLimits, partial_directory};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct FileArguments {
-    /// Where published files go: DATADIR/YYYY/MM/DD/UUID.pcap
+    /// Where published files go: DATADIR/YYYY/MM/DD/UUID.pcap. It is made if it is not there, its
+    /// parents are not
     #[arg(long, value_name = "DIRECTORY", default_value = "captures")]
     datadir: PathBuf,
 
@@ -71,7 +72,7 @@ pub(super) struct FileArguments {
     fsync: bool,
 
     /// Disk space that files may take; the oldest are removed first [default: no limit]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     max_disk: Option<ByteSize>,
 
     /// How many files there may be; the oldest are removed first [default: no limit]

@@ -1,7 +1,6 @@
 //! The arguments of `flows` and `merge`, which read captures. They are not the daemon's, and take nothing
 //! from the environment.
 
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -12,8 +11,8 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::duration;
 use super::refusal::Refusal;
+use super::{duration, network, size};
 
 /// The end of the help of `flows`.
 const FLOWS_HELP: &str = "\
@@ -109,7 +108,7 @@ pub struct CaptureFileArguments {
 #[command(next_help_heading = "Filters, all of which have to be fulfilled")]
 pub(super) struct FilterArguments {
     /// One end is this address, or in this network; repeatable
-    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network)]
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network::parse)]
     address: Vec<IpNet>,
 
     /// One end has this port; repeatable
@@ -211,15 +210,6 @@ impl FilterArguments {
     }
 }
 
-/// An address, or a network.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    let network = text.parse().ok().or_else(address);
-    network.ok_or_else(|| {
-        "write an address, or a network as in 192.0.2.0/24 or 2001:db8::/32".to_owned()
-    })
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    text.parse().map(|bytes: bytesize::ByteSize| bytes.as_u64())
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    size::parse(text).map(|bytes| bytes.as_u64())
 }

@@ -10,6 +10,7 @@ use packet_headers_common::segment::SEGMENT_LEN;
 use packet_headers_common::settings::{MAX_LANE_SEGMENTS, MAX_SHARDS};
 
 use super::refusal::Refusal;
+use super::size;
 use crate::config::Sizes;
 
 /// Flags that limit what the daemon uses.
@@ -17,7 +18,7 @@ use crate::config::Sizes;
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArguments {
     /// Memory for everything that grows with traffic; at least 16MiB
-    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size::parse)]
     maxheap: ByteSize,
 
     /// Connections captured at once; 0 for as many as fit in --maxheap
@@ -31,6 +32,7 @@ pub(super) struct LimitArguments {
         long,
         value_name = "SIZE",
         default_value = "16MiB",
+        value_parser = size::parse,
         hide_short_help = true
     )]
     ring_size: ByteSize,

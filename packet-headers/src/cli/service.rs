@@ -1,16 +1,24 @@
 //! Flags for what the daemon serves and logs while it runs.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
-use crate::config::{Service, WatchSocket};
+use super::{environment, go};
+use crate::config::{Output, Service, WatchSocket};
 use model::{FlowReaders, HostName, ListenAddress};
 
 /// Flags for what the daemon serves and logs while it runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub(super) struct ServiceArguments {
+    /// A configuration file: TOML, with the names of flags as keys. The command line and the
+    /// environment win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// HTTP listen address for metrics, health and the list of connections; empty to serve nothing
     #[arg(
         long = "prometheusx.listen-address",
@@ -42,9 +50,13 @@ pub(super) struct ServiceArguments {
     #[arg(long, value_name = "PATH", hide_short_help = true)]
     watch_socket: Option<PathBuf>,
 
-    /// Format of log lines on standard error
+    /// Format of log lines, and of everything else that is printed
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+
+    /// Print the accounts of every packet to standard output at the end, as SIGUSR1 does at any time
+    #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
+    accounts: bool,
 
     /// Confine the daemon to what it still needs once it has started; off is for debugging
     #[arg(long, value_enum, default_value_t = Sandbox::On, hide_short_help = true)]
@@ -78,10 +90,50 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether the command line of a capture, which cannot be understood as a whole, or the environment asks
+/// for a log in JSON.
+pub fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    const FLAG: &str = "log-format";
+    const JSON: &str = "json";
+    let arguments = arguments.into_iter().skip(1);
+    let arguments: Vec<_> = arguments
+        .map(|it| it.to_string_lossy().into_owned())
+        .collect();
+    if arguments
+        .first()
+        .is_some_and(|first| !first.starts_with('-'))
+    {
+        return false;
+    }
+    let names = arguments.iter().map(|it| it.trim_start_matches('-'));
+    let mut pairs = names.clone().zip(names.clone().skip(1));
+    names
+        .clone()
+        .any(|name| name.split_once('=') == Some((FLAG, JSON)))
+        || pairs.any(|pair| pair == (FLAG, JSON))
+        || env::var_os(environment::variable(FLAG)).is_some_and(|format| format == JSON)
+}
+
 impl ServiceArguments {
     /// How log lines are written.
     pub(super) const fn log_format(&self) -> LogFormat {
         self.log_format
+    }
+
+    /// What the daemon prints.
+    pub(super) fn output(&self) -> Output {
+        Output {
+            json: self.log_format == LogFormat::Json,
+            accounts: self.accounts,
+        }
+    }
+
+    /// A remark to log once: whoever reads the log should know what else to read.
+    pub(super) fn notes(&self) -> Option<String> {
+        let file = self.config.as_ref()?.display();
+        Some(format!(
+            "configured by {file}; packet-headers config shows what is in force"
+        ))
     }
 
     /// Whether the daemon confines itself.

@@ -248,6 +248,63 @@ fn each_flag_has_a_variable_of_its_own_and_only_those_of_go_have_its_names() {
 }
 
 #[test]
+fn every_help_has_examples() {
+    let mut command = command();
+    command.build();
+    let helps = |command: &mut Command| {
+        [command.render_help(), command.render_long_help()].map(|help| help.to_string())
+    };
+    for help in helps(&mut command) {
+        assert!(help.contains("Examples:"), "{help}");
+    }
+    for verb in command
+        .get_subcommands_mut()
+        .filter(|verb| verb.get_name() != "help")
+    {
+        for help in helps(verb) {
+            assert!(help.contains("Examples:"), "{help}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_value_is_said() {
+    for (given, said) in [
+        (
+            "--net=10.0.0.1/33",
+            "prefix length of an IPv4 network is 0 to 32",
+        ),
+        ("--exclude-net=home", "\"home\" is no IP address"),
+        ("--max-disk=5GBB", "sizes are written like 1500MB"),
+        ("--maxheap=lots", "sizes are written like 1500MB"),
+    ] {
+        let refusal = refusal(&[given]);
+        assert!(refusal.contains(said), "{refusal}");
+    }
+    let filters = config(&["--net=192.0.2.7,2001:db8::1"]).filters;
+    let nets: Vec<_> = filters.nets.iter().map(ToString::to_string).collect();
+    assert_eq!(nets, ["192.0.2.7/32", "2001:db8::1/128"]);
+}
+
+#[test]
+fn who_wants_json_is_known_even_if_nothing_else_is() {
+    let wants = |line: &[&str]| wants_json(line.iter().map(OsString::from));
+    for line in [
+        &["p", "--nonsense", "--log-format=json"][..],
+        &["p", "-log-format", "json", "-x"],
+    ] {
+        assert!(wants(line), "{line:?}");
+    }
+    for line in [
+        &["p"][..],
+        &["p", "--log-format=text"],
+        &["p", "flows", "--log-format=json"],
+    ] {
+        assert!(!wants(line), "{line:?}");
+    }
+}
+
+#[test]
 fn help_has_a_heading_for_each_group_and_fits_a_hundred_columns() {
     let mut command = command();
     let long = command.render_long_help().to_string();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::flows::network;
+use super::network;
 use crate::live::{USUAL_PLACE, Wanted};
 
 /// The end of the help of `watch`.
@@ -19,6 +19,10 @@ Headers as the daemon captures them, as pcapng. Who reads too slowly loses packe
 
 /// The end of the help of `extcap`.
 const EXTCAP_HELP: &str = "\
+Examples:
+  packet-headers extcap --extcap-interfaces
+  packet-headers extcap --extcap-interface packet-headers --capture --fifo /tmp/pipe --port 443
+
 Wireshark finds programs in its directory of personal extcaps (Help, About, Folders). Put this there, as
 an executable file named packet-headers:
   #!/bin/sh
@@ -31,7 +35,7 @@ pub struct WatchedArguments {
     #[arg(long, value_name = "PATH", default_value = USUAL_PLACE)]
     pub watch_socket: PathBuf,
     /// Only connections with one end at this address, or in this network; repeatable
-    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network)]
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = network::parse)]
     address: Vec<IpNet>,
     /// Only connections with one end at this port; repeatable
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
@@ -58,7 +62,7 @@ pub struct ExtcapArguments {
     #[arg(long)]
     pub extcap_interfaces: bool,
     /// Wireshark's version
-    #[arg(long, value_name = "VERSION", hide = true)]
+    #[arg(long, value_name = "VERSION")]
     pub extcap_version: Option<String>,
     /// What the other flags are about
     #[arg(long, value_name = "NAME")]
@@ -76,7 +80,7 @@ pub struct ExtcapArguments {
     #[arg(long, value_name = "PATH")]
     pub fifo: Option<PathBuf>,
     /// A capture filter; refused
-    #[arg(long, value_name = "FILTER", hide = true)]
+    #[arg(long, value_name = "FILTER")]
     pub extcap_capture_filter: Option<String>,
     /// What to capture.
     #[command(flatten)]

@@ -55,6 +55,8 @@ struct Place {
     there: PathBuf,
     /// Whether the directory itself exists.
     is_made: bool,
+    /// Whether not even its parent exists.
+    is_orphan: bool,
     /// The directory's path without symbolic links, even if it does not exist yet.
     real: PathBuf,
     /// The ID of its mount: files can only be renamed within one.
@@ -85,6 +87,7 @@ impl Place {
         Ok(Self {
             there: there.to_owned(),
             is_made: rest.is_empty(),
+            is_orphan: rest.len() > 1,
             real: rest.iter().rev().fold(real, |path, name| path.join(name)),
             mount,
         })
@@ -112,6 +115,12 @@ fn place(group: &mut Group, name: &str, path: &Path) -> Option<Place> {
         let found = format!("{there} exists, and is not a directory");
         group.problem(name, found, &format!("remove it, or {elsewhere}"));
         return None;
+    }
+    if place.is_orphan {
+        let parent = path.parent().unwrap_or(path).display();
+        let help = format!("make it (mkdir -p {parent}), or {elsewhere}");
+        group.problem(name, format!("{parent} does not exist"), &help);
+        return Some(place);
     }
     match place.may_write() {
         Ok(()) if place.is_made => group.ok(name, format!("{wanted} exists and can be written")),

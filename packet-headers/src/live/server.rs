@@ -22,8 +22,8 @@ use crate::unix_socket::{Listener, SocketFile};
 /// How many may watch at the same time.
 const MOST: usize = 8;
 
-/// The most bytes that a watcher may leave unread, beside what the socket holds; and the most turns that
-/// they are of.
+/// With so many bytes that a watcher has left unread, beside what the socket holds, it gets no more; and
+/// with so many turns that they are of.
 const MOST_BYTES: u64 = 16 << 20;
 const MOST_TURNS: usize = 1024;
 
@@ -73,9 +73,29 @@ struct Watcher {
     waiting: Arc<AtomicU64>,
 }
 
+/// What the tasks of watchers say.
+enum News {
+    Joined(Box<Watcher>),
+    Left,
+}
+
+impl Watcher {
+    /// Whether it has read enough of what it was sent.
+    fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < MOST_BYTES && self.unread.capacity() > 0
+    }
+
+    /// Sends it more. Returns whether it is still there.
+    fn send(&self, bytes: Vec<u8>) -> bool {
+        let length = bytes.len() as u64;
+        self.waiting.fetch_add(length, Ordering::Relaxed);
+        self.unread.try_send(bytes).is_ok()
+    }
+}
+
 impl Server {
     async fn run(mut self, listener: UnixListener) {
-        let (join, mut joining) = mpsc::channel(MOST);
+        let (news, mut heard) = mpsc::channel(MOST);
         let refused = RateLimit::default();
         loop {
             tokio::select! {
@@ -84,7 +104,7 @@ impl Server {
                     None => return,
                 },
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => self.welcome(socket, &join),
+                    Ok((socket, _)) => self.welcome(socket, &news),
                     Err(error) => {
                         if let Some(withheld) = refused.pass() {
                             tracing::warn!("accepting a watcher: {error}{withheld}");
@@ -93,24 +113,27 @@ impl Server {
                         sleep(ACCEPT_AGAIN).await;
                     }
                 },
-                Some(watcher) = joining.recv() => {
-                    self.watchers.push(watcher);
-                    self.count();
-                }
+                Some(news) = heard.recv() => match news {
+                    News::Joined(watcher) => {
+                        self.watchers.push(*watcher);
+                        self.count();
+                    }
+                    News::Left => self.forget(),
+                },
             }
         }
     }
 
     /// Lets a client say what it wants, on a task of its own.
-    fn welcome(&mut self, socket: UnixStream, join: &mpsc::Sender<Watcher>) {
-        self.watchers.retain(|watcher| !watcher.unread.is_closed());
-        self.count();
+    fn welcome(&self, socket: UnixStream, news: &mpsc::Sender<News>) {
         let room = self.watchers.len() < MOST;
-        let (names, join) = (Arc::clone(&self.names), join.clone());
+        let (names, news) = (Arc::clone(&self.names), news.clone());
         tokio::spawn(async move {
-            if let Err(error) = attend(socket, room, names, join).await {
+            if let Err(error) = attend(socket, room, names, &news).await {
                 tracing::debug!("a watcher left: {error:#}");
             }
+            // Fails if the daemon stops.
+            let _stopped = news.send(News::Left).await;
         });
     }
 
@@ -121,31 +144,24 @@ impl Server {
         self.watchers.retain_mut(|watcher| {
             watcher.stream.miss(batch.lost);
             counters.watch_lost.add(batch.lost);
-            let (bytes, packets) = watcher.stream.next(batch);
-            if bytes.is_empty() {
-                return !watcher.unread.is_closed();
+            if !watcher.has_room() {
+                let packets = watcher.stream.wanted_of(batch);
+                watcher.stream.miss(packets);
+                counters.watch_lost.add(packets);
+                return true;
             }
-            let length = bytes.len() as u64;
-            let waiting = watcher.waiting.fetch_add(length, Ordering::Relaxed);
-            let sent = if waiting + length > MOST_BYTES {
-                Err(mpsc::error::TrySendError::Full(bytes))
-            } else {
-                watcher.unread.try_send(bytes)
-            };
-            match sent {
-                Ok(()) => true,
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    watcher.waiting.fetch_sub(length, Ordering::Relaxed);
-                    watcher.stream.miss(packets);
-                    counters.watch_lost.add(packets);
-                    true
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
-            }
+            let bytes = watcher.stream.next(batch);
+            bytes.is_empty() || watcher.send(bytes)
         });
         if self.watchers.len() < before {
             self.count();
         }
+    }
+
+    /// Forgets those who do not watch any more.
+    fn forget(&mut self) {
+        self.watchers.retain(|watcher| !watcher.unread.is_closed());
+        self.count();
     }
 
     /// Says how many watch.
@@ -160,7 +176,7 @@ async fn attend(
     mut socket: UnixStream,
     room: bool,
     names: Arc<InterfaceNames>,
-    join: mpsc::Sender<Watcher>,
+    news: &mpsc::Sender<News>,
 ) -> Result<()> {
     let wanted = match wanted(&mut socket, room).await {
         Ok(wanted) => wanted,
@@ -182,7 +198,8 @@ async fn attend(
         unread,
         waiting: Arc::clone(&waiting),
     };
-    join.send(watcher).await.ok().context("the daemon stops")?;
+    let joined = news.send(News::Joined(Box::new(watcher))).await;
+    joined.ok().context("the daemon stops")?;
     let (mut from, mut to) = socket.split();
     let write = async {
         while let Some(bytes) = turns.recv().await {

@@ -1,5 +1,6 @@
 //! What one watcher gets. Pure.
 
+use std::iter;
 use std::sync::Arc;
 
 use capture_files::{InterfaceNames, Layout, PacketBuffer, PacketStream};
@@ -44,15 +45,19 @@ impl Stream {
         self.lost += packets;
     }
 
-    /// The next bytes, with those packets of a turn that are wanted; and how many these are.
-    pub(super) fn next(&mut self, batch: &Batch) -> (Vec<u8>, u64) {
-        let mut rest = &batch.records[..];
-        while !rest.is_empty() {
-            let record;
-            (record, rest) = split_first(rest);
-            let packet = Packet::parse(record).ok();
-            let packet = packet.filter(|packet| self.wanted.has(&packet.key()));
-            if let Some(packet) = packet {
+    /// How many packets of a turn are wanted.
+    pub(super) fn wanted_of(&self, batch: &Batch) -> u64 {
+        let packets = packets(batch);
+        packets
+            .filter(|packet| self.wanted.has(&packet.key()))
+            .count() as u64
+    }
+
+    /// The next bytes, with those packets of a turn that are wanted. They have to be sent: later ones
+    /// rely on the interfaces that these describe.
+    pub(super) fn next(&mut self, batch: &Batch) -> Vec<u8> {
+        for packet in packets(batch) {
+            if self.wanted.has(&packet.key()) {
                 self.packets.push(&packet, time(&packet, &batch.clock));
             }
         }
@@ -64,8 +69,19 @@ impl Stream {
                 self.lost = 0;
             }
         }
-        (bytes, chunk.packets)
+        bytes
     }
+}
+
+/// The packets of a turn.
+fn packets(batch: &Batch) -> impl Iterator<Item = Packet<'_>> {
+    let mut rest = &batch.records[..];
+    let records = iter::from_fn(move || {
+        let record;
+        (record, rest) = split_first(rest);
+        (!record.is_empty()).then_some(record)
+    });
+    records.filter_map(|record| Packet::parse(record).ok())
 }
 
 /// When a packet passed, as its file says.

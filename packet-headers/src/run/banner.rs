@@ -1,14 +1,13 @@
-//! What the daemon prints when capture begins.
+//! What the daemon says when capture begins.
 
 use std::fmt;
 
 use crate::config::Config;
 use crate::http::Listener;
-use crate::terminal::{print_in_passing, visible};
+use crate::terminal::visible;
 use model::{AttachMethod, FlowSource};
 
-/// What the daemon prints when capture begins: its main settings, and where to find what it
-/// produces.
+/// What the daemon says when capture begins: its main settings, and where to find what it produces.
 pub(crate) struct StartupBanner<'a> {
     config: &'a Config,
     method: AttachMethod,
@@ -32,55 +31,61 @@ impl<'a> StartupBanner<'a> {
         }
     }
 
-    /// Prints it. That this is not possible is no reason not to capture.
-    pub(super) fn print(&self) {
-        if let Err(error) = print_in_passing(self) {
-            tracing::warn!("capturing, but cannot say so: {error:#}");
+    /// Logs it as one record.
+    pub(super) fn log(&self) {
+        let metrics = self.http.map(Listener::url);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            names = self.names().as_str(),
+            files = self.files().as_str(),
+            packets = self.method.to_string().as_str(),
+            metrics = metrics.as_deref(),
+            "capturing {}",
+            self.interfaces
+        );
+    }
+
+    /// What connections are called.
+    fn names(&self) -> String {
+        match &self.config.source {
+            FlowSource::Kernel(prefix) => {
+                format!("{prefix}_<socket cookie>, from this kernel's sockets")
+            }
+            FlowSource::TcpInfo(socket, _) => format!("from tcp-info at {socket}"),
+            FlowSource::Hybrid(socket, _) => {
+                format!("from tcp-info at {socket}, and from this kernel's sockets")
+            }
         }
+    }
+
+    /// Where files appear.
+    fn files(&self) -> String {
+        let files = &self.config.files;
+        let naming = files.naming;
+        let (format, compression) = (naming.format.extension(), naming.compression.extension());
+        let data = files.data.display().to_string();
+        let data = visible(&data);
+        format!("{data}/YYYY/MM/DD/<UUID>{format}{compression}")
     }
 }
 
 impl fmt::Display for StartupBanner<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            config,
-            method,
-            http,
-            interfaces,
-        } = self;
-        let files = &config.files;
-        let naming = files.naming;
-        let (format, compression) = (naming.format.extension(), naming.compression.extension());
         let pid = std::process::id();
         writeln!(out, "packet-headers {}", env!("CARGO_PKG_VERSION"))?;
-        match &config.source {
-            FlowSource::Kernel(prefix) => {
-                writeln!(
-                    out,
-                    "  names    {prefix}_<socket cookie>, from this kernel's sockets"
-                )?;
-            }
-            FlowSource::TcpInfo(socket, _) => {
-                writeln!(out, "  names    from tcp-info at {socket}")?;
-            }
-            FlowSource::Hybrid(socket, _) => {
-                writeln!(
-                    out,
-                    "  names    from tcp-info at {socket}, and from this kernel's sockets"
-                )?;
-            }
-        }
+        writeln!(out, "  names    {}", self.names())?;
         writeln!(
             out,
-            "  files    {}/YYYY/MM/DD/<UUID>{format}{compression}, each once its connection has ended",
-            visible(&files.data.display().to_string())
+            "  files    {}, each once its connection has ended",
+            self.files()
         )?;
-        writeln!(out, "  packets  captured by {method}")?;
-        if let Some(http) = http {
+        writeln!(out, "  packets  captured by {}", self.method)?;
+        if let Some(http) = self.http {
             writeln!(out, "  metrics  {}", http.url())?;
         }
-        writeln!(out, "  counters kill -USR1 {pid}")?;
+        writeln!(out, "  accounts kill -USR1 {pid}")?;
+        writeln!(out, "  watch    packet-headers top")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
-        write!(out, "capturing {interfaces}")
+        write!(out, "capturing {}", self.interfaces)
     }
 }

@@ -7,9 +7,11 @@ use aya_log::EbpfLogger;
 
 use super::banner::StartupBanner;
 use super::confinement;
+use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
+use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::Config;
@@ -17,7 +19,7 @@ use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
-use crate::http::{self, Site};
+use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
@@ -27,7 +29,7 @@ use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
 use crate::unix_socket::{self, SocketFile};
-use capture_files::{Directories, FileOptions, InterfaceNames, Retention};
+use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -52,10 +54,10 @@ impl Stages {
     /// When one cannot be started; the message says what to do.
     pub(super) async fn start(
         config: &Config,
-        method: AttachMethod,
-        taken: Prerequisites,
+        (method, output): (AttachMethod, Output),
+        mut taken: Prerequisites,
         heartbeats: &Heartbeats,
-    ) -> Result<(Self, KernelLog)> {
+    ) -> Result<(Self, KernelLog, Option<Screen>)> {
         let settings = load_options(config);
         let (mut programs, rings) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
@@ -64,14 +66,13 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let server = serve_events(taken.events, scope, heartbeats, counters)?;
+        let server = serve_events(taken.events.take(), scope, heartbeats, counters)?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
-        let (live, watched) = watchers(taken.watch, &names, counters)?;
-        let files = (&taken.directories, &taken.options);
-        let rows = rows(config, files, &retention, counters);
+        let (live, watched) = watchers(taken.watch.take(), &names, counters)?;
+        let rows = rows(config, &taken, &retention, counters);
         let shared = Shared {
             config,
             live: live.as_ref(),
@@ -95,15 +96,17 @@ impl Stages {
         let sources = Sources::start(config, events, context).await?;
         let files = (&taken.directories, rows.clone());
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
-        let described = taken.interfaces.describe();
-        StartupBanner::new(config, method, taken.http.as_ref(), &described).print();
-        let captured = Captured {
-            attached: capture.attached(),
-            method,
-            refused,
-            every_namespace: scope.every_namespace,
-        };
-        serve(taken.http, || site(&shared, pipeline.shards(), captured));
+        let screen = begin(&shared, &pipeline, &taken, (method, output))?;
+        if let Some(http) = taken.http {
+            let captured = Captured {
+                attached: capture.attached(),
+                method,
+                refused,
+                every_namespace: scope.every_namespace,
+            };
+            let site = site(&shared, pipeline.shards(), captured);
+            tokio::spawn(http::serve(http, http::routes(site)));
+        }
         let stages = Self {
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
@@ -113,7 +116,7 @@ impl Stages {
             counted,
             _watched: watched,
         };
-        Ok((stages, kernel_log))
+        Ok((stages, kernel_log, screen))
     }
 
     /// Where everything is counted.
@@ -134,6 +137,29 @@ impl Stages {
         self.pipeline.stop()?;
         self.maintenance.stop()
     }
+}
+
+/// Serves events at a socket, if they are to be served.
+fn serve_events(
+    socket: Option<unix_socket::Listener>,
+    scope: Scope,
+    heartbeats: &Heartbeats,
+    counters: &Arc<Counters>,
+) -> Result<Option<EventServer>> {
+    let start = |socket| EventServer::start(socket, scope, heartbeats, counters);
+    socket.map(start).transpose()
+}
+
+/// The rows that are written of files, if any are to be.
+fn rows(
+    config: &Config,
+    taken: &Prerequisites,
+    retention: &Retention,
+    counters: &Arc<Counters>,
+) -> Option<Rows> {
+    let rows = config.rows.as_ref()?;
+    let files = (&taken.directories, taken.options.naming);
+    Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
 /// Where everything is counted.
@@ -169,6 +195,37 @@ fn load(
     Ok((programs, rings))
 }
 
+/// Says that capture has begun, and starts to show it, if somebody watches.
+fn begin(
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    taken: &Prerequisites,
+    (method, output): (AttachMethod, Output),
+) -> Result<Option<Screen>> {
+    let Shared {
+        config, counted, ..
+    } = shared;
+    let described = taken.interfaces.describe();
+    let http = taken.http.as_ref();
+    output.begin(&StartupBanner::new(config, method, http, &described));
+    if !output.is_watched() {
+        return Ok(None);
+    }
+    let shards = pipeline.shards().iter();
+    let sources = screen::Sources {
+        counted: CounterSources::clone(counted),
+        shards: shards.map(|shard| Arc::clone(&shard.stats)).collect(),
+        data: config.files.data.clone(),
+    };
+    let asked = Asked {
+        interfaces: taken.interfaces.names(),
+        capture: config.timing.capture,
+        loopback: !config.filters.exclude_loopback,
+        every_netns: config.every_netns,
+    };
+    Screen::start(sources, asked).map(Some)
+}
+
 /// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
 fn capture(
     config: &Config,
@@ -186,36 +243,6 @@ fn capture(
         capture.watch_sockets()?;
     }
     Ok(capture)
-}
-
-/// Serves events at a socket, if they are to be served.
-fn serve_events(
-    socket: Option<unix_socket::Listener>,
-    scope: Scope,
-    heartbeats: &Heartbeats,
-    counters: &Arc<Counters>,
-) -> Result<Option<EventServer>> {
-    let start = |socket| EventServer::start(socket, scope, heartbeats, counters);
-    socket.map(start).transpose()
-}
-
-/// Serves a site, if there is somewhere to serve it.
-fn serve(http: Option<http::Listener>, site: impl FnOnce() -> Site) {
-    if let Some(http) = http {
-        tokio::spawn(http::serve(http, http::routes(site())));
-    }
-}
-
-/// The rows that are written of these files, if any are to be.
-fn rows(
-    config: &Config,
-    (directories, options): (&Directories, &FileOptions),
-    retention: &Retention,
-    counters: &Arc<Counters>,
-) -> Option<Rows> {
-    let rows = config.rows.as_ref()?;
-    let files = (directories, options.naming);
-    Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
 /// What the sources deliver.

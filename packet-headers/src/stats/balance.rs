@@ -7,6 +7,8 @@
 //! `seen - written - discarded - held`, is never negative, is at most what moved during the reading,
 //! and is 0 as soon as nothing moves.
 
+use std::fmt;
+
 use packet_headers_common::{DiscardReason, KernelDiscard, PacketCounter, PacketCounters};
 
 use super::counters::Counters;
@@ -71,6 +73,16 @@ impl DaemonPackets {
     }
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => write!(out, "exact"),
+            Self::InFlight(packets) => write!(out, "{packets} packets in flight"),
+            Self::OffBy(packets) => write!(out, "off by {packets}"),
+        }
+    }
+}
+
 impl PacketBalance {
     /// Adds up: first the daemon's half was read, then what became of packets in the kernel, then
     /// how many packets the programs had seen.
@@ -125,7 +137,7 @@ impl PacketBalance {
 }
 
 impl Discarded {
-    fn add(&mut self, reason: DiscardReason, packets: u64) {
+    pub(crate) fn add(&mut self, reason: DiscardReason, packets: u64) {
         self.0[reason.index()] += packets;
     }
 

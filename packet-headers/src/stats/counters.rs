@@ -45,6 +45,8 @@ pub struct Counters {
     pub kept_open: Count,
     /// Published files.
     pub published: Count,
+    /// Whether the first of these was named in the log.
+    pub first_named: AtomicBool,
     /// Bytes in published files.
     pub published_bytes: Count,
     /// What became of rows.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Error, Result};
-use capture_files::{Directories, DirectoryError, FileError, FileStep, Untrusted};
+use capture_files::{Directories, DirectoryError, FileError, FileIssue, FileStep, Untrusted};
 use model::Diagnostic;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -90,6 +90,17 @@ pub(crate) fn diagnostic(error: DirectoryError) -> Diagnostic {
             format!("{:#}", Error::from(error)),
             "both directories must be writable and on the same filesystem",
         ),
+        DirectoryError::Io(error) if is_orphan(&error) => {
+            let parent = error.path().parent().unwrap_or(error.path());
+            let parent = parent.display().to_string();
+            Diagnostic::new(
+                format!("{:#}", Error::from(error)),
+                format!(
+                    "check the name; if it is right, make its parent (mkdir -p {parent}), or use \
+                     another --datadir or --partial-dir"
+                ),
+            )
+        }
         DirectoryError::Io(error) => {
             let help = match error.step() {
                 FileStep::Write => "fix this, or use another --partial-dir",
@@ -100,6 +111,11 @@ pub(crate) fn diagnostic(error: DirectoryError) -> Diagnostic {
             Diagnostic::new(format!("{:#}", Error::from(error)), help)
         }
     }
+}
+
+/// Whether a directory was not made because its parent is not there.
+fn is_orphan(error: &FileError) -> bool {
+    error.step() == FileStep::MakeDirectory && error.issue() == FileIssue::Missing
 }
 
 #[cfg(test)]
@@ -121,6 +137,11 @@ mod tests {
             (home.path().join("other"), &*pid, "stop it"),
             (data.join("within"), "overlap", "neither inside the other"),
             (file.join("x"), "creating the directory", "--partial-dir"),
+            (
+                home.path().join("a/b"),
+                "creating the directory",
+                "mkdir -p",
+            ),
         ] {
             let found = diagnostic(Directories::prepare(&data, &partial).unwrap_err());
             assert!(found.problem.contains(problem), "{found:?}");

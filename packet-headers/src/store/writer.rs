@@ -1,6 +1,7 @@
 //! The thread that owns the files of one shard.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -237,6 +238,9 @@ impl Observer for Counting {
             }
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
+                if !counters.first_named.swap(true, Ordering::Relaxed) {
+                    tracing::info!("the first file is {}", file.path.display());
+                }
                 counters.write_held(file.packets);
                 counters.published.add(1);
                 counters.published_bytes.add(file.bytes);

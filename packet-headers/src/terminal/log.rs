@@ -9,6 +9,7 @@ use tracing::field::Field;
 use tracing_subscriber::fmt::format::Writer;
 
 use super::output::wait_for_reader;
+use super::status_line::write_above;
 use super::visible::visible;
 
 /// How long a line waits for standard error's reader. Only the first does: once one was in vain,
@@ -29,14 +30,17 @@ pub struct LogOutput;
 impl Write for LogOutput {
     /// Takes one line, whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut output = io::stderr().lock();
+        let mut output = io::stderr();
         let patience = match UNREAD.load(Ordering::Relaxed) {
             true => Duration::ZERO,
             false => PATIENCE,
         };
         let reader = wait_for_reader(&output, patience);
         UNREAD.store(reader.is_err(), Ordering::Relaxed);
-        if reader.and_then(|()| output.write_all(line)).is_err() {
+        if reader
+            .and_then(|()| write_above(&mut output, line))
+            .is_err()
+        {
             LOST.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())

@@ -16,6 +16,7 @@ use super::tcpinfo::StandIn;
 use crate::traffic::Connection;
 use crate::verify::captures::Captures;
 use crate::verify::report::{PacketField, Report};
+use crate::world::deploy;
 use crate::world::netns::{Lab, Namespace};
 use crate::world::process::{Process, Stream};
 use crate::world::wait;
@@ -138,10 +139,10 @@ impl Daemon {
         let flags = env::var(FLAGS).unwrap_or_default();
         command.args(flags.split_whitespace());
         serve_at_any_port(command);
+        // The last report is what most tests look at.
+        command.arg("--accounts");
         let mut process = Process::start(namespace, command)?;
-        process.wait_for_line((Stream::Out, 0), "it captures", |line| {
-            line.starts_with("capturing ")
-        })?;
+        process.wait_for_line((Stream::Err, 0), "it captures", deploy::captures)?;
         Ok(Self {
             process,
             captures,
@@ -160,12 +161,11 @@ impl Daemon {
     /// # Errors
     /// It serves none.
     pub fn http(&self) -> Result<SocketAddr> {
-        let lines = self.process.lines(Stream::Out);
-        let url = lines
-            .iter()
-            .find_map(|line| line.strip_prefix("  metrics  http://"));
-        let address = url.and_then(|url| url.strip_suffix("/metrics"));
-        let address = address.with_context(|| self.transcript())?;
+        let lines = self.process.lines(Stream::Err);
+        let started = lines.iter().find(|line| deploy::captures(line));
+        let url = started.and_then(|line| line.split_once("http://"));
+        let address = url.and_then(|(_, url)| url.split_once("/metrics"));
+        let (address, _) = address.with_context(|| self.transcript())?;
         Ok(address.replace("localhost", "127.0.0.1").parse()?)
     }
 
@@ -350,6 +350,9 @@ pub fn now() -> Result<Duration> {
 
 fn last_report(process: &Process) -> Result<Report> {
     let lines = process.lines(Stream::Out);
+    if let Some(report) = lines.last().and_then(|line| Report::lines_of_json(line)) {
+        return Report::parse(&report);
+    }
     let last = |is: fn(&str) -> bool| lines.iter().rposition(|line| is(line));
     let (first, last) = last(Report::begins)
         .zip(last(Report::ends))

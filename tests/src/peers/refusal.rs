@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::world::deploy::captures;
 use crate::world::netns::Lab;
 use crate::world::process::{Process, Stream};
 
@@ -25,10 +26,7 @@ pub fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String
     );
     ensure!(!transcript.contains("panicked"), "{transcript}");
     ensure!(
-        !process
-            .lines(Stream::Out)
-            .iter()
-            .any(|line| line.starts_with("capturing ")),
+        !process.lines(Stream::Err).iter().any(|line| captures(line)),
         "it captured: {transcript}"
     );
     Ok(process.lines(Stream::Err))

@@ -74,12 +74,23 @@ impl Terminal {
     /// # Errors
     /// It cannot be started.
     pub fn start(namespace: &Namespace, command: &Command) -> Result<Self> {
+        Self::of_size(SIZE, namespace, command)
+    }
+
+    /// [`Terminal::start`] in a terminal of so many rows and columns.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn of_size(
+        (ws_row, ws_col): (u16, u16),
+        namespace: &Namespace,
+        command: &Command,
+    ) -> Result<Self> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = openpt(flags).context("opening a terminal")?;
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let peer = ioctl_tiocgptpeer(&ours, flags)?;
-        let (ws_row, ws_col) = SIZE;
         let size = Winsize {
             ws_row,
             ws_col,

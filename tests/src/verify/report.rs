@@ -9,6 +9,7 @@ mod fields;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value};
 
 pub use fields::{
     ConnectionField, DiscardReason, EventField, Field, FileErrorReason, FileField, PacketField,
@@ -60,6 +61,25 @@ impl Report {
     pub fn ends(line: &str) -> bool {
         line.split_once(':')
             .is_some_and(|(head, _)| head == BALANCE)
+    }
+
+    /// The lines of a report that is a JSON object, as a daemon prints it whose log is JSON; `None`
+    /// for any other line.
+    #[must_use]
+    pub fn lines_of_json(line: &str) -> Option<Vec<String>> {
+        let object: Map<String, Value> = serde_json::from_str(line).ok()?;
+        if object.get("message") != Some(&"accounts".into()) {
+            return None;
+        }
+        let lines = object.iter().filter_map(|(head, value)| {
+            if let Some(counts) = value.as_object() {
+                let counts: Vec<_> = counts.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                return Some(format!("{}: {}", head.replace('_', " "), counts.join(" ")));
+            }
+            let verdict = value.as_str().filter(|_| head == BALANCE)?;
+            Some(format!("{BALANCE}: {verdict}"))
+        });
+        Some(lines.collect())
     }
 
     /// Parses the lines of one report.

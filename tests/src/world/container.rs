@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::world::command::output_of;
-use crate::world::deploy::{Mount, Pod};
+use crate::world::deploy::{Mount, Pod, captures};
 use crate::world::netns::Namespace;
 use crate::world::process::{Process, Stream};
 
@@ -114,9 +114,8 @@ impl Container {
     /// # Errors
     /// It does not.
     pub fn wait_until_it_captures(&mut self) -> Result<()> {
-        let out = (Stream::Out, 0);
-        let line = |line: &str| line.contains("capturing ");
-        self.process.wait_for_line(out, "it captures", line)?;
+        let log = (Stream::Err, 0);
+        self.process.wait_for_line(log, "it captures", captures)?;
         Ok(())
     }
 

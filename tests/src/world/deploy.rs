@@ -13,6 +13,12 @@ use crate::world::python;
 /// The plain manifests, without any option.
 pub const MANIFESTS: &str = "packet-headers.yaml";
 
+/// Whether a line of a daemon's log, as text or JSON, says that it captures from now on.
+#[must_use]
+pub fn captures(line: &str) -> bool {
+    line.contains(" INFO capturing ") || line.contains("\"message\":\"capturing ")
+}
+
 /// The daemon's container in a rendering of the chart.
 #[derive(Debug, Deserialize)]
 pub struct Pod {

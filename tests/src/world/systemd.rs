@@ -87,11 +87,11 @@ impl Systemd {
     /// # Errors
     /// It has not.
     pub fn wait_for_starts(&mut self, count: usize) -> Result<u32> {
-        let out = self.home.path().join("log/out");
+        let log = self.home.path().join("log/err");
         let waited = wait::until(format!("start {count} of the daemon"), || {
             // The file does not exist before the first start.
-            let text = fs::read_to_string(&out).unwrap_or_default();
-            let starts = text.lines().filter(|line| line.contains("capturing "));
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let starts = text.lines().filter(|line| deploy::captures(line));
             Ok((starts.count() == count).then_some(()))
         });
         waited.with_context(|| self.transcript())?;

@@ -68,14 +68,17 @@ pub(crate) enum TopError {
 }
 
 impl Top {
-    /// Makes the directory if there is none, and opens it.
+    /// Makes the directory if there is none, but not its parents, and opens it.
     ///
     /// # Errors
     /// If it cannot be made or opened, or must not be used.
     pub(crate) fn prepare(path: &Path, sharing: Sharing) -> Result<Self, TopError> {
         let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(sharing.mode().as_raw_mode());
-        let made = builder.create(path);
+        builder.mode(sharing.mode().as_raw_mode());
+        let made = match builder.create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
+        };
         made.doing(FileStep::MakeDirectory, "creating the directory", path)?;
         let real = path.canonicalize();
         let real = real.doing(FileStep::Open, "resolving the directory", path)?;

@@ -14,10 +14,17 @@ fn looked(path: &Path) -> (Group, Option<Place>) {
 #[test]
 fn a_directory_that_is_not_there_is_looked_for_above_and_not_made() {
     let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("captures");
+    let (group, place) = looked(&path);
+    assert_eq!(group.the("datadir").state, State::Ok);
+    assert!(place.is_some_and(|place| !place.is_made && place.there == home.path()));
+    // Its parents are not made either: the name may be a slip.
     let path = home.path().join("a/b/captures");
     let (group, place) = looked(&path);
     let place = place.unwrap();
-    assert_eq!(group.the("datadir").state, State::Ok);
+    let finding = group.the("datadir");
+    assert_eq!(finding.state, State::Problem);
+    assert!(finding.found.contains("a/b does not exist"), "{finding:?}");
     assert_eq!((place.there.as_path(), place.is_made), (home.path(), false));
     let real = home.path().canonicalize().unwrap();
     assert_eq!(place.real, real.join("a/b/captures"));
@@ -41,6 +48,7 @@ fn directories_within_each_other_or_on_two_mounts_are_problems() {
     let at = |real: &str, mount| Place {
         there: real.into(),
         is_made: true,
+        is_orphan: false,
         real: real.into(),
         mount,
     };

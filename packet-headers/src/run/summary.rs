@@ -1,0 +1,240 @@
+//! What people at a terminal read when the daemon has stopped: what they have, what they lack and why,
+//! and what to do next. Pure.
+
+use std::fmt;
+use std::path::Path;
+
+use packet_headers_common::DiscardReason;
+
+use super::words::{bytes, count};
+use crate::stats::balance::{Discarded, Verdict};
+use crate::stats::report::Report;
+use crate::terminal::visible;
+
+/// What a capture has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// The data directory, as the user would write it.
+    data: String,
+    published: u64,
+    bytes: u64,
+    failed: u64,
+    empty: u64,
+    loopback: u64,
+    discarded: Discarded,
+    verdict: Verdict,
+}
+
+/// Why packets that should have been captured are in no file, and what to do about it.
+const LOSSES: [(DiscardReason, &str); 8] = [
+    (
+        DiscardReason::AdmittedRingFull,
+        "the daemon got too little processor time: try a larger --ring-size, or more --shards",
+    ),
+    (
+        DiscardReason::CandidateRingFull,
+        "more new connections came than it could look at: try a larger --ring-size",
+    ),
+    (
+        DiscardReason::CandidateMemory,
+        "memory ran out before their connections got a name: raise --maxheap",
+    ),
+    (
+        DiscardReason::TooManyFlows,
+        "there were too many connections: raise --maxflows or --maxheap",
+    ),
+    (
+        DiscardReason::WriteFailed,
+        "files could not be written: the log says why",
+    ),
+    (
+        DiscardReason::NoRoom,
+        "a limit of disk space was reached: see --max-disk, --max-files, --min-free",
+    ),
+    (
+        DiscardReason::WriterBehind,
+        "the disk was too slow: use a faster one, or raise --maxheap",
+    ),
+    (
+        DiscardReason::CopyFailed,
+        "the kernel refused to copy them: please report this",
+    ),
+];
+
+impl Summary {
+    /// What a report says of a capture into this directory, for someone who is in `here`.
+    pub(super) fn new(report: &Report, data: &Path, here: Option<&Path>) -> Self {
+        let counters = report.counters();
+        Self {
+            data: as_written(data, here),
+            published: counters.published.get(),
+            bytes: counters.published_bytes.get(),
+            failed: counters.failed.get(),
+            empty: counters.empty.get(),
+            loopback: report.loopback(),
+            discarded: report.balance().discarded.clone(),
+            verdict: report.verdict(),
+        }
+    }
+
+    /// What was lost.
+    fn write_losses(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = LOSSES.map(|(reason, why)| (self.discarded.get(reason), why));
+        let sum: u64 = lost.iter().map(|(packets, _)| packets).sum();
+        if sum == 0 && self.failed == 0 {
+            return writeln!(out, "Nothing was lost.");
+        }
+        if self.failed > 0 {
+            let failed = count(self.failed, "connection has", "connections have");
+            writeln!(out, "{failed} no file, because none could be written.")?;
+        }
+        for (packets, why) in lost.into_iter().filter(|(packets, _)| *packets > 0) {
+            writeln!(out, "{} lost: {why}", count(packets, "packet", "packets"))?;
+        }
+        Ok(())
+    }
+
+    fn write_left_out(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.loopback > 0 {
+            writeln!(
+                out,
+                "Connections over loopback were left out: --interface lo captures them."
+            )?;
+        }
+        if self.empty > 0 {
+            let empty = count(self.empty, "connection", "connections");
+            writeln!(
+                out,
+                "{empty} without a packet on a captured interface, and so without a file."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (data, size) = (&self.data, bytes(self.bytes));
+        match self.published {
+            0 => writeln!(out, "No connection was captured.")?,
+            1 => writeln!(out, "1 connection in 1 file ({size}) below {data}")?,
+            files => {
+                let files = count(files, "connection", "connections, each in its own file");
+                writeln!(out, "{files} ({size}), below {data}")?;
+            }
+        }
+        self.write_losses(out)?;
+        self.write_left_out(out)?;
+        if let Verdict::OffBy(_) | Verdict::InFlight(_) = self.verdict {
+            let off = self.verdict;
+            writeln!(
+                out,
+                "The accounts do not balance ({off}): please report this."
+            )?;
+        }
+        match self.published {
+            0 => write!(out, "Why that may be: packet-headers doctor"),
+            _ => write!(out, "Look at them: packet-headers flows {data}"),
+        }
+    }
+}
+
+/// A path as someone who is in `here` would write it in a shell.
+fn as_written(path: &Path, here: Option<&Path>) -> String {
+    let relative = here.and_then(|here| path.strip_prefix(here).ok());
+    let shown = match relative.filter(|path| !path.as_os_str().is_empty()) {
+        // Not to be taken for a flag.
+        Some(path) if path.as_os_str().as_encoded_bytes().starts_with(b"-") => {
+            format!("./{}", path.display())
+        }
+        Some(path) => path.display().to_string(),
+        None => path.display().to_string(),
+    };
+    let shown = visible(&shown);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if shown.chars().all(is_plain) {
+        shown.into_owned()
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        Summary {
+            data: "captures".to_owned(),
+            published: 120,
+            bytes: 190_718,
+            failed: 0,
+            empty: 0,
+            loopback: 0,
+            discarded: Discarded::default(),
+            verdict: Verdict::Exact,
+        }
+    }
+
+    #[test]
+    fn a_good_capture_takes_three_lines() {
+        assert_eq!(
+            summary().to_string(),
+            "120 connections, each in its own file (186.2 KiB), below captures\n\
+             Nothing was lost.\n\
+             Look at them: packet-headers flows captures"
+        );
+    }
+
+    #[test]
+    fn whoever_has_nothing_is_told_where_to_look() {
+        let nothing = Summary {
+            published: 0,
+            loopback: 3,
+            ..summary()
+        };
+        let text = nothing.to_string();
+        for said in [
+            "No connection was captured.",
+            "over loopback were left out: --interface lo",
+            "packet-headers doctor",
+        ] {
+            assert!(text.contains(said), "{text}");
+        }
+        assert!(!text.contains("packet-headers flows"), "{text}");
+    }
+
+    #[test]
+    fn each_loss_says_why_and_what_to_do() {
+        for (reason, why) in LOSSES {
+            let mut discarded = Discarded::default();
+            discarded.add(reason, 7);
+            let text = Summary {
+                discarded,
+                ..summary()
+            }
+            .to_string();
+            assert!(text.contains(&format!("7 packets lost: {why}")), "{text}");
+            assert!(!text.contains("Nothing was lost"), "{text}");
+            let too_long = text.lines().find(|line| line.len() > 100);
+            assert_eq!(too_long, None);
+        }
+        let failed = Summary {
+            failed: 1,
+            ..summary()
+        };
+        let text = failed.to_string();
+        assert!(text.contains("1 connection has no file"), "{text}");
+    }
+
+    #[test]
+    fn a_directory_is_named_as_it_can_be_typed() {
+        let written = |path: &str| as_written(Path::new(path), Some(Path::new("/home/me")));
+        assert_eq!(written("/home/me/captures"), "captures");
+        assert_eq!(written("/home/me"), "/home/me");
+        assert_eq!(written("/var/lib/pcap"), "/var/lib/pcap");
+        assert_eq!(written("/home/me/-x"), "./-x");
+        assert_eq!(written("/home/me/a b'c"), r"'a b'\''c'");
+        assert_eq!(as_written(Path::new("/a"), None), "/a");
+    }
+}
