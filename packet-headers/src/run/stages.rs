@@ -97,16 +97,13 @@ impl Stages {
         let files = (&taken.directories, rows.clone());
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        if let Some(http) = taken.http {
-            let captured = Captured {
-                attached: capture.attached(),
-                method,
-                refused,
-                every_namespace: scope.every_namespace,
-            };
-            let site = site(&shared, pipeline.shards(), captured);
-            tokio::spawn(http::serve(http, http::routes(site)));
-        }
+        let captured = Captured {
+            attached: capture.attached(),
+            method,
+            refused,
+            every_namespace: scope.every_namespace,
+        };
+        serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
@@ -160,6 +157,19 @@ fn rows(
     let rows = config.rows.as_ref()?;
     let files = (&taken.directories, taken.options.naming);
     Some(Rows::new(rows, files, &retention.room(), counters))
+}
+
+/// Serves metrics, health, connections and the page, if there is an address for that.
+fn serve_http(
+    listener: Option<http::Listener>,
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    captured: Captured,
+) {
+    if let Some(listener) = listener {
+        let site = site(shared, pipeline.shards(), captured);
+        tokio::spawn(http::serve(listener, http::routes(site)));
+    }
 }
 
 /// Where everything is counted.
