@@ -57,6 +57,8 @@ crate::named_enum! {
         NoRoom = "no_room",
         /// Discarded by the shard: the disk was too slow, and the writer's backlog reached its limit.
         WriterBehind = "writer_behind",
+        /// Discarded by the publisher: `--keep` and `--sample` want only the row of the packet's connection.
+        NotKept = "not_kept",
     }
 }
 

@@ -30,6 +30,7 @@ mod network;
 mod plot;
 mod pointers;
 mod refusal;
+mod rows;
 mod service;
 mod settings;
 mod size;
@@ -45,6 +46,7 @@ pub(crate) use named_file::NamedFile;
 use names::NameArguments;
 pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
+use rows::RowArguments;
 use service::ServiceArguments;
 pub use service::{LogFormat, wants_json};
 use settings::Settings;
@@ -139,6 +141,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     files: FileArguments,
+
+    #[command(flatten)]
+    rows: RowArguments,
 
     #[command(flatten)]
     limits: LimitArguments,
@@ -261,6 +266,7 @@ impl Arguments {
         }
         self.names.check()?;
         self.limits.check()?;
+        self.rows.check()?;
         self.files.check()
     }
 
@@ -308,6 +314,7 @@ impl Arguments {
             existing: self.names.existing(),
             source: self.names.into_source()?,
             files: self.files.into_config()?,
+            rows: self.rows.into_config()?,
             sandbox: self.service.sandbox(),
             output: self.service.output(),
             file: self.service.file()?,

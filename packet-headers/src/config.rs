@@ -3,10 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anonymize::Method;
 use anyhow::Result;
 use capture_files::{FileNaming, RetentionLimits};
+use capture_query::Kept;
 use model::{
     AttachMethod, Filters, FlowReaders, FlowSource, HostName, ListenAddress, NamePattern, Timing,
 };
@@ -16,6 +18,8 @@ use model::{
 pub struct Config {
     /// Where files go, and their format.
     pub files: Files,
+    /// Which rows are written, if any are.
+    pub rows: Option<Rows>,
     /// The interfaces to capture. Empty for every interface that is up, or comes up later, except
     /// loopback.
     pub interfaces: Vec<NamePattern>,
@@ -147,6 +151,28 @@ pub struct Files {
     pub anonymize: Option<Method>,
     /// How much disk space published files may take, and how old they may get.
     pub retention: RetentionLimits,
+}
+
+/// Which rows are written, and which files are kept beside them.
+#[derive(Debug)]
+pub struct Rows {
+    /// The format of files of rows.
+    pub format: RowsFormat,
+    /// How often they are published.
+    pub interval: Duration,
+    /// What this host is called in rows, and in the names of their files.
+    pub host: String,
+    /// Which captures are kept.
+    pub kept: Kept,
+}
+
+/// The format of files of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsFormat {
+    /// JSON lines.
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
 }
 
 /// Sizes of rings, memory and packets.

@@ -11,6 +11,7 @@ pub mod lull;
 pub(crate) mod prometheus;
 pub mod reading;
 pub mod report;
+pub mod rows;
 pub mod shard;
 pub mod sources;
 pub mod verdicts;

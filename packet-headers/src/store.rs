@@ -6,6 +6,7 @@ mod maintenance;
 mod no_room;
 pub(crate) mod open_files;
 pub mod publisher;
+pub(crate) mod rows;
 mod swept;
 pub mod writer;
 

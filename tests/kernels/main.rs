@@ -2,6 +2,7 @@
 //! that the kernel has; the daemon names what the kernel lacks, and does without it.
 
 mod devices;
+mod netem;
 mod running;
 
 use std::net::SocketAddr;

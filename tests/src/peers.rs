@@ -6,6 +6,8 @@
 pub mod chromium;
 pub mod daemon;
 pub mod event_client;
+pub mod figures;
+pub mod fleet;
 pub mod http;
 pub mod launch;
 pub mod plot;
@@ -20,4 +22,5 @@ pub mod tcpinfo;
 pub mod tcptrace;
 pub mod terminal;
 pub mod tools;
+pub mod tshark;
 pub mod watcher;

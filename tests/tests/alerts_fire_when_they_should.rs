@@ -89,7 +89,7 @@ fn each_alert_fires_for_an_unhealthy_daemon_and_none_for_a_healthy_one() -> Resu
         let fires = tests.contains(&format!("alertname: {name}\n        exp_alerts:\n"));
         ensure!(quiet && fires, "{name} is not tested");
     }
-    assert_eq!(count, 18);
+    assert_eq!(count, 19);
     Ok(())
 }
 

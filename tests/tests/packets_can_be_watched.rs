@@ -67,6 +67,45 @@ fn identities(packets: &[Packet]) -> BTreeSet<(u128, Vec<u8>)> {
         .collect()
 }
 
+/// Compares what was watched, without a filter and with one, with what files have: of all connections, and of
+/// the one that was chosen.
+fn compare(
+    watched: &[Packet],
+    chosen: &[Packet],
+    written: &[Packet],
+    of_pair: &[Packet],
+) -> Result<()> {
+    let (watched_set, chosen_set) = (identities(watched), identities(chosen));
+    let (written_set, of_pair) = (identities(written), identities(of_pair));
+    ensure!(
+        watched_set.is_subset(&written_set),
+        "what no file has was watched"
+    );
+    ensure!(
+        watched.len() == watched_set.len(),
+        "a packet was watched twice"
+    );
+    // The handshake of the chosen one was over before anybody watched.
+    let unseen: Vec<_> = written_set.difference(&watched_set).collect();
+    ensure!(
+        unseen.iter().all(|packet| of_pair.contains(packet)),
+        "{unseen:?}"
+    );
+    ensure!(
+        unseen.len() < 5,
+        "{} packets were not watched",
+        unseen.len()
+    );
+    ensure!(
+        !chosen_set.is_empty() && chosen_set.is_subset(&of_pair),
+        "{chosen:?}"
+    );
+    for packet in watched {
+        assert_eq!(packet.captured.len(), packet.header_len, "{packet:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_watched_is_what_the_files_have() -> Result<()> {
     let (lab, home) = (Lab::new()?, TempDir::new()?);
@@ -101,35 +140,8 @@ fn what_is_watched_is_what_the_files_have() -> Result<()> {
         .filter(|packet| packet.from.port() == port || packet.to.port() == port)
         .cloned()
         .collect();
-    // The handshake of the pair was over before anybody watched.
     let (watched, chosen) = (packets(&all)?, packets(&some)?);
-    let (watched_set, chosen_set) = (identities(&watched), identities(&chosen));
-    let (written_set, of_pair) = (identities(&written), identities(&of_pair));
-    ensure!(
-        watched_set.is_subset(&written_set),
-        "what no file has was watched"
-    );
-    ensure!(
-        watched.len() == watched_set.len(),
-        "a packet was watched twice"
-    );
-    let unseen: Vec<_> = written_set.difference(&watched_set).collect();
-    ensure!(
-        unseen.iter().all(|packet| of_pair.contains(packet)),
-        "{unseen:?}"
-    );
-    ensure!(
-        unseen.len() < 5,
-        "{} packets were not watched",
-        unseen.len()
-    );
-    ensure!(
-        !chosen_set.is_empty() && chosen_set.is_subset(&of_pair),
-        "{chosen:?}"
-    );
-    for packet in &watched {
-        assert_eq!(packet.captured.len(), packet.header_len, "{packet:?}");
-    }
+    compare(&watched, &chosen, &written, &of_pair)?;
     tools::tshark(&all, watched.len())?;
     Ok(())
 }

@@ -8,14 +8,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::peers::rows::{self, Row};
+use end_to_end::peers::figures::Figures;
+use end_to_end::peers::rows;
 use end_to_end::peers::tcpdump::{Recorded, TCP, Tcpdump};
-use end_to_end::peers::{tcptrace, tools};
+use end_to_end::peers::{tcptrace, tshark};
 use end_to_end::traffic::upload::{Sent, Upload};
 use end_to_end::world::netns::{Lab, second};
 use end_to_end::world::path::{Fate, Path};
@@ -232,284 +232,36 @@ fn kernel(
     open: &[((bool, u16), SocketAddr, Sent)],
     bytes: usize,
 ) -> Result<HashMap<(bool, u16), HashMap<String, f64>>> {
-    wait::until("everything is acknowledged", || {
-        let figures: HashMap<_, _> = ss::figures(&lab.host)?.into_iter().collect();
-        let mut found = HashMap::new();
-        for (which, sender, _) in open {
-            let figures = figures.get(sender).context("the socket is open")?;
-            if figures.get("bytes_acked") != Some(&(bytes as f64 + 1.0)) {
-                return Ok(None);
-            }
-            found.insert(*which, figures.clone());
-        }
-        Ok(Some(found))
-    })
+    let figures = |(which, sender, _): &((bool, u16), SocketAddr, Sent)| {
+        Ok((*which, ss::once_acknowledged(&lab.host, *sender, bytes)?))
+    };
+    open.iter().map(figures).collect()
 }
 
-/// An upload's row, and who it is: whether it is IPv6, and the port.
-struct Figures {
-    which: (bool, u16),
-    row: Row,
-}
-
-impl Figures {
-    /// The figures of all uploads that a file has.
-    fn of(file: &FilePath) -> Result<Vec<Self>> {
-        let rows = rows::of(file)?;
-        ensure!(
-            rows.len() == 2 * PORTS.len(),
-            "{} connections in {file:?}",
-            rows.len()
-        );
-        rows.into_iter().map(Self::new).collect()
-    }
-
-    fn new(row: Row) -> Result<Self> {
-        let address = row["client_ip"].as_str().context("a row has an address")?;
-        let port = row["server_port"].as_u64().context("a row has a port")?;
-        let which = (address.contains(':'), u16::try_from(port)?);
-        Ok(Self { which, row })
-    }
-
-    /// A number; 0 if there is none.
-    fn count(&self, column: &str) -> u64 {
-        let value = self
-            .row
-            .get(column)
-            .unwrap_or_else(|| panic!("no column {column}"));
-        value.as_u64().unwrap_or(0)
-    }
-
-    /// What came a second time, or late, by whatever name.
-    fn not_in_order(&self) -> u64 {
-        let columns = [
-            "retransmit_packets",
-            "reordered_packets",
-            "duplicate_packets",
-        ];
-        columns
-            .iter()
-            .map(|column| self.count(&format!("client_{column}")))
-            .sum()
-    }
-
-    /// What is in the row that is neither 0 nor missing, for messages.
-    fn text(&self) -> String {
-        let said = self
-            .row
-            .iter()
-            .filter(|(_, value)| **value != 0 && !value.is_null());
-        let said: Vec<_> = said
-            .map(|(column, value)| format!("{column}: {value}"))
-            .collect();
-        format!("{:?}: {}", self.which, said.join(", "))
-    }
-
-    /// Fails unless a column has this value.
-    fn has(&self, column: &str, expected: u64) -> Result<()> {
-        let found = self.count(column);
-        ensure!(
-            found == expected,
-            "{:?}: {column} is {found}, not {expected}",
-            self.which
-        );
-        Ok(())
-    }
-}
-
-/// What tshark says of an upload: sums of its packets' fields, of the end that sends and of the one that reads.
-#[derive(Debug, Default, Clone)]
-struct Seen {
-    packets: [u64; 2],
-    payload_packets: u64,
-    /// Called retransmissions or out of order, of whichever kind.
-    not_in_order: u64,
-    duplicate_acks: u64,
-    zero_windows: u64,
-    sack_blocks: u64,
-    dsacks: u64,
-    /// Microseconds.
-    ack_rtts: Vec<f64>,
-    initial_rtt: f64,
-    in_flight: u64,
-    community_id: String,
-    /// The largest segments that the two accept.
-    mss: [u64; 2],
-    /// Marked as having met congestion; echoed so; and acted on.
-    marked: u64,
-    echoes: u64,
-    reduced: u64,
-}
-
-const FIELDS: [&str; 22] = [
-    "ipv6.src",
-    "tcp.srcport",
-    "tcp.dstport",
-    "tcp.len",
-    "tcp.analysis.retransmission",
-    "tcp.analysis.fast_retransmission",
-    "tcp.analysis.spurious_retransmission",
-    "tcp.analysis.out_of_order",
-    "tcp.analysis.duplicate_ack",
-    "tcp.analysis.zero_window",
-    "tcp.options.sack.count",
-    "tcp.options.sack.dsack",
-    "tcp.analysis.ack_rtt",
-    "tcp.analysis.initial_rtt",
-    "tcp.analysis.bytes_in_flight",
-    "communityid",
-    "ip.dsfield.ecn",
-    "ipv6.tclass.ecn",
-    "tcp.flags.syn",
-    "tcp.flags.ece",
-    "tcp.flags.cwr",
-    "tcp.options.mss_val",
-];
-
-/// A packet's fields, by name.
-struct Packet([String; FIELDS.len()]);
-
-impl Packet {
-    fn text(&self, name: &str) -> &str {
-        let at = FIELDS.iter().position(|field| *field == name);
-        &self.0[at.unwrap_or_else(|| panic!("tshark is not asked for {name}"))]
-    }
-
-    fn has(&self, name: &str) -> bool {
-        !self.text(name).is_empty()
-    }
-
-    fn is(&self, name: &str) -> bool {
-        matches!(self.text(name), "1" | "True")
-    }
-
-    fn number<T: FromStr>(&self, name: &str) -> Option<T> {
-        self.text(name).parse().ok()
-    }
-
-    fn is_not_in_order(&self) -> bool {
-        let kinds = [
-            "retransmission",
-            "fast_retransmission",
-            "spurious_retransmission",
-            "out_of_order",
-        ];
-        kinds
-            .iter()
-            .any(|kind| self.has(&format!("tcp.analysis.{kind}")))
-    }
-}
-
-impl Seen {
-    /// Adds a packet of the end that sends, or of the one that reads.
-    fn add(&mut self, reader: bool, packet: &Packet) {
-        self.packets[usize::from(reader)] += 1;
-        packet
-            .text("communityid")
-            .clone_into(&mut self.community_id);
-        if let Some(seconds) = packet.number::<f64>("tcp.analysis.initial_rtt") {
-            self.initial_rtt = seconds * 1e6;
-        }
-        if let Some(mss) = packet.number("tcp.options.mss_val") {
-            self.mss[usize::from(reader)] = mss;
-        }
-        let opens = packet.is("tcp.flags.syn");
-        if reader {
-            self.duplicate_acks += u64::from(packet.has("tcp.analysis.duplicate_ack"));
-            self.zero_windows += u64::from(packet.has("tcp.analysis.zero_window"));
-            self.sack_blocks += packet.number("tcp.options.sack.count").unwrap_or(0);
-            self.dsacks += u64::from(packet.has("tcp.options.sack.dsack"));
-            self.echoes += u64::from(packet.is("tcp.flags.ece") && !opens);
-            let seconds = packet.number::<f64>("tcp.analysis.ack_rtt");
-            self.ack_rtts.extend(seconds.map(|seconds| seconds * 1e6));
-        } else {
-            self.payload_packets += u64::from(packet.text("tcp.len") != "0");
-            self.not_in_order += u64::from(packet.is_not_in_order());
-            let in_flight = packet.number("tcp.analysis.bytes_in_flight");
-            self.in_flight = self.in_flight.max(in_flight.unwrap_or(0));
-            let mark = [
-                packet.text("ip.dsfield.ecn"),
-                packet.text("ipv6.tclass.ecn"),
-            ];
-            self.marked += u64::from(mark.contains(&"3"));
-            self.reduced += u64::from(packet.is("tcp.flags.cwr") && !opens);
-        }
-    }
-}
-
-/// What tshark says of each upload of a file.
-fn tshark(file: &FilePath) -> Result<HashMap<(bool, u16), Seen>> {
-    let mut uploads: HashMap<_, Seen> = HashMap::new();
-    for packet in tools::fields(file, FIELDS)? {
-        let packet = Packet(packet);
-        let ports = ["tcp.srcport", "tcp.dstport"].map(|name| packet.number(name).unwrap_or(0));
-        let reader = PORTS.contains(&ports[0]);
-        let which = (packet.has("ipv6.src"), ports[usize::from(!reader)]);
-        uploads.entry(which).or_default().add(reader, &packet);
-    }
-    Ok(uploads)
+/// The figures of all uploads that a file has.
+fn figures_of(file: &FilePath) -> Result<Vec<Figures>> {
+    let rows = rows::of(file)?;
+    ensure!(
+        rows.len() == 2 * PORTS.len(),
+        "{} connections in {file:?}",
+        rows.len()
+    );
+    rows.into_iter().map(Figures::new).collect()
 }
 
 /// Compares with tshark what has to be equal wherever packets are captured.
 fn agree_with_tshark(file: &FilePath) -> Result<()> {
-    let seen = tshark(file)?;
-    for figures in Figures::of(file)? {
+    let seen = tshark::of(file, &PORTS)?;
+    for figures in figures_of(file)? {
         let seen = seen.get(&figures.which).context("tshark saw it")?;
-        let words = ["began_by", "handshake", "ended", "ecn", "community_id"];
-        let words = words.map(|column| figures.row[column].as_str().unwrap_or_default());
-        let expected = ["syn", "complete", "fin", "ecn", &seen.community_id];
-        ensure!(
-            words == expected,
-            "{:?}: {words:?}, not {expected:?}",
-            figures.which
-        );
-        for (column, expected) in [
-            ("client_packets", seen.packets[0]),
-            ("server_packets", seen.packets[1]),
-            ("client_payload_packets", seen.payload_packets),
-            ("client_goodput_bytes", BYTES as u64),
-            ("client_acked_bytes", BYTES as u64),
-            ("client_gap_bytes", 0),
-            ("client_stray_packets", 0),
-            ("server_zero_windows", seen.zero_windows),
-            ("server_sack_blocks", seen.sack_blocks),
-            ("server_dsacks", seen.dsacks),
-            ("client_mss_bytes", seen.mss[0]),
-            ("server_mss_bytes", seen.mss[1]),
-            ("client_ce_packets", seen.marked),
-            ("client_cwr_packets", seen.reduced),
-            ("server_ece_count", seen.echoes),
-        ] {
-            figures.has(column, expected)?;
-        }
-        let what = format!("{}; and tshark: {seen:?}", figures.text());
-        ensure!(figures.not_in_order() == seen.not_in_order, "{what}");
-        // Those that answer something that is unacknowledged.
-        let duplicate_acks = figures.count("server_duplicate_acks");
-        ensure!(duplicate_acks <= seen.duplicate_acks, "{what}");
-        let near = |column: &str, time: f64| (figures.count(column) as f64 - time).abs() <= 1.0;
-        ensure!(near("initial_rtt_us", seen.initial_rtt), "{what}");
-        let least = seen.ack_rtts.iter().copied().fold(f64::MAX, f64::min);
-        ensure!(
-            figures.count("client_min_rtt_us") as f64 >= least - 1.0,
-            "{what}"
-        );
-        // Karn's rule has nothing to leave out: nearly always so, but a busy machine delays packets.
-        if figures.which.1 == CLEAN && seen.not_in_order == 0 {
-            let unmeasured = figures.count("client_unmeasured_packets");
-            ensure!(unmeasured > 0 || near("client_min_rtt_us", least), "{what}");
-            let samples = figures.count("client_rtt_samples");
-            let all = seen.ack_rtts.len() as u64;
-            ensure!(samples <= all && all <= samples + unmeasured, "{what}");
-            figures.has("client_in_flight_max_bytes", seen.in_flight)?;
-        }
+        seen.agrees(&figures, BYTES as u64, figures.which.1 == CLEAN)?;
     }
     Ok(())
 }
 
 /// Compares with the kernel's figures what was captured where it sent.
 fn agree_with_the_kernel(scene: &Scene) -> Result<()> {
-    for figures in Figures::of(&scene.sent.file())? {
+    for figures in figures_of(&scene.sent.file())? {
         let kernel = &scene.kernel[&figures.which];
         let counted = |name: &str| kernel.get(name).map_or(0, |count| *count as u64);
         // It was asked before the end: further packets are FIN, and what acknowledges the other one.
@@ -543,7 +295,7 @@ fn agree_with_the_kernel(scene: &Scene) -> Result<()> {
 
 /// Compares with what the path did what was captured before it.
 fn agree_before_the_path(scene: &Scene) -> Result<()> {
-    for figures in Figures::of(&scene.sent.file())? {
+    for figures in figures_of(&scene.sent.file())? {
         figures.has("client_payload_packets", scene.ledgers[&figures.which].data)?;
         let [again, timeouts, fast, spurious] = ["", "timeout_", "fast_", "spurious_"]
             .map(|reason| figures.count(&format!("client_{reason}retransmit_packets")));
@@ -565,7 +317,7 @@ fn agree_before_the_path(scene: &Scene) -> Result<()> {
 
 /// Compares with what the path did what was captured behind it.
 fn agree_behind_the_path(scene: &Scene) -> Result<()> {
-    for figures in Figures::of(&scene.arrived.file())? {
+    for figures in figures_of(&scene.arrived.file())? {
         let ledger = scene.ledgers[&figures.which];
         let arrived = ledger.data - ledger.lost + ledger.doubled;
         figures.has("client_payload_packets", arrived)?;
@@ -598,7 +350,7 @@ fn agree_behind_the_path(scene: &Scene) -> Result<()> {
 /// Compares with tcptrace what it and we define alike.
 fn agree_with_tcptrace(file: &FilePath) -> Result<()> {
     let traced = tcptrace::of(file)?;
-    for figures in Figures::of(file)? {
+    for figures in figures_of(file)? {
         let address = figures.row["client_ip"].as_str().unwrap_or_default();
         let port = u16::try_from(figures.count("client_port"))?;
         let client = SocketAddr::new(address.parse()?, port);

@@ -1,4 +1,4 @@
-//! `bench`: what the daemon costs, beside its peers and by itself.
+//! `bench`: what the daemon and the reader of its files cost, beside their peers and by themselves.
 
 use std::{env, ffi::OsString};
 
@@ -18,11 +18,15 @@ const MEMORY: &str = "/dev/shm";
 #[derive(Args)]
 pub(crate) struct Bench {
     /// Measure only single parts: the kernel program, the flow table and the writer
-    #[arg(long, conflicts_with = "peers")]
+    #[arg(long, conflicts_with_all = ["files", "arguments"])]
     alone: bool,
-    /// Measure only the daemon beside its peers, with these arguments; `-- --help` lists them
-    #[arg(last = true, value_name = "PEERS ARGS")]
-    peers: Vec<OsString>,
+    /// Measure only `flows` and `merge` beside other programs that read captures
+    #[arg(long)]
+    files: bool,
+    /// Measure only the daemon beside its peers, or what `--files` measures, with these arguments; `-- --help`
+    /// lists them
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
 }
 
 /// Measures as docs/performance.md says, and prints tables.
@@ -30,11 +34,18 @@ pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
     runner::as_root(workspace)?;
     setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
-    if what.peers.is_empty() {
+    let everything = !what.alone && !what.files && what.arguments.is_empty();
+    if what.alone || everything {
         alone(workspace)?;
     }
-    if !what.alone {
-        beside_peers(workspace, &what.peers)?;
+    if what.alone {
+        return Ok(());
+    }
+    if !what.files {
+        beside_peers(workspace, "peers", &what.arguments)?;
+    }
+    if what.files || everything {
+        beside_peers(workspace, "files", &what.arguments)?;
     }
     Ok(())
 }
@@ -51,7 +62,8 @@ fn alone(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn beside_peers(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+/// One of the benches of `end-to-end`.
+fn beside_peers(workspace: &Workspace, bench: &str, arguments: &[OsString]) -> Result<()> {
     let sh = &workspace.sh;
     sh.set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
     // The waits of the tests: here, a tool may be very busy.
@@ -62,7 +74,7 @@ fn beside_peers(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let out = workspace.target.join(RESULTS);
     cmd!(
         sh,
-        "cargo bench --package end-to-end --bench peers -- --out {out} {arguments...}"
+        "cargo bench --package end-to-end --bench {bench} -- --out {out} {arguments...}"
     )
     .run()?;
     Ok(())

@@ -29,6 +29,12 @@ pub(crate) fn rows(workspace: &Workspace) -> Result<PathBuf> {
     Ok(release(workspace, &example)?.join("examples/rows"))
 }
 
+/// Builds the example that makes the rows of a fleet, and says where it is.
+pub(crate) fn fleet(workspace: &Workspace) -> Result<PathBuf> {
+    let example = ["--package", "row-formats", "--example", "fleet"];
+    Ok(release(workspace, &example)?.join("examples/fleet"))
+}
+
 /// Builds a program; the directory of what is built so.
 fn release(workspace: &Workspace, of: &[&str]) -> Result<PathBuf> {
     let host = probe::host(workspace)?;

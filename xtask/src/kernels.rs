@@ -1,14 +1,21 @@
 //! `kernels`: the daemon on the kernels of Debian's releases, each in a virtual machine, and on this one.
 //!
 //! A machine has nothing but an initramfs: the static daemon, the tests of `tests/kernels`, the programs
-//! that they call, and the modules that they need. Nothing is installed on this host.
+//! that they call, and the modules that they need; and a disk on which it leaves captures for tshark. Nothing is
+//! installed on this host but tshark.
 
 mod report;
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use xshell::cmd;
 
 use crate::{
     binary,
@@ -19,6 +26,7 @@ use crate::{
         machine::Machine,
         variable,
     },
+    setup,
     workspace::Workspace,
 };
 use report::Report;
@@ -27,14 +35,22 @@ use report::Report;
 const AT_ONCE: usize = 2;
 /// The tests, by the name of their target.
 const TESTS: &str = "kernels";
-/// Those that need devices whose modules this host may not have.
-const DEVICES: &str = "devices::";
+/// Those that need modules that this host may not have.
+const BY_MODULES: [&str; 2] = ["devices::", "netem::"];
+/// What is said of the comparison with tshark.
+const AGREES: &str = "rows_are_what_tshark_says";
 /// How long a machine may run. A quiet host needs two minutes.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Interfaces, filters, the list of sockets, and the devices that carry connections.
-const MODULES: [&str; 9] = [
+/// How long the disk is on which a machine leaves captures: it takes only what is written to it.
+const DISK: u64 = 256 << 20;
+/// The disk, interfaces, filters, the list of sockets, the emulator of bad networks, and the devices that carry
+/// connections.
+const MODULES: [&str; 12] = [
+    "virtio_pci",
+    "virtio_blk",
     "veth",
     "sch_ingress",
+    "sch_netem",
     "cls_bpf",
     "tcp_diag",
     "8021q",
@@ -54,6 +70,7 @@ pub(crate) struct Kernels {
 /// Runs the tests on each kernel and prints what came of it.
 pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
     machines::prepare(workspace)?;
+    setup::test_tools(workspace)?;
     let releases = chosen(&asked.versions)?;
     let daemon = binary::build(workspace)?;
     let tests = machines::build_test(workspace, TESTS)?;
@@ -73,6 +90,10 @@ pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
     let mut reports = Vec::new();
     for some in kernels.chunks(AT_ONCE) {
         reports.extend(boot(&home, some, &contents)?);
+    }
+    workspace.sh.set_var("PACKET_HEADERS_BIN", &daemon);
+    for (report, kernel) in reports.iter_mut().zip(&kernels) {
+        report.add(AGREES, agrees(workspace, &home, kernel));
     }
     if asked.versions.is_empty() {
         reports.push(here(workspace, &daemon, &tests)?);
@@ -117,7 +138,14 @@ fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<
                 kernel.release,
                 console.display()
             );
-            let mut machine = Machine::start(contents.emulator, kernel, (&image, &console), &[])?;
+            let disk = disk(home, kernel);
+            File::create(&disk)?.set_len(DISK)?;
+            let devices = [
+                "-drive".into(),
+                format!("file={},format=raw,if=virtio", disk.display()).into(),
+            ];
+            let files = (&*image, &*console);
+            let mut machine = Machine::start(contents.emulator, kernel, files, &devices)?;
             machine.wait(LIMIT)?;
             let text = fs::read(&console).context("reading the console")?;
             anyhow::Ok(Report::read(&String::from_utf8_lossy(&text)))
@@ -137,6 +165,30 @@ fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<
     })
 }
 
+/// Where a machine leaves captures, as an archive.
+fn disk(home: &Path, kernel: &Kernel) -> PathBuf {
+    home.join(format!("{}.disk", kernel.release))
+}
+
+/// Compares what a machine has captured with what tshark says of it, which machines do not have.
+fn agrees(workspace: &Workspace, home: &Path, kernel: &Kernel) -> Result<()> {
+    let sh = &workspace.sh;
+    let captures = home.join(format!("{}.captures", kernel.release));
+    if captures.exists() {
+        fs::remove_dir_all(&captures)?;
+    }
+    fs::create_dir(&captures)?;
+    let disk = disk(home, kernel);
+    cmd!(sh, "tar --extract --file {disk} --directory {captures}").run()?;
+    fs::remove_file(disk)?;
+    cmd!(
+        sh,
+        "cargo run --quiet --package end-to-end --bin agree -- {captures}"
+    )
+    .run()?;
+    Ok(())
+}
+
 /// Runs the tests on this host's kernel.
 fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
     let facts = workspace.target.join("kernels/here.facts");
@@ -146,7 +198,8 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
         .arg(variable("PACKET_HEADERS_BIN", daemon))
         .arg(variable("PACKET_HEADERS_FACTS", &facts))
         .arg(tests)
-        .args(["--test-threads=1", "--skip", DEVICES])
+        .arg("--test-threads=1")
+        .args(BY_MODULES.iter().flat_map(|name| ["--skip", name]))
         .ignore_status()
         .read()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
@@ -159,8 +212,11 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 fn script() -> String {
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
+export PACKET_HEADERS_KEEP=/run/captures
 echo {kernel}$(uname -r)
 tests --test-threads=1
+tar -cf /dev/vda -C /run/captures .
+sync
 sed 's/^/{fact}/' /run/facts
 echo {end}
 ",

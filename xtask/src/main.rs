@@ -7,6 +7,7 @@ mod apt;
 mod bench;
 mod binary;
 mod deny;
+mod fleet;
 mod fuzz;
 mod graph;
 mod image;
@@ -87,6 +88,8 @@ enum Verb {
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
+    /// Ask the rows of a made-up fleet what docs/fleet.md asks, by DuckDB and by Spark, and compare their answers
+    Fleet(fleet::Fleet),
     /// Draw the pictures of docs/plot.md anew
     Pictures,
     /// Run the daemon on older kernels, in virtual machines
@@ -138,6 +141,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Fleet(of) => fleet::fleet(&workspace, &of),
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),

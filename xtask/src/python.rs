@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use crate::{apt, workspace::Workspace};
+use crate::{apt, setup, workspace::Workspace};
 
 /// A reader of capture files, one of Parquet files, a maker of pseudonyms, Helm, and the schemas of Kubernetes, in the versions
 /// that the tests are written for.
@@ -20,6 +20,8 @@ const LIBRARIES: [(&str, &str); 5] = [
     ("helm-python-sdk", "0.2.2"),
     ("kubernetes-validate", "1.37.0"),
 ];
+/// Spark, which is large and for one verb only.
+const SPARK: (&str, &str) = ("pyspark", "4.3.0");
 /// What an interpreter must have to make a virtual environment; Debian has it in a package of its own.
 const CAN_MAKE: &str = "import ensurepip, venv";
 /// What can make a virtual environment, in Debian's packages.
@@ -30,7 +32,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     let sh = &workspace.sh;
     let home = workspace.tools().join("python");
     let python = home.join("bin/python3");
-    if is_complete(workspace, &python) {
+    if has(workspace, &python, &LIBRARIES) {
         return Ok(python);
     }
     let maker = match maker(workspace) {
@@ -47,21 +49,38 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
         fs::remove_dir_all(&home).with_context(|| format!("removing {}", home.display()))?;
     }
     cmd!(sh, "{maker} -m venv {home}").run()?;
-    let wanted = &LIBRARIES.map(|(name, version)| format!("{name}=={version}"));
-    cmd!(
-        sh,
-        "{python} -m pip install --quiet --disable-pip-version-check {wanted...}"
-    )
-    .run()
-    .with_context(|| format!("installing {} into {}", wanted.join(" "), home.display()))?;
+    install(workspace, &python, &LIBRARIES)?;
     Ok(python)
 }
 
-fn is_complete(workspace: &Workspace, python: &Path) -> bool {
-    let has = |(name, version)| format!("assert version('{name}') == '{version}'");
+/// The same with Spark, and what that runs on.
+pub(crate) fn with_spark(workspace: &Workspace) -> Result<PathBuf> {
+    setup::spark_tools(workspace)?;
+    let python = ensure(workspace)?;
+    if !has(workspace, &python, &[SPARK]) {
+        install(workspace, &python, &[SPARK])?;
+    }
+    Ok(python)
+}
+
+fn install(workspace: &Workspace, python: &Path, libraries: &[(&str, &str)]) -> Result<()> {
+    let wanted = libraries
+        .iter()
+        .map(|(name, version)| format!("{name}=={version}"));
+    let wanted = &wanted.collect::<Vec<_>>();
+    cmd!(
+        workspace.sh,
+        "{python} -m pip install --quiet --disable-pip-version-check {wanted...}"
+    )
+    .run()
+    .with_context(|| format!("installing {} for {}", wanted.join(" "), python.display()))
+}
+
+fn has(workspace: &Workspace, python: &Path, libraries: &[(&str, &str)]) -> bool {
+    let of = |(name, version): &(&str, &str)| format!("assert version('{name}') == '{version}'");
     let program = format!(
         "from importlib.metadata import version; {}",
-        LIBRARIES.map(has).join("; ")
+        libraries.iter().map(of).collect::<Vec<_>>().join("; ")
     );
     let asked = cmd!(workspace.sh, "{python} -c {program}");
     python.exists() && asked.quiet().ignore_stdout().ignore_stderr().run().is_ok()

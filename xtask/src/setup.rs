@@ -42,6 +42,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("tcptrace", "tcptrace"),
     ("editcap", "wireshark-common"),
     ("capinfos", "wireshark-common"),
+    ("mergecap", "wireshark-common"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("bpftool", "bpftool"),
@@ -60,6 +61,9 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("valgrind", "valgrind"),
     ("chromium", "chromium"),
 ];
+
+/// What Spark runs on.
+const SPARK_TOOLS: [(&str, &str); 1] = [("java", "default-jre-headless")];
 
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.
 const KERNEL_TOOLS: [(&str, &str); 5] = [
@@ -129,6 +133,11 @@ pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
 /// Makes the programs exist that the tests call.
 pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, TEST_TOOLS).context("the tests need more programs")
+}
+
+/// Makes the program exist that Spark runs on.
+pub(crate) fn spark_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &SPARK_TOOLS).context("Spark needs Java")
 }
 
 /// Makes the programs exist that build the container image.

@@ -64,6 +64,9 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .set_var("PACKET_HEADERS_ROWS", binary::rows(workspace)?);
     workspace
         .sh
+        .set_var("PACKET_HEADERS_FLEET", binary::fleet(workspace)?);
+    workspace
+        .sh
         .set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
     integration(workspace, &packages, &[HARNESS])
         .args(filter)

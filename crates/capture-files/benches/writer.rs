@@ -108,6 +108,7 @@ impl Observer for Check {
             | FileEvent::StillDeferred(..)
             | FileEvent::Abandoned(..)
             | FileEvent::NotSynced(_)
+            | FileEvent::Removed(_)
             | FileEvent::NoFile(_) => panic!("{event:?}"),
         }
     }

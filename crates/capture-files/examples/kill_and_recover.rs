@@ -98,6 +98,7 @@ fn report(event: FileEvent<'_>) {
         | FileEvent::StillDeferred(..)
         | FileEvent::Abandoned(..)
         | FileEvent::NotSynced(_)
+        | FileEvent::Removed(_)
         | FileEvent::NoFile(_) => eprintln!("{event:?}"),
     }
 }

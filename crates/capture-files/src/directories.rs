@@ -335,8 +335,60 @@ impl Directories {
         Ok((to.directory.path_of(&to.name), to.directory))
     }
 
+    /// The first number with which a name is free in the directory of a day, or 0 if that cannot be found
+    /// out. Names that `is_taken`, as paths below the data directory, are passed over.
+    pub(crate) fn first_free(
+        &self,
+        day: &Path,
+        name: &dyn Fn(u32) -> String,
+        is_taken: &dyn Fn(&Path) -> bool,
+    ) -> u32 {
+        let Ok(directory) = self.held.data.below(day, FileStep::Finish, self.fsync) else {
+            return 0;
+        };
+        let is_free = |number: &u32| {
+            let name = name(*number);
+            !is_taken(&day.join(&name)) && !directory.has(&name).unwrap_or(false)
+        };
+        (0..free_name::MAX_NUMBER).find(is_free).unwrap_or(0)
+    }
+
+    /// A directory among those of runs, made if there is none. Recovery does not look into it.
+    pub(crate) fn beside_runs(&self, name: &str) -> Result<Arc<Directory>, FileError> {
+        let partial = &self.held.partial;
+        partial.below(Path::new(name), FileStep::Open, false)
+    }
+
+    /// Begins a file with these bytes in such a directory, whose name must be free.
+    pub(crate) fn create_beside_runs(
+        &self,
+        directory: &str,
+        name: &str,
+    ) -> Result<PartialFile, FileError> {
+        let free = FreeName {
+            top: &self.held.partial,
+            directory: Path::new(directory),
+            name: &|number| match number {
+                0 => name.to_owned(),
+                number => format!("{number}.{name}"),
+            },
+            sync: false,
+            step: FileStep::Open,
+            doing: "creating",
+        };
+        let named = free.find(|directory, name| directory.create(name, FILE_MODE))?;
+        PartialFile::begin((named.directory, named.name), named.done, &[])
+    }
+
+    /// The name of this run, which no other has.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.held.run
+    }
+
     /// Whether files are synced before they are published.
-    pub(crate) const fn has_fsync(&self) -> bool {
+    #[must_use]
+    pub const fn has_fsync(&self) -> bool {
         self.fsync
     }
 

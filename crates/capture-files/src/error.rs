@@ -115,6 +115,11 @@ impl FileError {
         &self.path
     }
 
+    /// Why it failed.
+    pub(crate) fn into_source(self) -> io::Error {
+        self.source
+    }
+
     /// The same failure at another step.
     pub(crate) fn at(self, step: FileStep) -> Self {
         Self { step, ..self }

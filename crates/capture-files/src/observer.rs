@@ -37,10 +37,11 @@ impl<F: FnMut(FileEvent<'_>)> Observer for F {
 /// What became of a file, or of packets.
 ///
 /// Each packet that a [`Writer`](crate::Writer) was given is in exactly one of [`Published`],
-/// [`Dropped`] and [`Abandoned`] at the end.
+/// [`Dropped`], [`Removed`] and [`Abandoned`] at the end.
 ///
 /// [`Published`]: FileEvent::Published
 /// [`Dropped`]: FileEvent::Dropped
+/// [`Removed`]: FileEvent::Removed
 /// [`Abandoned`]: FileEvent::Abandoned
 #[derive(Debug)]
 pub enum FileEvent<'a> {
@@ -72,6 +73,8 @@ pub enum FileEvent<'a> {
     StillDeferred(&'a FlowUuid, FileError),
     /// A finished file will not be tried again.
     Abandoned(&'a FlowUuid, AbandonedFile),
+    /// A finished file was removed and never published, as its owner asked for.
+    Removed(RemovedFile),
     /// A flow ended without a file, as none could be written. Its packets, if there were any, were
     /// reported as dropped before.
     NoFile(&'a FlowUuid),
@@ -82,6 +85,15 @@ pub enum FileEvent<'a> {
 pub struct PublishedFile {
     /// Where it is.
     pub path: PathBuf,
+    /// The number of packets in it.
+    pub packets: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// A finished file that its owner did not want published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovedFile {
     /// The number of packets in it.
     pub packets: u64,
     /// Its length.

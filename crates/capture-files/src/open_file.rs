@@ -1,7 +1,7 @@
 //! The file of one flow while it is open: what is in it, and what becomes of it if the disk fails.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anonymize::{Anonymizer, FlowAnonymizer};
@@ -50,7 +50,15 @@ pub(crate) struct ClosedFile {
     meta: FlowMeta,
     partial: PartialFile,
     packets: u64,
+    /// What the kernel of the first of these ends knew of the connection, with the ends as the file shows
+    /// them.
+    kernel: Option<Box<KernelTotals>>,
+    /// The first number that its name may have.
+    number: u32,
 }
+
+/// The ends of a connection, this host's first, and what its kernel knew of the connection.
+pub(crate) type KernelTotals = ([SocketAddr; 2], SocketTotals);
 
 /// Packets that are in no file, and why.
 #[derive(Debug)]
@@ -231,7 +239,9 @@ impl OpenFile {
                 error: error.at(FileStep::Finish),
             });
         }
-        (self.leave(), dropped)
+        let kernel = totals.map(|totals| Box::new((self.ends(), *totals)));
+        let closed = self.leave().map(|file| ClosedFile { kernel, ..file });
+        (closed, dropped)
     }
 
     /// The file as it is, unless nothing of the flow is in one.
@@ -240,6 +250,8 @@ impl OpenFile {
             partial: self.partial?,
             meta: self.meta,
             packets: self.packets,
+            kernel: None,
+            number: 0,
         })
     }
 
@@ -284,8 +296,27 @@ impl ClosedFile {
         directories: &Directories,
         naming: FileNaming,
     ) -> Result<(PathBuf, Arc<Directory>), FileError> {
-        let name = |number| naming.name(&self.meta.uuid, number);
+        let name = |number| naming.name(&self.meta.uuid, self.number + number);
         directories.publish(self.partial.place(), &self.meta.day(), &name)
+    }
+
+    /// Finds the name that the file will get, and makes sure that it gets none before that: its path
+    /// below the data directory. Names that `is_taken` are passed over.
+    pub(crate) fn choose_name(
+        &mut self,
+        directories: &Directories,
+        naming: FileNaming,
+        is_taken: &dyn Fn(&Path) -> bool,
+    ) -> PathBuf {
+        let day = self.meta.day();
+        let name = |number| naming.name(&self.meta.uuid, number);
+        self.number = directories.first_free(&day, &name, is_taken);
+        day.join(name(self.number))
+    }
+
+    /// What the kernel knew of the connection, and the ends of that.
+    pub(crate) fn kernel(&self) -> Option<&KernelTotals> {
+        self.kernel.as_deref()
     }
 
     /// The partial file.

@@ -58,6 +58,30 @@ impl PartialFile {
         Ok(partial)
     }
 
+    /// One that an earlier run has left, so long.
+    pub(crate) fn left((directory, name): (Arc<Directory>, String), bytes: u64) -> Self {
+        Self {
+            directory,
+            name: name.into(),
+            bytes,
+            open: None,
+            unseen: false,
+        }
+    }
+
+    /// Opens it for somebody who reads it.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or its name leads to something else.
+    pub(crate) fn read(&self) -> Result<OwnFile, FileError> {
+        let opened = match self.directory.open_to_cut(self.name()) {
+            Ok(Opened::Ours(file)) => Ok(file),
+            Ok(Opened::Foreign(why)) => Err(io::Error::other(why)),
+            Err(error) => Err(error),
+        };
+        opened.doing(FileStep::Open, "reading", &self.path())
+    }
+
     /// Appends bytes: all of them, or none.
     ///
     /// # Errors
@@ -158,6 +182,44 @@ impl PartialFile {
     pub(crate) fn exists(&self) -> bool {
         // What cannot be looked at may be there.
         self.directory.has(&self.name).unwrap_or(true)
+    }
+
+    /// Removes what is beyond a length.
+    ///
+    /// # Errors
+    /// If it cannot be opened or cut.
+    pub(crate) fn cut(&mut self, length: u64) -> Result<(), FileError> {
+        let cut = self.read()?.cut(length);
+        cut.doing(FileStep::Finish, "truncating", &self.path())?;
+        self.bytes = self.bytes.min(length);
+        Ok(())
+    }
+
+    /// Gives it another name in its directory, which must be free.
+    ///
+    /// # Errors
+    /// If that is not possible. It keeps its name then.
+    pub(crate) fn rename(&mut self, name: &str) -> Result<(), FileError> {
+        self.give_up();
+        let renamed = self
+            .directory
+            .rename_new(self.name(), &self.directory, name);
+        renamed.doing(FileStep::Finish, "renaming", &self.path())?;
+        self.name = name.into();
+        Ok(())
+    }
+
+    /// Removes it. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// If it stays where it is.
+    pub(crate) fn remove_now(&self) -> Result<(), FileError> {
+        match self.directory.remove(self.name()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).doing(FileStep::Finish, "removing", &self.path())
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Gives it up; whether it is gone. If it stays, recovery looks at it again, and trusts nothing

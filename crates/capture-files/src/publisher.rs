@@ -12,7 +12,8 @@ use crate::directories::{Directories, sync_names};
 use crate::disk::Directory;
 use crate::error::{FileError, FileStep};
 use crate::file_naming::FileNaming;
-use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile};
+use crate::finished_file::FinishedFile;
+use crate::observer::{AbandonedFile, FileEvent, Observer, PublishedFile, RemovedFile};
 use crate::open_file::ClosedFile;
 
 /// How many finished files may wait for their final name if they cannot get it. What is beyond
@@ -35,9 +36,6 @@ pub struct Publisher<O> {
     unpublished: VecDeque<ClosedFile>,
     observer: O,
 }
-
-/// A file with everything in it, which lacks its final name.
-pub struct FinishedFile(pub(crate) ClosedFile);
 
 /// What becomes of a file that cannot get its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +62,25 @@ impl<O: Observer> Publisher<O> {
     /// Publishes files. If they are to be synced, all of them are synced together, then named, and then
     /// the directories of their days are synced.
     pub fn publish(&mut self, files: Vec<FinishedFile>) {
-        let files = files.into_iter().map(|file| file.0).collect();
+        let files = files.into_iter().map(|file| file.file).collect();
         self.give_names(files, Refused::Waits);
+    }
+
+    /// Removes a file that is not to be published. One that cannot be removed is published later.
+    pub fn remove(&mut self, FinishedFile { file, .. }: FinishedFile) {
+        match file.partial().remove_now() {
+            Ok(()) => self.observer.observe(FileEvent::Removed(RemovedFile {
+                packets: file.packets(),
+                bytes: file.partial().bytes(),
+            })),
+            Err(error) => self.refuse(file, error, Refused::Waits),
+        }
     }
 
     /// Leaves files where they are, without the disk: nobody waits for it any more. The next recovery
     /// publishes them.
     pub fn leave(&mut self, files: Vec<FinishedFile>) {
-        for FinishedFile(file) in files {
+        for FinishedFile { file, .. } in files {
             let why = io::Error::other("the disk is too slow to stop in time");
             let path = file.partial().path();
             self.abandon(
@@ -84,7 +93,7 @@ impl<O: Observer> Publisher<O> {
     /// [`finish`](Self::finish) for who cannot wait for the disk.
     pub fn leave_all(mut self) -> O {
         let left = std::mem::take(&mut self.unpublished);
-        self.leave(left.into_iter().map(FinishedFile).collect());
+        self.leave(left.into_iter().map(FinishedFile::new).collect());
         self.directories.clear();
         self.observer
     }

@@ -9,11 +9,15 @@ use std::sync::Arc;
 
 use jiff::civil::{Date, date};
 
-use crate::directories::Directories;
+use crate::directories::{Directories, Place};
 use crate::disk::{Directory, Entries, Entry, Kind, Opened, OwnFile};
 use crate::error::{Doing as _, FileError, FileStep};
 use crate::file_name::FileName;
 use crate::scan::{Verdict, Whole, scan};
+
+mod gate;
+
+pub use gate::{Gate, LeftFile, Passage};
 
 /// Publishes what earlier runs left, file by file: an iterator that does the work when it is asked
 /// for the next file. Dropped early, it leaves the rest to the next recovery.
@@ -37,7 +41,7 @@ use crate::scan::{Verdict, Whole, scan};
 ///     match recovered {
 ///         Recovered::Removed(path) => assert!(path.ends_with("host_1_00000000000000AA.pcap")),
 ///         Recovered::Foreign(path, _why) => assert!(path.ends_with("notes.txt")),
-///         Recovered::Published(..) | Recovered::Failed(_) => unreachable!(),
+///         Recovered::Published(..) | Recovered::Refused(_) | Recovered::Failed(_) => unreachable!(),
 ///     }
 /// }
 /// assert!(left.join("notes.txt").exists());
@@ -46,6 +50,8 @@ use crate::scan::{Verdict, Whole, scan};
 pub struct Recovery<'a> {
     directories: &'a Directories,
     go_on: &'a dyn Fn() -> bool,
+    /// Who is asked before a file is published.
+    gate: Option<&'a mut dyn Gate>,
     /// The directories that are not done: that of partial files, that of a run, and those of a
     /// year, a month and a day, down to the one that is being looked at.
     open: Vec<Listing>,
@@ -58,6 +64,8 @@ pub enum Recovered {
     Published(PathBuf, u64),
     /// It was removed: it held no packet, or was visible already.
     Removed(PathBuf),
+    /// It was removed: the [`Gate`] did not let it pass.
+    Refused(PathBuf),
     /// It is not ours, for this reason, and was left alone.
     Foreign(PathBuf, &'static str),
     /// It stays where it is, for the next recovery.
@@ -101,10 +109,20 @@ impl<'a> Recovery<'a> {
         let mut recovery = Self {
             directories,
             go_on,
+            gate: None,
             open: Vec::new(),
         };
         recovery.enter(directories.open_partial()?, OsString::new())?;
         Ok(recovery)
+    }
+
+    /// Has somebody look at each file before it is published.
+    #[must_use]
+    pub fn with_gate(self, gate: &'a mut dyn Gate) -> Self {
+        Self {
+            gate: Some(gate),
+            ..self
+        }
     }
 
     fn enter(&mut self, directory: Arc<Directory>, name: OsString) -> Result<(), FileError> {
@@ -179,7 +197,7 @@ impl<'a> Recovery<'a> {
 
     /// Recovers one file. `None` if it was told to stop meanwhile.
     fn recover(
-        &self,
+        &mut self,
         directory: &Directory,
         name: &OsStr,
         day: &Path,
@@ -219,10 +237,48 @@ impl<'a> Recovery<'a> {
                 cut.doing(FileStep::Finish, "truncating", &path)?;
                 // Who may read it matters less than that it is there.
                 let _refused = self.directories.adopt(&file);
-                let numbered = |number| FileName { number, ..parsed }.build();
-                let directories = self.directories;
-                let published = directories.publish_alone((directory, name), day, &numbered)?;
-                Ok(Some(Recovered::Published(published, packets)))
+                let left = LeftFile {
+                    directories: self.directories,
+                    file: &file,
+                    path: &path,
+                    day,
+                    name: parsed,
+                };
+                let gate = self.gate.as_mut();
+                let passage = gate.map_or(Passage::Publish, |gate| gate.judge(&left));
+                let published = self.pass((directory, name), &left, (passage, packets));
+                if let Some(gate) = &mut self.gate {
+                    gate.done();
+                }
+                published.map(Some)
+            }
+        }
+    }
+
+    /// Publishes or removes a whole file.
+    fn pass(
+        &self,
+        (directory, name): Place<'_>,
+        left: &LeftFile<'_>,
+        (passage, packets): (Passage, u64),
+    ) -> Result<Recovered, FileError> {
+        match passage {
+            Passage::Publish => {
+                let numbered = |number| {
+                    FileName {
+                        number,
+                        ..left.name
+                    }
+                    .build()
+                };
+                let place = (directory, name);
+                let published = self.directories.publish_alone(place, left.day, &numbered)?;
+                Ok(Recovered::Published(published, packets))
+            }
+            Passage::Remove => {
+                let removed = directory.remove(name);
+                removed.doing(FileStep::Finish, "removing", left.path)?;
+                Ok(Recovered::Refused(left.path.to_owned()))
             }
         }
     }

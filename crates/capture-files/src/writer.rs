@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Instant;
 
 use anonymize::Anonymizer;
@@ -18,6 +18,7 @@ use crate::compress::Compressor;
 use crate::directories::Directories;
 use crate::error::{FileError, FileIssue, FileStep};
 use crate::file_naming::FileNaming;
+use crate::finished_file::FinishedFile;
 use crate::flow_meta::FlowMeta;
 use crate::format::Format;
 use crate::interface_names::InterfaceNames;
@@ -25,7 +26,7 @@ use crate::kept_open::KeptOpen;
 use crate::layout::Layout;
 use crate::observer::{FileEvent, Observer};
 use crate::open_file::{ClosedFile, DroppedPackets, OpenFile, WriterContext};
-use crate::publisher::{FinishedFile, Publisher};
+use crate::publisher::Publisher;
 
 /// How files are made.
 #[derive(Debug, Clone)]
@@ -178,7 +179,8 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Lets another thread publish what is finished from now on, by a [`Publisher`] of its own. Each
-    /// file waits for room in this channel. A file is published here if nobody receives it.
+    /// file waits for room in this channel, and knows if it did. A file is published here if nobody
+    /// receives it.
     pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.finished = Some(finished);
     }
@@ -233,7 +235,7 @@ impl<O: Observer> Writer<O> {
         } else if let Some(file) = self.open.remove(&flow) {
             self.kept.closed(flow);
             if let Some(closed) = self.close(file, totals.as_deref()) {
-                self.finish_file(FinishedFile(closed));
+                self.finish_file(FinishedFile::new(closed));
             }
         }
     }
@@ -303,7 +305,13 @@ impl<O: Observer> Writer<O> {
 
     fn finish_file(&mut self, file: FinishedFile) {
         let file = match &self.finished {
-            Some(finished) => finished.send(file).map_err(|refused| refused.0),
+            Some(finished) => match finished.try_send(file) {
+                Err(TrySendError::Full(file)) => {
+                    finished.send(file.waiting()).map_err(|refused| refused.0)
+                }
+                Err(TrySendError::Disconnected(file)) => Err(file),
+                Ok(()) => Ok(()),
+            },
             None => Err(file),
         };
         if let Err(file) = file {

@@ -175,33 +175,41 @@ fn scan_uncounted(
         file,
         bytes: &progress.bytes,
     });
+    scan_opened((counted, &source.path), buffer, visitor)
+}
+
+/// Reads what is open, and has this path.
+///
+/// # Errors
+/// The visitor's.
+pub(crate) fn scan_opened(
+    (source, path): (Box<dyn Read + '_>, &Path),
+    buffer: &mut Buffer,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Stopped> {
+    let whole = path;
     let (mut stopped, mut members) = (false, 0);
-    let read = for_each_capture(
-        counted,
-        &source.path,
-        buffer,
-        &mut |Member { path, capture }| {
-            let uuid = uuid_of_name(&path).map(str::to_owned);
-            let mut of = Of {
-                path,
-                uuid,
-                member: members,
-                kernel: None,
-            };
-            members += 1;
-            stopped = member(&mut of, capture, visitor).is_err();
-            if stopped {
-                Err(ReadError::NotACapture)
-            } else {
-                Ok(())
-            }
-        },
-    );
+    let read = for_each_capture(source, path, buffer, &mut |Member { path, capture }| {
+        let uuid = uuid_of_name(&path).map(str::to_owned);
+        let mut of = Of {
+            path,
+            uuid,
+            member: members,
+            kernel: None,
+        };
+        members += 1;
+        stopped = member(&mut of, capture, visitor).is_err();
+        if stopped {
+            Err(ReadError::NotACapture)
+        } else {
+            Ok(())
+        }
+    });
     match read {
         _ if stopped => Err(Stopped),
         Ok(()) => Ok(()),
         Err(error) => {
-            let (path, what) = (source.path.clone(), Trouble::Unreadable(error, 0));
+            let (path, what) = (whole.to_owned(), Trouble::Unreadable(error, 0));
             visitor.problem(Problem { path, what })
         }
     }

@@ -75,6 +75,13 @@ pub fn time_text(nanoseconds: i64) -> String {
     }
 }
 
+/// The time that [`time_text`] has made a text of, in nanoseconds since 1970, to the microsecond.
+#[must_use]
+pub fn time_of_text(text: &str) -> Option<i64> {
+    let time: Timestamp = text.parse().ok()?;
+    time.as_nanosecond().try_into().ok()
+}
+
 /// A number or a flag as itself, a time as in [`time_text`].
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -66,7 +66,7 @@ mod tests;
 mod window;
 mod words;
 
-pub use column::{Column, Kind, Time, Value, time_text};
+pub use column::{Column, Kind, Time, Value, time_of_text, time_text};
 pub use community_id::community_id;
 pub use connection::Connection;
 pub use judgment::{Cause, Judgment, PacketKind};

@@ -65,7 +65,15 @@ impl<W: Write + Send> Writer<W> {
     /// # Errors
     /// It cannot be written.
     pub fn put(&mut self, row: &Row) -> Result<()> {
-        for (column, value) in self.columns.iter_mut().zip(row.values()) {
+        self.put_values(row.values())
+    }
+
+    /// Writes a row whose values these are: those of all columns, in order.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put_values<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) -> Result<()> {
+        for (column, value) in self.columns.iter_mut().zip(values) {
             column.put(value);
         }
         self.rows += 1;

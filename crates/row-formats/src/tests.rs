@@ -1,5 +1,7 @@
 //! What is written in each format is read back.
 
+mod bigquery_json;
+
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;

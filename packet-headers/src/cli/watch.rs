@@ -21,6 +21,7 @@ Headers as the daemon captures them, as pcapng. Who reads too slowly loses packe
 const EXTCAP_HELP: &str = "\
 Examples:
   packet-headers extcap --extcap-interfaces
+  packet-headers extcap --extcap-interface packet-headers --capture --fifo /tmp/pipe --port 443
 
 Wireshark finds programs in its directory of personal extcaps (Help, About, Folders). Put this there, as
 an executable file named packet-headers:
@@ -61,7 +62,7 @@ pub struct ExtcapArguments {
     #[arg(long)]
     pub extcap_interfaces: bool,
     /// Wireshark's version
-    #[arg(long, value_name = "VERSION", hide = true)]
+    #[arg(long, value_name = "VERSION")]
     pub extcap_version: Option<String>,
     /// What the other flags are about
     #[arg(long, value_name = "NAME")]
@@ -79,7 +80,7 @@ pub struct ExtcapArguments {
     #[arg(long, value_name = "PATH")]
     pub fifo: Option<PathBuf>,
     /// A capture filter; refused
-    #[arg(long, value_name = "FILTER", hide = true)]
+    #[arg(long, value_name = "FILTER")]
     pub extcap_capture_filter: Option<String>,
     /// What to capture.
     #[command(flatten)]

@@ -75,7 +75,7 @@ struct Watcher {
 
 /// What the tasks of watchers say.
 enum News {
-    Joined(Watcher),
+    Joined(Box<Watcher>),
     Left,
 }
 
@@ -115,7 +115,7 @@ impl Server {
                 },
                 Some(news) = heard.recv() => match news {
                     News::Joined(watcher) => {
-                        self.watchers.push(watcher);
+                        self.watchers.push(*watcher);
                         self.count();
                     }
                     News::Left => self.forget(),
@@ -198,7 +198,7 @@ async fn attend(
         unread,
         waiting: Arc::clone(&waiting),
     };
-    let joined = news.send(News::Joined(watcher)).await;
+    let joined = news.send(News::Joined(Box::new(watcher))).await;
     joined.ok().context("the daemon stops")?;
     let (mut from, mut to) = socket.split();
     let write = async {

@@ -22,6 +22,7 @@ use crate::stats::CounterSources;
 use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
 use crate::store::publisher;
+use crate::store::rows::Rows;
 use crate::store::writer::{self, Counting, ShardWriter};
 use crate::threads::{join, spawn};
 use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
@@ -36,6 +37,8 @@ pub(crate) struct Shared<'a> {
     /// How many files each writer may keep open.
     pub(crate) kept_open: usize,
     pub(crate) room: &'a Room,
+    /// The rows that are written of files.
+    pub(crate) rows: Option<&'a Rows>,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) counted: &'a CounterSources,
@@ -109,13 +112,13 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Starts the thread that publishes for all writers, if files are synced; its queue.
+    /// Starts the thread that publishes for all writers, if files are synced or rows written; its queue.
     fn start_publisher(
         &mut self,
         shared: &Shared<'_>,
         backlogs: Vec<Arc<Backlog>>,
     ) -> Result<Option<SyncSender<FinishedFile>>> {
-        if !shared.config.files.fsync {
+        if !shared.config.files.fsync && shared.rows.is_none() {
             return Ok(None);
         }
         let Shared {
@@ -130,6 +133,7 @@ impl Pipeline {
             naming: options.naming,
             counting: Counting::new(Arc::clone(&counted.counters), shared.room.clone()),
             backlogs,
+            rows: shared.rows.cloned(),
         };
         let started = publisher::start(site, heartbeats)?;
         self.threads.push(started.1);

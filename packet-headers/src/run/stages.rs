@@ -28,6 +28,7 @@ use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
+use crate::store::rows::Rows;
 use crate::unix_socket::{self, SocketFile};
 use capture_files::{InterfaceNames, Retention, Room};
 use model::AttachMethod;
@@ -67,16 +68,17 @@ impl Stages {
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
-        let events_of = |it| EventServer::start(it, scope, heartbeats, counters);
-        let server = taken.events.take().map(events_of).transpose()?;
+        let server = serve_events(taken.events.take(), scope, heartbeats, counters)?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
         let refused = Refused::default();
         let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
         let (live, watched) = watchers(taken.watch.take(), &names, counters)?;
+        let rows = rows(config, &taken, &retention, counters);
         let shared = Shared {
             config,
             live: live.as_ref(),
+            rows: rows.as_ref(),
             room: &retention.room(),
             heartbeats,
             directories: &taken.directories,
@@ -94,18 +96,16 @@ impl Stages {
             heartbeats,
         };
         let sources = Sources::start(config, events, context).await?;
-        let maintenance = Maintenance::start(&taken.directories, retention, heartbeats, counters)?;
+        let files = (&taken.directories, rows.clone());
+        let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        if let Some(http) = taken.http {
-            let captured = Captured {
-                attached: capture.attached(),
-                method,
-                refused,
-                every_namespace: scope.every_namespace,
-            };
-            let site = site(&shared, pipeline.shards(), captured);
-            tokio::spawn(http::serve(http, http::routes(site)));
-        }
+        let captured = Captured {
+            attached: capture.attached(),
+            method,
+            refused,
+            every_namespace: scope.every_namespace,
+        };
+        serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
             room: shared.room.clone(),
             capture: taken.interfaces.follow(capture, names, heartbeats),
@@ -143,6 +143,42 @@ impl Stages {
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
         self.maintenance.stop()
+    }
+}
+
+/// Serves events at a socket, if they are to be served.
+fn serve_events(
+    socket: Option<unix_socket::Listener>,
+    scope: Scope,
+    heartbeats: &Heartbeats,
+    counters: &Arc<Counters>,
+) -> Result<Option<EventServer>> {
+    let start = |socket| EventServer::start(socket, scope, heartbeats, counters);
+    socket.map(start).transpose()
+}
+
+/// The rows that are written of files, if any are to be.
+fn rows(
+    config: &Config,
+    taken: &Prerequisites,
+    retention: &Retention,
+    counters: &Arc<Counters>,
+) -> Option<Rows> {
+    let rows = config.rows.as_ref()?;
+    let files = (&taken.directories, taken.options.naming);
+    Some(Rows::new(rows, files, &retention.room(), counters))
+}
+
+/// Serves metrics, health, connections and the page, if there is an address for that.
+fn serve_http(
+    listener: Option<http::Listener>,
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    captured: Captured,
+) {
+    if let Some(listener) = listener {
+        let site = site(shared, pipeline.shards(), captured);
+        tokio::spawn(http::serve(listener, http::routes(site)));
     }
 }
 

@@ -8,6 +8,7 @@ use model::{Count, DiscardCounts, DiscardReason, EventIssues};
 use super::durations::Durations;
 use super::losses::Losses;
 use super::lull::Lull;
+use super::rows::RowCounters;
 use super::verdicts::Verdicts;
 use crate::clock;
 
@@ -48,6 +49,8 @@ pub struct Counters {
     pub first_named: AtomicBool,
     /// Bytes in published files.
     pub published_bytes: Count,
+    /// What became of rows.
+    pub rows: RowCounters,
     /// Named connections that ended without a packet, and so without a file.
     pub empty: Count,
     /// Connections that were forgotten early to make room: finished ones, and those that never had a

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::balance::{PacketBalance, Verdict};
 use super::counters::Counters;
 use super::reading::Reading;
+use super::rows::RowCounters;
 
 /// The counters of one moment, and whether every packet is accounted for.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Report {
     }
 
     /// The lines: a title, and names with numbers.
-    fn sections(&self) -> [Section; 7] {
+    fn sections(&self) -> [Section; 8] {
         let Reading { kernel, balance } = &self.reading;
         let counters = &self.counters;
         let lost = EventCounter::RingFull;
@@ -89,6 +90,7 @@ impl Report {
             ("connections", self.connections()),
             ("files", files(counters)),
             ("file errors", counters.file_issues.nonzero().collect()),
+            ("rows", rows(&counters.rows)),
             ("events", counters.events.nonzero().chain(events).collect()),
         ]
     }
@@ -123,6 +125,7 @@ fn packets(balance: &PacketBalance) -> Vec<Entry> {
 fn files(counters: &Counters) -> Vec<Entry> {
     vec![
         ("published", counters.published.get()),
+        ("not_kept", counters.rows.not_kept.get()),
         ("failed", counters.failed.get()),
         ("bytes", counters.published_bytes.get()),
         ("recovered", counters.recovered.get()),
@@ -131,6 +134,17 @@ fn files(counters: &Counters) -> Vec<Entry> {
         ("foreign", counters.foreign.get()),
         ("expired", counters.expired.get()),
     ]
+}
+
+fn rows(rows: &RowCounters) -> Vec<Entry> {
+    let counts = [
+        ("written", rows.written.get()),
+        ("held", rows.held.get()),
+        ("recovered", rows.recovered.get()),
+        ("files", rows.files.get()),
+    ];
+    let counts = counts.into_iter().filter(|&(_, count)| count > 0);
+    counts.chain(rows.lost.nonzero()).collect()
 }
 
 impl fmt::Display for Report {

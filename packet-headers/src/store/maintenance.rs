@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 use capture_files::{Directories, Retention};
 
+use super::rows::Rows;
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
@@ -20,6 +21,16 @@ mod stop;
 
 use self::stop::Stop;
 
+/// Recovers the files of earlier runs with their rows, to the end.
+#[cfg(test)]
+pub(super) fn recover(
+    files: (&Directories, Option<&Rows>),
+    room: &capture_files::Room,
+    counters: &Counters,
+) {
+    recovery::run(files, room, counters, &|| true);
+}
+
 /// The running threads. They go on until the other ends of their channels are dropped.
 pub(crate) struct Maintenance {
     threads: Vec<(SyncSender<Infallible>, JoinHandle<Result<()>>)>,
@@ -28,7 +39,7 @@ pub(crate) struct Maintenance {
 impl Maintenance {
     /// Starts them.
     pub(crate) fn start(
-        directories: &Directories,
+        (directories, rows): (&Directories, Option<Rows>),
         retention: Retention,
         heartbeats: &Heartbeats,
         counters: &Arc<Counters>,
@@ -47,7 +58,8 @@ impl Maintenance {
         let (room, directories) = (retention.room(), directories.clone());
         let counted = Arc::clone(counters);
         let work = move |stop: &Stop| {
-            power_loss::run(&directories, &room, &counted, &|| stop.goes_on());
+            let files = (&directories, rows.as_ref());
+            power_loss::run(files, &room, &counted, &|| stop.goes_on());
         };
         start("maintenance", Box::new(work))?;
         let counted = Arc::clone(counters);

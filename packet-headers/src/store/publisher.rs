@@ -1,5 +1,5 @@
-//! The thread that publishes what the writers have finished, where files are synced: many at a time, and
-//! out of the writers' way.
+//! The thread that publishes what the writers have finished, where files are synced or rows are written: many
+//! at a time, and out of the writers' way.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use capture_files::{Directories, FileNaming, FinishedFile, Publisher};
 
+use super::rows::{RowedCaptures, Rows};
 use super::writer::{CARE, Counting};
 use crate::heartbeat::{Heartbeat, Heartbeats, LONGEST_WAIT, WaitsFor};
 use crate::stats::backlog::Backlog;
@@ -17,7 +18,7 @@ use crate::threads::spawn;
 /// The name of the thread.
 const NAME: &str = "publisher";
 
-/// How many finished files may wait for it. With more, the writers wait.
+/// How many finished files may wait for it. With more, the writers wait, and what has waited gets no row.
 const QUEUE: usize = 4096;
 
 /// How long a finished file waits for others that are synced with it.
@@ -39,6 +40,8 @@ pub(crate) struct Site<'a> {
     pub(crate) counting: Counting,
     /// What waits for each writer. They know how long a stop may take.
     pub(crate) backlogs: Vec<Arc<Backlog>>,
+    /// The rows that are written of them.
+    pub(crate) rows: Option<Rows>,
 }
 
 /// Starts the thread. It goes on until nobody has the sender any more. Before it ends it publishes
@@ -52,61 +55,125 @@ pub(crate) fn start(
         naming,
         counting,
         backlogs,
+        rows,
     } = site;
     let (finished, inbox) = sync_channel(QUEUE);
     let publisher = Publisher::new(directories.clone(), naming, counting);
     let heartbeat = heartbeats.add(NAME, WaitsFor::Disk);
+    let gather = if directories.has_fsync() {
+        GATHER
+    } else {
+        Duration::ZERO
+    };
     let thread = spawn(NAME, move || {
-        run(publisher, &inbox, &backlogs, &heartbeat);
+        let publishing = Publishing {
+            publisher,
+            rowed: rows.clone().map(RowedCaptures::new),
+            rows,
+            gather,
+        };
+        publishing.run(&inbox, &backlogs, &heartbeat);
         Ok(())
     })?;
     Ok((finished, thread))
 }
 
-/// Publishes what comes, until nothing can come any more.
-pub(super) fn run(
-    mut publisher: Publisher<Counting>,
-    inbox: &Receiver<FinishedFile>,
-    backlogs: &[Arc<Backlog>],
-    heartbeat: &Heartbeat,
-) {
-    let is_late = || {
-        let now = Instant::now();
-        backlogs.iter().any(|backlog| backlog.is_late(now))
-    };
-    let mut tried = Instant::now();
-    loop {
-        heartbeat.beat();
-        let waits = publisher.unpublished().len() > 0;
-        match inbox.recv_timeout(if waits { CARE } else { LONGEST_WAIT }) {
-            Ok(first) => {
-                let stops = backlogs.iter().any(|backlog| backlog.ends());
-                let group = gather(first, inbox, if stops { LAST_GROUP } else { GROUP });
-                heartbeat.beat();
-                if is_late() {
-                    publisher.leave(group);
-                } else {
-                    publisher.publish(group);
+/// What the thread works with.
+pub(super) struct Publishing {
+    pub(super) publisher: Publisher<Counting>,
+    pub(super) rows: Option<Rows>,
+    pub(super) rowed: Option<RowedCaptures>,
+    /// How long a finished file waits for others.
+    pub(super) gather: Duration,
+}
+
+impl Publishing {
+    /// Publishes what comes, until nothing can come any more.
+    pub(super) fn run(
+        mut self,
+        inbox: &Receiver<FinishedFile>,
+        backlogs: &[Arc<Backlog>],
+        heartbeat: &Heartbeat,
+    ) {
+        let in_time = || {
+            heartbeat.beat();
+            let now = Instant::now();
+            !backlogs.iter().any(|backlog| backlog.is_late(now))
+        };
+        let (mut tried, mut due) = (Instant::now(), None);
+        loop {
+            heartbeat.beat();
+            match inbox.recv_timeout(self.longest_wait(due)) {
+                Ok(first) => {
+                    let stops = backlogs.iter().any(|backlog| backlog.ends());
+                    let most = if stops { LAST_GROUP } else { GROUP };
+                    let group = gather(first, inbox, (self.gather, most));
+                    self.publish(group, stops, &in_time);
                 }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            if self.has_unpublished() && tried.elapsed() >= CARE && in_time() {
+                self.publisher.retry();
+                self.note_unpublished();
+                tried = Instant::now();
+            }
+            due = (self.rows.as_ref()).and_then(|rows| rows.publish_due(&in_time));
         }
-        if publisher.unpublished().len() > 0 && tried.elapsed() >= CARE && !is_late() {
-            publisher.retry();
-            tried = Instant::now();
+        self.finish(&in_time);
+    }
+
+    fn publish(&mut self, group: Vec<FinishedFile>, stops: bool, in_time: &dyn Fn() -> bool) {
+        if !in_time() {
+            self.publisher.leave(group);
+        } else if let Some(rowed) = &mut self.rowed {
+            rowed.publish(group, &mut self.publisher, stops, in_time);
+        } else {
+            self.publisher.publish(group);
         }
     }
-    if is_late() {
-        publisher.leave_all();
-    } else {
-        publisher.finish();
+
+    /// How long to wait for files, if rows are due in so long.
+    fn longest_wait(&self, rows: Option<Duration>) -> Duration {
+        let wait = if self.has_unpublished() {
+            CARE
+        } else {
+            LONGEST_WAIT
+        };
+        rows.map_or(wait, |rows| wait.min(rows))
+    }
+
+    fn has_unpublished(&self) -> bool {
+        self.publisher.unpublished().len() > 0
+    }
+
+    /// Rows wait for their captures.
+    fn note_unpublished(&self) {
+        if let Some(rows) = &self.rows {
+            rows.set_waiting(self.publisher.unpublished().len());
+        }
+    }
+
+    fn finish(self, in_time: &dyn Fn() -> bool) {
+        self.note_unpublished();
+        if in_time() {
+            self.publisher.finish();
+        } else {
+            self.publisher.leave_all();
+        }
+        if let Some(rows) = &self.rows {
+            rows.finish(in_time);
+        }
     }
 }
 
-/// The files that are finished soon after the first, up to `most` in all.
-fn gather(first: FinishedFile, inbox: &Receiver<FinishedFile>, most: usize) -> Vec<FinishedFile> {
-    let deadline = Instant::now() + GATHER;
+/// The files that are finished within a span after the first, up to `most` in all.
+fn gather(
+    first: FinishedFile,
+    inbox: &Receiver<FinishedFile>,
+    (span, most): (Duration, usize),
+) -> Vec<FinishedFile> {
+    let deadline = Instant::now() + span;
     let mut group = vec![first];
     while group.len() < most {
         let left = deadline.saturating_duration_since(Instant::now());

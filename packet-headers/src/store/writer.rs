@@ -261,6 +261,10 @@ impl Observer for Counting {
                 };
                 self.log_error(uuid, what, file.error);
             }
+            FileEvent::Removed(file) => {
+                counters.discard_held(DiscardReason::NotKept, file.packets);
+                counters.rows.not_kept.add(1);
+            }
             FileEvent::NoFile(_) => counters.failed.add(1),
         }
     }

@@ -485,7 +485,9 @@ impl History {
                     self.outcome.recovered += packets;
                     format!("a file with {packets} packets is recovered")
                 }
-                Recovered::Removed(_) => "a file without packets is removed".to_owned(),
+                Recovered::Removed(_) | Recovered::Refused(_) => {
+                    "a file without packets is removed".to_owned()
+                }
                 Recovered::Foreign(_, why) => format!("a file is left alone: {why}"),
                 Recovered::Failed(error) => {
                     all = false;

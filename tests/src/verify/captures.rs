@@ -42,7 +42,7 @@ impl Captures {
         path.into()
     }
 
-    /// Every published file by its UUID; anything else in the data directory is an error.
+    /// Every published capture by its UUID; anything else in the data directory, except rows, is an error.
     ///
     /// # Errors
     /// A file that is not at `<date>/<UUID>.pcap` (the ending depends on `--format` and
@@ -52,6 +52,9 @@ impl Captures {
         let mut files = BTreeMap::new();
         for path in files_below(&self.root)? {
             let place = path.strip_prefix(&self.root)?;
+            if is_of_rows(place) {
+                continue;
+            }
             let date = place.parent().unwrap_or(Path::new(""));
             ensure!(
                 dates.iter().any(|day| date == Path::new(day)),
@@ -64,6 +67,17 @@ impl Captures {
             let before = files.insert(uuid.to_owned(), path.clone());
             ensure!(before.is_none(), "two files of {uuid}");
         }
+        Ok(files)
+    }
+
+    /// Every published file of rows.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn files_of_rows(&self) -> Result<Vec<PathBuf>> {
+        let mut files = files_below(&self.root)?;
+        files.retain(|path| path.strip_prefix(&self.root).is_ok_and(is_of_rows));
+        files.sort();
         Ok(files)
     }
 
@@ -124,6 +138,11 @@ impl Captures {
         }
         Ok(())
     }
+}
+
+/// Whether a file with this path below the data directory is one of rows.
+fn is_of_rows(place: &Path) -> bool {
+    place.starts_with("rows") || place.to_string_lossy().ends_with(".rows.jsonl")
 }
 
 /// Every file below a directory; none if the directory does not exist.

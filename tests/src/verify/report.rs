@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 pub use fields::{
     ConnectionField, DiscardReason, EventField, Field, FileErrorReason, FileField, PacketField,
-    RecordField,
+    RecordField, RowField,
 };
 
 /// The head of a report's last line, which says whether the daemon finds every packet accounted
@@ -32,6 +32,7 @@ pub struct Report {
     connections: Line<ConnectionField>,
     files: Line<FileField>,
     file_errors: Line<FileErrorReason>,
+    rows: Line<RowField>,
     events: Line<EventField>,
     balance: String,
 }
@@ -103,6 +104,7 @@ impl Report {
             connections: parse_line(&mut lines)?,
             files: parse_line(&mut lines)?,
             file_errors: parse_line(&mut lines)?,
+            rows: parse_line(&mut lines)?,
             events: parse_line(&mut lines)?,
             balance: take(&mut lines, BALANCE)?.to_owned(),
         };
@@ -132,6 +134,7 @@ impl Report {
             self.entries_of::<ConnectionField>(),
             self.entries_of::<FileField>(),
             self.entries_of::<FileErrorReason>(),
+            self.entries_of::<RowField>(),
             self.entries_of::<EventField>(),
         ];
         lines.concat()

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::world::command::output_of;
 use crate::world::netns::Namespace;
+use crate::world::wait;
 
 /// The cookie (`sk:` of `ss -e`) of the established TCP socket between two addresses.
 ///
@@ -44,6 +45,25 @@ pub fn figures(namespace: &Namespace) -> Result<Vec<(SocketAddr, HashMap<String,
     command.args(["-tinHO"]);
     let (out, _) = namespace.run(|| output_of(&mut command, "iproute2"))?;
     Ok(out.lines().filter_map(parse_figures).collect())
+}
+
+/// The figures of the socket at a local address, as [`figures`] has them, once the other end has acknowledged its
+/// SYN and so many bytes.
+///
+/// # Errors
+/// As [`figures`]; or that does not happen.
+pub fn once_acknowledged(
+    namespace: &Namespace,
+    local: SocketAddr,
+    bytes: usize,
+) -> Result<HashMap<String, f64>> {
+    wait::until("everything is acknowledged", || {
+        let mut sockets = figures(namespace)?.into_iter();
+        let found = sockets.find(|(address, _)| *address == local);
+        let (_, figures) = found.with_context(|| format!("{local} is open"))?;
+        let acknowledged = figures.get("bytes_acked") == Some(&(bytes as f64 + 1.0));
+        Ok(acknowledged.then_some(figures))
+    })
 }
 
 fn parse_figures(line: &str) -> Option<(SocketAddr, HashMap<String, f64>)> {

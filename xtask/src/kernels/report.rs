@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anyhow::Result;
+
 /// What begins the line with the kernel's release.
 pub(super) const KERNEL: &str = "@@ kernel ";
 /// What begins the line of a fact: a test's name, a tab, and what the daemon said.
@@ -42,6 +44,14 @@ impl Report {
             }
         }
         report
+    }
+
+    /// Adds what was checked outside of the kernel's run.
+    pub(super) fn add(&mut self, name: &str, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.passed.push(name.to_owned()),
+            Err(error) => self.failed.push(format!("{name}: {error:#}")),
+        }
     }
 
     /// Whether there were tests, all passed, and the run came to its end.

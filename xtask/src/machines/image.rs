@@ -31,8 +31,8 @@ pub(crate) struct Contents<'a> {
 /// The programs that the tests call.
 const PROGRAMS: [&str; 4] = ["ip", "tc", "ss", "tcpdump"];
 /// What init calls, all one program.
-const APPLETS: [&str; 7] = [
-    "sh", "mount", "insmod", "hostname", "uname", "sed", "poweroff",
+const APPLETS: [&str; 9] = [
+    "sh", "mount", "insmod", "hostname", "uname", "sed", "tar", "sync", "poweroff",
 ];
 const DIRECTORIES: [&str; 9] = [
     "bin", "dev", "etc", "modules", "proc", "run", "sys", "tmp", "root",

@@ -8,7 +8,7 @@ use crate::disk::{Directory, Top};
 use crate::error::{FileError, FileIssue, FileStep};
 
 /// How many files of one name there may be in a directory before the search ends.
-const MAX_NUMBER: u32 = 1000;
+pub(super) const MAX_NUMBER: u32 = 1000;
 
 /// How often a directory that turns out to be gone is made again: others may remove it while it is empty,
 /// as uploaders do, and as retention does with days that are over.

@@ -75,6 +75,12 @@ impl OwnFile {
         outcome
     }
 
+    /// Lets reading begin at the beginning again.
+    pub(crate) fn rewind(&self) -> io::Result<()> {
+        seek(&self.0, SeekFrom::Start(0))?;
+        Ok(())
+    }
+
     /// Removes what is beyond a length.
     pub(crate) fn cut(&self, length: u64) -> io::Result<()> {
         ask(Operation::Cut)?;

@@ -89,7 +89,7 @@ fn torn_and_blank_files_are_taken_back_and_what_is_whole_of_them_is_published() 
     for recovered in Recovery::new(&host.directories).unwrap() {
         match recovered {
             Recovered::Published(path, packets) => published.push((path, packets)),
-            Recovered::Removed(_) => removed += 1,
+            Recovered::Removed(_) | Recovered::Refused(_) => removed += 1,
             Recovered::Foreign(..) => foreign += 1,
             Recovered::Failed(error) => panic!("{error:?}"),
         }

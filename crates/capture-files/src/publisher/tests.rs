@@ -33,13 +33,13 @@ fn note(told: &mut Told, event: &FileEvent<'_>) {
         | FileEvent::Dropped(..)
         | FileEvent::StillDeferred(..)
         | FileEvent::Abandoned(..)
+        | FileEvent::Removed(_)
         | FileEvent::NoFile(_)) => format!("{other:?}"),
     });
 }
 
 /// So many finished files of a writer that hands them over.
 fn finished(directories: &Directories, count: u64) -> Vec<FinishedFile> {
-    let end = Endpoint::v4([192, 0, 2, 1], 443);
     let mut writer = Writer::new(
         directories.clone(),
         &OPTIONS,
@@ -50,24 +50,30 @@ fn finished(directories: &Directories, count: u64) -> Vec<FinishedFile> {
     let (handed_over, received) = sync_channel(100);
     writer.hand_over(handed_over);
     for flow in 0..count {
-        let mut buffer = PacketBuffer::default();
-        buffer.push(&packet(&[7; 54], None), WallNanos(1_000_000_000));
-        let meta = FlowMeta {
-            uuid: FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap(),
-            opened: WallNanos(1_700_000_000_000_000_000),
-            local: end,
-            remote: end,
-        };
-        writer.write(Job {
-            flow,
-            meta,
-            chunk: buffer.take(),
-            last: true,
-            totals: None,
-        });
+        writer.write(job(flow));
     }
     let _observer = writer.finish();
     received.try_iter().collect()
+}
+
+/// The only packet of a flow.
+fn job(flow: u64) -> Job {
+    let end = Endpoint::v4([192, 0, 2, 1], 443);
+    let mut buffer = PacketBuffer::default();
+    buffer.push(&packet(&[7; 54], None), WallNanos(1_000_000_000));
+    let meta = FlowMeta {
+        uuid: FlowUuid::new(&format!("host_1_{flow:016X}")).unwrap(),
+        opened: WallNanos(1_700_000_000_000_000_000),
+        local: end,
+        remote: end,
+    };
+    Job {
+        flow,
+        meta,
+        chunk: buffer.take(),
+        last: true,
+        totals: None,
+    }
 }
 
 fn published(data: &Path) -> usize {
@@ -113,7 +119,7 @@ fn a_file_of_a_group_that_cannot_be_synced_waits_and_the_others_do_not() {
         .unwrap()
         .with_fsync(true);
     let files = finished(&directories, 3);
-    let second = files[1].0.partial().path();
+    let second = files[1].file.partial().path();
     // With a second name it is not ours alone, and is not touched.
     let other = home.path().join("other");
     fs::hard_link(&second, &other).unwrap();
@@ -131,4 +137,89 @@ fn a_file_of_a_group_that_cannot_be_synced_waits_and_the_others_do_not() {
     let _observer = publisher.finish();
     assert_eq!(told.iter().filter(|told| *told == "deferred").count(), 1);
     assert_eq!(told.iter().filter(|told| *told == "published 1").count(), 3);
+}
+
+#[test]
+fn a_file_that_is_not_wanted_is_removed_and_its_packets_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, partial) = (home.path().join("data"), home.path().join("partial"));
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    let mut files = finished(&directories, 2);
+    let path = files[0].path();
+    let bytes = fs::metadata(&path).unwrap().len();
+    let mut told = Told::new();
+    let mut publisher = Publisher::new(directories, OPTIONS.naming, |event: FileEvent<'_>| {
+        note(&mut told, &event);
+    });
+    publisher.remove(files.remove(0));
+    assert!(!path.exists());
+    publisher.publish(files);
+    let _observer = publisher.finish();
+    assert_eq!(published(&data), 1);
+    let removed = RemovedFile { packets: 1, bytes };
+    assert_eq!(told[0], format!("Removed({removed:?})"));
+    assert_eq!(told[2..], ["published 1"]);
+}
+
+#[test]
+fn a_file_gets_the_name_that_was_chosen_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, partial) = (home.path().join("data"), home.path().join("partial"));
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    // Three files of one connection; one is there already.
+    let mut files = Vec::new();
+    for _ in 0..3 {
+        files.extend(finished(&directories, 1));
+    }
+    let day = data.join("2023/11/14");
+    fs::create_dir_all(&day).unwrap();
+    fs::write(day.join("host_1_0000000000000000.pcap"), b"another").unwrap();
+    let mut taken = Vec::new();
+    for file in &mut files {
+        let is_taken = |path: &Path| taken.contains(&path.to_owned());
+        let path = file.choose_name(&directories, OPTIONS.naming, &is_taken);
+        taken.push(path);
+    }
+    let chosen: Vec<_> = taken.iter().map(|path| path.to_str().unwrap()).collect();
+    let names = [1, 2, 3].map(|it| format!("2023/11/14/host_1_0000000000000000.{it}.pcap"));
+    assert_eq!(chosen, names);
+    // What was in the way is gone by now.
+    fs::remove_file(day.join("host_1_0000000000000000.pcap")).unwrap();
+    let mut paths = Vec::new();
+    let observer = |event: FileEvent<'_>| {
+        if let FileEvent::Published(file) = event {
+            paths.push(file.path);
+        }
+    };
+    let mut publisher = Publisher::new(directories, OPTIONS.naming, observer);
+    publisher.publish(files);
+    let _observer = publisher.finish();
+    assert_eq!(paths, names.map(|name| data.join(name)));
+}
+
+#[test]
+fn who_finds_the_channel_full_waits_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, partial) = (home.path().join("data"), home.path().join("partial"));
+    let directories = Directories::prepare(&data, &partial).unwrap();
+    let growing = partial.join(directories.run()).join("2023/11/14");
+    let (handed_over, received) = sync_channel(1);
+    let observer = |_: FileEvent<'_>| {};
+    let mut writer = Writer::new(directories, &OPTIONS, Arc::default(), observer).unwrap();
+    writer.hand_over(handed_over);
+    let (say, said) = sync_channel(1);
+    let writing = std::thread::spawn(move || {
+        say.send(rustix::thread::gettid()).unwrap();
+        (0..2).for_each(|flow| writer.write(job(flow)));
+    });
+    let stat = format!("/proc/self/task/{}/stat", said.recv().unwrap().as_raw_pid());
+    // The second file is there, and its writer sleeps.
+    while fs::read_dir(&growing).map_or(0, Iterator::count) < 2
+        || !fs::read_to_string(&stat).unwrap().contains(") S ")
+    {
+        std::thread::yield_now();
+    }
+    let waited: Vec<_> = received.iter().map(|file| file.has_waited()).collect();
+    writing.join().unwrap();
+    assert_eq!(waited, [false, true]);
 }

@@ -38,7 +38,7 @@ fn recover(directories: &Directories) -> [u64; 4] {
                 counts[0] += 1;
                 counts[1] += packets;
             }
-            Recovered::Removed(path) => {
+            Recovered::Removed(path) | Recovered::Refused(path) => {
                 assert!(!path.exists());
                 counts[2] += 1;
             }
@@ -367,7 +367,9 @@ fn a_file_that_cannot_be_published_stays_and_the_rest_goes_on() {
         match recovered {
             Recovered::Published(..) => published += 1,
             Recovered::Failed(error) => failed.push((error.step(), error.issue())),
-            Recovered::Removed(_) | Recovered::Foreign(..) => panic!("{recovered:?}"),
+            Recovered::Removed(_) | Recovered::Refused(_) | Recovered::Foreign(..) => {
+                panic!("{recovered:?}")
+            }
         }
     }
     assert_eq!(published, 1);
@@ -389,4 +391,77 @@ fn a_recovery_that_is_dropped_leaves_the_rest_to_the_next() {
     assert_eq!(some.count(), 2);
     assert_eq!(published(&directories).len(), 2);
     assert_eq!(recover(&directories), [3, 12, 0, 0]);
+}
+
+/// Lets files pass if they have a UUID, and notes what it was shown.
+struct Doorkeeper {
+    uuid: &'static str,
+    shown: Vec<(PathBuf, Vec<u8>)>,
+    done: usize,
+}
+
+impl Gate for Doorkeeper {
+    fn judge(&mut self, file: &LeftFile<'_>) -> Passage {
+        let mut bytes = Vec::new();
+        file.open().unwrap().read_to_end(&mut bytes).unwrap();
+        let path = file.published_path();
+        let passes = path.to_string_lossy().contains(self.uuid);
+        self.shown.push((path, bytes));
+        assert_eq!(self.done + 1, self.shown.len());
+        if passes {
+            Passage::Publish
+        } else {
+            Passage::Remove
+        }
+    }
+
+    fn done(&mut self) {
+        self.done += 1;
+    }
+}
+
+#[test]
+fn who_is_asked_sees_each_file_whole_and_can_have_it_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (directories, day) = directories(temp.path());
+    let (whole, first) = file(Format::Pcap, Compression::None);
+    let name = |number| format!("host_1_{number:016X}.pcap");
+    for number in 1..=2 {
+        fs::write(day.join(name(number)), &whole[..first + 7]).unwrap();
+    }
+    fs::write(day.join(name(3)), b"").unwrap();
+    fs::create_dir_all(directories.data().join(DAY)).unwrap();
+    fs::write(directories.data().join(DAY).join(name(2)), b"another").unwrap();
+    let mut keeper = Doorkeeper {
+        uuid: "host_1_0000000000000002",
+        shown: Vec::new(),
+        done: 0,
+    };
+    let recovery = Recovery::new(&directories).unwrap().with_gate(&mut keeper);
+    let (mut refused, mut published) = (0, Vec::new());
+    for recovered in recovery {
+        match recovered {
+            Recovered::Refused(path) => {
+                assert!(path.ends_with(name(1)) && !path.exists());
+                refused += 1;
+            }
+            Recovered::Published(path, 2) => published.push(path),
+            Recovered::Removed(path) => assert!(path.ends_with(name(3))),
+            other @ (Recovered::Published(..) | Recovered::Foreign(..) | Recovered::Failed(_)) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+    let second = Path::new(DAY).join("host_1_0000000000000002.1.pcap");
+    assert_eq!(
+        (refused, published),
+        (1, vec![directories.data().join(&second)])
+    );
+    keeper.shown.sort();
+    let paths = [Path::new(DAY).join(name(1)), second];
+    assert_eq!(
+        keeper.shown,
+        paths.map(|path| (path, whole[..first].to_vec()))
+    );
+    assert_eq!(keeper.done, 2);
 }

@@ -131,6 +131,10 @@ impl Room {
                 let was = self.file(Some(file.bytes));
                 self.account().grew(was, Usage::default());
             }
+            FileEvent::Removed(file) => {
+                let was = self.file(Some(file.bytes));
+                self.account().grew(was, Usage::default());
+            }
             FileEvent::Spill(_)
             | FileEvent::Rename(_)
             | FileEvent::Sync(_)
@@ -158,7 +162,7 @@ impl Room {
         };
         let entry = Entry {
             modified: u64::try_from(clocks::wall(SystemTime::now())).unwrap_or(0),
-            name: name.as_encoded_bytes().to_owned(),
+            name,
             blocks: u32::try_from(bytes / STAT_BLOCK).unwrap_or(u32::MAX),
         };
         self.account().published(day, &entry);

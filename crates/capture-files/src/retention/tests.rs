@@ -588,3 +588,69 @@ fn a_file_is_counted_once_though_its_directory_is_read_anew() {
     shown.dedup();
     assert_eq!(shown.len(), all);
 }
+
+#[test]
+fn rows_go_with_the_captures_of_their_day_and_those_of_others_stay() {
+    let place = Place::new();
+    let (old, young) = ("2026/11/21", "2026/11/22");
+    let sizes = [
+        place.ours(old, 1, 40),
+        place.file(
+            &format!("{old}/node-7_20261121T180500Z.rows.jsonl"),
+            39 * HOUR,
+        ),
+        place.file(
+            "rows/date=2026-11-21/host=node-7/20261121T180500Z-0.parquet",
+            38 * HOUR,
+        ),
+        place.ours(young, 2, 20),
+        place.file(
+            "rows/date=2026-11-22/host=node-7/20261122T180500Z-0.parquet",
+            19 * HOUR,
+        ),
+    ];
+    let others = [
+        format!("{old}/notes.rows.jsonl"),
+        "rows/date=2026-11-21/host=node-7/part-0.parquet".to_owned(),
+        "rows/date=2026-11-22/20261122T180500Z-0.parquet".to_owned(),
+        "rows/today/host=node-7/20261122T180500Z-0.parquet".to_owned(),
+    ];
+    for other in &others {
+        place.file(other, 100 * HOUR);
+    }
+    let limits = disk(sizes[3..].iter().sum());
+    let mut retention = Retention::new(&place.data(), limits);
+    let removed = totals(retention.sweep(moment(NOON)));
+    assert_eq!(removed, (3, sizes[..3].iter().sum()));
+    let usage = retention.room().usage();
+    assert_eq!((usage.files, usage.bytes), (2, limits.disk.unwrap()));
+    let mut want = others.to_vec();
+    want.push(format!("{young}/{}", name(2)));
+    want.push("rows/date=2026-11-22/host=node-7/20261122T180500Z-0.parquet".to_owned());
+    want.sort();
+    assert_eq!(place.left(), want);
+}
+
+#[test]
+fn rows_are_reached_by_no_link_and_their_empty_directories_go() {
+    let place = Place::new();
+    let elsewhere = place.temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let precious = elsewhere.join("20261101T180500Z-0.parquet");
+    fs::write(&precious, b"precious").unwrap();
+    place.file(
+        "rows/date=2026-11-01/host=a/20261101T180500Z-0.parquet",
+        500 * HOUR,
+    );
+    symlink(&elsewhere, place.data().join("rows/date=2026-11-01/host=b")).unwrap();
+    place.file(
+        "rows/date=2026-11-02/host=a/20261102T180500Z-0.parquet",
+        490 * HOUR,
+    );
+    // By this one, the clock is right.
+    place.ours("2026/11/23", 1, 1);
+    assert_eq!(place.sweep(age(DAY)).0, 2);
+    assert!(precious.exists());
+    let young = format!("2026/11/23/{}", name(1));
+    assert_eq!(place.left(), [&young, "rows/date=2026-11-01/host=b"]);
+}

@@ -1,7 +1,7 @@
 //! The published files in their directories, accessed through descriptors, so that a symbolic link
 //! that appears between two steps is not followed either.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,51 @@ use super::names::Entry;
 use super::space::Space;
 use crate::disk::{self, FirstNames, Operation};
 use crate::file_name::FileName;
+use crate::rows_file::{self, RowsFileName};
 
-/// The open directory of a day.
+/// The open directories of a day: that of captures, and that of rows, as far as they are there.
 pub(super) struct Directory {
-    descriptor: OwnedFd,
-    path: PathBuf,
+    captures: Option<OwnedFd>,
+    rows: Option<OwnedFd>,
+    /// Where they are.
+    paths: [PathBuf; 2],
 }
+
+/// What stands in the name of an entry between the directory of a host's rows and the file in it. No file's
+/// own name has it.
+const SLASH: u8 = b'/';
 
 impl Directory {
     /// Removes a file.
     pub(super) fn remove(&self, entry: &Entry) -> Result<()> {
+        let gone = || Errno::NOENT;
+        let Some((host, name)) = in_rows(&entry.name) else {
+            ask(Operation::Remove)?;
+            let captures = self.captures.as_ref().ok_or_else(gone)?;
+            return unlinkat(captures, &*entry.name, AtFlags::empty());
+        };
+        let rows = self.rows.as_ref().ok_or_else(gone)?;
+        let of_host = enter(rows, OsStr::from_bytes(host))?;
         ask(Operation::Remove)?;
-        unlinkat(&self.descriptor, &*entry.name, AtFlags::empty())
+        unlinkat(of_host, name, AtFlags::empty())
     }
 
     /// Where a file in it is, for errors.
     pub(super) fn path_of(&self, entry: &Entry) -> PathBuf {
-        self.path.join(OsStr::from_bytes(&entry.name))
+        let [captures, rows] = &self.paths;
+        let within = if in_rows(&entry.name).is_some() {
+            rows
+        } else {
+            captures
+        };
+        within.join(OsStr::from_bytes(&entry.name))
     }
+}
+
+/// The directory of a host's rows and a file in it, if this is the name of such a one.
+fn in_rows(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = name.iter().position(|byte| *byte == SLASH)?;
+    Some((name.get(..at)?, name.get(at + 1..)?))
 }
 
 /// The names of the directories of a day's year, month and day.
@@ -45,12 +72,20 @@ fn path(day: Date) -> [String; 3] {
 }
 
 /// The day whose directory a published file is in, and its name there.
-pub(super) fn place(published: &Path) -> Option<(Date, &OsStr)> {
+pub(super) fn place(published: &Path) -> Option<(Date, Vec<u8>)> {
     let mut names = published.iter().rev();
     let name = names.next()?;
+    if let Some(host) = published.parent().and_then(Path::file_name)
+        && let Some(day) = names.nth(1).and_then(rows_file::day_of_directory)
+    {
+        let parts = [host.as_bytes(), &[SLASH], name.as_bytes()];
+        return Some((day, parts.concat()));
+    }
+    let mut names = published.iter().rev().skip(1);
     let mut number = || names.next()?.to_str()?.parse::<i16>().ok();
     let [day, month] = [number()?, number()?].map(i8::try_from);
-    Some((Date::new(number()?, month.ok()?, day.ok()?).ok()?, name))
+    let day = Date::new(number()?, month.ok()?, day.ok()?).ok()?;
+    Some((day, name.as_bytes().to_owned()))
 }
 
 /// A data directory, to be read for as long as `go_on` says so.
@@ -97,11 +132,11 @@ impl<'a> Tree<'a> {
     pub(super) fn days(&self) -> Result<Vec<Date>> {
         let mut days = Vec::new();
         for year in numbers(&self.root, 4)? {
-            let Some(in_year) = gone(enter(&self.root, &format!("{year:04}")))? else {
+            let Some(in_year) = gone(enter(&self.root, format!("{year:04}")))? else {
                 continue;
             };
             for month in numbers(&in_year, 2)? {
-                let Some(in_month) = gone(enter(&in_year, &format!("{month:02}")))? else {
+                let Some(in_month) = gone(enter(&in_year, format!("{month:02}")))? else {
                     continue;
                 };
                 let dates = numbers(&in_month, 2)?.into_iter().filter_map(|day| {
@@ -111,40 +146,91 @@ impl<'a> Tree<'a> {
                 days.extend(dates);
             }
         }
+        if let Some(rows) = gone(enter(&self.root, rows_file::DIRECTORY))? {
+            let dates = directories(&rows)?.into_iter();
+            days.extend(dates.filter_map(|name| rows_file::day_of_directory(&name)));
+        }
         days.sort_unstable();
+        days.dedup();
         Ok(days)
     }
 
-    /// Opens a day's directory.
+    /// Opens a day's directories, of which there must be one.
     pub(super) fn open_day(&self, day: Date) -> Result<Directory> {
-        let [year, month, of_day] = path(day);
-        let descriptor = enter(enter(enter(&self.root, &year)?, &month)?, &of_day)?;
+        let captures = gone(self.captures_of(day))?;
+        let rows = gone(self.rows_of(day))?;
+        if captures.is_none() && rows.is_none() {
+            return Err(Errno::NOENT);
+        }
+        let rows_path = rows_file::directory(day);
         Ok(Directory {
-            descriptor,
-            path: self.path_of(day),
+            captures,
+            rows,
+            paths: [self.path_of(day), self.path.join(rows_path)],
         })
+    }
+
+    fn captures_of(&self, day: Date) -> Result<OwnedFd> {
+        let [year, month, of_day] = path(day);
+        enter(enter(enter(&self.root, &year)?, &month)?, &of_day)
+    }
+
+    fn rows_of(&self, day: Date) -> Result<OwnedFd> {
+        let rows = enter(&self.root, rows_file::DIRECTORY)?;
+        enter(rows, rows_file::name_of_directory(day))
     }
 
     /// Shows each file of a day that is ours, for as long as it goes on.
     pub(super) fn each(&self, day: Date, mut show: impl FnMut(Entry)) -> Result<()> {
         let directory = self.open_day(day)?;
+        if let Some(captures) = &directory.captures {
+            let is_ours = |name: &str| {
+                FileName::parse_published(name).is_some() || RowsFileName::parse(name).is_some()
+            };
+            self.each_in(captures, &is_ours, &mut |name, stat| show(file(name, stat)))?;
+        }
+        let Some(rows) = &directory.rows else {
+            return Ok(());
+        };
+        for host in directories(rows)? {
+            if !rows_file::is_directory_of_host(&host) {
+                continue;
+            }
+            let Some(of_host) = gone(enter(rows, &host))? else {
+                continue;
+            };
+            self.each_in(&of_host, &rows_file::is_name, &mut |name, stat| {
+                let mut entry = file(name, stat);
+                entry.name = [host.as_bytes(), &[SLASH], &entry.name].concat();
+                show(entry);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Shows each file in a directory whose name is ours, for as long as it goes on.
+    fn each_in(
+        &self,
+        directory: &OwnedFd,
+        is_ours: &dyn Fn(&str) -> bool,
+        show: &mut dyn FnMut(&CStr, &Stat),
+    ) -> Result<()> {
         let mut first = FirstNames::default();
-        for entry in list(&directory.descriptor)? {
+        for entry in list(directory)? {
             let entry = entry?;
             let name = entry.file_name();
             if !self.goes_on() || first.come_again(name) {
                 break;
             }
-            let ours = name.to_str().ok().and_then(FileName::parse_published);
-            if ours.is_none() {
+            if !name.to_str().is_ok_and(is_ours) {
                 continue;
             }
             let stat = ask(Operation::Look)
-                .and_then(|()| statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW));
+                .and_then(|()| statat(directory, name, AtFlags::SYMLINK_NOFOLLOW));
             if let Some(stat) = gone(stat)?
                 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             {
-                show(file(name, &stat));
+                show(name, &stat);
             }
         }
         Ok(())
@@ -153,6 +239,15 @@ impl<'a> Tree<'a> {
     /// Removes a day's directory if nothing is in it, then its month's and its year's, but not
     /// those that `kept_from` or a later day is in.
     pub(super) fn remove_if_empty(&self, day: Date, kept_from: Date) -> Result<()> {
+        if let Some(rows) = gone(self.rows_of(day))? {
+            for host in directories(&rows)? {
+                if rows_file::is_directory_of_host(&host) {
+                    remove_empty(&rows, &host)?;
+                }
+            }
+            let all = enter(&self.root, rows_file::DIRECTORY)?;
+            remove_empty(&all, rows_file::name_of_directory(day))?;
+        }
         let [year, month, of_day] = path(day);
         let in_year = enter(&self.root, &year)?;
         let in_month = enter(&in_year, &month)?;
@@ -167,9 +262,9 @@ impl<'a> Tree<'a> {
 }
 
 /// Removes a directory, unless something is in it, or it is not one.
-fn remove_empty(parent: &OwnedFd, name: &str) -> Result<bool> {
+fn remove_empty(parent: &OwnedFd, name: impl AsRef<OsStr>) -> Result<bool> {
     ask(Operation::RemoveDirectory)?;
-    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+    match unlinkat(parent, name.as_ref(), AtFlags::REMOVEDIR) {
         Ok(()) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(false),
         Err(error) => Err(error),
@@ -177,10 +272,10 @@ fn remove_empty(parent: &OwnedFd, name: &str) -> Result<bool> {
 }
 
 /// Opens a directory in another one. What is not a directory counts as gone.
-fn enter(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
+fn enter(parent: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd> {
     ask(Operation::OpenDirectory)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat(parent, name, flags, Mode::empty()) {
+    match openat(parent, name.as_ref(), flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => Err(Errno::NOENT),
         other => other,
     }
@@ -198,6 +293,23 @@ fn numbers(directory: &OwnedFd, digits: usize) -> Result<Vec<i16>> {
         }
     }
     Ok(numbers)
+}
+
+/// The names in a directory that may be directories. Links are not.
+fn directories(directory: &OwnedFd) -> Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    let mut first = FirstNames::default();
+    for entry in list(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if first.come_again(name) {
+            break;
+        }
+        if matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
+            names.push(OsStr::from_bytes(name.to_bytes()).to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Begins to read a directory.

@@ -73,6 +73,7 @@ impl Observer for Told {
                 self.abandoned += 1;
                 self.issues.push(file.error.issue());
             }
+            FileEvent::Removed(_) => panic!("nobody asked for that"),
             FileEvent::NoFile(_) => self.no_file += 1,
         }
     }

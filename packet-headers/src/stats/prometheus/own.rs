@@ -7,6 +7,7 @@ use packet_headers_common::{EventCounter, PacketCounter};
 use super::Moment;
 use super::page::Page;
 use crate::stats::Counters;
+use crate::stats::rows::RowCounters;
 use crate::stats::shard::ShardStats;
 use crate::stats::verdicts::Verdicts;
 use crate::terminal::lost_lines;
@@ -20,6 +21,7 @@ pub(super) fn fill(page: &mut Page, moment: &Moment<'_>) {
     memory(page, moment);
     backlog_age(page, moment);
     files(page, moment);
+    rows(page, &moment.counters.rows);
     room(page, moment);
     old_files(page, moment);
     events(page, moment);
@@ -283,6 +285,40 @@ fn files(page: &mut Page, moment: &Moment<'_>) {
         "packet_headers_sync_duration_seconds",
         "Time to sync a group of finished files before they are published.",
         &counters.syncs,
+    );
+}
+
+fn rows(page: &mut Page, rows: &RowCounters) {
+    page.counter(
+        "packet_headers_files_not_kept_total",
+        "Files that were removed instead of published: --keep and --sample want only their rows.",
+        rows.not_kept.get(),
+    );
+    page.counter(
+        "packet_headers_rows_written_total",
+        "Rows in published files.",
+        rows.written.get(),
+    );
+    page.gauge(
+        "packet_headers_rows_held",
+        "Rows that are not published yet.",
+        rows.held.get(),
+    );
+    page.counters(
+        "packet_headers_rows_lost_total",
+        "Connections with a file and without a row, by reason.",
+        "reason",
+        rows.lost.all(),
+    );
+    page.counter(
+        "packet_headers_rows_recovered_total",
+        "Rows of earlier runs that were published.",
+        rows.recovered.get(),
+    );
+    page.counter(
+        "packet_headers_rows_files_published_total",
+        "Files of rows that were published.",
+        rows.files.get(),
     );
 }
 

@@ -7,11 +7,12 @@ use capture_files::{Directories, FileError, PowerLoss, Room, TakenBack};
 use super::recovery;
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
+use crate::store::rows::Rows;
 
 /// Looks at everything that was there before this run, for as long as `go_on` says so. The next run looks
 /// again unless this one came to the end.
 pub(super) fn run(
-    directories: &Directories,
+    (directories, rows): (&Directories, Option<&Rows>),
     room: &Room,
     counters: &Counters,
     go_on: &dyn Fn() -> bool,
@@ -20,7 +21,7 @@ pub(super) fn run(
     if let Some(loss) = &suspected {
         take_back(loss, counters);
     }
-    recovery::run(directories, room, counters, go_on);
+    recovery::run((directories, rows), room, counters, go_on);
     if let Some(loss) = suspected
         && go_on()
         && let Err(error) = loss.settled()
@@ -108,9 +109,9 @@ mod tests {
             all.map(Count::get)
         };
 
-        run(&directories, &room, &counters, &|| false);
+        run((&directories, None), &room, &counters, &|| false);
         assert_eq!(counts(), [0; 3]);
-        run(&directories, &room, &counters, &|| true);
+        run((&directories, None), &room, &counters, &|| true);
         assert_eq!(counts(), [2, 1, 1]);
         assert_eq!(fs::read(name(2)).unwrap(), file());
         assert!(!name(3).exists());
@@ -118,7 +119,7 @@ mod tests {
 
         // Nothing can have torn this one: it is none of ours to look at.
         fs::write(name(4), b"").unwrap();
-        run(&directories, &room, &counters, &|| true);
+        run((&directories, None), &room, &counters, &|| true);
         assert_eq!(counts(), [2, 1, 1]);
         assert!(name(4).exists());
     }

@@ -5,6 +5,7 @@ use capture_files::{Directories, Recovered, Recovery, Room};
 
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
+use crate::store::rows::{RecoveredRows, Rows};
 
 /// How many files that are not ours are named: each of them, unless something is very wrong.
 const MOST_NAMED: u64 = 100;
@@ -12,13 +13,17 @@ const MOST_NAMED: u64 = 100;
 /// Looks at the files of earlier runs, one after another, for as long as `go_on` says so, whatever
 /// they hold. That some of them cannot be published is no reason not to capture.
 pub(super) fn run(
-    directories: &Directories,
+    (directories, rows): (&Directories, Option<&Rows>),
     room: &Room,
     counters: &Counters,
     go_on: &dyn Fn() -> bool,
 ) {
+    let mut rowed = rows.map(|rows| RecoveredRows::find(rows, go_on));
     let recovery = match Recovery::new_while(directories, go_on) {
-        Ok(recovery) => recovery,
+        Ok(recovery) => match &mut rowed {
+            Some(rowed) => recovery.with_gate(rowed),
+            None => recovery,
+        },
         Err(error) => {
             counters.note_file_error(&error);
             let error = Error::from(error);
@@ -41,6 +46,7 @@ pub(super) fn run(
                 counters.removed.add(1);
                 removed += 1;
             }
+            Recovered::Refused(_) => counters.rows.not_kept.add(1),
             Recovered::Foreign(path, why) => {
                 counters.foreign.add(1);
                 foreign += 1;
@@ -56,6 +62,9 @@ pub(super) fn run(
                 }
             }
         }
+    }
+    if let Some(rowed) = rowed.filter(|_| go_on()) {
+        rowed.finish();
     }
     if foreign > MOST_NAMED {
         let more = foreign - MOST_NAMED;
@@ -106,12 +115,12 @@ mod tests {
             counters.map(Count::get)
         };
 
-        run(&directories, &room, &counters, &|| false);
+        run((&directories, None), &room, &counters, &|| false);
         assert_eq!(counts(), [0; 4]);
 
         // A file is in the place of the year's directory.
         fs::write(data.join("2026"), b"in the way").unwrap();
-        run(&directories, &room, &counters, &|| true);
+        run((&directories, None), &room, &counters, &|| true);
         assert_eq!(counts(), [0, 0, 1, 1]);
         assert_eq!(counters.file_issues.get(FileIssue::Missing), 1);
         assert_eq!(counters.file_issues.all().map(|(_, n)| n).sum::<u64>(), 1);
@@ -119,7 +128,7 @@ mod tests {
         assert_eq!(counters.file_steps.all().map(|(_, n)| n).sum::<u64>(), 1);
 
         fs::remove_file(data.join("2026")).unwrap();
-        run(&directories, &room, &counters, &|| true);
+        run((&directories, None), &room, &counters, &|| true);
         assert_eq!(counts(), [1, 1, 1, 2]);
         assert_eq!(
             fs::read(data.join("2026/11/23/host_1.pcap")).unwrap(),

@@ -358,7 +358,13 @@ fn a_stop_waits_no_longer_for_a_disk_that_is_slow_to_sync_and_leaves_the_rest_to
         &done,
     )));
     let heartbeat = Heartbeats::default().add("publisher", WaitsFor::Disk);
-    crate::store::publisher::run(publisher, &inbox, &[backlog], &heartbeat);
+    let publishing = crate::store::publisher::Publishing {
+        publisher,
+        rows: None,
+        rowed: None,
+        gather: Duration::from_secs(1),
+    };
+    publishing.run(&inbox, &[backlog], &heartbeat);
     plan(None);
     let [published, failed] = files(&counters);
     assert!(published > 0 && failed > FLOWS / 2, "{published} {failed}");

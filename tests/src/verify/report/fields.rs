@@ -124,6 +124,8 @@ fields! {
         NoRoom = "no_room",
         /// The writer was behind.
         WriterBehind = "writer_behind",
+        /// Only the row of its connection is wanted.
+        NotKept = "not_kept",
         /// The daemon did not understand the kernel programs' record.
         BadRecord = "bad_record",
     }
@@ -160,6 +162,8 @@ fields! {
     FileField in files, "files", complete: true {
         /// They have their final name.
         Published = "published" as "packet_headers_files_published_total",
+        /// They were removed, as their rows are enough.
+        NotKept = "not_kept" as "packet_headers_files_not_kept_total",
         /// They could not be written.
         Failed = "failed" as "packet_headers_flows_failed_total",
         /// Bytes of the published ones.
@@ -195,6 +199,29 @@ fields! {
         TooManyOpen = "too_many_open",
         /// Anything else.
         Other = "other",
+    }
+}
+
+fields! {
+    /// What became of rows.
+    RowField in rows, "rows", complete: false,
+    reasons of "packet_headers_rows_lost_total" {
+        /// They are in published files.
+        Written = "written" as "packet_headers_rows_written_total",
+        /// They are not published yet.
+        Held = "held" as "packet_headers_rows_held",
+        /// An earlier run left them, and they were published.
+        Recovered = "recovered" as "packet_headers_rows_recovered_total",
+        /// Published files with them.
+        Files = "files" as "packet_headers_rows_files_published_total",
+        /// Files were finished faster than they could be read.
+        Behind = "behind",
+        /// Their file could not be read.
+        Unreadable = "unreadable",
+        /// There was no room within the limits.
+        NoRoom = "no_room",
+        /// They could not be written.
+        WriteFailed = "write_failed",
     }
 }
 

@@ -33,6 +33,7 @@ fn good() -> String {
         line(&[(ConnectionField::Opened, 51), (ConnectionField::Empty, 1)]),
         line(&[(FileField::Published, 50), (FileField::Bytes, 7000)]),
         line::<FileErrorReason>(&[]),
+        line(&[(RowField::Written, 50)]),
         line(&[(EventField::BadJson, 3)]),
         "balance: exact".to_owned(),
     ];

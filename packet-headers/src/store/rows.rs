@@ -1,0 +1,109 @@
+//! A row for each connection, written when its file is published; and which files are kept at all.
+//!
+//! A finished capture is read again before it gets its name. So a row is what the file says, and whatever is
+//! hidden there is hidden in the row.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Error;
+use capture_files::{Directories, FileNaming, LeftSideFile, Room, SideFile};
+use capture_query::Kept;
+
+use self::journals::{DIRECTORY, Journals};
+use self::shelf::Shelf;
+use crate::config;
+use crate::stats::Counters;
+
+mod finished;
+mod journals;
+mod left;
+mod maker;
+mod recovered;
+mod shelf;
+
+pub(super) use finished::RowedCaptures;
+pub(super) use recovered::RecoveredRows;
+
+/// Rows that are being written. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Rows(Arc<Shared>);
+
+struct Shared {
+    journals: Mutex<Journals>,
+    shelf: Shelf,
+    kept: Kept,
+    naming: FileNaming,
+    /// What was there before the first row was written.
+    left: Mutex<Vec<LeftSideFile>>,
+}
+
+impl Rows {
+    /// Rows of the captures in these directories.
+    pub(crate) fn new(
+        config: &config::Rows,
+        (directories, naming): (&Directories, FileNaming),
+        room: &Room,
+        counters: &Arc<Counters>,
+    ) -> Self {
+        let shelf = Shelf {
+            directories: directories.clone(),
+            room: room.clone(),
+            counters: Arc::clone(counters),
+            host: config.host.clone(),
+            format: config.format,
+        };
+        // Now: what this run writes is none of it, whatever it is called.
+        let left = SideFile::left(directories, DIRECTORY).unwrap_or_else(|error| {
+            counters.note_file_error(&error);
+            let error = Error::from(error);
+            tracing::error!("cannot look for rows of earlier runs: {error:#}");
+            Vec::new()
+        });
+        let journals = Journals::new(shelf.clone(), config.interval);
+        Self(Arc::new(Shared {
+            journals: Mutex::new(journals),
+            shelf,
+            kept: config.kept.clone(),
+            naming,
+            left: Mutex::new(left),
+        }))
+    }
+
+    /// What earlier runs left of rows; nothing when it is asked for again.
+    fn take_left(&self) -> Vec<LeftSideFile> {
+        let mut left = self.0.left.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut left)
+    }
+
+    /// Whoever holds this writes rows and gives their captures names.
+    fn journals(&self) -> MutexGuard<'_, Journals> {
+        let journals = &self.0.journals;
+        journals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host whose connections they are.
+    fn host(&self) -> &str {
+        &self.0.shelf.host
+    }
+
+    /// Publishes what is due. Returns when the next is.
+    pub(super) fn publish_due(&self, go_on: &dyn Fn() -> bool) -> Option<Duration> {
+        let mut journals = self.journals();
+        journals.publish_due(go_on);
+        journals.next_due()
+    }
+
+    /// Takes note of how many captures that have rows wait for their names.
+    pub(super) fn set_waiting(&self, captures: usize) {
+        self.journals().set_waiting(captures);
+    }
+
+    /// Publishes what there is, for as long as `go_on` says so: no capture will come any more.
+    pub(super) fn finish(&self, go_on: &dyn Fn() -> bool) {
+        self.journals().finish(go_on);
+    }
+}
+
+#[cfg(test)]
+mod tests;
