@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{environment, go};
@@ -48,7 +49,7 @@ pub(super) struct ServiceArguments {
 
     /// The Unix socket at which packets can be watched live, by this user and group; empty for none
     /// [default: /run/packet-headers/watch.sock, where that is possible and addresses are not hidden]
-    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    #[arg(long, value_name = "PATH", value_parser = OsStringValueParser::new().map(PathBuf::from), hide_short_help = true)]
     watch_socket: Option<PathBuf>,
 
     /// Format of log lines, and of everything else that is printed
