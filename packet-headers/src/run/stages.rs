@@ -19,7 +19,7 @@ use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
-use crate::http;
+use crate::http::{self, Site};
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
@@ -97,16 +97,13 @@ impl Stages {
         let files = (&taken.directories, rows.clone());
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        if let Some(http) = taken.http {
-            let captured = Captured {
-                attached: capture.attached(),
-                method,
-                refused,
-                every_namespace: scope.every_namespace,
-            };
-            let site = site(&shared, pipeline.shards(), captured);
-            tokio::spawn(http::serve(http, http::routes(site)));
-        }
+        let captured = Captured {
+            attached: capture.attached(),
+            method,
+            refused,
+            every_namespace: scope.every_namespace,
+        };
+        serve(taken.http, || site(&shared, pipeline.shards(), captured));
         let stages = Self {
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
@@ -148,6 +145,13 @@ fn serve_events(
 ) -> Result<Option<EventServer>> {
     let start = |socket| EventServer::start(socket, scope, heartbeats, counters);
     socket.map(start).transpose()
+}
+
+/// Serves a site, if there is somewhere to serve it.
+fn serve(http: Option<http::Listener>, site: impl FnOnce() -> Site) {
+    if let Some(http) = http {
+        tokio::spawn(http::serve(http, http::routes(site())));
+    }
 }
 
 /// The rows that are written of files, if any are to be.
