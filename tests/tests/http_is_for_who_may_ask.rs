@@ -2,6 +2,7 @@
 //! that is in use is refused before anything is attached.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -172,6 +173,9 @@ fn asking_often_costs_no_more_than_asking_now_and_then() -> Result<()> {
     while let Ok(event) = reader.next() {
         made.push(event.file_name().map(ToOwned::to_owned));
     }
+    // On a slow machine, the transfer gets its files meanwhile.
+    let of_files = |name: &CString| name.to_string_lossy().starts_with("run-");
+    made.retain(|name| !name.as_ref().is_some_and(of_files));
     bulk.stop()?;
     let (pages, probes) = (pages.len() as f64, made.len() as f64);
     println!("{MANY} requests of each in {took:.1} s: {pages} pages, {probes} probes");

@@ -61,7 +61,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
     workspace
         .sh
-        .set_var("PACKET_HEADERS_ROWS", binary::rows(workspace)?);
+        .set_var("PACKET_HEADERS_ROWS_EXAMPLE", binary::rows(workspace)?);
     workspace
         .sh
         .set_var("PACKET_HEADERS_FLEET", binary::fleet(workspace)?);

@@ -19,7 +19,7 @@ use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
-use crate::http::{self, Site};
+use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
@@ -103,7 +103,7 @@ impl Stages {
             refused,
             every_namespace: scope.every_namespace,
         };
-        serve(taken.http, || site(&shared, pipeline.shards(), captured));
+        serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
@@ -147,13 +147,6 @@ fn serve_events(
     socket.map(start).transpose()
 }
 
-/// Serves a site, if there is somewhere to serve it.
-fn serve(http: Option<http::Listener>, site: impl FnOnce() -> Site) {
-    if let Some(http) = http {
-        tokio::spawn(http::serve(http, http::routes(site())));
-    }
-}
-
 /// The rows that are written of files, if any are to be.
 fn rows(
     config: &Config,
@@ -164,6 +157,19 @@ fn rows(
     let rows = config.rows.as_ref()?;
     let files = (&taken.directories, taken.options.naming);
     Some(Rows::new(rows, files, &retention.room(), counters))
+}
+
+/// Serves metrics, health, connections and the page, if there is an address for that.
+fn serve_http(
+    listener: Option<http::Listener>,
+    shared: &Shared<'_>,
+    pipeline: &Pipeline,
+    captured: Captured,
+) {
+    if let Some(listener) = listener {
+        let site = site(shared, pipeline.shards(), captured);
+        tokio::spawn(http::serve(listener, http::routes(site)));
+    }
 }
 
 /// Where everything is counted.

@@ -20,11 +20,11 @@ pub fn of(file: &Path) -> Result<Vec<Row>> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let built = ["release", "debug"].map(|profile| target.join(profile).join("examples/rows"));
     let built = built.into_iter().find(|path| path.exists());
-    let program = env::var_os("PACKET_HEADERS_ROWS")
+    let program = env::var_os("PACKET_HEADERS_ROWS_EXAMPLE")
         .map(PathBuf::from)
         .or(built);
     let program = program.context(
-        "no program: cargo build --release -p flow-stats --example rows, or set PACKET_HEADERS_ROWS",
+        "no program: cargo build --release -p flow-stats --example rows, or set PACKET_HEADERS_ROWS_EXAMPLE",
     )?;
     let (out, err) = output_of(Command::new(program).arg(file), "flow-stats")?;
     ensure!(err.is_empty(), "{err}");

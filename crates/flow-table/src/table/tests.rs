@@ -8,7 +8,7 @@ mod touches;
 
 use std::collections::BTreeSet;
 
-use packet_headers_common::{LinkType, Role};
+use packet_headers_common::{FlowKey, LinkType, Role, Token};
 use proptest::prelude::*;
 
 use self::driver::{ROOMY, TableDriver, cookie, totals_of};
@@ -106,6 +106,28 @@ fn a_close_after_the_file_and_one_without_packets_are_counted_and_listed() {
         assert_eq!(named(name).totals, Some(totals_of(name)));
     }
     driver.until(40_000);
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn a_packet_that_names_a_place_which_another_connection_has_got_is_found_by_its_four_tuple() {
+    let mut driver = TableDriver::new(ROOMY);
+    let first = Token::first(5);
+    for (client, name, token) in [(1, "a", first), (2, "b", first.next())] {
+        driver.open(client, name);
+        let (server, client) = driver::ends(client);
+        let key = FlowKey::new(server, client);
+        driver.table.bind(&key, cookie(name), token.0);
+    }
+    driver.entry = first.0;
+    driver.data(1, 1);
+    driver.entry = first.next().0;
+    driver.data(2, 2);
+    for (client, name) in [(1, "a"), (2, "b")] {
+        driver.close(client, name);
+    }
+    driver.until(3000);
+    assert_eq!(driver.files(), [("a", &[1][..]), ("b", &[2])]);
     assert!(driver.is_clean());
 }
 

@@ -75,6 +75,8 @@ pub(super) struct TableDriver {
     pub(super) writes: u64,
     /// Where the next packets pass, and what they begin with.
     pub(super) interface: u32,
+    /// The entry that they name.
+    pub(super) entry: u32,
     /// The clock of the host, which somebody may set.
     pub(super) clock: WallClock,
     /// The times of packets in files, by their numbers.
@@ -116,6 +118,7 @@ impl TableDriver {
             released: 0,
             writes: 0,
             interface: 1,
+            entry: 0,
             clock: WallClock::apart(0),
             times: BTreeMap::new(),
             link_type: LinkType::Ethernet,
@@ -146,7 +149,7 @@ impl TableDriver {
             link_type: self.link_type,
             vlan: None,
             at_primary_tap: false,
-            entry: 0,
+            entry: self.entry,
             from_low: key.is_low(&ends.0),
             tcp_flags,
             segments: 1,
