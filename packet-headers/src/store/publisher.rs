@@ -30,6 +30,9 @@ const GROUP: usize = 1024;
 /// The same while the daemon stops, when each group may be the one that comes too late.
 const LAST_GROUP: usize = 128;
 
+/// How much of the time for a stop is not for the rows of files that have waited.
+const WITHOUT_ROWS: Duration = Duration::from_secs(5);
+
 /// What the thread publishes for.
 pub(crate) struct Site<'a> {
     /// Where files are.
@@ -108,7 +111,10 @@ impl Publishing {
                     let stops = backlogs.iter().any(|backlog| backlog.ends());
                     let most = if stops { LAST_GROUP } else { GROUP };
                     let group = gather(first, inbox, (self.gather, most));
-                    self.publish(group, stops, &in_time);
+                    let now = Instant::now();
+                    let mut ends = backlogs.iter();
+                    let patient = ends.any(|backlog| backlog.ends_after(WITHOUT_ROWS, now));
+                    self.publish(group, patient, &in_time);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -123,11 +129,12 @@ impl Publishing {
         self.finish(&in_time);
     }
 
-    fn publish(&mut self, group: Vec<FinishedFile>, stops: bool, in_time: &dyn Fn() -> bool) {
+    /// Publishes files; `patient` is whether there is time for the rows of those that have waited.
+    fn publish(&mut self, group: Vec<FinishedFile>, patient: bool, in_time: &dyn Fn() -> bool) {
         if !in_time() {
             self.publisher.leave(group);
         } else if let Some(rowed) = &mut self.rowed {
-            rowed.publish(group, &mut self.publisher, stops, in_time);
+            rowed.publish(group, &mut self.publisher, patient, in_time);
         } else {
             self.publisher.publish(group);
         }

@@ -39,18 +39,18 @@ impl RowedCaptures {
     }
 
     /// Writes the rows of captures, and publishes those that are kept. Where there is no row, the capture
-    /// is. `stops` is whether the daemon does, `go_on` whether there is still time; when there is none,
-    /// captures are left to the next start, which writes their rows.
+    /// is. `patient` is whether those get rows that have waited, `go_on` whether there is still time; when
+    /// there is none, captures are left to the next start, which writes their rows.
     pub(in crate::store) fn publish(
         &mut self,
         files: Vec<FinishedFile>,
         publisher: &mut Publisher<Counting>,
-        stops: bool,
+        patient: bool,
         go_on: &dyn Fn() -> bool,
     ) {
         let (mut made, mut without, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for file in files {
-            if file.has_waited() && !stops {
+            if file.has_waited() && !patient {
                 self.lose(RowLoss::Behind);
                 without.push(file);
                 continue;

@@ -410,7 +410,7 @@ fn who_is_behind_publishes_without_rows_and_says_how_many() {
     rowed.publish(waited(), &mut publisher, false, &|| true);
     assert_eq!(host.counts(), (0, 0, vec![(RowLoss::Behind.name(), FLOWS)]));
     assert_eq!(host.counters.published.get(), FLOWS);
-    // At a stop there is time until there is none.
+    // When the daemon stops, there is time at first, and none at last.
     rowed.publish(waited(), &mut publisher, true, &|| true);
     assert_eq!(host.counts().1, FLOWS);
     rowed.publish(waited(), &mut publisher, true, &|| false);
