@@ -26,6 +26,7 @@ mod key_file;
 mod limits;
 mod named_file;
 mod names;
+mod netns;
 mod network;
 mod plot;
 mod pointers;
@@ -285,6 +286,7 @@ impl Arguments {
         let (interfaces, filters) = self.capture.into_parts();
         Ok(Config {
             every_netns: self.names.every_netns(),
+            netns: self.names.other_netns(),
             existing: self.names.existing(),
             source: self.names.into_source()?,
             files: self.files.into_config()?,

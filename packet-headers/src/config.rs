@@ -26,6 +26,9 @@ pub struct Config {
     pub source: FlowSource,
     /// Whether connections of every network namespace get names, or only those of the daemon's own.
     pub every_netns: bool,
+    /// The file of the network namespace to capture in, if it is not the one that the daemon was started
+    /// in.
+    pub netns: Option<PathBuf>,
     /// Whether connections that were open before the daemon started are captured.
     pub existing: bool,
     /// Whether connections inside tunnels are captured.

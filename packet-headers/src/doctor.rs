@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{Arguments, NamedFile};
 use crate::config::Config;
+use crate::host::namespace;
 use crate::kernel::Candidate;
 use crate::terminal::print;
 
@@ -33,6 +34,9 @@ pub fn run(mut capture: Arguments, json: bool) -> Result<ExitCode> {
     // Files that cannot be used are reported, and their flags dropped, so that the checks go on.
     let named = capture.try_files();
     let config = capture.into_config()?;
+    if let Some(netns) = &config.netns {
+        namespace::enter(netns)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

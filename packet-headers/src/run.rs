@@ -30,6 +30,7 @@ use self::stages::{KernelLog, Stages};
 use crate::clock;
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
+use crate::host::namespace;
 use crate::kernel::{method, requirements};
 use crate::stats::{CounterSources, Counters};
 use model::AttachMethod;
@@ -46,6 +47,10 @@ pub fn run(config: &Config) -> Result<()> {
     privileges::warn_on_error(privileges::forbid_new());
     if config.files.anonymize.is_some() {
         privileges::forbid_core_dumps()?;
+    }
+    if let Some(netns) = &config.netns {
+        // Before there is another thread, which would stay behind.
+        namespace::enter(netns)?;
     }
     let ahead = clock::find_stamping_clock()?;
     if ahead != 0 {

@@ -1,8 +1,12 @@
 //! Promise: the daemon captures wherever people start it.
 
+use std::process::Command;
+
 use anyhow::{Result, ensure};
 use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::executable;
 use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::traffic::{self, Plan};
 use end_to_end::world::netns::Lab;
 
@@ -18,4 +22,30 @@ fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
         "{transcript}"
     );
     Ok(())
+}
+
+#[test]
+fn in_one_namespace_for_another() -> Result<()> {
+    let lab = Lab::new()?;
+    let peer = format!("--net=/run/netns/{}", lab.peer.name());
+    let elsewhere = ["nsenter", &peer];
+    let name = lab.host.name();
+    for netns in [name.to_owned(), format!("/run/netns/{name}")] {
+        let capture = Capture::new(&lab).by(Launch::new(&lab).by(&elsewhere));
+        let flag = format!("--netns={netns}");
+        capture.run(&[&flag], |_| traffic::run(&lab, &Plan::mixed(4), &()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_said_with_those_that_are() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut command = Command::new(executable()?);
+    command.args(["--netns", "nowhere-at-all"]);
+    let lines = refused(&lab, &mut command, 1)?;
+    one_line(
+        &lines,
+        &["--netns", "/run/netns/nowhere-at-all", lab.host.name()],
+    )
 }

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::named_file::NamedFile;
+use super::netns::Netns;
 use super::refusal::Refusal;
 use super::{duration, go};
 use crate::events::uuid_prefix;
@@ -34,9 +35,10 @@ pub(super) struct NameArguments {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     uuidwaitduration: Duration,
 
-    /// Network namespaces whose connections get names
-    #[arg(long, value_enum, default_value_t = Namespaces::Own)]
-    netns: Namespaces,
+    /// Network namespaces whose connections get names: own, all, or another one to capture in: a name
+    /// that ip netns knows, or a path such as /proc/PID/ns/net
+    #[arg(long, value_name = "own|all|NAME|PATH", default_value = "own")]
+    netns: Netns,
 
     /// Also capture connections that were open before the daemon started
     #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
@@ -53,14 +55,6 @@ enum SourceKind {
     Kernel,
     /// tcp-info, and this kernel's sockets for the connections that tcp-info misses
     Hybrid,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Namespaces {
-    /// The one that the daemon was started in
-    Own,
-    /// Every one on this host
-    All,
 }
 
 impl NameArguments {
@@ -95,7 +89,15 @@ impl NameArguments {
 
     /// Whether connections of every network namespace get names.
     pub(super) fn every_netns(&self) -> bool {
-        self.netns == Namespaces::All
+        self.netns == Netns::All
+    }
+
+    /// The network namespace to capture in, if it is not the one that the daemon was started in.
+    pub(super) fn other_netns(&self) -> Option<PathBuf> {
+        match &self.netns {
+            Netns::Own | Netns::All => None,
+            Netns::Other(path) => Some(path.clone()),
+        }
     }
 
     /// Whether connections that were open before the daemon started are captured.

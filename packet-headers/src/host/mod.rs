@@ -4,4 +4,5 @@
 pub mod addresses;
 pub(crate) mod choice;
 pub mod interfaces;
+pub(crate) mod namespace;
 pub(crate) mod netlink;

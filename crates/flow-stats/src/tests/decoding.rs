@@ -100,3 +100,31 @@ fn padding_of_the_link_is_no_payload() {
     let padded = [packet, vec![0; 6]].concat();
     assert_eq!(Segment::of_ip(0, &padded, 46, 1).unwrap().payload, 0);
 }
+
+#[test]
+fn extension_headers_that_are_cut_off_are_said_to_be() {
+    for kind in [0, 43, 44, 51, 60] {
+        let packet = behind(&[(kind, vec![0; 7])]);
+        let cut = Segment::of_ip(0, &packet[..42], 0, 1);
+        assert_eq!(cut, Err(NotTcp::Cut), "{kind}");
+    }
+    let packet = behind(&[(17, vec![0; 7])]);
+    let cut = Segment::of_ip(0, &packet[..42], 0, 1);
+    assert_eq!(cut, Err(NotTcp::Protocol(17)));
+}
+
+#[test]
+fn options_end_where_it_is_said_that_they_do() {
+    let packet = client(1, 1).option(&[1, 0, 2, 4, 5, 180, 1, 1]);
+    assert_eq!(packet.at(0, [0, 0]).unwrap().options.mss, None);
+    let packet = client(1, 1).option(&[1, 1, 2, 4, 5, 180, 1, 1]);
+    assert_eq!(packet.at(0, [0, 0]).unwrap().options.mss, Some(1460));
+}
+
+#[test]
+fn a_reset_is_told_from_an_end() {
+    let segment = |packet: super::exchange::Packet| packet.at(0, [0, 0]).unwrap();
+    let flags = [client(1, 1), client(1, 1).fin(), client(1, 1).rst()].map(segment);
+    assert_eq!(flags.clone().map(|it| it.has_rst()), [false, false, true]);
+    assert_eq!(flags.map(|it| it.has_fin()), [false, true, false]);
+}

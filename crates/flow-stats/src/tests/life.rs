@@ -233,14 +233,19 @@ fn where_no_syn_was_captured_the_syn_ack_begins_the_next_one() {
 fn a_syn_ack_with_another_number_answers_the_same_syn() {
     let mut exchange = Exchange::new();
     exchange.at(0, client(0, 0).only(0x02));
-    exchange.at(10, server(0, 1).only(0x12));
+    exchange.at(10, server(0, 1).only(0x12).mss(1460));
     // SYN cookies change with the clock.
-    let again = server(77_777, 1).only(0x12);
+    let again = server(77_777, 1).only(0x12).mss(536);
     assert!(!exchange.ends_with(1_000_010, &again));
     exchange.at(1_000_010, again);
     exchange.at(1_000_020, client(1, 77_778));
     exchange.at(1_000_030, server(77_778, 1).data(10));
     let row = exchange.row();
+    assert_eq!(
+        row.server.mss_bytes,
+        Some(536),
+        "of the one that was answered"
+    );
     assert_eq!(
         (row.handshake, row.server.goodput_bytes),
         (Handshake::Complete, 10)

@@ -319,3 +319,30 @@ fn a_full_table_writes_many_packets_at_once_rather_than_each_alone() {
     driver.shut_down();
     assert!(driver.is_clean());
 }
+
+#[test]
+fn buffers_aim_at_half_of_the_memory_at_most_and_at_an_equal_share_of_it() {
+    let size = |memory, connections: u16| {
+        let mut driver = TableDriver::new(Limits {
+            memory,
+            flows: usize::MAX,
+        });
+        for n in 0..connections {
+            driver.open(n, &format!("{n}"));
+        }
+        crate::rules::memory::buffer_size(&driver.table.state)
+    };
+    assert_eq!(size(64 << 20, 1), 64 << 10, "the longest that there is");
+    assert_eq!(
+        size(1 << 20, 16),
+        32 << 10,
+        "a sixteenth of half a mebibyte"
+    );
+    assert_eq!(size(1 << 20, 20), 16 << 10, "a power of two");
+    assert_eq!(
+        size(64 << 20, 1024),
+        16 << 10,
+        "16 MiB in all, however much there is"
+    );
+    assert_eq!(size(1 << 20, 1024), 2 << 10, "the shortest that there is");
+}

@@ -1,8 +1,9 @@
 //! What a list of connections says.
 
 use model::BootNanos;
+use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 
-use super::driver::{ROOMY, TableDriver};
+use super::driver::{ROOMY, TableDriver, ends};
 use crate::{ConnectionState, Listing, ListingWalk};
 
 fn list(driver: &TableDriver, limit: usize) -> Listing {
@@ -70,4 +71,24 @@ fn each_state_is_named() {
             ConnectionState::ALL[3]
         ]
     );
+}
+
+#[test]
+fn the_local_end_of_a_candidate_is_where_its_first_packet_went() {
+    for (from_server, local) in [(false, 0), (true, 1)] {
+        let mut driver = TableDriver::new(ROOMY);
+        // Every packet of these tests comes in.
+        if from_server {
+            driver.reply(1, 1, TCP_SYN | TCP_ACK, 7);
+        } else {
+            driver.syn(1, 1, 7);
+        }
+        let (server, client) = ends(1);
+        let flow = list(&driver, 1).flows.remove(0);
+        let expected = [server, client];
+        assert_eq!(
+            (flow.local, flow.remote),
+            (expected[local], expected[1 - local])
+        );
+    }
 }
