@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::Config;
+use crate::config::{Again, Config, Live};
 use model::Timing;
 
 mod capture;
@@ -187,6 +187,23 @@ impl CommandLine {
     }
 }
 
+/// Reads the configuration of a capture again: `line` is what it was started with, and `at_start` what was
+/// in force then.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_again(
+    line: impl IntoIterator<Item = OsString>,
+    at_start: &InForce,
+) -> Result<Again, clap::Error> {
+    let line = CommandLine::read(line)?;
+    line.capture.check()?;
+    Ok(Again {
+        live: line.capture.live(),
+        changed: line.in_force.differs_from(at_start),
+    })
+}
+
 impl FlowsArguments {
     /// Refuses flags that contradict each other.
     ///
@@ -267,18 +284,27 @@ impl Arguments {
         self.service.log_format()
     }
 
+    /// What of it can be put in force while the daemon captures.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live {
+            timing: Timing {
+                uuid_wait: self.names.uuid_wait(),
+                capture: self.capture.duration(),
+                idle: self.capture.idle(),
+                linger: self.capture.linger(),
+                spill: self.files.spill_interval(),
+            },
+            retention: self.files.retention(),
+        }
+    }
+
     /// The daemon's configuration.
     ///
     /// # Errors
     /// When a file that a flag names cannot be used.
     pub fn into_config(self) -> Result<Config> {
-        let timing = Timing {
-            uuid_wait: self.names.uuid_wait(),
-            capture: self.capture.duration(),
-            idle: self.capture.idle(),
-            linger: self.capture.linger(),
-            spill: self.files.spill_interval(),
-        };
+        let timing = self.live().timing;
         let attach = self.capture.attach();
         let decapsulate = self.capture.decapsulate();
         let hardware_clock = self.capture.hardware_clock();
@@ -293,6 +319,8 @@ impl Arguments {
             rows: self.rows.into_config()?,
             sandbox: self.service.sandbox(),
             output: self.service.output(),
+            file: self.service.file()?,
+            again: None,
             service: self.service.into_config(),
             interfaces,
             attach,

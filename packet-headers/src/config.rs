@@ -1,9 +1,12 @@
 //! The daemon's configuration: the validated values of the command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anonymize::Method;
+use anyhow::Result;
 use capture_files::{FileNaming, RetentionLimits};
 use capture_query::Kept;
 use model::{
@@ -47,6 +50,53 @@ pub struct Config {
     pub sandbox: bool,
     /// What the daemon prints.
     pub output: Output,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+    /// How that is read again, together with everything else that says what is to be done.
+    pub again: Option<ReadAgain>,
+}
+
+/// Reads the configuration again.
+#[derive(Clone)]
+pub struct ReadAgain(Arc<dyn Fn() -> Result<Again> + Send + Sync>);
+
+/// A configuration that was read again.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// What can be put in force while the daemon captures.
+    pub live: Live,
+    /// The flags whose values are not those of the start.
+    pub changed: Vec<String>,
+}
+
+/// The part of a configuration that can be put in force while the daemon captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// When files are written and finished.
+    pub timing: Timing,
+    /// How much disk space published files may take, and how old they may get.
+    pub retention: RetentionLimits,
+}
+
+impl ReadAgain {
+    /// By this function.
+    pub fn by(read: impl Fn() -> Result<Again> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(&self) -> Result<Again> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for ReadAgain {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ReadAgain")
+    }
 }
 
 /// What the daemon prints.

@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use packet_headers::cli::{Arguments, CommandLine, LogFormat, Verb, wants_json};
+use anyhow::{Result, anyhow};
+use packet_headers::cli::{self, Arguments, CommandLine, InForce, LogFormat, Verb, wants_json};
+use packet_headers::config::ReadAgain;
 use packet_headers::run::run;
-use packet_headers::terminal::{self, LogOutput, visible_lines};
+use packet_headers::terminal::{self, LogOutput, ShortTime, visible_lines};
 use packet_headers::{doctor, flows, manual, top, watch};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         Err(error) => return explain(&error),
     };
     let result = match line.verb {
-        None => return capture(line.capture),
+        None => return capture(line.capture, line.in_force),
         Some(Verb::Doctor { json, capture }) => match capture.check() {
             Ok(()) => doctor::run(*capture, json),
             Err(error) => return explain(&error),
@@ -70,15 +71,19 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Logs what is wrong with a command line: its first line, without the usage that follows for people.
+/// Logs what is wrong with a command line, without the usage that follows for people.
 fn log(error: &clap::Error) -> ExitCode {
-    let message = error.to_string();
-    let message = message.lines().next().unwrap_or_default();
-    tracing::error!("{}", message.trim_start_matches("error: "));
+    tracing::error!("{}", first_line(error));
     ExitCode::from(USAGE)
 }
 
-fn capture(arguments: Arguments) -> ExitCode {
+fn first_line(error: &clap::Error) -> String {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    message.trim_start_matches("error: ").to_owned()
+}
+
+fn capture(arguments: Arguments, at_start: InForce) -> ExitCode {
     let checked = arguments.check();
     if let (Err(error), LogFormat::Text) = (&checked, arguments.log_format()) {
         return explain(error);
@@ -90,7 +95,16 @@ fn capture(arguments: Arguments) -> ExitCode {
     for note in arguments.notes() {
         tracing::info!("{note}");
     }
-    let result: Result<()> = arguments.into_config().and_then(|config| run(&config));
+    let result: Result<()> = arguments.into_config().and_then(|mut config| {
+        if config.file.is_some() {
+            config.again = Some(ReadAgain::by(move || {
+                let again = cli::read_again(env::args_os(), &at_start);
+                // The first line, without the usage.
+                again.map_err(|error| anyhow!("{}", first_line(&error)))
+            }));
+        }
+        run(&config)
+    });
     terminal::hide_status();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,9 +129,12 @@ fn start_log(format: LogFormat) {
                 terminal::hide_status();
                 print(panicked);
             }));
-            log.fmt_fields(debug_fn(terminal::write_field).delimited(" "))
-                .with_ansi(io::stderr().is_terminal())
-                .init();
+            let log = log.fmt_fields(debug_fn(terminal::write_field).delimited(" "));
+            if io::stderr().is_terminal() {
+                log.with_ansi(true).with_timer(ShortTime).init();
+            } else {
+                log.with_ansi(false).init();
+            }
         }
         LogFormat::Json => {
             log.json().flatten_event(true).init();

@@ -133,7 +133,8 @@ mod tests {
         let mut flags = 0;
         for (name, command) in commands.chain([(format!("{PROGRAM}.1"), &command)]) {
             let page = page(&name);
-            for flag in command.get_arguments().filter_map(|flag| flag.get_long()) {
+            let shown = command.get_arguments().filter(|flag| !flag.is_hide_set());
+            for flag in shown.filter_map(|flag| flag.get_long()) {
                 assert!(page.contains(&format!("--{flag}")), "{name}: {flag}");
                 flags += 1;
             }

@@ -8,6 +8,7 @@ mod output;
 mod pipeline;
 mod prerequisites;
 mod privileges;
+mod reload;
 mod screen;
 mod signals;
 mod site;
@@ -24,6 +25,7 @@ use anyhow::{Context as _, Result, bail};
 use self::manager::Manager;
 use self::output::Output;
 use self::prerequisites::Prerequisites;
+use self::reload::Reload;
 use self::screen::Screen;
 use self::signals::{Request, Signals};
 use self::stages::{KernelLog, Stages};
@@ -75,7 +77,9 @@ pub fn run(config: &Config) -> Result<()> {
 }
 
 async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
-    let mut signals = Signals::new()?;
+    // Before the sandbox, from which the terminal is out of reach.
+    let again = Reload::of(config);
+    let mut signals = Signals::new(again.is_some())?;
     let manager = Manager::find();
     let prerequisites = Prerequisites::take(config).await?;
     let heartbeats = Heartbeats::default();
@@ -86,6 +90,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
     let heartbeat = heartbeats.add("control", WaitsFor::Work);
     manager.ready();
     let mut watched = Watched {
+        reload: again.map(|again| stages.reload(again, config)),
         counted: &counted,
         heartbeats: &heartbeats,
         output,
@@ -113,6 +118,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
 
 /// What is looked at while the daemon captures, and who is told.
 struct Watched<'a> {
+    reload: Option<Reload>,
     counted: &'a CounterSources,
     heartbeats: &'a Heartbeats,
     output: Output,
@@ -135,6 +141,12 @@ async fn serve(
                 Request::Stop => return Ok(()),
                 Request::Report => {
                     report(counted, output).await?;
+                    continue;
+                }
+                Request::Reload => {
+                    if let Some(reload) = &watched.reload {
+                        reload.run().await;
+                    }
                     continue;
                 }
             },

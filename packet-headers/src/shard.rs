@@ -1,5 +1,6 @@
 //! The thread that owns one pair of packet rings and the connections in them.
 
+mod changes;
 pub mod demux;
 mod handle;
 pub mod list_request;
@@ -16,6 +17,7 @@ use flow_table::{Arrivals, Batches, Hint};
 use model::{FlowEvent, WallClock};
 use tokio::sync::mpsc;
 
+pub(crate) use self::changes::TimingChange;
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
 use self::list_request::{ListRequest, ListServer};
@@ -54,6 +56,8 @@ pub struct Shard {
     pub live: Option<Tee>,
     /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
+    /// Durations that it is to take over.
+    pub(crate) timing: Arc<TimingChange>,
     /// Its heartbeat.
     pub heartbeat: Heartbeat,
 }
@@ -73,6 +77,7 @@ impl Shard {
             stats,
             live,
             requests,
+            timing,
             heartbeat,
         } = self;
         let mut turning = Turning {
@@ -83,6 +88,7 @@ impl Shard {
             stats,
             live,
             lists: ListServer::new(requests),
+            timing,
             pending: VecDeque::new(),
             clock: clock::sample(),
             quiet: 0,
@@ -113,6 +119,7 @@ struct Turning {
     stats: Arc<ShardStats>,
     live: Option<Tee>,
     lists: ListServer,
+    timing: Arc<TimingChange>,
     /// Events that have not taken effect yet.
     pending: VecDeque<FlowEvent>,
     clock: WallClock,
@@ -151,6 +158,9 @@ impl Turning {
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
     fn tick(&mut self) -> bool {
         let now = clock::now();
+        if let Some(timing) = self.timing.take() {
+            self.demux.table.set_timing(timing);
+        }
         let more = self.demux.table.tick(now);
         self.act();
         let stats = self.demux.table.stats();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-pub use self::log::{LogOutput, lost_lines, write_field};
+pub use self::log::{LogOutput, ShortTime, lost_lines, write_field};
 pub(crate) use self::output::is_gone;
 use self::output::wait_for_reader;
 pub use self::status_line::hide_status;

@@ -163,6 +163,7 @@ impl Retention {
         now: Moment,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Sweep, FileError> {
+        self.adopt();
         let room = self.room.clone();
         let tree = match Tree::open(room.data(), go_on) {
             Ok(tree) => tree,
@@ -194,6 +195,23 @@ impl Retention {
             self.room.account().try_again();
         }
         Ok(sweep)
+    }
+
+    /// Takes over limits that were changed.
+    fn adopt(&mut self) {
+        let limits = self.room.account().limits();
+        if limits == self.limits {
+            return;
+        }
+        if limits.free != self.limits.free {
+            self.floor = None;
+        }
+        match (limits.age, &mut self.clocks) {
+            (Some(age), Some(clocks)) => clocks.set_age(age),
+            (age, clocks) => *clocks = age.map(Clocks::new),
+        }
+        self.aged = None;
+        self.limits = limits;
     }
 
     /// How long the next sweep may be put off: the shorter, the nearer limits are.

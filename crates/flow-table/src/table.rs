@@ -40,6 +40,12 @@ impl FlowTable {
         self
     }
 
+    /// Replaces the durations: for connections that begin, and for each that is there from its next
+    /// packet or timer on.
+    pub const fn set_timing(&mut self, timing: Timing) {
+        self.state.timing = timing;
+    }
+
     /// The actions since the last call, in order.
     pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
         self.state.actions.drain(..)

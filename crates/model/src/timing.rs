@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The durations that decide when a connection's file is written and finished.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// How long packets wait for their connection's name.
     pub uuid_wait: Duration,

@@ -182,11 +182,22 @@ impl FileArguments {
         self.spill_interval
     }
 
+    /// How much is kept.
+    pub(super) fn retention(&self) -> RetentionLimits {
+        RetentionLimits {
+            disk: self.max_disk.map(|size| size.as_u64()),
+            files: self.max_files,
+            age: self.max_age,
+            free: self.min_free,
+        }
+    }
+
     /// The configuration of files.
     ///
     /// # Errors
     /// When the key file cannot be used.
     pub(super) fn into_config(self) -> Result<Files> {
+        let retention = self.retention();
         let absolute = |path: PathBuf| {
             let relative = || format!("making {} an absolute path", path.display());
             std::path::absolute(&path).with_context(relative)
@@ -220,12 +231,7 @@ impl FileArguments {
             },
             level: self.compression_level,
             anonymize,
-            retention: RetentionLimits {
-                disk: self.max_disk.map(|size| size.as_u64()),
-                files: self.max_files,
-                age: self.max_age,
-                free: self.min_free,
-            },
+            retention,
         })
     }
 }

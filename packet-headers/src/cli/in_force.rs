@@ -53,6 +53,15 @@ impl InForce {
     }
 }
 
+impl InForce {
+    /// The flags whose values are not those of another one.
+    pub(super) fn differs_from(&self, other: &Self) -> Vec<String> {
+        let pairs = self.0.iter().zip(&other.0);
+        let differ = pairs.filter(|(own, other)| own.value != other.value);
+        differ.map(|(own, _)| own.flag.clone()).collect()
+    }
+}
+
 impl Setting {
     fn of(argument: &Arg, matches: &ArgMatches, file: Option<&Settings>) -> Option<Self> {
         let flag = argument.get_long()?;

@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{environment, go};
@@ -47,7 +49,7 @@ pub(super) struct ServiceArguments {
 
     /// The Unix socket at which packets can be watched live, by this user and group; empty for none
     /// [default: /run/packet-headers/watch.sock, where that is possible and addresses are not hidden]
-    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    #[arg(long, value_name = "PATH", value_parser = OsStringValueParser::new().map(PathBuf::from), hide_short_help = true)]
     watch_socket: Option<PathBuf>,
 
     /// Format of log lines, and of everything else that is printed
@@ -134,6 +136,15 @@ impl ServiceArguments {
         Some(format!(
             "configured by {file}; packet-headers config shows what is in force"
         ))
+    }
+
+    /// The configuration file, if there is one.
+    ///
+    /// # Errors
+    /// When it is not known where that is.
+    pub(super) fn file(&self) -> Result<Option<PathBuf>> {
+        let absolute = |path| std::path::absolute(path).context("finding the configuration");
+        self.config.as_ref().map(absolute).transpose()
     }
 
     /// Whether the daemon confines itself.

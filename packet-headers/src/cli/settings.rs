@@ -108,6 +108,9 @@ fn values(text: &str, command: &Command) -> Result<BTreeMap<String, String>, Str
         let known: Vec<_> = flags.filter_map(|it| Some((it.get_long()?, it))).collect();
         let flag = known.iter().find(|(name, _)| *name == key);
         let (name, argument) = flag.ok_or_else(|| unknown(key, known.iter().map(|it| it.0)))?;
+        if value.as_array().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
         let text = written(value, argument.get_value_delimiter().is_some());
         let text = text.and_then(|text| judge(argument, &text).map(|()| text));
         values.insert(
@@ -232,6 +235,7 @@ mod tests {
         assert_eq!(config.files.retention.disk, Some(10 << 30));
         assert_eq!(config.sizes.flows, 150);
         assert!(config.files.fsync && config.files.anonymize.is_some());
+        assert!(self::config("port = []", &[]).filters.ports.is_empty());
         let quoted = self::config("\"anonymize.ip\" = 'netblock'", &[]);
         assert!(quoted.files.anonymize.is_some());
     }

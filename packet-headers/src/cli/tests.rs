@@ -173,6 +173,16 @@ fn more_headers_than_there_can_be_are_all_of_them_and_said() {
 }
 
 #[test]
+fn nothing_is_served_where_nothing_is_named() {
+    let service = config(&["--watch-socket=", "--prometheusx.listen-address="]).service;
+    assert!(service.http.is_none());
+    assert!(
+        matches!(service.watch, crate::config::WatchSocket::Off),
+        "{service:?}"
+    );
+}
+
+#[test]
 fn contradictions_are_refused() {
     let socket = "--tcpinfo.eventsocket=/run/tcpevents.sock";
     let listen = "--eventsocket.listen=/run/ours.sock";

@@ -40,6 +40,9 @@ fn cgroup2(group: &mut Group, path: &Path, is_root: io::Result<bool>) {
     const NAME: &str = "cgroup2";
     let at = path.display();
     match is_root {
+        Ok(true) if path.starts_with("/proc/self/fd") => {
+            group.ok(NAME, "is mounted nowhere: the daemon mounts one for itself");
+        }
         Ok(true) => group.ok(NAME, format!("its root is mounted at {at}")),
         Ok(false) => group.problem(
             NAME,

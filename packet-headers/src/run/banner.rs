@@ -1,10 +1,12 @@
 //! What the daemon says when capture begins.
 
+use std::env;
 use std::fmt;
+use std::path::Path;
 
+use super::words::as_written;
 use crate::config::Config;
 use crate::http::Listener;
-use crate::terminal::visible;
 use model::{AttachMethod, FlowSource};
 
 /// What the daemon says when capture begins: its main settings, and where to find what it produces.
@@ -37,7 +39,7 @@ impl<'a> StartupBanner<'a> {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             names = self.names().as_str(),
-            files = self.files().as_str(),
+            files = self.files(None).as_str(),
             packets = self.method.to_string().as_str(),
             metrics = metrics.as_deref(),
             "capturing {}",
@@ -58,13 +60,12 @@ impl<'a> StartupBanner<'a> {
         }
     }
 
-    /// Where files appear.
-    fn files(&self) -> String {
+    /// Where files appear, for someone who is in `here`.
+    fn files(&self, here: Option<&Path>) -> String {
         let files = &self.config.files;
         let naming = files.naming;
         let (format, compression) = (naming.format.extension(), naming.compression.extension());
-        let data = files.data.display().to_string();
-        let data = visible(&data);
+        let data = as_written(&files.data, here);
         format!("{data}/YYYY/MM/DD/<UUID>{format}{compression}")
     }
 }
@@ -76,15 +77,15 @@ impl fmt::Display for StartupBanner<'_> {
         writeln!(out, "  names    {}", self.names())?;
         writeln!(
             out,
-            "  files    {}, each once its connection has ended",
-            self.files()
+            "  files    {}, each once its connection ended",
+            self.files(env::current_dir().ok().as_deref())
         )?;
         writeln!(out, "  packets  captured by {}", self.method)?;
         if let Some(http) = self.http {
             writeln!(out, "  metrics  {}", http.url())?;
         }
         writeln!(out, "  accounts kill -USR1 {pid}")?;
-        writeln!(out, "  watch    packet-headers top")?;
+        writeln!(out, "  live     packet-headers top")?;
         writeln!(out, "  stop     Ctrl-C, or kill {pid}")?;
         write!(out, "capturing {}", self.interfaces)
     }

@@ -81,11 +81,13 @@ impl Pipeline {
             let waker = ring.waker()?;
             let (requests, requested) = ListRequest::channel(waker.clone());
             let stats = Arc::new(ShardStats::new(bounds, backlog));
-            pipeline.shards.push(ShardHandle {
+            let handle = ShardHandle {
                 stats: Arc::clone(&stats),
                 requests,
+                timing: Arc::default(),
                 waker,
-            });
+            };
+            pipeline.shards.push(handle.clone());
             let name = format!("shard-{}", pipeline.shards.len() - 1);
             let shard = Shard {
                 ring,
@@ -100,6 +102,7 @@ impl Pipeline {
                 stats,
                 live: shared.live.cloned(),
                 requests: requested,
+                timing: handle.timing,
                 heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
             };
             let stop = Arc::clone(&pipeline.stop);

@@ -22,8 +22,11 @@ const HARMLESS: [i32; 7] = [
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal was closed; `None` if the daemon was started so that it stays (`nohup`).
+    /// The terminal was closed, or the configuration changed; `None` if the daemon was started so that
+    /// it stays (`nohup`).
     hang_up: Option<Signal>,
+    /// What that means.
+    hang_up_means: Request,
     /// The limit of processor time was reached, which the kernel enforces soon.
     out_of_time: Signal,
     power_failure: Signal,
@@ -33,8 +36,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Handles the signals from now on; they no longer end the process.
-    pub(crate) fn new() -> Result<Self> {
+    /// Handles the signals from now on; they no longer end the process. `reloads` if SIGHUP means that the
+    /// configuration is to be read again.
+    pub(crate) fn new(reloads: bool) -> Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
         for harmless in HARMLESS.into_iter().chain(of_real_time()) {
             // It stays handled, by nobody.
@@ -46,6 +50,11 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: hang_up.transpose()?,
+            hang_up_means: if reloads {
+                Request::Reload
+            } else {
+                Request::Stop
+            },
             out_of_time: listen(SignalKind::from_raw(libc::SIGXCPU))?,
             power_failure: listen(SignalKind::from_raw(libc::SIGPWR))?,
             report: listen(SignalKind::user_defined1())?,
@@ -60,7 +69,7 @@ impl Signals {
                 self.told = true;
                 Request::Stop
             }
-            () = hung_up(self.hang_up.as_mut()) => Request::Stop,
+            () = hung_up(self.hang_up.as_mut()) => self.hang_up_means,
             _ = self.out_of_time.recv() => Request::Stop,
             _ = self.power_failure.recv() => Request::Stop,
             _ = self.report.recv() => Request::Report,
@@ -122,6 +131,8 @@ pub(crate) enum Request {
     Stop,
     /// SIGUSR1: print the counters.
     Report,
+    /// SIGHUP, where it means that: read the configuration again.
+    Reload,
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
+use super::reload::Reload;
 use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
-use crate::config::Config;
+use crate::config::{Config, ReadAgain};
 use crate::events;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
@@ -29,7 +30,7 @@ use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
 use crate::unix_socket::{self, SocketFile};
-use capture_files::{InterfaceNames, Retention};
+use capture_files::{InterfaceNames, Retention, Room};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -39,6 +40,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
+    room: Room,
     counted: CounterSources,
     /// The socket at which packets are watched. Its file is removed on drop.
     _watched: Option<SocketFile>,
@@ -105,6 +107,7 @@ impl Stages {
         };
         serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
+            room: shared.room.clone(),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
@@ -119,6 +122,13 @@ impl Stages {
     /// Where everything is counted.
     pub(super) fn counted(&self) -> CounterSources {
         self.counted.clone()
+    }
+
+    /// How they take over a configuration that was read again.
+    pub(super) fn reload(&self, read: ReadAgain, config: &Config) -> Reload {
+        let shards = self.pipeline.shards().iter();
+        let shards = shards.map(|shard| Arc::clone(&shard.timing)).collect();
+        Reload::new(read, config, shards, self.room.clone())
     }
 
     /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.

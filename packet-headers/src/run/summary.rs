@@ -6,10 +6,9 @@ use std::path::Path;
 
 use packet_headers_common::DiscardReason;
 
-use super::words::{bytes, count};
+use super::words::{as_written, bytes, count};
 use crate::stats::balance::{Discarded, Verdict};
 use crate::stats::report::Report;
-use crate::terminal::visible;
 
 /// What a capture has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,26 +158,6 @@ impl fmt::Display for Summary {
     }
 }
 
-/// A path as someone who is in `here` would write it in a shell.
-fn as_written(path: &Path, here: Option<&Path>) -> String {
-    let relative = here.and_then(|here| path.strip_prefix(here).ok());
-    let shown = match relative.filter(|path| !path.as_os_str().is_empty()) {
-        // Not to be taken for a flag.
-        Some(path) if path.as_os_str().as_encoded_bytes().starts_with(b"-") => {
-            format!("./{}", path.display())
-        }
-        Some(path) => path.display().to_string(),
-        None => path.display().to_string(),
-    };
-    let shown = visible(&shown);
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if shown.chars().all(is_plain) {
-        shown.into_owned()
-    } else {
-        format!("'{}'", shown.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,16 +257,5 @@ mod tests {
         };
         let text = failed.to_string();
         assert!(text.contains("1 connection has no file"), "{text}");
-    }
-
-    #[test]
-    fn a_directory_is_named_as_it_can_be_typed() {
-        let written = |path: &str| as_written(Path::new(path), Some(Path::new("/home/me")));
-        assert_eq!(written("/home/me/captures"), "captures");
-        assert_eq!(written("/home/me"), "/home/me");
-        assert_eq!(written("/var/lib/pcap"), "/var/lib/pcap");
-        assert_eq!(written("/home/me/-x"), "./-x");
-        assert_eq!(written("/home/me/a b'c"), r"'a b'\''c'");
-        assert_eq!(as_written(Path::new("/a"), None), "/a");
     }
 }

@@ -60,7 +60,9 @@ impl Needs {
         Self {
             writable: with_own_parents(&[&files.data, &files.partial]),
             removable: sockets(&config.service).map(parent).collect(),
-            readable: READABLE.iter().map(PathBuf::from).collect(),
+            readable: (READABLE.iter().map(PathBuf::from))
+                .chain(config.file.iter().flat_map(|file| of_configuration(file)))
+                .collect(),
             opened: cgroup.into_iter().flatten().collect(),
             sockets: Sockets::of(&config.source, method),
         }
@@ -99,6 +101,14 @@ fn parent(path: &Path) -> PathBuf {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new(".")).to_owned()
+}
+
+/// What is read to read a configuration again: the file, or its directory, if that holds nothing else,
+/// because whoever changes a file often puts another one in its place; and the groups that it may name.
+fn of_configuration(file: &Path) -> Vec<PathBuf> {
+    let mut places = with_own_parents(&[file]);
+    places.push(PathBuf::from("/etc/group"));
+    places
 }
 
 /// These directories; in place of one, its parent, if that holds nothing but these.

@@ -1,18 +1,21 @@
-//! How others learn what a shard does.
+//! How others learn what a shard does, and change how it does that.
 
 use std::sync::Arc;
 
+use super::TimingChange;
 use super::list_request::ListRequestSender;
 use crate::kernel::ring::Waker;
 use crate::stats::shard::ShardStats;
 
-/// How others learn what a shard does.
+/// How others learn what a shard does, and change how it does that.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardHandle {
     /// The numbers that it published last.
     pub(crate) stats: Arc<ShardStats>,
     /// The way to ask which connections it has.
     pub(crate) requests: ListRequestSender,
+    /// The way to change the durations of its connections.
+    pub(crate) timing: Arc<TimingChange>,
     /// Ends its sleep.
     pub(crate) waker: Waker,
 }

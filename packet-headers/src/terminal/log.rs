@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::field::Field;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use super::output::wait_for_reader;
 use super::status_line::write_above;
@@ -48,6 +50,16 @@ impl Write for LogOutput {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The time of a log line at a terminal, which is narrow and read on the day: in UTC, to the second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShortTime;
+
+impl FormatTime for ShortTime {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        write!(line, "{}", Timestamp::now().strftime("%H:%M:%SZ"))
     }
 }
 

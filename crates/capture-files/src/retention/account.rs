@@ -153,6 +153,20 @@ impl Account {
         }
     }
 
+    /// The limits that are in force.
+    pub(super) const fn limits(&self) -> RetentionLimits {
+        self.limits
+    }
+
+    /// Replaces the limits. What was in vain for the old ones may not be for these.
+    pub(super) fn set_limits(&mut self, limits: RetentionLimits) {
+        self.limits = limits;
+        (self.watch, self.fruitless, self.in_vain, self.full) = (None, 0, false, 0);
+        if limits.free == 0 {
+            self.floor = Usage::default();
+        }
+    }
+
     /// What all files take.
     pub(super) fn total(&self) -> Usage {
         self.published + self.growing + self.earlier

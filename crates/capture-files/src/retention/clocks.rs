@@ -74,6 +74,11 @@ impl Clocks {
         }
     }
 
+    /// For files that may have another age from now on. What was seen stays known.
+    pub(super) fn set_age(&mut self, age: Duration) {
+        self.age = nanos(age);
+    }
+
     /// Looks at both clocks. `youngest` is when the youngest file that there is was written; the
     /// first look at it counts.
     pub(super) fn look(&mut self, moment: Moment, youngest: Option<u64>) {

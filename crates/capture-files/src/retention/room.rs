@@ -104,6 +104,11 @@ impl Room {
         self.account().lasting_refusal(Usage::file(self.0.block))
     }
 
+    /// Replaces the limits: from now on for those who write, and from the next sweep on for what is there.
+    pub fn change(&self, limits: RetentionLimits) {
+        self.account().set_limits(limits);
+    }
+
     /// What all files take: published ones, and those that are growing.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -124,6 +124,30 @@ fn totals(sweep: Result<Sweep, FileError>) -> (u64, u64) {
 }
 
 #[test]
+fn limits_that_change_hold_from_the_next_sweep_on() {
+    let place = Place::new();
+    for number in 0..4 {
+        place.ours("2026/11/23", number, 4 - number);
+    }
+    let mut retention = Retention::new(&place.data(), RetentionLimits::default());
+    let mut sweep = |limits| {
+        retention.room().change(limits);
+        totals(retention.sweep(moment(NOON))).0
+    };
+    assert_eq!(sweep(RetentionLimits::default()), 0);
+    let files = |most| RetentionLimits {
+        files: Some(most),
+        ..RetentionLimits::default()
+    };
+    assert_eq!((sweep(files(3)), sweep(files(3))), (1, 0));
+    // Of three files, which are one, two and three hours old.
+    assert_eq!(sweep(age(2 * HOUR + 1)), 1);
+    assert_eq!(sweep(age(HOUR + 1)), 1);
+    assert_eq!(sweep(RetentionLimits::default()), 0);
+    assert_eq!(place.left().len(), 1);
+}
+
+#[test]
 fn the_oldest_go_until_the_rest_fits_and_the_account_is_exact() {
     let place = Place::new();
     // By day first, then by when they were written, whatever they are called.

@@ -125,6 +125,6 @@ fn options_end_where_it_is_said_that_they_do() {
 fn a_reset_is_told_from_an_end() {
     let segment = |packet: super::exchange::Packet| packet.at(0, [0, 0]).unwrap();
     let flags = [client(1, 1), client(1, 1).fin(), client(1, 1).rst()].map(segment);
-    assert_eq!(flags.clone().map(|it| it.has_rst()), [false, false, true]);
+    assert_eq!(flags.map(|it| it.has_rst()), [false, false, true]);
     assert_eq!(flags.map(|it| it.has_fin()), [false, true, false]);
 }

@@ -7,11 +7,12 @@ mod model;
 mod touches;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use packet_headers_common::{FlowKey, LinkType, Role, Token};
 use proptest::prelude::*;
 
-use self::driver::{ROOMY, TableDriver, cookie, totals_of};
+use self::driver::{ROOMY, TIMING, TableDriver, cookie, totals_of};
 use super::*;
 use ::model::EventIssue;
 
@@ -340,6 +341,36 @@ fn a_silent_flow_ends_at_its_timeout_once() {
     assert_eq!(driver.refused["after_flowtimeout"], 1);
     driver.until(400_000);
     assert_eq!(driver.files().len(), 1);
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn durations_that_change_hold_from_the_next_packet_or_timer_on() {
+    let mut driver = TableDriver::new(ROOMY);
+    for connection in [1, 2] {
+        driver.open(connection, if connection == 1 { "a" } else { "b" });
+        driver.data(connection, connection.into());
+    }
+    driver.until(1000);
+    driver.table.set_timing(Timing {
+        idle: Duration::from_secs(3),
+        ..TIMING
+    });
+    driver.data(1, 3);
+    // One begins, one had a packet since, and one has a timer when its packets are spilled.
+    driver.open(3, "c");
+    driver.data(3, 4);
+    driver.until(3980);
+    assert!(
+        !driver
+            .files()
+            .iter()
+            .any(|(name, _)| ["a", "c"].contains(name))
+    );
+    driver.until(4020);
+    let names: BTreeSet<_> = driver.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, BTreeSet::from(["a", "b", "c"]));
+    driver.shut_down();
     assert!(driver.is_clean());
 }
 

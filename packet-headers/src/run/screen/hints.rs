@@ -45,11 +45,9 @@ impl Hints {
     /// The next hint, if there is reason for one this long after capture began.
     pub(super) fn next(&mut self, facts: &Facts, after: Duration) -> Option<String> {
         if facts.loopback > 0 && take(&mut self.loopback) {
-            self.nothing = false;
             return Some("hint: connections over loopback are left out: --interface lo".to_owned());
         }
         if facts.elsewhere > 0 && take(&mut self.elsewhere) {
-            self.nothing = false;
             return Some(
                 "hint: connections of containers and other network namespaces are left out:\n      \
                  --netns all"
@@ -86,10 +84,10 @@ impl Hints {
             _ => "packets, but no TCP connection",
         };
         let mut hint = format!("hint: {what} on {interfaces} yet");
-        if !loopback {
+        if self.loopback && !loopback {
             hint += "\n      loopback is left out: --interface lo captures it";
         }
-        if !every_netns {
+        if self.elsewhere && !every_netns {
             hint += "\n      containers and other network namespaces are left out: --netns all";
         }
         hint
@@ -124,6 +122,15 @@ mod tests {
         };
         assert!(hint.lines().all(|line| line.len() < 80), "{hint}");
         hint.clone()
+    }
+
+    /// Something that is left out, and a file, so that there is no more to say.
+    fn beside(facts: &Facts) -> Facts {
+        Facts {
+            opened: 1,
+            files: 1,
+            ..facts.clone()
+        }
     }
 
     #[test]
@@ -161,13 +168,18 @@ mod tests {
             loopback: 3,
             ..Facts::default()
         };
-        let hint = one(&facts);
+        // Not twice, when nothing else comes.
+        let [first, second] = &said(&facts)[..] else {
+            panic!("{:?}", said(&facts))
+        };
+        assert!(first.contains("--interface lo") && !second.contains("--interface lo"));
+        let hint = one(&beside(&facts));
         assert!(hint.contains("over loopback are left out: --interface lo"));
         let facts = Facts {
             elsewhere: 1,
             ..Facts::default()
         };
-        let hint = one(&facts);
+        let hint = one(&beside(&facts));
         assert!(hint.contains("of containers") && hint.contains("--netns all"));
     }
 
