@@ -17,6 +17,8 @@ pub(super) struct Summary {
     data: String,
     published: u64,
     bytes: u64,
+    not_kept: u64,
+    rows_lost: u64,
     failed: u64,
     empty: u64,
     loopback: u64,
@@ -68,6 +70,8 @@ impl Summary {
             data: as_written(data, here),
             published: counters.published.get(),
             bytes: counters.published_bytes.get(),
+            not_kept: counters.rows.not_kept.get(),
+            rows_lost: counters.rows.lost.nonzero().map(|(_, rows)| rows).sum(),
             failed: counters.failed.get(),
             empty: counters.empty.get(),
             loopback: report.loopback(),
@@ -80,12 +84,19 @@ impl Summary {
     fn write_losses(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = LOSSES.map(|(reason, why)| (self.discarded.get(reason), why));
         let sum: u64 = lost.iter().map(|(packets, _)| packets).sum();
-        if sum == 0 && self.failed == 0 {
+        if sum == 0 && self.failed == 0 && self.rows_lost == 0 {
             return writeln!(out, "Nothing was lost.");
         }
         if self.failed > 0 {
             let failed = count(self.failed, "connection has", "connections have");
             writeln!(out, "{failed} no file, because none could be written.")?;
+        }
+        if self.rows_lost > 0 {
+            let lost = count(self.rows_lost, "connection has", "connections have");
+            writeln!(
+                out,
+                "{lost} no row: the log says why, and flows makes it of the file."
+            )?;
         }
         for (packets, why) in lost.into_iter().filter(|(packets, _)| *packets > 0) {
             writeln!(out, "{} lost: {why}", count(packets, "packet", "packets"))?;
@@ -94,6 +105,13 @@ impl Summary {
     }
 
     fn write_left_out(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.not_kept > 0 {
+            let others = count(self.not_kept, "connection has", "connections have");
+            writeln!(
+                out,
+                "{others} a row only: --keep and --sample want no more."
+            )?;
+        }
         if self.loopback > 0 {
             writeln!(
                 out,
@@ -115,6 +133,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (data, size) = (&self.data, bytes(self.bytes));
         match self.published {
+            0 if self.not_kept > 0 => writeln!(out, "No file was kept below {data}")?,
             0 => writeln!(out, "No connection was captured.")?,
             1 => writeln!(out, "1 connection in 1 file ({size}) below {data}")?,
             files => {
@@ -132,6 +151,7 @@ impl fmt::Display for Summary {
             )?;
         }
         match self.published {
+            0 if self.not_kept > 0 => write!(out, "Their rows are below {data}"),
             0 => write!(out, "Why that may be: packet-headers doctor"),
             _ => write!(out, "Look at them: packet-headers flows {data}"),
         }
@@ -147,6 +167,8 @@ mod tests {
             data: "captures".to_owned(),
             published: 120,
             bytes: 190_718,
+            not_kept: 0,
+            rows_lost: 0,
             failed: 0,
             empty: 0,
             loopback: 0,
@@ -181,6 +203,37 @@ mod tests {
             assert!(text.contains(said), "{text}");
         }
         assert!(!text.contains("packet-headers flows"), "{text}");
+    }
+
+    #[test]
+    fn what_has_a_row_only_is_no_loss_and_what_has_none_is() {
+        let rows = Summary {
+            not_kept: 7,
+            ..summary()
+        };
+        let text = rows.to_string();
+        assert!(
+            text.contains("7 connections have a row only: --keep"),
+            "{text}"
+        );
+        assert!(text.contains("Nothing was lost."), "{text}");
+        let none = Summary {
+            published: 0,
+            ..rows
+        };
+        let text = none.to_string();
+        assert!(
+            text.starts_with("No file was kept below captures"),
+            "{text}"
+        );
+        assert!(!text.contains("doctor"), "{text}");
+        let lost = Summary {
+            rows_lost: 1,
+            ..summary()
+        };
+        let text = lost.to_string();
+        assert!(text.contains("1 connection has no row"), "{text}");
+        assert!(!text.contains("Nothing was lost"), "{text}");
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl Backlog {
         self.deadline.load(Ordering::Relaxed) != u64::MAX
     }
 
+    /// Whether the daemon stops, and there is at least this much time.
+    #[must_use]
+    pub fn ends_after(&self, span: Duration, now: Instant) -> bool {
+        self.ends() && !self.is_late(now + span)
+    }
+
     /// Whether nobody waits for the writer any more.
     #[must_use]
     pub fn is_late(&self, now: Instant) -> bool {
@@ -97,8 +103,11 @@ mod tests {
         let backlog = Backlog::default();
         let at = |seconds| backlog.epoch + Duration::from_secs(seconds);
         assert!(!backlog.is_late(at(1_000_000)) && !backlog.ends());
+        assert!(!backlog.ends_after(Duration::ZERO, at(0)));
         backlog.end_by(at(7));
         assert!(backlog.ends());
+        let after = |now| backlog.ends_after(Duration::from_secs(2), at(now));
+        assert_eq!([4, 5, 6].map(after), [true, true, false]);
         assert_eq!(
             [6, 7, 8].map(|it| backlog.is_late(at(it))),
             [false, false, true]

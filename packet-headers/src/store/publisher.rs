@@ -18,7 +18,7 @@ use crate::threads::spawn;
 /// The name of the thread.
 const NAME: &str = "publisher";
 
-/// How many finished files may wait for it. With more, the writers wait, and what has waited gets no row.
+/// How many finished files may wait for it. With more, the writers wait, and rows are given up until fewer wait.
 const QUEUE: usize = 4096;
 
 /// How long a finished file waits for others that are synced with it.
@@ -29,6 +29,9 @@ const GROUP: usize = 1024;
 
 /// The same while the daemon stops, when each group may be the one that comes too late.
 const LAST_GROUP: usize = 128;
+
+/// How much of the time for a stop is not for rows if files wait.
+const WITHOUT_ROWS: Duration = Duration::from_secs(5);
 
 /// What the thread publishes for.
 pub(crate) struct Site<'a> {
@@ -71,6 +74,7 @@ pub(crate) fn start(
             rowed: rows.clone().map(RowedCaptures::new),
             rows,
             gather,
+            is_behind: false,
         };
         publishing.run(&inbox, &backlogs, &heartbeat);
         Ok(())
@@ -85,6 +89,8 @@ pub(super) struct Publishing {
     pub(super) rowed: Option<RowedCaptures>,
     /// How long a finished file waits for others.
     pub(super) gather: Duration,
+    /// Whether more files are finished than can be read.
+    pub(super) is_behind: bool,
 }
 
 impl Publishing {
@@ -108,7 +114,11 @@ impl Publishing {
                     let stops = backlogs.iter().any(|backlog| backlog.ends());
                     let most = if stops { LAST_GROUP } else { GROUP };
                     let group = gather(first, inbox, (self.gather, most));
-                    self.publish(group, stops, &in_time);
+                    self.is_behind = is_behind(self.is_behind, &group, most);
+                    let now = Instant::now();
+                    let mut ends = backlogs.iter();
+                    let patient = ends.any(|backlog| backlog.ends_after(WITHOUT_ROWS, now));
+                    self.publish(group, patient, &in_time);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -118,16 +128,21 @@ impl Publishing {
                 self.note_unpublished();
                 tried = Instant::now();
             }
-            due = (self.rows.as_ref()).and_then(|rows| rows.publish_due(&in_time));
+            // At a stop, captures come first.
+            if !backlogs.iter().any(|backlog| backlog.ends()) {
+                due = (self.rows.as_ref()).and_then(|rows| rows.publish_due(&in_time));
+            }
         }
         self.finish(&in_time);
     }
 
-    fn publish(&mut self, group: Vec<FinishedFile>, stops: bool, in_time: &dyn Fn() -> bool) {
+    /// Publishes files; `patient` is whether there is time for rows all the same if it is behind.
+    fn publish(&mut self, group: Vec<FinishedFile>, patient: bool, in_time: &dyn Fn() -> bool) {
         if !in_time() {
             self.publisher.leave(group);
         } else if let Some(rowed) = &mut self.rowed {
-            rowed.publish(group, &mut self.publisher, stops, in_time);
+            let with_rows = patient || !self.is_behind;
+            rowed.publish(group, &mut self.publisher, with_rows, in_time);
         } else {
             self.publisher.publish(group);
         }
@@ -165,6 +180,12 @@ impl Publishing {
             rows.finish(in_time);
         }
     }
+}
+
+/// Whether more files are finished than can be read: from when one had to wait for its place, until there are
+/// fewer than fit into a group.
+fn is_behind(was: bool, group: &[FinishedFile], most: usize) -> bool {
+    group.len() >= most && (was || group.iter().any(FinishedFile::has_waited))
 }
 
 /// The files that are finished within a span after the first, up to `most` in all.

@@ -38,19 +38,19 @@ impl RowedCaptures {
         }
     }
 
-    /// Writes the rows of captures, and publishes those that are kept. Where there is no row, the capture
-    /// is. `stops` is whether the daemon does, `go_on` whether there is still time; when there is none,
-    /// captures are left to the next start, which writes their rows.
+    /// Publishes captures. With rows, these are written first, and only those captures are published that are
+    /// kept, or have no row. `go_on` is whether there is still time; when there is none, captures are left
+    /// to the next start, which writes their rows.
     pub(in crate::store) fn publish(
         &mut self,
         files: Vec<FinishedFile>,
         publisher: &mut Publisher<Counting>,
-        stops: bool,
+        with_rows: bool,
         go_on: &dyn Fn() -> bool,
     ) {
         let (mut made, mut without, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for file in files {
-            if file.has_waited() && !stops {
+            if !with_rows {
                 self.lose(RowLoss::Behind);
                 without.push(file);
                 continue;

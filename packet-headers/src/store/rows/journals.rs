@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use row_formats::jsonl;
 
 use super::shelf::{Shelf, Unshelved};
+use crate::config::RowsFormat;
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
 use crate::store::swept;
@@ -20,8 +21,10 @@ use crate::store::swept;
 /// The directory of journals, among the partial files.
 pub(super) const DIRECTORY: &str = "rows";
 
-/// How long a journal gets before it is published, in bytes: some ten thousand rows.
+/// How long a journal gets before it is published, in bytes: some ten thousand rows. Captures wait while
+/// Parquet is made of it, so it is shorter then.
 const LONGEST: u64 = 64 << 20;
+const LONGEST_FOR_PARQUET: u64 = 16 << 20;
 
 /// How long it gets if it cannot be published, before rows are given up.
 const TOO_LONG: u64 = 4 * LONGEST;
@@ -195,7 +198,11 @@ impl Journals {
             return;
         }
         let patience = if self.waiting > 0 { PATIENCE } else { 1 };
-        let longest = if self.waiting > 0 { TOO_LONG } else { LONGEST };
+        let longest = match self.shelf.format {
+            _ if self.waiting > 0 => TOO_LONG,
+            RowsFormat::Jsonl => LONGEST,
+            RowsFormat::Parquet => LONGEST_FOR_PARQUET,
+        };
         let is_due = |journal: &Journal| {
             let age = journal.begun.elapsed();
             let bytes = journal.file.file.bytes();

@@ -81,7 +81,7 @@ impl Host {
         let mut publisher =
             Publisher::new(self.directories.clone(), FileNaming::PLAIN, self.counting());
         let mut rowed = RowedCaptures::new(self.rows.clone());
-        rowed.publish(files, &mut publisher, false, &|| true);
+        rowed.publish(files, &mut publisher, true, &|| true);
         self.rows.publish_due(&|| true);
         self.rows.set_waiting(publisher.unpublished().len());
         publisher.finish();
@@ -357,7 +357,7 @@ fn rows_that_cannot_be_written_cost_no_capture() {
             Fate::Done
         })));
         let mut rowed = RowedCaptures::new(host.rows.clone());
-        rowed.publish(files, &mut publisher, false, &|| true);
+        rowed.publish(files, &mut publisher, true, &|| true);
         plan(None);
         host.rows.finish(&|| true);
         publisher.finish();
@@ -401,21 +401,16 @@ fn who_is_behind_publishes_without_rows_and_says_how_many() {
     let mut publisher =
         Publisher::new(host.directories.clone(), FileNaming::PLAIN, host.counting());
     let mut rowed = RowedCaptures::new(host.rows.clone());
-    let waited = || {
-        host.finished()
-            .into_iter()
-            .map(FinishedFile::waiting)
-            .collect()
-    };
-    rowed.publish(waited(), &mut publisher, false, &|| true);
+    rowed.publish(host.finished(), &mut publisher, false, &|| true);
     assert_eq!(host.counts(), (0, 0, vec![(RowLoss::Behind.name(), FLOWS)]));
     assert_eq!(host.counters.published.get(), FLOWS);
-    // At a stop there is time until there is none.
-    rowed.publish(waited(), &mut publisher, true, &|| true);
+    rowed.publish(host.finished(), &mut publisher, true, &|| true);
     assert_eq!(host.counts().1, FLOWS);
-    rowed.publish(waited(), &mut publisher, true, &|| false);
+    // There is no time any more.
+    rowed.publish(host.finished(), &mut publisher, true, &|| false);
     assert_eq!(host.counts().1, FLOWS);
-    assert_eq!(host.counters.failed.get(), FLOWS, "left to the next start");
+    let left = host.counters.failed.get();
+    assert_eq!(left, FLOWS, "left to the next start");
 }
 
 #[test]
@@ -433,7 +428,7 @@ fn a_torn_journal_is_cut_to_its_last_whole_row() {
     let files_of = host.finished();
     let mut publisher =
         Publisher::new(host.directories.clone(), FileNaming::PLAIN, host.counting());
-    RowedCaptures::new(host.rows.clone()).publish(files_of, &mut publisher, false, &|| true);
+    RowedCaptures::new(host.rows.clone()).publish(files_of, &mut publisher, true, &|| true);
     drop((publisher, host));
     let journals = files(&partial);
     assert_eq!(journals.len(), 2, "one for each day");

@@ -363,6 +363,7 @@ fn a_stop_waits_no_longer_for_a_disk_that_is_slow_to_sync_and_leaves_the_rest_to
         rows: None,
         rowed: None,
         gather: Duration::from_secs(1),
+        is_behind: false,
     };
     publishing.run(&inbox, &[backlog], &heartbeat);
     plan(None);
