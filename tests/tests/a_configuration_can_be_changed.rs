@@ -46,7 +46,9 @@ impl Configuration {
 /// Starts a daemon that has no controlling terminal.
 fn start(lab: &Lab, home: &Path, flags: &[&str]) -> Result<Daemon> {
     let launch = Launch::new(lab).within(home);
-    launch.by(&["setsid"]).start(flags)
+    // Whoever runs the tests may ignore the signal, as nohup does.
+    let wrapper = ["env", "--default-signal=HUP", "setsid"];
+    launch.by(&wrapper).start(flags)
 }
 
 #[test]
