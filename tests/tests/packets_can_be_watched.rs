@@ -125,7 +125,7 @@ fn what_is_watched_is_what_the_files_have() -> Result<()> {
     daemon.wait_for_files(connections.len() + 1)?;
     daemon.wait_until_quiet()?;
     for watching in [&mut everything, &mut filtered] {
-        watching.signal(Signal::INT)?;
+        watching.signal(Signal::TERM)?;
         watching.wait()?;
     }
     wait_for_watchers(&lab, &daemon, 0.0)?;
