@@ -47,6 +47,9 @@ const READABLE: &[&str] = &[
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/random/boot_id",
     "/proc/version_signature",
+    // Seeds of hash tables, where a program that is linked statically does not find getrandom(2).
+    "/dev/random",
+    "/dev/urandom",
     // How many values a counter of the kernel programs has.
     "/sys/devices/system/cpu",
 ];
