@@ -250,11 +250,12 @@ mod tests {
         let mut key = [0; FlowHash::WORDS];
         key[2] = 1;
         let flow = FlowKey::new(
-            Endpoint::v6([0, 1 << 40 | 3], 0),
+            Endpoint::v6([0, 1 << 40 | 1 << 8 | 3], 0),
             Endpoint::v6([u64::MAX; 2], 0),
         );
-        let sum: u64 = 1 << 40 | 3;
-        let folded: u64 = 1 << 40 | (3 ^ 1 << 8);
+        let sum: u64 = 1 << 40 | 1 << 8 | 3;
+        // Its upper half is the bit that this takes away.
+        let folded: u64 = 1 << 40 | 3;
         assert_eq!(sum ^ sum >> 32, folded);
         let spread = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let [high, low] = [spread >> 32, spread & 0xffff_ffff];

@@ -223,7 +223,7 @@ impl<'a> Emulator<'a> {
 
 /// Keeps files for who looks at them outside, if somebody will.
 fn keep(files: &[&Path], name: &str) -> Result<()> {
-    let Some(directory) = env::var_os("PACKET_HEADERS_KEEP") else {
+    let Some(directory) = env::var_os("PACKET_HEADERS_KEPT_IN") else {
         return Ok(());
     };
     let directory = Path::new(&directory).join(name);

@@ -212,7 +212,7 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 fn script() -> String {
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
-export PACKET_HEADERS_KEEP=/run/captures
+export PACKET_HEADERS_KEPT_IN=/run/captures
 echo {kernel}$(uname -r)
 tests --test-threads=1
 tar -cf /dev/vda -C /run/captures .

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use core::net::Ipv6Addr;
 use std::vec::Vec;
 
 use proptest::prelude::*;
@@ -151,6 +152,41 @@ fn a_time_of_the_interface_is_read_where_it_knew_one() {
         assert_eq!((packet.hardware_ns, packet.headers), (known, &headers[..]));
         let end = RECORD_HEADER_LEN + HARDWARE_TIME_LEN;
         assert_eq!(Packet::parse(&item[..end - 1]), Err(BadRecord::Short));
+    }
+}
+
+#[test]
+fn a_packet_over_ipv6_has_the_key_of_its_addresses() {
+    let mut headers = std::vec![0u8; 74];
+    headers[14] = 0x60;
+    headers[22..38].copy_from_slice(&Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets());
+    headers[38..54].copy_from_slice(&Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).octets());
+    headers[54..56].copy_from_slice(&50_000u16.to_be_bytes());
+    headers[56..58].copy_from_slice(&443u16.to_be_bytes());
+    let item = item(&headers, 14, 54);
+    let packet = Packet::parse(&item).expect("a whole record");
+    let network = 0x2001_0db8 << 32;
+    let ends = (
+        Endpoint::v6([network, 1], 50_000),
+        Endpoint::v6([network, 2], 443),
+    );
+    assert_eq!((packet.key().ends(), packet.source()), (ends, ends.0));
+}
+
+#[test]
+fn only_a_syn_without_an_acknowledgment_begins_a_connection() {
+    for (flags, first) in [
+        (TCP_SYN, true),
+        (TCP_SYN | TCP_FIN, true),
+        (TCP_SYN | TCP_ACK, false),
+        (TCP_ACK, false),
+        (TCP_RST, false),
+    ] {
+        let mut item = item(&ipv4_syn(), 14, 34);
+        item[29] = flags;
+        let packet = Packet::parse(&item).expect("a whole record");
+        assert_eq!(packet.is_first_syn(), first, "{flags:#x}");
+        assert_eq!(Glance::of(&item).map(|it| it.is_first_syn), Some(first));
     }
 }
 
