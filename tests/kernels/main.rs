@@ -50,9 +50,9 @@ fn the_best_method_is_found() -> Result<()> {
     let needs = [Feature::NETNS_COOKIE];
     let stopped = capture("the best method", &lab, &[], &needs)?;
     let best = if Feature::TCX.is_here()? {
-        "by TCX links"
+        "packets=\"TCX links"
     } else {
-        "by TC filters"
+        "packets=\"TC filters"
     };
     ensure!(stopped.transcript.contains(best), "{}", stopped.transcript);
     ensure!(!qdiscs(&lab.host)?.contains("bpf"));
@@ -96,7 +96,7 @@ fn a_file_ends_with_what_the_kernel_knew() -> Result<()> {
 fn filters_of_the_clsact_qdisc_capture() -> Result<()> {
     let lab = Lab::new()?;
     let stopped = capture("--attach netlink", &lab, &["--attach=netlink"], &[])?;
-    ensure!(stopped.transcript.contains("by TC filters"));
+    ensure!(stopped.transcript.contains("packets=\"TC filters"));
     ensure!(!qdiscs(&lab.host)?.contains("bpf"));
     Ok(())
 }
@@ -105,7 +105,7 @@ fn filters_of_the_clsact_qdisc_capture() -> Result<()> {
 fn a_packet_socket_captures() -> Result<()> {
     let lab = Lab::new()?;
     let stopped = capture("--attach socket", &lab, &["--attach=socket"], &[])?;
-    ensure!(stopped.transcript.contains("by a packet socket"));
+    ensure!(stopped.transcript.contains("packets=\"a packet socket"));
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn tcx_links_capture_or_the_error_says_which_kernel_has_them() -> Result<()> {
     let lab = Lab::new()?;
     if Feature::TCX.is_here()? {
         let stopped = capture("--attach tcx", &lab, &["--attach=tcx"], &[])?;
-        ensure!(stopped.transcript.contains("by TCX links"));
+        ensure!(stopped.transcript.contains("packets=\"TCX links"));
         return Ok(());
     }
     let home = TempDir::new()?;
