@@ -199,6 +199,10 @@ fn a_day_that_does_not_exist_is_not_made() {
         "1969/12/31",
         "9999/01/01",
         "2026/11",
+        "+026/11/29",
+        "2026/+1/29",
+        "02026/11/29",
+        "2026/11/9",
     ];
     for day in days {
         let day = run.join(day);
