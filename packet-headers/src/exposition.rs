@@ -1,6 +1,8 @@
 //! A parser for the Prometheus text format (exposition formats, version 0.0.4), as far as our own
 //! metrics use it.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context as _, Result, bail};
 
 /// One line: a metric's value.
@@ -51,6 +53,20 @@ impl Samples {
             let (_, have) = sample.labels.iter().find(|(key, _)| key == label)?;
             Some((have.as_str(), sample.value))
         })
+    }
+
+    /// The values of a label for which a gauge is positive.
+    pub(crate) fn on<'a>(&'a self, name: &'a str, label: &'a str) -> Vec<&'a str> {
+        let on = self.by(name, label).filter(|(_, on)| *on > 0.0);
+        on.map(|(label, _)| label).collect()
+    }
+
+    /// For how long the program has run, in whole seconds, as far as the clock can tell.
+    pub(crate) fn uptime(&self, now: SystemTime) -> Option<Duration> {
+        let start = self.sum("process_start_time_seconds").unwrap_or(0.0);
+        let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        let up = (start > 0.0).then(|| Duration::try_from_secs_f64(now - start).ok())??;
+        Some(Duration::from_secs(up.as_secs()))
     }
 }
 

@@ -4,7 +4,7 @@
 //! It can be read without scripts. Its script fetches the page again and again, and adds what one
 //! answer cannot say: how fast the counters grow.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -88,15 +88,17 @@ impl Page<'_> {
     /// What it is, whether it works, and on what.
     fn head(&self) -> Markup {
         let ready = self.missing.is_empty();
-        let version = self.labels("packet_headers_build_info", "version");
-        let names = self.labels("packet_headers_event_source_up", "source");
-        let interfaces = self.labels("packet_headers_interface_attached", "interface");
+        let version = self.samples.on("packet_headers_build_info", "version");
+        let names = self.samples.on("packet_headers_event_source_up", "source");
+        let interfaces = self
+            .samples
+            .on("packet_headers_interface_attached", "interface");
         html! {
             header {
                 h1 { "packet-headers " (version.join(", ")) }
                 p .state .good[ready] .bad[!ready] { (if ready { "ready" } else { "not ready" }) }
                 p {
-                    @if let Some(up) = self.uptime(SystemTime::now()) {
+                    @if let Some(up) = self.samples.uptime(SystemTime::now()) {
                         "up " (humantime::format_duration(up)) ", "
                     }
                     @if interfaces.is_empty() { "no interface" } @else { "on " (interfaces.join(", ")) }
@@ -232,19 +234,6 @@ impl Page<'_> {
 
     fn sum(&self, name: &str) -> f64 {
         self.samples.sum(name).unwrap_or(0.0)
-    }
-
-    /// The values of a label for which a gauge is positive.
-    fn labels<'s>(&'s self, name: &'s str, label: &'s str) -> Vec<&'s str> {
-        let on = self.samples.by(name, label).filter(|(_, on)| *on > 0.0);
-        on.map(|(label, _)| label).collect()
-    }
-
-    fn uptime(&self, now: SystemTime) -> Option<Duration> {
-        let start = self.sum("process_start_time_seconds");
-        let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-        let up = (start > 0.0).then(|| Duration::try_from_secs_f64(now - start).ok())??;
-        Some(Duration::from_secs(up.as_secs()))
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::Error;
 use capture_files::{Directories, FileNaming, LeftSideFile, Room, SideFile};
 use capture_query::Kept;
 
-use self::journals::{DIRECTORY, Journals};
+use self::journals::Journals;
 use self::shelf::Shelf;
 use crate::config;
 use crate::stats::Counters;
@@ -24,6 +24,9 @@ mod shelf;
 
 pub(super) use finished::RowedCaptures;
 pub(super) use recovered::RecoveredRows;
+
+/// The directory of journals, among the partial files.
+const DIRECTORY: &str = "rows";
 
 /// Rows that are being written. Clones share them.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The daemon's numbers as lines of text: the head of the live view, and all of `--once`.
 
 use std::fmt::{self, Write as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytesize::ByteSize;
 
@@ -49,7 +49,8 @@ pub(super) fn lines(model: &Model) -> Vec<String> {
 fn head(model: &Model) -> String {
     let version = labels(model, ours!("build_info"), "version").join(", ");
     let mut head = format!("packet-headers {version} at {}", model.address);
-    if let Some(up) = uptime(model, SystemTime::now()) {
+    let last = model.last.as_ref();
+    if let Some(up) = last.and_then(|last| last.samples.uptime(SystemTime::now())) {
         let up = humantime::format_duration(up).to_string();
         head.push_str(&format!(", up {up}"));
     }
@@ -75,19 +76,9 @@ fn not_ready(model: &Model) -> String {
 }
 
 /// The values of a label for which a gauge is positive.
-fn labels(model: &Model, name: &str, label: &str) -> Vec<String> {
-    let Some(last) = &model.last else {
-        return Vec::new();
-    };
-    let on = last.samples.by(name, label).filter(|(_, on)| *on > 0.0);
-    on.map(|(label, _)| label.to_owned()).collect()
-}
-
-fn uptime(model: &Model, now: SystemTime) -> Option<Duration> {
-    let start = model.count("process_start_time_seconds");
-    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-    let up = (start > 0.0).then(|| Duration::try_from_secs_f64(now - start).ok())??;
-    Some(Duration::from_secs(up.as_secs()))
+fn labels<'a>(model: &'a Model, name: &'a str, label: &'a str) -> Vec<&'a str> {
+    let last = model.last.as_ref();
+    last.map_or_else(Vec::new, |last| last.samples.on(name, label))
 }
 
 fn packets(model: &Model) -> String {
@@ -267,7 +258,7 @@ impl fmt::Display for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant, UNIX_EPOCH};
 
     use super::super::flows::Flows;
     use super::super::model::tests::snapshot;
@@ -368,9 +359,15 @@ mod tests {
         if let Some(last) = &mut model.last {
             last.samples = crate::exposition::Samples::parse(page).unwrap();
         }
+        let up = |now| {
+            model
+                .last
+                .as_ref()
+                .and_then(|last| last.samples.uptime(now))
+        };
         let now = UNIX_EPOCH + Duration::from_millis(1_064_700);
-        assert_eq!(uptime(&model, now), Some(Duration::from_secs(64)));
+        assert_eq!(up(now), Some(Duration::from_secs(64)));
         // A clock that was set back.
-        assert_eq!(uptime(&model, UNIX_EPOCH), None);
+        assert_eq!(up(UNIX_EPOCH), None);
     }
 }

@@ -12,14 +12,12 @@ use flow_stats::Row;
 use jiff::civil::Date;
 use row_formats::jsonl;
 
+use super::DIRECTORY;
 use super::shelf::{Shelf, Unshelved};
 use crate::config::RowsFormat;
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
 use crate::store::swept;
-
-/// The directory of journals, among the partial files.
-pub(super) const DIRECTORY: &str = "rows";
 
 /// How long a journal gets before it is published, in bytes: some ten thousand rows. Captures wait while
 /// Parquet is made of it, so it is shorter then.

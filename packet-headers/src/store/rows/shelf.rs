@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use row_formats::{jsonl, parquet};
 
-use super::journals::DIRECTORY;
+use super::DIRECTORY;
 use crate::config::RowsFormat;
 use crate::stats::Counters;
 
