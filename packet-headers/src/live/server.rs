@@ -1,5 +1,6 @@
 //! Serves watchers: a task that takes what the shards copy, and one for each watcher.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use capture_files::InterfaceNames;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::WELCOME;
@@ -21,6 +22,9 @@ use crate::unix_socket::{Listener, SocketFile};
 
 /// How many may watch at the same time.
 const MOST: usize = 8;
+
+/// How many may be connected at the same time: those who watch, and those who have yet to say what they want.
+const MOST_CONNECTED: usize = 32;
 
 /// With so many bytes that a watcher has left unread, beside what the socket holds, it gets no more; and
 /// with so many turns that they are of.
@@ -50,6 +54,7 @@ pub(crate) fn serve(
     let server = Server {
         queue,
         watchers: Vec::new(),
+        places: Arc::new(Semaphore::new(MOST)),
         names: Arc::clone(names),
         counters: Arc::clone(counters),
     };
@@ -61,6 +66,8 @@ pub(crate) fn serve(
 struct Server {
     queue: Queue,
     watchers: Vec<Watcher>,
+    /// A place for each who may watch.
+    places: Arc<Semaphore>,
     names: Arc<InterfaceNames>,
     counters: Arc<Counters>,
 }
@@ -96,6 +103,7 @@ impl Watcher {
 impl Server {
     async fn run(mut self, listener: UnixListener) {
         let (news, mut heard) = mpsc::channel(MOST);
+        let visitors = Arc::new(Semaphore::new(MOST_CONNECTED));
         let refused = RateLimit::default();
         loop {
             tokio::select! {
@@ -103,8 +111,8 @@ impl Server {
                     Some(batch) => self.hand_out(&batch),
                     None => return,
                 },
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => self.welcome(socket, &news),
+                accepted = accept(&listener, &visitors) => match accepted {
+                    Ok((socket, visit)) => self.welcome(socket, visit, &news),
                     Err(error) => {
                         if let Some(withheld) = refused.pass() {
                             tracing::warn!("accepting a watcher: {error}{withheld}");
@@ -125,13 +133,14 @@ impl Server {
     }
 
     /// Lets a client say what it wants, on a task of its own.
-    fn welcome(&self, socket: UnixStream, news: &mpsc::Sender<News>) {
-        let room = self.watchers.len() < MOST;
-        let (names, news) = (Arc::clone(&self.names), news.clone());
+    fn welcome(&self, socket: UnixStream, visit: OwnedSemaphorePermit, news: &mpsc::Sender<News>) {
+        let (names, places) = (Arc::clone(&self.names), Arc::clone(&self.places));
+        let news = news.clone();
         tokio::spawn(async move {
-            if let Err(error) = attend(socket, room, names, &news).await {
+            if let Err(error) = attend(socket, &places, names, &news).await {
                 tracing::debug!("a watcher left: {error:#}");
             }
+            drop(visit);
             // Fails if the daemon stops.
             let _stopped = news.send(News::Left).await;
         });
@@ -174,12 +183,12 @@ impl Server {
 /// Serves one client until either end has enough.
 async fn attend(
     mut socket: UnixStream,
-    room: bool,
+    places: &Semaphore,
     names: Arc<InterfaceNames>,
     news: &mpsc::Sender<News>,
 ) -> Result<()> {
-    let wanted = match wanted(&mut socket, room).await {
-        Ok(wanted) => wanted,
+    let (wanted, _place) = match wanted(&mut socket, places).await {
+        Ok(both) => both,
         Err(error) => {
             let why = format!("error: {error:#}\n");
             return socket
@@ -219,13 +228,33 @@ async fn attend(
     }
 }
 
-/// Reads what a client wants.
-async fn wanted(socket: &mut UnixStream, room: bool) -> Result<Wanted> {
-    ensure!(room, "{MOST} clients watch already, which is the limit");
+/// Reads what a client wants, and gives it a place.
+///
+/// Even who finds no place is read: if a socket is closed with a request in it, its client gets `ECONNRESET` for the
+/// answer.
+async fn wanted<'places>(
+    socket: &mut UnixStream,
+    places: &'places Semaphore,
+) -> Result<(Wanted, SemaphorePermit<'places>)> {
     let mut line = String::new();
     let mut reader = BufReader::new(socket.take(MOST_WANTED));
     let read = timeout(PATIENCE, reader.read_line(&mut line)).await;
     read.context("a request takes less time than that")??;
     ensure!(line.ends_with('\n'), "the request has no end");
-    serde_json::from_str(&line).context("the request cannot be understood")
+    let wanted = serde_json::from_str(&line).context("the request cannot be understood")?;
+    let place = places.try_acquire();
+    let place =
+        place.with_context(|| format!("{MOST} clients watch already, which is the limit"))?;
+    Ok((wanted, place))
+}
+
+/// The next client, with its share of the connections that there may be.
+async fn accept(
+    listener: &UnixListener,
+    visitors: &Arc<Semaphore>,
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let visit = Arc::clone(visitors).acquire_owned().await;
+    let visit = visit.map_err(io::Error::other)?;
+    let (socket, _) = listener.accept().await?;
+    Ok((socket, visit))
 }
