@@ -1,8 +1,14 @@
 //! Whose connection it was.
 
 mod cgroup_path;
+mod wanted;
 
 use std::sync::Arc;
+
+pub use wanted::{
+    BadCgroupTree, BadContainerName, BadPodUid, BadProcessName, CgroupTree, ContainerName, PodUid,
+    ProcessName, WantedOwners,
+};
 
 /// The process at this host's end of a connection: the one that connected or that bound the port and, once the socket
 /// is closed, the one that closed it.
