@@ -1,6 +1,8 @@
 //! Whose connection it was.
 
+mod bounded;
 mod cgroup_path;
+mod text;
 mod wanted;
 
 use std::sync::Arc;
