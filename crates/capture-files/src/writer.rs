@@ -10,7 +10,7 @@ use std::time::Instant;
 use anonymize::Anonymizer;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use model::FlowUuid;
+use model::{FlowUuid, Owner};
 use packet_headers_common::SocketTotals;
 
 use crate::chunk::Chunk;
@@ -67,6 +67,8 @@ pub struct Job {
     pub last: bool,
     /// With the last packets: what the kernel knew of the flow when its socket was closed.
     pub totals: Option<Box<SocketTotals>>,
+    /// With the last packets: whose flow it was.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl Job {
@@ -130,7 +132,7 @@ impl Job {
 ///         headers: &[0; 54],
 ///     });
 ///     let chunk = buffer.take();
-///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last, totals: None });
+///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last, totals: None, owner: None });
 /// }
 /// writer.finish();
 ///
@@ -217,6 +219,7 @@ impl<O: Observer> Writer<O> {
             mut chunk,
             last,
             totals,
+            owner: _,
         } = job;
         let file = self.file(flow, meta);
         file.anonymize(&mut chunk);

@@ -41,6 +41,7 @@ const OTHER: u32 = 3;
 #[derive(Debug, Clone, Default)]
 struct Talk {
     cookie: u64,
+    owner: None,
     /// How far it is: 0 before its SYN.
     steps: u32,
     sequence: u32,
@@ -211,6 +212,7 @@ impl History {
         if talk.steps == 0 {
             talk = Talk {
                 cookie: self.next_cookie,
+                owner: None,
                 sequence: self.random.u32(..),
                 ..Talk::default()
             };
@@ -280,6 +282,7 @@ impl History {
             uuid: uuid(talk.cookie),
             key: kernel.then(|| tuple.key()),
             totals: kernel.then(|| Box::new(totals(talk.cookie))),
+            owner: None,
         });
         self.tell(daemon, close);
     }
@@ -302,6 +305,7 @@ impl History {
             remote: tuple.remote,
             role,
             cookie: talk.cookie,
+            owner: None,
         });
         self.tell(daemon, open);
     }
@@ -393,6 +397,7 @@ impl History {
                 uuid: uuid(cookie),
                 key: Some(tuple.key()),
                 totals: Some(Box::new(totals(cookie))),
+                owner: None,
             };
             self.tell(daemon, FlowEvent::Close(close));
         }

@@ -194,6 +194,7 @@ impl TableDriver {
             remote: client,
             role,
             cookie: cookie(name),
+            owner: None,
         };
         self.table.on_event(FlowEvent::Open(open));
         self.collect();
