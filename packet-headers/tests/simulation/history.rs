@@ -41,7 +41,6 @@ const OTHER: u32 = 3;
 #[derive(Debug, Clone, Default)]
 struct Talk {
     cookie: u64,
-    owner: None,
     /// How far it is: 0 before its SYN.
     steps: u32,
     sequence: u32,
