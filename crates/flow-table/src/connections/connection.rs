@@ -546,6 +546,7 @@ impl Connection {
             chunk,
             last: false,
             totals: None,
+            owner: None,
         }
     }
 
@@ -554,6 +555,7 @@ impl Connection {
         Job {
             last: true,
             totals: self.totals().copied().map(Box::new),
+            owner: None,
             ..self.job(meta, chunk)
         }
     }
