@@ -29,6 +29,14 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// The memory that it takes, in bytes. The path is counted as a whole, though others may have it, too.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let name = self.process.as_deref().map_or(0, str::len);
+        let path = self.cgroup.as_deref().map_or(0, str::len);
+        size_of::<Self>() + name + path
+    }
+
     /// The ID of the container that it was in, from the path of its cgroup.
     #[must_use]
     pub fn container(&self) -> Option<&str> {

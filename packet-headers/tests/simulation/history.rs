@@ -211,7 +211,6 @@ impl History {
         if talk.steps == 0 {
             talk = Talk {
                 cookie: self.next_cookie,
-                owner: None,
                 sequence: self.random.u32(..),
                 ..Talk::default()
             };

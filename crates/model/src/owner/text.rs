@@ -46,7 +46,7 @@ impl Owner {
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let (mut uid, mut pid, mut process, mut cgroup) = (None, None, None, None);
-        for word in text.split(' ') {
+        for word in text.split_ascii_whitespace() {
             let field = word.strip_prefix(PREFIX).and_then(|it| it.split_once('='));
             match field {
                 Some(("uid", value)) => uid = value.parse().ok(),

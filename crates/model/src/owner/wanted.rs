@@ -44,7 +44,7 @@ pub struct WantedOwners {
 impl WantedOwners {
     /// Whether everybody's connections are wanted, and also those of which nobody knows whose they are.
     #[must_use]
-    pub fn is_everybody(&self) -> bool {
+    pub const fn is_everybody(&self) -> bool {
         let Self {
             uids,
             processes,

@@ -220,6 +220,7 @@ impl TableDriver {
             uuid: FlowUuid::new(name).unwrap(),
             key: Some(FlowKey::new(server, client)),
             totals: totals.map(Box::new),
+            owner: None,
         };
         self.table.on_event(FlowEvent::Close(close));
         self.collect();
