@@ -209,6 +209,8 @@ fn load_programs() -> io::Result<()> {
         admitted_ring: 1 << 16,
         candidate_ring: 1 << 16,
         netns_cookie: None,
+        tells_netns: false,
+        owners: false,
         capture: Duration::from_secs(600),
         max_flows: 16,
         wanted: settings::WANT_ALL,

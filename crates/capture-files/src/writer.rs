@@ -68,7 +68,7 @@ pub struct Job {
     /// With the last packets: what the kernel knew of the flow when its socket was closed.
     pub totals: Option<Box<SocketTotals>>,
     /// With the last packets: whose connection it was. No file says it whose addresses are anonymized.
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl Job {

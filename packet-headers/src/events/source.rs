@@ -9,10 +9,12 @@ use tokio::task::AbortHandle;
 
 use super::catch_up::CatchUp;
 use super::kernel::EventNamer;
+use super::owners::Owners;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
+use crate::host::processes::Processes;
 use crate::kernel::ring::{RingReader, Waker};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
@@ -37,6 +39,15 @@ pub(crate) struct SourceContext<'a> {
     pub(crate) counters: &'a Arc<Counters>,
     /// Shows that a source's thread makes progress.
     pub(crate) heartbeats: &'a Heartbeats,
+    /// Who had sockets open before the daemon began, if connections are to have owners.
+    pub(crate) processes: Option<&'a Arc<Processes>>,
+}
+
+impl SourceContext<'_> {
+    fn owners(&self) -> Option<Owners> {
+        self.processes
+            .map(|processes| Owners::new(Arc::clone(processes)))
+    }
 }
 
 /// The kernel flow source.
@@ -80,7 +91,7 @@ impl Sources {
             }
             sources.sockets = Some(sockets);
         }
-        let catch_up = sources.open_older(config, &prefix, context.sink).await;
+        let catch_up = sources.open_older(config, &prefix, context).await;
         if let Some(socket) = tcpinfo {
             // Not published: clients can get these events from tcp-info itself.
             let (sink, counters) = (context.sink.published(None), Arc::clone(context.counters));
@@ -96,7 +107,7 @@ impl Sources {
         &mut self,
         config: &Config,
         prefix: &LearnedPrefix,
-        sink: &EventSink,
+        context: SourceContext<'_>,
     ) -> Option<CatchUp> {
         let (watches, is_known) = (config.source.watches_sockets(), prefix.get().is_some());
         if watches && !config.existing {
@@ -110,8 +121,8 @@ impl Sources {
         }
         catch_up.are_told(&older);
         if config.existing {
-            let filters = config.filters.clone();
-            let deliver = older::deliver(older, prefix.clone(), sink.clone(), filters);
+            let of = (config.filters.clone(), context.owners());
+            let deliver = older::deliver(older, prefix.clone(), context.sink.clone(), of);
             if is_known {
                 // Before capture is announced: what is open by then is captured.
                 deliver.await;
@@ -139,9 +150,10 @@ impl Sockets {
         let (prefix, sink) = (prefix.clone(), context.sink.clone());
         let counters = Arc::clone(context.counters);
         let heartbeat = context.heartbeats.add(NAME, WaitsFor::Work);
+        let owners = context.owners();
         counters.kernel_events_up.store(true, Ordering::Relaxed);
         let thread = spawn(NAME, move || {
-            let namer = EventNamer::new(&prefix, &sink, &counters);
+            let namer = EventNamer::new(&prefix, &sink, &counters).with(owners);
             let followed = kernel::follow(ring, namer, &heartbeat, &until);
             counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed

@@ -17,11 +17,13 @@ use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::{Config, ReadAgain};
 use crate::events;
+use crate::events::owners::Owners;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
 use crate::http;
-use crate::kernel::load::Rings;
+use crate::kernel::listeners::Listeners;
+use crate::kernel::load::{Needed, Rings};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
 use crate::live::{self, Tee};
@@ -64,6 +66,7 @@ impl Stages {
         let (mut programs, rings) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
+        let listeners = programs.take_listeners()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
@@ -94,7 +97,9 @@ impl Stages {
             sink: &sink,
             counters,
             heartbeats,
+            processes: taken.processes.as_ref(),
         };
+        tell_listeners(&taken, listeners);
         let sources = Sources::start(config, events, context).await?;
         let files = (&taken.directories, rows.clone());
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
@@ -206,13 +211,23 @@ fn load(
     method: AttachMethod,
     settings: &LoadOptions,
 ) -> Result<(Programs, Rings)> {
-    let needed = method::programs(method, config.source.watches_sockets());
+    let needed = Needed {
+        owners: settings.owners,
+        ..method::programs(method, config.source.watches_sockets())
+    };
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     confinement::enter(config, method);
     filters::set(&mut programs, &config.filters)?;
     Ok((programs, rings))
+}
+
+/// Tells the programs, which are attached, who listens already.
+fn tell_listeners(taken: &Prerequisites, mut listeners: Listeners) {
+    if let Some(processes) = &taken.processes {
+        Owners::new(Arc::clone(processes)).tell_listeners(&mut listeners);
+    }
 }
 
 /// Says that capture has begun, and starts to show it, if somebody watches.

@@ -148,6 +148,8 @@ impl Kernel {
             admitted_ring: 64 * 1024,
             candidate_ring: 64 * 1024,
             netns_cookie: None,
+            tells_netns: false,
+            owners: false,
             capture: Duration::from_secs(30),
             max_flows: 16,
             wanted: filters::wanted(filters),

@@ -401,7 +401,7 @@ fn of_an_owner(options: &FileOptions) -> (FinishedFile, String) {
     let job = |options: &FileOptions| Job {
         chunk: real_packets(options.layout(), 2),
         totals: Some(Box::new(SocketTotals::UNKNOWN)),
-        owner: Some(Box::new(owner())),
+        owner: Some(Arc::new(owner())),
         ..job(1, 0, true)
     };
     let mut writer = writer_with(temp.path(), options);
@@ -456,7 +456,7 @@ fn whose_it_was_is_hidden_where_addresses_are() {
 #[test]
 fn who_owns_a_flow_counts_in_what_its_last_packets_take() {
     let owned = Job {
-        owner: Some(Box::new(owner())),
+        owner: Some(Arc::new(owner())),
         ..job(1, 1, true)
     };
     let names = "nginx\n/system.slice/nginx.service".len();

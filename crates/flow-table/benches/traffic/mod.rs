@@ -129,6 +129,7 @@ impl Connection {
             uuid: self.uuid(prefix),
             key: Some(FlowKey::new(end(SERVER), end(client(self.n)))),
             totals: None,
+            owner: None,
         })
     }
 

@@ -104,9 +104,12 @@ impl Listener {
                 uuid: prefix.uuid(cookie),
                 key: None,
                 totals: None,
+                owner: None,
             })
         });
-        for event in closes.chain(existing::opens(missed.opened, prefix, &self.clock)) {
+        for event in closes.chain(existing::opens(missed.opened, prefix, &self.clock, |_| {
+            None
+        })) {
             self.sink.deliver(event).await?;
         }
         Ok(())
@@ -152,6 +155,7 @@ impl Listener {
                     remote,
                     role: None,
                     cookie: cookie.unwrap_or(0),
+                    owner: None,
                 })
             }
             // Now, not tcp-info's time, which may be earlier than packets that still wait in the
@@ -167,6 +171,7 @@ impl Listener {
                     uuid,
                     key: None,
                     totals: None,
+                    owner: None,
                 })
             }
         }

@@ -172,7 +172,7 @@ fn rows_of_owned(home: &Path, format: Format, owner: &Owner) -> [Row; 2] {
     writer.hand_over(hand_over);
     writer.write(Job {
         totals: Some(Box::new(SocketTotals::UNKNOWN)),
-        owner: Some(Box::new(owner.clone())),
+        owner: Some(Arc::new(owner.clone())),
         ..job(1)
     });
     let file = received.recv().unwrap();
