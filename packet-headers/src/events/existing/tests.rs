@@ -212,7 +212,7 @@ fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
 
 #[test]
 fn who_listens_is_listed_by_itself() {
-    let connection = Connection::new("127.0.0.1:0", "127.0.0.1");
+    let connection = Connection::new("127.0.0.1", "127.0.0.1");
     let port = connection.listener.local_addr().unwrap().port();
     let listed = listening().unwrap();
     let at_port: Vec<_> = listed
