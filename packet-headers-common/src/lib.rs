@@ -18,6 +18,7 @@ pub mod packet_counters;
 pub mod primary_tap;
 pub mod record;
 pub mod segment;
+pub mod selection;
 pub mod settings;
 pub mod socket_totals;
 
@@ -32,4 +33,5 @@ pub use key::{Endpoint, FlowKey};
 pub use packet_counters::{PacketCounter, PacketCounters};
 pub use primary_tap::{PrimaryTap, TapPoint};
 pub use record::{Beside, Direction, LinkType, Packet, RecordHeader};
+pub use selection::Selection;
 pub use socket_totals::SocketTotals;

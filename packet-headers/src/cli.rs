@@ -295,6 +295,9 @@ impl Arguments {
                 linger: self.capture.linger(),
                 spill: self.files.spill_interval(),
             },
+            filters: self.capture.filters(),
+            kept: self.rows.kept(),
+            rows_interval: self.rows.interval(),
             retention: self.files.retention(),
         }
     }
@@ -304,12 +307,14 @@ impl Arguments {
     /// # Errors
     /// When a file that a flag names cannot be used.
     pub fn into_config(self) -> Result<Config> {
-        let timing = self.live().timing;
+        let Live {
+            timing, filters, ..
+        } = self.live();
         let attach = self.capture.attach();
         let decapsulate = self.capture.decapsulate();
         let hardware_clock = self.capture.hardware_clock();
         let sizes = self.limits.sizes(self.capture.header_bytes());
-        let (interfaces, filters) = self.capture.into_parts();
+        let interfaces = self.capture.into_interfaces();
         Ok(Config {
             every_netns: self.names.every_netns(),
             netns: self.names.other_netns(),

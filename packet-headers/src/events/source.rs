@@ -5,18 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::catch_up::CatchUp;
 use super::kernel::EventNamer;
 use super::prefix::LearnedPrefix;
+use super::tcpinfo::Known;
 use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::ring::{RingReader, Waker};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
-use model::FlowSource;
+use model::{Filters, FlowSource};
 
 /// The running flow sources.
 #[derive(Default)]
@@ -37,6 +39,8 @@ pub(crate) struct SourceContext<'a> {
     pub(crate) counters: &'a Arc<Counters>,
     /// Shows that a source's thread makes progress.
     pub(crate) heartbeats: &'a Heartbeats,
+    /// Which connections are to be told of, where the kernel programs do not decide it.
+    pub(crate) filters: &'a watch::Receiver<Filters>,
 }
 
 /// The kernel flow source.
@@ -80,11 +84,16 @@ impl Sources {
             }
             sources.sockets = Some(sockets);
         }
-        let catch_up = sources.open_older(config, &prefix, context.sink).await;
+        let catch_up = sources.open_older(config, &prefix, context).await;
         if let Some(socket) = tcpinfo {
             // Not published: clients can get these events from tcp-info itself.
             let (sink, counters) = (context.sink.published(None), Arc::clone(context.counters));
-            let follow = tcpinfo::follow(socket, sink, counters, prefix, catch_up);
+            let known = Known {
+                prefix,
+                filters: context.filters.clone(),
+                catch_up,
+            };
+            let follow = tcpinfo::follow(socket, sink, counters, known);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         Ok(sources)
@@ -96,22 +105,24 @@ impl Sources {
         &mut self,
         config: &Config,
         prefix: &LearnedPrefix,
-        sink: &EventSink,
+        context: SourceContext<'_>,
     ) -> Option<CatchUp> {
         let (watches, is_known) = (config.source.watches_sockets(), prefix.get().is_some());
         if watches && !config.existing {
             return None;
         }
         let older = older::open_now().await;
-        let mut catch_up = CatchUp::new(config.filters.clone());
+        let mut catch_up = CatchUp::default();
         if config.existing && !is_known && !watches {
             catch_up.are_older(&older);
             return Some(catch_up);
         }
         catch_up.are_told(&older);
         if config.existing {
-            let filters = config.filters.clone();
-            let deliver = older::deliver(older, prefix.clone(), sink.clone(), filters);
+            // As they are now, and those connections are open.
+            let filters = context.filters.borrow().clone();
+            let sink = context.sink.clone();
+            let deliver = older::deliver(older, prefix.clone(), sink, filters);
             if is_known {
                 // Before capture is announced: what is open by then is captured.
                 deliver.await;

@@ -17,7 +17,7 @@ use crate::live::Tee;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
 use crate::shard::outbox::{Outbox, Queued};
-use crate::shard::{Shard, ShardHandle};
+use crate::shard::{RulesChange, Shard, ShardHandle};
 use crate::stats::CounterSources;
 use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
@@ -84,7 +84,7 @@ impl Pipeline {
             let handle = ShardHandle {
                 stats: Arc::clone(&stats),
                 requests,
-                timing: Arc::default(),
+                rules: Arc::default(),
                 waker,
             };
             pipeline.shards.push(handle.clone());
@@ -102,7 +102,7 @@ impl Pipeline {
                 stats,
                 live: shared.live.cloned(),
                 requests: requested,
-                timing: handle.timing,
+                rules: handle.rules,
                 heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
             };
             let stop = Arc::clone(&pipeline.stop);
@@ -167,6 +167,12 @@ impl Pipeline {
     /// Handles to the shards.
     pub(crate) fn shards(&self) -> &[ShardHandle] {
         &self.shards
+    }
+
+    /// The ways to change the rules of each shard.
+    pub(crate) fn rules(&self) -> Vec<Arc<RulesChange>> {
+        let shards = self.shards.iter();
+        shards.map(|shard| Arc::clone(&shard.rules)).collect()
     }
 
     /// Lets every shard take what is left in its rings, and waits until everything is written.

@@ -1,17 +1,22 @@
 //! Reads the configuration again while the daemon captures, and puts in force what can be.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result};
 use capture_files::Room;
-use model::Timing;
+use model::{BootNanos, Filters, Timing};
+use tokio::sync::watch;
 
+use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
-use crate::shard::TimingChange;
+use crate::kernel::KernelFilters;
+use crate::shard::{Rules, RulesChange};
+use crate::store::rows::Rows;
 
 /// The flags that can change while the daemon captures.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 9] = [
+    "captureduration",
     "flowtimeout",
     "linger",
     "max-age",
@@ -22,18 +27,106 @@ const LIVE: [&str; 8] = [
     "uuidwaitduration",
 ];
 
-/// Those of them that decide how long an address of this host counts as its own once it has gone, which
-/// is chosen at the start where addresses are anonymized.
-const WITH_OWN_ADDRESSES: [&str; 2] = ["linger", "uuidwaitduration"];
+/// Those that choose connections, and can change, too.
+const FILTERS: [&str; 5] = ["direction", "exclude-net", "exclude-port", "net", "port"];
+
+/// Those that can change where rows are written.
+const WITH_ROWS: [&str; 3] = ["keep", "rows-interval", "sample"];
+
+/// Those that decide how long an address of this host counts as its own once it has gone, which is chosen
+/// at the start where addresses are anonymized.
+const WITH_OWN_ADDRESSES: [&str; 3] = ["captureduration", "linger", "uuidwaitduration"];
 
 /// What is changed.
 pub(super) struct Reload {
     read: ReadAgain,
-    /// The durations at the start. How long connections are captured was loaded into the kernel.
+    /// The durations at the start.
     start: Timing,
     anonymizes: bool,
-    shards: Vec<Arc<TimingChange>>,
-    room: Room,
+    parts: Arc<Parts>,
+}
+
+/// The parts of a capture that take over a configuration.
+pub(super) struct Parts {
+    /// The kernel programs.
+    pub(super) kernel: Mutex<InForce>,
+    /// The flow sources.
+    pub(super) sources: watch::Sender<Filters>,
+    /// The shards.
+    pub(super) shards: Vec<Arc<RulesChange>>,
+    /// Who makes room for files.
+    pub(super) room: Room,
+    /// Who writes rows, if anybody does.
+    pub(super) rows: Option<Rows>,
+}
+
+/// The filters that are in force.
+pub(super) struct InForce {
+    kernel: KernelFilters,
+    filters: Filters,
+    /// Since when, if not from the start on.
+    since: Option<BootNanos>,
+}
+
+impl InForce {
+    /// Those of the start.
+    pub(super) const fn new(kernel: KernelFilters, filters: Filters) -> Self {
+        Self {
+            kernel,
+            filters,
+            since: None,
+        }
+    }
+}
+
+impl Parts {
+    /// Puts a configuration in force. May wait for programs, and for rows that are being published.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn apply(&self, live: Live) -> Result<()> {
+        let Live {
+            timing,
+            mut filters,
+            kept,
+            rows_interval,
+            retention,
+        } = live;
+        let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let InForce {
+            kernel,
+            filters: former,
+            since,
+        } = &mut *kernel;
+        filters.exclude_loopback = former.exclude_loopback;
+        let leave = |refiltered| {
+            let rules = Rules {
+                timing,
+                wanted: filters.wanted,
+                refiltered,
+            };
+            self.shards.iter().for_each(|shard| shard.leave(rules));
+        };
+        if *former == filters {
+            leave(*since);
+        } else {
+            // Before the programs have them: what they tell by the new ones is judged so.
+            let before = || {
+                *since = Some(clock::now());
+                leave(*since);
+                self.sources.send_replace(filters.clone());
+            };
+            kernel.replace(&filters, before)?;
+            *former = filters;
+        }
+        kernel.set_capture(timing.capture);
+        self.room.change(retention);
+        if let Some(rows) = &self.rows {
+            rows.keep(kept);
+            rows.publish_every(rows_interval);
+        }
+        Ok(())
+    }
 }
 
 impl Reload {
@@ -45,63 +138,36 @@ impl Reload {
     }
 
     /// Changes these.
-    pub(super) fn new(
-        read: ReadAgain,
-        config: &Config,
-        shards: Vec<Arc<TimingChange>>,
-        room: Room,
-    ) -> Self {
+    pub(super) fn new(read: ReadAgain, config: &Config, parts: Arc<Parts>) -> Self {
         Self {
             read,
             start: config.timing,
             anonymizes: config.files.anonymize.is_some(),
-            shards,
-            room,
+            parts,
         }
     }
 
     /// Reads the configuration and puts it in force. One that is wrong changes nothing.
     pub(super) async fn run(&self) {
-        let read = self.read.clone();
-        let again = tokio::task::spawn_blocking(move || read.read()).await;
-        let again = again.context("reading the configuration").flatten();
-        match again {
-            Ok(again) => self.apply(&again),
+        let (read, parts) = (self.read.clone(), Arc::clone(&self.parts));
+        let (start, anonymizes) = (self.start, self.anonymizes);
+        let changed = tokio::task::spawn_blocking(move || {
+            let Again { mut live, changed } = read.read()?;
+            live.timing = possible(start, live.timing, anonymizes);
+            parts.apply(live)?;
+            Ok(changed)
+        });
+        let changed = changed.await.context("reading the configuration").flatten();
+        match changed {
+            Ok(changed) => self.say(&changed),
             Err(error) => {
                 tracing::error!("the configuration stays as it was: {error:#}");
             }
         }
     }
 
-    /// These durations, with those of the start where they cannot change.
-    fn possible(&self, wanted: Timing) -> Timing {
-        let Timing {
-            capture,
-            linger,
-            uuid_wait,
-            ..
-        } = self.start;
-        if self.anonymizes {
-            return Timing {
-                capture,
-                linger,
-                uuid_wait,
-                ..wanted
-            };
-        }
-        Timing {
-            capture,
-            uuid_wait: wanted.uuid_wait.min(capture),
-            ..wanted
-        }
-    }
-
-    fn apply(&self, again: &Again) {
-        let (live, late) = split(again, self.anonymizes);
-        let Live { timing, retention } = again.live;
-        let timing = self.possible(timing);
-        self.shards.iter().for_each(|shard| shard.leave(timing));
-        self.room.change(retention);
+    fn say(&self, changed: &[String]) {
+        let (live, late) = split(changed, self.anonymizes, self.parts.rows.is_some());
         match &live[..] {
             [] => tracing::info!("the configuration was read again"),
             changed => tracing::info!(
@@ -118,26 +184,32 @@ impl Reload {
     }
 }
 
+/// The durations that are wanted, with those of the start where they cannot change.
+const fn possible(start: Timing, wanted: Timing, anonymizes: bool) -> Timing {
+    if !anonymizes {
+        return wanted;
+    }
+    Timing {
+        capture: start.capture,
+        linger: start.linger,
+        uuid_wait: start.uuid_wait,
+        ..wanted
+    }
+}
+
 /// What has changed since the start, and is in force now; and what needs a restart.
-fn split(again: &Again, anonymizes: bool) -> (Vec<&str>, Vec<&str>) {
-    let is_live =
-        |flag: &&str| LIVE.contains(flag) && !(anonymizes && WITH_OWN_ADDRESSES.contains(flag));
-    again.changed.iter().map(String::as_str).partition(is_live)
+fn split(changed: &[String], anonymizes: bool, has_rows: bool) -> (Vec<&str>, Vec<&str>) {
+    let is_live = |flag: &&str| {
+        (LIVE.contains(flag) && !(anonymizes && WITH_OWN_ADDRESSES.contains(flag)))
+            || FILTERS.contains(flag)
+            || (has_rows && WITH_ROWS.contains(flag))
+    };
+    changed.iter().map(String::as_str).partition(is_live)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn again(changed: &[&str]) -> Again {
-        Again {
-            live: Live {
-                timing: timing(9),
-                retention: capture_files::RetentionLimits::default(),
-            },
-            changed: changed.iter().map(|flag| (*flag).to_owned()).collect(),
-        }
-    }
 
     fn timing(seconds: u64) -> Timing {
         let seconds = std::time::Duration::from_secs(seconds);
@@ -152,35 +224,27 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_told_from_what_does_not() {
-        let again = again(&["linger", "max-disk", "port"]);
-        let [live, late] = [vec!["linger", "max-disk"], vec!["port"]];
-        assert_eq!(split(&again, false), (live, late));
-        let [live, late] = [vec!["max-disk"], vec!["linger", "port"]];
-        assert_eq!(split(&again, true), (live, late));
+        let changed = ["keep", "linger", "max-disk", "port", "shards"].map(str::to_owned);
+        for (anonymizes, has_rows, late) in [
+            (false, true, &["shards"][..]),
+            (false, false, &["keep", "shards"]),
+            (true, true, &["linger", "shards"]),
+        ] {
+            let (live, found) = split(&changed, anonymizes, has_rows);
+            assert_eq!(found, late);
+            assert_eq!(live.len() + late.len(), changed.len());
+        }
     }
 
     #[test]
     fn durations_that_cannot_change_stay() {
-        let home = tempfile::tempdir().unwrap();
-        let limits = capture_files::RetentionLimits::default();
-        let reload = |anonymizes| Reload {
-            read: ReadAgain::by(|| anyhow::bail!("not read")),
-            start: timing(5),
-            anonymizes,
-            shards: Vec::new(),
-            room: capture_files::Retention::new(home.path(), limits).room(),
-        };
-        // Names are not waited for longer than connections are captured.
-        let free = Timing {
-            capture: timing(5).capture,
-            uuid_wait: timing(5).uuid_wait,
-            ..timing(9)
-        };
-        assert_eq!(reload(false).possible(timing(9)), free);
+        let [start, wanted] = [timing(5), timing(9)];
+        assert_eq!(possible(start, wanted, false), wanted);
         let bound = Timing {
-            linger: timing(5).linger,
-            ..free
+            idle: wanted.idle,
+            spill: wanted.spill,
+            ..start
         };
-        assert_eq!(reload(true).possible(timing(9)), bound);
+        assert_eq!(possible(start, wanted, true), bound);
     }
 }

@@ -1,9 +1,10 @@
 //! The stages: in which order they start, and in which they stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
+use tokio::sync::watch;
 
 use super::banner::StartupBanner;
 use super::confinement;
@@ -11,7 +12,7 @@ use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
-use super::reload::Reload;
+use super::reload::{InForce, Parts, Reload};
 use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
@@ -23,14 +24,14 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::load::Rings;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, method, requirements};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
 use crate::unix_socket::{self, SocketFile};
-use capture_files::{InterfaceNames, Retention, Room};
+use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -40,7 +41,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
-    room: Room,
+    changes: Arc<Parts>,
     counted: CounterSources,
     /// The socket at which packets are watched. Its file is removed on drop.
     _watched: Option<SocketFile>,
@@ -61,7 +62,7 @@ impl Stages {
         heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog, Option<Screen>)> {
         let settings = load_options(config);
-        let (mut programs, rings) = load(config, method, &settings)?;
+        let (mut programs, rings, filters) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
         let names = Arc::new(InterfaceNames::default());
@@ -90,10 +91,12 @@ impl Stages {
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
         let events = RingReader::new(rings.events)?;
+        let (told, wanted) = watch::channel(config.filters.clone());
         let context = SourceContext {
             sink: &sink,
             counters,
             heartbeats,
+            filters: &wanted,
         };
         let sources = Sources::start(config, events, context).await?;
         let files = (&taken.directories, rows.clone());
@@ -106,8 +109,15 @@ impl Stages {
             every_namespace: scope.every_namespace,
         };
         serve_http(taken.http, &shared, &pipeline, captured);
-        let stages = Self {
+        let changes = Parts {
+            kernel: Mutex::new(filters),
+            sources: told,
+            shards: pipeline.rules(),
             room: shared.room.clone(),
+            rows: rows.clone(),
+        };
+        let stages = Self {
+            changes: Arc::new(changes),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
@@ -126,9 +136,7 @@ impl Stages {
 
     /// How they take over a configuration that was read again.
     pub(super) fn reload(&self, read: ReadAgain, config: &Config) -> Reload {
-        let shards = self.pipeline.shards().iter();
-        let shards = shards.map(|shard| Arc::clone(&shard.timing)).collect();
-        Reload::new(read, config, shards, self.room.clone())
+        Reload::new(read, config, Arc::clone(&self.changes))
     }
 
     /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
@@ -205,14 +213,17 @@ fn load(
     config: &Config,
     method: AttachMethod,
     settings: &LoadOptions,
-) -> Result<(Programs, Rings)> {
+) -> Result<(Programs, Rings, InForce)> {
     let needed = method::programs(method, config.source.watches_sockets());
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     confinement::enter(config, method);
-    filters::set(&mut programs, &config.filters)?;
-    Ok((programs, rings))
+    let mut filters = programs.take_filters()?;
+    filters.replace(&config.filters, || {})?;
+    filters.set_capture(config.timing.capture);
+    let in_force = InForce::new(filters, config.filters.clone());
+    Ok((programs, rings, in_force))
 }
 
 /// Says that capture has begun, and starts to show it, if somebody watches.

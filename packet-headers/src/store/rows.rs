@@ -35,7 +35,7 @@ pub(crate) struct Rows(Arc<Shared>);
 struct Shared {
     journals: Mutex<Journals>,
     shelf: Shelf,
-    kept: Kept,
+    kept: Mutex<Arc<Kept>>,
     naming: FileNaming,
     /// What was there before the first row was written.
     left: Mutex<Vec<LeftSideFile>>,
@@ -67,7 +67,7 @@ impl Rows {
         Self(Arc::new(Shared {
             journals: Mutex::new(journals),
             shelf,
-            kept: config.kept.clone(),
+            kept: Mutex::new(Arc::new(config.kept.clone())),
             naming,
             left: Mutex::new(left),
         }))
@@ -83,6 +83,23 @@ impl Rows {
     fn journals(&self) -> MutexGuard<'_, Journals> {
         let journals = &self.0.journals;
         journals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which captures are kept, of those that are finished now.
+    fn kept(&self) -> Arc<Kept> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&kept)
+    }
+
+    /// From now on, these captures are kept.
+    pub(crate) fn keep(&self, kept: Kept) {
+        let mut place = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(kept);
+    }
+
+    /// From now on, journals are published this often.
+    pub(crate) fn publish_every(&self, interval: Duration) {
+        self.journals().publish_every(interval);
     }
 
     /// The host whose connections they are.
