@@ -1,6 +1,7 @@
 //! The begin or end of a connection, as the socket program reports it.
 
 use crate::key::Endpoint;
+use crate::owner_record::{OWNER_RECORD_LEN, OwnerRecord};
 use crate::socket_totals::{SOCKET_TOTALS_LEN, SocketTotals};
 
 /// Which end of the connection a socket is.
@@ -18,7 +19,7 @@ pub const OPEN: u8 = 0;
 /// [`EventRecord::kind`]: the socket became CLOSED.
 pub const CLOSE: u8 = 1;
 
-/// One item of the event ring; a [`CLOSE`] is nearly always a [`CloseRecord`].
+/// One item of the event ring; a [`CLOSE`] is nearly always a [`CloseRecord`], and either may be [`Owned`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EventRecord {
@@ -38,8 +39,10 @@ pub struct EventRecord {
     pub kind: u8,
     /// A [`Role`]; meaningful only for an [`OPEN`].
     pub role: u8,
+    /// 1 if the item ends with an [`OwnerRecord`], else 0.
+    pub has_owner: u8,
     /// Zero.
-    pub reserved: u16,
+    pub reserved: u8,
 }
 
 /// A [`CLOSE`] with what the kernel knows of the connection.
@@ -52,6 +55,16 @@ pub struct CloseRecord {
     pub totals: SocketTotals,
 }
 
+/// An event, and the process that the socket belongs to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Owned<T> {
+    /// An [`EventRecord`] or a [`CloseRecord`].
+    pub record: T,
+    /// Whose socket it is.
+    pub owner: OwnerRecord,
+}
+
 /// Bytes of an [`EventRecord`].
 pub const EVENT_RECORD_LEN: usize = size_of::<EventRecord>();
 
@@ -62,6 +75,9 @@ const _: () = {
     assert!(core::mem::offset_of!(EventRecord, role) == 53);
     assert!(core::mem::offset_of!(CloseRecord, totals) == EVENT_RECORD_LEN);
     assert!(size_of::<CloseRecord>() == EVENT_RECORD_LEN + SOCKET_TOTALS_LEN);
+    assert!(core::mem::offset_of!(EventRecord, has_owner) == 54);
+    assert!(size_of::<Owned<EventRecord>>() == EVENT_RECORD_LEN + OWNER_RECORD_LEN);
+    assert!(size_of::<Owned<CloseRecord>>() == size_of::<CloseRecord>() + OWNER_RECORD_LEN);
 };
 
 /// What happened to a socket.
@@ -86,6 +102,8 @@ pub struct Event {
     pub remote: Endpoint,
     /// What happened.
     pub what: SocketEvent,
+    /// The process that the socket belongs to, if it is known.
+    pub owner: Option<OwnerRecord>,
 }
 
 impl Event {
@@ -98,11 +116,18 @@ impl Event {
         let (remote, rest) = address(rest)?;
         let (local_port, rest) = rest.split_first_chunk()?;
         let (remote_port, rest) = rest.split_first_chunk()?;
-        let what = match rest {
-            [OPEN, 0, ..] => SocketEvent::Open(Role::Connecting),
-            [OPEN, 1, ..] => SocketEvent::Open(Role::Accepting),
-            [CLOSE, _, _, _] => SocketEvent::Close(None),
-            [CLOSE, _, _, _, totals @ ..] => SocketEvent::Close(Some(SocketTotals::parse(totals)?)),
+        let (&[kind, role, has_owner, _], rest) = rest.split_first_chunk()?;
+        let (rest, owner) = match has_owner {
+            0 => (rest, None),
+            _ => rest
+                .split_last_chunk()
+                .map(|(rest, owner)| (rest, Some(owner)))?,
+        };
+        let what = match (kind, role, rest) {
+            (OPEN, 0, []) => SocketEvent::Open(Role::Connecting),
+            (OPEN, 1, []) => SocketEvent::Open(Role::Accepting),
+            (CLOSE, _, []) => SocketEvent::Close(None),
+            (CLOSE, _, totals) => SocketEvent::Close(Some(SocketTotals::parse(totals)?)),
             _ => return None,
         };
         Some(Self {
@@ -111,6 +136,7 @@ impl Event {
             local: Endpoint::v6(local, u16::from_ne_bytes(*local_port)),
             remote: Endpoint::v6(remote, u16::from_ne_bytes(*remote_port)),
             what,
+            owner: owner.map(OwnerRecord::parse),
         })
     }
 }
@@ -167,6 +193,17 @@ mod tests {
         let totals = SocketTotals::parse(&[7; SOCKET_TOTALS_LEN]);
         assert!(totals.is_some());
         assert_eq!(what(&close), Some(SocketEvent::Close(totals)));
+        let owner = [3; OWNER_RECORD_LEN];
+        for mut owned in [item(OPEN, 1), close.clone()] {
+            let without = what(&owned);
+            owned[54] = 1;
+            owned.extend(owner);
+            let event = Event::parse(&owned).expect("a whole event");
+            assert_eq!(event.owner, Some(OwnerRecord::parse(&owner)));
+            assert_eq!(Some(event.what), without);
+            owned.pop();
+            assert_eq!(what(&owned), None, "an owner of another build");
+        }
         close.pop();
         assert_eq!(what(&close), None, "totals of another build");
         assert_eq!(Event::parse(&item(7, 0)), None);

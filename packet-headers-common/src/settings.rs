@@ -17,6 +17,12 @@ pub const BUCKETS: &str = "BUCKETS";
 /// `bpf_get_netns_cookie` exists in sock_ops since Linux 5.15.
 pub const NETNS_COOKIE: &str = "NETNS_COOKIE";
 
+/// Global `u8`: not 0 when the programs can tell network namespaces apart, which takes the same helper.
+pub const TELLS_NETNS: &str = "TELLS_NETNS";
+
+/// Global `u8`: not 0 when events say whose sockets they are of.
+pub const OWNERS_WANTED: &str = "OWNERS_WANTED";
+
 /// Global `u32`: when so many segments of the admitted lane were taken since the shard looked, it is woken
 /// early.
 pub const WAKE_AFTER: &str = "WAKE_AFTER";
@@ -154,3 +160,11 @@ pub const EVENT_COUNTERS: &str = "EVENT_COUNTERS";
 
 /// Map: the ring of connection begins and ends.
 pub const EVENTS: &str = "EVENTS";
+
+/// Map: LRU hash from a socket's cookie to the [`OwnerRecord`](crate::OwnerRecord) of the process that connected
+/// or closed it, until an event has told of it.
+pub const OWNERS: &str = "OWNERS";
+
+/// Map: LRU hash from a [`ListenerKey`](crate::ListenerKey) to the [`OwnerRecord`](crate::OwnerRecord) of the
+/// process that bound a socket to that port last.
+pub const LISTENERS: &str = "LISTENERS";

@@ -12,14 +12,15 @@ use aya_ebpf::helpers::generated::{
     bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
 };
 use aya_ebpf::programs::SockOpsContext;
-use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, OPEN};
+use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, OPEN, Owned};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
 use packet_headers_common::{
-    Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, Role, SocketTotals, flow_hash,
+    Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, OwnerRecord, Role, SocketTotals,
+    flow_hash,
 };
 
 use crate::maps::{EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS};
-use crate::{entries, filter};
+use crate::{entries, filter, owners};
 
 const AF_INET: u32 = 2;
 
@@ -66,7 +67,8 @@ fn opened(ctx: &SockOpsContext, role: Role) {
     if !filter::passes(&key, selection) {
         return count(EventCounter::Filtered);
     }
-    if !submit(event) {
+    let owner = owners::opener(ctx, role, event.cookie, event.local_port);
+    if !report(event, None, owner) {
         // Without the event, nobody would take the connection out of the map again.
         return;
     }
@@ -127,10 +129,29 @@ fn closed(ctx: &SockOpsContext) {
         return;
     }
     let event = event(ctx, CLOSE, Role::Connecting);
-    let _counted = match totals(ctx) {
-        Some(totals) => submit(CloseRecord { event, totals }),
-        None => submit(event),
-    };
+    let _counted = report(event, totals(ctx), owners::taken(event.cookie));
+}
+
+/// Reports an event with what is known beside it, and returns whether there was room.
+#[inline(always)]
+fn report(
+    mut event: EventRecord,
+    totals: Option<SocketTotals>,
+    owner: Option<OwnerRecord>,
+) -> bool {
+    event.has_owner = u8::from(owner.is_some());
+    match (totals, owner) {
+        (None, None) => submit(event),
+        (Some(totals), None) => submit(CloseRecord { event, totals }),
+        (None, Some(owner)) => submit(Owned {
+            record: event,
+            owner,
+        }),
+        (Some(totals), Some(owner)) => submit(Owned {
+            record: CloseRecord { event, totals },
+            owner,
+        }),
+    }
 }
 
 /// What the kernel knows of the connection.
@@ -206,6 +227,7 @@ fn event(ctx: &SockOpsContext, kind: u8, role: Role) -> EventRecord {
         remote_port: u32::from_be(ctx.remote_port()) as u16,
         kind,
         role: role as u8,
+        has_owner: 0,
         reserved: 0,
     }
 }

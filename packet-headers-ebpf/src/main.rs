@@ -1,4 +1,4 @@
-//! The programs: those that copy packet headers, and one that watches sockets.
+//! The programs: those that copy packet headers, and those that watch sockets.
 //!
 //! A classifier never changes a packet or a verdict: it returns `TC_ACT_UNSPEC`, which lets the next
 //! program decide.
@@ -30,13 +30,14 @@ mod filter;
 mod flow_events;
 mod maps;
 mod odd_headers;
+mod owners;
 mod packet;
 mod packet_socket;
 mod stream;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
-use aya_ebpf::macros::{classifier, sock_ops, socket_filter};
-use aya_ebpf::programs::{SkBuffContext, SockOpsContext, TcContext};
+use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr, classifier, sock_ops, socket_filter};
+use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext, TcContext};
 use packet_headers_common::{Direction, LinkType};
 
 use crate::capture::capture;
@@ -80,6 +81,41 @@ pub fn ph_any(ctx: SkBuffContext) -> i64 {
 #[sock_ops]
 pub fn ph_sockets(ctx: SockOpsContext) -> u32 {
     flow_events::observe(&ctx);
+    1
+}
+
+/// A process connects an IPv4 socket. Forbids nothing.
+#[cgroup_sock_addr(connect4)]
+pub fn ph_connect4(ctx: SockAddrContext) -> i32 {
+    owners::connects(&ctx);
+    1
+}
+
+/// A process connects an IPv6 socket. Forbids nothing.
+#[cgroup_sock_addr(connect6)]
+pub fn ph_connect6(ctx: SockAddrContext) -> i32 {
+    owners::connects(&ctx);
+    1
+}
+
+/// A process has bound an IPv4 socket. Forbids nothing.
+#[cgroup_sock(post_bind4)]
+pub fn ph_bind4(ctx: SockContext) -> i32 {
+    owners::bound(&ctx);
+    1
+}
+
+/// A process has bound an IPv6 socket. Forbids nothing.
+#[cgroup_sock(post_bind6)]
+pub fn ph_bind6(ctx: SockContext) -> i32 {
+    owners::bound(&ctx);
+    1
+}
+
+/// A process closes a socket.
+#[cgroup_sock(sock_release)]
+pub fn ph_release(ctx: SockContext) -> i32 {
+    owners::closes(&ctx);
     1
 }
 

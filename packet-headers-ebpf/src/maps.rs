@@ -6,7 +6,7 @@ use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack,
 };
 use aya_ebpf::macros::btf_map;
-use packet_headers_common::event::{CloseRecord, EventRecord};
+use packet_headers_common::event::{CloseRecord, EventRecord, Owned};
 use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
@@ -14,18 +14,21 @@ use packet_headers_common::selection::NetKey;
 use packet_headers_common::settings::{
     LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, MAX_SHARDS, WAKE_RING,
 };
-use packet_headers_common::{EventCounters, FlowHash, FlowKey, FlowState, PacketCounters};
+use packet_headers_common::{
+    EventCounters, FlowHash, FlowKey, FlowState, ListenerKey, OwnerRecord, PacketCounters,
+};
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
 /// the daemon not run for a second in which 10,000 connections are made and closed, the ring holds them
 /// all.
-const EVENT_RING: usize = 2 << 20;
+const EVENT_RING: usize = 4 << 20;
 
 /// What the kernel puts before each item of a ring (`BPF_RINGBUF_HDR_SZ`).
 const ITEM_HEADER: usize = 8;
 
 const _: () = {
-    let begin_and_end = 2 * ITEM_HEADER + size_of::<EventRecord>() + size_of::<CloseRecord>();
+    let begin_and_end =
+        2 * ITEM_HEADER + size_of::<Owned<EventRecord>>() + size_of::<Owned<CloseRecord>>();
     assert!(10_000 * begin_and_end <= EVENT_RING);
 };
 
@@ -41,6 +44,12 @@ pub(crate) static BUCKETS: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
 pub(crate) static NETNS_COOKIE: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static TELLS_NETNS: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static OWNERS_WANTED: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_AFTER: Global<u32> = Global::new(1);
@@ -129,3 +138,12 @@ pub(crate) static EVENTS: RingBuf<EventRecord, EVENT_RING> = RingBuf::new();
 /// When the classifiers last wrote a log line, in boot nanoseconds.
 #[btf_map]
 pub(crate) static LAST_LOG: Array<u64, 1> = Array::new();
+
+/// Sockets between their connect or close and the event that tells of it. If there are more, those that wait
+/// longest have no owner.
+#[btf_map]
+pub(crate) static OWNERS: LruHashMap<u64, OwnerRecord, 16_384> = LruHashMap::new();
+
+/// Ports that sockets are bound to.
+#[btf_map]
+pub(crate) static LISTENERS: LruHashMap<ListenerKey, OwnerRecord, 4096> = LruHashMap::new();

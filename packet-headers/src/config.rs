@@ -84,6 +84,13 @@ pub struct Live {
     pub retention: RetentionLimits,
 }
 
+impl Config {
+    /// Whether addresses are hidden, and with them whose connections are.
+    pub(crate) const fn hides_addresses(&self) -> bool {
+        self.files.anonymize.is_some()
+    }
+}
+
 impl ReadAgain {
     /// By this function.
     pub fn by(read: impl Fn() -> Result<Again> + Send + Sync + 'static) -> Self {

@@ -20,6 +20,8 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         admitted_ring: sizes.ring,
         candidate_ring: sizes.candidate_ring(),
         netns_cookie: own_sockets_only(config),
+        tells_netns: netns::tells(),
+        owners: wants_owners(config),
         max_flows: u32::try_from(sizes.flows)
             .unwrap_or(MAX_FLOWS)
             .min(MAX_FLOWS),
@@ -28,6 +30,12 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         decapsulate: config.decapsulate,
         hardware_clock: hardware_clock(config),
     }
+}
+
+/// Whether connections have owners: the sockets of this kernel tell, and who a connection belongs to is not
+/// hidden with its addresses.
+pub(crate) fn wants_owners(config: &Config) -> bool {
+    config.source.watches_sockets() && !config.hides_addresses()
 }
 
 /// A hash that nobody outside can know.

@@ -208,6 +208,8 @@ fn load_programs() -> io::Result<()> {
         admitted_ring: 1 << 16,
         candidate_ring: 1 << 16,
         netns_cookie: None,
+        tells_netns: false,
+        owners: false,
         max_flows: 16,
         loopback: true,
         header_bytes: 256,

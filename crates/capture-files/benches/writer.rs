@@ -89,6 +89,7 @@ fn job(layout: Layout, flow: u64, packets: u64, last: bool) -> Job {
         chunk: buffer.take(),
         last,
         totals: None,
+        owner: None,
     }
 }
 

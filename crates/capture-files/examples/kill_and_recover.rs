@@ -121,6 +121,7 @@ fn job((flow, meta): &(u64, FlowMeta), chunk: Chunk, last: bool) -> Job {
         chunk,
         last,
         totals: None,
+        owner: None,
     }
 }
 

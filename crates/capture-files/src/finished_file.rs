@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use model::FlowUuid;
+use model::{FlowUuid, Owner};
 use packet_headers_common::SocketTotals;
 
 use crate::directories::Directories;
@@ -58,8 +58,16 @@ impl FinishedFile {
     /// What the kernel of the first of these ends knew of the connection between them when its socket was
     /// closed: the ends as the file shows them.
     #[must_use]
-    pub fn kernel(&self) -> Option<&([SocketAddr; 2], SocketTotals)> {
-        self.file.kernel()
+    pub fn kernel(&self) -> Option<([SocketAddr; 2], &SocketTotals)> {
+        let (ends, known) = self.file.known()?;
+        Some((*ends, known.totals.as_ref()?))
+    }
+
+    /// Whose connection it was at the first of these ends: nobody's where the file hides addresses.
+    #[must_use]
+    pub fn owner(&self) -> Option<([SocketAddr; 2], &Owner)> {
+        let (ends, known) = self.file.known()?;
+        Some((*ends, known.owner.as_ref()?))
     }
 
     /// Opens it to be read from its beginning.

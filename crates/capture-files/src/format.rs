@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use model::Owner;
 use packet_headers_common::{LinkType, SocketTotals};
 use smallvec::SmallVec;
 
@@ -60,6 +61,8 @@ pub struct FileEnd<'a> {
     pub lost: u64,
     /// What the kernel knew of the flow when its socket was closed.
     pub totals: Option<&'a SocketTotals>,
+    /// Whose flow it was.
+    pub owner: Option<&'a Owner>,
 }
 
 /// Encodes one file: what has to be remembered from one chunk to the next. Cheap to clone, so that

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anonymize::{Anonymizer, FlowAnonymizer};
-use model::FlowUuid;
+use model::{FlowUuid, Owner};
 use packet_headers_common::{LinkType, SocketTotals};
 
 use crate::chunk::Chunk;
@@ -50,15 +50,20 @@ pub(crate) struct ClosedFile {
     meta: FlowMeta,
     partial: PartialFile,
     packets: u64,
-    /// What the kernel of the first of these ends knew of the connection, with the ends as the file shows
-    /// them.
-    kernel: Option<Box<KernelTotals>>,
+    /// What the host of the first of these ends knew of the connection, with the ends as the file shows them.
+    known: Option<Box<([SocketAddr; 2], Known)>>,
     /// The first number that its name may have.
     number: u32,
 }
 
-/// The ends of a connection, this host's first, and what its kernel knew of the connection.
-pub(crate) type KernelTotals = ([SocketAddr; 2], SocketTotals);
+/// What this host knew of a connection, beside its packets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// What its kernel knew when the socket was closed.
+    pub(crate) totals: Option<SocketTotals>,
+    /// Whose socket it was.
+    pub(crate) owner: Option<Owner>,
+}
 
 /// Packets that are in no file, and why.
 #[derive(Debug)]
@@ -199,14 +204,15 @@ impl OpenFile {
     }
 
     /// Writes what the file ends with. `lost` is how many packets of this host have been lost by
-    /// now; `totals` is what the kernel knew of the flow.
+    /// now; `known` is what this host knew of the flow, of which a file that hides addresses does not say
+    /// whose it was.
     ///
     /// Returns the file, unless nothing of the flow is in one, and what is not in it. If the end
     /// cannot be written, the file is whole without it, or gone with the packets that it held.
     pub(crate) fn close(
         mut self,
         lost: u64,
-        totals: Option<&SocketTotals>,
+        mut known: Known,
         context: &mut WriterContext,
     ) -> (Option<ClosedFile>, Option<DroppedPackets>) {
         let WriterContext {
@@ -217,7 +223,15 @@ impl OpenFile {
         } = context;
         plain.clear();
         let lost = lost.saturating_sub(self.lost_before);
-        self.encoder.end(&FileEnd { lost, totals }, plain);
+        if self.anonymizer.is_some() {
+            known.owner = None;
+        }
+        let end = FileEnd {
+            lost,
+            totals: known.totals.as_ref(),
+            owner: known.owner.as_ref(),
+        };
+        self.encoder.end(&end, plain);
         let mut dropped = None;
         if let Some(partial) = &mut self.partial {
             let ended = if plain.is_empty() {
@@ -239,8 +253,8 @@ impl OpenFile {
                 error: error.at(FileStep::Finish),
             });
         }
-        let kernel = totals.map(|totals| Box::new((self.ends(), *totals)));
-        let closed = self.leave().map(|file| ClosedFile { kernel, ..file });
+        let known = (known != Known::default()).then(|| Box::new((self.ends(), known)));
+        let closed = self.leave().map(|file| ClosedFile { known, ..file });
         (closed, dropped)
     }
 
@@ -250,7 +264,7 @@ impl OpenFile {
             partial: self.partial?,
             meta: self.meta,
             packets: self.packets,
-            kernel: None,
+            known: None,
             number: 0,
         })
     }
@@ -314,9 +328,9 @@ impl ClosedFile {
         day.join(name(self.number))
     }
 
-    /// What the kernel knew of the connection, and the ends of that.
-    pub(crate) fn kernel(&self) -> Option<&KernelTotals> {
-        self.kernel.as_deref()
+    /// The connection's ends as the file shows them, this host's first, and what it knew of the connection.
+    pub(crate) fn known(&self) -> Option<&([SocketAddr; 2], Known)> {
+        self.known.as_deref()
     }
 
     /// The partial file.

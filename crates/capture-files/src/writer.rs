@@ -10,7 +10,7 @@ use std::time::Instant;
 use anonymize::Anonymizer;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use model::FlowUuid;
+use model::{FlowUuid, Owner};
 use packet_headers_common::SocketTotals;
 
 use crate::chunk::Chunk;
@@ -25,7 +25,7 @@ use crate::interface_names::InterfaceNames;
 use crate::kept_open::KeptOpen;
 use crate::layout::Layout;
 use crate::observer::{FileEvent, Observer};
-use crate::open_file::{ClosedFile, DroppedPackets, OpenFile, WriterContext};
+use crate::open_file::{ClosedFile, DroppedPackets, Known, OpenFile, WriterContext};
 use crate::publisher::Publisher;
 
 /// How files are made.
@@ -67,6 +67,8 @@ pub struct Job {
     pub last: bool,
     /// With the last packets: what the kernel knew of the flow when its socket was closed.
     pub totals: Option<Box<SocketTotals>>,
+    /// With the last packets: whose connection it was. No file says it whose addresses are anonymized.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl Job {
@@ -74,7 +76,8 @@ impl Job {
     #[must_use]
     pub fn cost(&self) -> usize {
         let totals = self.totals.as_deref().map_or(0, size_of_val);
-        self.chunk.memory + size_of::<Self>() + totals
+        let owner = self.owner.as_deref().map_or(0, Owner::memory);
+        self.chunk.memory + size_of::<Self>() + totals + owner
     }
 }
 
@@ -130,7 +133,7 @@ impl Job {
 ///         headers: &[0; 54],
 ///     });
 ///     let chunk = buffer.take();
-///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last, totals: None });
+///     writer.write(Job { flow: 1, meta: meta.clone(), chunk, last, totals: None, owner: None });
 /// }
 /// writer.finish();
 ///
@@ -217,6 +220,7 @@ impl<O: Observer> Writer<O> {
             mut chunk,
             last,
             totals,
+            owner,
         } = job;
         let file = self.file(flow, meta);
         file.anonymize(&mut chunk);
@@ -234,7 +238,11 @@ impl<O: Observer> Writer<O> {
             self.keep(flow);
         } else if let Some(file) = self.open.remove(&flow) {
             self.kept.closed(flow);
-            if let Some(closed) = self.close(file, totals.as_deref()) {
+            let known = Known {
+                totals: totals.map(|totals| *totals),
+                owner: owner.as_deref().map(Owner::bounded),
+            };
+            if let Some(closed) = self.close(file, known) {
                 self.finish_file(FinishedFile::new(closed));
             }
         }
@@ -320,10 +328,10 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Writes what a file ends with.
-    fn close(&mut self, file: OpenFile, totals: Option<&SocketTotals>) -> Option<ClosedFile> {
+    fn close(&mut self, file: OpenFile, known: Known) -> Option<ClosedFile> {
         let (uuid, before) = (file.uuid().clone(), file.bytes());
         let observer = self.publisher.observer();
-        let (closed, dropped) = file.close(observer.lost(), totals, &mut self.context);
+        let (closed, dropped) = file.close(observer.lost(), known, &mut self.context);
         let after = closed.as_ref().map(|closed| closed.partial().bytes());
         grown(observer, before, after);
         if let Some(dropped) = dropped {
@@ -361,7 +369,7 @@ impl<O: Observer> Writer<O> {
     /// them. Files that were handed over are published by whoever received them.
     pub fn finish(mut self) -> O {
         for (_, file) in std::mem::take(&mut self.open) {
-            if let Some(closed) = self.close(file, None) {
+            if let Some(closed) = self.close(file, Known::default()) {
                 self.abandon(&closed);
             }
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use flow_stats::Row;
 use ipnet::IpNet;
+use model::owner::WantedOwners;
 
 use crate::condition::Condition;
 use crate::figures::Figures;
@@ -25,6 +26,8 @@ pub struct Filter {
     pub min_rtt_us: Option<u64>,
     /// Both ends together sent at least as many bytes of payload.
     pub min_bytes: Option<u64>,
+    /// Whose it was at one of its ends.
+    pub owners: WantedOwners,
     /// Conditions on columns.
     pub conditions: Vec<Condition>,
 }
@@ -38,6 +41,7 @@ impl Filter {
             && self.min_retransmissions.is_none()
             && self.min_rtt_us.is_none()
             && self.min_bytes.is_none()
+            && self.owners.is_everybody()
             && self.conditions.is_empty()
     }
 
@@ -71,7 +75,12 @@ impl Filter {
                 .min_rtt_us
                 .is_none_or(|least| figures.rtt_us.is_some_and(|rtt| rtt >= least))
             && self.min_bytes.is_none_or(|least| bytes >= least)
+            && self.takes_owner(row)
             && self.conditions.iter().all(|condition| condition.takes(row))
+    }
+
+    fn takes_owner(&self, row: &Row) -> bool {
+        self.owners.is_everybody() || self.owners.accepts(row.owner.owner().as_ref())
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_capture};
 use flow_stats::{Connection, Row, Segment};
+use model::Owner;
 use packet_headers_common::SocketTotals;
 
 use crate::connections::{Added, Connections, Taken};
@@ -103,8 +104,18 @@ impl<'a> Complete<'a> {
         let mut row = self.connection.row();
         row.uuid.clone_from(&self.of.uuid);
         row.path = Some(self.of.path.to_string_lossy().into_owned());
-        if let Some((ends, totals)) = &self.of.kernel {
-            row.set_kernel(*ends, totals);
+        if let Some(Told {
+            ends,
+            kernel,
+            owner,
+        }) = &self.of.told
+        {
+            if let Some(totals) = kernel {
+                row.set_kernel(*ends, totals);
+            }
+            if let Some(owner) = owner {
+                row.set_owner(*ends, owner);
+            }
         }
         row
     }
@@ -117,9 +128,18 @@ pub(crate) struct Of {
     pub(crate) uuid: Option<String>,
     /// Its number in its source: 0, unless that is an archive.
     pub(crate) member: u32,
-    /// What the kernel of the first of these ends knew of the connection between them, once the capture's
-    /// end has said it.
-    pub(crate) kernel: Option<([SocketAddr; 2], SocketTotals)>,
+    /// What the capture's end has told of a connection, once it was read.
+    pub(crate) told: Option<Told>,
+}
+
+/// What the host of the first of these ends knew of the connection between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) ends: [SocketAddr; 2],
+    /// What its kernel knew.
+    pub(crate) kernel: Option<SocketTotals>,
+    /// Whose it was there.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// What is done with what is in captures.
@@ -195,7 +215,7 @@ pub(crate) fn scan_opened(
             path,
             uuid,
             member: members,
-            kernel: None,
+            told: None,
         };
         members += 1;
         stopped = member(&mut of, capture, visitor).is_err();
@@ -260,8 +280,12 @@ fn packets_of(
         visitor.packet(of, &packet, &segment, added)?;
     };
     visitor.others(others);
-    let totals = capture.statistics_comment();
-    of.kernel = ends.zip(totals.and_then(SocketTotals::from_text));
+    let comments = capture.statistics_comments();
+    of.told = ends.zip(comments).map(|(ends, comments)| Told {
+        ends,
+        kernel: SocketTotals::from_text(comments),
+        owner: Owner::from_text(comments),
+    });
     let early = connections.early;
     connections.finish(&mut |taken| visitor.connection(Complete::new(taken, of)))?;
     if early > 0 {

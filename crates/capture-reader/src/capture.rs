@@ -91,10 +91,10 @@ impl<'a> CaptureReader<'a> {
         }))
     }
 
-    /// The comment of the section's last statistics block that has one, which only pcapng has: known once the
-    /// block was read, at the section's end.
+    /// The comments of the section's last statistics block that has any, one a line, which only pcapng has: known
+    /// once the block was read, at the section's end. Of more than 64 KiB, the rest is missing.
     #[must_use]
-    pub fn statistics_comment(&self) -> Option<&str> {
+    pub fn statistics_comments(&self) -> Option<&str> {
         match &self.format {
             Format::Pcap(_) => None,
             Format::Pcapng(pcapng) => pcapng.statistics(),

@@ -35,6 +35,9 @@ const MAX_BLOCK: usize = 2 * MAX_PACKET;
 /// The most interfaces of a section. Each that a capture claims takes memory.
 const MAX_INTERFACES: usize = 65_536;
 
+/// How much text of several options is put together, in bytes. One has no more.
+const MAX_TEXTS: usize = 1 << 16;
+
 /// A capture in pcapng, within a section.
 pub(crate) struct Pcapng {
     order: Order,
@@ -42,7 +45,7 @@ pub(crate) struct Pcapng {
     /// How many interfaces earlier sections had.
     before: u32,
     comment: Option<String>,
-    /// What the last statistics block with a comment says.
+    /// What the last statistics block with comments says, one a line.
     statistics: Option<String>,
     /// The interface of the packet that was found last, and its time.
     current: usize,
@@ -84,7 +87,7 @@ impl Pcapng {
         self.comment.as_deref()
     }
 
-    /// The comment of the section's statistics, as far as it was read.
+    /// The comments of the section's statistics, as far as they were read.
     pub(crate) fn statistics(&self) -> Option<&str> {
         self.statistics.as_deref()
     }
@@ -212,9 +215,9 @@ impl Pcapng {
         /// Interface, and time in two halves.
         const FIXED: usize = 12;
         let options = body.get(FIXED..).unwrap_or_default();
-        let comment = text_of(Options::new(options, self.order), OptionCode::COMMENT);
-        if comment.is_some() {
-            self.statistics = comment;
+        let comments = texts_of(Options::new(options, self.order), OptionCode::COMMENT);
+        if comments.is_some() {
+            self.statistics = comments;
         }
     }
 
@@ -318,6 +321,21 @@ fn order_of(block: &[u8]) -> Option<Order> {
 /// The value of the first option of a kind, if it is text.
 fn text_of(mut options: Options<'_>, wanted: OptionCode) -> Option<String> {
     let (_, text) = options.find(|(code, _)| *code == wanted)?;
-    let text = std::str::from_utf8(text).ok()?;
-    Some(text.trim_end_matches('\0').to_owned())
+    text_in(text).map(str::to_owned)
+}
+
+/// The values of all options of a kind that are text, one a line, while they fit.
+fn texts_of(options: Options<'_>, wanted: OptionCode) -> Option<String> {
+    let of_kind = options.filter(|(code, _)| *code == wanted);
+    let texts = of_kind.filter_map(|(_, text)| text_in(text));
+    texts.fold(None, |all: Option<String>, text| match all {
+        None => Some(text.to_owned()),
+        Some(all) if all.len() + text.len() < MAX_TEXTS => Some(all + "\n" + text),
+        full => full,
+    })
+}
+
+fn text_in(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    Some(text.trim_end_matches('\0'))
 }

@@ -123,6 +123,7 @@ cells! {
     IpAddr: Text, |address| Value::Text(Cow::Owned(address.to_string()));
     bool: Flag, |flag| Value::Flag(*flag);
     u64: Count, |count| Value::Count((*count).min(i64::MAX.unsigned_abs()));
+    u32: Count, |count| Value::Count((*count).into());
     u16: Count, |count| Value::Count((*count).into());
     u8: Count, |count| Value::Count((*count).into());
     Time: Time, |time| Value::Time(time.0);

@@ -40,7 +40,7 @@
 //! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
 //! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`,
 //! `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
-//! `community_id`, `column`, `words`, `connection`, `kernel` (what the kernel of an end adds) and
+//! `community_id`, `column`, `words`, `connection`, `kernel` and `owned` (what the host of an end adds) and
 //! `row`.
 
 mod column;
@@ -53,6 +53,7 @@ mod judgment;
 mod kernel;
 mod loss;
 mod options;
+mod owned;
 mod quantiles;
 mod rate;
 mod row;
@@ -71,6 +72,7 @@ pub use community_id::community_id;
 pub use connection::Connection;
 pub use judgment::{Cause, Judgment, PacketKind};
 pub use kernel::Kernel;
+pub use owned::Owned;
 pub use row::{COLUMNS, Direction, Row};
 pub use segment::{NotTcp, Segment};
 pub use words::{BeganBy, Ecn, Ended, Handshake};

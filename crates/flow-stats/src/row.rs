@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use model::Owner;
 use packet_headers_common::SocketTotals;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
@@ -11,6 +12,7 @@ use crate::{
     connection::Connection,
     holes::Seen,
     kernel::{KERNEL, Kernel},
+    owned::{OWNED, Owned},
     quantiles::Quantiles,
     rtt::elapsed,
     segment::Flags,
@@ -74,6 +76,8 @@ columns! {
         server: Direction,
         /// What the kernel of one end knew, if it told.
         kernel: Kernel,
+        /// Whose it was at one end, if its host told.
+        owner: Owned,
     }
 }
 
@@ -242,7 +246,8 @@ columns! {
 /// The columns of a row, in order.
 pub const COLUMNS: &[Column] = &{
     const ENDS: usize = Row::WIDTH + 2 * Direction::WIDTH;
-    let mut columns = [OWN[0]; ENDS + Kernel::WIDTH];
+    const KERNELS: usize = ENDS + Kernel::WIDTH;
+    let mut columns = [OWN[0]; KERNELS + Owned::WIDTH];
     let mut at = 0;
     while at < columns.len() {
         columns[at] = if at < Row::WIDTH {
@@ -251,8 +256,10 @@ pub const COLUMNS: &[Column] = &{
             CLIENT[at - Row::WIDTH]
         } else if at < ENDS {
             SERVER[at - Row::WIDTH - Direction::WIDTH]
-        } else {
+        } else if at < KERNELS {
             KERNEL[at - ENDS]
+        } else {
+            OWNED[at - KERNELS]
         };
         at += 1;
     }
@@ -266,22 +273,40 @@ impl Row {
         own.chain(self.client.own_values())
             .chain(self.server.own_values())
             .chain(self.kernel.own_values())
+            .chain(self.owner.own_values())
     }
 
     /// Adds what the kernel of the first of these ends knew of the connection between them when its socket
     /// was closed. Returns whether this is that connection.
     pub fn set_kernel(&mut self, ends: [SocketAddr; 2], totals: &SocketTotals) -> bool {
+        let word = self.end_at(ends);
+        if let Some(word) = word {
+            self.kernel = Kernel::of(word, totals);
+        }
+        word.is_some()
+    }
+
+    /// Adds whose the connection between these ends was at the first of them. Returns whether this is that
+    /// connection.
+    pub fn set_owner(&mut self, ends: [SocketAddr; 2], owner: &Owner) -> bool {
+        let word = self.end_at(ends);
+        if let Some(word) = word {
+            self.owner = Owned::by(word, owner);
+        }
+        word.is_some()
+    }
+
+    /// The word for the first of these ends, if they are this connection's.
+    fn end_at(&self, ends: [SocketAddr; 2]) -> Option<&'static str> {
         let client = SocketAddr::new(self.client_ip, self.client_port);
         let server = SocketAddr::new(self.server_ip, self.server_port);
-        let word = if ends == [client, server] {
-            "client"
+        if ends == [client, server] {
+            Some("client")
         } else if ends == [server, client] {
-            "server"
+            Some("server")
         } else {
-            return false;
-        };
-        self.kernel = Kernel::of(word, totals);
-        true
+            None
+        }
     }
 }
 
@@ -332,6 +357,7 @@ impl Connection {
             client: self.direction(client),
             server: self.direction(server),
             kernel: Kernel::UNKNOWN,
+            owner: Owned::UNKNOWN,
         }
     }
 

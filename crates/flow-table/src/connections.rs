@@ -11,11 +11,12 @@
 //! in a queue or among the incarnations of its four-tuple.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use capture_files::{Job, Layout};
 use hashbrown::HashMap;
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
-use packet_headers_common::{FlowKey, Packet, SocketTotals};
+use model::{BootNanos, Close, DiscardReason, FlowUuid, Open, Owner, Timing, WallClock, WallNanos};
+use packet_headers_common::{FlowKey, Packet};
 use slab::Slab;
 
 use self::by_entry::ByEntry;
@@ -473,15 +474,15 @@ impl Connections {
     }
 
     /// Its socket was closed, and this is what the kernel knew of it, as far as it was told. Of several
-    /// times and totals, the first count.
-    pub(crate) fn close(
-        &mut self,
-        id: Id,
-        (at, totals): (BootNanos, Option<Box<SocketTotals>>),
-        timing: &Timing,
-    ) {
-        self.change(id, |connection| connection.close(at, totals));
+    /// times and totals, the first count; of several owners, the last.
+    pub(crate) fn close(&mut self, id: Id, close: Close, timing: &Timing) {
+        self.change(id, |connection| connection.close(close));
         self.set_timer(id, timing);
+    }
+
+    /// Whose a connection is that has a name already.
+    pub(crate) fn belongs_to(&mut self, id: Id, owner: Arc<Owner>) {
+        self.change(id, |connection| connection.belongs_to(owner));
     }
 
     /// Takes packets that are to be written out of a captured connection: all of them, or only those
@@ -525,6 +526,7 @@ impl Connections {
                 reason,
                 closed: capture.closed,
                 totals: capture.totals.take(),
+                owner: capture.owner.take(),
                 armed: capture.armed,
             };
             let has_packets = connection.has_packets();

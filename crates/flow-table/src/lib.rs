@@ -60,7 +60,7 @@
 //! };
 //! let clock = WallClock::apart(1_700_000_000_000_000_000);
 //! assert_eq!(table.on_packet(&packet, clock.wall(BootNanos(2_000)), &clock), Ok(()));
-//! table.on_event(FlowEvent::Close(Close { at: BootNanos(3_000), uuid, key: None, totals: None }));
+//! table.on_event(FlowEvent::Close(Close { at: BootNanos(3_000), uuid, key: None, totals: None, owner: None }));
 //!
 //! // A second after its last packet, its file is finished.
 //! while table.tick(BootNanos(1_000_000_000 + 3_000)) {}

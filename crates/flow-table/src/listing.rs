@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BootNanos, FlowUuid, WallNanos};
+use model::{BootNanos, FlowUuid, Owner, WallNanos};
 use packet_headers_common::{Endpoint, SocketTotals};
 
 use crate::connections::{Connection, ConnectionState};
@@ -34,6 +35,8 @@ pub struct Listed {
     pub idle: Duration,
     /// What the kernel knew of it when its socket was closed.
     pub totals: Option<SocketTotals>,
+    /// Whose it is, if that is known.
+    pub owner: Option<Arc<Owner>>,
 }
 
 /// Some of a table's connections, and how many there are.
@@ -121,6 +124,7 @@ impl Connection {
             bytes,
             idle: Duration::from_nanos(now.0.saturating_sub(self.last().0)),
             totals: self.totals().copied(),
+            owner: self.owner().cloned(),
         }
     }
 }

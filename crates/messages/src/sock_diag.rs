@@ -1,11 +1,11 @@
-//! Reads what the kernel answers through sock_diag(7): the connected TCP sockets of a network namespace.
+//! Reads what the kernel answers through sock_diag(7): the TCP sockets of a network namespace.
 
 use std::io;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use netlink_packet_core::{
     DecodeError, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, Parseable as _,
+    NetlinkMessage, NetlinkPayload, NlasIterator, Parseable as _,
 };
 pub use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
 use netlink_packet_sock_diag::constants::{IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
@@ -17,7 +17,7 @@ use packet_headers_common::Endpoint;
 
 use crate::endpoint::endpoint;
 
-/// A socket of an established connection.
+/// A socket of an established connection, or one that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExistingSocket {
     /// The cookie, as shown by `SO_COOKIE` and `ss -e`.
@@ -26,7 +26,25 @@ pub struct ExistingSocket {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
+    /// The inode that a descriptor of it shows, or 0 if no process has it open.
+    pub inode: u32,
+    /// The user that it belongs to; without meaning if no process has it open.
+    pub uid: u32,
+    /// The ID of the cgroup that it was made in, if the kernel tells (Linux 5.8).
+    pub cgroup: Option<u64>,
 }
+
+/// Which sockets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of connections that still carry packets.
+    Connected,
+    /// Those that listen.
+    Listening,
+}
+
+/// The attribute with the ID of a socket's cgroup, a `u64`: `INET_DIAG_CGROUP_ID` (linux/inet_diag.h).
+const CGROUP_ID: u16 = 21;
 
 /// The states in which a connection still carries packets: those between the handshake and
 /// TIME_WAIT.
@@ -89,14 +107,17 @@ fn accepted(code: i32) -> Result<()> {
     Err(anyhow!(error).context(what))
 }
 
-/// The request for all connected TCP sockets of one address family, as bytes.
+/// The request for all such TCP sockets of one address family, as bytes.
 #[must_use]
-pub fn request(family: u8) -> Vec<u8> {
+pub fn request(family: u8, wanted: Wanted) -> Vec<u8> {
     let question = InetRequest {
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::empty(),
-        states: CARRYING,
+        states: match wanted {
+            Wanted::Connected => CARRYING,
+            Wanted::Listening => StateFlags::LISTEN,
+        },
         // Ignored in a request for all sockets.
         socket_id: SocketId::new_v4(),
     };
@@ -109,8 +130,8 @@ pub fn request(family: u8) -> Vec<u8> {
     bytes
 }
 
-/// One socket of the answer. Its attributes are ignored, so that none added by a newer kernel can be
-/// misread.
+/// One socket of the answer. Of its attributes one is read and all others are ignored, so that none added by a
+/// newer kernel can be misread.
 #[derive(Debug)]
 struct Answer(ExistingSocket);
 
@@ -121,13 +142,28 @@ impl NetlinkDeserializable for Answer {
         if header.message_type != SOCK_DIAG_BY_FAMILY {
             return Err("not an answer of sock_diag".into());
         }
-        let id = InetResponseHeader::parse(payload)?.socket_id;
+        let socket = InetResponseHeader::parse(payload)?;
+        let id = socket.socket_id;
         Ok(Self(ExistingSocket {
             cookie: cookie(id.cookie),
             local: endpoint(id.source_address, id.source_port),
             remote: endpoint(id.destination_address, id.destination_port),
+            inode: socket.inode,
+            uid: socket.uid,
+            cgroup: payload.get(SOCKET_LEN..).and_then(cgroup),
         }))
     }
+}
+
+/// Bytes of `struct inet_diag_msg`, before the attributes.
+const SOCKET_LEN: usize = 72;
+
+/// The ID of the cgroup among these attributes.
+fn cgroup(attributes: &[u8]) -> Option<u64> {
+    let mut attributes = NlasIterator::new(attributes).map_while(Result::ok);
+    let found = attributes.find(|attribute| attribute.kind() == CGROUP_ID)?;
+    let id = found.value().first_chunk()?;
+    Some(u64::from_ne_bytes(*id))
 }
 
 /// Puts a cookie together: two numbers of 32 bits, the lower one first, each in this machine's order

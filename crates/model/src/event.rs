@@ -1,8 +1,11 @@
 //! Flow events: connections begin and end.
 
+use std::sync::Arc;
+
 use packet_headers_common::{Endpoint, FlowKey, Role, SocketTotals};
 
 use crate::clock::{BootNanos, WallNanos};
+use crate::owner::Owner;
 use crate::uuid::FlowUuid;
 
 /// The begin or end of a connection.
@@ -32,6 +35,8 @@ pub struct Open {
     pub role: Option<Role>,
     /// The socket's cookie, or 0 if it is not known.
     pub cookie: u64,
+    /// Whose it is, which only the kernel source reports.
+    pub owner: Option<Arc<Owner>>,
 }
 
 /// A connection was closed.
@@ -45,6 +50,8 @@ pub struct Close {
     pub key: Option<FlowKey>,
     /// What the kernel knows of it, which only the kernel source reports.
     pub totals: Option<Box<SocketTotals>>,
+    /// Who closed it, which only the kernel source reports.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl FlowEvent {
@@ -97,6 +104,7 @@ mod tests {
             remote,
             role: None,
             cookie: 7,
+            owner: None,
         });
         assert_eq!((open.at(), open.key()), (BootNanos(5), Some(key)));
         assert_eq!(open.uuid(), &uuid);
@@ -106,6 +114,7 @@ mod tests {
                 uuid: uuid.clone(),
                 key: told,
                 totals: None,
+                owner: None,
             });
             assert_eq!((close.at(), close.key()), (BootNanos(8), told));
             assert_eq!(close.uuid(), &uuid);

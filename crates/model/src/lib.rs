@@ -21,6 +21,7 @@ pub mod flow_source;
 mod host_name;
 pub mod listen_address;
 pub mod name_pattern;
+pub mod owner;
 pub mod timing;
 pub mod uuid;
 
@@ -38,6 +39,7 @@ pub use flow_source::FlowSource;
 pub use host_name::{HostName, NoHostName};
 pub use listen_address::ListenAddress;
 pub use name_pattern::NamePattern;
+pub use owner::Owner;
 pub use packet_headers_common::{DiscardReason, named_enum};
 pub use timing::Timing;
 pub use uuid::{FlowUuid, UuidPrefix};

@@ -10,6 +10,7 @@ use capture_query::{Condition, Filter, Order, OrderBy, parse_time};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use model::owner::{CgroupTree, ContainerName, PodUid, ProcessName, WantedOwners};
 
 use super::refusal::Refusal;
 use super::{duration, network, size};
@@ -20,6 +21,8 @@ Examples:
   packet-headers flows captures
   packet-headers flows --sort retransmissions --reverse --limit 10 captures/2026/11/29
   packet-headers flows --address 192.0.2.0/24 --port 443 --min-rtt 200ms captures
+  packet-headers flows --process nginx --min-retransmissions 1 captures
+  packet-headers flows --container 4f5a1c3e9b7d --sort bytes --reverse captures
   packet-headers flows --format parquet -o rows.parquet captures archive.tgz
   packet-headers flows --where 'server_ce_packets>0' --paths captures | xargs -d '\\n' ls -l
 
@@ -30,6 +33,7 @@ const MERGE_HELP: &str = "\
 Examples:
   packet-headers merge --address 192.0.2.7 captures -o host.pcapng
   packet-headers merge --min-retransmissions 1 captures/2026/11/29 -o - | wireshark -k -i -
+  packet-headers merge --cgroup /system.slice/nginx.service captures -o nginx.pcapng
 
 Exit codes: 0 all was read, 1 some files could not be read to their end (they are named), 2 usage.";
 
@@ -135,6 +139,29 @@ pub(super) struct FilterArguments {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     min_bytes: Option<u64>,
 
+    /// This user's process was at the end that captured, by its ID; repeatable. Like all of the
+    /// process, it is known of pcapng files of this program whose addresses are not anonymized
+    #[arg(long, value_name = "UID", value_delimiter = ',')]
+    uid: Vec<u32>,
+
+    /// A process of this name was at that end: what /proc/PID/comm says, 15 bytes at most;
+    /// repeatable
+    #[arg(long, value_name = "NAME")]
+    process: Vec<ProcessName>,
+
+    /// Its process was in this cgroup, or in one below it; repeatable
+    #[arg(long, value_name = "PATH")]
+    cgroup: Vec<CgroupTree>,
+
+    /// Its process was in this container: the ID, or its first 8 digits or more, or an LXC
+    /// container's name; repeatable
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    container: Vec<ContainerName>,
+
+    /// Its process was in this Kubernetes pod, by the pod's UID; repeatable
+    #[arg(long, value_name = "UID", value_delimiter = ',')]
+    pod: Vec<PodUid>,
+
     /// A column compared with a value by = != < <= > or >=, as in
     /// 'server_rtt_p95_us>200000'; what is not known fulfils none; repeatable
     #[arg(long = "where", value_name = "CONDITION")]
@@ -205,7 +232,18 @@ impl FilterArguments {
             min_retransmissions: self.min_retransmissions,
             min_rtt_us: self.min_rtt.map(microseconds),
             min_bytes: self.min_bytes,
+            owners: self.owners(),
             conditions: self.conditions.clone(),
+        }
+    }
+
+    fn owners(&self) -> WantedOwners {
+        WantedOwners {
+            uids: self.uid.clone(),
+            processes: self.process.clone(),
+            cgroups: self.cgroup.clone(),
+            containers: self.container.clone(),
+            pods: self.pod.clone(),
         }
     }
 }

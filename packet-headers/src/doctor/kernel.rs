@@ -5,6 +5,7 @@ use std::fs;
 
 use super::finding::Group;
 use crate::config::Config;
+use crate::kernel::load::Needed;
 use crate::kernel::requirements::{check_kernel, shows_hardware_times};
 use crate::kernel::{Candidate, Programs, method, netns};
 use crate::load_options::load_options;
@@ -47,8 +48,12 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
     if !permitted {
         return group.mention(NAME, "not tried: a capability is missing (see below)");
     }
-    let needed = method::programs(candidate.method, config.source.watches_sockets());
-    match Programs::load_needed(&load_options(config), needed) {
+    let options = load_options(config);
+    let needed = Needed {
+        owners: options.owners,
+        ..method::programs(candidate.method, config.source.watches_sockets())
+    };
+    match Programs::load_needed(&options, needed) {
         Ok(_dropped) => group.ok(
             NAME,
             "the kernel accepts them with these flags; they are unloaded again",

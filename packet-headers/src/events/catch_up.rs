@@ -116,6 +116,9 @@ mod tests {
             cookie,
             local: Endpoint::v4([10, 0, 0, 1], 443),
             remote: Endpoint::v4([10, 0, 0, 2], 50_000),
+            inode: 0,
+            uid: 0,
+            cgroup: None,
         });
         sockets.collect()
     }

@@ -2,15 +2,16 @@
 //! through sock_diag(7).
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use messages::sock_diag::{AF_INET, AF_INET6, Dump, ExistingSocket, request};
+use messages::sock_diag::{AF_INET, AF_INET6, Dump, ExistingSocket, Wanted, request};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
 use tracing::warn;
 
 use crate::clock;
-use model::{FlowEvent, Open, UuidPrefix, WallClock};
+use model::{FlowEvent, Open, Owner, UuidPrefix, WallClock};
 
 /// Lists the connected TCP sockets of this thread's network namespace, IPv4 and IPv6.
 ///
@@ -20,9 +21,23 @@ use model::{FlowEvent, Open, UuidPrefix, WallClock};
 /// # Errors
 /// When the kernel does not answer completely; the message says why.
 pub fn connected() -> Result<Vec<ExistingSocket>> {
+    sockets(Wanted::Connected)
+}
+
+/// Lists the TCP sockets of this thread's network namespace that listen, as [`connected`] does those that are
+/// connected.
+///
+/// # Errors
+/// As [`connected`].
+pub fn listening() -> Result<Vec<ExistingSocket>> {
+    sockets(Wanted::Listening)
+}
+
+fn sockets(wanted: Wanted) -> Result<Vec<ExistingSocket>> {
     let mut sockets = Vec::new();
     for (family, name) in [(AF_INET, "IPv4"), (AF_INET6, "IPv6")] {
-        let listed = list(family).with_context(|| format!("listing the {name} TCP sockets"))?;
+        let listed =
+            list(family, wanted).with_context(|| format!("listing the {name} TCP sockets"))?;
         sockets.extend(listed);
     }
     // The kernel numbers the sockets of a hash bucket by position: when one closes between two parts
@@ -38,6 +53,7 @@ pub fn opens(
     sockets: impl IntoIterator<Item = ExistingSocket>,
     prefix: &UuidPrefix,
     clock: &WallClock,
+    mut whose: impl FnMut(&ExistingSocket) -> Option<Arc<Owner>>,
 ) -> impl Iterator<Item = FlowEvent> {
     let at = clock::now();
     let opened = clock.wall(at);
@@ -50,6 +66,7 @@ pub fn opens(
             remote: socket.remote,
             role: None,
             cookie: socket.cookie,
+            owner: whose(&socket),
         })
     })
 }
@@ -57,11 +74,11 @@ pub fn opens(
 /// How often a list is requested if it keeps changing while it is read.
 const TRIES: usize = 4;
 
-/// The connected sockets of one address family.
-fn list(family: u8) -> Result<Vec<ExistingSocket>> {
+/// The wanted sockets of one address family.
+fn list(family: u8, wanted: Wanted) -> Result<Vec<ExistingSocket>> {
     let mut dump = Dump::default();
     for _ in 0..TRIES {
-        dump = ask(family)?;
+        dump = ask(family, wanted)?;
         if !dump.interrupted {
             return Ok(dump.sockets);
         }
@@ -76,13 +93,13 @@ const PART: usize = 64 * 1024;
 
 /// Asks once and reads the whole answer, on a new socket, so that the rest of an abandoned answer
 /// is never mistaken for this one.
-fn ask(family: u8) -> Result<Dump> {
+fn ask(family: u8, wanted: Wanted) -> Result<Dump> {
     let socket = Socket::new(NETLINK_SOCK_DIAG).context("opening sock_diag")?;
     // Port 0 is the kernel; nobody else can send to a socket that is connected to it.
     let connected = socket.connect(&SocketAddr::new(0, 0));
     connected.context("connecting to sock_diag")?;
     socket
-        .send(&request(family), 0)
+        .send(&request(family, wanted), 0)
         .context("sending a request to sock_diag")?;
     let mut dump = Dump::default();
     let mut part = vec![0; PART];

@@ -1,19 +1,21 @@
 //! The kernel flow source: turns events of the socket program into flow events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use packet_headers_common::FlowKey;
 use packet_headers_common::event::{Event, SocketEvent};
 
+use super::owners::Owners;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
-use model::{BootNanos, Close, EventIssue, FlowEvent, Open, UuidPrefix, WallClock};
+use model::{BootNanos, Close, EventIssue, FlowEvent, Open, Owner, UuidPrefix, WallClock};
 
 /// Names and delivers the socket program's events, until `stop` is set and the ring is empty. The
 /// program wakes the thread for an event; whoever sets `stop` or learns the prefix has to wake it, too.
@@ -54,10 +56,10 @@ pub(super) fn follow(
     }
 }
 
-/// The most events that wait for the prefix. They take 9.5 MiB.
+/// The most events that wait for the prefix. They take 12 MiB.
 const WAITING: usize = 64 * 1024;
 
-const _: () = assert!(WAITING * size_of::<Event>() <= 19 << 19);
+const _: () = assert!(WAITING * size_of::<Event>() <= 12 << 20);
 
 /// Names events and delivers them, in order, as soon as there is a prefix.
 pub(super) struct EventNamer<'a> {
@@ -65,6 +67,8 @@ pub(super) struct EventNamer<'a> {
     sink: &'a EventSink,
     counters: &'a Counters,
     clock: WallClock,
+    /// Whose they are, if that is wanted.
+    owners: Option<Owners>,
     /// Events that arrived before the prefix was known, oldest first.
     waiting: VecDeque<Event>,
 }
@@ -80,8 +84,14 @@ impl<'a> EventNamer<'a> {
             sink,
             counters,
             clock: clock::sample(),
+            owners: None,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The same, with owners.
+    pub(super) fn with(self, owners: Option<Owners>) -> Self {
+        Self { owners, ..self }
     }
 
     /// Reads the clocks again, and delivers waiting events if the prefix is known by now.
@@ -120,8 +130,10 @@ impl<'a> EventNamer<'a> {
         Ok(())
     }
 
-    fn deliver(&self, event: &Event, prefix: &UuidPrefix) -> Result<(), Stopped> {
-        let event = flow_event(event, prefix, &self.clock);
+    fn deliver(&mut self, event: &Event, prefix: &UuidPrefix) -> Result<(), Stopped> {
+        let noted = event.owner.as_ref().zip(self.owners.as_mut());
+        let owner = noted.map(|(noted, owners)| owners.noted(noted));
+        let event = flow_event(event, owner, (prefix, &self.clock));
         self.sink.deliver_blocking(&event)
     }
 
@@ -132,7 +144,11 @@ impl<'a> EventNamer<'a> {
     }
 }
 
-fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEvent {
+fn flow_event(
+    event: &Event,
+    owner: Option<Arc<Owner>>,
+    (prefix, clock): (&UuidPrefix, &WallClock),
+) -> FlowEvent {
     let at = BootNanos(event.boot_ns);
     let uuid = prefix.uuid(event.cookie);
     match event.what {
@@ -144,12 +160,14 @@ fn flow_event(event: &Event, prefix: &UuidPrefix, clock: &WallClock) -> FlowEven
             remote: event.remote,
             role: Some(role),
             cookie: event.cookie,
+            owner,
         }),
         SocketEvent::Close(totals) => FlowEvent::Close(Close {
             at,
             uuid,
             key: Some(FlowKey::new(event.local, event.remote)),
             totals: totals.map(Box::new),
+            owner,
         }),
     }
 }
@@ -172,6 +190,7 @@ mod tests {
                 0 => SocketEvent::Open(Role::Accepting),
                 _ => SocketEvent::Close(None),
             },
+            owner: None,
         }
     }
 
@@ -199,7 +218,7 @@ mod tests {
         let clock = namer.clock;
         for cookie in [2, 3] {
             namer.take(event(cookie)).unwrap();
-            let expected = flow_event(&event(cookie), &prefix(), &clock);
+            let expected = flow_event(&event(cookie), None, (&prefix(), &clock));
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
         namer.give_up();

@@ -5,6 +5,7 @@ mod catch_up;
 pub mod existing;
 pub mod kernel;
 mod older;
+pub(crate) mod owners;
 pub mod prefix;
 pub mod publish;
 mod sink;

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 
 use super::existing;
+use super::owners::Owners;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
 use crate::clock;
@@ -29,7 +30,7 @@ pub(super) async fn deliver(
     mut older: Vec<ExistingSocket>,
     prefix: LearnedPrefix,
     sink: EventSink,
-    filters: Filters,
+    (filters, owners): (Filters, Option<Owners>),
 ) {
     // The kernel programs apply the same filters to newer connections.
     older.retain(|socket| filters.pass(socket.local, socket.remote));
@@ -38,7 +39,7 @@ pub(super) async fn deliver(
     }
     tracing::info!("{} connections are older than this daemon", older.len());
     // If the daemon stops meanwhile, nobody needs these events.
-    let _stopped = open(older, &prefix, &sink).await;
+    let _stopped = open(older, &prefix, &sink, owners).await;
     sink.older_are_delivered().await;
 }
 
@@ -58,12 +59,14 @@ async fn open(
     sockets: Vec<ExistingSocket>,
     prefix: &LearnedPrefix,
     sink: &EventSink,
+    mut owners: Option<Owners>,
 ) -> Result<(), Stopped> {
     let Some(prefix) = prefix.get() else {
         return Ok(());
     };
     let clock = clock::sample();
-    for event in existing::opens(sockets, prefix, &clock) {
+    let whose = |socket: &_| owners.as_mut()?.of_older(socket);
+    for event in existing::opens(sockets, prefix, &clock, whose) {
         sink.deliver(event).await?;
     }
     Ok(())

@@ -10,11 +10,13 @@ use tokio::task::AbortHandle;
 
 use super::catch_up::CatchUp;
 use super::kernel::EventNamer;
+use super::owners::Owners;
 use super::prefix::LearnedPrefix;
 use super::tcpinfo::Known;
 use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
+use crate::host::processes::Processes;
 use crate::kernel::ring::{RingReader, Waker};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
@@ -41,6 +43,15 @@ pub(crate) struct SourceContext<'a> {
     pub(crate) heartbeats: &'a Heartbeats,
     /// Which connections are to be told of, where the kernel programs do not decide it.
     pub(crate) filters: &'a watch::Receiver<Filters>,
+    /// Who had sockets open before the daemon began, if connections are to have owners.
+    pub(crate) processes: Option<&'a Arc<Processes>>,
+}
+
+impl SourceContext<'_> {
+    fn owners(&self) -> Option<Owners> {
+        self.processes
+            .map(|processes| Owners::new(Arc::clone(processes)))
+    }
 }
 
 /// The kernel flow source.
@@ -121,8 +132,8 @@ impl Sources {
         if config.existing {
             // As they are now, and those connections are open.
             let filters = context.filters.borrow().clone();
-            let sink = context.sink.clone();
-            let deliver = older::deliver(older, prefix.clone(), sink, filters);
+            let of = (filters, context.owners());
+            let deliver = older::deliver(older, prefix.clone(), context.sink.clone(), of);
             if is_known {
                 // Before capture is announced: what is open by then is captured.
                 deliver.await;
@@ -150,9 +161,10 @@ impl Sockets {
         let (prefix, sink) = (prefix.clone(), context.sink.clone());
         let counters = Arc::clone(context.counters);
         let heartbeat = context.heartbeats.add(NAME, WaitsFor::Work);
+        let owners = context.owners();
         counters.kernel_events_up.store(true, Ordering::Relaxed);
         let thread = spawn(NAME, move || {
-            let namer = EventNamer::new(&prefix, &sink, &counters);
+            let namer = EventNamer::new(&prefix, &sink, &counters).with(owners);
             let followed = kernel::follow(ring, namer, &heartbeat, &until);
             counters.kernel_events_up.store(false, Ordering::Relaxed);
             followed

@@ -6,15 +6,16 @@ use capture_query::Figures;
 use flow_stats::{Row, time_text};
 
 use super::figure;
+use crate::terminal::visible;
 
 /// From this width of the terminal on, the table has all its columns.
-const WIDE: u16 = 112;
+const WIDE: u16 = 118;
 
 /// How many lines are looked at before widths are chosen: later ones only make columns wider.
 const BLOCK: usize = 256;
 
 /// Columns: heading, whether numbers stand at its right, and whether only wide tables have it.
-const COLUMNS: [(&str, bool, bool); 10] = [
+const COLUMNS: [(&str, bool, bool); 11] = [
     ("CLIENT", false, false),
     ("SERVER", false, false),
     ("BEGIN", false, true),
@@ -25,6 +26,7 @@ const COLUMNS: [(&str, bool, bool); 10] = [
     ("RTT", true, false),
     ("PEAK", true, true),
     ("END", false, false),
+    ("PROCESS", false, true),
 ];
 
 /// A row as text.
@@ -48,6 +50,13 @@ pub(super) fn line(row: &Row) -> Line {
         known(figures.rtt_us.map(figure::time)),
         known(peak.map(figure::amount)),
         row.ended.word().to_owned(),
+        // Its name is its own choice.
+        known(
+            row.owner
+                .process
+                .as_deref()
+                .map(|name| visible(name).into_owned()),
+        ),
     ]
 }
 
@@ -131,6 +140,7 @@ mod tests {
             "999ms",
             "9.9G",
             "open",
+            "systemd-resolve",
         ]
         .map(str::to_owned)
     }

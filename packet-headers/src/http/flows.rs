@@ -14,6 +14,7 @@ use super::access::Access;
 use crate::shard::list_request::{ListRequest, ListRequestSender};
 use anonymize::Anonymizer;
 use flow_table::{Listed, Listing};
+use model::Owner;
 
 /// How many connections are listed by default, and at most.
 const USUAL: usize = 1000;
@@ -56,11 +57,36 @@ pub(super) struct Flow {
     pub(super) bytes: u64,
     pub(super) idle_seconds: f64,
     pub(super) kernel: Option<Kernel>,
+    pub(super) owner: Option<Whose>,
 }
 
 /// What the kernel knew of a connection when its socket was closed, by the names of its fields.
 #[derive(Debug)]
 pub(super) struct Kernel(SocketTotals);
+
+/// Whose a connection is, by the names of its fields.
+#[derive(Debug, Serialize)]
+pub(super) struct Whose {
+    uid: u32,
+    pid: Option<u32>,
+    pub(super) process: Option<String>,
+    cgroup: Option<String>,
+    container: Option<String>,
+    pod: Option<String>,
+}
+
+impl Whose {
+    fn of(owner: &Owner) -> Self {
+        Self {
+            uid: owner.uid,
+            pid: owner.pid,
+            process: owner.process.as_deref().map(str::to_owned),
+            cgroup: owner.cgroup.as_deref().map(str::to_owned),
+            container: owner.container().map(str::to_owned),
+            pod: owner.pod(),
+        }
+    }
+}
 
 impl Kernel {
     /// A field, unless it was not measured.
@@ -148,6 +174,7 @@ fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
         bytes: flow.bytes,
         idle_seconds: flow.idle.as_secs_f64(),
         kernel: flow.totals.map(Kernel),
+        owner: flow.owner.as_deref().map(Whose::of),
     }
 }
 
@@ -188,6 +215,7 @@ mod tests {
                 bytes_acked: 1 << 40,
                 ..SocketTotals::UNKNOWN
             }),
+            owner: None,
         };
         let written = serde_json::to_value(shown(&flow, None)).unwrap();
         let kernel = &written["kernel"];
@@ -197,8 +225,31 @@ mod tests {
         assert_eq!(kernel["min_rtt_us"], serde_json::Value::Null);
         let fields = kernel.as_object().unwrap().len();
         assert_eq!(fields, SocketTotals::FIELDS);
+        assert_eq!(written["owner"], serde_json::Value::Null);
         flow.totals = None;
         let written = serde_json::to_value(shown(&flow, None)).unwrap();
         assert_eq!(written["kernel"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn whose_it_is_is_an_object_with_the_container_and_the_pod() {
+        let id = "0123456789abcdef".repeat(4);
+        let pod = "12345678-9abc-def0-1234-56789abcdef0";
+        let owner = Owner {
+            uid: 33,
+            pid: Some(812),
+            process: Some("ng\u{1b}\"inx".into()),
+            cgroup: Some(format!("/kubepods/pod{pod}/{id}").into()),
+        };
+        let written = serde_json::to_value(Whose::of(&owner)).unwrap();
+        let expected = serde_json::json!({
+            "uid": 33,
+            "pid": 812,
+            "process": "ng\u{1b}\"inx",
+            "cgroup": format!("/kubepods/pod{pod}/{id}"),
+            "container": id,
+            "pod": pod,
+        });
+        assert_eq!(written, expected);
     }
 }

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{Program, SchedClassifier, SockOps, SocketFilter};
+use aya::programs::{
+    CgroupSock, CgroupSockAddr, Program, ProgramError, SchedClassifier, SockOps, SocketFilter,
+};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use model::Diagnostic;
@@ -11,6 +13,7 @@ use packet_headers_common::{FlowHash, settings};
 use super::counters::KernelCounters;
 use super::filters::KernelFilters;
 use super::flow_maps::{FlowMaps, Layout, Refused};
+use super::listeners::Listeners;
 use super::refusal;
 use super::streams::{self, PacketStreams, Sizes};
 
@@ -32,6 +35,10 @@ pub struct LoadOptions {
     pub candidate_ring: u32,
     /// The cookie of the network namespace whose sockets are reported, or `None` for all.
     pub netns_cookie: Option<u64>,
+    /// Whether this kernel can tell network namespaces apart where it tells of connections.
+    pub tells_netns: bool,
+    /// Whether events say whose sockets they are of.
+    pub owners: bool,
     /// The most connections that are known to the kernel at once.
     pub max_flows: u32,
     /// Whether connections over loopback are told of.
@@ -53,6 +60,8 @@ pub struct Needed {
     pub packet_socket: bool,
     /// The sock_ops program of the kernel flow source.
     pub sockets: bool,
+    /// The programs that note which process a socket belongs to.
+    pub owners: bool,
 }
 
 impl Needed {
@@ -61,6 +70,7 @@ impl Needed {
         classifiers: true,
         packet_socket: true,
         sockets: true,
+        owners: true,
     };
 }
 
@@ -77,6 +87,23 @@ pub struct Rings {
     pub packets: Vec<PacketStreams>,
     /// Events of the kernel flow source.
     pub events: RingBuf<MapData>,
+}
+
+/// A program that notes which process a socket belongs to.
+pub(super) enum OwnerProgram<'a> {
+    /// It runs when a socket is bound or closed.
+    Socket(&'a mut CgroupSock),
+    /// It runs when a socket is connected.
+    Connect(&'a mut CgroupSockAddr),
+}
+
+/// Goes on without a program that only makes files tell more: older kernels lack some of its hooks.
+fn without(name: &str, loaded: Result<(), ProgramError>) {
+    if let Err(error) = loaded {
+        tracing::warn!(
+            "this kernel does not take {name}: some connections have no owner ({error})"
+        );
+    }
 }
 
 impl Programs {
@@ -108,6 +135,8 @@ impl Programs {
             .override_global(settings::HASH, options.hash.key(), true)
             .override_global(settings::BUCKETS, &flows.buckets, true)
             .override_global(settings::NETNS_COOKIE, &netns_cookie, true)
+            .override_global(settings::TELLS_NETNS, &u8::from(options.tells_netns), true)
+            .override_global(settings::OWNERS_WANTED, &u8::from(options.owners), true)
             .override_global(settings::WAKE_AFTER, &sizes.wake_after(), true)
             .override_global(settings::CANDIDATE_WEIGHT, &sizes.candidate_weight(), true)
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
@@ -136,7 +165,7 @@ impl Programs {
     /// Loads the programs that are needed, which runs the verifier.
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the object has programs of three kinds"
+        reason = "the object has programs of five kinds"
     )]
     fn verify(&mut self, needed: Needed) -> Result<()> {
         for (name, program) in self.ebpf.programs_mut() {
@@ -144,6 +173,14 @@ impl Programs {
                 Program::SchedClassifier(program) if needed.classifiers => program.load(),
                 Program::SocketFilter(program) if needed.packet_socket => program.load(),
                 Program::SockOps(program) if needed.sockets => program.load(),
+                Program::CgroupSock(program) if needed.owners => {
+                    without(name, program.load());
+                    Ok(())
+                }
+                Program::CgroupSockAddr(program) if needed.owners => {
+                    without(name, program.load());
+                    Ok(())
+                }
                 _ => Ok(()),
             };
             loaded.with_context(|| format!("loading the eBPF program {name}"))?;
@@ -175,6 +212,24 @@ impl Programs {
             .context("ph_sockets is not a sock_ops program")
     }
 
+    /// The programs that note which process a socket belongs to, as far as this kernel takes them.
+    pub(super) fn owner_programs(&mut self) -> impl Iterator<Item = OwnerProgram<'_>> {
+        let programs = self.ebpf.programs_mut();
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the object has other programs"
+        )]
+        programs.filter_map(|(_, program)| match program {
+            Program::CgroupSock(program) if program.fd().is_ok() => {
+                Some(OwnerProgram::Socket(program))
+            }
+            Program::CgroupSockAddr(program) if program.fd().is_ok() => {
+                Some(OwnerProgram::Connect(program))
+            }
+            _ => None,
+        })
+    }
+
     /// The filter of a packet socket.
     ///
     /// # Errors
@@ -202,6 +257,14 @@ impl Programs {
     /// When the object does not have these maps, they were taken before, or the kernel does not map one.
     pub fn take_filters(&mut self) -> Result<KernelFilters> {
         KernelFilters::of(self)
+    }
+
+    /// Who listens at which port. It can be taken once.
+    ///
+    /// # Errors
+    /// When the object does not have the map, or it was taken before.
+    pub(crate) fn take_listeners(&mut self) -> Result<Listeners> {
+        Listeners::new(self.take(settings::LISTENERS)?)
     }
 
     /// Each shard's handle to what the kernel knows of connections.

@@ -39,7 +39,7 @@ const fn needs(method: AttachMethod, watches_sockets: bool) -> &'static [Capabil
     }
 }
 
-/// The programs that a method needs.
+/// The programs that a method needs, except those that note owners.
 #[must_use]
 pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
     let socket = method == AttachMethod::Socket;
@@ -47,6 +47,7 @@ pub fn programs(method: AttachMethod, watches_sockets: bool) -> Needed {
         classifiers: !socket,
         packet_socket: socket,
         sockets: watches_sockets,
+        owners: false,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod counters;
 mod filters;
 pub mod flow_maps;
 mod link_state;
+pub(crate) mod listeners;
 pub mod load;
 pub mod method;
 pub mod netns;

@@ -16,7 +16,7 @@ const SO_NETNS_COOKIE: libc::c_int = 71;
 /// # Errors
 /// Why the programs cannot recognize them, and what that means.
 pub fn own() -> Result<u64, Diagnostic> {
-    if !kernel_is_at_least(5, 15) {
+    if !tells() {
         return Err(every_namespace(
             "this kernel does not show a socket's network namespace to programs (Linux 5.15 does)",
         ));
@@ -26,6 +26,12 @@ pub fn own() -> Result<u64, Diagnostic> {
             "the daemon's own network namespace cannot be identified ({error})"
         ))
     })
+}
+
+/// Whether this kernel shows a socket's network namespace to the program that tells of connections.
+#[must_use]
+pub fn tells() -> bool {
+    kernel_is_at_least(5, 15)
 }
 
 fn every_namespace(why: &str) -> Diagnostic {

@@ -3,6 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,8 +12,10 @@ use crate::capture::InterfacePlan;
 use crate::config::{Config, WatchSocket};
 use crate::events::publish;
 use crate::host::addresses;
+use crate::host::processes::Processes;
 use crate::http;
 use crate::live;
+use crate::load_options;
 use crate::store::{directories, open_files};
 use crate::unix_socket;
 use anonymize::Anonymizer;
@@ -38,6 +41,9 @@ pub(super) struct Prerequisites {
     pub(super) options: FileOptions,
     /// How many files each writer may keep open.
     pub(super) kept_open: usize,
+    /// Who has sockets open, if connections are to have owners. Nobody else's processes can be looked at once
+    /// privileges are dropped.
+    pub(super) processes: Option<Arc<Processes>>,
 }
 
 impl Prerequisites {
@@ -56,6 +62,8 @@ impl Prerequisites {
             kept_open: open_files::kept_by_each(open_files::raise_limit(), config.sizes.shards),
             events: event_listener(config)?,
             watch: watch_listener(config)?,
+            processes: load_options::wants_owners(config)
+                .then(|| Arc::new(Processes::look(Path::new("/proc")))),
         })
     }
 }

@@ -18,11 +18,13 @@ use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::{Config, ReadAgain};
 use crate::events;
+use crate::events::owners::Owners;
 use crate::events::publish::{EventServer, Scope};
 use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
 use crate::http;
-use crate::kernel::load::Rings;
+use crate::kernel::listeners::Listeners;
+use crate::kernel::load::{Needed, Rings};
 use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, LoadOptions, Programs, Refused, method, requirements};
 use crate::live::{self, Tee};
@@ -65,6 +67,7 @@ impl Stages {
         let (mut programs, rings, filters) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
+        let listeners = programs.take_listeners()?;
         let names = Arc::new(InterfaceNames::default());
         let (sink, events) = events::queues(settings.shards, settings.hash);
         let counters = &counted.counters;
@@ -97,7 +100,9 @@ impl Stages {
             counters,
             heartbeats,
             filters: &wanted,
+            processes: taken.processes.as_ref(),
         };
+        tell_listeners(&taken, listeners);
         let sources = Sources::start(config, events, context).await?;
         let files = (&taken.directories, rows.clone());
         let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
@@ -214,7 +219,10 @@ fn load(
     method: AttachMethod,
     settings: &LoadOptions,
 ) -> Result<(Programs, Rings, InForce)> {
-    let needed = method::programs(method, config.source.watches_sockets());
+    let needed = Needed {
+        owners: settings.owners,
+        ..method::programs(method, config.source.watches_sockets())
+    };
     let (mut programs, rings) = Programs::load_needed(settings, needed)?;
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
@@ -224,6 +232,13 @@ fn load(
     filters.set_capture(config.timing.capture);
     let in_force = InForce::new(filters, config.filters.clone());
     Ok((programs, rings, in_force))
+}
+
+/// Tells the programs, which are attached, who listens already.
+fn tell_listeners(taken: &Prerequisites, mut listeners: Listeners) {
+    if let Some(processes) = &taken.processes {
+        Owners::new(Arc::clone(processes)).tell_listeners(&mut listeners);
+    }
 }
 
 /// Says that capture has begun, and starts to show it, if somebody watches.

@@ -172,6 +172,7 @@ mod tests {
             chunk: buffer.take(),
             last: true,
             totals: None,
+            owner: None,
         }
     }
 

@@ -280,6 +280,7 @@ impl History {
             uuid: uuid(talk.cookie),
             key: kernel.then(|| tuple.key()),
             totals: kernel.then(|| Box::new(totals(talk.cookie))),
+            owner: None,
         });
         self.tell(daemon, close);
     }
@@ -302,6 +303,7 @@ impl History {
             remote: tuple.remote,
             role,
             cookie: talk.cookie,
+            owner: None,
         });
         self.tell(daemon, open);
     }
@@ -393,6 +395,7 @@ impl History {
                 uuid: uuid(cookie),
                 key: Some(tuple.key()),
                 totals: Some(Box::new(totals(cookie))),
+                owner: None,
             };
             self.tell(daemon, FlowEvent::Close(close));
         }

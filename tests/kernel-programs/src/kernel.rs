@@ -152,6 +152,8 @@ impl Kernel {
             admitted_ring: 64 * 1024,
             candidate_ring: 64 * 1024,
             netns_cookie: None,
+            tells_netns: false,
+            owners: false,
             max_flows: 16,
             loopback: true,
             header_bytes: MAX_HEADERS as u32,

@@ -185,8 +185,8 @@ const fn segments_length(segments: u16) -> usize {
     SEGMENTS.len() + segments.ilog10() as usize + 1
 }
 
-/// Interface Statistics Blocks (4.6). The last one has what the kernel knew of the flow, as a comment:
-/// there is no option for that.
+/// Interface Statistics Blocks (4.6). The last one has what the kernel knew of the flow and whose flow it was,
+/// each as a comment: there are no options for that.
 pub(super) fn statistics(interfaces: &[Interface], end: &FileEnd<'_>, out: &mut Vec<u8>) {
     for (number, interface) in interfaces.iter().enumerate() {
         let mut options = vec![
@@ -195,11 +195,11 @@ pub(super) fn statistics(interfaces: &[Interface], end: &FileEnd<'_>, out: &mut 
             InterfaceStatisticsOption::IsbIfRecv(interface.packets),
             InterfaceStatisticsOption::IsbOsDrop(end.lost),
         ];
-        if let Some(totals) = end.totals
-            && number + 1 == interfaces.len()
-        {
-            let comment = Cow::Owned(totals.to_string());
-            options.push(InterfaceStatisticsOption::Comment(comment));
+        if number + 1 == interfaces.len() {
+            let totals = end.totals.map(ToString::to_string);
+            let owner = end.owner.map(ToString::to_string);
+            let comments = totals.into_iter().chain(owner).map(Cow::Owned);
+            options.extend(comments.map(InterfaceStatisticsOption::Comment));
         }
         let block = InterfaceStatisticsBlock {
             interface_id: u32_of(number),

@@ -66,6 +66,7 @@ fn file(format: Format) -> Vec<u8> {
     let end = FileEnd {
         lost: 17,
         totals: Some(&totals),
+        owner: None,
     };
     encoder.end(&end, &mut out);
     out

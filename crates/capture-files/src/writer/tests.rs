@@ -106,6 +106,7 @@ fn job(flow: u64, packets: u64, last: bool) -> Job {
         chunk: buffer.take(),
         last,
         totals: None,
+        owner: None,
     }
 }
 

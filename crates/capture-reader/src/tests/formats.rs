@@ -259,9 +259,9 @@ fn what_statistics_say_is_known_at_the_end_of_their_section() {
                 &mut buffer,
                 &mut |member| {
                     let mut capture = member.capture?;
-                    assert_eq!(capture.statistics_comment(), None, "it was not read yet");
+                    assert_eq!(capture.statistics_comments(), None, "it was not read yet");
                     assert!(capture.next()?.is_none());
-                    found = capture.statistics_comment().map(str::to_owned);
+                    found = capture.statistics_comments().map(str::to_owned);
                     Ok(())
                 },
             );

@@ -25,9 +25,10 @@ fn tables() -> String {
             && !column.name.ends_with("_ip")
             && !column.name.ends_with("_port")
     };
-    let of_the_kernel = |column: &&Column| column.name.starts_with("kernel_");
+    let begins = |prefix| move |column: &&Column| column.name.starts_with(prefix);
     let own = COLUMNS.iter().filter(|column| !of_an_end(column));
-    let (kernel, own): (Vec<_>, Vec<_>) = own.partition(of_the_kernel);
+    let (kernel, own): (Vec<_>, Vec<_>) = own.partition(begins("kernel_"));
+    let (owner, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("owner_"));
     let ends: Vec<_> = COLUMNS.iter().filter(of_an_end).collect();
     let (client, server) = ends.split_at(ends.len() / 2);
     for (client, server) in client.iter().zip(server) {
@@ -42,6 +43,8 @@ fn tables() -> String {
     table(&mut text, client, "client_");
     text += "\n### Of the kernel of one end, as `kernel_…`\n\n";
     table(&mut text, &kernel, "kernel_");
+    text += "\n### Of the process at one end, as `owner_…`\n\n";
+    table(&mut text, &owner, "owner_");
     text
 }
 

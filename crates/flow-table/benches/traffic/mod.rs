@@ -118,6 +118,7 @@ impl Connection {
             remote: end(client(self.n)),
             role: Some(Role::Accepting),
             cookie: self.n.into(),
+            owner: None,
         })
     }
 
@@ -129,6 +130,7 @@ impl Connection {
             uuid: self.uuid(prefix),
             key: Some(FlowKey::new(end(SERVER), end(client(self.n)))),
             totals: None,
+            owner: None,
         })
     }
 

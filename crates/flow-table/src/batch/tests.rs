@@ -69,6 +69,7 @@ fn event(at: u64, n: u16, name: u64) -> FlowEvent {
         remote: Endpoint::v4([10, 0, 0, 2], 0x9c00 | n),
         role: Some(Role::Accepting),
         cookie: name,
+        owner: None,
     })
 }
 
@@ -202,6 +203,7 @@ fn close(open: &FlowEvent, keyed: bool) -> FlowEvent {
         uuid: open.uuid().clone(),
         key: open.key().filter(|_| keyed),
         totals: None,
+        owner: None,
     })
 }
 

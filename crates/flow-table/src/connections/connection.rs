@@ -2,10 +2,11 @@
 //! Only [`Connections`](super::Connections) changes it.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use capture_files::{Chunk, FlowMeta, Job, Layout, PacketBuffer};
-use model::{BootNanos, DiscardReason, FlowUuid, Open, Timing, WallClock, WallNanos};
+use model::{BootNanos, Close, DiscardReason, FlowUuid, Open, Owner, Timing, WallClock, WallNanos};
 use packet_headers_common::record::{TCP_FIN, TCP_RST};
 use packet_headers_common::{
     Direction, Endpoint, FlowKey, Packet, PrimaryTap, Role, SocketTotals, TapPoint,
@@ -105,6 +106,8 @@ pub(super) struct Capture {
     pub(super) closed: Option<BootNanos>,
     /// What the kernel knew of it then.
     pub(super) totals: Option<Box<SocketTotals>>,
+    /// Whose it is: of whoever opened it and, once it is closed, of whoever closed it.
+    pub(super) owner: Option<Arc<Owner>>,
     /// When its timer expires.
     pub(super) armed: BootNanos,
 }
@@ -120,6 +123,8 @@ pub(super) struct Finished {
     pub(super) closed: Option<BootNanos>,
     /// What the kernel knew of it then.
     pub(super) totals: Option<Box<SocketTotals>>,
+    /// Whose it is: of whoever opened it and, once it is closed, of whoever closed it.
+    pub(super) owner: Option<Arc<Owner>>,
     /// When its timer expires.
     pub(super) armed: BootNanos,
 }
@@ -176,6 +181,7 @@ impl Capture {
             uuid: open.uuid,
             closed: None,
             totals: None,
+            owner: open.owner,
             armed: BootNanos(0),
         }
     }
@@ -186,6 +192,7 @@ impl Capture {
         self.role = open.role;
         self.local_is_low = key.is_low(&open.local);
         self.cookie = open.cookie;
+        self.owner = open.owner;
     }
 }
 
@@ -445,6 +452,16 @@ impl Connection {
         }
     }
 
+    /// Whose it is, if that is known.
+    pub(crate) const fn owner(&self) -> Option<&Arc<Owner>> {
+        match &self.state {
+            State::Candidate => None,
+            State::Capturing(Capture { owner, .. }) | State::Finished(Finished { owner, .. }) => {
+                owner.as_ref()
+            }
+        }
+    }
+
     /// When it was opened, by the wall clock, while it is being captured.
     pub(crate) const fn opened(&self) -> Option<WallNanos> {
         match &self.state {
@@ -472,16 +489,38 @@ impl Connection {
         }
     }
 
-    pub(super) fn close(&mut self, at: BootNanos, known: Option<Box<SocketTotals>>) {
+    pub(super) fn close(&mut self, close: Close) {
         match &mut self.state {
             State::Candidate => {}
-            State::Capturing(Capture { closed, totals, .. })
-            | State::Finished(Finished { closed, totals, .. }) => {
-                closed.get_or_insert(at);
+            State::Capturing(Capture {
+                closed,
+                totals,
+                owner,
+                ..
+            })
+            | State::Finished(Finished {
+                closed,
+                totals,
+                owner,
+                ..
+            }) => {
+                closed.get_or_insert(close.at);
                 if totals.is_none() {
-                    *totals = known;
+                    *totals = close.totals;
+                }
+                if close.owner.is_some() {
+                    *owner = close.owner;
                 }
             }
+        }
+    }
+
+    /// Whose it is, from now on: another source has told.
+    pub(super) fn belongs_to(&mut self, whose: Arc<Owner>) {
+        if let State::Capturing(Capture { owner, .. }) = &mut self.state
+            && owner.is_none()
+        {
+            *owner = Some(whose);
         }
     }
 
@@ -558,6 +597,7 @@ impl Connection {
             chunk,
             last: false,
             totals: None,
+            owner: None,
         }
     }
 
@@ -566,6 +606,7 @@ impl Connection {
         Job {
             last: true,
             totals: self.totals().copied().map(Box::new),
+            owner: self.owner().cloned(),
             ..self.job(meta, chunk)
         }
     }

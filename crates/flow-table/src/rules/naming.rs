@@ -9,7 +9,11 @@ use crate::connections::{Connection, Id, OVERHEAD};
 use crate::state::State;
 
 pub(crate) fn on_open(state: &mut State, open: Open) {
-    if state.connections.named(&open.uuid).is_some() {
+    if let Some(id) = state.connections.named(&open.uuid) {
+        if let Some(owner) = open.owner {
+            // Of two sources that tell of the same Open, one knows.
+            state.connections.belongs_to(id, owner);
+        }
         return state.counts.issue(EventIssue::Repeated);
     }
     let key = FlowKey::new(open.local, open.remote);
@@ -138,6 +142,5 @@ pub(crate) fn on_close(state: &mut State, close: Close) {
     {
         state.actions.push(Action::Count(*totals));
     }
-    let what = (close.at, close.totals);
-    state.connections.close(id, what, &state.timing);
+    state.connections.close(id, close, &state.timing);
 }

@@ -128,7 +128,7 @@ proptest! {
 #[test]
 fn a_request_asks_for_all_sockets_of_its_family_that_carry_data() {
     for family in [2, 10] {
-        let bytes = request(family);
+        let bytes = request(family, Wanted::Connected);
         // RFC 3549: length, type (SOCK_DIAG_BY_FAMILY), NLM_F_REQUEST and NLM_F_DUMP.
         assert_eq!(bytes[..4], (bytes.len() as u32).to_ne_bytes());
         assert_eq!(bytes[4..6], 20u16.to_ne_bytes());

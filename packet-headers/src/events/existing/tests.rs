@@ -1,17 +1,22 @@
 //! The list against real sockets.
 
+use std::fs;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use messages::endpoint;
 use packet_headers_common::Endpoint;
+use rustix::fs::fstat;
 use rustix::net::sockopt::socket_cookie;
+use rustix::process::getuid;
 
 use super::*;
 use crate::clock;
+use crate::kernel::requirements::cgroup2_root;
 
 /// A connection inside this process.
 struct Connection {
@@ -43,12 +48,24 @@ fn end(address: SocketAddr) -> Endpoint {
     endpoint(address.ip(), address.port())
 }
 
+/// The ID of this process's cgroup, in which its sockets are made.
+fn own_cgroup() -> u64 {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let mut lines = text.lines();
+    let path = lines.find_map(|line| line.strip_prefix("0::/")).unwrap();
+    let directory = cgroup2_root().unwrap().join(path);
+    fs::metadata(directory).unwrap().ino()
+}
+
 /// What the list must say of a socket.
 fn expected(socket: &TcpStream) -> ExistingSocket {
     ExistingSocket {
         cookie: cookie_of(socket),
         local: end(socket.local_addr().unwrap()),
         remote: end(socket.peer_addr().unwrap()),
+        inode: fstat(socket).unwrap().st_ino.try_into().unwrap(),
+        uid: getuid().as_raw(),
+        cgroup: Some(own_cgroup()),
     }
 }
 
@@ -170,9 +187,12 @@ fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
         cookie,
         local,
         remote,
+        inode: 0,
+        uid: 0,
+        cgroup: None,
     });
     let before = clock::now();
-    let events: Vec<_> = opens(sockets, &prefix, &clock).collect();
+    let events: Vec<_> = opens(sockets, &prefix, &clock, |_| None).collect();
     let at = events[0].at();
     assert!(before <= at && at <= clock::now());
     let expected = sockets.map(|socket| {
@@ -184,6 +204,7 @@ fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
             remote,
             role: None,
             cookie: socket.cookie,
+            owner: None,
         })
     });
     assert_eq!(events, expected);

@@ -65,6 +65,7 @@ fn message(event: &FlowEvent) -> Message {
             uuid: close.uuid.clone(),
             key: close.key,
             totals: None,
+            owner: None,
         }),
     })
 }

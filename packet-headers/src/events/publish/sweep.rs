@@ -78,6 +78,9 @@ mod tests {
             cookie,
             local: Endpoint::v4([10, 0, 0, 1], 443),
             remote: Endpoint::v4([10, 0, 0, 2], 50_000),
+            inode: 0,
+            uid: 0,
+            cgroup: None,
         };
         let suspects = [7, 1, 4, 9].map(suspect);
         let sockets = [1, 2, 4, 8].map(socket);

@@ -16,6 +16,7 @@ fn open(local: Endpoint, remote: Endpoint) -> FlowEvent {
         remote,
         role: None,
         cookie: 3,
+        owner: None,
     })
 }
 

@@ -102,9 +102,12 @@ impl Listener {
                 uuid: prefix.uuid(cookie),
                 key: None,
                 totals: None,
+                owner: None,
             })
         });
-        for event in closes.chain(existing::opens(missed.opened, prefix, &self.clock)) {
+        for event in closes.chain(existing::opens(missed.opened, prefix, &self.clock, |_| {
+            None
+        })) {
             self.sink.deliver(event).await?;
         }
         Ok(())
@@ -165,6 +168,7 @@ impl Listener {
                     remote,
                     role: None,
                     cookie: cookie.unwrap_or(0),
+                    owner: None,
                 })
             }
             // Now, not tcp-info's time, which may be earlier than packets that still wait in the
@@ -181,6 +185,7 @@ impl Listener {
                     uuid,
                     key: None,
                     totals: None,
+                    owner: None,
                 })
             }
         }

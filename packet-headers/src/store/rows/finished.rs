@@ -9,7 +9,7 @@ use flow_stats::Row;
 use jiff::civil::Date;
 
 use super::journals::{Journals, Lines};
-use super::maker::{RowMaker, day_of, set_path};
+use super::maker::{Known, RowMaker, day_of, set_path};
 use super::{Rows, Shared};
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
@@ -80,7 +80,7 @@ impl RowedCaptures {
         let path = file.path();
         let made = match file.open() {
             Ok(source) => {
-                let made = self.maker.make((source, &path), file.kernel(), go_on);
+                let made = self.maker.make((source, &path), &Known::of(file), go_on);
                 made.map_err(|trouble| trouble.to_string())
             }
             Err(error) => Err(format!("{:#}", Error::from(error))),

@@ -4,12 +4,45 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use capture_files::FinishedFile;
 use capture_query::{Buffer, Trouble, rows_of_file};
 use flow_stats::Row;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
+use model::Owner;
 use packet_headers_common::SocketTotals;
+
+/// What this host knew of a connection, with the ends of that as the capture shows them: pcap has no place for
+/// it.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    kernel: Option<([SocketAddr; 2], &'a SocketTotals)>,
+    owner: Option<([SocketAddr; 2], &'a Owner)>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(file: &'a FinishedFile) -> Self {
+        Self {
+            kernel: file.kernel(),
+            owner: file.owner(),
+        }
+    }
+
+    /// Adds to a row what its capture has not said. Packets of other ends are not in this capture.
+    fn complete(&self, row: &mut Row) {
+        if let Some((ends, totals)) = self.kernel
+            && row.kernel.end.is_none()
+        {
+            let _is_it = row.set_kernel(ends, totals);
+        }
+        if let Some((ends, owner)) = self.owner
+            && row.owner.end.is_none()
+        {
+            let _is_it = row.set_owner(ends, owner);
+        }
+    }
+}
 
 /// Makes rows of finished captures, one after the other.
 pub(super) struct RowMaker {
@@ -32,19 +65,14 @@ impl RowMaker {
     pub(super) fn make(
         &mut self,
         (source, path): (impl Read, &Path),
-        kernel: Option<&([SocketAddr; 2], SocketTotals)>,
+        known: &Known<'_>,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Vec<Row>, Trouble> {
         let source = Box::new(Stoppable { source, go_on });
         let mut rows = rows_of_file((source, path), &mut self.buffer)?;
         for row in &mut rows {
             row.host = Some(self.host.clone());
-            if let Some((ends, totals)) = kernel
-                && row.kernel.end.is_none()
-            {
-                // Packets of other ends are not in this file.
-                let _is_it = row.set_kernel(*ends, totals);
-            }
+            known.complete(row);
         }
         Ok(rows)
     }

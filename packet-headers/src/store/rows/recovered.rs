@@ -10,7 +10,7 @@ use flow_stats::Row;
 use super::Rows;
 use super::journals::{Journals, Lines};
 use super::left::Left;
-use super::maker::{RowMaker, day_of, set_path};
+use super::maker::{Known, RowMaker, day_of, set_path};
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
 
@@ -56,7 +56,9 @@ impl<'a> RecoveredRows<'a> {
 
     fn make(&mut self, file: &LeftFile<'_>) -> Result<Vec<Row>, String> {
         let source = file.open().map_err(|error| error.to_string())?;
-        let made = self.maker.make((source, file.path()), None, self.go_on);
+        let made = self
+            .maker
+            .make((source, file.path()), &Known::default(), self.go_on);
         let rows = made.map_err(|trouble| trouble.to_string())?;
         if rows.is_empty() {
             return Err("no packet is TCP".to_owned());

@@ -151,6 +151,7 @@ fn job(flow: u64) -> Job {
         chunk: buffer.take(),
         last: true,
         totals: None,
+        owner: None,
     }
 }
 

@@ -72,6 +72,7 @@ fn job(flow: u64, packets: u64, last: bool, counters: &Counters) -> Job {
         chunk: buffer.take(),
         last,
         totals: None,
+        owner: None,
     }
 }
 

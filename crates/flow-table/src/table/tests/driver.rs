@@ -194,6 +194,7 @@ impl TableDriver {
             remote: client,
             role,
             cookie: cookie(name),
+            owner: None,
         };
         self.table.on_event(FlowEvent::Open(open));
         self.collect();
@@ -219,6 +220,7 @@ impl TableDriver {
             uuid: FlowUuid::new(name).unwrap(),
             key: Some(FlowKey::new(server, client)),
             totals: totals.map(Box::new),
+            owner: None,
         };
         self.table.on_event(FlowEvent::Close(close));
         self.collect();

@@ -143,6 +143,7 @@ impl Full {
             remote: client(n),
             role: Some(Role::Accepting),
             cookie: n.into(),
+            owner: None,
         }));
     }
 
@@ -152,6 +153,7 @@ impl Full {
             uuid: uuid(n),
             key: Some(FlowKey::new(SERVER, client(n))),
             totals: None,
+            owner: None,
         }));
     }
 

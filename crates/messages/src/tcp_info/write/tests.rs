@@ -22,6 +22,7 @@ fn lines_are_those_of_tcpinfo() {
         remote: end("::ffff:10.98.0.1"),
         role: None,
         cookie: 4098,
+        owner: None,
     };
     let text = String::from_utf8(open(&told).unwrap()).unwrap();
     assert_eq!(
@@ -49,6 +50,7 @@ fn a_cookie_is_signed_as_that_of_tcpinfo() {
         remote: end("10.0.0.2"),
         role: None,
         cookie: 3,
+        owner: None,
     };
     for (cookie, expected) in [
         (u64::MAX >> 1, "9223372036854775807"),
@@ -82,6 +84,7 @@ proptest! {
             remote: Endpoint::v6(remote, remote_port),
             role: None,
             cookie,
+            owner: None,
         };
         let open = open(&told).unwrap();
         let close = close(&uuid, WallNanos(time)).unwrap();

@@ -26,6 +26,7 @@ fn opened(cookie: u64, older: bool) -> Open {
         remote: Endpoint::v4([10, 0, 0, 2], 50_000),
         role: (!older).then_some(Role::Accepting),
         cookie,
+        owner: None,
     }
 }
 
