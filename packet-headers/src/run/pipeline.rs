@@ -17,7 +17,7 @@ use crate::live::Tee;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
 use crate::shard::outbox::{Outbox, Queued};
-use crate::shard::{RulesChange, Shard, ShardHandle};
+use crate::shard::{Shard, ShardHandle};
 use crate::stats::CounterSources;
 use crate::stats::backlog::Backlog;
 use crate::stats::shard::{ShardBounds, ShardStats};
@@ -167,12 +167,6 @@ impl Pipeline {
     /// Handles to the shards.
     pub(crate) fn shards(&self) -> &[ShardHandle] {
         &self.shards
-    }
-
-    /// The ways to change the rules of each shard.
-    pub(crate) fn rules(&self) -> Vec<Arc<RulesChange>> {
-        let shards = self.shards.iter();
-        shards.map(|shard| Arc::clone(&shard.rules)).collect()
     }
 
     /// Lets every shard take what is left in its rings, and waits until everything is written.

@@ -8,6 +8,7 @@ use capture_files::Room;
 use model::{BootNanos, Filters, Timing};
 use tokio::sync::watch;
 
+use super::pipeline::{Pipeline, Shared};
 use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
 use crate::kernel::KernelFilters;
@@ -48,39 +49,69 @@ pub(super) struct Reload {
 
 /// The parts of a capture that take over a configuration.
 pub(super) struct Parts {
-    /// The kernel programs.
-    pub(super) kernel: Mutex<InForce>,
-    /// The flow sources.
-    pub(super) sources: watch::Sender<Filters>,
-    /// The shards.
-    pub(super) shards: Vec<Arc<RulesChange>>,
-    /// Who makes room for files.
-    pub(super) room: Room,
-    /// Who writes rows, if anybody does.
-    pub(super) rows: Option<Rows>,
+    filters: Mutex<InForce>,
+    shards: Vec<Arc<RulesChange>>,
+    room: Room,
+    rows: Option<Rows>,
 }
 
 /// The filters that are in force.
 pub(super) struct InForce {
     kernel: KernelFilters,
-    filters: Filters,
+    /// Tells the flow sources.
+    told: watch::Sender<Filters>,
     /// Since when, if not from the start on.
     since: Option<BootNanos>,
 }
 
 impl InForce {
     /// Those of the start.
-    pub(super) const fn new(kernel: KernelFilters, filters: Filters) -> Self {
+    pub(super) fn new(kernel: KernelFilters, filters: Filters) -> Self {
         Self {
             kernel,
-            filters,
+            told: watch::Sender::new(filters),
             since: None,
         }
+    }
+
+    /// Those that are in force at any time.
+    pub(super) fn follow(&self) -> watch::Receiver<Filters> {
+        self.told.subscribe()
+    }
+
+    /// Replaces them, if they are others. `leave` leaves shards the time from when on others are in force
+    /// than before, if ever.
+    ///
+    /// # Errors
+    /// Why those that were in force still are.
+    fn replace(&mut self, filters: &Filters, leave: impl Fn(Option<BootNanos>)) -> Result<()> {
+        if *self.told.borrow() == *filters {
+            leave(self.since);
+            return Ok(());
+        }
+        // Before the programs have them: what they tell by the new ones is judged so.
+        let before = || {
+            self.since = Some(clock::now());
+            leave(self.since);
+            self.told.send_replace(filters.clone());
+        };
+        self.kernel.replace(filters, before)
     }
 }
 
 impl Parts {
-    /// Puts a configuration in force. May wait for programs, and for rows that are being published.
+    /// Those of a capture that begins.
+    pub(super) fn new(filters: InForce, shared: &Shared<'_>, pipeline: &Pipeline) -> Self {
+        let shards = pipeline.shards().iter();
+        Self {
+            filters: Mutex::new(filters),
+            shards: shards.map(|shard| Arc::clone(&shard.rules)).collect(),
+            room: shared.room.clone(),
+            rows: shared.rows.cloned(),
+        }
+    }
+
+    /// Puts a configuration in force. May wait for programs that run, and for nothing else.
     ///
     /// # Errors
     /// Why nothing has changed.
@@ -92,38 +123,20 @@ impl Parts {
             rows_interval,
             retention,
         } = live;
-        let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        let InForce {
-            kernel,
-            filters: former,
-            since,
-        } = &mut *kernel;
-        filters.exclude_loopback = former.exclude_loopback;
-        let leave = |refiltered| {
+        let mut in_force = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.exclude_loopback = in_force.told.borrow().exclude_loopback;
+        in_force.replace(&filters, |refiltered| {
             let rules = Rules {
                 timing,
                 wanted: filters.wanted,
                 refiltered,
             };
             self.shards.iter().for_each(|shard| shard.leave(rules));
-        };
-        if *former == filters {
-            leave(*since);
-        } else {
-            // Before the programs have them: what they tell by the new ones is judged so.
-            let before = || {
-                *since = Some(clock::now());
-                leave(*since);
-                self.sources.send_replace(filters.clone());
-            };
-            kernel.replace(&filters, before)?;
-            *former = filters;
-        }
-        kernel.set_capture(timing.capture);
+        })?;
+        in_force.kernel.set_capture(timing.capture);
         self.room.change(retention);
         if let Some(rows) = &self.rows {
-            rows.keep(kept);
-            rows.publish_every(rows_interval);
+            rows.change(kept, rows_interval);
         }
         Ok(())
     }

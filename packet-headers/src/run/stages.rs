@@ -1,10 +1,9 @@
 //! The stages: in which order they start, and in which they stop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
-use tokio::sync::watch;
 
 use super::banner::StartupBanner;
 use super::confinement;
@@ -93,8 +92,7 @@ impl Stages {
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
-        let events = RingReader::new(rings.events)?;
-        let (told, wanted) = watch::channel(config.filters.clone());
+        let wanted = filters.follow();
         let context = SourceContext {
             sink: &sink,
             counters,
@@ -103,26 +101,13 @@ impl Stages {
             processes: taken.processes.as_ref(),
         };
         tell_listeners(&taken, listeners);
-        let sources = Sources::start(config, events, context).await?;
-        let files = (&taken.directories, rows.clone());
-        let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
+        let sources = Sources::start(config, RingReader::new(rings.events)?, context).await?;
+        let maintenance = maintenance(&shared, retention)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        let captured = Captured {
-            attached: capture.attached(),
-            method,
-            refused,
-            every_namespace: scope.every_namespace,
-        };
+        let captured = captured(&capture, method, refused, &scope);
         serve_http(taken.http, &shared, &pipeline, captured);
-        let changes = Parts {
-            kernel: Mutex::new(filters),
-            sources: told,
-            shards: pipeline.rules(),
-            room: shared.room.clone(),
-            rows: rows.clone(),
-        };
         let stages = Self {
-            changes: Arc::new(changes),
+            changes: Arc::new(Parts::new(filters, &shared, &pipeline)),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
@@ -182,6 +167,21 @@ fn rows(
     Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
+/// What the page says of how packets are captured.
+fn captured(
+    capture: &CaptureSet<Attacher>,
+    method: AttachMethod,
+    refused: Refused,
+    scope: &Scope,
+) -> Captured {
+    Captured {
+        attached: capture.attached(),
+        method,
+        refused,
+        every_namespace: scope.every_namespace,
+    }
+}
+
 /// Serves metrics, health, connections and the page, if there is an address for that.
 fn serve_http(
     listener: Option<http::Listener>,
@@ -193,6 +193,13 @@ fn serve_http(
         let site = site(shared, pipeline.shards(), captured);
         tokio::spawn(http::serve(listener, http::routes(site)));
     }
+}
+
+/// Looks after files, and those of rows.
+fn maintenance(shared: &Shared<'_>, retention: Retention) -> Result<Maintenance> {
+    let files = (shared.directories, shared.rows.cloned());
+    let counters = &shared.counted.counters;
+    Maintenance::start(files, retention, shared.heartbeats, counters)
 }
 
 /// Where everything is counted.

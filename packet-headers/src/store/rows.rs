@@ -35,10 +35,18 @@ pub(crate) struct Rows(Arc<Shared>);
 struct Shared {
     journals: Mutex<Journals>,
     shelf: Shelf,
-    kept: Mutex<Arc<Kept>>,
+    rules: Mutex<Rules>,
     naming: FileNaming,
     /// What was there before the first row was written.
     left: Mutex<Vec<LeftSideFile>>,
+}
+
+/// What may change while rows are written.
+struct Rules {
+    /// Which captures are kept.
+    kept: Arc<Kept>,
+    /// How often journals are published.
+    interval: Duration,
 }
 
 impl Rows {
@@ -67,7 +75,10 @@ impl Rows {
         Self(Arc::new(Shared {
             journals: Mutex::new(journals),
             shelf,
-            kept: Mutex::new(Arc::new(config.kept.clone())),
+            rules: Mutex::new(Rules {
+                kept: Arc::new(config.kept.clone()),
+                interval: config.interval,
+            }),
             naming,
             left: Mutex::new(left),
         }))
@@ -87,19 +98,20 @@ impl Rows {
 
     /// Which captures are kept, of those that are finished now.
     fn kept(&self) -> Arc<Kept> {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&kept)
+        Arc::clone(&self.rules().kept)
     }
 
-    /// From now on, these captures are kept.
-    pub(crate) fn keep(&self, kept: Kept) {
-        let mut place = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = Arc::new(kept);
+    /// Other captures are kept, of those that are finished from now on, and journals published so often.
+    /// Waits for nobody who writes or publishes.
+    pub(crate) fn change(&self, kept: Kept, interval: Duration) {
+        *self.rules() = Rules {
+            kept: Arc::new(kept),
+            interval,
+        };
     }
 
-    /// From now on, journals are published this often.
-    pub(crate) fn publish_every(&self, interval: Duration) {
-        self.journals().publish_every(interval);
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.0.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host whose connections they are.
@@ -109,7 +121,9 @@ impl Rows {
 
     /// Publishes what is due. Returns when the next is.
     pub(super) fn publish_due(&self, go_on: &dyn Fn() -> bool) -> Option<Duration> {
+        let interval = self.rules().interval;
         let mut journals = self.journals();
+        journals.publish_every(interval);
         journals.publish_due(go_on);
         journals.next_due()
     }

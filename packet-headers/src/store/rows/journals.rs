@@ -94,7 +94,7 @@ impl Journals {
         }
     }
 
-    /// From now on, each is published when it is so old.
+    /// Each is published when it is so old, from now on.
     pub(super) const fn publish_every(&mut self, interval: Duration) {
         self.interval = interval;
     }
