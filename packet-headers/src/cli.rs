@@ -303,6 +303,7 @@ impl Arguments {
                 spill: self.files.spill_interval(),
             },
             filters: self.capture.filters(),
+            owners: self.owners.wanted(),
             kept: self.rows.kept(),
             rows_interval: self.rows.interval(),
             retention: self.files.retention(),
@@ -315,7 +316,10 @@ impl Arguments {
     /// When a file that a flag names cannot be used.
     pub fn into_config(self) -> Result<Config> {
         let Live {
-            timing, filters, ..
+            timing,
+            filters,
+            owners,
+            ..
         } = self.live();
         let attach = self.capture.attach();
         let decapsulate = self.capture.decapsulate();
@@ -341,7 +345,7 @@ impl Arguments {
             timing,
             sizes,
             filters,
-            owners: self.owners.into_wanted(),
+            owners,
         })
     }
 }

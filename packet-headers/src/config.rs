@@ -79,6 +79,8 @@ pub struct Live {
     pub timing: Timing,
     /// Which connections are captured. What concerns loopback follows from the interfaces, and stays.
     pub filters: Filters,
+    /// Whose connections are captured.
+    pub owners: WantedOwners,
     /// Which captures are kept, where rows are written.
     pub kept: Kept,
     /// How often files of rows are published, where any are.

@@ -242,6 +242,36 @@ fn wait_for_ends(daemon: &mut Daemon, connections: usize) -> Result<()> {
 }
 
 #[test]
+fn whose_connections_are_captured_changes_for_those_that_end() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    // All are root's.
+    let [nobodys, ours] = ["uid = [4242]\n", "uid = [0]\n"];
+    let file = Configuration::new(home.path(), nobodys)?;
+    let tcpdump = Tcpdump::start(&lab.host)?;
+    let mut daemon = file.start_in(&lab, &SOON)?;
+    let mut left_out = Vec::new();
+    let mut end = |daemon: &mut Daemon, (pair, connection): (Pair, Connection)| {
+        pair.finish()?;
+        left_out.push(connection);
+        let ended = left_out.len() as u64;
+        daemon.wait_for_report("it is left out", |report| {
+            report.get(PacketField::Held) == 0 && report.get(ConnectionField::Closed) >= ended
+        })
+    };
+    let across = open(&lab, 5001)?;
+    end(&mut daemon, open(&lab, 5002)?)?;
+    file.reload(&mut daemon, ours)?;
+    let also_across = open(&lab, 5003)?;
+    let wanted = [across.1];
+    across.0.finish()?;
+    daemon.wait_for_files(1)?;
+    file.reload(&mut daemon, nobodys)?;
+    end(&mut daemon, also_across)?;
+    capture::conclude(daemon, tcpdump, &wanted, kernel_uuid)?;
+    Ok(())
+}
+
+#[test]
 fn what_tcpinfo_tells_of_is_chosen_by_the_filters_of_then() -> Result<()> {
     let (lab, home) = (Lab::new()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "net = ['10.0.0.0/8']\n")?;

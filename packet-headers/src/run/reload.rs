@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use capture_files::Room;
+use model::owner::WantedOwners;
 use model::{BootNanos, Filters, Timing};
 use tokio::sync::watch;
 
@@ -12,38 +13,51 @@ use super::pipeline::{Pipeline, Shared};
 use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
 use crate::kernel::KernelFilters;
+use crate::load_options;
 use crate::shard::{Rules, RulesChange};
 use crate::store::rows::Rows;
 
 /// The flags that can change while the daemon captures.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 14] = [
     "captureduration",
+    "direction",
+    "exclude-net",
+    "exclude-port",
     "flowtimeout",
     "linger",
     "max-age",
     "max-disk",
     "max-files",
     "min-free",
+    "net",
+    "port",
     "spill-interval",
     "uuidwaitduration",
 ];
 
-/// Those that choose connections, and can change, too.
-const FILTERS: [&str; 5] = ["direction", "exclude-net", "exclude-port", "net", "port"];
+/// Those of them that decide how long an address of this host counts as its own once it has gone, which
+/// is chosen at the start where addresses are anonymized.
+const WITH_OWN_ADDRESSES: [&str; 3] = ["captureduration", "linger", "uuidwaitduration"];
+
+/// Those that can change where connections have owners.
+const WITH_OWNERS: [&str; 5] = ["cgroup", "container", "pod", "process", "uid"];
 
 /// Those that can change where rows are written.
 const WITH_ROWS: [&str; 3] = ["keep", "rows-interval", "sample"];
 
-/// Those that decide how long an address of this host counts as its own once it has gone, which is chosen
-/// at the start where addresses are anonymized.
-const WITH_OWN_ADDRESSES: [&str; 3] = ["captureduration", "linger", "uuidwaitduration"];
+/// What the daemon was started with, as far as it decides what can change.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    timing: Timing,
+    anonymizes: bool,
+    has_owners: bool,
+    has_rows: bool,
+}
 
 /// What is changed.
 pub(super) struct Reload {
     read: ReadAgain,
-    /// The durations at the start.
-    start: Timing,
-    anonymizes: bool,
+    start: Start,
     parts: Arc<Parts>,
 }
 
@@ -51,6 +65,7 @@ pub(super) struct Reload {
 pub(super) struct Parts {
     filters: Mutex<InForce>,
     shards: Vec<Arc<RulesChange>>,
+    owners: watch::Sender<WantedOwners>,
     room: Room,
     rows: Option<Rows>,
 }
@@ -106,6 +121,7 @@ impl Parts {
         Self {
             filters: Mutex::new(filters),
             shards: shards.map(|shard| Arc::clone(&shard.rules)).collect(),
+            owners: shared.owners.clone(),
             room: shared.room.clone(),
             rows: shared.rows.cloned(),
         }
@@ -119,6 +135,7 @@ impl Parts {
         let Live {
             timing,
             mut filters,
+            owners,
             kept,
             rows_interval,
             retention,
@@ -134,6 +151,7 @@ impl Parts {
             self.shards.iter().for_each(|shard| shard.leave(rules));
         })?;
         in_force.kernel.set_capture(timing.capture);
+        self.owners.send_replace(owners);
         self.room.change(retention);
         if let Some(rows) = &self.rows {
             rows.change(kept, rows_interval);
@@ -154,8 +172,12 @@ impl Reload {
     pub(super) fn new(read: ReadAgain, config: &Config, parts: Arc<Parts>) -> Self {
         Self {
             read,
-            start: config.timing,
-            anonymizes: config.files.anonymize.is_some(),
+            start: Start {
+                timing: config.timing,
+                anonymizes: config.files.anonymize.is_some(),
+                has_owners: load_options::wants_owners(config),
+                has_rows: config.rows.is_some(),
+            },
             parts,
         }
     }
@@ -163,11 +185,10 @@ impl Reload {
     /// Reads the configuration and puts it in force. One that is wrong changes nothing.
     pub(super) async fn run(&self) {
         let (read, parts) = (self.read.clone(), Arc::clone(&self.parts));
-        let (start, anonymizes) = (self.start, self.anonymizes);
+        let start = self.start;
         let changed = tokio::task::spawn_blocking(move || {
-            let Again { mut live, changed } = read.read()?;
-            live.timing = possible(start, live.timing, anonymizes);
-            parts.apply(live)?;
+            let Again { live, changed } = read.read()?;
+            parts.apply(start.possible(live))?;
             Ok(changed)
         });
         let changed = changed.await.context("reading the configuration").flatten();
@@ -180,7 +201,7 @@ impl Reload {
     }
 
     fn say(&self, changed: &[String]) {
-        let (live, late) = split(changed, self.anonymizes, self.parts.rows.is_some());
+        let (live, late) = self.start.split(changed);
         match &live[..] {
             [] => tracing::info!("the configuration was read again"),
             changed => tracing::info!(
@@ -197,35 +218,46 @@ impl Reload {
     }
 }
 
-/// The durations that are wanted, with those of the start where they cannot change.
-const fn possible(start: Timing, wanted: Timing, anonymizes: bool) -> Timing {
-    if !anonymizes {
-        return wanted;
+impl Start {
+    /// What is wanted, with what was at the start where that cannot change.
+    fn possible(self, mut live: Live) -> Live {
+        if self.anonymizes {
+            live.timing = Timing {
+                capture: self.timing.capture,
+                linger: self.timing.linger,
+                uuid_wait: self.timing.uuid_wait,
+                ..live.timing
+            };
+        }
+        if !self.has_owners {
+            // Nobody would know whose connections are, and none would be captured.
+            live.owners = WantedOwners::default();
+        }
+        live
     }
-    Timing {
-        capture: start.capture,
-        linger: start.linger,
-        uuid_wait: start.uuid_wait,
-        ..wanted
-    }
-}
 
-/// What has changed since the start, and is in force now; and what needs a restart.
-fn split(changed: &[String], anonymizes: bool, has_rows: bool) -> (Vec<&str>, Vec<&str>) {
-    let is_live = |flag: &&str| {
-        (LIVE.contains(flag) && !(anonymizes && WITH_OWN_ADDRESSES.contains(flag)))
-            || FILTERS.contains(flag)
-            || (has_rows && WITH_ROWS.contains(flag))
-    };
-    changed.iter().map(String::as_str).partition(is_live)
+    /// Of the flags that have changed, those that are in force now, and those that need a restart.
+    fn split(self, changed: &[String]) -> (Vec<&str>, Vec<&str>) {
+        let is_live = |flag: &&str| {
+            (LIVE.contains(flag) && !(self.anonymizes && WITH_OWN_ADDRESSES.contains(flag)))
+                || (self.has_owners && WITH_OWNERS.contains(flag))
+                || (self.has_rows && WITH_ROWS.contains(flag))
+        };
+        changed.iter().map(String::as_str).partition(is_live)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use capture_files::RetentionLimits;
+    use capture_query::Kept;
+
     use super::*;
 
     fn timing(seconds: u64) -> Timing {
-        let seconds = std::time::Duration::from_secs(seconds);
+        let seconds = Duration::from_secs(seconds);
         Timing {
             uuid_wait: seconds,
             capture: seconds,
@@ -235,29 +267,67 @@ mod tests {
         }
     }
 
+    const fn start(timing: Timing) -> Start {
+        Start {
+            timing,
+            anonymizes: false,
+            has_owners: true,
+            has_rows: true,
+        }
+    }
+
     #[test]
     fn what_needs_a_restart_is_told_from_what_does_not() {
-        let changed = ["keep", "linger", "max-disk", "port", "shards"].map(str::to_owned);
-        for (anonymizes, has_rows, late) in [
-            (false, true, &["shards"][..]),
-            (false, false, &["keep", "shards"]),
-            (true, true, &["linger", "shards"]),
+        let changed = ["keep", "linger", "max-disk", "port", "shards", "uid"].map(str::to_owned);
+        let all = start(timing(5));
+        let anonymizes = Start {
+            anonymizes: true,
+            ..all
+        };
+        let bare = Start {
+            has_owners: false,
+            has_rows: false,
+            ..all
+        };
+        for (start, late) in [
+            (all, &["shards"][..]),
+            (anonymizes, &["linger", "shards"]),
+            (bare, &["keep", "shards", "uid"]),
         ] {
-            let (live, found) = split(&changed, anonymizes, has_rows);
+            let (live, found) = start.split(&changed);
             assert_eq!(found, late);
             assert_eq!(live.len() + late.len(), changed.len());
         }
     }
 
     #[test]
-    fn durations_that_cannot_change_stay() {
-        let [start, wanted] = [timing(5), timing(9)];
-        assert_eq!(possible(start, wanted, false), wanted);
-        let bound = Timing {
-            idle: wanted.idle,
-            spill: wanted.spill,
-            ..start
+    fn what_cannot_change_stays() {
+        let uid_7 = WantedOwners {
+            uids: vec![7],
+            ..WantedOwners::default()
         };
-        assert_eq!(possible(start, wanted, true), bound);
+        let wanted = Live {
+            timing: timing(9),
+            filters: Filters::default(),
+            owners: uid_7.clone(),
+            kept: Kept::default(),
+            rows_interval: Duration::ZERO,
+            retention: RetentionLimits::default(),
+        };
+        let free = start(timing(5)).possible(wanted.clone());
+        assert_eq!((free.timing, free.owners), (timing(9), uid_7));
+        let bound = Start {
+            anonymizes: true,
+            has_owners: false,
+            ..start(timing(5))
+        };
+        let bound = bound.possible(wanted);
+        let expected = Timing {
+            idle: timing(9).idle,
+            spill: timing(9).spill,
+            ..timing(5)
+        };
+        assert_eq!(bound.timing, expected);
+        assert_eq!(bound.owners, WantedOwners::default());
     }
 }

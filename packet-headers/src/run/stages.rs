@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
+use tokio::sync::watch;
 
 use super::banner::StartupBanner;
 use super::confinement;
@@ -88,6 +89,7 @@ impl Stages {
             options: &taken.options,
             kept_open: taken.kept_open,
             interfaces: &names,
+            owners: &watch::Sender::new(config.owners.clone()),
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
