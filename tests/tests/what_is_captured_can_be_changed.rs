@@ -249,24 +249,22 @@ fn whose_connections_are_captured_changes_for_those_that_end() -> Result<()> {
     let file = Configuration::new(home.path(), nobodys)?;
     let tcpdump = Tcpdump::start(&lab.host)?;
     let mut daemon = file.start_in(&lab, &SOON)?;
-    let mut left_out = Vec::new();
-    let mut end = |daemon: &mut Daemon, (pair, connection): (Pair, Connection)| {
-        pair.finish()?;
-        left_out.push(connection);
-        let ended = left_out.len() as u64;
-        daemon.wait_for_report("it is left out", |report| {
-            report.get(PacketField::Held) == 0 && report.get(ConnectionField::Closed) >= ended
-        })
-    };
     let across = open(&lab, 5001)?;
-    end(&mut daemon, open(&lab, 5002)?)?;
+    open(&lab, 5002)?.0.finish()?;
+    let left_out = daemon.wait_for_report("it is left out", |report| {
+        report.get(DiscardReason::OtherOwner) > 0 && report.get(PacketField::Held) == 0
+    })?;
     file.reload(&mut daemon, ours)?;
     let also_across = open(&lab, 5003)?;
     let wanted = [across.1];
     across.0.finish()?;
     daemon.wait_for_files(1)?;
     file.reload(&mut daemon, nobodys)?;
-    end(&mut daemon, also_across)?;
+    also_across.0.finish()?;
+    let before = left_out.get(DiscardReason::OtherOwner);
+    daemon.wait_for_report("it is left out as well", |report| {
+        report.get(DiscardReason::OtherOwner) > before
+    })?;
     capture::conclude(daemon, tcpdump, &wanted, kernel_uuid)?;
     Ok(())
 }
