@@ -401,10 +401,12 @@ fn walk(directory: &Path) -> u64 {
 fn flows_of_somebody_else_leave_no_file_and_every_packet_is_counted() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, counters) = writer(temp.path());
-    writer.only_of(WantedOwners {
-        uids: vec![33],
+    let only = |uid| WantedOwners {
+        uids: vec![uid],
         ..WantedOwners::default()
-    });
+    };
+    let (change, owners) = watch::channel(only(33));
+    writer.only_of(owners);
     let of = |uid| {
         Some(Arc::new(Owner {
             uid,
@@ -427,6 +429,14 @@ fn flows_of_somebody_else_leave_no_file_and_every_packet_is_counted() {
     let other = counters.discards.get(DiscardReason::OtherOwner);
     assert_eq!((packets(&counters), other), ([0, 3, 0], 3 + 3 + 5));
     assert_eq!((files(&counters), errors(&counters)), ([1, 0], 0));
+    // Others are wanted when the last ones end.
+    change.send_replace(only(0));
+    for (flow, owner) in [(5, of(0)), (6, of(33))] {
+        let last = job(flow, 1, true, &counters);
+        writer.write(Job { owner, ..last });
+    }
+    let other = counters.discards.get(DiscardReason::OtherOwner);
+    assert_eq!((packets(&counters), other), ([0, 4, 0], 11 + 1));
     writer.finish();
     let partial = fs::read_dir(temp.path().join("data.partial")).unwrap();
     let left = partial.filter(|entry| {
