@@ -205,7 +205,7 @@ fn survive(kills: usize, flags: &[&str]) -> Result<()> {
     println!("SEED={seed}");
     let begun = Instant::now();
     let first = Lab::new()?;
-    let second = Lab::beside_others()?;
+    let second = Lab::without_waiting()?;
     let labs = [(&first, seed), (&second, seed.wrapping_add(1))];
     let tolls = parallel::map(&labs, |(lab, seed)| {
         survive_in_a_lab(lab, kills / labs.len(), flags, *seed)
