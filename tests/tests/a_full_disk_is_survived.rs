@@ -20,6 +20,7 @@ use end_to_end::verify::report::{
 use end_to_end::world::mount::SmallDisk;
 use end_to_end::world::netns::Lab;
 use end_to_end::world::{procfs, wait};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// The size of the filesystem.
@@ -294,7 +295,7 @@ fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
         disk.fill()?;
         daemon.wait_for_report("no room", |r| r.get(FileErrorReason::NoSpace) > 0)?;
         wait_for_traffic(steady)?;
-        daemon.stop()
+        daemon.stop_promptly(Signal::TERM)
     })?;
     accounts_for_connections(&stopped.report, true)?;
     assert_eq!(stopped.report.get(PacketField::Held), 0);
