@@ -53,7 +53,7 @@ fn start(lab: &Lab, home: &Path, flags: &[&str]) -> Result<Daemon> {
 
 #[test]
 fn limits_and_durations_change_and_the_rest_is_named() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(
         home.path(),
         "captureduration = '1h'\nflowtimeout = '1h'\nport = []\n",
@@ -86,7 +86,7 @@ fn limits_and_durations_change_and_the_rest_is_named() -> Result<()> {
 
 #[test]
 fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "max-files = 100\n")?;
     let mut daemon = start(&lab, home.path(), &[&file.flag])?;
     file.replace("max-fils = 1\n")?;
@@ -107,7 +107,7 @@ fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
 
 #[test]
 fn without_a_file_it_means_to_stop() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let daemon = start(&lab, home.path(), &[])?;
     let stopped = daemon.stop_by(Signal::HUP)?;
     ensure!(!stopped.transcript.contains(AGAIN));
@@ -116,7 +116,7 @@ fn without_a_file_it_means_to_stop() -> Result<()> {
 
 #[test]
 fn the_command_line_stays_in_force() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "max-files = 100\n")?;
     let mut daemon = start(&lab, home.path(), &[&file.flag, "--max-files=50"])?;
     file.replace("max-files = 1\n")?;

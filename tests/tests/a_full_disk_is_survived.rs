@@ -139,7 +139,7 @@ fn live_through(
 }
 
 fn survive(fault: DiskFault) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let settings = TempDir::new()?;
     let tcpdump = Tcpdump::start(&lab.host)?;
@@ -285,7 +285,7 @@ fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
 /// The daemon stops as promptly as ever, and its report counts what is not in files.
 #[test]
 fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let mut daemon = Launch::new(&lab)
         .within(disk.path())

@@ -54,7 +54,7 @@ fn wait_until_well(lab: &Lab, daemon: &Daemon) -> Result<()> {
 
 #[test]
 fn by_health_unless_it_may_wait_for_a_disk() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &["--shards=2"])?;
     wait_until_well(&lab, &daemon)?;
     for (thread, is_live) in [("shard-1", false), ("writer-0", true)] {
@@ -71,7 +71,7 @@ fn by_health_unless_it_may_wait_for_a_disk() -> Result<()> {
 
 #[test]
 fn every_thread_of_the_daemon_is_watched() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let socket = tempfile::tempdir()?;
     let listen = format!(
         "--eventsocket.listen={}",

@@ -71,7 +71,7 @@ type Plant = fn(&Path, &Path) -> Result<()>;
 
 #[test]
 fn no_probe_follows_a_link_or_waits_for_a_fifo() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let precious = scene.at("precious");
     let plants: [Plant; 3] = [
@@ -117,7 +117,7 @@ fn is_refused(lab: &Lab, scene: &Scene, words: &[&str]) -> Result<()> {
 
 #[test]
 fn directories_that_others_can_change_are_refused_with_what_to_do() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let partial = scene.partial()?;
     let data = scene.at("captures");
@@ -154,7 +154,7 @@ fn only(directory: &Path) -> Result<OsString> {
 
 #[test]
 fn a_file_grows_where_it_began_whatever_takes_its_path() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let mut daemon = Launch::new(&lab)
         .within(scene.home.path())
@@ -189,7 +189,7 @@ fn a_file_grows_where_it_began_whatever_takes_its_path() -> Result<()> {
 
 #[test]
 fn a_stop_is_obeyed_and_holes_are_skipped_whatever_recovery_finds() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let day = scene.partial()?.join("run-20261125T000000Z-77/2026/11/25");
     fs::create_dir_all(&day)?;
@@ -219,7 +219,7 @@ fn can_read(path: &Path, groups: &str) -> Result<bool> {
 
 #[test]
 fn the_group_reads_published_files_and_others_read_none() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     for umask in ["umask 000", "umask 077"] {
         let scene = Scene::new()?;
         fs::set_permissions(scene.home.path(), Permissions::from_mode(0o755))?;
