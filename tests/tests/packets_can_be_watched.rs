@@ -114,7 +114,7 @@ fn compare(
 
 #[test]
 fn what_is_watched_is_what_the_files_have() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (mut daemon, socket) = start(&lab, &home)?;
     let mode = fs::metadata(&socket)?.permissions().mode() & 0o777;
     assert_eq!(mode, 0o660, "{mode:o}");
@@ -154,7 +154,7 @@ fn what_is_watched_is_what_the_files_have() -> Result<()> {
 
 #[test]
 fn tshark_captures_from_it_as_from_an_interface() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (daemon, socket) = start(&lab, &home)?;
     let extcaps = home.path().join("extcap");
     fs::create_dir(&extcaps)?;
@@ -239,7 +239,7 @@ fn who_reads_too_slowly_is_told_what_is_missing_and_files_miss_nothing() -> Resu
 
 #[test]
 fn who_may_not_or_asks_for_nonsense_is_told() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (daemon, socket) = start(&lab, &home)?;
     for request in ["nonsense\n", "{\"port\":[80]}\n"] {
         let refused = Watcher::ask(&socket, request)?;
