@@ -17,6 +17,7 @@ pub mod process;
 pub mod procfs;
 pub mod python;
 pub mod ss;
+pub(crate) mod stamps;
 pub mod stopped_thread;
 pub mod systemd;
 pub mod tun;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::verify::oracle::Oracle;
 use crate::world::netns::{Namespace, WAN};
 use crate::world::process::{Process, Stream};
+use crate::world::stamps::StampedWhenSeen;
 use crate::world::wait;
 
 /// The filter that accepts TCP.
@@ -40,6 +41,7 @@ pub struct Tcpdump {
     /// How often the kernel counts each packet: on loopback as sent and as received, of which
     /// libpcap drops the first.
     copies: u64,
+    _stamps: StampedWhenSeen,
 }
 
 /// The file of a tcpdump that has ended; removed on drop.
@@ -88,7 +90,7 @@ impl Tcpdump {
         snaplen: u32,
         filter: &str,
     ) -> Result<Self> {
-        let directory = TempDir::new()?;
+        let (stamps, directory) = (StampedWhenSeen::hold(), TempDir::new()?);
         let mut command = Command::new("tcpdump");
         command.args(["-i", interface, "-n", "-U", "-B", "65536", "-Z", "root"]);
         command.args(["--time-stamp-precision=nano", "-s", &snaplen.to_string()]);
@@ -104,6 +106,7 @@ impl Tcpdump {
             directory,
             strays: 0,
             copies: if interface == "lo" { 2 } else { 1 },
+            _stamps: stamps,
         };
         tcpdump.strays = tcpdump.settle(filter)?;
         Ok(tcpdump)
