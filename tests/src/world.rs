@@ -9,6 +9,7 @@ pub mod container;
 pub mod deploy;
 pub mod kernel;
 pub mod links;
+pub mod metronome;
 pub mod mount;
 pub mod netns;
 pub mod parallel;
