@@ -156,7 +156,10 @@ fn verify(
         .filter(|it| !it.claimed && it.packet.time >= begun)
     {
         let time = entry.packet.time;
-        let was_closing = |from, to| (from..=to).contains(&entry.begun) && time < to + CLOSING;
+        let was_closing = |from, to| {
+            let closed = to + CLOSING + stalls.between(to, time);
+            (from..=to).contains(&entry.begun) && time < closed
+        };
         let of = restarts.iter().position(|one| {
             let gap = one.gap(stalls);
             gap.contains(&time) || was_closing(*gap.start(), *gap.end())
