@@ -114,7 +114,9 @@ fn integration<'a>(
         .iter()
         .filter(|package| of.contains(&package.name.as_str()));
     let tests = chosen.flat_map(|package| &package.tests);
+    // Of a run that takes so long, everything that fails is worth knowing.
     others(workspace, packages)
+        .arg("--no-fail-fast")
         .args(tests.flat_map(|test| ["--test", test]))
         .args(["--", &threads])
 }
