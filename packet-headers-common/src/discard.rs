@@ -57,6 +57,9 @@ crate::named_enum! {
         NoRoom = "no_room",
         /// Discarded by the shard: the disk was too slow, and the writer's backlog reached its limit.
         WriterBehind = "writer_behind",
+        /// Discarded by the writer: `--uid`, `--process`, `--cgroup`, `--container` or `--pod` exclude whoever
+        /// the packet's connection belongs to.
+        OtherOwner = "other_owner",
         /// Discarded by the publisher: `--keep` and `--sample` want only the row of the packet's connection.
         NotKept = "not_kept",
     }

@@ -28,6 +28,7 @@ mod named_file;
 mod names;
 mod netns;
 mod network;
+mod owners;
 mod plot;
 mod pointers;
 mod refusal;
@@ -45,6 +46,7 @@ pub use in_force::InForce;
 use limits::LimitArguments;
 pub(crate) use named_file::NamedFile;
 use names::NameArguments;
+use owners::OwnerArguments;
 pub use plot::{PictureFormat, PlotArguments};
 use refusal::Refusal;
 use rows::RowArguments;
@@ -136,6 +138,9 @@ pub struct TopArguments {
 pub struct Arguments {
     #[command(flatten)]
     capture: CaptureArguments,
+
+    #[command(flatten)]
+    owners: OwnerArguments,
 
     #[command(flatten)]
     names: NameArguments,
@@ -265,6 +270,8 @@ impl Arguments {
             let message = "--watch-socket would show the addresses that --anonymize.ip hides";
             return Err((ErrorKind::ArgumentConflict, message.to_owned()));
         }
+        let (hides, watches) = (self.files.hides_addresses(), self.names.watches_sockets());
+        self.owners.check(hides, watches)?;
         self.names.check()?;
         self.limits.check()?;
         self.rows.check()?;
@@ -329,6 +336,7 @@ impl Arguments {
             timing,
             sizes,
             filters,
+            owners: self.owners.into_wanted(),
         })
     }
 }

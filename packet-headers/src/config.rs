@@ -9,6 +9,7 @@ use anonymize::Method;
 use anyhow::Result;
 use capture_files::{FileNaming, RetentionLimits};
 use capture_query::Kept;
+use model::owner::WantedOwners;
 use model::{
     AttachMethod, Filters, FlowReaders, FlowSource, HostName, ListenAddress, NamePattern, Timing,
 };
@@ -44,6 +45,8 @@ pub struct Config {
     pub sizes: Sizes,
     /// Which connections are captured.
     pub filters: Filters,
+    /// Whose connections are captured.
+    pub owners: WantedOwners,
     /// What the daemon serves.
     pub service: Service,
     /// Whether the daemon confines itself once it has what it needs.

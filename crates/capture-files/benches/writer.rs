@@ -110,6 +110,7 @@ impl Observer for Check {
             | FileEvent::Abandoned(..)
             | FileEvent::NotSynced(_)
             | FileEvent::Removed(_)
+            | FileEvent::LeftOut(_)
             | FileEvent::NoFile(_) => panic!("{event:?}"),
         }
     }

@@ -99,6 +99,7 @@ fn report(event: FileEvent<'_>) {
         | FileEvent::Abandoned(..)
         | FileEvent::NotSynced(_)
         | FileEvent::Removed(_)
+        | FileEvent::LeftOut(_)
         | FileEvent::NoFile(_) => eprintln!("{event:?}"),
     }
 }

@@ -75,6 +75,8 @@ pub enum FileEvent<'a> {
     Abandoned(&'a FlowUuid, AbandonedFile),
     /// A finished file was removed and never published, as its owner asked for.
     Removed(RemovedFile),
+    /// The file of a flow was removed before it was finished, as its owner asked for.
+    LeftOut(RemovedFile),
     /// A flow ended without a file, as none could be written. Its packets, if there were any, were
     /// reported as dropped before.
     NoFile(&'a FlowUuid),

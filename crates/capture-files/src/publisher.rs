@@ -77,6 +77,18 @@ impl<O: Observer> Publisher<O> {
         }
     }
 
+    /// Removes what there is of the file of a flow that is not wanted. One that cannot be removed is published
+    /// later.
+    pub(crate) fn leave_out(&mut self, file: ClosedFile) {
+        match file.partial().remove_now() {
+            Ok(()) => self.observer.observe(FileEvent::LeftOut(RemovedFile {
+                packets: file.packets(),
+                bytes: file.partial().bytes(),
+            })),
+            Err(error) => self.refuse(file, error, Refused::Waits),
+        }
+    }
+
     /// Leaves files where they are, without the disk: nobody waits for it any more. The next recovery
     /// publishes them.
     pub fn leave(&mut self, files: Vec<FinishedFile>) {

@@ -248,6 +248,16 @@ impl<O: Observer> Writer<O> {
         }
     }
 
+    /// Removes what there is of the file of a flow, of which no more will come: it is not wanted.
+    pub fn leave_out(&mut self, flow: u64) {
+        self.kept.closed(flow);
+        if let Some(file) = self.open.remove(&flow)
+            && let Some(closed) = self.close(file, Known::default())
+        {
+            self.publisher.leave_out(closed);
+        }
+    }
+
     /// The file of a flow, which may have another name now.
     fn file(&mut self, flow: u64, meta: FlowMeta) -> &mut OpenFile {
         match self.open.entry(flow) {

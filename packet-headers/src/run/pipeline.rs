@@ -152,6 +152,7 @@ impl Pipeline {
         let counting = Counting::new(Arc::clone(&shared.counted.counters), shared.room.clone());
         let mut writer = ShardWriter::new(directories, shared.options, names, counting)?;
         writer.keep_open(shared.kept_open);
+        writer.only_of(shared.config.owners.clone());
         if let Some(finished) = finished {
             writer.hand_over(finished);
         }

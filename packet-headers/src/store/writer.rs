@@ -10,6 +10,7 @@ use capture_files::{
     Directories, FileError, FileEvent, FileIssue, FileOptions, FinishedFile, InterfaceNames, Job,
     Limit, Observer, Room, Writer,
 };
+use model::owner::WantedOwners;
 use model::{DiscardReason, FlowUuid, WallNanos};
 
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
@@ -40,6 +41,8 @@ pub struct ShardWriter {
     stuck: RateLimit,
     /// When that was done last which is done each [`CARE`].
     cared: Instant,
+    /// Whose flows are wanted.
+    owners: WantedOwners,
     /// How many files it has said to keep open.
     kept_open: usize,
     /// Whether the disk was too slow for a stop.
@@ -66,6 +69,7 @@ impl ShardWriter {
             full: RateLimit::default(),
             stuck: RateLimit::default(),
             cared: Instant::now(),
+            owners: WantedOwners::default(),
             kept_open: 0,
             late: false,
         })
@@ -74,6 +78,11 @@ impl ShardWriter {
     /// Lets another thread publish what is finished.
     pub fn hand_over(&mut self, finished: SyncSender<FinishedFile>) {
         self.writer.hand_over(finished);
+    }
+
+    /// Writes only flows of these owners. Whose a flow is, its last job says.
+    pub fn only_of(&mut self, owners: WantedOwners) {
+        self.owners = owners;
     }
 
     /// Lets so many files stay open between two writes.
@@ -139,6 +148,9 @@ impl ShardWriter {
     /// Does one job, as far as there is room. A file that is finished is published in any case: that
     /// takes no more.
     pub fn write(&mut self, mut job: Job) {
+        if job.last && !self.owners.accepts(job.owner.as_deref()) {
+            return self.leave_out(&job);
+        }
         if job.chunk.packets > 0
             && let Some(limit) = self.make_room(&job)
         {
@@ -152,6 +164,15 @@ impl ShardWriter {
             }
         }
         self.writer.write(job);
+        self.count_kept(self.writer.kept_open());
+    }
+
+    /// Removes what there is of a flow that is of somebody else.
+    fn leave_out(&mut self, last: &Job) {
+        let packets = last.chunk.packets;
+        self.counters
+            .discard_held(DiscardReason::OtherOwner, packets);
+        self.writer.leave_out(last.flow);
         self.count_kept(self.writer.kept_open());
     }
 
@@ -264,6 +285,9 @@ impl Observer for Counting {
             FileEvent::Removed(file) => {
                 counters.discard_held(DiscardReason::NotKept, file.packets);
                 counters.rows.not_kept.add(1);
+            }
+            FileEvent::LeftOut(file) => {
+                counters.discard_held(DiscardReason::OtherOwner, file.packets);
             }
             FileEvent::NoFile(_) => counters.failed.add(1),
         }

@@ -34,6 +34,7 @@ fn note(told: &mut Told, event: &FileEvent<'_>) {
         | FileEvent::StillDeferred(..)
         | FileEvent::Abandoned(..)
         | FileEvent::Removed(_)
+        | FileEvent::LeftOut(_)
         | FileEvent::NoFile(_)) => format!("{other:?}"),
     });
 }

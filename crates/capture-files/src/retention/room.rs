@@ -131,7 +131,7 @@ impl Room {
                 let was = self.file(Some(file.bytes));
                 self.account().grew(was, Usage::default());
             }
-            FileEvent::Removed(file) => {
+            FileEvent::Removed(file) | FileEvent::LeftOut(file) => {
                 let was = self.file(Some(file.bytes));
                 self.account().grew(was, Usage::default());
             }

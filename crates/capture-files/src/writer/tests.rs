@@ -16,6 +16,7 @@ use super::*;
 use crate::error::FileIssue;
 use crate::faults::{self, Fate, Operation};
 use crate::format::Format;
+use crate::observer::RemovedFile;
 use crate::packet_buffer::PacketBuffer;
 use crate::record::tests::packet;
 use model::{FlowUuid, Owner, WallNanos};
@@ -38,6 +39,7 @@ struct Told {
     deferred: u64,
     abandoned: u64,
     no_file: u64,
+    left_out: Vec<RemovedFile>,
     issues: Vec<FileIssue>,
     spills: u64,
     renames: u64,
@@ -75,6 +77,7 @@ impl Observer for Told {
                 self.issues.push(file.error.issue());
             }
             FileEvent::Removed(_) => panic!("nobody asked for that"),
+            FileEvent::LeftOut(file) => self.left_out.push(file),
             FileEvent::NoFile(_) => self.no_file += 1,
         }
     }
@@ -721,4 +724,31 @@ proptest! {
         let told = writer.finish();
         prop_assert_eq!(told.written + told.lost, given, "{:?}", told);
     }
+}
+
+#[test]
+fn what_is_left_out_leaves_nothing_behind_and_is_accounted_for() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = writer(home.path());
+    writer.keep_open(8);
+    writer.write(job(1, 5, false));
+    writer.write(job(2, 3, false));
+    assert!(writer.has_file(1) && writer.has_file(2));
+    writer.leave_out(1);
+    // Of a flow that has no file, there is nothing to remove.
+    writer.leave_out(3);
+    assert_eq!(writer.kept_open(), 1);
+    writer.write(job(2, 1, true));
+    let told = writer.finish();
+    assert_eq!((told.published, told.written), (1, 4));
+    assert_eq!((told.lost, told.no_file), (0, 0));
+    let left_out: Vec<_> = told.left_out.iter().map(|file| file.packets).collect();
+    assert_eq!(left_out, [5]);
+    assert!(!published(home.path(), 1).exists());
+    let partial = home.path().join("data.partial");
+    let left = fs::read_dir(partial).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("host_1")
+    });
+    assert_eq!(left.count(), 0);
 }

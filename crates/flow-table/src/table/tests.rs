@@ -4,6 +4,7 @@ mod driver;
 mod limits;
 mod listing;
 mod model;
+mod owners;
 mod touches;
 
 use std::collections::BTreeSet;

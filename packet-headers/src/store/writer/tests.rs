@@ -11,7 +11,7 @@ use capture_files::{
 };
 use packet_headers_common::{Direction, Endpoint, LinkType};
 
-use model::Count;
+use model::{Count, Owner};
 
 use super::*;
 use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -395,4 +395,43 @@ fn walk(directory: &Path) -> u64 {
         }
     });
     below.sum()
+}
+
+#[test]
+fn flows_of_somebody_else_leave_no_file_and_every_packet_is_counted() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(temp.path());
+    writer.only_of(WantedOwners {
+        uids: vec![33],
+        ..WantedOwners::default()
+    });
+    let of = |uid| {
+        Some(Arc::new(Owner {
+            uid,
+            pid: None,
+            process: None,
+            cgroup: None,
+        }))
+    };
+    // The first of each is written while nobody knows whose it is.
+    for (flow, owner) in [(1, of(33)), (2, of(0)), (3, None)] {
+        writer.write(job(flow, 2, false, &counters));
+        let last = job(flow, 1, true, &counters);
+        writer.write(Job { owner, ..last });
+    }
+    let last = job(4, 5, true, &counters);
+    writer.write(Job {
+        owner: of(0),
+        ..last
+    });
+    let other = counters.discards.get(DiscardReason::OtherOwner);
+    assert_eq!((packets(&counters), other), ([0, 3, 0], 3 + 3 + 5));
+    assert_eq!((files(&counters), errors(&counters)), ([1, 0], 0));
+    writer.finish();
+    let partial = fs::read_dir(temp.path().join("data.partial")).unwrap();
+    let left = partial.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("host_1")
+    });
+    assert_eq!(left.count(), 0);
 }

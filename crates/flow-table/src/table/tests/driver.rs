@@ -1,6 +1,7 @@
 //! Drives a table by hand and gathers what comes out of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
@@ -10,8 +11,8 @@ use packet_headers_common::{
 
 use capture_files::Chunk;
 use model::{
-    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Timing, WallClock,
-    WallNanos, Wanted,
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Left, Open, Owner, Timing,
+    WallClock, WallNanos, Wanted,
 };
 
 use crate::connections::ConnectionState;
@@ -61,6 +62,10 @@ pub(super) struct TableDriver {
     pub(super) published: Vec<(String, Vec<u32>)>,
     /// The names of the files that end with what the kernel knew, in order.
     pub(super) with_totals: Vec<String>,
+    /// Whose the next events say that connections are.
+    pub(super) owner: Option<Arc<Owner>>,
+    /// Whose connections were, by the names of their files.
+    pub(super) owners: BTreeMap<String, Option<Arc<Owner>>>,
     /// What was to be counted of what the kernel knew.
     pub(super) totals: Vec<SocketTotals>,
     pub(super) opened: u64,
@@ -108,6 +113,8 @@ impl TableDriver {
             growing: BTreeMap::new(),
             published: Vec::new(),
             with_totals: Vec::new(),
+            owner: None,
+            owners: BTreeMap::new(),
             totals: Vec::new(),
             opened: 0,
             closed: 0,
@@ -194,7 +201,7 @@ impl TableDriver {
             remote: client,
             role,
             cookie: cookie(name),
-            owner: None,
+            owner: self.owner.clone(),
         };
         self.table.on_event(FlowEvent::Open(open));
         self.collect();
@@ -220,9 +227,22 @@ impl TableDriver {
             uuid: FlowUuid::new(name).unwrap(),
             key: Some(FlowKey::new(server, client)),
             totals: totals.map(Box::new),
-            owner: None,
+            owner: self.owner.clone(),
         };
         self.table.on_event(FlowEvent::Close(close));
+        self.collect();
+    }
+
+    /// A process closes its socket, after that.
+    pub(super) fn left(&mut self, n: u16, name: &str, owner: Arc<Owner>) {
+        let (server, client) = ends(n);
+        let left = Left {
+            at: at(self.now),
+            uuid: FlowUuid::new(name).unwrap(),
+            key: FlowKey::new(server, client),
+            owner,
+        };
+        self.table.on_event(FlowEvent::Left(left));
         self.collect();
     }
 
@@ -255,6 +275,7 @@ impl TableDriver {
                     if job.last {
                         let packets = self.growing.remove(&job.flow).unwrap_or_default();
                         let name = job.meta.uuid.to_string();
+                        self.owners.insert(name.clone(), job.owner);
                         self.link_types
                             .extend(job.chunk.link_type().map(|it| (name, it)));
                         self.published.push((job.meta.uuid.to_string(), packets));
