@@ -44,7 +44,8 @@ crate::named_enum! {
         CandidateMemory = "candidate_memory",
         /// Discarded by the flow table: `--maxflows` or the memory for connections ran out.
         TooManyFlows = "too_many_flows",
-        /// Discarded by the flow table: `--direction` excludes the packet's connection.
+        /// Discarded by the flow table: `--direction` excludes the packet's connection, or filters that
+        /// changed meanwhile left out its SYN.
         Unwanted = "unwanted_direction",
         /// Discarded by the flow table: the connection's file was finished after `--flowtimeout`.
         AfterTimeout = "after_flowtimeout",

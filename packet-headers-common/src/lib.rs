@@ -19,6 +19,7 @@ pub mod packet_counters;
 pub mod primary_tap;
 pub mod record;
 pub mod segment;
+pub mod selection;
 pub mod settings;
 pub mod socket_totals;
 
@@ -34,4 +35,5 @@ pub use owner_record::{ListenerKey, OwnerRecord};
 pub use packet_counters::{PacketCounter, PacketCounters};
 pub use primary_tap::{PrimaryTap, TapPoint};
 pub use record::{Beside, Direction, LinkType, Packet, RecordHeader};
+pub use selection::Selection;
 pub use socket_totals::SocketTotals;

@@ -30,32 +30,9 @@ pub const WAKE_AFTER: &str = "WAKE_AFTER";
 /// Global `u32`: for how many of those a segment of the candidate lane counts, which has fewer.
 pub const CANDIDATE_WEIGHT: &str = "CANDIDATE_WEIGHT";
 
-/// Global `u64`: nanoseconds for which a connection is captured, from its establishment on.
-pub const CAPTURE_NS: &str = "CAPTURE_NS";
-
-/// Global `u8`: which connections are wanted, by who sent the SYN: one of the `WANT_` values.
-pub const WANTED: &str = "WANTED";
-/// [`WANTED`]: every connection.
-pub const WANT_ALL: u8 = 0;
-/// [`WANTED`]: those that this host accepted.
-pub const WANT_INCOMING: u8 = 1;
-/// [`WANTED`]: those that this host began.
-pub const WANT_OUTGOING: u8 = 2;
-
 /// Global `u8`: 1 if connections over loopback are told of. They can have no packet where the loopback
 /// interface is not captured, and anybody on the host can make as many as there are ports.
 pub const LOOPBACK: &str = "LOOPBACK";
-
-/// Global `u8`: which filters are set: the `FILTER_` bits.
-pub const FILTERS: &str = "FILTERS";
-/// [`FILTERS`]: only connections with a port of [`PORTS`] that is marked [`INCLUDED`].
-pub const FILTER_PORT: u8 = 1;
-/// [`FILTERS`]: no connection with a port of [`PORTS`] that is marked [`EXCLUDED`].
-pub const FILTER_EXCLUDE_PORT: u8 = 2;
-/// [`FILTERS`]: only connections with an address in [`NETS`].
-pub const FILTER_NET: u8 = 4;
-/// [`FILTERS`]: no connection with an address in [`EXCLUDED_NETS`].
-pub const FILTER_EXCLUDE_NET: u8 = 8;
 
 /// Global `u32`: how many header bytes a record keeps of a packet, [`MIN_HEADERS`] to
 /// [`MAX_HEADERS`].
@@ -72,21 +49,50 @@ pub const DECAPSULATE: &str = "DECAPSULATE";
 /// A classifier can read it since Linux 5.16.
 pub const HARDWARE_CLOCK: &str = "HARDWARE_CLOCK";
 
-/// Map: array of bytes, one for each port: [`INCLUDED`], [`EXCLUDED`], both or 0.
+/// Map: array of two numbers that the daemon may change while the programs run. It maps the array, and
+/// stores each by one instruction.
+pub const CHOICE: &str = "CHOICE";
+/// The place in [`CHOICE`] of a [`Selection`](crate::Selection): which connections that begin are taken.
+pub const SELECTION: u32 = 0;
+/// The place in [`CHOICE`] of the nanoseconds for which they are captured, from their establishment on.
+pub const CAPTURE_NS: u32 = 1;
+/// [`Selection::direction`](crate::Selection::direction): every connection.
+pub const WANT_ALL: u8 = 0;
+/// [`Selection::direction`](crate::Selection::direction): those that this host accepted.
+pub const WANT_INCOMING: u8 = 1;
+/// [`Selection::direction`](crate::Selection::direction): those that this host began.
+pub const WANT_OUTGOING: u8 = 2;
+/// [`Selection::checks`](crate::Selection::checks): only connections with a port that is marked
+/// [`INCLUDED`].
+pub const FILTER_PORT: u8 = 1;
+/// [`Selection::checks`](crate::Selection::checks): no connection with a port that is marked
+/// [`EXCLUDED`].
+pub const FILTER_EXCLUDE_PORT: u8 = 2;
+/// [`Selection::checks`](crate::Selection::checks): only connections with an address in a network that
+/// is marked [`INCLUDED`].
+pub const FILTER_NET: u8 = 4;
+/// [`Selection::checks`](crate::Selection::checks): no connection with an address in a network that is
+/// marked [`EXCLUDED`].
+pub const FILTER_EXCLUDE_NET: u8 = 8;
+
+/// Map: array of bytes, one for each port: its marks in each of two sets, as
+/// [`Set::marks`](crate::selection::Set::marks) reads them.
 pub const PORTS: &str = "PORTS";
-/// A port that `--port` names.
+/// A port that `--port` names, or a network of `--net` or within one.
 pub const INCLUDED: u8 = 1;
-/// A port that `--exclude-port` names.
+/// A port that `--exclude-port` names, or a network of `--exclude-net` or within one.
 pub const EXCLUDED: u8 = 2;
 
-/// Map: trie of the networks of `--net`, as prefixes of v4-mapped or IPv6 addresses.
+/// Map: trie of the networks that filters name, as prefixes of v4-mapped or IPv6 addresses behind the
+/// number of their set; their values are marks. The longest prefix is found, so each has the marks of
+/// those that contain it, too.
 pub const NETS: &str = "NETS";
 
-/// Map: trie of the networks of `--exclude-net`.
-pub const EXCLUDED_NETS: &str = "EXCLUDED_NETS";
-
-/// The most networks in each trie.
+/// The most networks of `--net`, and of `--exclude-net`.
 pub const MAX_NETS: u32 = 4096;
+
+/// The most entries of [`NETS`]: both lists of two sets.
+pub const MAX_NET_ENTRIES: u32 = 2 * 2 * MAX_NETS;
 
 /// Map: hash from an interface's index to the [`LinkType`](crate::LinkType) of its packets: the
 /// interfaces whose packets the packet socket's program captures.

@@ -130,7 +130,7 @@ fn known(headers: &Headers, hash: u64, shard: u32) -> Option<Known> {
 /// Decides on a packet of a connection that nobody has named yet.
 #[inline(always)]
 fn candidate(headers: &Headers) -> Result<(), KernelDiscard> {
-    if !filter::passes(&headers.key) {
+    if !filter::passes(&headers.key, filter::selection()) {
         return Err(KernelDiscard::Filtered);
     }
     if IGNORED.get_ptr(&headers.key).is_some() {

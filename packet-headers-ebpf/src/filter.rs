@@ -1,46 +1,69 @@
-//! Which connections the operator wants. Filters that are not set cost nothing: the settings are
-//! constants to the verifier.
+//! Which connections the operator wants. The daemon may change that at any time.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
+use packet_headers_common::selection::{ADDRESS_BITS, SET_BITS, Set};
 use packet_headers_common::settings::{
-    EXCLUDED, FILTER_EXCLUDE_NET, FILTER_EXCLUDE_PORT, FILTER_NET, FILTER_PORT, INCLUDED,
+    CAPTURE_NS, EXCLUDED, FILTER_EXCLUDE_NET, FILTER_EXCLUDE_PORT, FILTER_NET, FILTER_PORT,
+    INCLUDED, SELECTION,
 };
-use packet_headers_common::{Endpoint, FlowKey};
+use packet_headers_common::{Endpoint, FlowKey, Selection};
 
-use crate::maps::{EXCLUDED_NETS, FILTERS, NETS, PORTS};
+use crate::maps::{CHOICE, NETS, PORTS};
 
-/// Bits of an address; IPv4 is v4-mapped.
-const ADDRESS_BITS: u32 = 128;
+/// What is in force now. Who asks it several questions reads it once.
+#[inline(always)]
+pub(crate) fn selection() -> Selection {
+    Selection::from_bits(chosen(SELECTION))
+}
+
+/// Nanoseconds for which a connection is captured that is established now.
+#[inline(always)]
+pub(crate) fn capture_ns() -> u64 {
+    chosen(CAPTURE_NS)
+}
+
+#[inline(always)]
+fn chosen(place: u32) -> u64 {
+    // SAFETY: an element of an array is always there; the daemon stores it by one instruction.
+    CHOICE
+        .get_ptr(place)
+        .map_or(0, |number| unsafe { number.read_volatile() })
+}
 
 /// Whether the filters let a connection through, by its ports and addresses.
 #[inline(always)]
-pub(crate) fn passes(key: &FlowKey) -> bool {
-    let filters = FILTERS.load();
-    if filters == 0 {
+pub(crate) fn passes(key: &FlowKey, selection: Selection) -> bool {
+    let checks = selection.checks();
+    if checks == 0 {
         return true;
     }
+    let set = selection.set();
     let (low, high) = key.ends();
-    let marks = mark(&low) | mark(&high);
-    if filters & FILTER_PORT != 0 && marks & INCLUDED == 0 {
+    let ports = of_port(set, &low) | of_port(set, &high);
+    if checks & FILTER_PORT != 0 && ports & INCLUDED == 0 {
         return false;
     }
-    if filters & FILTER_EXCLUDE_PORT != 0 && marks & EXCLUDED != 0 {
+    if checks & FILTER_EXCLUDE_PORT != 0 && ports & EXCLUDED != 0 {
         return false;
     }
-    if filters & (FILTER_NET | FILTER_EXCLUDE_NET) == 0 {
+    if checks & (FILTER_NET | FILTER_EXCLUDE_NET) == 0 {
         return true;
     }
-    let low = Key::new(ADDRESS_BITS, low.octets());
-    let high = Key::new(ADDRESS_BITS, high.octets());
-    if filters & FILTER_NET != 0 && NETS.get(&low).is_none() && NETS.get(&high).is_none() {
-        return false;
-    }
-    filters & FILTER_EXCLUDE_NET == 0
-        || (EXCLUDED_NETS.get(&low).is_none() && EXCLUDED_NETS.get(&high).is_none())
+    let nets = of_address(set, &low) | of_address(set, &high);
+    (checks & FILTER_NET == 0 || nets & INCLUDED != 0)
+        && (checks & FILTER_EXCLUDE_NET == 0 || nets & EXCLUDED == 0)
 }
 
 /// How the filters mark an end's port.
 #[inline(always)]
-fn mark(end: &Endpoint) -> u8 {
-    PORTS.get(u32::from(end.port())).copied().unwrap_or(0)
+fn of_port(set: Set, end: &Endpoint) -> u8 {
+    let marks = PORTS.get(u32::from(end.port()));
+    set.marks(marks.copied().unwrap_or(0))
+}
+
+/// How the filters mark an end's address.
+#[inline(always)]
+fn of_address(set: Set, end: &Endpoint) -> u8 {
+    let key = Key::new(SET_BITS + ADDRESS_BITS, set.net(end.octets()));
+    NETS.get(&key).copied().unwrap_or(0)
 }

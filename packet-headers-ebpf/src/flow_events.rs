@@ -19,9 +19,7 @@ use packet_headers_common::{
     flow_hash,
 };
 
-use crate::maps::{
-    CAPTURE_NS, EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS, WANTED,
-};
+use crate::maps::{EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS};
 use crate::{entries, filter, owners};
 
 const AF_INET: u32 = 2;
@@ -53,7 +51,8 @@ fn opened(ctx: &SockOpsContext, role: Role) {
         return count(EventCounter::Loopback);
     }
     let key = FlowKey::new(local, remote);
-    let wanted = match WANTED.load() {
+    let selection = filter::selection();
+    let wanted = match selection.direction() {
         WANT_INCOMING => matches!(role, Role::Accepting),
         WANT_OUTGOING => matches!(role, Role::Connecting),
         _ => true,
@@ -65,7 +64,7 @@ fn opened(ctx: &SockOpsContext, role: Role) {
         }
         return count(EventCounter::Filtered);
     }
-    if !filter::passes(&key) {
+    if !filter::passes(&key, selection) {
         return count(EventCounter::Filtered);
     }
     let owner = owners::opener(ctx, role, event.cookie, event.local_port);
@@ -87,7 +86,7 @@ fn opened(ctx: &SockOpsContext, role: Role) {
 /// here, or as one that lived before on the four-tuple.
 #[inline(always)]
 fn admit(key: &FlowKey, event: &EventRecord) {
-    let deadline_ns = event.boot_ns + CAPTURE_NS.load();
+    let deadline_ns = event.boot_ns + filter::capture_ns();
     let entry = entry(key).map(|entry| {
         // SAFETY: an element of an array is always there.
         unsafe { &raw mut (*entry).deadline_ns }

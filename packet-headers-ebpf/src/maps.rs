@@ -10,8 +10,9 @@ use packet_headers_common::event::{CloseRecord, EventRecord, Owned};
 use packet_headers_common::flow_entry::Bucket;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
+use packet_headers_common::selection::NetKey;
 use packet_headers_common::settings::{
-    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NETS, MAX_SHARDS, WAKE_RING, WANT_ALL,
+    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, MAX_SHARDS, WAKE_RING,
 };
 use packet_headers_common::{
     EventCounters, FlowHash, FlowKey, FlowState, ListenerKey, OwnerRecord, PacketCounters,
@@ -57,16 +58,7 @@ pub(crate) static WAKE_AFTER: Global<u32> = Global::new(1);
 pub(crate) static CANDIDATE_WEIGHT: Global<u32> = Global::new(1);
 
 #[unsafe(no_mangle)]
-pub(crate) static CAPTURE_NS: Global<u64> = Global::new(0);
-
-#[unsafe(no_mangle)]
-pub(crate) static WANTED: Global<u8> = Global::new(WANT_ALL);
-
-#[unsafe(no_mangle)]
 pub(crate) static LOOPBACK: Global<u8> = Global::new(1);
-
-#[unsafe(no_mangle)]
-pub(crate) static FILTERS: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static HEADER_BYTES: Global<u32> = Global::new(MAX_HEADERS as u32);
@@ -101,13 +93,13 @@ pub(crate) static INTERFACES: HashMap<
 > = HashMap::new();
 
 #[btf_map]
+pub(crate) static CHOICE: Array<u64, 2, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+#[btf_map]
 pub(crate) static PORTS: Array<u8, 65_536> = Array::new();
 
 #[btf_map]
-pub(crate) static NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
-
-#[btf_map]
-pub(crate) static EXCLUDED_NETS: LpmTrie<[u8; 16], u8, { MAX_NETS as usize }> = LpmTrie::new();
+pub(crate) static NETS: LpmTrie<NetKey, u8, { MAX_NET_ENTRIES as usize }> = LpmTrie::new();
 
 #[btf_map]
 pub(crate) static PACKET_COUNTERS: PerCpuArray<PacketCounters, 1> = PerCpuArray::new();

@@ -302,6 +302,10 @@ impl Arguments {
                 linger: self.capture.linger(),
                 spill: self.files.spill_interval(),
             },
+            filters: self.capture.filters(),
+            owners: self.owners.wanted(),
+            kept: self.rows.kept(),
+            rows_interval: self.rows.interval(),
             retention: self.files.retention(),
         }
     }
@@ -311,12 +315,17 @@ impl Arguments {
     /// # Errors
     /// When a file that a flag names cannot be used.
     pub fn into_config(self) -> Result<Config> {
-        let timing = self.live().timing;
+        let Live {
+            timing,
+            filters,
+            owners,
+            ..
+        } = self.live();
         let attach = self.capture.attach();
         let decapsulate = self.capture.decapsulate();
         let hardware_clock = self.capture.hardware_clock();
         let sizes = self.limits.sizes(self.capture.header_bytes());
-        let (interfaces, filters) = self.capture.into_parts();
+        let interfaces = self.capture.into_interfaces();
         Ok(Config {
             every_netns: self.names.every_netns(),
             netns: self.names.other_netns(),
@@ -336,7 +345,7 @@ impl Arguments {
             timing,
             sizes,
             filters,
-            owners: self.owners.into_wanted(),
+            owners,
         })
     }
 }

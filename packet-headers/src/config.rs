@@ -73,10 +73,18 @@ pub struct Again {
 }
 
 /// The part of a configuration that can be put in force while the daemon captures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Live {
     /// When files are written and finished.
     pub timing: Timing,
+    /// Which connections are captured. What concerns loopback follows from the interfaces, and stays.
+    pub filters: Filters,
+    /// Whose connections are captured.
+    pub owners: WantedOwners,
+    /// Which captures are kept, where rows are written.
+    pub kept: Kept,
+    /// How often files of rows are published, where any are.
+    pub rows_interval: Duration,
     /// How much disk space published files may take, and how old they may get.
     pub retention: RetentionLimits,
 }

@@ -6,7 +6,7 @@ use model::Diagnostic;
 use packet_headers_common::FlowHash;
 
 use crate::config::Config;
-use crate::kernel::{LoadOptions, filters, netns, requirements};
+use crate::kernel::{LoadOptions, netns, requirements};
 
 /// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
 pub(crate) const MAX_FLOWS: u32 = 1 << 18;
@@ -22,13 +22,10 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         netns_cookie: own_sockets_only(config),
         tells_netns: netns::tells(),
         owners: wants_owners(config),
-        capture: config.timing.capture,
         max_flows: u32::try_from(sizes.flows)
             .unwrap_or(MAX_FLOWS)
             .min(MAX_FLOWS),
-        wanted: filters::wanted(&config.filters),
         loopback: !config.filters.exclude_loopback,
-        filters: filters::bits(&config.filters),
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,
         hardware_clock: hardware_clock(config),

@@ -17,7 +17,7 @@ use flow_table::{Arrivals, Batches, Hint};
 use model::{FlowEvent, WallClock};
 use tokio::sync::mpsc;
 
-pub(crate) use self::changes::TimingChange;
+pub(crate) use self::changes::{Rules, RulesChange};
 use self::demux::Demux;
 pub(crate) use self::handle::ShardHandle;
 use self::list_request::{ListRequest, ListServer};
@@ -56,8 +56,8 @@ pub struct Shard {
     pub live: Option<Tee>,
     /// Requests to list its connections.
     pub requests: Receiver<ListRequest>,
-    /// Durations that it is to take over.
-    pub(crate) timing: Arc<TimingChange>,
+    /// Rules that it is to take over.
+    pub(crate) rules: Arc<RulesChange>,
     /// Its heartbeat.
     pub heartbeat: Heartbeat,
 }
@@ -77,7 +77,7 @@ impl Shard {
             stats,
             live,
             requests,
-            timing,
+            rules,
             heartbeat,
         } = self;
         let mut turning = Turning {
@@ -88,7 +88,7 @@ impl Shard {
             stats,
             live,
             lists: ListServer::new(requests),
-            timing,
+            rules,
             pending: VecDeque::new(),
             clock: clock::sample(),
             quiet: 0,
@@ -119,7 +119,7 @@ struct Turning {
     stats: Arc<ShardStats>,
     live: Option<Tee>,
     lists: ListServer,
-    timing: Arc<TimingChange>,
+    rules: Arc<RulesChange>,
     /// Events that have not taken effect yet.
     pending: VecDeque<FlowEvent>,
     clock: WallClock,
@@ -134,6 +134,10 @@ impl Turning {
         let room = EVENTS.saturating_sub(self.pending.len());
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         self.pending.extend(events.take(room));
+        // After the events are taken, before they are looked at: none is judged by older rules.
+        if let Some(rules) = self.rules.take() {
+            rules.apply(&mut self.demux.table);
+        }
         let many_events = self.pending.len() >= EVENTS;
         self.quiet = if self.pending.is_empty() {
             self.quiet.saturating_add(1)
@@ -158,9 +162,6 @@ impl Turning {
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
     fn tick(&mut self) -> bool {
         let now = clock::now();
-        if let Some(timing) = self.timing.take() {
-            self.demux.table.set_timing(timing);
-        }
         let more = self.demux.table.tick(now);
         self.act();
         let stats = self.demux.table.stats();

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
 use model::AttachMethod;
 use nix::sched::{CloneFlags, unshare};
@@ -23,7 +22,7 @@ use packet_headers::cli::CommandLine;
 use packet_headers::config::Config;
 use packet_headers::kernel::{LoadOptions, Programs};
 use packet_headers::sandbox::{self, Needs};
-use packet_headers_common::{FlowHash, settings};
+use packet_headers_common::FlowHash;
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -211,11 +210,8 @@ fn load_programs() -> io::Result<()> {
         netns_cookie: None,
         tells_netns: false,
         owners: false,
-        capture: Duration::from_secs(600),
         max_flows: 16,
-        wanted: settings::WANT_ALL,
         loopback: true,
-        filters: 0,
         header_bytes: 256,
         decapsulate: false,
         hardware_clock: false,

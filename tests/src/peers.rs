@@ -4,6 +4,7 @@
 //! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
 
 pub mod chromium;
+pub mod configuration;
 pub mod daemon;
 pub mod event_client;
 pub mod figures;

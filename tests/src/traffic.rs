@@ -12,6 +12,7 @@ pub mod corpus;
 mod ends;
 pub mod flood;
 pub mod ip_option_connections;
+pub mod of_each_kind;
 pub mod pair;
 pub mod payload;
 pub mod plan;

@@ -56,7 +56,7 @@ fn line(terminal: &Terminal, what: &str, accept: impl Fn(&str) -> bool) -> Resul
 
 #[test]
 fn one_line_is_kept_up_to_date_and_the_end_says_what_to_type() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut watched = watch(&lab, &[])?;
     let terminal = &mut watched.terminal;
     // What is known of the capture fits; what is logged may not.
@@ -119,7 +119,7 @@ fn one_line_is_kept_up_to_date_and_the_end_says_what_to_type() -> Result<()> {
 
 #[test]
 fn why_nothing_appears_is_said() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut watched = watch(&lab, &[])?;
     let terminal = &mut watched.terminal;
     terminal.wait_for(&[" on wan0 yet", "--interface lo", "--netns all"])?;
@@ -141,7 +141,7 @@ fn why_nothing_appears_is_said() -> Result<()> {
 
 #[test]
 fn the_accounts_are_there_for_who_asks() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut watched = watch(&lab, &["--accounts"])?;
     watched.terminal.signal(Signal::USR1)?;
     watched
@@ -158,7 +158,7 @@ fn the_accounts_are_there_for_who_asks() -> Result<()> {
 
 #[test]
 fn without_a_terminal_there_is_a_log_and_nothing_else() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let mut command = Command::new(executable()?);
     command.args([
         "--interface",

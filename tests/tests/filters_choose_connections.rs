@@ -1,58 +1,20 @@
 //! Promise: connections that the operator does not want are left out, in the kernel.
 
-use std::net::{IpAddr, SocketAddr};
-
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use end_to_end::capture::Capture;
 use end_to_end::peers::daemon::Stopped;
-use end_to_end::traffic::Connection;
-use end_to_end::traffic::pair::Pair;
-use end_to_end::verify::report::{ConnectionField, DiscardReason};
-use end_to_end::world::netns::{self, Lab};
-
-/// The ports that connections are made to; none of them is an ephemeral port.
-const PORTS: [u16; 2] = [5001, 5002];
-
-/// A connection with the properties that filters look at.
-struct Filterable {
-    connection: Connection,
-    incoming: bool,
-    port: u16,
-}
-
-/// Makes a connection of each family in each direction to each port.
-fn make(lab: &Lab) -> Result<Vec<Filterable>> {
-    let mut all = Vec::new();
-    for (host, peer) in netns::first(0).into_iter().zip(netns::second(0)) {
-        for port in PORTS {
-            for incoming in [true, false] {
-                let (acceptor, ip, connector) = if incoming {
-                    (&lab.host, host, &lab.peer)
-                } else {
-                    (&lab.peer, peer, &lab.host)
-                };
-                let pair = Pair::open((acceptor, SocketAddr::new(ip, port)), connector)?;
-                let connection = if incoming {
-                    pair.accepted()?
-                } else {
-                    pair.connected()?
-                };
-                pair.finish()?;
-                all.push(Filterable {
-                    connection,
-                    incoming,
-                    port,
-                });
-            }
-        }
-    }
-    Ok(all)
-}
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::of_each_kind::{Filterable, make};
+use end_to_end::traffic::{self, Connection, Plan};
+use end_to_end::verify::report::{ConnectionField, DiscardReason, EventField};
+use end_to_end::world::netns::Lab;
+use tempfile::TempDir;
 
 /// Runs the daemon with filters, and checks that the files are those of the connections that
 /// `wanted` accepts; returns how many packets tcpdump has of the others.
 fn choose(filters: &[&str], wanted: impl Fn(&Filterable) -> bool) -> Result<(Stopped, u64)> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [&["--uuidwaitduration=1s"], filters].concat();
     let mut others = Vec::new();
     let captured = Capture::new(&lab).run(&flags, |_| {
@@ -109,10 +71,6 @@ fn those_without_a_port_only() -> Result<()> {
     choose_in_the_kernel(&["--exclude-port=5001"], |one| one.port != 5001)
 }
 
-fn is_v4(one: &Filterable) -> bool {
-    matches!(one.connection.host.ip(), IpAddr::V4(_))
-}
-
 #[test]
 fn those_of_networks_only() -> Result<()> {
     let nets = [
@@ -120,13 +78,13 @@ fn those_of_networks_only() -> Result<()> {
         "--net=192.0.2.0/24",
         "--net=2001:db8::/32",
     ];
-    choose_in_the_kernel(&nets, is_v4)
+    choose_in_the_kernel(&nets, Filterable::is_v4)
 }
 
 #[test]
 fn those_of_no_excluded_network_only() -> Result<()> {
-    choose_in_the_kernel(&["--exclude-net=10.0.0.0/8"], |one| !is_v4(one))?;
-    choose_in_the_kernel(&["--exclude-net=fd00:98::/64"], is_v4)
+    choose_in_the_kernel(&["--exclude-net=10.0.0.0/8"], |one| !one.is_v4())?;
+    choose_in_the_kernel(&["--exclude-net=fd00:98::/64"], Filterable::is_v4)
 }
 
 #[test]
@@ -137,5 +95,29 @@ fn filters_add_up() -> Result<()> {
         "--port=5002",
         "--exclude-port=5002",
     ];
-    choose_in_the_kernel(&filters, |one| !is_v4(one) && one.port == 5001)
+    choose_in_the_kernel(&filters, |one| !one.is_v4() && one.port == 5001)
+}
+
+/// tcp-info knows no filters.
+#[test]
+fn tcpinfo_tells_of_all_and_those_that_are_wanted_are_captured() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
+    tcpinfo.listen()?;
+    let launch = Launch::new(&lab).following(&tcpinfo).without_prefix();
+    let capture = Capture::new(&lab).by(launch).named(uuid);
+    let is_v4 = |one: &Connection| one.host.is_ipv4();
+    let mut left_out = 0;
+    let captured = capture.run(&["--net=10.0.0.0/8"], |daemon| {
+        tcpinfo.wait_for_client(1)?;
+        let all = traffic::run(&lab, &Plan::mixed(10), &tcpinfo)?;
+        let (ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_v4);
+        left_out = others.len() as u64;
+        daemon.wait_for_report("all are told of", |report| {
+            report.get(EventField::Refused) == left_out
+        })?;
+        Ok(ours)
+    })?;
+    ensure!(left_out > 0 && !captured.connections.is_empty());
+    Ok(())
 }

@@ -112,7 +112,7 @@ fn ended(daemon: &mut Daemon, files: usize) -> Result<()> {
 
 #[test]
 fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     for (flags, but) in [
         // What the kernel knew has no place in pcap.
         (&["--format=pcap"][..], &["path", "host", "kernel"][..]),
@@ -144,7 +144,7 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
 
 #[test]
 fn rows_appear_while_the_daemon_runs() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [&SOON[..], &["--rows=jsonl", "--rows-interval=1s"]].concat();
     let daemon = Daemon::start(&lab, &flags)?;
     for round in 1..=2 {
@@ -165,7 +165,7 @@ import duckdb, json, sys
 columns = 'uuid, path, date, packets, kernel_end, epoch_us(start_time)'
 rows = duckdb.sql(f\"select {columns} from read_parquet('{sys.argv[1]}/rows/*/*/*.parquet', hive_partitioning=true)\")
 for row in rows.fetchall(): print(json.dumps([str(value) for value in row]))";
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (stopped, connections) = capture(&Launch::new(&lab), &lab, &["--rows=parquet", NEVER])?;
     let captures = &stopped.captures;
     let mut read = python::command()?;
@@ -275,7 +275,7 @@ fn capture_every_kind(lab: &Lab, flags: &[&str]) -> Result<(Stopped, usize)> {
 
 #[test]
 fn those_files_are_kept_of_which_a_rule_is_true() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = ["--rows=jsonl", NEVER, "--keep=packets>1000,ended=rst"];
     let captured = capture_every_kind(&lab, &flags)?;
     are_kept(&captured, |_, row| text(row, "ended") == Some("rst"))
@@ -283,7 +283,7 @@ fn those_files_are_kept_of_which_a_rule_is_true() -> Result<()> {
 
 #[test]
 fn a_sample_is_chosen_as_documented() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = ["--rows=jsonl", NEVER, "--sample=4"];
     let captured = capture_every_kind(&lab, &flags)?;
     are_kept(&captured, |uuid, _| in_sample(uuid, 4))?;
@@ -374,7 +374,7 @@ fn paths(captures: &Captures) -> Result<BTreeSet<String>> {
 
 #[test]
 fn a_kill_costs_no_row_and_doubles_none() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     kill_often(&lab, &["--rows=jsonl", NEVER])?;
     let stopped = kill_often(&lab, &["--rows=jsonl", "--rows-interval=1s", "--sample=2"])?;
     ensure!(stopped.report.get(FileField::NotKept) > 0);
@@ -383,7 +383,7 @@ fn a_kill_costs_no_row_and_doubles_none() -> Result<()> {
 
 #[test]
 fn a_row_hides_what_its_file_hides() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [
         "--rows=jsonl",
         NEVER,
@@ -412,7 +412,7 @@ fn a_row_hides_what_its_file_hides() -> Result<()> {
 
 #[test]
 fn a_full_disk_costs_rows_that_are_counted() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(4)?;
     let settings = TempDir::new()?;
     let launch = Launch::new(&lab)

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::http;
@@ -20,8 +19,6 @@ use tempfile::TempDir;
 
 /// A user that no host has.
 const NOBODY: u32 = 65_532;
-/// How long a file may take from the end of its connection to its name.
-const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A directory of the node that belongs to the account.
 fn disk(account: &Account) -> Result<TempDir> {
@@ -56,7 +53,7 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
         anyhow::bail!("{connections:?}");
     };
     let captures = Captures::new(disk.path().join("pcap"));
-    let (uuid, file) = wait::within(PUBLISHED_WITHIN, "a file on the host", || {
+    let (uuid, file) = wait::until("a file on the host", || {
         Ok(captures.published()?.into_iter().next())
     })?;
     ensure!(

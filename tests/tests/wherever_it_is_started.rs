@@ -12,7 +12,7 @@ use end_to_end::world::netns::Lab;
 
 #[test]
 fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let wrapper = ["ip", "netns", "exec", lab.host.name()];
     let capture = Capture::new(&lab).by(Launch::new(&lab).by(&wrapper));
     let captured = capture.run(&[], |_| traffic::run(&lab, &Plan::mixed(4), &()))?;
@@ -26,7 +26,7 @@ fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
 
 #[test]
 fn in_one_namespace_for_another() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let peer = format!("--net=/run/netns/{}", lab.peer.name());
     let elsewhere = ["nsenter", &peer];
     let name = lab.host.name();
@@ -40,7 +40,7 @@ fn in_one_namespace_for_another() -> Result<()> {
 
 #[test]
 fn a_namespace_that_is_not_there_is_said_with_those_that_are() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut command = Command::new(executable()?);
     command.args(["--netns", "nowhere-at-all"]);
     let lines = refused(&lab, &mut command, 1)?;

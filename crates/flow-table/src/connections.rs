@@ -349,26 +349,27 @@ impl Connections {
 
 /// Transitions.
 impl Connections {
-    /// A connection begins, as a candidate and as the youngest of its four-tuple.
-    pub(crate) fn begin(&mut self, key: FlowKey, start: BootNanos) -> Id {
+    /// A connection begins, as a candidate and as the youngest of its four-tuple. It is to be captured
+    /// `until` then.
+    pub(crate) fn begin(&mut self, key: FlowKey, start: BootNanos, until: BootNanos) -> Id {
         let before = self.youngest(&key);
-        self.insert(key, start, before)
+        self.insert(key, (start, until), before)
     }
 
     /// A connection begins that was opened before its first packet came. It is older than those of its
     /// four-tuple that began later.
-    pub(crate) fn begin_opened(&mut self, key: FlowKey, start: BootNanos) -> Id {
+    pub(crate) fn begin_opened(&mut self, key: FlowKey, start: BootNanos, until: BootNanos) -> Id {
         let mut incarnations = self.incarnations(&key);
         let before = incarnations.find(|(_, connection)| connection.start <= start);
         let before = before.map(|(id, _)| id);
         drop(incarnations);
-        self.insert(key, start, before)
+        self.insert(key, (start, until), before)
     }
 
     /// Adds a new candidate after `before` to the connections of its four-tuple, or as the oldest.
-    fn insert(&mut self, key: FlowKey, start: BootNanos, before: Option<Id>) -> Id {
+    fn insert(&mut self, key: FlowKey, captured: (BootNanos, BootNanos), before: Option<Id>) -> Id {
         self.touch();
-        let connection = Connection::new(key, self.next_serial, start, self.layout);
+        let connection = Connection::new(key, self.next_serial, captured, self.layout);
         let mut connection = Box::new(connection);
         self.next_serial += 1;
         let oldest = self.by_key.get(&key).map(|known| known.oldest);
@@ -413,12 +414,12 @@ impl Connections {
         id: Id,
         packet: &Packet<'_>,
         at: (WallNanos, &WallClock),
-        (timing, full): (&Timing, usize),
+        full: usize,
     ) -> Result<Kept, NotKept> {
         self.touch();
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
-        let result = connection.keep(packet, at, timing);
+        let result = connection.keep(packet, at);
         let ends = before.has_ended != connection.has_ended();
         let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();

@@ -1,6 +1,6 @@
 //! What the rules work on: connections, settings, and what is to come out.
 
-use model::{DiscardReason, Timing, Wanted};
+use model::{BootNanos, DiscardReason, Timing, Wanted};
 
 use crate::action::{Action, Hint};
 use crate::connections::{Connections, Id};
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) timing: Timing,
     pub(crate) limits: Limits,
     pub(crate) wanted: Wanted,
+    /// When other filters came into force than before, if ever.
+    pub(crate) refiltered: Option<BootNanos>,
     pub(crate) connections: Connections,
     pub(crate) actions: Vec<Action>,
     pub(crate) counts: TableCounts,
@@ -34,6 +36,7 @@ impl State {
             timing,
             limits,
             wanted,
+            refiltered: None,
             connections: Connections::default(),
             actions: Vec::new(),
             counts: TableCounts::default(),

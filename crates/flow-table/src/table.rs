@@ -41,9 +41,17 @@ impl FlowTable {
     }
 
     /// Replaces the durations: for connections that begin, and for each that is there from its next
-    /// packet or timer on.
+    /// packet or timer on. For how long a connection is captured is said when it begins.
     pub const fn set_timing(&mut self, timing: Timing) {
         self.state.timing = timing;
+    }
+
+    /// Other filters came into force at `since`, and these connections are wanted from then on. One
+    /// that was established later, whose SYN the former filters left out, is refused: its file would
+    /// lack its beginning.
+    pub const fn set_wanted(&mut self, wanted: Wanted, since: BootNanos) {
+        self.state.wanted = wanted;
+        self.state.refiltered = Some(since);
     }
 
     /// The actions since the last call, in order.
@@ -92,11 +100,10 @@ impl FlowTable {
             Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
             _ => self.begin(packet.key(), BootNanos(packet.boot_ns)),
         };
-        let limits = (&self.state.timing, self.buffer_size);
         let kept = match self
             .state
             .connections
-            .keep(id, packet, (wall, clock), limits)
+            .keep(id, packet, (wall, clock), self.buffer_size)
         {
             Ok(kept) => kept,
             Err(NotKept::Discarded(reason)) => return Err(reason),
@@ -150,7 +157,8 @@ impl FlowTable {
             ending::give_up(&mut self.state, oldest, DiscardReason::CandidateMemory);
         }
         self.state.stats.begun += 1;
-        self.state.connections.begin(key, start)
+        let until = start.after(self.state.timing.capture);
+        self.state.connections.begin(key, start, until)
     }
 
     /// Finishes a connection that has been captured for `--captureduration`.

@@ -25,8 +25,8 @@ counter_set! {
         SecondSocket = "second_socket",
         /// An Open for a connection that already has that name.
         Repeated = "repeated",
-        /// An Open of a connection that is not captured: there are too many, or it has the wrong
-        /// direction.
+        /// An Open of a connection that is not captured: there are too many, or the filters leave it
+        /// out.
         Refused = "refused",
         /// A Close of a connection that is not known.
         UnknownClose = "unknown_close",

@@ -16,7 +16,7 @@ pub enum Wanted {
 }
 
 /// Which connections are wanted. An empty list does not filter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters {
     /// By the end that sent the SYN.
     pub wanted: Wanted,

@@ -147,21 +147,25 @@ impl CaptureArguments {
         self.timestamp == Timestamp::Hardware
     }
 
-    /// The interfaces to capture, and the filters for connections.
-    pub(super) fn into_parts(self) -> (Vec<NamePattern>, Filters) {
-        let filters = Filters {
+    /// The filters for connections.
+    pub(super) fn filters(&self) -> Filters {
+        Filters {
             wanted: match self.direction {
                 Direction::All => Wanted::All,
                 Direction::Incoming => Wanted::Incoming,
                 Direction::Outgoing => Wanted::Outgoing,
             },
             exclude_loopback: !captures_loopback(&self.interface),
-            ports: self.port,
-            exclude_ports: self.exclude_port,
-            nets: self.net,
-            exclude_nets: self.exclude_net,
-        };
-        (self.interface, filters)
+            ports: self.port.clone(),
+            exclude_ports: self.exclude_port.clone(),
+            nets: self.net.clone(),
+            exclude_nets: self.exclude_net.clone(),
+        }
+    }
+
+    /// The interfaces to capture.
+    pub(super) fn into_interfaces(self) -> Vec<NamePattern> {
+        self.interface
     }
 }
 

@@ -80,13 +80,13 @@ impl OwnerArguments {
     }
 
     /// Whose connections are wanted.
-    pub(super) fn into_wanted(self) -> WantedOwners {
+    pub(super) fn wanted(&self) -> WantedOwners {
         WantedOwners {
-            uids: self.uid,
-            processes: self.process,
-            cgroups: self.cgroup,
-            containers: self.container,
-            pods: self.pod,
+            uids: self.uid.clone(),
+            processes: self.process.clone(),
+            cgroups: self.cgroup.clone(),
+            containers: self.container.clone(),
+            pods: self.pod.clone(),
         }
     }
 }

@@ -68,6 +68,19 @@ impl RowArguments {
         Err((ErrorKind::MissingRequiredArgument, message))
     }
 
+    /// Which captures are kept.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            conditions: self.keep.clone(),
+            sample: self.sample,
+        }
+    }
+
+    /// How often files of rows are published.
+    pub(super) const fn interval(&self) -> Duration {
+        self.rows_interval
+    }
+
     /// The configuration of rows, if any are to be written.
     ///
     /// # Errors
@@ -84,10 +97,7 @@ impl RowArguments {
             },
             interval: self.rows_interval,
             host: as_file_name(&host.to_string_lossy()),
-            kept: Kept {
-                conditions: self.keep,
-                sample: self.sample,
-            },
+            kept: self.kept(),
         }))
     }
 }

@@ -5,11 +5,14 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use caps::{CapSet, Capability};
+
 use super::finding::Group;
 use crate::cli::NamedFile;
 use crate::config::Config;
 use crate::events::tcpinfo::connect;
 use crate::kernel::requirements::cgroup2_root;
+use crate::load_options;
 use model::{EventSocket, FlowSource};
 
 pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
@@ -26,8 +29,38 @@ pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
             Ok(path) => cgroup2(&mut group, &path, is_root(&path)),
             Err(error) => group.error("cgroup2", &error, "mount a cgroup2 filesystem"),
         }
+        owners(
+            &mut group,
+            load_options::wants_owners(config),
+            sees_processes(),
+        );
     }
     group
+}
+
+/// Whether this process may look at those of others, and they are in its /proc.
+fn sees_processes() -> bool {
+    let permitted = caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE);
+    // What a namespace of PIDs hides, nobody can tell; but /proc may hide processes of others (hidepid).
+    permitted.unwrap_or_default() && fs::read_link("/proc/1/exe").is_ok()
+}
+
+fn owners(group: &mut Group, wanted: bool, sees_processes: bool) {
+    const NAME: &str = "owners";
+    if !wanted {
+        return group.mention(
+            NAME,
+            "not told: whose connections are is hidden with their addresses",
+        );
+    }
+    if sees_processes {
+        return group.ok(NAME, "told: process, user, cgroup, container and pod");
+    }
+    group.note(
+        NAME,
+        "connections that are older than the daemon have a user and a cgroup, and no process",
+        "grant CAP_SYS_PTRACE, which is dropped after the start, if you need these",
+    );
 }
 
 /// Whether a cgroup is the root of the whole hierarchy, even the parts that this process cannot see:
@@ -135,6 +168,20 @@ mod tests {
         assert!(is_root(cgroup.path()).unwrap());
         fs::write(cgroup.path().join("cgroup.events"), "populated 1").unwrap();
         assert!(!is_root(cgroup.path()).unwrap());
+    }
+
+    #[test]
+    fn whether_owners_are_told_and_what_is_missing_for_older_connections() {
+        let judged = |wanted, sees| {
+            let mut group = Group::new("names");
+            owners(&mut group, wanted, sees);
+            group.the("owners").clone()
+        };
+        assert_eq!(judged(true, true).state, State::Ok);
+        let blind = judged(true, false);
+        assert_eq!(blind.state, State::Note);
+        assert!(blind.help.unwrap().contains("CAP_SYS_PTRACE"));
+        assert!(judged(false, true).found.contains("hidden"));
     }
 
     #[test]

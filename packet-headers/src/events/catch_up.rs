@@ -12,7 +12,6 @@ const MOST: usize = 1 << 20;
 /// The connections that a source has told of, for comparison with a list of the open ones.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    filters: Filters,
     /// The cookies of open connections that need no Open any more.
     told: HashSet<u64>,
     /// The cookies of connections that are older than the daemon, until they are told of.
@@ -33,14 +32,6 @@ pub(super) struct Missed {
 }
 
 impl CatchUp {
-    /// For connections that pass these filters.
-    pub(super) fn new(filters: Filters) -> Self {
-        Self {
-            filters,
-            ..Self::default()
-        }
-    }
-
     /// These connections are older than the daemon, and have not been told of.
     pub(super) fn are_older(&mut self, sockets: &[ExistingSocket]) {
         self.older = cookies(sockets);
@@ -78,8 +69,9 @@ impl CatchUp {
         self.meanwhile = Some(HashSet::new());
     }
 
-    /// The list has been made; it is sorted by cookie. What it shows is told from now on.
-    pub(super) fn answer(&mut self, listed: &[ExistingSocket]) -> Missed {
+    /// The list has been made; it is sorted by cookie. What it shows is told from now on, also what does
+    /// not pass these filters: others may be in force when the next list is made.
+    pub(super) fn answer(&mut self, listed: &[ExistingSocket], filters: &Filters) -> Missed {
         let meanwhile = self.meanwhile.take().unwrap_or_default();
         let is_listed = |cookie| {
             let found = listed.binary_search_by_key(&cookie, |socket| socket.cookie);
@@ -92,11 +84,11 @@ impl CatchUp {
             let cookie = &socket.cookie;
             !self.told.contains(cookie) && !meanwhile.contains(cookie)
         };
-        let passes = |socket: &&ExistingSocket| self.filters.pass(socket.local, socket.remote);
-        let opened: Vec<_> = listed.iter().filter(new).filter(passes).copied().collect();
+        let mut opened: Vec<_> = listed.iter().filter(new).copied().collect();
         for socket in &opened {
             self.opened(socket.cookie);
         }
+        opened.retain(|socket| filters.pass(socket.local, socket.remote));
         Missed {
             older: opened
                 .iter()
@@ -131,6 +123,16 @@ mod tests {
         sockets.collect()
     }
 
+    /// Everything passes.
+    const ALL: Filters = Filters {
+        wanted: model::Wanted::All,
+        exclude_loopback: false,
+        ports: Vec::new(),
+        exclude_ports: Vec::new(),
+        nets: Vec::new(),
+        exclude_nets: Vec::new(),
+    };
+
     /// The cookies of what an answer says.
     fn said(missed: &Missed) -> (Vec<u64>, Vec<u64>) {
         let opened = missed.opened.iter().map(|socket| socket.cookie).collect();
@@ -147,13 +149,13 @@ mod tests {
         }
         catch_up.closed(3);
         catch_up.ask();
-        let missed = catch_up.answer(&sockets(&[2, 4, 5]));
+        let missed = catch_up.answer(&sockets(&[2, 4, 5]), &ALL);
         assert_eq!(said(&missed), (vec![4, 5], vec![1]));
         catch_up.ask();
-        let again = catch_up.answer(&sockets(&[2, 4, 5]));
+        let again = catch_up.answer(&sockets(&[2, 4, 5]), &ALL);
         assert_eq!(again, Missed::default());
         catch_up.ask();
-        let gone = catch_up.answer(&[]);
+        let gone = catch_up.answer(&[], &ALL);
         assert_eq!(said(&gone), (vec![], vec![2, 4, 5]));
     }
 
@@ -168,10 +170,10 @@ mod tests {
         catch_up.opened(4);
         catch_up.closed(4);
         // The list has 2 and 4 from before they closed, and misses 3, which opened afterwards.
-        let missed = catch_up.answer(&sockets(&[1, 2, 4]));
+        let missed = catch_up.answer(&sockets(&[1, 2, 4]), &ALL);
         assert_eq!(missed, Missed::default());
         catch_up.ask();
-        let missed = catch_up.answer(&sockets(&[1, 3]));
+        let missed = catch_up.answer(&sockets(&[1, 3]), &ALL);
         assert_eq!(missed, Missed::default());
     }
 
@@ -181,23 +183,28 @@ mod tests {
         catch_up.are_older(&sockets(&[1, 2, 3]));
         catch_up.opened(2);
         catch_up.ask();
-        let missed = catch_up.answer(&sockets(&[2, 3, 4]));
+        let missed = catch_up.answer(&sockets(&[2, 3, 4]), &ALL);
         assert_eq!(said(&missed), (vec![3, 4], vec![]));
         assert_eq!(missed.older, 1);
         catch_up.ask();
-        assert_eq!(catch_up.answer(&sockets(&[5])).older, 0);
+        assert_eq!(catch_up.answer(&sockets(&[5]), &ALL).older, 0);
     }
 
     #[test]
     fn those_that_are_not_to_be_captured_are_never_told() {
-        let mut catch_up = CatchUp::new(Filters {
+        let mut catch_up = CatchUp::default();
+        let filters = Filters {
             ports: vec![443],
             ..Filters::default()
-        });
+        };
         catch_up.are_told(&sockets(&[1]));
         catch_up.ask();
         let mut listed = sockets(&[1, 2, 3]);
         listed[2].local = Endpoint::v4([10, 0, 0, 1], 80);
-        assert_eq!(said(&catch_up.answer(&listed)), (vec![2], vec![]));
+        let missed = catch_up.answer(&listed, &filters);
+        assert_eq!(said(&missed), (vec![2], vec![]));
+        // Nor when the filters change: it began before.
+        catch_up.ask();
+        assert_eq!(catch_up.answer(&listed, &ALL), Missed::default());
     }
 }

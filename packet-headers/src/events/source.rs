@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::catch_up::CatchUp;
 use super::kernel::EventNamer;
 use super::owners::Owners;
 use super::prefix::LearnedPrefix;
+use super::tcpinfo::Known;
 use super::{EventSink, kernel, older, tcpinfo};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -18,7 +20,7 @@ use crate::host::processes::Processes;
 use crate::kernel::ring::{RingReader, Waker};
 use crate::stats::Counters;
 use crate::threads::{join, spawn};
-use model::FlowSource;
+use model::{Filters, FlowSource};
 
 /// The running flow sources.
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub(crate) struct SourceContext<'a> {
     pub(crate) counters: &'a Arc<Counters>,
     /// Shows that a source's thread makes progress.
     pub(crate) heartbeats: &'a Heartbeats,
+    /// Which connections are to be told of, where the kernel programs do not decide it.
+    pub(crate) filters: &'a watch::Receiver<Filters>,
     /// Who had sockets open before the daemon began, if connections are to have owners.
     pub(crate) processes: Option<&'a Arc<Processes>>,
 }
@@ -95,7 +99,12 @@ impl Sources {
         if let Some(socket) = tcpinfo {
             // Not published: clients can get these events from tcp-info itself.
             let (sink, counters) = (context.sink.published(None), Arc::clone(context.counters));
-            let follow = tcpinfo::follow(socket, sink, counters, prefix, catch_up);
+            let known = Known {
+                prefix,
+                filters: context.filters.clone(),
+                catch_up,
+            };
+            let follow = tcpinfo::follow(socket, sink, counters, known);
             sources.tasks.push(tokio::spawn(follow).abort_handle());
         }
         Ok(sources)
@@ -114,14 +123,16 @@ impl Sources {
             return None;
         }
         let older = older::open_now().await;
-        let mut catch_up = CatchUp::new(config.filters.clone());
+        let mut catch_up = CatchUp::default();
         if config.existing && !is_known && !watches {
             catch_up.are_older(&older);
             return Some(catch_up);
         }
         catch_up.are_told(&older);
         if config.existing {
-            let of = (config.filters.clone(), context.owners());
+            // As they are now, and those connections are open.
+            let filters = context.filters.borrow().clone();
+            let of = (filters, context.owners());
             let deliver = older::deliver(older, prefix.clone(), context.sink.clone(), of);
             if is_known {
                 // Before capture is announced: what is open by then is captured.

@@ -1,7 +1,5 @@
 //! Loads the programs with the settings of this run.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{
@@ -13,6 +11,7 @@ use model::Diagnostic;
 use packet_headers_common::{FlowHash, settings};
 
 use super::counters::KernelCounters;
+use super::filters::KernelFilters;
 use super::flow_maps::{FlowMaps, Layout, Refused};
 use super::listeners::Listeners;
 use super::refusal;
@@ -40,16 +39,10 @@ pub struct LoadOptions {
     pub tells_netns: bool,
     /// Whether events say whose sockets they are of.
     pub owners: bool,
-    /// How long a connection is captured.
-    pub capture: Duration,
     /// The most connections that are known to the kernel at once.
     pub max_flows: u32,
-    /// One of the `WANT_` values of [`settings`].
-    pub wanted: u8,
     /// Whether connections over loopback are told of.
     pub loopback: bool,
-    /// Of the `FILTER_` bits of [`settings`].
-    pub filters: u8,
     /// Header bytes kept per packet.
     pub header_bytes: u32,
     /// Whether connections inside tunnels are captured.
@@ -136,7 +129,6 @@ impl Programs {
 
     fn try_load(options: &LoadOptions, needed: Needed, sizes: &Sizes) -> Result<(Self, Rings)> {
         let netns_cookie = options.netns_cookie.unwrap_or(0);
-        let capture_ns = u64::try_from(options.capture.as_nanos()).unwrap_or(u64::MAX / 2);
         let flows = Layout::new(options.hash, options.shards, options.max_flows);
         let mut ebpf = EbpfLoader::new()
             .override_global(settings::SHARDS, &options.shards, true)
@@ -147,10 +139,7 @@ impl Programs {
             .override_global(settings::OWNERS_WANTED, &u8::from(options.owners), true)
             .override_global(settings::WAKE_AFTER, &sizes.wake_after(), true)
             .override_global(settings::CANDIDATE_WEIGHT, &sizes.candidate_weight(), true)
-            .override_global(settings::CAPTURE_NS, &capture_ns, true)
-            .override_global(settings::WANTED, &options.wanted, true)
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
-            .override_global(settings::FILTERS, &options.filters, true)
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
             .override_global(
@@ -260,6 +249,14 @@ impl Programs {
             self.take(settings::PACKET_COUNTERS)?,
             self.take(settings::EVENT_COUNTERS)?,
         )
+    }
+
+    /// What may be changed while they run. It can be taken once.
+    ///
+    /// # Errors
+    /// When the object does not have these maps, they were taken before, or the kernel does not map one.
+    pub fn take_filters(&mut self) -> Result<KernelFilters> {
+        KernelFilters::of(self)
     }
 
     /// Who listens at which port. It can be taken once.

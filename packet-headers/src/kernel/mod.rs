@@ -3,7 +3,7 @@
 pub mod attach;
 mod classifier;
 pub mod counters;
-pub mod filters;
+mod filters;
 pub mod flow_maps;
 mod link_state;
 pub(crate) mod listeners;
@@ -23,6 +23,7 @@ pub(crate) use attach::Attach;
 pub use attach::Attacher;
 pub(crate) use classifier::NETLINK_PRIORITY;
 pub use counters::KernelCounters;
+pub use filters::KernelFilters;
 pub use flow_maps::{FlowMaps, Refused};
 pub use load::{LoadOptions, Programs};
 pub(crate) use method::Candidate;

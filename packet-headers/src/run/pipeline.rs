@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Sizes};
 use crate::heartbeat::{Heartbeats, WaitsFor};
@@ -28,6 +28,7 @@ use crate::threads::{join, spawn};
 use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
 use flow_table::{Batches, FlowTable, Limits};
 use model::FlowEvent;
+use model::owner::WantedOwners;
 
 /// What all shards share.
 pub(crate) struct Shared<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct Shared<'a> {
     /// The rows that are written of files.
     pub(crate) rows: Option<&'a Rows>,
     pub(crate) interfaces: &'a Arc<InterfaceNames>,
+    /// Whose connections get files, which may change.
+    pub(crate) owners: &'a watch::Sender<WantedOwners>,
     pub(crate) heartbeats: &'a Heartbeats,
     pub(crate) counted: &'a CounterSources,
     /// Takes copies of packets for who watches, if anybody can.
@@ -84,7 +87,7 @@ impl Pipeline {
             let handle = ShardHandle {
                 stats: Arc::clone(&stats),
                 requests,
-                timing: Arc::default(),
+                rules: Arc::default(),
                 waker,
             };
             pipeline.shards.push(handle.clone());
@@ -102,7 +105,7 @@ impl Pipeline {
                 stats,
                 live: shared.live.cloned(),
                 requests: requested,
-                timing: handle.timing,
+                rules: handle.rules,
                 heartbeat: shared.heartbeats.add(&name, WaitsFor::Work),
             };
             let stop = Arc::clone(&pipeline.stop);
@@ -152,7 +155,7 @@ impl Pipeline {
         let counting = Counting::new(Arc::clone(&shared.counted.counters), shared.room.clone());
         let mut writer = ShardWriter::new(directories, shared.options, names, counting)?;
         writer.keep_open(shared.kept_open);
-        writer.only_of(shared.config.owners.clone());
+        writer.only_of(shared.owners.subscribe());
         if let Some(finished) = finished {
             writer.hand_over(finished);
         }

@@ -1,39 +1,163 @@
 //! Reads the configuration again while the daemon captures, and puts in force what can be.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result};
 use capture_files::Room;
-use model::Timing;
+use model::owner::WantedOwners;
+use model::{BootNanos, Filters, Timing};
+use tokio::sync::watch;
 
+use super::pipeline::{Pipeline, Shared};
+use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
-use crate::shard::TimingChange;
+use crate::kernel::KernelFilters;
+use crate::load_options;
+use crate::shard::{Rules, RulesChange};
+use crate::store::rows::Rows;
 
 /// The flags that can change while the daemon captures.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 14] = [
+    "captureduration",
+    "direction",
+    "exclude-net",
+    "exclude-port",
     "flowtimeout",
     "linger",
     "max-age",
     "max-disk",
     "max-files",
     "min-free",
+    "net",
+    "port",
     "spill-interval",
     "uuidwaitduration",
 ];
 
 /// Those of them that decide how long an address of this host counts as its own once it has gone, which
 /// is chosen at the start where addresses are anonymized.
-const WITH_OWN_ADDRESSES: [&str; 2] = ["linger", "uuidwaitduration"];
+const WITH_OWN_ADDRESSES: [&str; 3] = ["captureduration", "linger", "uuidwaitduration"];
+
+/// Those that can change where connections have owners.
+const WITH_OWNERS: [&str; 5] = ["cgroup", "container", "pod", "process", "uid"];
+
+/// Those that can change where rows are written.
+const WITH_ROWS: [&str; 3] = ["keep", "rows-interval", "sample"];
+
+/// What the daemon was started with, as far as it decides what can change.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    timing: Timing,
+    anonymizes: bool,
+    has_owners: bool,
+    has_rows: bool,
+}
 
 /// What is changed.
 pub(super) struct Reload {
     read: ReadAgain,
-    /// The durations at the start. How long connections are captured was loaded into the kernel.
-    start: Timing,
-    anonymizes: bool,
-    shards: Vec<Arc<TimingChange>>,
+    start: Start,
+    parts: Arc<Parts>,
+}
+
+/// The parts of a capture that take over a configuration.
+pub(super) struct Parts {
+    filters: Mutex<InForce>,
+    shards: Vec<Arc<RulesChange>>,
+    owners: watch::Sender<WantedOwners>,
     room: Room,
+    rows: Option<Rows>,
+}
+
+/// The filters that are in force.
+pub(super) struct InForce {
+    kernel: KernelFilters,
+    /// Tells the flow sources.
+    told: watch::Sender<Filters>,
+    /// Since when, if not from the start on.
+    since: Option<BootNanos>,
+}
+
+impl InForce {
+    /// Those of the start.
+    pub(super) fn new(kernel: KernelFilters, filters: Filters) -> Self {
+        Self {
+            kernel,
+            told: watch::Sender::new(filters),
+            since: None,
+        }
+    }
+
+    /// Those that are in force at any time.
+    pub(super) fn follow(&self) -> watch::Receiver<Filters> {
+        self.told.subscribe()
+    }
+
+    /// Replaces them, if they are others. `leave` leaves shards the time from when on others are in force
+    /// than before, if ever.
+    ///
+    /// # Errors
+    /// Why those that were in force still are.
+    fn replace(&mut self, filters: &Filters, leave: impl Fn(Option<BootNanos>)) -> Result<()> {
+        if *self.told.borrow() == *filters {
+            leave(self.since);
+            return Ok(());
+        }
+        // Before the programs have them: what they tell by the new ones is judged so.
+        let before = || {
+            self.since = Some(clock::now());
+            leave(self.since);
+            self.told.send_replace(filters.clone());
+        };
+        self.kernel.replace(filters, before)
+    }
+}
+
+impl Parts {
+    /// Those of a capture that begins.
+    pub(super) fn new(filters: InForce, shared: &Shared<'_>, pipeline: &Pipeline) -> Self {
+        let shards = pipeline.shards().iter();
+        Self {
+            filters: Mutex::new(filters),
+            shards: shards.map(|shard| Arc::clone(&shard.rules)).collect(),
+            owners: shared.owners.clone(),
+            room: shared.room.clone(),
+            rows: shared.rows.cloned(),
+        }
+    }
+
+    /// Puts a configuration in force. May wait for programs that run, and for nothing else.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn apply(&self, live: Live) -> Result<()> {
+        let Live {
+            timing,
+            mut filters,
+            owners,
+            kept,
+            rows_interval,
+            retention,
+        } = live;
+        let mut in_force = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.exclude_loopback = in_force.told.borrow().exclude_loopback;
+        in_force.replace(&filters, |refiltered| {
+            let rules = Rules {
+                timing,
+                wanted: filters.wanted,
+                refiltered,
+            };
+            self.shards.iter().for_each(|shard| shard.leave(rules));
+        })?;
+        in_force.kernel.set_capture(timing.capture);
+        self.owners.send_replace(owners);
+        self.room.change(retention);
+        if let Some(rows) = &self.rows {
+            rows.change(kept, rows_interval);
+        }
+        Ok(())
+    }
 }
 
 impl Reload {
@@ -45,63 +169,39 @@ impl Reload {
     }
 
     /// Changes these.
-    pub(super) fn new(
-        read: ReadAgain,
-        config: &Config,
-        shards: Vec<Arc<TimingChange>>,
-        room: Room,
-    ) -> Self {
+    pub(super) fn new(read: ReadAgain, config: &Config, parts: Arc<Parts>) -> Self {
         Self {
             read,
-            start: config.timing,
-            anonymizes: config.files.anonymize.is_some(),
-            shards,
-            room,
+            start: Start {
+                timing: config.timing,
+                anonymizes: config.files.anonymize.is_some(),
+                has_owners: load_options::wants_owners(config),
+                has_rows: config.rows.is_some(),
+            },
+            parts,
         }
     }
 
     /// Reads the configuration and puts it in force. One that is wrong changes nothing.
     pub(super) async fn run(&self) {
-        let read = self.read.clone();
-        let again = tokio::task::spawn_blocking(move || read.read()).await;
-        let again = again.context("reading the configuration").flatten();
-        match again {
-            Ok(again) => self.apply(&again),
+        let (read, parts) = (self.read.clone(), Arc::clone(&self.parts));
+        let start = self.start;
+        let changed = tokio::task::spawn_blocking(move || {
+            let Again { live, changed } = read.read()?;
+            parts.apply(start.possible(live))?;
+            Ok(changed)
+        });
+        let changed = changed.await.context("reading the configuration").flatten();
+        match changed {
+            Ok(changed) => self.say(&changed),
             Err(error) => {
                 tracing::error!("the configuration stays as it was: {error:#}");
             }
         }
     }
 
-    /// These durations, with those of the start where they cannot change.
-    fn possible(&self, wanted: Timing) -> Timing {
-        let Timing {
-            capture,
-            linger,
-            uuid_wait,
-            ..
-        } = self.start;
-        if self.anonymizes {
-            return Timing {
-                capture,
-                linger,
-                uuid_wait,
-                ..wanted
-            };
-        }
-        Timing {
-            capture,
-            uuid_wait: wanted.uuid_wait.min(capture),
-            ..wanted
-        }
-    }
-
-    fn apply(&self, again: &Again) {
-        let (live, late) = split(again, self.anonymizes);
-        let Live { timing, retention } = again.live;
-        let timing = self.possible(timing);
-        self.shards.iter().for_each(|shard| shard.leave(timing));
-        self.room.change(retention);
+    fn say(&self, changed: &[String]) {
+        let (live, late) = self.start.split(changed);
         match &live[..] {
             [] => tracing::info!("the configuration was read again"),
             changed => tracing::info!(
@@ -118,29 +218,46 @@ impl Reload {
     }
 }
 
-/// What has changed since the start, and is in force now; and what needs a restart.
-fn split(again: &Again, anonymizes: bool) -> (Vec<&str>, Vec<&str>) {
-    let is_live =
-        |flag: &&str| LIVE.contains(flag) && !(anonymizes && WITH_OWN_ADDRESSES.contains(flag));
-    again.changed.iter().map(String::as_str).partition(is_live)
+impl Start {
+    /// What is wanted, with what was at the start where that cannot change.
+    fn possible(self, mut live: Live) -> Live {
+        if self.anonymizes {
+            live.timing = Timing {
+                capture: self.timing.capture,
+                linger: self.timing.linger,
+                uuid_wait: self.timing.uuid_wait,
+                ..live.timing
+            };
+        }
+        if !self.has_owners {
+            // Nobody would know whose connections are, and none would be captured.
+            live.owners = WantedOwners::default();
+        }
+        live
+    }
+
+    /// Of the flags that have changed, those that are in force now, and those that need a restart.
+    fn split(self, changed: &[String]) -> (Vec<&str>, Vec<&str>) {
+        let is_live = |flag: &&str| {
+            (LIVE.contains(flag) && !(self.anonymizes && WITH_OWN_ADDRESSES.contains(flag)))
+                || (self.has_owners && WITH_OWNERS.contains(flag))
+                || (self.has_rows && WITH_ROWS.contains(flag))
+        };
+        changed.iter().map(String::as_str).partition(is_live)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use capture_files::RetentionLimits;
+    use capture_query::Kept;
+
     use super::*;
 
-    fn again(changed: &[&str]) -> Again {
-        Again {
-            live: Live {
-                timing: timing(9),
-                retention: capture_files::RetentionLimits::default(),
-            },
-            changed: changed.iter().map(|flag| (*flag).to_owned()).collect(),
-        }
-    }
-
     fn timing(seconds: u64) -> Timing {
-        let seconds = std::time::Duration::from_secs(seconds);
+        let seconds = Duration::from_secs(seconds);
         Timing {
             uuid_wait: seconds,
             capture: seconds,
@@ -150,37 +267,67 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_needs_a_restart_is_told_from_what_does_not() {
-        let again = again(&["linger", "max-disk", "port"]);
-        let [live, late] = [vec!["linger", "max-disk"], vec!["port"]];
-        assert_eq!(split(&again, false), (live, late));
-        let [live, late] = [vec!["max-disk"], vec!["linger", "port"]];
-        assert_eq!(split(&again, true), (live, late));
+    const fn start(timing: Timing) -> Start {
+        Start {
+            timing,
+            anonymizes: false,
+            has_owners: true,
+            has_rows: true,
+        }
     }
 
     #[test]
-    fn durations_that_cannot_change_stay() {
-        let home = tempfile::tempdir().unwrap();
-        let limits = capture_files::RetentionLimits::default();
-        let reload = |anonymizes| Reload {
-            read: ReadAgain::by(|| anyhow::bail!("not read")),
-            start: timing(5),
-            anonymizes,
-            shards: Vec::new(),
-            room: capture_files::Retention::new(home.path(), limits).room(),
+    fn what_needs_a_restart_is_told_from_what_does_not() {
+        let changed = ["keep", "linger", "max-disk", "port", "shards", "uid"].map(str::to_owned);
+        let all = start(timing(5));
+        let anonymizes = Start {
+            anonymizes: true,
+            ..all
         };
-        // Names are not waited for longer than connections are captured.
-        let free = Timing {
-            capture: timing(5).capture,
-            uuid_wait: timing(5).uuid_wait,
-            ..timing(9)
+        let bare = Start {
+            has_owners: false,
+            has_rows: false,
+            ..all
         };
-        assert_eq!(reload(false).possible(timing(9)), free);
-        let bound = Timing {
-            linger: timing(5).linger,
-            ..free
+        for (start, late) in [
+            (all, &["shards"][..]),
+            (anonymizes, &["linger", "shards"]),
+            (bare, &["keep", "shards", "uid"]),
+        ] {
+            let (live, found) = start.split(&changed);
+            assert_eq!(found, late);
+            assert_eq!(live.len() + late.len(), changed.len());
+        }
+    }
+
+    #[test]
+    fn what_cannot_change_stays() {
+        let uid_7 = WantedOwners {
+            uids: vec![7],
+            ..WantedOwners::default()
         };
-        assert_eq!(reload(true).possible(timing(9)), bound);
+        let wanted = Live {
+            timing: timing(9),
+            filters: Filters::default(),
+            owners: uid_7.clone(),
+            kept: Kept::default(),
+            rows_interval: Duration::ZERO,
+            retention: RetentionLimits::default(),
+        };
+        let free = start(timing(5)).possible(wanted.clone());
+        assert_eq!((free.timing, free.owners), (timing(9), uid_7));
+        let bound = Start {
+            anonymizes: true,
+            has_owners: false,
+            ..start(timing(5))
+        };
+        let bound = bound.possible(wanted);
+        let expected = Timing {
+            idle: timing(9).idle,
+            spill: timing(9).spill,
+            ..timing(5)
+        };
+        assert_eq!(bound.timing, expected);
+        assert_eq!(bound.owners, WantedOwners::default());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
+use tokio::sync::watch;
 
 use super::banner::StartupBanner;
 use super::confinement;
@@ -11,7 +12,7 @@ use super::output::Output;
 use super::pipeline::{Pipeline, Shared};
 use super::prerequisites::Prerequisites;
 use super::privileges;
-use super::reload::Reload;
+use super::reload::{InForce, Parts, Reload};
 use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
@@ -25,14 +26,14 @@ use crate::http;
 use crate::kernel::listeners::Listeners;
 use crate::kernel::load::{Needed, Rings};
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, LoadOptions, Programs, Refused, filters, method, requirements};
+use crate::kernel::{Attacher, LoadOptions, Programs, Refused, method, requirements};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
 use crate::unix_socket::{self, SocketFile};
-use capture_files::{InterfaceNames, Retention, Room};
+use capture_files::{InterfaceNames, Retention};
 use model::AttachMethod;
 
 /// Every stage, while it runs.
@@ -42,7 +43,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
-    room: Room,
+    changes: Arc<Parts>,
     counted: CounterSources,
     /// The socket at which packets are watched. Its file is removed on drop.
     _watched: Option<SocketFile>,
@@ -63,7 +64,7 @@ impl Stages {
         heartbeats: &Heartbeats,
     ) -> Result<(Self, KernelLog, Option<Screen>)> {
         let settings = load_options(config);
-        let (mut programs, rings) = load(config, method, &settings)?;
+        let (mut programs, rings, filters) = load(config, method, &settings)?;
         let counted = counted(&mut programs)?;
         let kernel_log = programs.take_logger()?;
         let listeners = programs.take_listeners()?;
@@ -88,31 +89,27 @@ impl Stages {
             options: &taken.options,
             kept_open: taken.kept_open,
             interfaces: &names,
+            owners: &watch::Sender::new(config.owners.clone()),
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
         let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
-        let events = RingReader::new(rings.events)?;
+        let wanted = filters.follow();
         let context = SourceContext {
             sink: &sink,
             counters,
             heartbeats,
+            filters: &wanted,
             processes: taken.processes.as_ref(),
         };
         tell_listeners(&taken, listeners);
-        let sources = Sources::start(config, events, context).await?;
-        let files = (&taken.directories, rows.clone());
-        let maintenance = Maintenance::start(files, retention, heartbeats, counters)?;
+        let sources = Sources::start(config, RingReader::new(rings.events)?, context).await?;
+        let maintenance = maintenance(&shared, retention)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        let captured = Captured {
-            attached: capture.attached(),
-            method,
-            refused,
-            every_namespace: scope.every_namespace,
-        };
+        let captured = captured(&capture, method, refused, &scope);
         serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
-            room: shared.room.clone(),
+            changes: Arc::new(Parts::new(filters, &shared, &pipeline)),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
@@ -131,9 +128,7 @@ impl Stages {
 
     /// How they take over a configuration that was read again.
     pub(super) fn reload(&self, read: ReadAgain, config: &Config) -> Reload {
-        let shards = self.pipeline.shards().iter();
-        let shards = shards.map(|shard| Arc::clone(&shard.timing)).collect();
-        Reload::new(read, config, shards, self.room.clone())
+        Reload::new(read, config, Arc::clone(&self.changes))
     }
 
     /// Stops the stages, producers first. Blocks: detaching may take long on a busy host.
@@ -174,6 +169,21 @@ fn rows(
     Some(Rows::new(rows, files, &retention.room(), counters))
 }
 
+/// What the page says of how packets are captured.
+fn captured(
+    capture: &CaptureSet<Attacher>,
+    method: AttachMethod,
+    refused: Refused,
+    scope: &Scope,
+) -> Captured {
+    Captured {
+        attached: capture.attached(),
+        method,
+        refused,
+        every_namespace: scope.every_namespace,
+    }
+}
+
 /// Serves metrics, health, connections and the page, if there is an address for that.
 fn serve_http(
     listener: Option<http::Listener>,
@@ -185,6 +195,13 @@ fn serve_http(
         let site = site(shared, pipeline.shards(), captured);
         tokio::spawn(http::serve(listener, http::routes(site)));
     }
+}
+
+/// Looks after files, and those of rows.
+fn maintenance(shared: &Shared<'_>, retention: Retention) -> Result<Maintenance> {
+    let files = (shared.directories, shared.rows.cloned());
+    let counters = &shared.counted.counters;
+    Maintenance::start(files, retention, shared.heartbeats, counters)
 }
 
 /// Where everything is counted.
@@ -210,7 +227,7 @@ fn load(
     config: &Config,
     method: AttachMethod,
     settings: &LoadOptions,
-) -> Result<(Programs, Rings)> {
+) -> Result<(Programs, Rings, InForce)> {
     let needed = Needed {
         owners: settings.owners,
         ..method::programs(method, config.source.watches_sockets())
@@ -219,8 +236,11 @@ fn load(
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     confinement::enter(config, method);
-    filters::set(&mut programs, &config.filters)?;
-    Ok((programs, rings))
+    let mut filters = programs.take_filters()?;
+    filters.replace(&config.filters, || {})?;
+    filters.set_capture(config.timing.capture);
+    let in_force = InForce::new(filters, config.filters.clone());
+    Ok((programs, rings, in_force))
 }
 
 /// Tells the programs, which are attached, who listens already.

@@ -1,32 +1,55 @@
-//! What may change while a shard works: the durations of its connections.
+//! What may change while a shard works: the rules for its connections.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use model::Timing;
+use flow_table::FlowTable;
+use model::{BootNanos, Timing, Wanted};
 
-/// Durations that a shard is to take over.
-#[derive(Debug, Default)]
-pub(crate) struct TimingChange {
-    /// Whether there are any: a shard looks in every turn.
-    waits: AtomicBool,
-    timing: Mutex<Option<Timing>>,
+/// The rules for a shard's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Their durations.
+    pub(crate) timing: Timing,
+    /// Which are wanted, by who sent the SYN.
+    pub(crate) wanted: Wanted,
+    /// When other filters came into force than before, if ever.
+    pub(crate) refiltered: Option<BootNanos>,
 }
 
-impl TimingChange {
-    /// Leaves durations for the shard.
-    pub(crate) fn leave(&self, timing: Timing) {
-        *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = Some(timing);
+impl Rules {
+    /// Puts them in force.
+    pub(super) fn apply(&self, table: &mut FlowTable) {
+        table.set_timing(self.timing);
+        if let Some(since) = self.refiltered {
+            table.set_wanted(self.wanted, since);
+        }
+    }
+}
+
+/// Rules that a shard is to take over.
+#[derive(Debug, Default)]
+pub(crate) struct RulesChange {
+    /// Whether there are any: a shard looks in every turn.
+    waits: AtomicBool,
+    rules: Mutex<Option<Rules>>,
+}
+
+impl RulesChange {
+    /// Leaves rules for the shard. It takes them over before it looks at any event that is delivered
+    /// later.
+    pub(crate) fn leave(&self, rules: Rules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
         self.waits.store(true, Ordering::Release);
     }
 
     /// Takes them over, once.
-    pub(super) fn take(&self) -> Option<Timing> {
-        if !self.waits.load(Ordering::Relaxed) || !self.waits.swap(false, Ordering::Acquire) {
+    pub(super) fn take(&self) -> Option<Rules> {
+        if !self.waits.load(Ordering::Acquire) || !self.waits.swap(false, Ordering::Acquire) {
             return None;
         }
-        let mut timing = self.timing.lock().unwrap_or_else(PoisonError::into_inner);
-        timing.take()
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.take()
     }
 }
 
@@ -37,19 +60,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_durations_are_taken_over_once() {
-        let timing = |seconds| Timing {
-            uuid_wait: Duration::ZERO,
-            capture: Duration::ZERO,
-            idle: Duration::from_secs(seconds),
-            linger: Duration::ZERO,
-            spill: Duration::ZERO,
+    fn the_last_rules_are_taken_over_once() {
+        let rules = |seconds| Rules {
+            timing: Timing {
+                uuid_wait: Duration::ZERO,
+                capture: Duration::ZERO,
+                idle: Duration::from_secs(seconds),
+                linger: Duration::ZERO,
+                spill: Duration::ZERO,
+            },
+            wanted: Wanted::All,
+            refiltered: None,
         };
-        let change = TimingChange::default();
+        let change = RulesChange::default();
         assert_eq!(change.take(), None);
-        change.leave(timing(1));
-        change.leave(timing(2));
-        assert_eq!(change.take(), Some(timing(2)));
+        change.leave(rules(1));
+        change.leave(rules(2));
+        assert_eq!(change.take(), Some(rules(2)));
         assert_eq!(change.take(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::TimingChange;
+use super::RulesChange;
 use super::list_request::ListRequestSender;
 use crate::kernel::ring::Waker;
 use crate::stats::shard::ShardStats;
@@ -14,8 +14,8 @@ pub(crate) struct ShardHandle {
     pub(crate) stats: Arc<ShardStats>,
     /// The way to ask which connections it has.
     pub(crate) requests: ListRequestSender,
-    /// The way to change the durations of its connections.
-    pub(crate) timing: Arc<TimingChange>,
+    /// The way to change the rules for its connections.
+    pub(crate) rules: Arc<RulesChange>,
     /// Ends its sleep.
     pub(crate) waker: Waker,
 }

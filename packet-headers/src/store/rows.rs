@@ -35,10 +35,18 @@ pub(crate) struct Rows(Arc<Shared>);
 struct Shared {
     journals: Mutex<Journals>,
     shelf: Shelf,
-    kept: Kept,
+    rules: Mutex<Rules>,
     naming: FileNaming,
     /// What was there before the first row was written.
     left: Mutex<Vec<LeftSideFile>>,
+}
+
+/// What may change while rows are written.
+struct Rules {
+    /// Which captures are kept.
+    kept: Arc<Kept>,
+    /// How often journals are published.
+    interval: Duration,
 }
 
 impl Rows {
@@ -67,7 +75,10 @@ impl Rows {
         Self(Arc::new(Shared {
             journals: Mutex::new(journals),
             shelf,
-            kept: config.kept.clone(),
+            rules: Mutex::new(Rules {
+                kept: Arc::new(config.kept.clone()),
+                interval: config.interval,
+            }),
             naming,
             left: Mutex::new(left),
         }))
@@ -85,6 +96,24 @@ impl Rows {
         journals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which captures are kept, of those that are finished now.
+    fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.rules().kept)
+    }
+
+    /// Other captures are kept, of those that are finished from now on, and journals published so often.
+    /// Waits for nobody who writes or publishes.
+    pub(crate) fn change(&self, kept: Kept, interval: Duration) {
+        *self.rules() = Rules {
+            kept: Arc::new(kept),
+            interval,
+        };
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.0.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The host whose connections they are.
     fn host(&self) -> &str {
         &self.0.shelf.host
@@ -92,7 +121,9 @@ impl Rows {
 
     /// Publishes what is due. Returns when the next is.
     pub(super) fn publish_due(&self, go_on: &dyn Fn() -> bool) -> Option<Duration> {
+        let interval = self.rules().interval;
         let mut journals = self.journals();
+        journals.publish_every(interval);
         journals.publish_due(go_on);
         journals.next_due()
     }

@@ -12,6 +12,7 @@ use capture_files::{
 };
 use model::owner::WantedOwners;
 use model::{DiscardReason, FlowUuid, WallNanos};
+use tokio::sync::watch;
 
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::rate_limit::RateLimit;
@@ -41,8 +42,8 @@ pub struct ShardWriter {
     stuck: RateLimit,
     /// When that was done last which is done each [`CARE`].
     cared: Instant,
-    /// Whose flows are wanted.
-    owners: WantedOwners,
+    /// Whose flows are wanted, which may change.
+    owners: watch::Receiver<WantedOwners>,
     /// How many files it has said to keep open.
     kept_open: usize,
     /// Whether the disk was too slow for a stop.
@@ -69,7 +70,7 @@ impl ShardWriter {
             full: RateLimit::default(),
             stuck: RateLimit::default(),
             cared: Instant::now(),
-            owners: WantedOwners::default(),
+            owners: watch::Sender::default().subscribe(),
             kept_open: 0,
             late: false,
         })
@@ -80,8 +81,8 @@ impl ShardWriter {
         self.writer.hand_over(finished);
     }
 
-    /// Writes only flows of these owners. Whose a flow is, its last job says.
-    pub fn only_of(&mut self, owners: WantedOwners) {
+    /// Writes only flows of these owners, as they are then. Whose a flow is, its last job says.
+    pub fn only_of(&mut self, owners: watch::Receiver<WantedOwners>) {
         self.owners = owners;
     }
 
@@ -148,7 +149,7 @@ impl ShardWriter {
     /// Does one job, as far as there is room. A file that is finished is published in any case: that
     /// takes no more.
     pub fn write(&mut self, mut job: Job) {
-        if job.last && !self.owners.accepts(job.owner.as_deref()) {
+        if job.last && !self.owners.borrow().accepts(job.owner.as_deref()) {
             return self.leave_out(&job);
         }
         if job.chunk.packets > 0

@@ -9,7 +9,9 @@ use packet_headers::clock;
 use packet_headers::kernel::counters::Counts;
 use packet_headers::kernel::load::Rings;
 use packet_headers::kernel::ring::PacketReader;
-use packet_headers::kernel::{FlowMaps, KernelCounters, LoadOptions, Programs, Refused, filters};
+use packet_headers::kernel::{
+    FlowMaps, KernelCounters, KernelFilters, LoadOptions, Programs, Refused,
+};
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::{FlowHash, FlowKey, KernelDiscard, Packet, PacketCounter};
 
@@ -32,6 +34,8 @@ pub fn hash() -> FlowHash {
 pub struct Kernel {
     /// The programs.
     pub programs: Programs,
+    /// Which connections they take.
+    pub filters: KernelFilters,
     /// What they count.
     pub counters: KernelCounters,
     /// What they know of connections.
@@ -150,11 +154,8 @@ impl Kernel {
             netns_cookie: None,
             tells_netns: false,
             owners: false,
-            capture: Duration::from_secs(30),
             max_flows: 16,
-            wanted: filters::wanted(filters),
             loopback: true,
-            filters: filters::bits(filters),
             header_bytes: MAX_HEADERS as u32,
             decapsulate: false,
             hardware_clock: false,
@@ -162,7 +163,9 @@ impl Kernel {
         change(&mut options);
         let (mut programs, rings) = Programs::load(&options).expect("loading the programs");
         let refused = Refused::default();
-        filters::set(&mut programs, filters).expect("setting the filters");
+        let mut chosen = programs.take_filters().expect("the maps of filters");
+        chosen.replace(filters, || {}).expect("setting the filters");
+        chosen.set_capture(Duration::from_secs(30));
         let Rings {
             mut packets,
             events,
@@ -174,6 +177,7 @@ impl Kernel {
             admission: flow_maps.remove(0),
             packets: PacketReader::new(packets.remove(0)).expect("a reader"),
             programs,
+            filters: chosen,
         };
         (kernel, events)
     }

@@ -118,6 +118,7 @@ impl Connection {
             remote: end(client(self.n)),
             role: Some(Role::Accepting),
             cookie: self.n.into(),
+            owner: None,
         })
     }
 

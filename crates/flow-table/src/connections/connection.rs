@@ -39,8 +39,8 @@ pub(crate) struct Connection {
     low_is_here: Option<bool>,
     /// Whether some of its packets are in a file already.
     pub(super) spilled: bool,
-    /// When its first packet passed or it was opened, whichever was first.
-    pub(super) start: BootNanos,
+    /// Until when it is captured.
+    until: BootNanos,
     /// When its last packet passed.
     pub(super) last: BootNanos,
     /// Packets so far, kept or not, and their bytes on the wire.
@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     /// Its neighbours in its queue.
     pub(super) links: Links,
     pub(super) key: FlowKey,
+    /// When its first packet passed or it was opened, whichever was first.
+    pub(super) start: BootNanos,
     /// Identifies the connection outside of the table. Never reused.
     pub(super) serial: u64,
     /// The end that sent the SYN, and its sequence number, if the SYN was seen.
@@ -195,11 +197,17 @@ impl Capture {
 }
 
 impl Connection {
-    pub(super) fn new(key: FlowKey, serial: u64, start: BootNanos, layout: Layout) -> Self {
+    pub(super) fn new(
+        key: FlowKey,
+        serial: u64,
+        (start, until): (BootNanos, BootNanos),
+        layout: Layout,
+    ) -> Self {
         Self {
             key,
             serial,
             start,
+            until,
             last: start,
             first_syn: None,
             primary_tap: [PrimaryTap::UNKNOWN; 2],
@@ -229,13 +237,12 @@ impl Connection {
         &mut self,
         packet: &Packet<'_>,
         (wall, clock): (WallNanos, &WallClock),
-        timing: &Timing,
     ) -> Result<(), NotKept> {
         self.note(packet).map_err(NotKept::Discarded)?;
         let now = BootNanos(packet.boot_ns);
         match &self.state {
             State::Candidate => {}
-            State::Capturing(_) if now >= self.start.after(timing.capture) => {
+            State::Capturing(_) if now >= self.until => {
                 return Err(NotKept::IsOver);
             }
             State::Capturing(_) => {
@@ -325,6 +332,11 @@ impl Connection {
     /// When its first packet passed or it was opened, whichever was first.
     pub(crate) const fn start(&self) -> BootNanos {
         self.start
+    }
+
+    /// Until when it is captured.
+    pub(crate) const fn until(&self) -> BootNanos {
+        self.until
     }
 
     /// When its last packet passed.
@@ -550,7 +562,7 @@ impl Connection {
                     Some(closed) => quiet_since(closed),
                     None => self.last.after(timing.idle),
                 };
-                silence.min(self.start.after(timing.capture))
+                silence.min(self.until)
             }
             State::Finished(finished) => match finished.closed {
                 Some(closed) => quiet_since(closed),

@@ -1,6 +1,6 @@
 //! The rules of names: which connection an Open or Close is about.
 
-use model::{Close, DiscardReason, EventIssue, Left, Open, Wanted};
+use model::{BootNanos, Close, DiscardReason, EventIssue, Left, Open, Wanted};
 use packet_headers_common::{FlowKey, Role};
 
 use super::{ending, memory};
@@ -22,7 +22,7 @@ pub(crate) fn on_open(state: &mut State, open: Open) {
     {
         return rename(state, other, open);
     }
-    if !wants(state, &key, &open) {
+    if !wants(state, &key, &open) || lacks_beginning(state, &key, &open) {
         return refuse(state, key, &open, DiscardReason::Unwanted);
     }
     // A candidate already takes its part of the memory.
@@ -35,7 +35,8 @@ pub(crate) fn on_open(state: &mut State, open: Open) {
     }
     let id = meant(state, &key, &open).unwrap_or_else(|| {
         state.stats.begun += 1;
-        state.connections.begin_opened(key, open.at)
+        let until = open.at.after(state.timing.capture);
+        state.connections.begin_opened(key, open.at, until)
     });
     name(state, id, open);
 }
@@ -61,6 +62,8 @@ fn other_end(state: &State, key: &FlowKey, open: &Open) -> Option<Id> {
 fn wants(state: &State, key: &FlowKey, open: &Open) -> bool {
     let begun_here = match (state.wanted, open.role) {
         (Wanted::All, _) => return true,
+        // Who knows the role is the kernel, which has decided by the filters of that time.
+        (_, Some(_)) if state.refiltered.is_some_and(|since| open.at < since) => return true,
         (_, Some(role)) => Some(role == Role::Connecting),
         (_, None) => {
             let meant = meant(state, key, open).map(|id| state.connections.get(id));
@@ -69,6 +72,20 @@ fn wants(state: &State, key: &FlowKey, open: &Open) -> bool {
         }
     };
     begun_here.is_none_or(|here| here == (state.wanted == Wanted::Outgoing))
+}
+
+/// Whether former filters may have left out how a connection began. A SYN waits for its Open no longer
+/// than any candidate: whatever is opened later than that has none.
+fn lacks_beginning(state: &State, key: &FlowKey, open: &Open) -> bool {
+    let is_affected = |since: BootNanos| {
+        let wait = state.timing.uuid_wait;
+        (since..since.after(wait)).contains(&open.at)
+    };
+    let begun_by = || {
+        let meant = meant(state, key, open).map(|id| state.connections.get(id));
+        meant.and_then(Connection::begun_by)
+    };
+    state.refiltered.is_some_and(is_affected) && begun_by().is_none()
 }
 
 /// Refuses to name a connection: its packets are discarded, here and in the kernel.
@@ -87,10 +104,7 @@ fn refuse(state: &mut State, key: FlowKey, open: &Open, reason: DiscardReason) {
 /// Gives a candidate its name.
 fn name(state: &mut State, id: Id, open: Open) {
     let connection = state.connections.get(id);
-    let (key, until) = (
-        connection.key(),
-        connection.start().after(state.timing.capture),
-    );
+    let (key, until) = (connection.key(), connection.until());
     let cookie = open.cookie;
     state.connections.name(id, open, &state.timing);
     state.counts.opened += 1;
@@ -105,8 +119,7 @@ fn rename(state: &mut State, id: Id, open: Open) {
     let connection = state.connections.get(id);
     if open.role == Some(Role::Accepting) && connection.role() == Some(Role::Connecting) {
         // The kernel knows connections by their sockets.
-        let until = connection.start().after(state.timing.capture);
-        let hint = Hint::Admit(connection.key(), until, open.cookie);
+        let hint = Hint::Admit(connection.key(), connection.until(), open.cookie);
         state.connections.rename(id, open);
         state.tell(hint);
     }

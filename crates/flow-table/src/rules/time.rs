@@ -52,7 +52,7 @@ pub(crate) fn look_at(state: &mut State, id: Id, now: BootNanos) {
         }
         return state.set_timer(id);
     }
-    let is_captured_whole = connection.start().after(timing.capture) <= now;
+    let is_captured_whole = connection.until() <= now;
     match connection.state() {
         ConnectionState::Candidate => {}
         ConnectionState::Finished => ending::forget(state, id),

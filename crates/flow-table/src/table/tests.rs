@@ -13,7 +13,7 @@ use std::time::Duration;
 use packet_headers_common::{FlowKey, LinkType, Role, Token};
 use proptest::prelude::*;
 
-use self::driver::{ROOMY, TIMING, TableDriver, cookie, totals_of};
+use self::driver::{ROOMY, TIMING, TableDriver, at, cookie, totals_of};
 use super::*;
 use ::model::EventIssue;
 
@@ -373,6 +373,89 @@ fn durations_that_change_hold_from_the_next_packet_or_timer_on() {
     assert_eq!(names, BTreeSet::from(["a", "b", "c"]));
     driver.shut_down();
     assert!(driver.is_clean());
+}
+
+#[test]
+fn a_connection_is_captured_for_as_long_as_was_said_when_it_began() {
+    let mut driver = TableDriver::new(ROOMY);
+    let lasting = |seconds| Timing {
+        capture: Duration::from_secs(seconds),
+        idle: Duration::from_secs(100),
+        uuid_wait: Duration::from_secs(1),
+        ..TIMING
+    };
+    // One has a packet before it is opened, and one is opened first.
+    driver.table.set_timing(lasting(2));
+    driver.data(1, 1);
+    driver.open(2, "b");
+    driver.table.set_timing(lasting(4));
+    driver.open(1, "a");
+    driver.data(2, 2);
+    driver.open(3, "c");
+    driver.data(3, 3);
+    driver.table.set_timing(lasting(1));
+    for (until, finished) in [(1990, 0), (2020, 2), (3990, 2), (4020, 3)] {
+        driver.until(until);
+        assert_eq!(driver.files().len(), finished, "{until}");
+    }
+    driver.data(3, 4);
+    assert_eq!(driver.refused["after_captureduration"], 1);
+    driver.shut_down();
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn a_connection_whose_syn_former_filters_left_out_is_not_captured() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.syn(1, 1, 7);
+    driver.until(100);
+    driver.table.set_wanted(Wanted::All, at(100));
+    driver.until(120);
+    // Its SYN came before, as the former filters wanted it, too.
+    driver.open(1, "a");
+    // It began before, and its Open comes late.
+    driver.open_as(2, "b", 90, Role::Accepting);
+    driver.data(2, 2);
+    // Of these, packets were left out; of one, all so far.
+    driver.data(3, 3);
+    driver.open(3, "c");
+    driver.open(4, "d");
+    driver.data(4, 4);
+    // It began afterwards.
+    driver.syn(5, 5, 7);
+    driver.open(5, "e");
+    driver.shut_down();
+    let names: BTreeSet<_> = driver.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, BTreeSet::from(["a", "b", "e"]));
+    assert_eq!(driver.issues, [EventIssue::Refused; 2]);
+    assert_eq!(driver.ignored.len(), 2);
+    assert!(driver.is_clean());
+}
+
+#[test]
+fn later_than_a_syn_waits_its_lack_says_nothing() {
+    let mut driver = TableDriver::new(ROOMY);
+    driver.table.set_wanted(Wanted::All, at(0));
+    let wait = u64::try_from(TIMING.uuid_wait.as_millis()).unwrap();
+    driver.until(wait);
+    driver.data(1, 1);
+    driver.open(1, "a");
+    driver.shut_down();
+    assert_eq!(driver.files().len(), 1);
+}
+
+#[test]
+fn the_kernel_has_judged_by_the_direction_that_was_wanted_then() {
+    let mut driver = TableDriver::wanting(ROOMY, Wanted::Incoming);
+    driver.syn(1, 1, 7);
+    driver.syn(2, 2, 7);
+    driver.until(100);
+    driver.table.set_wanted(Wanted::Outgoing, at(100));
+    driver.open_as(1, "a", 90, Role::Accepting);
+    driver.open_as(2, "b", 100, Role::Accepting);
+    driver.shut_down();
+    let files: Vec<_> = driver.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(files, ["a"]);
 }
 
 #[test]

@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{debug, info, warn};
 
+use super::Known;
 use crate::clock;
 use crate::events::catch_up::CatchUp;
 use crate::events::existing;
-use crate::events::prefix::LearnedPrefix;
 use crate::events::{EventSink, Stopped};
 use crate::stats::Counters;
 use messages::sock_diag::ExistingSocket;
@@ -34,16 +34,13 @@ pub(super) struct Listener {
     pub(super) sink: EventSink,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: WallClock,
-    /// The prefix to learn.
-    pub(super) prefix: LearnedPrefix,
-    /// What tcp-info has told, unless the kernel tells what tcp-info does not.
-    pub(super) catch_up: Option<CatchUp>,
+    pub(super) known: Known,
 }
 
 impl Listener {
     /// Whether connections have no name until tcp-info tells the prefix.
     pub(super) fn names_nothing(&self) -> bool {
-        self.catch_up.is_none() && self.prefix.get().is_none()
+        self.known.catch_up.is_none() && self.known.prefix.get().is_none()
     }
 
     /// Delivers the events of one connection, and returns why it ended. tcp-info does not repeat what
@@ -51,11 +48,11 @@ impl Listener {
     pub(super) async fn listen(&mut self, mut stream: Stream) -> Result<io::Error, Stopped> {
         let mut lines = Lines::default();
         let mut portion = vec![0; PORTION];
-        let mut listing = self.catch_up.as_mut().map(list);
+        let mut listing = self.known.catch_up.as_mut().map(list);
         let mut listed: Option<Vec<_>> = None;
         loop {
             // Not before they can be named.
-            if let Some(sockets) = listed.take_if(|_| self.prefix.get().is_some()) {
+            if let Some(sockets) = listed.take_if(|_| self.known.prefix.get().is_some()) {
                 self.answer(&sockets).await?;
             }
             let read = tokio::select! {
@@ -85,10 +82,11 @@ impl Listener {
 
     /// Delivers what the list shows, and tcp-info did not tell.
     async fn answer(&mut self, listed: &[ExistingSocket]) -> Result<(), Stopped> {
-        let (Some(catch_up), Some(prefix)) = (&mut self.catch_up, self.prefix.get()) else {
+        let (Some(catch_up), Some(prefix)) = (&mut self.known.catch_up, self.known.prefix.get())
+        else {
             return Ok(());
         };
-        let missed = catch_up.answer(listed);
+        let missed = catch_up.answer(listed, &self.known.filters.borrow());
         let (older, ended) = (missed.older, missed.closed.len());
         let begun = missed.opened.len() - older;
         if older > 0 {
@@ -120,6 +118,10 @@ impl Listener {
         match said {
             Ok(message) => {
                 let event = self.event(message);
+                if self.is_left_out(&event) {
+                    self.counters.events.add(EventIssue::Refused, 1);
+                    return Ok(());
+                }
                 self.sink.deliver(event).await
             }
             Err(issue) => {
@@ -127,6 +129,17 @@ impl Listener {
                 self.counters.events.add(issue, 1);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether it is the Open of a connection that the filters leave out.
+    fn is_left_out(&self, event: &FlowEvent) -> bool {
+        match event {
+            FlowEvent::Open(open) => {
+                let filters = self.known.filters.borrow();
+                !filters.pass(open.local, open.remote)
+            }
+            FlowEvent::Close(_) | FlowEvent::Left(_) => false,
         }
     }
 
@@ -161,7 +174,8 @@ impl Listener {
             // Now, not tcp-info's time, which may be earlier than packets that still wait in the
             // ring: the connection's last packets belong in its file.
             Message::Close(uuid) => {
-                if let (Some(catch_up), Some(prefix)) = (&mut self.catch_up, self.prefix.get())
+                if let (Some(catch_up), Some(prefix)) =
+                    (&mut self.known.catch_up, self.known.prefix.get())
                     && let Some(cookie) = prefix.cookie(&uuid)
                 {
                     catch_up.closed(cookie);
@@ -179,12 +193,12 @@ impl Listener {
 
     /// Learns from the name of the socket with this cookie.
     fn learn(&mut self, uuid: &FlowUuid, cookie: u64) {
-        if self.prefix.learn(uuid, cookie) {
+        if self.known.prefix.learn(uuid, cookie) {
             self.counters.prefix_known.store(true, Ordering::Relaxed);
         }
         // Only what the list can be compared with.
-        let ours = self.prefix.get().map(|prefix| prefix.uuid(cookie));
-        if let Some(catch_up) = &mut self.catch_up
+        let ours = self.known.prefix.get().map(|prefix| prefix.uuid(cookie));
+        if let Some(catch_up) = &mut self.known.catch_up
             && ours.as_ref() == Some(uuid)
         {
             catch_up.opened(cookie);

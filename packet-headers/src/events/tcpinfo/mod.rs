@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -20,7 +21,7 @@ use super::prefix::LearnedPrefix;
 use crate::clock;
 use crate::rate_limit::RateLimit;
 use crate::stats::Counters;
-use model::{EventIssue, EventSocket};
+use model::{EventIssue, EventSocket, Filters};
 
 /// How long to wait for a connection. A local socket answers at once, but an address that drops
 /// packets would delay the next attempt by minutes.
@@ -37,27 +38,32 @@ pub(crate) async fn connect(socket: &EventSocket) -> io::Result<Stream> {
     timeout(CONNECT, connecting).await?
 }
 
-/// Delivers tcp-info's events to the shards, until they have ended. The `prefix` is learned from
-/// tcp-info's names, unless it is known.
+/// What tcp-info's events are looked at with.
+pub(super) struct Known {
+    /// Learned from tcp-info's names, unless it is known.
+    pub(super) prefix: LearnedPrefix,
+    /// Which connections are to be captured: tcp-info tells of all.
+    pub(super) filters: watch::Receiver<Filters>,
+    /// With it, connections that began or ended while tcp-info was not connected are delivered after
+    /// each connect: leave it out where the kernel tells of them.
+    pub(super) catch_up: Option<CatchUp>,
+}
+
+/// Delivers tcp-info's events to the shards, until they have ended.
 ///
 /// A missing socket, now or later, is logged once and retried until it is there. Without events this
 /// does not notice that the shards have ended: drop the future to stop it at any time.
-///
-/// With `catch_up`, connections that began or ended while tcp-info was not connected are delivered
-/// after each connect: leave it out where the kernel tells of them.
 pub(super) async fn follow(
     socket: EventSocket,
     sink: EventSink,
     counters: Arc<Counters>,
-    prefix: LearnedPrefix,
-    catch_up: Option<CatchUp>,
+    known: Known,
 ) {
     let mut listener = Listener {
         sink,
         counters: Arc::clone(&counters),
         clock: clock::sample(),
-        prefix,
-        catch_up,
+        known,
     };
     let mut backoff = Backoff::new(&socket);
     let mut was_connected = false;

@@ -52,11 +52,24 @@ impl Client {
     }
 
     fn teaching(socket: EventSocket, prefix: LearnedPrefix) -> Self {
+        Self::filtering(socket, prefix, watch::channel(Filters::default()).1)
+    }
+
+    fn filtering(
+        socket: EventSocket,
+        prefix: LearnedPrefix,
+        filters: watch::Receiver<Filters>,
+    ) -> Self {
         LazyLock::force(&LOGS_STAY_ON);
         let (sink, mut shards) = queues(1, FlowHash::seeded(7));
         let counters = Arc::new(Counters::default());
+        let known = Known {
+            prefix,
+            filters,
+            catch_up: None,
+        };
         Self {
-            task: tokio::spawn(follow(socket, sink, Arc::clone(&counters), prefix, None)),
+            task: tokio::spawn(follow(socket, sink, Arc::clone(&counters), known)),
             shard: shards.remove(0),
             counters,
         }
@@ -316,4 +329,37 @@ async fn it_ends_when_the_shards_are_gone() {
     drop(shard);
     write(&mut server, &(open_line("late") + "\n")).await;
     soon("the end", task).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_filters_leave_out_is_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let port = |port| Filters {
+        ports: vec![port],
+        ..Filters::default()
+    };
+    // Those of the lines have the ports 1 and 2.
+    let (change, filters) = watch::channel(port(3));
+    let mut client = Client::filtering(unix(&path), LearnedPrefix::unknown(), filters);
+    let mut server = accept(&listener).await;
+    write(
+        &mut server,
+        &(open_line("left-out")
+            + "
+"),
+    )
+    .await;
+    client.counted(EventIssue::Refused, 1).await;
+    change.send_replace(port(2));
+    write(
+        &mut server,
+        &(open_line("wanted")
+            + "
+"),
+    )
+    .await;
+    assert_eq!(client.heard().await, "wanted");
+    assert_eq!(client.count(EventIssue::Refused), 1);
 }

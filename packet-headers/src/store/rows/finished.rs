@@ -87,7 +87,7 @@ impl RowedCaptures {
         };
         match made {
             Ok(rows) if !rows.is_empty() => {
-                let is_kept = self.rows.0.kept.takes(&rows);
+                let is_kept = self.rows.kept().takes(&rows);
                 Some((rows, is_kept))
             }
             _ if !go_on() => None,

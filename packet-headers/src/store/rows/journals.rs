@@ -94,6 +94,11 @@ impl Journals {
         }
     }
 
+    /// Each is published when it is so old, from now on.
+    pub(super) const fn publish_every(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Writes rows of connections that began on this day: all of them, or none.
     ///
     /// # Errors

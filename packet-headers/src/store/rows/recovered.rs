@@ -7,10 +7,10 @@ use anyhow::Error;
 use capture_files::{FileError, Gate, LeftFile, Passage};
 use flow_stats::Row;
 
+use super::Rows;
 use super::journals::{Journals, Lines};
 use super::left::Left;
 use super::maker::{Known, RowMaker, day_of, set_path};
-use super::{Rows, Shared};
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
 
@@ -85,12 +85,11 @@ impl Gate for RecoveredRows<'_> {
                 return Passage::Publish;
             }
         };
-        let Shared { kept, .. } = &*self.rows.0;
         let known: Vec<_> = rows.iter().map(|row| self.left.knows(row)).collect();
         let is_kept = match known.iter().flatten().next() {
             // As it was decided then.
             Some(is_kept) => *is_kept,
-            None => kept.takes(&rows),
+            None => self.rows.kept().takes(&rows),
         };
         let mut journals = self.rows.journals();
         let path = is_kept.then(|| file.published_path());

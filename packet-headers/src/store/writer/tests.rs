@@ -350,7 +350,8 @@ fn a_stop_waits_no_longer_for_a_disk_that_is_slow_to_sync_and_leaves_the_rest_to
     let counting = Counting::new(Arc::clone(&counters), room);
     let publisher = Publisher::new(directories.with_fsync(true), FileNaming::PLAIN, counting);
     let backlog = Arc::new(Backlog::default());
-    backlog.end_by(Instant::now() + Duration::from_millis(300));
+    // A millisecond each, at least: for less than half of them.
+    backlog.end_by(Instant::now() + Duration::from_secs(1));
     let done = Arc::new([const { AtomicU64::new(0) }; 2]);
     let asked = Arc::clone(&backlog);
     plan(Some(slow_disk(
@@ -401,10 +402,12 @@ fn walk(directory: &Path) -> u64 {
 fn flows_of_somebody_else_leave_no_file_and_every_packet_is_counted() {
     let temp = tempfile::tempdir().unwrap();
     let (mut writer, counters) = writer(temp.path());
-    writer.only_of(WantedOwners {
-        uids: vec![33],
+    let only = |uid| WantedOwners {
+        uids: vec![uid],
         ..WantedOwners::default()
-    });
+    };
+    let (change, owners) = watch::channel(only(33));
+    writer.only_of(owners);
     let of = |uid| {
         Some(Arc::new(Owner {
             uid,
@@ -427,6 +430,14 @@ fn flows_of_somebody_else_leave_no_file_and_every_packet_is_counted() {
     let other = counters.discards.get(DiscardReason::OtherOwner);
     assert_eq!((packets(&counters), other), ([0, 3, 0], 3 + 3 + 5));
     assert_eq!((files(&counters), errors(&counters)), ([1, 0], 0));
+    // Others are wanted when the last ones end.
+    change.send_replace(only(0));
+    for (flow, owner) in [(5, of(0)), (6, of(33))] {
+        let last = job(flow, 1, true, &counters);
+        writer.write(Job { owner, ..last });
+    }
+    let other = counters.discards.get(DiscardReason::OtherOwner);
+    assert_eq!((packets(&counters), other), ([0, 4, 0], 11 + 1));
     writer.finish();
     let partial = fs::read_dir(temp.path().join("data.partial")).unwrap();
     let left = partial.filter(|entry| {

@@ -47,7 +47,7 @@ impl Sockets {
     /// The totals of the socket with these ends, once it is closed.
     fn totals(&mut self, local: SocketAddr, remote: SocketAddr) -> SocketTotals {
         let ends = [local, remote].map(endpoint);
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             while let Some(item) = self.events.next() {
                 let event = Event::parse(&item).expect("an event of this build");

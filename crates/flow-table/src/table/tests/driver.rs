@@ -35,7 +35,7 @@ pub(super) const ROOMY: Limits = Limits {
 /// Bytes of every test packet: its number, again and again.
 const LENGTH: usize = 64;
 
-fn at(ms: u64) -> BootNanos {
+pub(super) fn at(ms: u64) -> BootNanos {
     BootNanos(ms * 1_000_000)
 }
 
