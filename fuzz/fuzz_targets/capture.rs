@@ -28,6 +28,8 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
             assert!(matches!(capture.next(), Ok(None)));
+            let comments = capture.statistics_comments().unwrap_or_default();
+            assert!(comments.len() <= 1 << 16);
             Ok(())
         },
     );

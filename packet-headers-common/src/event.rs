@@ -18,6 +18,8 @@ pub enum Role {
 pub const OPEN: u8 = 0;
 /// [`EventRecord::kind`]: the socket became CLOSED.
 pub const CLOSE: u8 = 1;
+/// [`EventRecord::kind`]: a process closed the socket, after that. The record is [`Owned`], and has no ends.
+pub const LEFT: u8 = 2;
 
 /// One item of the event ring; a [`CLOSE`] is nearly always a [`CloseRecord`], and either may be [`Owned`].
 #[repr(C)]
@@ -35,7 +37,7 @@ pub struct EventRecord {
     pub local_port: u16,
     /// Remote port, in host order.
     pub remote_port: u16,
-    /// [`OPEN`] or [`CLOSE`].
+    /// [`OPEN`], [`CLOSE`] or [`LEFT`].
     pub kind: u8,
     /// A [`Role`]; meaningful only for an [`OPEN`].
     pub role: u8,
@@ -87,6 +89,8 @@ pub enum SocketEvent {
     Open(Role),
     /// It became CLOSED, and this is what the kernel knew of it.
     Close(Option<SocketTotals>),
+    /// Its owner closed it, after that.
+    Left,
 }
 
 /// An item of the event ring, decoded.
@@ -126,6 +130,7 @@ impl Event {
         let what = match (kind, role, rest) {
             (OPEN, 0, []) => SocketEvent::Open(Role::Connecting),
             (OPEN, 1, []) => SocketEvent::Open(Role::Accepting),
+            (LEFT, _, []) => SocketEvent::Left,
             (CLOSE, _, []) => SocketEvent::Close(None),
             (CLOSE, _, totals) => SocketEvent::Close(Some(SocketTotals::parse(totals)?)),
             _ => return None,
@@ -206,6 +211,7 @@ mod tests {
         }
         close.pop();
         assert_eq!(what(&close), None, "totals of another build");
+        assert_eq!(what(&item(LEFT, 0)), Some(SocketEvent::Left));
         assert_eq!(Event::parse(&item(7, 0)), None);
     }
 

@@ -6,7 +6,8 @@
 pub struct OwnerRecord {
     /// The ID of its cgroup in the cgroup2 hierarchy: the inode number of the cgroup's directory.
     pub cgroup: u64,
-    /// Its thread group in the initial PID namespace, or 0 if it is not known.
+    /// Its thread group in the initial PID namespace, or 0 if it is not known; in the map of sockets, 0 says that
+    /// the connection has ended, and nobody has closed its socket yet.
     pub pid: u32,
     /// Its real user ID in the initial user namespace.
     pub uid: u32,

@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::{
     bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
 };
 use aya_ebpf::programs::SockOpsContext;
-use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, OPEN, Owned};
+use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, LEFT, OPEN, Owned};
 use packet_headers_common::settings::{WANT_INCOMING, WANT_OUTGOING};
 use packet_headers_common::{
     Endpoint, EventCounter, FlowEntry, FlowKey, FlowState, OwnerRecord, Role, SocketTotals,
@@ -129,7 +129,30 @@ fn closed(ctx: &SockOpsContext) {
         return;
     }
     let event = event(ctx, CLOSE, Role::Connecting);
-    let _counted = report(event, totals(ctx), owners::taken(event.cookie));
+    let owner = owners::taken(event.cookie);
+    if owner.is_none() {
+        owners::await_owner(event.cookie);
+    }
+    let _counted = report(event, totals(ctx), owner);
+}
+
+/// A process closes the socket of a connection that was told of as closed.
+#[inline(always)]
+pub(crate) fn left(cookie: u64, owner: OwnerRecord) {
+    let record = EventRecord {
+        // SAFETY: takes no argument, exists since 5.8.
+        boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        cookie,
+        local: [0; 4],
+        remote: [0; 4],
+        local_port: 0,
+        remote_port: 0,
+        kind: LEFT,
+        role: 0,
+        has_owner: 1,
+        reserved: 0,
+    };
+    let _counted = submit(Owned { record, owner });
 }
 
 /// Reports an event with what is known beside it, and returns whether there was room.

@@ -12,6 +12,7 @@ use aya_ebpf::programs::{SockAddrContext, SockContext, SockOpsContext};
 use packet_headers_common::owner_record::COMM_LEN;
 use packet_headers_common::{ListenerKey, OwnerRecord, Role};
 
+use crate::flow_events;
 use crate::maps::{LISTENERS, NETNS_COOKIE, OWNERS, OWNERS_WANTED, TELLS_NETNS};
 
 const IPPROTO_TCP: u32 = 6;
@@ -64,11 +65,34 @@ pub(crate) fn closes(ctx: &SockContext) {
     }
     // SAFETY: the context is valid while the program runs.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let _done = match field!(ctx.sock, state) {
-        // Nobody will ask for it any more.
-        SYN_SENT | CLOSE | LISTEN => OWNERS.remove(&cookie),
-        _ => OWNERS.insert(&cookie, &this_process(), 0),
+    match field!(ctx.sock, state) {
+        // It had no connection, or the connection has ended before.
+        SYN_SENT | CLOSE | LISTEN => {
+            if taken(cookie).is_some_and(|noted| noted.pid == 0) {
+                flow_events::left(cookie, this_process());
+            }
+        }
+        _ => {
+            // It replaces another one, or there is room.
+            let _noted = OWNERS.insert(&cookie, &this_process(), 0);
+        }
+    }
+}
+
+/// A connection has ended of which nobody has closed the socket: whoever does will be told of.
+#[inline(always)]
+pub(crate) fn await_owner(cookie: u64) {
+    if OWNERS_WANTED.load() == 0 {
+        return;
+    }
+    let nobody = OwnerRecord {
+        cgroup: 0,
+        pid: 0,
+        uid: 0,
+        comm: [0; COMM_LEN],
     };
+    // As above.
+    let _noted = OWNERS.insert(&cookie, &nobody, 0);
 }
 
 /// Who connected, or bound the port of, a socket that has become established.

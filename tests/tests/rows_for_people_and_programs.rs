@@ -199,11 +199,11 @@ fn people_get_a_table_that_says_how_it_was() -> Result<()> {
     };
     assert_eq!(
         headings.join(" "),
-        "CLIENT SERVER BEGIN TIME SENT RECVD RETR RTT PEAK END"
+        "CLIENT SERVER BEGIN TIME SENT RECVD RETR RTT PEAK END PROCESS"
     );
     let row = row.join(" ");
     let want = "10.0.0.0:1024 192.0.2.1:443 2026-11-29 00:00:00 9.0ms 100 1.0k 0 ";
-    ensure!(row.starts_with(want) && row.ends_with(" fin"), "{row}");
+    ensure!(row.starts_with(want) && row.ends_with(" fin -"), "{row}");
     Ok(())
 }
 

@@ -12,12 +12,13 @@ use xshell::{Cmd, cmd};
 use crate::{setup, workspace::Workspace};
 
 /// The fuzz targets, as in `fuzz/fuzz_targets/`.
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 9] = [
     "anonymize",
     "capture",
     "file_name",
     "flow_stats",
     "netlink",
+    "owner",
     "parse",
     "scan",
     "tcp_info",

@@ -174,6 +174,7 @@ impl FlowTable {
         match event {
             FlowEvent::Open(open) => naming::on_open(&mut self.state, open),
             FlowEvent::Close(close) => naming::on_close(&mut self.state, close),
+            FlowEvent::Left(left) => naming::on_left(&mut self.state, left),
         }
     }
 

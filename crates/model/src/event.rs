@@ -15,6 +15,8 @@ pub enum FlowEvent {
     Open(Open),
     /// A connection was closed. Its file can be finished soon.
     Close(Close),
+    /// A process closed the socket of a connection, after that.
+    Left(Left),
 }
 
 /// A connection was established.
@@ -54,6 +56,19 @@ pub struct Close {
     pub owner: Option<Arc<Owner>>,
 }
 
+/// A process closed the socket of a connection that was told of as closed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// When it did, by the clock of packets.
+    pub at: BootNanos,
+    /// The connection's name.
+    pub uuid: FlowUuid,
+    /// Its four-tuple.
+    pub key: FlowKey,
+    /// Who it was.
+    pub owner: Arc<Owner>,
+}
+
 impl FlowEvent {
     /// When it happened.
     #[must_use]
@@ -61,6 +76,7 @@ impl FlowEvent {
         match self {
             Self::Open(open) => open.at,
             Self::Close(close) => close.at,
+            Self::Left(left) => left.at,
         }
     }
 
@@ -70,6 +86,7 @@ impl FlowEvent {
         match self {
             Self::Open(open) => &open.uuid,
             Self::Close(close) => &close.uuid,
+            Self::Left(left) => &left.uuid,
         }
     }
 
@@ -79,6 +96,7 @@ impl FlowEvent {
         match self {
             Self::Open(open) => Some(FlowKey::new(open.local, open.remote)),
             Self::Close(close) => close.key,
+            Self::Left(left) => Some(left.key),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use clock::{BootNanos, WallClock, WallNanos};
 pub use count::Count;
 pub use diagnostic::Diagnostic;
 pub use discard::DiscardCounts;
-pub use event::{Close, FlowEvent, Open};
+pub use event::{Close, FlowEvent, Left, Open};
 pub use event_issue::{EventIssue, EventIssues};
 pub use event_socket::EventSocket;
 pub use filters::{Filters, Wanted};

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use flow_stats::{COLUMNS, Connection, Row, Segment, Value, time_text};
+use model::Owner;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
@@ -31,6 +32,19 @@ fn row(uuid: Option<&str>) -> Row {
     let segment = Segment::of_ip(time, &syn(), 40, 1).unwrap();
     let mut row = Connection::new(&segment).row();
     row.uuid = uuid.map(str::to_owned);
+    if uuid.is_some() {
+        let ends = [
+            (row.client_ip, row.client_port),
+            (row.server_ip, row.server_port),
+        ];
+        let owner = Owner {
+            uid: u32::MAX,
+            pid: Some(812),
+            process: Some("\"a\",\n\u{1b}[31m\u{202e}".into()),
+            cgroup: Some("/a, b\r\n\0%".into()),
+        };
+        assert!(row.set_owner(ends.map(Into::into), &owner));
+    }
     row
 }
 

@@ -1,5 +1,7 @@
 //! The kernel flow source: turns events of the socket program into flow events.
 
+mod unclaimed;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +10,7 @@ use anyhow::Result;
 use packet_headers_common::FlowKey;
 use packet_headers_common::event::{Event, SocketEvent};
 
+use self::unclaimed::Unclaimed;
 use super::owners::Owners;
 use super::prefix::LearnedPrefix;
 use super::{EventSink, Stopped};
@@ -15,7 +18,7 @@ use crate::clock;
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
 use crate::kernel::ring::RingReader;
 use crate::stats::Counters;
-use model::{BootNanos, Close, EventIssue, FlowEvent, Open, Owner, UuidPrefix, WallClock};
+use model::{BootNanos, Close, EventIssue, FlowEvent, Left, Open, Owner, UuidPrefix, WallClock};
 
 /// Names and delivers the socket program's events, until `stop` is set and the ring is empty. The
 /// program wakes the thread for an event; whoever sets `stop` or learns the prefix has to wake it, too.
@@ -69,6 +72,7 @@ pub(super) struct EventNamer<'a> {
     clock: WallClock,
     /// Whose they are, if that is wanted.
     owners: Option<Owners>,
+    unclaimed: Unclaimed,
     /// Events that arrived before the prefix was known, oldest first.
     waiting: VecDeque<Event>,
 }
@@ -85,6 +89,7 @@ impl<'a> EventNamer<'a> {
             counters,
             clock: clock::sample(),
             owners: None,
+            unclaimed: Unclaimed::default(),
             waiting: VecDeque::new(),
         }
     }
@@ -133,8 +138,21 @@ impl<'a> EventNamer<'a> {
     fn deliver(&mut self, event: &Event, prefix: &UuidPrefix) -> Result<(), Stopped> {
         let noted = event.owner.as_ref().zip(self.owners.as_mut());
         let owner = noted.map(|(noted, owners)| owners.noted(noted));
-        let event = flow_event(event, owner, (prefix, &self.clock));
-        self.sink.deliver_blocking(&event)
+        let key = match event.what {
+            SocketEvent::Open(_) | SocketEvent::Close(_) => {
+                Some(FlowKey::new(event.local, event.remote))
+            }
+            SocketEvent::Left => self.unclaimed.claim(event.cookie),
+        };
+        // Nobody waits for an owner that has none.
+        let Some(key) = key else {
+            return Ok(());
+        };
+        if matches!(event.what, SocketEvent::Close(_)) && owner.is_none() && self.owners.is_some() {
+            self.unclaimed.add(event.cookie, key);
+        }
+        let event = flow_event(event, (key, owner), (prefix, &self.clock));
+        event.map_or(Ok(()), |event| self.sink.deliver_blocking(&event))
     }
 
     /// Counts the waiting events as lost: the prefix will not become known any more.
@@ -146,12 +164,12 @@ impl<'a> EventNamer<'a> {
 
 fn flow_event(
     event: &Event,
-    owner: Option<Arc<Owner>>,
+    (key, owner): (FlowKey, Option<Arc<Owner>>),
     (prefix, clock): (&UuidPrefix, &WallClock),
-) -> FlowEvent {
+) -> Option<FlowEvent> {
     let at = BootNanos(event.boot_ns);
     let uuid = prefix.uuid(event.cookie);
-    match event.what {
+    Some(match event.what {
         SocketEvent::Open(role) => FlowEvent::Open(Open {
             at,
             opened: clock.wall(at),
@@ -165,11 +183,17 @@ fn flow_event(
         SocketEvent::Close(totals) => FlowEvent::Close(Close {
             at,
             uuid,
-            key: Some(FlowKey::new(event.local, event.remote)),
+            key: Some(key),
             totals: totals.map(Box::new),
             owner,
         }),
-    }
+        SocketEvent::Left => FlowEvent::Left(Left {
+            at,
+            uuid,
+            key,
+            owner: owner?,
+        }),
+    })
 }
 
 #[cfg(test)]
@@ -218,7 +242,9 @@ mod tests {
         let clock = namer.clock;
         for cookie in [2, 3] {
             namer.take(event(cookie)).unwrap();
-            let expected = flow_event(&event(cookie), None, (&prefix(), &clock));
+            let told = event(cookie);
+            let key = FlowKey::new(told.local, told.remote);
+            let expected = flow_event(&told, (key, None), (&prefix(), &clock)).unwrap();
             assert_eq!(shards[0].try_recv(), Ok(expected));
         }
         namer.give_up();

@@ -12,7 +12,7 @@ use super::existing;
 use crate::host::cgroups::Cgroups;
 use crate::host::processes::{Process, Processes};
 use crate::kernel::listeners::Listeners;
-use crate::kernel::{netns, requirements};
+use crate::kernel::requirements;
 
 /// How many owners are remembered, so that the connections of a server share one.
 const REMEMBERED: usize = 4096;
@@ -75,12 +75,8 @@ impl Owners {
         })
     }
 
-    /// Tells the kernel programs who listens already, in this network namespace.
-    pub(crate) fn tell_listeners(&self, listeners: &mut Listeners) {
-        let Ok(netns) = netns::own() else {
-            // Where namespaces cannot be told apart, nobody asks.
-            return;
-        };
+    /// Tells the kernel programs who listens already in the daemon's network namespace, which has this cookie.
+    pub(crate) fn tell_listeners(&self, listeners: &mut Listeners, netns: u64) {
         let listening = existing::listening().unwrap_or_else(|error| {
             tracing::info!("connections to sockets that listen already have no owner while they are open: {error:#}");
             Vec::new()

@@ -19,7 +19,7 @@ use super::output::Output;
 use super::table::{self, Table};
 use super::{Reading, tell};
 use crate::cli::{FlowsArguments, RowFormat};
-use crate::terminal::{is_gone, print};
+use crate::terminal::{is_gone, print, visible_lines};
 
 /// How much is collected before it is written, in bytes.
 const BLOCK: usize = 64 << 10;
@@ -219,6 +219,8 @@ struct Writer {
     text: Vec<u8>,
     known: HashSet<PathBuf>,
     output: Target,
+    /// Whether it is a terminal's, which obeys what names have in them.
+    at_terminal: bool,
 }
 
 enum Target {
@@ -236,10 +238,9 @@ impl Writer {
         if form == Form::Csv {
             csv::put_header(&mut text);
         }
-        let width = match arguments.output {
-            None if io::stdout().is_terminal() => terminal::size().ok().map(|(columns, _)| columns),
-            _ => None,
-        };
+        let at_terminal = arguments.output.is_none() && io::stdout().is_terminal();
+        let size = at_terminal.then(terminal::size).and_then(Result::ok);
+        let width = size.map(|(columns, _)| columns);
         let output = if form == Form::Parquet {
             Target::Parquet(Box::new(parquet::Writer::new(output, super::PROGRAM)?))
         } else {
@@ -251,6 +252,7 @@ impl Writer {
             text,
             known: HashSet::new(),
             output,
+            at_terminal,
         })
     }
 
@@ -279,7 +281,10 @@ impl Writer {
 
     fn write(&mut self, bar: &Bar) -> Result<()> {
         if let Target::Text(output) = &mut self.output {
-            let text = mem::take(&mut self.text);
+            let mut text = mem::take(&mut self.text);
+            if self.at_terminal {
+                text = harmless(&text);
+            }
             let written = bar.beside(|| output.write_all(&text).and_then(|()| output.flush()));
             written.context("writing the output")?;
         }
@@ -294,5 +299,23 @@ impl Writer {
             Target::Parquet(writer) => writer.finish().context("writing the output")?.finish(),
             Target::None => Ok(()),
         }
+    }
+}
+
+/// Lines as a terminal may have them. In JSON and CSV, names are what somebody else chose.
+fn harmless(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    visible_lines(&text.replace("\r\n", "\n")).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_lines_and_nothing_that_it_obeys() {
+        let text = b"a,\"\x1b[31m\xc2\x9b\"\r\n\xe2\x80\xae{\xff}\n";
+        let shown = String::from_utf8(harmless(text)).unwrap();
+        assert_eq!(shown, "a,\"\\u{1b}[31m\\u{9b}\"\n\\u{202e}{\u{fffd}}\n");
     }
 }

@@ -14,6 +14,7 @@ use crate::events::publish;
 use crate::host::addresses;
 use crate::host::processes::Processes;
 use crate::http;
+use crate::kernel::netns;
 use crate::live;
 use crate::load_options;
 use crate::store::{directories, open_files};
@@ -44,6 +45,8 @@ pub(super) struct Prerequisites {
     /// Who has sockets open, if connections are to have owners. Nobody else's processes can be looked at once
     /// privileges are dropped.
     pub(super) processes: Option<Arc<Processes>>,
+    /// The cookie of the network namespace, if sockets can be told apart by it. The sandbox lets nobody ask.
+    pub(super) netns: Option<u64>,
 }
 
 impl Prerequisites {
@@ -64,6 +67,7 @@ impl Prerequisites {
             watch: watch_listener(config)?,
             processes: load_options::wants_owners(config)
                 .then(|| Arc::new(Processes::look(Path::new("/proc")))),
+            netns: netns::own().ok(),
         })
     }
 }

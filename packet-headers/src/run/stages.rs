@@ -245,8 +245,9 @@ fn load(
 
 /// Tells the programs, which are attached, who listens already.
 fn tell_listeners(taken: &Prerequisites, mut listeners: Listeners) {
-    if let Some(processes) = &taken.processes {
-        Owners::new(Arc::clone(processes)).tell_listeners(&mut listeners);
+    // Where namespaces cannot be told apart, nobody asks who listens.
+    if let (Some(processes), Some(netns)) = (&taken.processes, taken.netns) {
+        Owners::new(Arc::clone(processes)).tell_listeners(&mut listeners, netns);
     }
 }
 

@@ -31,6 +31,21 @@ pub(super) struct Flow {
     /// What the kernel knew of it, once its socket is closed. Older daemons do not say it.
     #[serde(default)]
     pub(super) kernel: Option<Kernel>,
+    /// Whose it is, if that is known. Older daemons do not say it.
+    #[serde(default)]
+    pub(super) owner: Option<Owner>,
+}
+
+/// Whose a connection is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) pid: Option<u32>,
+    /// Its name, which it chose itself.
+    pub(super) process: Option<String>,
+    pub(super) cgroup: Option<String>,
+    pub(super) container: Option<String>,
+    pub(super) pod: Option<String>,
 }
 
 /// What the kernel knew of a connection, by the names of its fields; `None` where it was not measured.
@@ -68,9 +83,16 @@ impl Flow {
     /// Whether any of its text columns contains the filter.
     pub(super) fn matches(&self, filter: &str) -> bool {
         let uuid = self.uuid.as_deref().unwrap_or_default();
-        [&self.local, &self.remote, &self.state, uuid]
+        [&self.local, &self.remote, &self.state, uuid, self.process()]
             .iter()
             .any(|text| text.contains(filter))
+    }
+
+    /// The name of its process, if that is known.
+    pub(super) fn process(&self) -> &str {
+        let owner = self.owner.as_ref();
+        let process = owner.and_then(|owner| owner.process.as_deref());
+        process.unwrap_or_default()
     }
 
     /// Whether its local end has this port.

@@ -211,6 +211,7 @@ pub(super) mod tests {
             bytes: packets * 100,
             idle_seconds,
             kernel: None,
+            owner: None,
         });
         let flows: Vec<_> = flows.collect();
         Snapshot {

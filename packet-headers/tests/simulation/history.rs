@@ -313,6 +313,7 @@ impl History {
         let kind = match &event {
             FlowEvent::Open(open) => format!("open {}", open.uuid),
             FlowEvent::Close(close) => format!("close {}", close.uuid),
+            FlowEvent::Left(left) => format!("left {}", left.uuid),
         };
         let late = self.now + self.random.u64(1..3000) * MS;
         let how = match self.random.u8(0..20) {

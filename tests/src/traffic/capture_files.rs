@@ -131,3 +131,57 @@ fn packet(
     packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     packet
 }
+
+/// The file of connection `number` as pcapng of the client's host, at whose end these comments are.
+#[must_use]
+pub fn pcapng(number: u32, comments: &[&str]) -> Vec<u8> {
+    const PCAP_HEADER_LEN: usize = 24;
+    const COMMENT: u16 = 1;
+    let [client, server] = ends(number);
+    let about = format!("uuid={} local={client} remote={server}", uuid(number));
+    let mut section = words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]);
+    section.extend(option(COMMENT, about.as_bytes()));
+    let mut file = block(0x0a0d_0d0a, section);
+    // Ethernet; a resolution of nanoseconds.
+    let mut interface = words(&[1, 262_144]);
+    interface.extend(option(9, &[9]));
+    file.extend(block(1, interface));
+    let contents = contents(number);
+    let mut records = &contents[PCAP_HEADER_LEN..];
+    while let Some((head, rest)) = records.split_first_chunk::<16>() {
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| head[at + byte]));
+        let time = u64::from(word(0)) * 1_000_000_000 + u64::from(word(4));
+        let (packet, rest) = rest.split_at(word(8) as usize);
+        let times = [(time >> 32) as u32, time as u32];
+        let mut body = words(&[0, times[0], times[1], word(8), word(12)]);
+        body.extend(padded(packet));
+        file.extend(block(6, body));
+        records = rest;
+    }
+    let mut statistics = words(&[0, 0, 0]);
+    for comment in comments {
+        statistics.extend(option(COMMENT, comment.as_bytes()));
+    }
+    file.extend(block(5, statistics));
+    file
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+fn block(kind: u32, body: Vec<u8>) -> Vec<u8> {
+    let length = body.len() as u32 + 12;
+    [words(&[kind, length]), body, words(&[length])].concat()
+}
+
+fn option(code: u16, value: &[u8]) -> Vec<u8> {
+    let head = [code, value.len() as u16].map(u16::to_le_bytes);
+    [head.as_flattened(), &padded(value)].concat()
+}
+
+fn padded(bytes: &[u8]) -> Vec<u8> {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(4), 0);
+    padded
+}

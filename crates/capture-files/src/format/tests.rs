@@ -37,6 +37,16 @@ fn totals() -> SocketTotals {
     }
 }
 
+/// Somebody whose names are as bad as they can be.
+fn owner() -> Owner {
+    Owner {
+        uid: 1000,
+        pid: Some(812),
+        process: Some("a b\n\u{1b}[31m".into()),
+        cgroup: Some("/deeper\"\u{202e}".repeat(9000).into()),
+    }
+}
+
 /// A file of three packets at two interfaces, of header lengths that need every padding.
 fn file(format: Format) -> Vec<u8> {
     let names = InterfaceNames::default();
@@ -62,11 +72,11 @@ fn file(format: Format) -> Vec<u8> {
     ] {
         encoder.packet(&record, &names, &mut out);
     }
-    let totals = totals();
+    let (totals, owner) = (totals(), owner());
     let end = FileEnd {
         lost: 17,
         totals: Some(&totals),
-        owner: None,
+        owner: Some(&owner),
     };
     encoder.end(&end, &mut out);
     out
@@ -170,7 +180,7 @@ fn a_pcapng_packet_carries_interface_direction_time_lengths_and_bytes() {
 }
 
 #[test]
-fn a_pcapng_file_ends_with_what_the_kernel_knew() {
+fn a_pcapng_file_ends_with_what_the_kernel_knew_and_whose_it_was() {
     let bytes = file(Format::Pcapng);
     let mut reader = PcapNgReader::new(&bytes[..]).unwrap();
     let mut statistics = Vec::new();
@@ -180,9 +190,25 @@ fn a_pcapng_file_ends_with_what_the_kernel_knew() {
         }
     }
     assert_eq!(statistics[0].options.len(), 4, "it is said once");
-    let InterfaceStatisticsOption::Comment(comment) = &statistics[1].options[4] else {
-        panic!("no comment: {statistics:?}");
+    let [
+        InterfaceStatisticsOption::Comment(comment),
+        InterfaceStatisticsOption::Comment(whose),
+    ] = &statistics[1].options[4..]
+    else {
+        panic!("no comments: {statistics:?}");
     };
+    let begin =
+        "owner.uid=1000 owner.pid=812 owner.process=a%20b%0A%1B[31m owner.cgroup=/deeper%22";
+    assert!(whose.starts_with(begin), "{whose}");
+    assert_eq!(Owner::from_text(whose), Some(owner().bounded()));
+    // The next recovery knows it as ours.
+    assert_eq!(
+        crate::scan::scan(&bytes[..], Format::Pcapng, crate::Compression::None).unwrap(),
+        crate::scan::Verdict::Whole(crate::scan::Whole {
+            bytes: bytes.len() as u64,
+            packets: 3
+        })
+    );
     let begin = "kernel.bytes_acked=8589934592 ";
     assert!(comment.starts_with(begin), "{comment}");
     assert_eq!(SocketTotals::from_text(comment), Some(totals()));

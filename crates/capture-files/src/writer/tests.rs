@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::fs;
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::format::Format;
 use crate::observer::RemovedFile;
 use crate::packet_buffer::PacketBuffer;
 use crate::record::tests::packet;
-use model::{FlowUuid, WallNanos};
+use model::{FlowUuid, Owner, WallNanos};
 
 const PLAIN: FileOptions = FileOptions {
     naming: FileNaming::PLAIN,
@@ -386,6 +387,84 @@ fn of_packets_whose_offsets_are_not_known_no_address_is_shown() {
         "{headers:?}"
     );
     assert_eq!(headers[0][..12], [0; 12]);
+}
+
+fn owner() -> Owner {
+    Owner {
+        uid: 33,
+        pid: Some(812),
+        process: Some("nginx\n".into()),
+        cgroup: Some("/system.slice/nginx.service".into()),
+    }
+}
+
+/// What is handed over of a flow that has an owner and totals, and the file that is published of it.
+fn of_an_owner(options: &FileOptions) -> (FinishedFile, String) {
+    let temp = tempfile::tempdir().unwrap();
+    let job = |options: &FileOptions| Job {
+        chunk: real_packets(options.layout(), 2),
+        totals: Some(Box::new(SocketTotals::UNKNOWN)),
+        owner: Some(Arc::new(owner())),
+        ..job(1, 0, true)
+    };
+    let mut writer = writer_with(temp.path(), options);
+    let (hand_over, received) = std::sync::mpsc::sync_channel(1);
+    writer.hand_over(hand_over);
+    writer.write(job(options));
+    let file = received.recv().unwrap();
+    let mut bytes = Vec::new();
+    file.open().unwrap().read_to_end(&mut bytes).unwrap();
+    (file, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[test]
+fn whose_it_was_is_in_pcapng_and_known_of_any_finished_file() {
+    for format in Format::ALL {
+        let options = FileOptions {
+            naming: FileNaming {
+                format,
+                ..FileNaming::PLAIN
+            },
+            ..PLAIN
+        };
+        let (file, text) = of_an_owner(&options);
+        let (ends, known) = file.owner().unwrap();
+        assert_eq!(
+            (known, Some(ends)),
+            (&owner(), file.kernel().map(|it| it.0))
+        );
+        let says = text.contains(&owner().to_string());
+        assert_eq!(says, format == Format::Pcapng, "{text}");
+    }
+}
+
+#[test]
+fn whose_it_was_is_hidden_where_addresses_are() {
+    for format in Format::ALL {
+        let naming = FileNaming {
+            format,
+            ..FileNaming::PLAIN
+        };
+        let (file, text) = of_an_owner(&FileOptions {
+            naming,
+            ..anonymizing()
+        });
+        assert_eq!(file.owner(), None);
+        assert!(file.kernel().is_some(), "what hides nobody stays");
+        assert!(!text.contains("owner") && !text.contains("nginx"), "{text}");
+        assert_eq!(text.contains("kernel."), format == Format::Pcapng);
+    }
+}
+
+#[test]
+fn who_owns_a_flow_counts_in_what_its_last_packets_take() {
+    let owned = Job {
+        owner: Some(Arc::new(owner())),
+        ..job(1, 1, true)
+    };
+    let names = "nginx\n/system.slice/nginx.service".len();
+    let more = owned.cost() - job(1, 1, true).cost();
+    assert_eq!(more, size_of::<Owner>() + names);
 }
 
 #[test]

@@ -60,3 +60,43 @@ fn what_is_not_known_is_not_at_least_anything() {
     assert!(!filter(|filter| filter.min_rtt_us = Some(0)));
     assert!(!filter(|filter| filter.min_bytes = Some(1)));
 }
+
+#[test]
+fn an_owner_is_chosen_at_either_end_and_nobody_by_none() {
+    let uid = |uid| WantedOwners {
+        uids: vec![uid],
+        ..WantedOwners::default()
+    };
+    for at in [0, 1] {
+        let mut row = row();
+        let ends = [
+            (row.client_ip, row.client_port),
+            (row.server_ip, row.server_port),
+        ];
+        let mut ends = ends.map(SocketAddr::from);
+        ends.rotate_left(at);
+        let takes = |row: &Row, owners| {
+            let filter = Filter {
+                owners,
+                ..Filter::default()
+            };
+            assert_eq!(filter.is_of_ends(), filter.owners.is_everybody());
+            filter.takes(row)
+        };
+        assert!(takes(&row, WantedOwners::default()) && !takes(&row, uid(33)));
+        let owner = model::Owner {
+            uid: 33,
+            pid: None,
+            process: Some("nginx".into()),
+            cgroup: Some("/system.slice/nginx.service".into()),
+        };
+        assert!(row.set_owner(ends, &owner));
+        assert!(takes(&row, WantedOwners::default()));
+        assert!(takes(&row, uid(33)) && !takes(&row, uid(0)));
+        let cgroup = |path: &str| WantedOwners {
+            cgroups: vec![path.parse().unwrap()],
+            ..uid(33)
+        };
+        assert!(takes(&row, cgroup("/system.slice")) && !takes(&row, cgroup("/user.slice")));
+    }
+}

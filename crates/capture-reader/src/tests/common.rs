@@ -82,7 +82,7 @@ pub(super) enum Block {
         wire_len: u32,
         data: Vec<u8>,
     },
-    Statistics(Option<&'static str>),
+    Statistics(&'static [&'static str]),
     Other(u32),
 }
 
@@ -152,8 +152,8 @@ impl Block {
                 padded(data, out);
                 2
             }
-            Self::Statistics(comment) => {
-                statistics(order, *comment, out);
+            Self::Statistics(comments) => {
+                statistics(order, comments, out);
                 5
             }
             Self::Other(kind) => {
@@ -164,11 +164,15 @@ impl Block {
     }
 }
 
-fn statistics(order: Order, comment: Option<&str>, out: &mut Vec<u8>) {
+fn statistics(order: Order, comments: &[&str], out: &mut Vec<u8>) {
     order.u32(0, out);
     time(order, 9, out);
     let mut all: Opts = vec![(4, vec![0; 8])];
-    all.extend(comment.map(|comment| (1, comment.as_bytes().to_vec())));
+    all.extend(
+        comments
+            .iter()
+            .map(|comment| (1, comment.as_bytes().to_vec())),
+    );
     options(order, &all, out);
 }
 

@@ -243,14 +243,14 @@ fn what_statistics_say_is_known_at_the_end_of_their_section() {
         let own = [
             Block::Section(None),
             interface(),
-            Block::Statistics(Some("some")),
-            Block::Statistics(Some("kernel.srtt_us=7")),
-            Block::Statistics(None),
+            Block::Statistics(&["some"]),
+            Block::Statistics(&["kernel.srtt_us=7", "owner.uid=0"]),
+            Block::Statistics(&[]),
         ];
-        let others = [Block::Section(None), interface(), Block::Statistics(None)];
+        let others = [Block::Section(None), interface(), Block::Statistics(&[])];
         let own = pcapng(order, &own);
         let both = [own.clone(), pcapng(order, &others)].concat();
-        for (file, said) in [(own, Some("kernel.srtt_us=7")), (both, None)] {
+        for (file, said) in [(own, Some("kernel.srtt_us=7\nowner.uid=0")), (both, None)] {
             let mut buffer = Buffer::default();
             let mut found = None;
             let read = for_each_capture(

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::exchange::{Exchange, client, server};
 use std::net::SocketAddr;
 
+use model::Owner;
 use packet_headers_common::SocketTotals;
 
 use crate::{COLUMNS, Kind, Value, column::time_text};
@@ -131,4 +132,60 @@ fn units_are_in_the_names() {
     assert_eq!(unit("server_goodput_bps"), "bit/s");
     assert_eq!(unit("start_time"), "UTC");
     assert_eq!(unit("client_packets"), "");
+}
+
+#[test]
+fn whose_it_was_at_an_end_is_in_columns() {
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const POD: &str = "12345678-9abc-def0-1234-56789abcdef0";
+    let mut row = exchange().row();
+    let [client, server] = [
+        (row.client_ip, row.client_port),
+        (row.server_ip, row.server_port),
+    ]
+    .map(SocketAddr::from);
+    let owner = Owner {
+        uid: u32::MAX,
+        pid: Some(812),
+        process: Some("tmux: server".into()),
+        cgroup: Some(format!("/kubepods/pod{POD}/{ID}").into()),
+    };
+    let of = |row: &crate::Row| {
+        let named = COLUMNS.iter().zip(row.values());
+        let owned = named.filter(|(column, _)| column.name.starts_with("owner_"));
+        let text = |value| match value {
+            Value::Text(text) => text.into_owned(),
+            Value::Count(count) => count.to_string(),
+            other => format!("{other:?}"),
+        };
+        owned
+            .map(|(column, value)| format!("{}={}", &column.name[6..], text(value)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let nobody =
+        "end=Absent uid=Absent pid=Absent process=Absent cgroup=Absent container=Absent pod=Absent";
+    let other = SocketAddr::new(client.ip(), 9);
+    for ends in [[client, other], [other, server]] {
+        assert!(!row.set_owner(ends, &owner), "another connection");
+        assert_eq!((&*of(&row), row.owner.owner()), (nobody, None));
+    }
+    for (ends, word) in [([client, server], "client"), ([server, client], "server")] {
+        assert!(row.set_owner(ends, &owner));
+        let want = format!(
+            "end={word} uid=4294967295 pid=812 process=tmux: server cgroup=/kubepods/pod{POD}/{ID} \
+             container={ID} pod={POD}"
+        );
+        assert_eq!(of(&row), want);
+        assert_eq!(row.owner.owner().as_ref(), Some(&owner));
+    }
+    let bare = Owner {
+        pid: None,
+        process: None,
+        cgroup: None,
+        ..owner
+    };
+    assert!(row.set_owner([client, server], &bare));
+    assert_eq!(row.owner.owner(), Some(bare));
+    assert!(row.kernel.end.is_none(), "one does not need the other");
 }

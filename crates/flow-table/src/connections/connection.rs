@@ -515,12 +515,13 @@ impl Connection {
         }
     }
 
-    /// Whose it is, from now on: another source has told.
+    /// Whose it is, from now on.
     pub(super) fn belongs_to(&mut self, whose: Arc<Owner>) {
-        if let State::Capturing(Capture { owner, .. }) = &mut self.state
-            && owner.is_none()
-        {
-            *owner = Some(whose);
+        match &mut self.state {
+            State::Candidate => {}
+            State::Capturing(Capture { owner, .. }) | State::Finished(Finished { owner, .. }) => {
+                *owner = Some(whose);
+            }
         }
     }
 

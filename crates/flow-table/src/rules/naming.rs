@@ -1,6 +1,6 @@
 //! The rules of names: which connection an Open or Close is about.
 
-use model::{BootNanos, Close, DiscardReason, EventIssue, Open, Wanted};
+use model::{BootNanos, Close, DiscardReason, EventIssue, Left, Open, Wanted};
 use packet_headers_common::{FlowKey, Role};
 
 use super::{ending, memory};
@@ -122,6 +122,14 @@ fn rename(state: &mut State, id: Id, open: Open) {
         let hint = Hint::Admit(connection.key(), connection.until(), open.cookie);
         state.connections.rename(id, open);
         state.tell(hint);
+    }
+}
+
+/// Whoever closes a connection's socket has it, also if that is later than the connection ended.
+pub(crate) fn on_left(state: &mut State, left: Left) {
+    // Its file may have been finished meanwhile.
+    if let Some(id) = state.connections.named(&left.uuid) {
+        state.connections.belongs_to(id, left.owner);
     }
 }
 

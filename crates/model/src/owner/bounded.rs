@@ -50,7 +50,8 @@ pub(super) fn path_of(path: &str) -> Cow<'_, str> {
     Cow::Owned([front, LEFT_OUT, back.unwrap_or_default()].concat())
 }
 
-fn name_of(name: &str) -> &str {
+/// As much of a name as is kept.
+pub(super) fn name_of(name: &str) -> &str {
     let mut lengths = (0..=LONGEST_NAME.min(name.len())).rev();
     let whole_characters = lengths.find_map(|length| name.get(..length));
     whole_characters.unwrap_or_default()

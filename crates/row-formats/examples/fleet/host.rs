@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host that captures.
 pub(crate) struct Host {
+    /// Its number.
+    pub(crate) number: u64,
     /// Its name.
     pub(crate) name: String,
     /// Its IPv4 and its IPv6 address.
@@ -31,6 +33,7 @@ impl Host {
         let site = SITES[number % SITES.len()];
         let choose = |which, value, otherwise| if number == which { value } else { otherwise };
         Self {
+            number: number as u64,
             // What looks like a number is a name all the same.
             name: if number == NAMED_BY_DIGITS {
                 "0042".to_owned()

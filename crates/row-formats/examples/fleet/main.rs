@@ -6,6 +6,7 @@
 
 mod connection;
 mod host;
+mod process;
 mod seen;
 
 use std::{

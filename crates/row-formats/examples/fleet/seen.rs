@@ -9,6 +9,7 @@ use flow_stats::{
 use crate::{
     connection::{Connection, Fate, SEGMENT},
     host::Host,
+    process,
 };
 
 const MICROSECOND: u64 = 1_000;
@@ -57,6 +58,9 @@ impl<'a> Observer<'a> {
         }
         if rng.u8(..10) > 0 {
             self.set_kernel(&mut row, connection, rng);
+            if let Fate::Took(_) = connection.fate {
+                row.owner = process::of(connection, self.end, self.host.number);
+            }
         }
         row
     }

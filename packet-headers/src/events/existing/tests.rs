@@ -209,3 +209,21 @@ fn an_open_has_the_name_of_its_socket_and_the_time_of_the_list() {
     });
     assert_eq!(events, expected);
 }
+
+#[test]
+fn who_listens_is_listed_by_itself() {
+    let connection = Connection::new("127.0.0.1", "127.0.0.1");
+    let port = connection.listener.local_addr().unwrap().port();
+    let listed = listening().unwrap();
+    let at_port: Vec<_> = listed
+        .iter()
+        .filter(|socket| socket.local.port() == port)
+        .collect();
+    let inode = fstat(&connection.listener).unwrap().st_ino;
+    let found: Vec<_> = at_port
+        .iter()
+        .map(|socket| u64::from(socket.inode))
+        .collect();
+    assert_eq!(found, [inode]);
+    assert_eq!(at_port[0].cgroup, Some(own_cgroup()));
+}

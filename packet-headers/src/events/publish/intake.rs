@@ -45,6 +45,8 @@ impl<'a> EventIntake<'a> {
                 Message::Event(FlowEvent::Close(close)) => {
                     stream.close(&close.uuid, self.clock.wall(close.at))
                 }
+                // Its clients know connections, not processes.
+                Message::Event(FlowEvent::Left(_)) => Ok(()),
                 Message::OlderDelivered => {
                     stream.older_are_delivered();
                     Ok(())

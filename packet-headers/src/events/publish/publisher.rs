@@ -59,7 +59,7 @@ impl Publisher {
 /// An event for clients, who are not told what the kernel knew.
 fn message(event: &FlowEvent) -> Message {
     Message::Event(match event {
-        FlowEvent::Open(_) => event.clone(),
+        FlowEvent::Open(_) | FlowEvent::Left(_) => event.clone(),
         FlowEvent::Close(close) => FlowEvent::Close(Close {
             at: close.at,
             uuid: close.uuid.clone(),
@@ -70,7 +70,7 @@ fn message(event: &FlowEvent) -> Message {
     })
 }
 
-/// Whether clients may see an event. A Close always passes: if its Open did not, the server does not
+/// Whether clients may see an event: not who closed a socket. A Close always passes: if its Open did not, the server does not
 /// know the connection and ignores the Close.
 pub(super) fn is_public(event: &FlowEvent) -> bool {
     match event {
@@ -78,6 +78,7 @@ pub(super) fn is_public(event: &FlowEvent) -> bool {
             .iter()
             .all(is_meaningful_elsewhere),
         FlowEvent::Close(_) => true,
+        FlowEvent::Left(_) => false,
     }
 }
 

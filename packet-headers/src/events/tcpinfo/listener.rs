@@ -139,7 +139,7 @@ impl Listener {
                 let filters = self.known.filters.borrow();
                 !filters.pass(open.local, open.remote)
             }
-            FlowEvent::Close(_) => false,
+            FlowEvent::Close(_) | FlowEvent::Left(_) => false,
         }
     }
 

@@ -77,10 +77,7 @@ impl Client {
 
     /// The name in the next event.
     async fn heard(&mut self) -> String {
-        match self.event().await {
-            FlowEvent::Open(open) => open.uuid.to_string(),
-            FlowEvent::Close(close) => close.uuid.to_string(),
-        }
+        self.event().await.uuid().to_string()
     }
 
     async fn event(&mut self) -> FlowEvent {

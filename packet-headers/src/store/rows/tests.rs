@@ -8,15 +8,17 @@ use std::sync::mpsc::sync_channel;
 
 use capture_files::faults::{Fate, Operation, Plan, plan};
 use capture_files::{
-    FileNaming, FileOptions, FinishedFile, FlowMeta, InterfaceNames, Job, PacketBuffer, Publisher,
-    Record, Retention, RetentionLimits, Writer, partial_directory,
+    FileNaming, FileOptions, FinishedFile, FlowMeta, Format, InterfaceNames, Job, PacketBuffer,
+    Publisher, Record, Retention, RetentionLimits, Writer, partial_directory,
 };
-use model::{FlowUuid, WallNanos};
-use packet_headers_common::{Direction, Endpoint, LinkType};
+use flow_stats::Row;
+use model::{FlowUuid, Owner, WallNanos};
+use packet_headers_common::{Direction, Endpoint, LinkType, SocketTotals};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::maker::{Known, RowMaker};
 use super::*;
 use crate::config::RowsFormat;
 use crate::stats::rows::RowLoss;
@@ -152,6 +154,58 @@ fn job(flow: u64) -> Job {
         last: true,
         totals: None,
         owner: None,
+    }
+}
+
+/// The row of a finished capture in a format: made as soon as it is finished, and made by the next start.
+fn rows_of_owned(home: &Path, format: Format, owner: &Owner) -> [Row; 2] {
+    let data = home.join("data");
+    let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
+    let naming = FileNaming {
+        format,
+        ..FileNaming::PLAIN
+    };
+    let options = FileOptions { naming, ..PLAIN };
+    let observer = |_: capture_files::FileEvent<'_>| {};
+    let mut writer = Writer::new(directories, &options, Arc::default(), observer).unwrap();
+    let (hand_over, received) = sync_channel(1);
+    writer.hand_over(hand_over);
+    writer.write(Job {
+        totals: Some(Box::new(SocketTotals::UNKNOWN)),
+        owner: Some(Arc::new(owner.clone())),
+        ..job(1)
+    });
+    let file = received.recv().unwrap();
+    let mut maker = RowMaker::new("node-7");
+    [Known::of(&file), Known::default()].map(|known| {
+        let source = (file.open().unwrap(), &*file.path());
+        let rows = maker.make(source, &known, &|| true).unwrap();
+        rows.into_iter().next().unwrap()
+    })
+}
+
+#[test]
+fn a_row_says_whose_it_was_and_so_does_the_one_that_the_next_start_makes_of_pcapng() {
+    let owner = Owner {
+        uid: 33,
+        pid: Some(812),
+        process: Some("\"n\" owner.uid=0".into()),
+        cgroup: Some("/system.slice/\u{1b}[31m,\n%".into()),
+    };
+    for format in Format::ALL {
+        let home = TempDir::new().unwrap();
+        let [live, recovered] = rows_of_owned(home.path(), format, &owner);
+        assert_eq!(live.owner.owner().as_ref(), Some(&owner));
+        assert_eq!(live.owner.end.as_deref(), Some("server"));
+        assert_eq!(live.kernel.end, live.owner.end);
+        if format == Format::Pcapng {
+            assert_eq!(recovered, live);
+        } else {
+            assert_eq!(
+                (recovered.owner.owner(), recovered.kernel.end),
+                (None, None)
+            );
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::super::figures::{bytes, idle, name};
+use super::super::flows::Owner;
 use super::super::model::{Model, Order, Row};
+use crate::terminal::visible;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, key: &[String; 3]) {
     let rows = model.rows(Order::Idle, &key[1]);
@@ -33,8 +35,9 @@ fn told(row: &Row<'_>) -> String {
             bytes(row.bytes)
         ),
         format!("idle     {}", idle(flow)),
-        String::new(),
     ];
+    lines.extend(flow.owner.iter().flat_map(whose));
+    lines.push(String::new());
     match &flow.kernel {
         None => {
             lines.push("The kernel tells its own figures when the socket is closed.".to_owned());
@@ -50,6 +53,31 @@ fn told(row: &Row<'_>) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn whose(owner: &Owner) -> Vec<String> {
+    let of = |name: &str, text: &Option<String>| {
+        let text = text.as_deref()?;
+        Some(format!("{name:9}{}", visible(text)))
+    };
+    let process = owner.process.as_deref().unwrap_or("not known");
+    let mut process = format!("process  {}", visible(process));
+    if let Some(pid) = owner.pid {
+        process.push_str(&format!(" (pid {pid})"));
+    }
+    process.push_str(&format!(", user {}", owner.uid));
+    let more = [
+        of("cgroup", &owner.cgroup),
+        of(
+            "in",
+            &owner.container.as_ref().map(|id| format!("container {id}")),
+        ),
+        of("in", &owner.pod.as_ref().map(|uid| format!("pod {uid}"))),
+    ];
+    [process]
+        .into_iter()
+        .chain(more.into_iter().flatten())
+        .collect()
 }
 
 fn gone([uuid, local, remote]: &[String; 3]) -> String {

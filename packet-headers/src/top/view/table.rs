@@ -6,6 +6,7 @@ use ratatui::widgets::{Row as TableRow, Table};
 
 use super::super::figures::{bytes, idle, name, retransmitted, rtt};
 use super::super::model::Row;
+use crate::terminal::visible;
 
 /// A column: its heading, its width, and what it says of a connection.
 struct Column {
@@ -15,7 +16,7 @@ struct Column {
 }
 
 /// The figures, those first that are shown where there is room for a few.
-const FIGURES: [Column; 7] = [
+const FIGURES: [Column; 8] = [
     Column {
         heading: "packets/s",
         width: 9,
@@ -30,6 +31,11 @@ const FIGURES: [Column; 7] = [
         heading: "idle",
         width: 7,
         text: |row| idle(row.flow),
+    },
+    Column {
+        heading: "process",
+        width: 15,
+        text: |row| visible(row.flow.process()).into_owned(),
     },
     Column {
         heading: "retrans",

@@ -124,7 +124,7 @@ fields! {
         NoRoom = "no_room",
         /// The writer was behind.
         WriterBehind = "writer_behind",
-        /// Its connection was somebody else's.
+        /// Its connection belongs to somebody whose connections are not wanted.
         OtherOwner = "other_owner",
         /// Only the row of its connection is wanted.
         NotKept = "not_kept",

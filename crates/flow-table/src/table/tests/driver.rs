@@ -11,7 +11,7 @@ use packet_headers_common::{
 
 use capture_files::Chunk;
 use model::{
-    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Open, Owner, Timing,
+    BootNanos, Close, DiscardReason, EventIssue, FlowEvent, FlowUuid, Left, Open, Owner, Timing,
     WallClock, WallNanos, Wanted,
 };
 
@@ -230,6 +230,19 @@ impl TableDriver {
             owner: self.owner.clone(),
         };
         self.table.on_event(FlowEvent::Close(close));
+        self.collect();
+    }
+
+    /// A process closes its socket, after that.
+    pub(super) fn left(&mut self, n: u16, name: &str, owner: Arc<Owner>) {
+        let (server, client) = ends(n);
+        let left = Left {
+            at: at(self.now),
+            uuid: FlowUuid::new(name).unwrap(),
+            key: FlowKey::new(server, client),
+            owner,
+        };
+        self.table.on_event(FlowEvent::Left(left));
         self.collect();
     }
 

@@ -66,3 +66,21 @@ fn of_two_sources_the_one_that_knows_is_believed_and_the_second_socket_brings_it
         [("accepting", Some(9)), ("told_twice", Some(7))]
     );
 }
+
+#[test]
+fn who_closes_the_socket_after_the_connection_has_ended_has_it_while_its_file_lingers() {
+    let mut table = TableDriver::new(ROOMY);
+    table.owner = Some(owner(1));
+    table.open(1, "in_time");
+    table.open(2, "late");
+    table.owner = None;
+    for (n, name) in [(1, "in_time"), (2, "late")] {
+        table.data(n, n.into());
+        table.close(n, name);
+    }
+    table.left(1, "in_time", owner(2));
+    table.until(60_000);
+    table.left(2, "late", owner(2));
+    assert_eq!(pids(&table), [("in_time", Some(2)), ("late", Some(1))]);
+    assert!(table.issues.is_empty(), "{:?}", table.issues);
+}
