@@ -40,12 +40,14 @@ impl Owners {
         if let Some(owner) = self.remembered.get(record) {
             return Arc::clone(owner);
         }
-        let owner = Arc::new(Owner {
+        let owner = Owner {
             uid: record.uid,
             pid: (record.pid != 0).then_some(record.pid),
             process: name(record.name()),
             cgroup: self.cgroups.path(record.cgroup),
-        });
+        };
+        // As files and rows hold it.
+        let owner = Arc::new(owner.bounded());
         // One whose cgroup is not known may have one the next time.
         if owner.cgroup.is_some() {
             if self.remembered.len() >= REMEMBERED {
