@@ -3,8 +3,10 @@
 //!
 //! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
 
+pub mod attended;
 pub mod chromium;
 pub mod daemon;
+pub mod doctor;
 pub mod event_client;
 pub mod figures;
 pub mod fleet;

@@ -5,6 +5,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::*;
+use crate::top::flows::Kernel;
 use crate::top::model::tests::snapshot;
 
 fn drawn(view: &mut View, model: &Model) -> String {
@@ -192,19 +193,40 @@ fn enter_shows_everything_about_the_connection_that_is_marked() {
 }
 
 #[test]
-fn help_says_what_keys_and_columns_are() {
+fn help_says_what_keys_and_columns_are_on_the_smallest_of_usual_terminals() {
     let mut view = View::default();
     press(&mut view, KeyCode::Char('?'));
-    let text = drawn_in(&mut view, &model(), (80, 30));
+    let text = drawn_in(&mut view, &model(), (80, 24));
     for said in [
+        "sort by packets a second",
         "names instead of addresses",
         "segments sent again",
         "HTTP port",
+        "look for the port with / to see them.",
+        "any key: back",
+        "packet-headers 0.1.0",
     ] {
         assert!(text.contains(said), "{said} is not in\n{text}");
     }
     assert!(!press(&mut view, KeyCode::Char('x')));
     assert!(drawn(&mut view, &model()).contains("10.98.0.2:1000"));
+}
+
+#[test]
+fn everything_about_a_connection_fits_the_smallest_of_usual_terminals() {
+    let mut model = model();
+    let fields = (0..18_u64).map(|at| (format!("rate_interval_{at:02}"), Some(at)));
+    if let Some(Ok(flows)) = model.last.as_mut().map(|last| &mut last.flows) {
+        flows.flows[1].kernel = Some(Kernel(fields.collect()));
+    }
+    let mut view = View::default();
+    press(&mut view, KeyCode::Enter);
+    let text = drawn_in(&mut view, &model, (80, 24));
+    for at in 0..18 {
+        let field = format!("rate_interval_{at:02}");
+        assert!(text.contains(&field), "{field} is not in\n{text}");
+    }
+    assert!(text.contains("name     lab_1_10.98.0.2:2000"), "{text}");
 }
 
 #[test]
