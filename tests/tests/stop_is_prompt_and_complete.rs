@@ -279,9 +279,10 @@ fn a_second_signal_ends_it_at_once() -> Result<()> {
 }
 
 /// How many connections have ended, and wait to be written, when the daemon is told to stop; and how long it
-/// may take then. What the disk has not taken is discarded.
+/// may take then, on a busy machine too: what the units and manifests in deploy/ give it. What the disk has
+/// not taken is discarded.
 const WAITING: u64 = 100_000;
-const WITH_SO_MANY: Duration = Duration::from_secs(10);
+const WITH_SO_MANY: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_hundred_thousand_connections_that_wait_delay_it_a_little_and_are_all_accounted_for()

@@ -33,14 +33,14 @@ const FIGURES: [Column; 8] = [
         text: |row| idle(row.flow),
     },
     Column {
-        heading: "process",
-        width: 15,
-        text: |row| visible(row.flow.process()).into_owned(),
-    },
-    Column {
         heading: "retrans",
         width: 7,
         text: |row| retransmitted(row.flow),
+    },
+    Column {
+        heading: "process",
+        width: 15,
+        text: |row| visible(row.flow.process()).into_owned(),
     },
     Column {
         heading: "rtt",

@@ -5,6 +5,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::*;
+use crate::top::flows::Owner;
 use crate::top::model::tests::snapshot;
 
 fn drawn(view: &mut View, model: &Model) -> String {
@@ -231,4 +232,43 @@ fn what_is_marked_stays_in_sight() {
         press(&mut view, KeyCode::PageUp);
     }
     assert!(drawn(&mut view, &model).contains("10.98.0.2:1000"));
+}
+
+#[test]
+fn whose_a_connection_is_is_shown_and_no_name_moves_the_cursor() {
+    let (mut model, start) = (Model::new("http://localhost:9990"), Instant::now());
+    let mut seen = snapshot(start, 0, 100, &[("10.98.0.2:1000", 100, 9.0)]);
+    let id = "0123456789abcdef".repeat(4);
+    for flow in seen.flows.as_mut().unwrap().flows.iter_mut() {
+        flow.owner = Some(Owner {
+            uid: 33,
+            pid: Some(812),
+            process: Some("ng\u{1b}[2Jinx".to_owned()),
+            cgroup: Some("/system.slice/x".to_owned()),
+            container: Some(id.clone()),
+            pod: None,
+        });
+    }
+    model.take(Ok(seen));
+    let mut view = View::default();
+    let text = drawn(&mut view, &model);
+    assert!(text.contains("ng\\u{1b}[2Jinx"), "{text}");
+    for key in ['/', 'i', 'n', 'x'] {
+        view.press(
+            KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE),
+            &model,
+        );
+    }
+    for _ in 0..2 {
+        view.press(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE), &model);
+    }
+    let text = drawn(&mut view, &model);
+    for said in [
+        "process  ng\\u{1b}[2Jinx (pid 812), user 33",
+        "cgroup   /system.slice/x",
+        &format!("container {id}"),
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text:?}");
 }
