@@ -135,7 +135,7 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
                 ensure!(text(row, end) == Some("server"), "{row:?}");
             }
             ensure!(
-                number(row, "owner_pid") == Some(process::id().into()),
+                number(row, "owner_pid") == Some(std::process::id().into()),
                 "{row:?}"
             );
             ensure!(
