@@ -31,15 +31,15 @@ fn told(row: &Row<'_>, width: usize) -> Vec<String> {
         format!("name     {}", name(flow)),
         format!("local    {}", flow.local),
         format!("remote   {}", flow.remote),
-        format!("state    {}", flow.state),
+        format!("state    {}, idle {}", flow.state, idle(flow)),
         format!("opened   {}", flow.opened.as_deref().unwrap_or("not known")),
-        format!("packets  {} ({:.0}/s)", flow.packets, row.packets),
         format!(
-            "bytes    {} ({}/s)",
+            "packets  {} ({:.0}/s), {} ({}/s)",
+            flow.packets,
+            row.packets,
             bytes(flow.bytes as f64),
             bytes(row.bytes)
         ),
-        format!("idle     {}", idle(flow)),
     ];
     lines.extend(flow.owner.iter().flat_map(whose));
     lines.push(String::new());
