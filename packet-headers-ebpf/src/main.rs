@@ -115,7 +115,9 @@ pub fn ph_bind6(ctx: SockContext) -> i32 {
 /// A process closes a socket.
 #[cgroup_sock(sock_release)]
 pub fn ph_release(ctx: SockContext) -> i32 {
-    owners::closes(&ctx);
+    if let Some((cookie, owner)) = owners::closes(&ctx) {
+        flow_events::left(cookie, owner);
+    }
     1
 }
 

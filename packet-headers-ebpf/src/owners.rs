@@ -12,7 +12,6 @@ use aya_ebpf::programs::{SockAddrContext, SockContext, SockOpsContext};
 use packet_headers_common::owner_record::COMM_LEN;
 use packet_headers_common::{ListenerKey, OwnerRecord, Role};
 
-use crate::flow_events;
 use crate::maps::{LISTENERS, NETNS_COOKIE, OWNERS, OWNERS_WANTED, TELLS_NETNS};
 
 const IPPROTO_TCP: u32 = 6;
@@ -57,24 +56,25 @@ pub(crate) fn bound(ctx: &SockContext) {
     let _noted = LISTENERS.insert(&key, &this_process(), 0);
 }
 
-/// A process closes a socket, as the last that has it open.
+/// A process closes a socket, as the last that has it open. If its connection has ended before, returns the
+/// socket's cookie and the process.
 #[inline(always)]
-pub(crate) fn closes(ctx: &SockContext) {
+pub(crate) fn closes(ctx: &SockContext) -> Option<(u64, OwnerRecord)> {
     if field!(ctx.sock, protocol) != IPPROTO_TCP || is_elsewhere(ctx.as_ptr()) {
-        return;
+        return None;
     }
     // SAFETY: the context is valid while the program runs.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     match field!(ctx.sock, state) {
         // It had no connection, or the connection has ended before.
         SYN_SENT | CLOSE | LISTEN => {
-            if taken(cookie).is_some_and(|noted| noted.pid == 0) {
-                flow_events::left(cookie, this_process());
-            }
+            let is_awaited = taken(cookie)?.pid == 0;
+            is_awaited.then(|| (cookie, this_process()))
         }
         _ => {
             // It replaces another one, or there is room.
             let _noted = OWNERS.insert(&cookie, &this_process(), 0);
+            None
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 /// How long a removed address stays.
 const KEEP: Duration = Duration::from_millis(500);
 /// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A network namespace, deleted on drop.
 struct Namespace(String);

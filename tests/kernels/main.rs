@@ -15,6 +15,7 @@ use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan, Side};
 use end_to_end::verify::totals::in_file;
+use end_to_end::world::command::output_of;
 use end_to_end::world::kernel::qdiscs;
 use end_to_end::world::netns::{Lab, WAN, first};
 use tempfile::TempDir;
@@ -56,6 +57,33 @@ fn the_best_method_is_found() -> Result<()> {
     };
     ensure!(stopped.transcript.contains(best), "{}", stopped.transcript);
     ensure!(!qdiscs(&lab.host)?.contains("bpf"));
+    Ok(())
+}
+
+#[test]
+fn connections_have_owners() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = Daemon::start(&lab, &["--format=pcapng"])?;
+    for ip in first(0) {
+        Pair::open((&lab.host, SocketAddr::new(ip, 0)), &lab.peer)?.finish()?;
+    }
+    daemon.wait_for_files(2)?;
+    let stopped = daemon.stop()?;
+    let mut flows = Command::new(executable()?);
+    flows.args(["flows", "--format=jsonl"]);
+    flows.arg(stopped.captures.root());
+    let (out, _) = output_of(&mut flows, "packet-headers")?;
+    let rows: Vec<serde_json::Value> = out
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    ensure!(rows.len() >= 2, "{out}");
+    for row in rows {
+        let owner = ["pid", "uid", "cgroup"].map(|name| &row[format!("owner_{name}")]);
+        // Both ends are this process.
+        ensure!(owner[0] == std::process::id(), "{row}");
+        ensure!(owner[1] == 0 && owner[2] == "/", "{row}");
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 #[test]
 fn limits_and_durations_change_and_the_rest_is_named() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "flowtimeout = '1h'\nring-size = '16MiB'\n")?;
     let mut daemon = file.start_in(&lab, &[])?;
     daemon.wait_for_log(1, "packet-headers config shows what is in force")?;
@@ -40,7 +40,7 @@ fn limits_and_durations_change_and_the_rest_is_named() -> Result<()> {
 
 #[test]
 fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "max-files = 100\n")?;
     let mut daemon = file.start_in(&lab, &[])?;
     file.replace("max-fils = 1\n")?;
@@ -61,7 +61,7 @@ fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
 
 #[test]
 fn without_a_file_it_means_to_stop() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let wrapper = ["env", "--default-signal=HUP", "setsid"];
     let daemon = Launch::new(&lab)
         .within(home.path())
@@ -74,7 +74,7 @@ fn without_a_file_it_means_to_stop() -> Result<()> {
 
 #[test]
 fn the_command_line_stays_in_force() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let file = Configuration::new(home.path(), "max-files = 100\n")?;
     let mut daemon = file.start_in(&lab, &["--max-files=50"])?;
     file.replace("max-files = 1\n")?;

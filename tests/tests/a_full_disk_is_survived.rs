@@ -20,6 +20,7 @@ use end_to_end::verify::report::{
 use end_to_end::world::mount::SmallDisk;
 use end_to_end::world::netns::Lab;
 use end_to_end::world::{procfs, wait};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// The size of the filesystem.
@@ -138,7 +139,7 @@ fn live_through(
 }
 
 fn survive(fault: DiskFault) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let settings = TempDir::new()?;
     let tcpdump = Tcpdump::start(&lab.host)?;
@@ -284,7 +285,7 @@ fn one_whose_data_directory_is_no_directory_for_a_while() -> Result<()> {
 /// The daemon stops as promptly as ever, and its report counts what is not in files.
 #[test]
 fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(MEBIBYTES)?;
     let mut daemon = Launch::new(&lab)
         .within(disk.path())
@@ -294,7 +295,7 @@ fn one_that_is_full_when_the_daemon_stops() -> Result<()> {
         disk.fill()?;
         daemon.wait_for_report("no room", |r| r.get(FileErrorReason::NoSpace) > 0)?;
         wait_for_traffic(steady)?;
-        daemon.stop()
+        daemon.stop_promptly(Signal::TERM)
     })?;
     accounts_for_connections(&stopped.report, true)?;
     assert_eq!(stopped.report.get(PacketField::Held), 0);

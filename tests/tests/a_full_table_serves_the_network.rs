@@ -23,8 +23,8 @@ const STRANGER: u32 = 65534;
 /// Some machines give a process no more than 20,000 descriptors.
 const EACH: usize = 10_000;
 /// The processes at either end, for connections over 127.0.0.1 and for those to the host's own address:
-/// 200,000 connections in all. Neither kind leaves the host.
-const PROCESSES: u16 = 10;
+/// 100,000 connections in all. Neither kind leaves the host.
+const PROCESSES: u16 = 5;
 /// How many connections of the other kind come over the network.
 const NETWORK: usize = 200;
 /// How long the stranger's connections may take to open.
@@ -72,11 +72,11 @@ fn open(lab: &Lab, program: &Program, to: IpAddr) -> Result<Vec<Process>> {
 }
 
 #[test]
-fn after_200_000_connections_within_the_host_those_of_the_network_have_their_files() -> Result<()> {
+fn after_100_000_connections_within_the_host_those_of_the_network_have_their_files() -> Result<()> {
     let lab = Lab::new()?;
     let program = Program::new()?;
-    // Room for some 50,000 connections: a quarter of those that the stranger opens.
-    let mut daemon = Daemon::start(&lab, &["--maxheap=64MiB", "--shards=2"])?;
+    // Room for some 25,000 connections: a quarter of those that the stranger opens.
+    let mut daemon = Daemon::start(&lab, &["--maxheap=32MiB", "--shards=2"])?;
     let loopback = open(&lab, &program, Ipv4Addr::LOCALHOST.into())?;
     let own = open(&lab, &program, netns::first(0)[0])?;
     let held = PROCESSES as u64 * EACH as u64;

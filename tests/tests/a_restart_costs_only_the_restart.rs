@@ -13,6 +13,7 @@ use end_to_end::traffic::steady::{Connections, Pace, Steady};
 use end_to_end::verify::captures::{Captures, files_below};
 use end_to_end::verify::oracle::ledger::{Entry, Ledger};
 use end_to_end::world::kernel::{Inventory, qdiscs};
+use end_to_end::world::metronome::Stalls;
 use end_to_end::world::netns::Lab;
 use end_to_end::world::wait;
 use tempfile::TempDir;
@@ -26,7 +27,8 @@ const UNIT: [&str; 4] = [
 ];
 const SPILL: Duration = Duration::from_millis(200);
 /// How much older than the spill interval a packet may be that a kill costs: rings, names and the
-/// writer have their turn, on processors that other programs share.
+/// writer have their turn. What processors and disk withhold from every program, they withhold from the
+/// daemon.
 const SLACK: Duration = Duration::from_millis(300);
 const PACE: Pace = Pace {
     pause: Duration::from_millis(2),
@@ -55,9 +57,12 @@ struct Restart {
 
 impl Restart {
     /// The time in which packets may be lost.
-    fn gap(&self) -> RangeInclusive<Duration> {
+    fn gap(&self, stalls: &Stalls) -> RangeInclusive<Duration> {
         let before = match self.end {
-            End::Killed => SPILL + SLACK,
+            End::Killed => {
+                let begin = self.ended.saturating_sub(SPILL + SLACK);
+                SPILL + SLACK + stalls.between(begin, self.ended)
+            }
             End::Terminated => Duration::ZERO,
         };
         self.ended.saturating_sub(before)..=self.again
@@ -138,7 +143,12 @@ fn finish(mut daemon: Daemon) -> Result<Captures> {
 const CLOSING: Duration = Duration::from_millis(20);
 
 /// Checks which packets are in no file.
-fn verify(entries: &[Entry<'_>], begun: Duration, restarts: &[Restart]) -> Result<()> {
+fn verify(
+    entries: &[Entry<'_>],
+    begun: Duration,
+    restarts: &[Restart],
+    stalls: &Stalls,
+) -> Result<()> {
     let mut lost = vec![0; restarts.len()];
     let mut late = Vec::new();
     for entry in entries
@@ -146,9 +156,12 @@ fn verify(entries: &[Entry<'_>], begun: Duration, restarts: &[Restart]) -> Resul
         .filter(|it| !it.claimed && it.packet.time >= begun)
     {
         let time = entry.packet.time;
-        let was_closing = |from, to| (from..=to).contains(&entry.begun) && time < to + CLOSING;
+        let was_closing = |from, to| {
+            let closed = to + CLOSING + stalls.between(to, time);
+            (from..=to).contains(&entry.begun) && time < closed
+        };
         let of = restarts.iter().position(|one| {
-            let gap = one.gap();
+            let gap = one.gap(stalls);
             gap.contains(&time) || was_closing(*gap.start(), *gap.end())
         });
         match of {
@@ -189,8 +202,9 @@ fn survive(attach: &str) -> Result<()> {
     let before = Inventory::take()?;
     let tcpdump = Tcpdump::start_for_headers(&lab.host)?;
     let launch = Launch::new(&lab).within(home.path());
-    let job = |_: &Steady| restarts(&lab, &launch, &flags);
-    let ((daemon, begun, restarts), connections) = Steady::during(&lab, PACE, job)?;
+    let restart = || restarts(&lab, &launch, &flags);
+    let job = |_: &Steady| Stalls::during(home.path(), restart);
+    let (((daemon, begun, restarts), stalls), connections) = Steady::during(&lab, PACE, job)?;
     let ours = Inventory::take()?.since(&before);
     let captures = finish(daemon)?;
     ours.wait_until_gone()?;
@@ -199,7 +213,7 @@ fn survive(attach: &str) -> Result<()> {
     let oracle = tcpdump.stop()?;
     let mut ledger = Ledger::new(&oracle)?;
     ledger.claim_files(&captures, connections.all(), kernel_uuid)?;
-    verify(&ledger.into_entries(), begun, &restarts)?;
+    verify(&ledger.into_entries(), begun, &restarts, &stalls)?;
     files_of_one_name(&captures, &connections)
 }
 

@@ -22,7 +22,7 @@ fn captures(lab: &Lab, daemon: &mut Daemon, files: usize) -> Result<Connection> 
 
 #[test]
 fn while_the_first_runs_and_not_after_it_was_killed() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let launch = Launch::new(&lab).within(home.path());
     let mut first = launch.start(&[])?;
@@ -57,7 +57,7 @@ fn while_the_first_runs_and_not_after_it_was_killed() -> Result<()> {
 
 #[test]
 fn but_another_data_directory_is_another_matter() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemons = [Daemon::start(&lab, &[])?, Daemon::start(&lab, &[])?];
     let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
     for daemon in &mut daemons {

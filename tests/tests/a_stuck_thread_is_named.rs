@@ -52,26 +52,33 @@ fn wait_until_well(lab: &Lab, daemon: &Daemon) -> Result<()> {
     })
 }
 
-#[test]
-fn by_health_unless_it_may_wait_for_a_disk() -> Result<()> {
-    let lab = Lab::new()?;
+/// Stops a thread, which must be named; checks whether the daemon counts as alive then.
+fn is_named(thread: &str, is_live: bool) -> Result<()> {
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &["--shards=2"])?;
     wait_until_well(&lab, &daemon)?;
-    for (thread, is_live) in [("shard-1", false), ("writer-0", true)] {
-        let named = stop(&lab, &daemon, thread)?;
-        let live = named.live;
-        assert_eq!(live.status == 200, is_live, "{thread}: {live:?}");
-        assert_eq!(live.body.contains(thread), !is_live, "{live:?}");
-        // It goes on, and so does the daemon.
-        wait_until_well(&lab, &daemon)?;
-    }
+    let live = stop(&lab, &daemon, thread)?.live;
+    assert_eq!(live.status == 200, is_live, "{thread}: {live:?}");
+    assert_eq!(live.body.contains(thread), !is_live, "{live:?}");
+    // It goes on, and so does the daemon.
+    wait_until_well(&lab, &daemon)?;
     daemon.stop()?;
     Ok(())
 }
 
 #[test]
+fn by_health() -> Result<()> {
+    is_named("shard-1", false)
+}
+
+#[test]
+fn by_readiness_alone_if_it_may_wait_for_a_disk() -> Result<()> {
+    is_named("writer-0", true)
+}
+
+#[test]
 fn every_thread_of_the_daemon_is_watched() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let socket = tempfile::tempdir()?;
     let listen = format!(
         "--eventsocket.listen={}",

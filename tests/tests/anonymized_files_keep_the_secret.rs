@@ -109,7 +109,7 @@ fn converse(lab: &Lab, mut look: impl FnMut() -> Result<()>) -> Result<Vec<Conne
 
 /// Captures the connections, with a verbose log.
 fn capture(flags: &[&str]) -> Result<Evidence> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     add(&lab.peer, &parse(HIDDEN)?)?;
     add(&lab.peer, &parse([ANNOUNCED])?)?;
     let tcpdump = Tcpdump::start_on((&lab.host, WAN), ALL)?;
@@ -305,7 +305,7 @@ fn prefix_preserving_gives_the_pseudonyms_of_the_methods_author() -> Result<()> 
 
 #[test]
 fn a_key_that_is_not_secret_or_not_a_key_is_refused_and_not_printed() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let launch = Launch::new(&lab).within(home.path());
     let datadir = home.path().join("captures");

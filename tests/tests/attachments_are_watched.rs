@@ -73,7 +73,7 @@ fn detach_and_recover(
     (from, words): (&str, &str),
     harm: impl Fn(&Lab, &Daemon) -> Result<()>,
 ) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, flags)?;
     let mut all = Vec::new();
     capture(&lab, &mut daemon, &mut all)?;
@@ -144,7 +144,7 @@ fn a_filter_that_is_replaced_is_taken_back() -> Result<()> {
     let words = "wan0 (egress replaced by program ";
     let flags = ["--attach=netlink"];
     detach_and_recover(&flags, ("interface", words), |lab, daemon| {
-        let pinned = "/sys/fs/bpf/packet-headers-test";
+        let pinned = &format!("/sys/fs/bpf/{}", lab.host.name());
         bpf::pin(daemon.id(), "ph_raw_egress", pinned)?;
         let place = ["filter", "replace", "dev", WAN, "egress", "prio", "1"];
         let program = [
@@ -179,7 +179,7 @@ fn the_filter_of_the_packet_socket_is_attached_again() -> Result<()> {
 /// An ingress qdisc is in the place of clsact, and has no egress.
 #[test]
 fn it_is_not_ready_until_it_could_attach_again() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, &["--attach=netlink"])?;
     lab.host.tc(&["qdisc", "del", "dev", WAN, "clsact"])?;
     lab.host.tc(&["qdisc", "add", "dev", WAN, "ingress"])?;
@@ -206,7 +206,7 @@ fn it_is_not_ready_until_it_could_attach_again() -> Result<()> {
 
 #[test]
 fn what_could_not_be_attached_is_tried_again_although_no_interface_changes() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     netns::join((&lab.host, "lan0"), (&lab.peer, "lan0"), 1)?;
     lab.host.tc(&["qdisc", "add", "dev", "lan0", "ingress"])?;
     let mut daemon = Launch::new(&lab).on(&[]).start(&["--attach=netlink"])?;
@@ -222,7 +222,7 @@ fn what_could_not_be_attached_is_tried_again_although_no_interface_changes() -> 
 #[test]
 fn one_that_detaches_again_and_again_causes_no_storm() -> Result<()> {
     const FOR: Duration = Duration::from_secs(11);
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, &["--attach=netlink"])?;
     let begun = Instant::now();
     while begun.elapsed() < FOR {
@@ -246,7 +246,7 @@ fn one_that_detaches_again_and_again_causes_no_storm() -> Result<()> {
 /// The daemon is stopped while its programs are detached.
 #[test]
 fn a_stop_does_not_depend_on_what_is_attached() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &[])?;
     detach_links(&daemon, "link_id")?;
     daemon.stop().map(drop)

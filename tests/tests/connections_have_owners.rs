@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, Stopped, executable};
@@ -34,7 +35,9 @@ struct Cgroup {
 
 impl Cgroup {
     fn make(name: &str) -> Result<Self> {
-        let path = format!("/ph-{}-{name}", process::id());
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/ph-{}-{number}-{name}", process::id());
         let directory = cgroup::root()?.join(path.trim_start_matches('/'));
         fs::create_dir_all(&directory)
             .with_context(|| format!("making {}", directory.display()))?;
@@ -259,7 +262,7 @@ fn check_open(
 #[test]
 fn who_connects_and_who_accepts_is_known_as_ss_and_proc_say_it_and_stays_in_the_file() -> Result<()>
 {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_home, program) = hold()?;
     let (container, elsewhere) = (Cgroup::of_container()?, Cgroup::make("elsewhere")?);
     let daemon = Daemon::start(&lab, &["--format=pcapng"])?;
@@ -273,7 +276,7 @@ fn who_connects_and_who_accepts_is_known_as_ss_and_proc_say_it_and_stays_in_the_
 
 #[test]
 fn connections_and_listeners_that_are_older_than_the_daemon_have_owners_too() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_home, program) = hold()?;
     let (container, elsewhere) = (Cgroup::of_container()?, Cgroup::make("elsewhere")?);
     let held = Held::begin(&lab, &program, &container, &elsewhere)?;
@@ -332,7 +335,7 @@ for ending in ["close", "shutdown", "reset"]:
 
 #[test]
 fn who_closes_a_connection_has_it_however_it_ends() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &["--format=pcapng"])?;
     let (host, port) = (first(0)[0].to_string(), PORT.to_string());
     let mut command = python::command()?;
@@ -359,7 +362,7 @@ fn who_closes_a_connection_has_it_however_it_ends() -> Result<()> {
 
 #[test]
 fn only_those_of_a_user_a_cgroup_or_a_container_are_captured() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_home, program) = hold()?;
     let (container, elsewhere) = (Cgroup::of_container()?, Cgroup::make("elsewhere")?);
     let somebody = format!("--uid={SOMEBODY}");
@@ -387,7 +390,7 @@ fn only_those_of_a_user_a_cgroup_or_a_container_are_captured() -> Result<()> {
 
 #[test]
 fn where_addresses_are_hidden_nobody_is_said_to_own_anything() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_home, program) = hold()?;
     let (container, elsewhere) = (Cgroup::of_container()?, Cgroup::make("elsewhere")?);
     let hidden = "--anonymize.ip=netblock";

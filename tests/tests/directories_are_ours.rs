@@ -7,7 +7,6 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
@@ -20,6 +19,7 @@ use end_to_end::verify::report::FileField;
 use end_to_end::world::netns::{Lab, WAN};
 use end_to_end::world::wait;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// The files that show that files can be written, at the start and for `/readyz`.
@@ -28,8 +28,6 @@ const PROBES: [&str; 2] = [".capture-files-move", ".capture-files-write"];
 const NOBODY: u32 = 65_534;
 const GROUP: u32 = 4711;
 const SPILL: &str = "--spill-interval=50ms";
-/// How soon a stop is obeyed, and the daemon has ended.
-const STOPPED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A directory for a daemon's, and a file next to it that must stay as it is.
 struct Scene {
@@ -73,7 +71,7 @@ type Plant = fn(&Path, &Path) -> Result<()>;
 
 #[test]
 fn no_probe_follows_a_link_or_waits_for_a_fifo() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let precious = scene.at("precious");
     let plants: [Plant; 3] = [
@@ -119,7 +117,7 @@ fn is_refused(lab: &Lab, scene: &Scene, words: &[&str]) -> Result<()> {
 
 #[test]
 fn directories_that_others_can_change_are_refused_with_what_to_do() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let partial = scene.partial()?;
     let data = scene.at("captures");
@@ -156,7 +154,7 @@ fn only(directory: &Path) -> Result<OsString> {
 
 #[test]
 fn a_file_grows_where_it_began_whatever_takes_its_path() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let mut daemon = Launch::new(&lab)
         .within(scene.home.path())
@@ -191,7 +189,7 @@ fn a_file_grows_where_it_began_whatever_takes_its_path() -> Result<()> {
 
 #[test]
 fn a_stop_is_obeyed_and_holes_are_skipped_whatever_recovery_finds() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let scene = Scene::new()?;
     let day = scene.partial()?.join("run-20261125T000000Z-77/2026/11/25");
     fs::create_dir_all(&day)?;
@@ -208,9 +206,7 @@ fn a_stop_is_obeyed_and_holes_are_skipped_whatever_recovery_finds() -> Result<()
     daemon.wait_for_report("the holes are removed", |report| {
         report.get(FileField::Removed) == names.len() as u64 && report.get(FileField::Foreign) == 1
     })?;
-    let begun = Instant::now();
-    daemon.stop()?;
-    ensure!(begun.elapsed() < STOPPED_WITHIN, "{:?}", begun.elapsed());
+    daemon.stop_promptly(Signal::TERM)?;
     scene.is_as_it_was()
 }
 
@@ -223,7 +219,7 @@ fn can_read(path: &Path, groups: &str) -> Result<bool> {
 
 #[test]
 fn the_group_reads_published_files_and_others_read_none() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     for umask in ["umask 000", "umask 077"] {
         let scene = Scene::new()?;
         fs::set_permissions(scene.home.path(), Permissions::from_mode(0o755))?;

@@ -24,9 +24,9 @@ use end_to_end::world::wait;
 use rustix::process::Signal;
 
 /// How soon after the end of all connections their files are there.
-const WITHIN: Duration = Duration::from_secs(60);
-/// How long a stop may take, whatever waits for the disk.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(180);
+/// How long a stop may take, whatever waits for the disk: what the units and manifests in deploy/ give it.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How often the filesystem is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 

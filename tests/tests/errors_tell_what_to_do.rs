@@ -22,7 +22,7 @@ fn daemon(datadir: &Path, arguments: &[&str]) -> Result<Command> {
 
 #[test]
 fn an_unknown_interface_is_named_with_those_that_there_are() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     let mut command = daemon(&datadir, &["--interface", WAN, "--interface", "nowhere0"])?;
@@ -33,7 +33,7 @@ fn an_unknown_interface_is_named_with_those_that_there_are() -> Result<()> {
 
 #[test]
 fn usage_errors_exit_with_2_and_name_the_flag() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     let longer = ["--uuidwaitduration", "31s", "--captureduration", "30s"];
@@ -53,7 +53,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() -> Result<()> {
 
 #[test]
 fn a_data_directory_that_is_a_file_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     fs::write(&datadir, "already here")?;
@@ -65,7 +65,7 @@ fn a_data_directory_that_is_a_file_is_named() -> Result<()> {
 
 #[test]
 fn the_parents_of_a_data_directory_are_not_made() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let parent = home.path().join("mistyped/name");
     let lines = refused(&lab, &mut daemon(&parent.join("captures"), &[])?, 1)?;
@@ -79,7 +79,7 @@ fn the_parents_of_a_data_directory_are_not_made() -> Result<()> {
 
 #[test]
 fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mount = home.path().join("mount");
     fs::create_dir(&mount)?;
@@ -91,7 +91,7 @@ fn a_data_directory_on_a_read_only_filesystem_is_named() -> Result<()> {
 
 #[test]
 fn a_missing_cgroup2_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let command = daemon(&home.path().join("captures"), &["--flow-source", "kernel"])?;
     // Otherwise it mounts one for itself.
@@ -105,12 +105,12 @@ fn a_missing_cgroup2_is_named() -> Result<()> {
         &mut with_mounts(&without_cgroup2()?, &unprivileged),
         1,
     )?;
-    one_line(&lines, &["cgroup2", "nsenter --net="])
+    one_line(&lines, &["mount -t cgroup2", "nsenter --net="])
 }
 
 #[test]
 fn a_prefix_file_that_cannot_be_used_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     let prefix = home.path().join("prefix");
@@ -125,7 +125,7 @@ fn a_prefix_file_that_cannot_be_used_is_named() -> Result<()> {
 
 #[test]
 fn without_privilege_the_missing_capability_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     // The program and a data directory, where the user `nobody` can reach them.
     fs::set_permissions(home.path(), Permissions::from_mode(0o755))?;
@@ -147,7 +147,7 @@ fn without_privilege_the_missing_capability_is_named() -> Result<()> {
 
 #[test]
 fn output_into_a_pipe_has_no_colours() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     fs::write(&datadir, "already here")?;

@@ -32,7 +32,7 @@ const LOST: u16 = 7;
 
 /// Captures the same kind of traffic in a format, and reads the files with every tool.
 fn every_tool_reads(format: Format, more: &[&str]) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [&format.flags(), more].concat();
     let plans = Plan::mixed(CONNECTIONS);
     let captured = Capture::new(&lab).run(&flags, |_| traffic::run(&lab, &plans, &()))?;
@@ -185,7 +185,7 @@ fn compressed_in_pieces_at_the_highest_level() -> Result<()> {
 
 #[test]
 fn a_compression_or_level_that_does_not_exist_is_refused() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     let launch = Launch::new(&lab).within(home.path());

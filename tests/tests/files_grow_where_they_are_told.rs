@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 #[test]
 fn and_nowhere_else() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let partial = home.path().join("growing");
     let flag = format!("--partial-dir={}", partial.display());
@@ -40,7 +40,7 @@ fn and_nowhere_else() -> Result<()> {
 
 #[test]
 fn but_not_on_another_filesystem_nor_in_sight() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let disk = SmallDisk::mount(1)?;
     let data = home.path().join("captures");

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// Runs the daemon with filters, and checks that the files are those of the connections that
 /// `wanted` accepts; returns how many packets tcpdump has of the others.
 fn choose(filters: &[&str], wanted: impl Fn(&Filterable) -> bool) -> Result<(Stopped, u64)> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [&["--uuidwaitduration=1s"], filters].concat();
     let mut others = Vec::new();
     let captured = Capture::new(&lab).run(&flags, |_| {

@@ -94,7 +94,7 @@ fn capture_and_compare(
 
 #[test]
 fn its_arguments_are_taken_as_they_are() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let (tcpinfo, events) = tcpinfo(home.path())?;
     let data = home.path().join("captures");
@@ -106,7 +106,7 @@ fn its_arguments_are_taken_as_they_are() -> Result<()> {
 
 #[test]
 fn its_environment_says_the_same() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let (tcpinfo, events) = tcpinfo(home.path())?;
     let data = home.path().join("captures");
@@ -125,7 +125,7 @@ fn its_environment_says_the_same() -> Result<()> {
 
 #[test]
 fn the_command_line_wins_over_the_environment() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let refused_with = |variable: &str, arguments: &[&str]| {
         let mut command = Command::new(executable()?);
         let (name, value) = variable.split_once('=').context("no variable")?;
@@ -145,7 +145,7 @@ fn the_command_line_wins_over_the_environment() -> Result<()> {
 
 #[test]
 fn every_line_of_a_json_log_is_an_object() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let datadir = home.path().join("captures");
     fs::write(&datadir, "already here")?;

@@ -29,7 +29,7 @@ fn open_files(lab: &Lab, daemon: &Daemon) -> Result<f64> {
 
 #[test]
 fn serve_flows_says_who_may_list_connections() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     for (readers, here, elsewhere) in [
         ("host", 200, 403),
         ("anyone", 200, 200),
@@ -71,7 +71,7 @@ fn list(lab: &Lab, at: SocketAddr, version: &str, headers: &[&str]) -> Result<An
 
 #[test]
 fn no_web_page_can_list_connections() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = ["--serve-flows=anyone", "--http-host=node7.example,node8"];
     let daemon = Daemon::start(&lab, &flags)?;
     let at = daemon.http()?;
@@ -188,7 +188,7 @@ fn asking_often_costs_no_more_than_asking_now_and_then() -> Result<()> {
 
 #[test]
 fn silent_clients_harm_nobody() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &[])?;
     let at = daemon.http()?;
     let before = open_files(&lab, &daemon)?;
@@ -231,7 +231,7 @@ fn silent_clients_harm_nobody() -> Result<()> {
 
 #[test]
 fn an_address_that_is_in_use_is_refused_before_anything_is_attached() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let first = Daemon::start(&lab, &[])?;
     let home = TempDir::new()?;
     let launch = Launch::new(&lab).within(home.path());

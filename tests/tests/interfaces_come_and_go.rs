@@ -284,8 +284,7 @@ fn many_interfaces_that_come_and_go_at_once_leave_nothing() -> Result<()> {
     let line = |at: usize| format!("link add crowd{at} up type veth peer name far{at}\n");
     lab.host
         .ip_batch(&(0..CROWD).map(line).collect::<String>())?;
-    let last = format!("attached to crowd{} ", CROWD - 1);
-    daemon.wait_for_log(1, &last)?;
+    daemon.wait_for_log(CROWD, "attached to crowd")?;
     assert_eq!(daemon.log_lines("attached to crowd"), CROWD);
     let mut all = vec![talk(&lab, WAN, 0)?];
     let line = |at: usize| format!("link del crowd{at}\n");

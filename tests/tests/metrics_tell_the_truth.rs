@@ -121,7 +121,7 @@ fn quiet(daemon: &mut Daemon, prometheus: &Prometheus<'_>) -> Result<Report> {
 
 #[test]
 fn a_real_prometheus_reads_what_the_report_says() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     // With the kernel as the flow source, the connections of our requests would count too.
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
@@ -213,7 +213,7 @@ fn no_other_reasons<F: Field>(metrics: &Metrics) -> Result<()> {
 
 #[test]
 fn metrics_report_and_documentation_have_the_same_names() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, &[])?;
     let metrics = metrics(&lab, &daemon)?;
     let entries = daemon.report()?.entries().into_iter();
@@ -238,7 +238,7 @@ fn metrics_report_and_documentation_have_the_same_names() -> Result<()> {
 
 #[test]
 fn every_metric_of_the_go_program_is_there_from_the_start() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &[])?;
     let metrics = metrics(&lab, &daemon)?;
     for (name, kind, label, values) in OF_THE_GO_PROGRAM {
@@ -275,7 +275,7 @@ fn wait_for_ready(lab: &Lab, daemon: &Daemon, status: u16, words: &str) -> Resul
 
 #[test]
 fn it_is_ready_while_it_can_capture_and_save() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(4)?;
     let elsewhere = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&elsewhere.path().join("tcpevents.sock"));
@@ -344,7 +344,7 @@ fn wait_for_flow(lab: &Lab, daemon: &Daemon, state: &str) -> Result<(Value, Stri
 
 #[test]
 fn connections_are_listed_with_addresses_as_the_files_have_them() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &["--shards=2", "--anonymize.ip=netblock"])?;
     let conversation = traffic::open(&lab, &Plan::SHORT, &())?;
     conversation.talk()?;

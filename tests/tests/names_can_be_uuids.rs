@@ -45,7 +45,7 @@ fn conclude(
 
 #[test]
 fn of_the_kernels_names() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let tcpdump = Tcpdump::start(&lab.host)?;
     let daemon = Daemon::start(&lab, &["--flow-id=uuid"])?;
     let connections = traffic::run(&lab, &Plan::mixed(12), &())?;
@@ -54,7 +54,7 @@ fn of_the_kernels_names() -> Result<()> {
 
 #[test]
 fn and_of_those_that_tcpinfo_tells() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let tcpdump = Tcpdump::start(&lab.host)?;
     let daemon = Daemon::follow(&lab, &tcpinfo, &["--flow-id=uuid"])?;
@@ -65,7 +65,7 @@ fn and_of_those_that_tcpinfo_tells() -> Result<()> {
 
 #[test]
 fn mlab_is_the_form_without_the_flag() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let traffic = |_: &mut Daemon| traffic::run(&lab, &[Plan::SHORT], &());
     let capture = Capture::new(&lab);
     capture.run(&["--flow-id=mlab"], traffic).map(drop)

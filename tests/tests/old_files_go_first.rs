@@ -145,7 +145,7 @@ fn new_files_stay(lab: &Lab, daemon: &mut Daemon, archive: &Archive) -> Result<(
 fn when_there_are_too_many_bytes() -> Result<()> {
     const MOST: u64 = 2_000_000;
     const MANY: usize = 200;
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let archive = Archive::make(&lab)?;
     let all = archive.left().len();
     let mut daemon = archive.start(&lab, &format!("--max-disk={MOST}B"))?;
@@ -176,7 +176,7 @@ fn when_there_are_too_many_bytes() -> Result<()> {
 #[test]
 fn when_they_are_too_old() -> Result<()> {
     const KEPT: u32 = 5;
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let archive = Archive::make(&lab)?;
     let all = archive.left().len();
     // The boundary is half a day from any file's time, whatever the time of day.
@@ -198,7 +198,7 @@ fn when_they_are_too_old() -> Result<()> {
 
 #[test]
 fn and_without_a_limit_none_does() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let archive = Archive::make(&lab)?;
     let mut daemon = archive.start(&lab, "--max-age=3650d")?;
     new_files_stay(&lab, &mut daemon, &archive)?;

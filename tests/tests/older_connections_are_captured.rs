@@ -41,7 +41,7 @@ fn check_beginnings(oracle: &Oracle, connections: &[Connection]) -> Result<()> {
 
 #[test]
 fn they_are_captured_from_the_start_on_beside_new_ones() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let older = open(&lab)?;
     let captured = Capture::new(&lab).run(&[], |_| {
         for conversation in &older {
@@ -61,7 +61,7 @@ fn they_are_captured_from_the_start_on_beside_new_ones() -> Result<()> {
 /// A connection on which nothing is sent has no packet, and so no file; it does no harm.
 #[test]
 fn one_that_is_silent_has_no_file() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let older = open(&lab)?;
     let mut daemon = Daemon::start(&lab, &[])?;
     daemon.wait_for_report("the older ones are known", |report| {
@@ -76,7 +76,7 @@ fn one_that_is_silent_has_no_file() -> Result<()> {
 
 #[test]
 fn with_existing_off_they_are_not_captured() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let older = open(&lab)?;
     let mut finished = Vec::new();
     let flags = ["--existing=false", "--uuidwaitduration=1s"];
@@ -99,7 +99,7 @@ fn with_existing_off_they_are_not_captured() -> Result<()> {
 /// With tcp-info as the flow source they are named once an event has shown tcp-info's prefix.
 #[test]
 fn with_tcpinfo_the_prefix_of_their_names_is_learned() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let older = open(&lab)?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let launch = Launch::new(&lab).following(&tcpinfo).without_prefix();

@@ -26,9 +26,15 @@ use tempfile::TempDir;
 
 /// A daemon whose packets can be watched, and its socket.
 fn start(lab: &Lab, home: &TempDir) -> Result<(Daemon, PathBuf)> {
+    start_with(lab, home, &[])
+}
+
+/// The same with further flags.
+fn start_with(lab: &Lab, home: &TempDir, flags: &[&str]) -> Result<(Daemon, PathBuf)> {
     let socket = home.path().join("watch.sock");
     let flag = format!("--watch-socket={}", socket.display());
-    let daemon = Daemon::start(lab, &["--prometheusx.listen-address=:0", &flag])?;
+    let always = ["--prometheusx.listen-address=:0", &flag];
+    let daemon = Daemon::start(lab, &[&always, flags].concat())?;
     Ok((daemon, socket))
 }
 
@@ -108,7 +114,7 @@ fn compare(
 
 #[test]
 fn what_is_watched_is_what_the_files_have() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (mut daemon, socket) = start(&lab, &home)?;
     let mode = fs::metadata(&socket)?.permissions().mode() & 0o777;
     assert_eq!(mode, 0o660, "{mode:o}");
@@ -148,7 +154,7 @@ fn what_is_watched_is_what_the_files_have() -> Result<()> {
 
 #[test]
 fn tshark_captures_from_it_as_from_an_interface() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (daemon, socket) = start(&lab, &home)?;
     let extcaps = home.path().join("extcap");
     fs::create_dir(&extcaps)?;
@@ -201,7 +207,8 @@ fn tshark_captures_from_it_as_from_an_interface() -> Result<()> {
 fn who_reads_too_slowly_is_told_what_is_missing_and_files_miss_nothing() -> Result<()> {
     const LOST: &str = "packet_headers_watch_packets_lost_total";
     let (lab, home) = (Lab::new()?, TempDir::new()?);
-    let (daemon, socket) = start(&lab, &home)?;
+    // Nobody names what the flood sends: that is over soon.
+    let (mut daemon, socket) = start_with(&lab, &home, &["--uuidwaitduration=1s"])?;
     let mut slow = Watcher::ask(&socket, "{}\n")?;
     assert_eq!(slow.answer, "ok\n");
     wait_for_watchers(&lab, &daemon, 1.0)?;
@@ -210,11 +217,9 @@ fn who_reads_too_slowly_is_told_what_is_missing_and_files_miss_nothing() -> Resu
         Ok((metric(&lab, &daemon, LOST)? > 1000.0).then_some(()))
     })?;
     flood.stop()?;
-    let lost = wait::until("all of the flood has been taken", || {
-        let before = metric(&lab, &daemon, LOST)?;
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        Ok((metric(&lab, &daemon, LOST)? == before).then_some(before))
-    })?;
+    // All of it has been taken then.
+    daemon.wait_until_quiet()?;
+    let lost = metric(&lab, &daemon, LOST)?;
     // There is room again when some was read; what comes next says what is missing.
     let some = slow.read(|seen| seen.packets >= 50_000)?;
     let mut told = some;
@@ -234,7 +239,7 @@ fn who_reads_too_slowly_is_told_what_is_missing_and_files_miss_nothing() -> Resu
 
 #[test]
 fn who_may_not_or_asks_for_nonsense_is_told() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let (daemon, socket) = start(&lab, &home)?;
     for request in ["nonsense\n", "{\"port\":[80]}\n"] {
         let refused = Watcher::ask(&socket, request)?;

@@ -110,7 +110,7 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
     // A host name has to be looked up, and the port needs a privilege.
     let listen = "--prometheusx.listen-address=localhost:999";
     for method in ["tcx", "netlink"] {
-        let lab = Lab::new()?;
+        let lab = Lab::beside_others()?;
         let attach = format!("--attach={method}");
         let daemon = Launch::new(&lab).on(&[]).start(&[&attach, listen])?;
         capture_a_new_interface(&lab, daemon, BPF | NET_ADMIN | DAC_OVERRIDE, NOTHING)
@@ -122,7 +122,7 @@ fn root_keeps_what_hot_plug_and_files_need() -> Result<()> {
 /// Those of other users are refused: `directories_are_ours.rs`.
 #[test]
 fn a_data_directory_of_root_is_no_obstacle() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let public = Public::new()?;
     fs::create_dir(public.path().join("captures"))?;
     let wrapper = as_user("-all,+bpf,+perfmon,+net_admin,+dac_override");
@@ -138,7 +138,7 @@ fn a_data_directory_of_root_is_no_obstacle() -> Result<()> {
 
 #[test]
 fn with_a_packet_socket_another_capability_stays() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
@@ -155,7 +155,7 @@ fn with_a_packet_socket_another_capability_stays() -> Result<()> {
 
 #[test]
 fn an_ordinary_user_with_the_documented_capabilities_captures() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let public = Public::new()?;
     let wrapper = as_user("-all,+bpf,+perfmon,+net_admin");
     let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
@@ -187,7 +187,7 @@ fn can_be_dumped(daemon: &Daemon) -> Result<bool> {
 
 #[test]
 fn hidden_addresses_are_in_no_core_dump() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let public = Public::new()?;
     let wrapper = as_user("-all,+bpf,+perfmon,+net_admin");
     let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
@@ -203,7 +203,7 @@ fn hidden_addresses_are_in_no_core_dump() -> Result<()> {
 
 #[test]
 fn the_sandbox_can_be_declined() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Launch::new(&lab).start(&["--sandbox=off"])?;
     daemon.wait_for_log(1, "the sandbox is off")?;
     for status in procfs::threads(daemon.id())? {
@@ -214,7 +214,7 @@ fn the_sandbox_can_be_declined() -> Result<()> {
 
 #[test]
 fn a_missing_capability_is_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let public = Public::new()?;
     let all = ["bpf", "perfmon", "net_admin"];
     for missing in all {

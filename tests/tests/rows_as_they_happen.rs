@@ -55,8 +55,8 @@ fn rows(captures: &Captures) -> Result<BTreeMap<String, Row>> {
 /// What only the daemon knows, and what is about the file.
 fn without(mut row: Row, columns: &[&str]) -> Row {
     row.retain(|name, _| {
-        let is_of_kernel = name.starts_with("kernel_") && columns.contains(&"kernel");
-        !is_of_kernel && !columns.contains(&name.as_str())
+        let was_told = name.starts_with("kernel_") || name.starts_with("owner_");
+        !(was_told && columns.contains(&"told")) && !columns.contains(&name.as_str())
     });
     row
 }
@@ -112,17 +112,17 @@ fn ended(daemon: &mut Daemon, files: usize) -> Result<()> {
 
 #[test]
 fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     for (flags, but) in [
-        // What the kernel knew has no place in pcap.
-        (&["--format=pcap"][..], &["path", "host", "kernel"][..]),
+        // What the kernel knew and whose it was have no place in pcap.
+        (&["--format=pcap"][..], &["path", "host", "told"][..]),
         (
             &["--format=pcapng", "--compression=zstd"],
             &["path", "host"],
         ),
         (
             &["--compression=gzip", "--fsync=true"],
-            &["path", "host", "kernel"],
+            &["path", "host", "told"],
         ),
     ] {
         let flags = [&["--rows=jsonl", "--rows-interval=1s"], flags].concat();
@@ -131,7 +131,13 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
         ensure!(rows.len() == CONNECTIONS);
         for connection in &connections {
             let row = rows.get(&kernel_uuid(connection)).context("its row")?;
-            ensure!(text(row, "kernel_end") == Some("server"), "{row:?}");
+            for end in ["kernel_end", "owner_end"] {
+                ensure!(text(row, end) == Some("server"), "{row:?}");
+            }
+            ensure!(
+                number(row, "owner_pid") == Some(std::process::id().into()),
+                "{row:?}"
+            );
             ensure!(
                 number(row, "kernel_segs_in").is_some_and(|it| it > 0),
                 "{row:?}"
@@ -144,7 +150,7 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
 
 #[test]
 fn rows_appear_while_the_daemon_runs() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [&SOON[..], &["--rows=jsonl", "--rows-interval=1s"]].concat();
     let daemon = Daemon::start(&lab, &flags)?;
     for round in 1..=2 {
@@ -155,7 +161,7 @@ fn rows_appear_while_the_daemon_runs() -> Result<()> {
     }
     let stopped = daemon.stop()?;
     ensure!(stopped.captures.files_of_rows()?.len() >= 2);
-    are_those_of_files(&stopped, &["path", "host", "kernel"]).map(drop)
+    are_those_of_files(&stopped, &["path", "host", "told"]).map(drop)
 }
 
 #[test]
@@ -165,7 +171,7 @@ import duckdb, json, sys
 columns = 'uuid, path, date, packets, kernel_end, epoch_us(start_time)'
 rows = duckdb.sql(f\"select {columns} from read_parquet('{sys.argv[1]}/rows/*/*/*.parquet', hive_partitioning=true)\")
 for row in rows.fetchall(): print(json.dumps([str(value) for value in row]))";
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (stopped, connections) = capture(&Launch::new(&lab), &lab, &["--rows=parquet", NEVER])?;
     let captures = &stopped.captures;
     let mut read = python::command()?;
@@ -275,7 +281,7 @@ fn capture_every_kind(lab: &Lab, flags: &[&str]) -> Result<(Stopped, usize)> {
 
 #[test]
 fn those_files_are_kept_of_which_a_rule_is_true() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = ["--rows=jsonl", NEVER, "--keep=packets>1000,ended=rst"];
     let captured = capture_every_kind(&lab, &flags)?;
     are_kept(&captured, |_, row| text(row, "ended") == Some("rst"))
@@ -283,7 +289,7 @@ fn those_files_are_kept_of_which_a_rule_is_true() -> Result<()> {
 
 #[test]
 fn a_sample_is_chosen_as_documented() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = ["--rows=jsonl", NEVER, "--sample=4"];
     let captured = capture_every_kind(&lab, &flags)?;
     are_kept(&captured, |uuid, _| in_sample(uuid, 4))?;
@@ -374,7 +380,7 @@ fn paths(captures: &Captures) -> Result<BTreeSet<String>> {
 
 #[test]
 fn a_kill_costs_no_row_and_doubles_none() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     kill_often(&lab, &["--rows=jsonl", NEVER])?;
     let stopped = kill_often(&lab, &["--rows=jsonl", "--rows-interval=1s", "--sample=2"])?;
     ensure!(stopped.report.get(FileField::NotKept) > 0);
@@ -383,7 +389,7 @@ fn a_kill_costs_no_row_and_doubles_none() -> Result<()> {
 
 #[test]
 fn a_row_hides_what_its_file_hides() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let flags = [
         "--rows=jsonl",
         NEVER,
@@ -406,13 +412,16 @@ fn a_row_hides_what_its_file_hides() -> Result<()> {
             address.ends_with(".0") && text(row, "kernel_end") == Some("server"),
             "{row:?}"
         );
+        // Who knows the process may know whom it talks to.
+        let mut owned = row.iter().filter(|(name, _)| name.starts_with("owner_"));
+        ensure!(owned.all(|(_, value)| value.is_null()), "{row:?}");
     }
     Ok(())
 }
 
 #[test]
 fn a_full_disk_costs_rows_that_are_counted() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let disk = SmallDisk::mount(4)?;
     let settings = TempDir::new()?;
     let launch = Launch::new(&lab)

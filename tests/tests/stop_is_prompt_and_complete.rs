@@ -55,7 +55,7 @@ fn stop_during_bulk(
     daemon.captures().no_payload()?;
 
     let moment = now()?;
-    let stopped = daemon.stop()?;
+    let stopped = daemon.stop_promptly(Signal::TERM)?;
     // The transfer goes on without the daemon.
     bulk.wait_for(1 << 20)?;
     bulk.stop()?;
@@ -96,7 +96,7 @@ fn with_tcpinfo_it_is_as_complete() -> Result<()> {
 fn on_an_idle_interface_it_stops_as_promptly() -> Result<()> {
     let lab = Lab::new()?;
     let (daemon, ours) = start(&Launch::new(&lab))?;
-    let stopped = daemon.stop()?;
+    let stopped = daemon.stop_promptly(Signal::TERM)?;
     assert!(stopped.captures.published()?.is_empty());
     stopped.captures.no_partial_files()?;
     ours.wait_until_gone()
@@ -109,7 +109,7 @@ fn each_signal_that_means_stop_is_as_good_as_sigterm() -> Result<()> {
         let (daemon, ours) = start(&Launch::new(&lab))?;
         let open = traffic::open(&lab, &Plan::SHORT, &())?;
         open.talk()?;
-        let stopped = daemon.stop_by(signal)?;
+        let stopped = daemon.stop_promptly(signal)?;
         let connection = open.finish(&())?;
         let files = stopped.captures.published()?;
         assert_eq!(
@@ -258,6 +258,9 @@ fn a_terminal_that_is_held_stops_no_capture() -> Result<()> {
 /// The key that holds a terminal's output.
 const CTRL_S: &str = "\x13";
 
+/// How long the kernel may take to end a process that is busy, and to free its maps.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
 #[test]
 fn a_second_signal_ends_it_at_once() -> Result<()> {
     let lab = Lab::new()?;
@@ -268,7 +271,7 @@ fn a_second_signal_ends_it_at_once() -> Result<()> {
     for signal in [Signal::TERM, Signal::INT] {
         daemon.signal(signal)?;
     }
-    daemon.wait_within(Duration::from_secs(1))?;
+    daemon.wait_within(AT_ONCE)?;
     bulk.stop()?;
     ours.wait_until_gone()?;
     assert_eq!(qdiscs(&lab.host)?, qdiscs_before);
@@ -276,9 +279,10 @@ fn a_second_signal_ends_it_at_once() -> Result<()> {
 }
 
 /// How many connections have ended, and wait to be written, when the daemon is told to stop; and how long it
-/// may take then. What the disk has not taken is discarded.
+/// may take then, on a busy machine too: what the units and manifests in deploy/ give it. What the disk has
+/// not taken is discarded.
 const WAITING: u64 = 100_000;
-const WITH_SO_MANY: Duration = Duration::from_secs(10);
+const WITH_SO_MANY: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_hundred_thousand_connections_that_wait_delay_it_a_little_and_are_all_accounted_for()

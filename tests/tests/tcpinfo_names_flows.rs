@@ -72,7 +72,7 @@ fn send_malformed_lines(tcpinfo: &StandIn) {
 
 #[test]
 fn fifty_connections_have_the_names_that_tcpinfo_gives_them_late() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
@@ -102,7 +102,7 @@ fn fifty_connections_have_the_names_that_tcpinfo_gives_them_late() -> Result<()>
 
 #[test]
 fn a_restart_of_tcpinfo_costs_only_what_it_did_not_announce() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
@@ -139,7 +139,7 @@ const OUTAGE: Duration = Duration::from_secs(7);
 /// tcp-info tells nobody of those that begin before we are connected again, and repeats nothing.
 #[test]
 fn an_outage_of_tcpinfo_costs_no_connection_that_outlives_it() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     tcpinfo.listen()?;
@@ -188,7 +188,7 @@ fn an_outage_of_tcpinfo_costs_no_connection_that_outlives_it() -> Result<()> {
 /// Connections that begin before tcp-info tells the first name are not older than the daemon.
 #[test]
 fn only_older_connections_are_said_to_be_older() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let open = |count| {
         let open = (0..count).map(|_| traffic::open(&lab, &Plan::SHORT, &()));
@@ -220,7 +220,7 @@ fn only_older_connections_are_said_to_be_older() -> Result<()> {
 /// With `--existing=false`, and although its socket is in every list.
 #[test]
 fn an_older_connection_that_is_not_wanted_is_not_named_after_an_outage() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let older = traffic::open(&lab, &Plan::SHORT, &())?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
@@ -243,7 +243,7 @@ fn an_older_connection_that_is_not_wanted_is_not_named_after_an_outage() -> Resu
 
 #[test]
 fn without_tcpinfo_at_the_start_it_captures_and_connects_later() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     let tcpdump = Tcpdump::start(&lab.host)?;
@@ -273,7 +273,7 @@ fn without_tcpinfo_at_the_start_it_captures_and_connects_later() -> Result<()> {
 
 #[test]
 fn events_over_tcp_are_as_good() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let traffic = || traffic::run(&lab, &Plan::mixed(12), &tcpinfo);
     capture(&lab, &tcpinfo, &["--flow-source=tcpinfo"], traffic).map(drop)
@@ -282,7 +282,7 @@ fn events_over_tcp_are_as_good() -> Result<()> {
 /// After twenty periods of tcp-info's poll, which is still within `--uuidwaitduration`.
 #[test]
 fn a_name_that_comes_after_the_connection_ended_is_still_good() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let traffic = || {
         let connections = traffic::run(&lab, &[Plan::SHORT; 5], &())?;
@@ -298,7 +298,7 @@ fn a_name_that_comes_after_the_connection_ended_is_still_good() -> Result<()> {
 
 #[test]
 fn in_hybrid_what_tcpinfo_misses_is_named_as_it_would_have() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
     let traffic = || {
         let mut connections = traffic::run(&lab, &[Plan::SHORT], &tcpinfo)?;
@@ -321,7 +321,7 @@ fn in_hybrid_what_tcpinfo_misses_is_named_as_it_would_have() -> Result<()> {
 /// A name that is not tcp-info's cannot be taken back.
 #[test]
 fn in_hybrid_without_a_prefix_it_says_that_nothing_is_saved_until_tcpinfo_comes() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let home = TempDir::new()?;
     let mut tcpinfo = StandIn::unix(&home.path().join("tcpevents.sock"));
     let hybrid = "--flow-source=hybrid";

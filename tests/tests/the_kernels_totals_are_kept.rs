@@ -239,7 +239,12 @@ fn closed(lab: &Lab, daemon: &Daemon, connection: &Connection) -> Result<(String
 
 /// Has the other end reset a connection; what `ss` said before.
 fn reset(lab: &Lab, pair: Pair) -> Result<Figures> {
-    let before = figures(lab, pair.accepted()?.host)?;
+    let local = pair.accepted()?.host;
+    // What acknowledges the last words may take its time.
+    let before = wait::until("everything is acknowledged", || {
+        let figures = figures(lab, local)?;
+        Ok((!figures.contains_key("unacked")).then_some(figures))
+    })?;
     pair.close(Ending::Reset)?;
     Ok(before)
 }

@@ -80,7 +80,7 @@ fn told(lab: &Lab, socket: UnixDatagram, name: &str) -> Result<()> {
 
 #[test]
 fn that_it_captures_what_it_does_and_that_it_ends() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let path = home.path().join("notify");
     let socket = UnixDatagram::bind(&path)?;
     told(&lab, socket, &path.to_string_lossy())
@@ -88,7 +88,7 @@ fn that_it_captures_what_it_does_and_that_it_ends() -> Result<()> {
 
 #[test]
 fn by_an_abstract_name_too() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     // Such names belong to a network namespace.
     let address = SocketAddr::from_abstract_name(b"packet-headers-test")?;
     let socket = lab.host.run(|| Ok(UnixDatagram::bind_addr(&address)?))?;
@@ -97,7 +97,7 @@ fn by_an_abstract_name_too() -> Result<()> {
 
 #[test]
 fn a_thread_that_does_not_turn_is_named_and_the_watchdog_is_not_fed() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let path = home.path().join("notify");
     let mut manager = Manager::new(UnixDatagram::bind(&path)?)?;
     let notify = format!("NOTIFY_SOCKET={}", path.display());
@@ -118,7 +118,7 @@ fn a_thread_that_does_not_turn_is_named_and_the_watchdog_is_not_fed() -> Result<
 
 #[test]
 fn who_asks_for_a_watchdog_that_is_too_short_is_told() -> Result<()> {
-    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let (lab, home) = (Lab::beside_others()?, TempDir::new()?);
     let path = home.path().join("notify");
     let _manager = UnixDatagram::bind(&path)?;
     let notify = format!("NOTIFY_SOCKET={}", path.display());

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use end_to_end::peers::daemon::executable;
@@ -22,8 +21,6 @@ const KEPT: u64 = 1 << 12 | 1 << 39;
 /// deploy/README.md has it too.
 const EXPOSURE: u32 = 17;
 const UPLOAD_EXPOSURE: u32 = 15;
-/// How long a file may take from the end of its connection to its name.
-const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs `systemd-analyze` on a unit's file, in which the daemon's path is the one of this machine.
 fn analyze(name: &str, arguments: &[&str]) -> Result<(String, String)> {
@@ -97,7 +94,7 @@ fn within_its_sandbox_the_daemon_captures_and_comes_back() -> Result<()> {
         };
         cookies.push(connection.cookie);
         let captures = Captures::new(systemd.datadir());
-        let files = wait::within(PUBLISHED_WITHIN, format!("{start} files"), || {
+        let files = wait::until(format!("{start} files"), || {
             Ok(Some(captures.published()?).filter(|files| files.len() == start))
         });
         let files = files.with_context(|| systemd.transcript())?;
@@ -119,7 +116,7 @@ fn the_uploader_moves_the_files_as_the_daemons_user() -> Result<()> {
     systemd.wait_for_starts(1)?;
     let connections = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
     let uploaded = Captures::new(systemd.uploaded());
-    let files = wait::within(PUBLISHED_WITHIN, "the files at their destination", || {
+    let files = wait::until("the files at their destination", || {
         Ok(Some(uploaded.published()?).filter(|files| files.len() == connections.len()))
     });
     for file in files.with_context(|| systemd.transcript())?.values() {
@@ -127,7 +124,7 @@ fn the_uploader_moves_the_files_as_the_daemons_user() -> Result<()> {
     }
     // They are removed once they have arrived.
     let captures = Captures::new(systemd.datadir());
-    let gone = wait::within(PUBLISHED_WITHIN, "no files in the data directory", || {
+    let gone = wait::until("no files in the data directory", || {
         Ok(captures.published()?.is_empty().then_some(()))
     });
     gone.with_context(|| systemd.transcript())

@@ -41,7 +41,7 @@ fn number(text: &str, word: &str) -> Result<u64> {
 
 #[test]
 fn once_prints_the_counts_of_the_daemons_report() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, &[SERVED])?;
     traffic::run(&lab, &Plan::mixed(10), &())?;
     daemon.wait_for_files(10)?;
@@ -75,7 +75,7 @@ fn once_prints_the_counts_of_the_daemons_report() -> Result<()> {
 
 #[test]
 fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &[SERVED])?;
     let flags = ["--address=:9990", "--interval=200ms"];
     let mut terminal = Terminal::start(&lab.host, &top(&flags)?)?;
@@ -107,7 +107,7 @@ fn the_live_view_shows_a_connection_and_q_leaves_the_terminal_as_it_was() -> Res
 
 #[test]
 fn control_c_ends_it_too() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut terminal = Terminal::start(&lab.host, &top(&[])?)?;
     // There is no daemon.
     terminal.wait_for(&["no answer, retrying", "--prometheusx.listen-address"])?;
@@ -119,7 +119,7 @@ fn control_c_ends_it_too() -> Result<()> {
 
 #[test]
 fn without_permission_to_list_flows_it_says_so_and_shows_the_rest() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let daemon = Daemon::start(&lab, &[SERVED, "--serve-flows=nobody"])?;
     let (status, out, err) = printed(&lab, &["--once"])?;
     ensure!(status.success(), "{out}{err}");
@@ -131,7 +131,7 @@ fn without_permission_to_list_flows_it_says_so_and_shows_the_rest() -> Result<()
 
 #[test]
 fn without_a_terminal_or_a_daemon_it_says_what_to_do() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (status, out, err) = printed(&lab, &[])?;
     ensure!(status.code() == Some(1) && out.is_empty(), "{out}{err}");
     ensure!(err.contains("terminal") && err.contains("--once"), "{err}");

@@ -208,7 +208,7 @@ fn recovered(path: &Path, sampled: bool) -> Result<Vec<Packet>> {
 /// Checks that everything is recovered that can be, to the packet, and that the partial directory
 /// is empty then.
 fn recover(format: Format) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let sample = Sample::take(&lab, format)?;
     let wreck = Wreck::new(&sample.run)?;
     let expected = tear(&wreck, &sample, format)?;
@@ -281,7 +281,7 @@ fn of_pcapng_zstd() -> Result<()> {
 /// use gets a number.
 #[test]
 fn empty_and_foreign_files_and_names_in_use_are_handled() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let sample = Sample::take(&lab, Format::DEFAULT)?;
     let wreck = Wreck::new(&sample.run)?;
     for format in Format::ALL {
@@ -325,7 +325,7 @@ fn empty_and_foreign_files_and_names_in_use_are_handled() -> Result<()> {
 /// New connections are captured while old files are recovered.
 #[test]
 fn while_new_connections_are_captured() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let sample = Sample::take(&lab, Format::DEFAULT)?;
     let wreck = Wreck::new(&sample.run)?;
     let many = 2000;
@@ -350,7 +350,7 @@ fn while_new_connections_are_captured() -> Result<()> {
 /// recovered again.
 #[test]
 fn once_even_if_the_recovery_is_killed_too() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let sample = Sample::take(&lab, Format::DEFAULT)?;
     let wreck = Wreck::new(&sample.run)?;
     let many = 3000;

@@ -23,12 +23,6 @@ pub(crate) fn packet_cost(workspace: &Workspace) -> Result<PathBuf> {
     Ok(release(workspace, &example)?.join("examples/packet_cost"))
 }
 
-/// Builds the example that prints the rows of pcap files, and says where it is.
-pub(crate) fn rows(workspace: &Workspace) -> Result<PathBuf> {
-    let example = ["--package", "flow-stats", "--example", "rows"];
-    Ok(release(workspace, &example)?.join("examples/rows"))
-}
-
 /// Builds the example that makes the rows of a fleet, and says where it is.
 pub(crate) fn fleet(workspace: &Workspace) -> Result<PathBuf> {
     let example = ["--package", "row-formats", "--example", "fleet"];

@@ -1,7 +1,7 @@
 //! `pure`: builds and tests the crates that need neither root's privileges nor the toolchain of the eBPF
 //! programs, where both are out of reach.
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use ebpf_toolchain::Toolchain;
@@ -84,6 +84,12 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let seconds = started.elapsed().as_secs();
     eprintln!("the pure crates and the fuzz targets took {seconds} s to build and test");
     Ok(())
+}
+
+/// Where an example of one of the crates is, once they are tested.
+pub(crate) fn example(workspace: &Workspace, name: &str) -> PathBuf {
+    let built = workspace.target.join(TARGET).join("debug/examples");
+    built.join(name)
 }
 
 /// Refuses a crate that depends, directly or not, on what is reserved for others, such as aya.

@@ -15,6 +15,10 @@ use crate::{
     workspace::{Privilege, Workspace},
 };
 
+/// How many end-to-end tests of a file may run at a time. Only those that mostly wait do: each other one
+/// waits until it has the machine to itself (`Lab` in `tests/src/world/netns.rs`).
+const TOGETHER: usize = 4;
+
 /// Runs the tests whose name contains `filter`, all of them without one; stops at the first stage that
 /// fails.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -42,13 +46,12 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .args(filter)
         .run()?;
 
-    // As root: built by the user, run through cargo's runner. One at a time, because they load
-    // programs, and the end-to-end tests each want the machine to themselves.
+    // As root: built by the user, run through cargo's runner.
     runner::as_root(workspace)?;
     workspace.sh.set_var("PACKET_HEADERS_PYTHON", python);
 
     stage("the eBPF programs, under this machine's verifier");
-    integration(workspace, &packages, &[DAEMON, KERNEL_TESTS])
+    integration(workspace, &packages, &[DAEMON, KERNEL_TESTS], 1)
         .args(filter)
         .run()?;
 
@@ -59,16 +62,19 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     workspace
         .sh
         .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
-    workspace
-        .sh
-        .set_var("PACKET_HEADERS_ROWS_EXAMPLE", binary::rows(workspace)?);
-    workspace
-        .sh
-        .set_var("PACKET_HEADERS_FLEET", binary::fleet(workspace)?);
+    // What these make and print is the same however they are built, and they are built already.
+    for (variable, name) in [
+        ("PACKET_HEADERS_ROWS_EXAMPLE", "rows"),
+        ("PACKET_HEADERS_FLEET", "fleet"),
+    ] {
+        workspace
+            .sh
+            .set_var(variable, pure::example(workspace, name));
+    }
     workspace
         .sh
         .set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
-    integration(workspace, &packages, &[HARNESS])
+    integration(workspace, &packages, &[HARNESS], TOGETHER)
         .args(filter)
         .run()?;
 
@@ -96,15 +102,23 @@ fn others<'a>(workspace: &'a Workspace, packages: &[Package]) -> Cmd<'a> {
     cmd!(workspace.sh, "cargo test --workspace").args(excluded)
 }
 
-/// The integration tests of some packages, one at a time, to be given a filter.
-fn integration<'a>(workspace: &'a Workspace, packages: &[Package], of: &[&str]) -> Cmd<'a> {
+/// The integration tests of some packages, so many of a file at a time, to be given a filter.
+fn integration<'a>(
+    workspace: &'a Workspace,
+    packages: &[Package],
+    of: &[&str],
+    together: usize,
+) -> Cmd<'a> {
+    let threads = format!("--test-threads={together}");
     let chosen = packages
         .iter()
         .filter(|package| of.contains(&package.name.as_str()));
     let tests = chosen.flat_map(|package| &package.tests);
+    // Of a run that takes so long, everything that fails is worth knowing.
     others(workspace, packages)
+        .arg("--no-fail-fast")
         .args(tests.flat_map(|test| ["--test", test]))
-        .args(["--", "--test-threads=1"])
+        .args(["--", &threads])
 }
 
 fn stage(what: &str) {

@@ -11,8 +11,8 @@ use packet_headers_common::{ListenerKey, OwnerRecord};
 use super::existing;
 use crate::host::cgroups::Cgroups;
 use crate::host::processes::{Process, Processes};
+use crate::kernel::Cgroup2;
 use crate::kernel::listeners::Listeners;
-use crate::kernel::requirements;
 
 /// How many owners are remembered, so that the connections of a server share one.
 const REMEMBERED: usize = 4096;
@@ -29,7 +29,7 @@ impl Owners {
     /// For sockets that these processes may have had open before the daemon began.
     pub(crate) fn new(processes: Arc<Processes>) -> Self {
         Self {
-            cgroups: Cgroups::new(requirements::cgroup2_root().ok()),
+            cgroups: Cgroups::new(Cgroup2::find().ok().map(|found| found.path().to_owned())),
             processes,
             remembered: HashMap::new(),
         }
@@ -40,12 +40,14 @@ impl Owners {
         if let Some(owner) = self.remembered.get(record) {
             return Arc::clone(owner);
         }
-        let owner = Arc::new(Owner {
+        let owner = Owner {
             uid: record.uid,
             pid: (record.pid != 0).then_some(record.pid),
             process: name(record.name()),
             cgroup: self.cgroups.path(record.cgroup),
-        });
+        };
+        // As files and rows hold it.
+        let owner = Arc::new(owner.bounded());
         // One whose cgroup is not known may have one the next time.
         if owner.cgroup.is_some() {
             if self.remembered.len() >= REMEMBERED {

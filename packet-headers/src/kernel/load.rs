@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{
-    CgroupSock, CgroupSockAddr, Program, ProgramError, SchedClassifier, SockOps, SocketFilter,
+    CgroupSock, CgroupSockAddr, Program, ProgramError, ProgramInfo, SchedClassifier, SockOps,
+    SocketFilter,
 };
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -228,6 +229,20 @@ impl Programs {
             }
             _ => None,
         })
+    }
+
+    /// What the kernel says of the programs that note which process a socket belongs to.
+    ///
+    /// # Errors
+    /// When it says nothing.
+    pub fn owner_infos(&mut self) -> Result<Vec<ProgramInfo>> {
+        let infos = self.owner_programs().map(|program| match program {
+            OwnerProgram::Socket(program) => program.info(),
+            OwnerProgram::Connect(program) => program.info(),
+        });
+        infos
+            .map(|info| info.context("asking for a program"))
+            .collect()
     }
 
     /// The filter of a packet socket.

@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     let mut tcpinfo = StandIn::unix(&home.path().join("tcp-info.sock"));
     tcpinfo.listen()?;
     let stage = Stage {
-        lab: Lab::beside_others()?,
+        lab: Lab::without_waiting()?,
         gate: Gate::default(),
         ledger: Ledger::new(arguments.rates.checked),
         tally: Tally::default(),

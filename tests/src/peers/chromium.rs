@@ -39,7 +39,7 @@ pub fn document(url: &str, after: Duration) -> Result<(String, String)> {
 fn chromium(home: &Path, after: Option<Duration>) -> Command {
     let mut command = Command::new("timeout");
     command.args([
-        "60",
+        "300",
         "chromium",
         "--headless",
         "--no-sandbox",

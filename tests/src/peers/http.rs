@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::world::netns::Namespace;
-
-/// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::world::wait::LIMIT;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +55,9 @@ pub fn raw(from: &Namespace, at: SocketAddr, head: &str) -> Result<Answer> {
     let text = from.run(|| {
         let mut stream = TcpStream::connect_timeout(&at, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;
-        write!(stream, "{head}Connection: close\r\n\r\n")?;
+        // At once: an answer may come, and the connection end, before a second piece.
+        let request = format!("{head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         Ok(text)

@@ -1,7 +1,6 @@
 //! A daemon that refuses to start, and the reason that it prints.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -9,16 +8,13 @@ use crate::world::deploy::captures;
 use crate::world::netns::Lab;
 use crate::world::process::{Process, Stream};
 
-/// How long the daemon may take to notice that it cannot work.
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// Runs a command, which must fail with `code`; returns the lines of its standard error.
 ///
 /// # Errors
 /// It ends in another way, or it captures.
 pub fn refused(lab: &Lab, command: &mut Command, code: i32) -> Result<Vec<String>> {
     let mut process = Process::start(&lab.host, command)?;
-    let status = process.wait_within(LIMIT)?;
+    let status = process.wait()?;
     let transcript = process.transcript();
     ensure!(
         status.code() == Some(code),

@@ -3,12 +3,10 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// How long the daemon may take to send something.
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::world::wait::LIMIT;
 
 /// What a stream had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use crate::world::command::output_of;
 use crate::world::netns::{Namespace, WAN};
 use crate::world::wait;
 
-/// How long the kernel may take to free a link or a program after its last reference is gone.
-pub const FREED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the kernel may take to free a link or a program after its last reference is gone: it does so
+/// in a thread of its own, when it gets to it.
+pub const FREED_WITHIN: Duration = wait::LIMIT;
 
 /// The programs, links and maps in the kernel by kind and ID, each with a description.
 #[derive(Debug, Clone, PartialEq, Eq)]

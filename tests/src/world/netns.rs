@@ -1,7 +1,7 @@
 //! Network namespaces that belong to a test, joined by veth pairs, and code that runs inside them.
 //!
-//! A [`Lab`] also holds a lock that all tests on this machine share, so that no two of them compete
-//! for the processors or see each other's programs in the kernel.
+//! A [`Lab`] also holds a lock that all tests on this machine share: most have the machine to themselves,
+//! so that no two of them compete for the processors or see each other's programs in the kernel.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -10,7 +10,6 @@ use std::os::fd::AsFd;
 use std::panic;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -177,7 +176,7 @@ pub struct Lab {
     pub host: Namespace,
     /// Where the other end of each connection is.
     pub peer: Namespace,
-    _alone: Option<(File, MutexGuard<'static, ()>)>,
+    _place: Option<File>,
 }
 
 impl Lab {
@@ -187,23 +186,27 @@ impl Lab {
     /// # Errors
     /// A tool or privilege that is missing.
     pub fn new() -> Result<Self> {
-        static SERIAL: Mutex<()> = Mutex::new(());
-        let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = std::env::temp_dir().join("packet-headers-end-to-end.lock");
-        let machine = File::create(&lock).with_context(|| format!("creating {lock:?}"))?;
-        flock(&machine, FlockOperation::LockExclusive)?;
-        Self::make(Some((machine, serial)))
+        Self::make(Some(place(FlockOperation::LockExclusive)?))
     }
 
-    /// The same without waiting for others: for what takes long, and may run beside other labs.
+    /// The same beside others that were made so: for a test that mostly waits, and neither measures nor
+    /// counts what is in the kernel.
     ///
     /// # Errors
     /// A tool or privilege that is missing.
     pub fn beside_others() -> Result<Self> {
+        Self::make(Some(place(FlockOperation::LockShared)?))
+    }
+
+    /// The same without waiting for anybody: for a second lab of one test, or for what takes long.
+    ///
+    /// # Errors
+    /// A tool or privilege that is missing.
+    pub fn without_waiting() -> Result<Self> {
         Self::make(None)
     }
 
-    fn make(alone: Option<(File, MutexGuard<'static, ()>)>) -> Result<Self> {
+    fn make(place: Option<File>) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the end-to-end tests make network namespaces: run them as root"
@@ -211,11 +214,26 @@ impl Lab {
         let lab = Self {
             host: Namespace::add("host")?,
             peer: Namespace::add("peer")?,
-            _alone: alone,
+            _place: place,
         };
         join((&lab.host, WAN), (&lab.peer, WAN), 0)?;
         Ok(lab)
     }
+}
+
+/// Waits for a place in the room that all labs on this machine share: alone, or beside others. It is free
+/// again when this is dropped.
+fn place(operation: FlockOperation) -> Result<File> {
+    let lock = |name: &str, operation| {
+        let path = std::env::temp_dir().join(format!("packet-headers-end-to-end.{name}"));
+        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        flock(&file, operation).with_context(|| format!("locking {}", path.display()))?;
+        anyhow::Ok(file)
+    };
+    // Who waits stands in the door, or those who share the room could go in and out past one who wants it
+    // alone.
+    let _door = lock("door", FlockOperation::LockExclusive)?;
+    lock("lock", operation)
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 /// How long a condition may take to come true on a machine of usual speed, unless it needs a limit
 /// of its own: far more than it does take, because other programs may keep the machine busy.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The time between two looks at a condition.
 const PERIOD: Duration = Duration::from_millis(5);

@@ -286,7 +286,7 @@ fn a_directory_that_was_moved_away_is_made_again_within_seconds() {
     fs::rename(&day, &aside).unwrap();
     let begun = std::time::Instant::now();
     while !day.exists() {
-        assert!(begun.elapsed().as_secs() < 5, "all files go to {aside:?}");
+        assert!(begun.elapsed().as_secs() < 30, "all files go to {aside:?}");
         publish(&directories, &create(&directories, b"x")).unwrap();
     }
     // None is lost: each is in one place or the other.

@@ -290,7 +290,7 @@ fn a_recovered_file_is_for_the_group_whatever_its_mode_was() {
     }
 }
 
-/// More than could be read in a minute, and takes no room.
+/// More than could be read in ten minutes, and takes no room.
 const HUGE: u64 = 2 << 40;
 
 #[test]
@@ -313,7 +313,7 @@ fn holes_are_not_read() {
     let begun = Instant::now();
     assert_eq!(recover(&directories), [1, 4, 3, 1]);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(60),
         "{:?}",
         begun.elapsed()
     );

@@ -156,7 +156,7 @@ fn whose_it_was_at_an_end_is_in_columns() {
         let text = |value| match value {
             Value::Text(text) => text.into_owned(),
             Value::Count(count) => count.to_string(),
-            other => format!("{other:?}"),
+            other @ (Value::Absent | Value::Flag(_) | Value::Time(_)) => format!("{other:?}"),
         };
         owned
             .map(|(column, value)| format!("{}={}", &column.name[6..], text(value)))

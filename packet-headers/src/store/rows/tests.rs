@@ -312,51 +312,73 @@ fn dies_after(operations: usize, died: Arc<std::sync::atomic::AtomicBool>) -> Pl
     })
 }
 
+/// Lets daemons die after each number of operations from `first` on, until one does all that there are. What
+/// each leaves is published by the next.
+fn survives_kills(format: RowsFormat, kept: &Kept, first: usize) {
+    for operations in first.. {
+        let home = TempDir::new().unwrap();
+        let data = home.path().join("data");
+        let config = config(format, Duration::ZERO, kept.clone());
+        let died = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let host = Host::new(home.path(), &config);
+        plan(Some(dies_after(operations, Arc::clone(&died))));
+        host.live();
+        plan(None);
+        drop(host);
+        let when = format!("{format:?}, killed after {operations} operations");
+        let host = Host::new(home.path(), &config);
+        host.recover();
+        each_has_one(&data, &when);
+        assert_eq!(host.counts().2, [], "{when}");
+        let left = files(&home.path().join("data.partial"));
+        assert_eq!(left, Vec::<String>::new(), "{when}");
+        if !died.load(std::sync::atomic::Ordering::Relaxed) {
+            assert!(operations > first + 20, "nothing was tried");
+            assert_eq!(published(&data).len() as u64, FLOWS);
+            let removed = if kept.is_all() { 0 } else { 2 };
+            assert_eq!(captures(&data).len() as u64, FLOWS - removed);
+            return;
+        }
+    }
+}
+
+/// How many operations a daemon does that does not die.
+fn operations(format: RowsFormat) -> usize {
+    let home = TempDir::new().unwrap();
+    let config = config(format, Duration::ZERO, Kept::default());
+    let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&done);
+    let host = Host::new(home.path(), &config);
+    plan(Some(Box::new(move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Fate::Done
+    })));
+    host.live();
+    plan(None);
+    done.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+// Each is a test of its own, so that they run at the same time.
+
 #[test]
 fn a_kill_between_any_two_steps_costs_no_row_and_doubles_none() {
+    survives_kills(RowsFormat::Jsonl, &Kept::default(), 0);
+}
+
+#[test]
+fn nor_does_it_where_half_of_the_captures_are_not_kept() {
     let half = Kept {
         conditions: vec!["uuid>host_1_0000000000000001".parse().unwrap()],
         sample: None,
     };
-    let mut longest = 0;
-    for (format, kept) in [
-        (RowsFormat::Jsonl, Kept::default()),
-        (RowsFormat::Jsonl, half),
-        // Until there are rows, nothing is different.
-        (RowsFormat::Parquet, Kept::default()),
-    ] {
-        let first = if format == RowsFormat::Jsonl {
-            0
-        } else {
-            longest * 3 / 4
-        };
-        for operations in first.. {
-            let home = TempDir::new().unwrap();
-            let data = home.path().join("data");
-            let config = config(format, Duration::ZERO, kept.clone());
-            let died = Arc::new(std::sync::atomic::AtomicBool::new(false));
-            let host = Host::new(home.path(), &config);
-            plan(Some(dies_after(operations, Arc::clone(&died))));
-            host.live();
-            plan(None);
-            drop(host);
-            let when = format!("{format:?}, killed after {operations} operations");
-            let host = Host::new(home.path(), &config);
-            host.recover();
-            each_has_one(&data, &when);
-            assert_eq!(host.counts().2, [], "{when}");
-            let left = files(&home.path().join("data.partial"));
-            assert_eq!(left, Vec::<String>::new(), "{when}");
-            if !died.load(std::sync::atomic::Ordering::Relaxed) {
-                assert!(operations > 20, "nothing was tried");
-                longest = operations;
-                assert_eq!(published(&data).len() as u64, FLOWS);
-                let removed = if kept.is_all() { 0 } else { 2 };
-                assert_eq!(captures(&data).len() as u64, FLOWS - removed);
-                break;
-            }
-        }
-    }
+    survives_kills(RowsFormat::Jsonl, &half, 0);
+}
+
+#[test]
+fn nor_does_it_with_rows_in_parquet() {
+    // Until there are rows, nothing is different.
+    let first = operations(RowsFormat::Jsonl) * 3 / 4;
+    survives_kills(RowsFormat::Parquet, &Kept::default(), first);
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn the_programs_are_as_long_as_they_were() {
     let all = Kernel::load(&Filters::default(), |options| {
         options.decapsulate = true;
         options.hardware_clock = true;
+        options.owners = true;
+        options.tells_netns = true;
     });
     let settings = [
         ("plain", Kernel::plain()),
@@ -51,7 +53,7 @@ fn the_programs_are_as_long_as_they_were() {
             let length = info.size_translated().expect("a length") / 8;
             writeln!(found, "{setting} {name} {length} {verified}").expect("room");
             assert!(verified <= MAX_VERIFIED, "{name}: {verified} verified");
-            if (setting, name) == ("plain", "ph_any") {
+            if (setting, name.as_str()) == ("plain", "ph_any") {
                 assert!(length <= MAX_FILTER, "{name}: {length} instructions");
             }
             let known = committed(&format!("{setting} {name} "));
@@ -81,7 +83,7 @@ fn release() -> String {
 }
 
 /// Every program, and what the kernel says of it.
-fn programs(kernel: &mut Kernel) -> Vec<(&'static str, ProgramInfo)> {
+fn programs(kernel: &mut Kernel) -> Vec<(String, ProgramInfo)> {
     let programs = &mut kernel.programs;
     let names = [
         "ph_eth_ingress",
@@ -92,13 +94,28 @@ fn programs(kernel: &mut Kernel) -> Vec<(&'static str, ProgramInfo)> {
     let mut all: Vec<_> = names
         .map(|name| {
             let program = programs.classifier(name).expect("a classifier");
-            (name, program.info().expect("what the kernel says of it"))
+            let info = program.info().expect("what the kernel says of it");
+            (name.to_owned(), info)
         })
         .into();
     let any = programs.packet_program().expect("a socket filter").info();
-    all.push(("ph_any", any.expect("what the kernel says of it")));
+    all.push((
+        "ph_any".to_owned(),
+        any.expect("what the kernel says of it"),
+    ));
     let sockets = programs.socket_program().expect("a sock_ops").info();
-    all.push(("ph_sockets", sockets.expect("what the kernel says of it")));
+    all.push((
+        "ph_sockets".to_owned(),
+        sockets.expect("what the kernel says of it"),
+    ));
+    let owners = programs
+        .owner_infos()
+        .expect("what the kernel says of them");
+    assert_eq!(owners.len(), 5, "this kernel takes every one");
+    all.extend(owners.into_iter().map(|info| {
+        let name = info.name_as_str().expect("a name").to_owned();
+        (name, info)
+    }));
     all
 }
 

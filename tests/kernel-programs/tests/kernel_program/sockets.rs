@@ -7,7 +7,7 @@ use aya::programs::CgroupAttachMode;
 use etherparse::PacketBuilder;
 use kernel_tests::kernel::{Kernel, in_a_minute};
 use packet_headers::clock;
-use packet_headers::kernel::requirements::cgroup2_root;
+use packet_headers::kernel::Cgroup2;
 use packet_headers_common::{Endpoint, FlowKey, FlowState, KernelDiscard};
 
 use crate::known::{Flows, load};
@@ -23,7 +23,7 @@ struct Watched {
 impl Watched {
     fn new() -> Self {
         let (mut kernel, flows) = load();
-        let cgroup = File::open(cgroup2_root().expect("a cgroup")).expect("a directory");
+        let cgroup = File::open(Cgroup2::find().expect("a cgroup").path()).expect("a directory");
         let program = kernel.programs.socket_program().expect("a program");
         program
             .attach(cgroup, CgroupAttachMode::Single)
@@ -96,12 +96,18 @@ fn a_connection_is_known_before_the_daemon_hears_of_it_and_moves_when_it_does() 
 /// heard of it.
 #[test]
 fn a_connection_that_has_an_entry_keeps_it_for_as_long_as_its_capture_lasts() {
-    let mut watched = Watched::new();
-    let key = watched.key();
-    let soon = clock::now().after(std::time::Duration::from_millis(300));
-    let token = watched.kernel.admission.admit(&key, soon, 7);
-    let _ends = watched.connect();
-    assert!(clock::now() < soon, "this machine is too busy");
+    // A busy machine gets more time.
+    let (mut watched, token, soon, _ends) = [300, 3_000, 30_000]
+        .into_iter()
+        .find_map(|milliseconds| {
+            let mut watched = Watched::new();
+            let key = watched.key();
+            let soon = clock::now().after(std::time::Duration::from_millis(milliseconds));
+            let token = watched.kernel.admission.admit(&key, soon, 7);
+            let ends = watched.connect();
+            (clock::now() < soon).then_some((watched, token, soon, ends))
+        })
+        .expect("a connection within its capture");
     assert_eq!(watched.in_the_map(), None);
     while clock::now() <= soon {
         std::thread::yield_now();

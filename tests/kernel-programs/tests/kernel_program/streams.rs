@@ -282,6 +282,7 @@ fn fill_and_empty() {
 
 #[test]
 fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
+    const ASLEEP: Duration = Duration::from_secs(1);
     // So large that the first segments wake nobody.
     let mut kernel = Kernel::load(&Filters::default(), |options| {
         options.admitted_ring = 16 << 20;
@@ -300,16 +301,16 @@ fn a_record_that_lies_on_an_idle_processor_wakes_the_sleeping_shard() {
                 sent
             });
             while packets.read(usize::MAX).records().count() == 0 {
-                packets.sleep(Duration::from_secs(1)).expect("epoll");
+                packets.sleep(ASLEEP).expect("epoll");
             }
             let seen = Instant::now();
             seen.saturating_duration_since(sent.join().expect("a run"))
         })
     });
-    // A busy machine may be late, but not mostly.
+    // A busy machine may be late, but not mostly by as much as if nothing had woken it.
     latencies.sort_unstable();
     let median = latencies[latencies.len() / 2];
-    assert!(median < Duration::from_millis(20), "{latencies:?}");
+    assert!(median < ASLEEP / 4, "{latencies:?}");
 }
 
 #[test]
