@@ -312,11 +312,19 @@ fn dies_after(operations: usize, died: Arc<std::sync::atomic::AtomicBool>) -> Pl
     })
 }
 
+/// A directory in memory, where there is room for one: hundreds of daemons sync their files, which takes
+/// minutes on a slow disk.
+fn in_memory() -> TempDir {
+    TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .unwrap()
+}
+
 /// Lets daemons die after each number of operations from `first` on, until one does all that there are. What
 /// each leaves is published by the next.
 fn survives_kills(format: RowsFormat, kept: &Kept, first: usize) {
     for operations in first.. {
-        let home = TempDir::new().unwrap();
+        let home = in_memory();
         let data = home.path().join("data");
         let config = config(format, Duration::ZERO, kept.clone());
         let died = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -344,7 +352,7 @@ fn survives_kills(format: RowsFormat, kept: &Kept, first: usize) {
 
 /// How many operations a daemon does that does not die.
 fn operations(format: RowsFormat) -> usize {
-    let home = TempDir::new().unwrap();
+    let home = in_memory();
     let config = config(format, Duration::ZERO, Kept::default());
     let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&done);
