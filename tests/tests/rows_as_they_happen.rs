@@ -54,10 +54,11 @@ fn rows(captures: &Captures) -> Result<BTreeMap<String, Row>> {
 
 /// What only the daemon knows, and what is about the file.
 fn without(mut row: Row, columns: &[&str]) -> Row {
-    row.retain(|name, _| {
+    let is_out = |name: &str| {
         let was_told = name.starts_with("kernel_") || name.starts_with("owner_");
-        !(was_told && columns.contains(&"told")) && !columns.contains(&name.as_str())
-    });
+        columns.contains(&name) || was_told && columns.contains(&"told")
+    };
+    row.retain(|name, _| !is_out(name));
     row
 }
 
