@@ -8,7 +8,7 @@ use crate::terminal::{folded, visible};
 /// The width of the column of titles.
 const TITLES: usize = 9;
 
-/// What lies between two figures in a line.
+/// What lies between two columns of the kernel's figures.
 const BETWEEN: &str = "   ";
 
 /// The lines of a terminal that is so wide.
@@ -44,15 +44,14 @@ fn told(row: &Row<'_>, width: usize) -> Vec<String> {
         format!("name     {}", name(flow)),
         format!("local    {}", flow.local),
         format!("remote   {}", flow.remote),
-        format!("state    {}", flow.state),
+        format!("state    {}, idle {}", flow.state, idle(flow)),
         format!("opened   {}", flow.opened.as_deref().unwrap_or("not known")),
         format!(
-            "packets  {} ({:.0}/s){BETWEEN}bytes {} ({}/s){BETWEEN}idle {}",
+            "packets  {} ({:.0}/s), {} ({}/s)",
             flow.packets,
             row.packets,
             bytes(flow.bytes as f64),
-            bytes(row.bytes),
-            idle(flow)
+            bytes(row.bytes)
         ),
     ];
     lines.extend(flow.owner.iter().flat_map(whose));

@@ -275,7 +275,7 @@ fn what_is_marked_stays_in_sight() {
 fn whose_a_connection_is_is_shown_and_no_name_moves_the_cursor() {
     let (mut model, start) = (Model::new("http://localhost:9990"), Instant::now());
     let mut seen = snapshot(start, 0, 100, &[("10.98.0.2:1000", 100, 9.0)]);
-    for flow in seen.flows.as_mut().unwrap().flows.iter_mut() {
+    for flow in &mut seen.flows.as_mut().unwrap().flows {
         flow.owner = Some(Owner {
             uid: 33,
             pid: Some(812),
