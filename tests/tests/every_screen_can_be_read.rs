@@ -54,7 +54,7 @@ fn has(text: &str, words: &[&str]) -> Result<()> {
 #[test]
 fn while_it_captures_and_when_it_has_stopped() -> Result<()> {
     for size in SIZES {
-        let lab = Lab::new()?;
+        let lab = Lab::beside_others()?;
         let mut attended = Attended::start(&lab, size, &[])?;
         traffic::run(&lab, &[Plan::SHORT; 12], &())?;
         let [address, _] = netns::first(0);
@@ -145,7 +145,7 @@ fn top(lab: &Lab, size: (u16, u16), ends: &[String]) -> Result<Terminal> {
 
 #[test]
 fn top_with_a_connection_and_help() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     // A connection stays in the list for as long as its file may still grow.
     let flags = ["--prometheusx.listen-address=:9990", "--linger=5m"];
     let daemon = Daemon::start(&lab, &flags)?;
@@ -178,7 +178,7 @@ fn top_with_a_connection_and_help() -> Result<()> {
 
 #[test]
 fn rows_of_connections() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut daemon = Daemon::start(&lab, &[])?;
     let connections = traffic::run(&lab, &Plan::mixed(10), &())?;
     daemon.wait_for_files(connections.len())?;
@@ -209,7 +209,7 @@ fn rows_of_connections() -> Result<()> {
 
 #[test]
 fn pictures_can_be_seen_on_light_and_on_dark_ground() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     // Nothing answers: that is said in reverse.
     let mut command = Command::new(executable()?);
     command.arg("top");

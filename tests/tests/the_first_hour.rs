@@ -86,7 +86,7 @@ fn indent<'a>(text: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn what_the_end_says_to_type_shows_the_connections() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let mut attended = Attended::start(&lab, (24, 80), &[])?;
     let connections = traffic::run(&lab, &[Plan::SHORT; 3], &())?;
     attended.line("it has three files", |line| line.contains(", 3 files ("))?;

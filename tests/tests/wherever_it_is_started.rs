@@ -28,7 +28,7 @@ fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
 
 /// Captures on such a host; its doctor must find no problem with cgroups, and these words.
 fn on_a_host(host: Host, found: &str) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let wrapper = host.wrapper()?;
     let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
     let capture = Capture::new(&lab).by(Launch::new(&lab).by(&wrapper));

@@ -68,7 +68,7 @@ fn cgroup2(group: &mut Group, found: &Cgroup2) {
         Some(lacking) => group.diagnostic(NAME, lacking),
         None if found.is_own() => group.ok(
             NAME,
-            "is not to be seen whole: the daemon mounts one for itself",
+            "is not mounted whole where it can be seen: the daemon mounts one for itself",
         ),
         None => group.ok(
             NAME,

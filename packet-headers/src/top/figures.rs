@@ -193,8 +193,10 @@ pub(super) fn rtt(flow: &Flow) -> String {
         .kernel
         .as_ref()
         .and_then(|kernel| kernel.get("srtt_us"));
-    micros.map_or_else(String::new, |micros| {
-        format!("{:.1} ms", micros as f64 / 1e3)
+    micros.map_or_else(String::new, |micros| match micros {
+        // As within one host or one room.
+        ..1000 => format!("{micros} µs"),
+        _ => format!("{:.1} ms", micros as f64 / 1e3),
     })
 }
 
@@ -322,6 +324,22 @@ mod tests {
             lines[1].ends_with("  c") && lines[0].ends_with("  d"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_short_time_is_in_microseconds() {
+        for (micros, text) in [
+            (11, "11 µs"),
+            (999, "999 µs"),
+            (1000, "1.0 ms"),
+            (21_490, "21.5 ms"),
+        ] {
+            let told = format!(
+                r#"{{"total":1,"flows":[{{"uuid":"a","local":"l","remote":"r","state":"lingering",
+                "packets":1,"bytes":2,"idle_seconds":0,"kernel":{{"srtt_us":{micros}}}}}]}}"#
+            );
+            assert_eq!(rtt(&Flows::parse(&told).unwrap().flows[0]), text);
+        }
     }
 
     #[test]

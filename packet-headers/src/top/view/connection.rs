@@ -20,9 +20,22 @@ pub(super) fn lines(model: &Model, key: &[String; 3], width: u16) -> Vec<String>
         (key[0].is_empty() || uuid == key[0]) && (local, remote) == (&key[1], &key[2])
     });
     let width = usize::from(width).max(2 * TITLES);
-    let lines = row.map_or_else(|| vec![gone(key)], |row| told(row, width));
-    let fold = |line: String| folded(&line, width, TITLES);
-    lines.into_iter().flat_map(fold).collect()
+    match row {
+        Some(row) => {
+            let lines = told(row, width).into_iter();
+            lines.flat_map(|line| broken(&line, width)).collect()
+        }
+        None => folded(&gone(key), width, TITLES),
+    }
+}
+
+/// A line in pieces that are no longer than `width`, wherever these end: the path of a cgroup is one long word.
+fn broken(line: &str, width: usize) -> Vec<String> {
+    let characters: Vec<_> = line.chars().collect();
+    let (first, rest) = characters.split_at(characters.len().min(width));
+    let rest = rest.chunks(width - TITLES);
+    let rest = rest.map(|piece| " ".repeat(TITLES) + &String::from_iter(piece));
+    [String::from_iter(first)].into_iter().chain(rest).collect()
 }
 
 fn told(row: &Row<'_>, width: usize) -> Vec<String> {
@@ -102,6 +115,17 @@ fn gone([uuid, local, remote]: &[String; 3]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_longer_than_the_terminal_is_wide_is_whole() {
+        let path = "x".repeat(170);
+        let lines = broken(&format!("cgroup   {path}"), 80);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
+        let letters = lines.concat().matches('x').count();
+        assert_eq!(letters, path.len());
+        assert_eq!(broken("", 80), [""]);
+    }
 
     #[test]
     fn figures_stand_beside_each_other_and_each_is_whole() {

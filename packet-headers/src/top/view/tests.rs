@@ -218,6 +218,16 @@ fn everything_about_a_connection_fits_the_smallest_of_usual_terminals() {
     let fields = (0..18_u64).map(|at| (format!("rate_interval_{at:02}"), Some(at)));
     if let Some(Ok(flows)) = model.last.as_mut().map(|last| &mut last.flows) {
         flows.flows[1].kernel = Some(Kernel(fields.collect()));
+        let pod = "kubepods-burstable-pod01234567_89ab_cdef_0123_456789abcdef.slice";
+        let container = format!("cri-containerd-{}.scope", "0123456789abcdef".repeat(4));
+        flows.flows[1].owner = Some(Owner {
+            uid: 1000,
+            pid: Some(812),
+            process: Some("nginx".to_owned()),
+            cgroup: Some(format!(
+                "/kubepods.slice/kubepods-burstable.slice/{pod}/{container}"
+            )),
+        });
     }
     let mut view = View::default();
     press(&mut view, KeyCode::Enter);
@@ -226,7 +236,13 @@ fn everything_about_a_connection_fits_the_smallest_of_usual_terminals() {
         let field = format!("rate_interval_{at:02}");
         assert!(text.contains(&field), "{field} is not in\n{text}");
     }
-    assert!(text.contains("name     lab_1_10.98.0.2:2000"), "{text}");
+    for said in [
+        "name     lab_1_10.98.0.2:2000",
+        "(pid 812), user 1000",
+        ".scope",
+    ] {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
 }
 
 #[test]
