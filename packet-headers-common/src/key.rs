@@ -42,6 +42,13 @@ impl Endpoint {
         address.to_be_bytes()
     }
 
+    /// The address as two numbers, most significant first, v4-mapped when it is IPv4.
+    #[inline(always)]
+    #[must_use]
+    pub const fn address(&self) -> [u64; 2] {
+        self.address
+    }
+
     /// The address: IPv4 when it is v4-mapped.
     #[must_use]
     pub const fn ip(&self) -> IpAddr {

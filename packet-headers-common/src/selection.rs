@@ -89,8 +89,14 @@ impl Set {
         value & !(MARKS << place) | marks << place
     }
 
-    /// The data of a network's key: the set, then the address.
+    /// The set as a network's key begins with it, in four bytes.
     #[inline(always)]
+    #[must_use]
+    pub const fn as_net_word(self) -> u32 {
+        (self.0 as u32).to_be()
+    }
+
+    /// The data of a network's key: the set, then the address.
     #[must_use]
     pub const fn net(self, [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> NetKey {
         let set = self.0;
@@ -150,6 +156,8 @@ mod tests {
         assert_ne!(first[..of_set], second[..of_set]);
         assert_eq!(first[of_set..], octets);
         assert_eq!(second[of_set..], octets);
+        let words = SETS.map(|set| set.as_net_word().to_ne_bytes());
+        assert_eq!([&first[..of_set], &second[..of_set]], words);
         assert_eq!(first.len() * 8, (SET_BITS + ADDRESS_BITS) as usize);
     }
 }

@@ -1,7 +1,7 @@
 //! Which connections the operator wants. The daemon may change that at any time.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use packet_headers_common::selection::{ADDRESS_BITS, SET_BITS, Set};
+use packet_headers_common::selection::{ADDRESS_BITS, NetKey, SET_BITS, Set};
 use packet_headers_common::settings::{
     CAPTURE_NS, EXCLUDED, FILTER_EXCLUDE_NET, FILTER_EXCLUDE_PORT, FILTER_NET, FILTER_PORT,
     INCLUDED, SELECTION,
@@ -61,9 +61,26 @@ fn of_port(set: Set, end: &Endpoint) -> u8 {
     set.marks(marks.copied().unwrap_or(0))
 }
 
+/// A key of the map of networks: what the kernel takes for a prefix, as whole words.
+#[repr(C)]
+struct WholeKey {
+    /// How many bits follow.
+    bits: u32,
+    set: u32,
+    address: [u64; 2],
+}
+
+const _: () = assert!(size_of::<WholeKey>() == size_of::<Key<NetKey>>());
+
 /// How the filters mark an end's address.
 #[inline(always)]
 fn of_address(set: Set, end: &Endpoint) -> u8 {
-    let key = Key::new(SET_BITS + ADDRESS_BITS, set.net(end.octets()));
-    NETS.get(&key).copied().unwrap_or(0)
+    let key = WholeKey {
+        bits: SET_BITS + ADDRESS_BITS,
+        set: set.as_net_word(),
+        address: end.address().map(u64::to_be),
+    };
+    // SAFETY: it has the same length and no padding, and a packed key may lie anywhere.
+    let key = unsafe { &*(&raw const key).cast::<Key<NetKey>>() };
+    NETS.get(key).copied().unwrap_or(0)
 }

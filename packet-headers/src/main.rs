@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use packet_headers::cli::{self, Arguments, CommandLine, InForce, LogFormat, Verb, wants_json};
 use packet_headers::config::ReadAgain;
 use packet_headers::run::run;
-use packet_headers::terminal::{self, LogOutput, ShortTime, visible_lines};
+use packet_headers::terminal::{self, FoldedLog, LogOutput, ShortTime, visible_lines};
 use packet_headers::{doctor, flows, manual, top, watch};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -131,7 +131,8 @@ fn start_log(format: LogFormat) {
             }));
             let log = log.fmt_fields(debug_fn(terminal::write_field).delimited(" "));
             if io::stderr().is_terminal() {
-                log.with_ansi(true).with_timer(ShortTime).init();
+                let log = log.with_ansi(true).with_writer(|| FoldedLog);
+                log.with_timer(ShortTime).init();
             } else {
                 log.with_ansi(false).init();
             }

@@ -33,7 +33,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::host::namespace;
-use crate::kernel::{method, requirements};
+use crate::kernel::{Cgroup2, method};
 use crate::stats::{CounterSources, Counters};
 use model::AttachMethod;
 
@@ -63,7 +63,9 @@ pub fn run(config: &Config) -> Result<()> {
     let method = method::choose(config.attach, watches_sockets)?;
     if watches_sockets {
         // Found here, before anything is attached.
-        requirements::cgroup2_root()?;
+        if let Some(lacking) = Cgroup2::find()?.lacking() {
+            tracing::warn!("{lacking}");
+        }
     }
     pulse::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -37,6 +37,9 @@ const QUIET_TURNS: u32 = 5;
 /// How long it sleeps at most. Events and timers wait for as long.
 const SLEEP: Duration = Duration::from_millis(400);
 
+/// For how many turns rules wait at most that a shard is to take over.
+const MOST_TURNS: u32 = 256;
+
 /// The most events taken in one turn.
 const EVENTS: usize = 4 * 1024;
 
@@ -92,6 +95,7 @@ impl Shard {
             pending: VecDeque::new(),
             clock: clock::sample(),
             quiet: 0,
+            turns_with_rules: 0,
         };
         loop {
             heartbeat.beat();
@@ -125,19 +129,19 @@ struct Turning {
     clock: WallClock,
     /// Turns since there was anything to do.
     quiet: u32,
+    /// Turns since rules were left.
+    turns_with_rules: u32,
 }
 
 impl Turning {
     /// Does a bounded part of the work. Returns whether there is more.
     fn turn(&mut self) -> bool {
         clock::resample(&mut self.clock);
+        // Before the rings are read: what passed before is in them.
+        let rules_wait = self.rules.waits();
         let room = EVENTS.saturating_sub(self.pending.len());
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         self.pending.extend(events.take(room));
-        // After the events are taken, before they are looked at: none is judged by older rules.
-        if let Some(rules) = self.rules.take() {
-            rules.apply(&mut self.demux.table);
-        }
         let many_events = self.pending.len() >= EVENTS;
         self.quiet = if self.pending.is_empty() {
             self.quiet.saturating_add(1)
@@ -145,10 +149,26 @@ impl Turning {
             0
         };
         let more_packets = self.drain();
+        if rules_wait {
+            self.take_rules(more_packets);
+        }
         let counters = Arc::clone(&self.demux.counters);
         let more_time = counters.ticks.observe(|| self.tick());
         self.demux.outbox.push();
         more_packets || many_events || more_time
+    }
+
+    /// Takes over rules that were left before this turn, unless there may be `more` packets that passed
+    /// before; but not for ever.
+    fn take_rules(&mut self, more: bool) {
+        self.turns_with_rules += 1;
+        if more && self.turns_with_rules < MOST_TURNS {
+            return;
+        }
+        self.turns_with_rules = 0;
+        if let Some(rules) = self.rules.take() {
+            rules.apply(&mut self.demux.table);
+        }
     }
 
     /// Waits for the next turn.

@@ -2,8 +2,10 @@
 //! with its control characters, nobody who captures waits for a reader, and a terminal that has gone
 //! away ends nothing.
 
+mod folded;
 mod log;
 mod output;
+mod path;
 mod status_line;
 mod visible;
 
@@ -13,9 +15,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-pub use self::log::{LogOutput, ShortTime, lost_lines, write_field};
+pub(crate) use self::folded::{folded, folded_figures};
+pub use self::log::{FoldedLog, LogOutput, ShortTime, lost_lines, write_field};
 pub(crate) use self::output::is_gone;
 use self::output::wait_for_reader;
+pub(crate) use self::path::{as_written, logged};
 pub use self::status_line::hide_status;
 use self::status_line::write_above;
 pub(crate) use self::status_line::{Part, StatusLine};
@@ -48,11 +52,11 @@ pub(crate) fn print_in_passing(text: &impl Display) -> Result<()> {
     print(text)
 }
 
-/// Writes a text and a newline to standard error, for people who watch, as [`LogOutput`] does.
+/// Writes a text and a newline to standard error, for people who watch, as [`FoldedLog`] does.
 pub(crate) fn tell(text: &impl Display) {
     let text = visible_lines(&text.to_string()) + "\n";
     // It takes everything.
-    let _whole = LogOutput.write(text.as_bytes());
+    let _whole = FoldedLog.write(text.as_bytes());
 }
 
 /// Writes an error message to standard error, if that is possible.

@@ -3,9 +3,11 @@
 //!
 //! Uses [`crate::world`], [`crate::traffic`] and [`crate::verify`].
 
+pub mod attended;
 pub mod chromium;
 pub mod configuration;
 pub mod daemon;
+pub mod doctor;
 pub mod event_client;
 pub mod figures;
 pub mod fleet;

@@ -6,12 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use end_to_end::peers::attended::Attended;
 use end_to_end::peers::daemon::executable;
-use end_to_end::peers::launch::Launch;
-use end_to_end::peers::terminal::Terminal;
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Plan};
-use end_to_end::verify::captures::Captures;
 use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 use end_to_end::world::process::{Process, Stream};
 use end_to_end::world::wait;
@@ -21,72 +19,29 @@ use tempfile::TempDir;
 /// The terminal of the first hour.
 const SIZE: (u16, u16) = (24, 80);
 
-/// A daemon in a terminal, in a directory of its own, with `captures` as its data directory.
-struct Watched {
-    terminal: Terminal,
-    captures: Captures,
-    _home: TempDir,
-}
-
-/// Starts a daemon in a terminal and waits until it captures.
-fn watch(lab: &Lab, flags: &[&str]) -> Result<Watched> {
-    let home = TempDir::new()?;
-    let captures = Captures::new(home.path().join("captures"));
-    let script = format!("cd '{}' && exec \"$@\"", home.path().display());
-    let wrapper = ["sh", "-c", &script, "sh"];
-    let launch = Launch::new(lab).within(home.path()).by(&wrapper);
-    let command = launch.command("captures".as_ref(), flags)?;
-    let mut terminal = Terminal::of_size(SIZE, &lab.host, &command)?;
-    terminal.wait_for(&["capturing wan0"])?;
-    Ok(Watched {
-        terminal,
-        captures,
-        _home: home,
-    })
-}
-
-/// Waits until a line of the screen is accepted.
-fn line(terminal: &Terminal, what: &str, accept: impl Fn(&str) -> bool) -> Result<String> {
-    let found = wait::until(what, || {
-        let text = terminal.text();
-        Ok(text.lines().find(|line| accept(line)).map(str::to_owned))
-    });
-    found.with_context(|| terminal.text())
-}
-
 #[test]
 fn one_line_is_kept_up_to_date_and_the_end_says_what_to_type() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let mut watched = watch(&lab, &[])?;
+    let mut watched = Attended::start(&lab, SIZE, &[])?;
     let terminal = &mut watched.terminal;
-    // What is known of the capture fits; what is logged may not.
-    let text = terminal.text();
-    let mut known = text.lines().filter(|line| line.starts_with("  "));
-    let long = known.find(|line| line.chars().count() >= SIZE.1.into());
-    ensure!(long.is_none(), "more than a line: {long:?}");
     terminal.wait_for(&["0 connections open, 0 files (0 B), 0 packets, 0 lost, "])?;
     traffic::run(&lab, &[Plan::SHORT; 3], &())?;
-    let shown = line(terminal, "the line counts three files", |line| {
+    let shown = watched.line("the line counts three files", |line| {
         line.starts_with("0 connections open, 3 files (")
     })?;
+    let terminal = &mut watched.terminal;
     ensure!(
         shown.contains(" packets, 0 lost, ") && shown.ends_with(" free"),
         "{shown}"
     );
-    // The first file is named; the name may take more than a line.
-    let screen = terminal.text().replace('\n', "");
-    ensure!(screen.contains("the first file is "), "{screen}");
-    let (_, first) = watched
-        .captures
-        .published()?
-        .pop_first()
-        .context("a file")?;
-    let day = first
-        .parent()
-        .context("a directory")?
-        .to_string_lossy()
-        .into_owned();
-    ensure!(screen.contains(&day), "{screen}");
+    // The first file is named, as it can be typed and in one piece.
+    ensure!(terminal.text().contains("the first file is"), "{shown}");
+    let first = watched.captures.published()?.pop_first();
+    let (_, first) = first.context("a file")?;
+    let first = first.strip_prefix(watched.home())?.display().to_string();
+    let terminal = &mut watched.terminal;
+    let text = terminal.text();
+    ensure!(text.lines().any(|line| line.trim() == first), "{text}");
     // What is logged passes above the line, which is the last and the only one.
     let other = Namespace::add("other")?;
     netns::join((&lab.host, "late0"), (&other, WAN), 1)?;
@@ -105,8 +60,8 @@ fn one_line_is_kept_up_to_date_and_the_end_says_what_to_type() -> Result<()> {
     let status = terminal.wait()?;
     ensure!(status.code() == Some(0), "{status}: {}", terminal.text());
     let said = |line: &str| line == "Look at them: packet-headers flows captures";
-    line(terminal, "what to type next", said)?;
-    let text = terminal.text();
+    watched.line("what to type next", said)?;
+    let text = watched.terminal.text();
     let begin = "3 connections, each in its own file (";
     ensure!(text.lines().any(|line| line.starts_with(begin)), "{text}");
     ensure!(text.contains("Nothing was lost."), "{text}");
@@ -120,7 +75,7 @@ fn one_line_is_kept_up_to_date_and_the_end_says_what_to_type() -> Result<()> {
 #[test]
 fn why_nothing_appears_is_said() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let mut watched = watch(&lab, &[])?;
+    let mut watched = Attended::start(&lab, SIZE, &[])?;
     let terminal = &mut watched.terminal;
     terminal.wait_for(&[" on wan0 yet", "--interface lo", "--netns all"])?;
     for _ in 0..2 {
@@ -142,7 +97,7 @@ fn why_nothing_appears_is_said() -> Result<()> {
 #[test]
 fn the_accounts_are_there_for_who_asks() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let mut watched = watch(&lab, &["--accounts"])?;
+    let mut watched = Attended::start(&lab, SIZE, &["--accounts"])?;
     watched.terminal.signal(Signal::USR1)?;
     watched
         .terminal

@@ -105,7 +105,7 @@ fn a_missing_cgroup2_is_named() -> Result<()> {
         &mut with_mounts(&without_cgroup2()?, &unprivileged),
         1,
     )?;
-    one_line(&lines, &["cgroup2", "nsenter --net="])
+    one_line(&lines, &["mount -t cgroup2", "nsenter --net="])
 }
 
 #[test]

@@ -54,10 +54,11 @@ fn rows(captures: &Captures) -> Result<BTreeMap<String, Row>> {
 
 /// What only the daemon knows, and what is about the file.
 fn without(mut row: Row, columns: &[&str]) -> Row {
-    row.retain(|name, _| {
-        let is_of_kernel = name.starts_with("kernel_") && columns.contains(&"kernel");
-        !is_of_kernel && !columns.contains(&name.as_str())
-    });
+    let is_out = |name: &str| {
+        let was_told = name.starts_with("kernel_") || name.starts_with("owner_");
+        columns.contains(&name) || was_told && columns.contains(&"told")
+    };
+    row.retain(|name, _| !is_out(name));
     row
 }
 
@@ -114,15 +115,15 @@ fn ended(daemon: &mut Daemon, files: usize) -> Result<()> {
 fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
     let lab = Lab::beside_others()?;
     for (flags, but) in [
-        // What the kernel knew has no place in pcap.
-        (&["--format=pcap"][..], &["path", "host", "kernel"][..]),
+        // What the kernel knew and whose it was have no place in pcap.
+        (&["--format=pcap"][..], &["path", "host", "told"][..]),
         (
             &["--format=pcapng", "--compression=zstd"],
             &["path", "host"],
         ),
         (
             &["--compression=gzip", "--fsync=true"],
-            &["path", "host", "kernel"],
+            &["path", "host", "told"],
         ),
     ] {
         let flags = [&["--rows=jsonl", "--rows-interval=1s"], flags].concat();
@@ -131,7 +132,13 @@ fn a_row_is_what_flows_says_of_the_file() -> Result<()> {
         ensure!(rows.len() == CONNECTIONS);
         for connection in &connections {
             let row = rows.get(&kernel_uuid(connection)).context("its row")?;
-            ensure!(text(row, "kernel_end") == Some("server"), "{row:?}");
+            for end in ["kernel_end", "owner_end"] {
+                ensure!(text(row, end) == Some("server"), "{row:?}");
+            }
+            ensure!(
+                number(row, "owner_pid") == Some(std::process::id().into()),
+                "{row:?}"
+            );
             ensure!(
                 number(row, "kernel_segs_in").is_some_and(|it| it > 0),
                 "{row:?}"
@@ -155,7 +162,7 @@ fn rows_appear_while_the_daemon_runs() -> Result<()> {
     }
     let stopped = daemon.stop()?;
     ensure!(stopped.captures.files_of_rows()?.len() >= 2);
-    are_those_of_files(&stopped, &["path", "host", "kernel"]).map(drop)
+    are_those_of_files(&stopped, &["path", "host", "told"]).map(drop)
 }
 
 #[test]
@@ -406,6 +413,9 @@ fn a_row_hides_what_its_file_hides() -> Result<()> {
             address.ends_with(".0") && text(row, "kernel_end") == Some("server"),
             "{row:?}"
         );
+        // Who knows the process may know whom it talks to.
+        let mut owned = row.iter().filter(|(name, _)| name.starts_with("owner_"));
+        ensure!(owned.all(|(_, value)| value.is_null()), "{row:?}");
     }
     Ok(())
 }

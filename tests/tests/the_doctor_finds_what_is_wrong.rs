@@ -8,120 +8,25 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{executable, kernel_uuid};
+use end_to_end::peers::doctor::{doctor, examine, plain};
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::traffic::{self, Plan};
 use end_to_end::world::kernel::{Inventory, qdiscs};
 use end_to_end::world::mount::{SmallDisk, with_mounts, without_cgroup2};
 use end_to_end::world::netns::{Lab, WAN};
-use end_to_end::world::process::{Process, Stream};
-use serde_json::Value;
+use end_to_end::world::process::Process;
 use tempfile::TempDir;
 
 /// The flags of most tests, besides the data directory.
 const FLAGS: [&str; 4] = ["--flow-source", "kernel", "--interface", WAN];
 
-/// What the doctor printed.
-#[derive(Debug)]
-struct Report(Vec<Finding>);
-
-#[derive(Debug)]
-struct Finding {
-    name: String,
-    state: String,
-    problem: String,
-    help: String,
-}
-
-impl Report {
-    fn parse(json: &str) -> Result<Self> {
-        let json: Value = serde_json::from_str(json)?;
-        let list = |value: &Value| value.as_array().cloned().context("no list");
-        let mut findings = Vec::new();
-        for group in list(&json["groups"])? {
-            for finding in list(&group["findings"])? {
-                let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-                findings.push(Finding {
-                    name: text("name"),
-                    state: text("state"),
-                    problem: text("found"),
-                    help: text("do"),
-                });
-            }
-        }
-        let problems = findings.iter().filter(|f| f.state == "problem").count();
-        ensure!(json["problems"] == problems, "{json:#}");
-        Ok(Self(findings))
-    }
-
-    /// Checks that there is a finding with this name and state, whose text contains these words.
-    fn says(&self, name: &str, state: &str, words: &[&str]) -> Result<()> {
-        let found = self.0.iter().any(|finding| {
-            let all = format!("{} {}", finding.problem, finding.help);
-            finding.name == name
-                && finding.state == state
-                && words.iter().all(|word| all.contains(word))
-        });
-        ensure!(found, "no {state} {name} with {words:?}: {self:#?}");
-        Ok(())
-    }
-
-    fn problems(&self) -> Vec<&str> {
-        let problems = self.0.iter().filter(|finding| finding.state == "problem");
-        problems.map(|finding| finding.name.as_str()).collect()
-    }
-}
-
-/// The doctor's command line.
-fn doctor(program: &Path, datadir: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.arg("doctor").arg("--datadir").arg(datadir);
-    command.args(flags);
-    command
-}
-
-/// Runs the doctor through `wrap`, with text and with JSON as its output: both must say the same,
-/// and the exit code must agree with them.
-fn examine(lab: &Lab, command: &Command, wrap: &dyn Fn(&Command) -> Command) -> Result<Report> {
-    let run = |json: &[&str]| {
-        let mut command = {
-            let mut inner = Command::new(command.get_program());
-            inner.args(command.get_args()).args(json);
-            wrap(&inner)
-        };
-        let mut process = Process::start(&lab.host, &mut command)?;
-        let status = process.wait()?;
-        let transcript = process.transcript();
-        ensure!(process.lines(Stream::Err).is_empty(), "{transcript}");
-        let out = process.lines(Stream::Out).join("\n");
-        let code = status.code().with_context(|| transcript.clone())?;
-        Ok((code, out))
-    };
-    let (code, json) = run(&["--json"])?;
-    let report = Report::parse(&json).context(json)?;
-    ensure!(
-        code == i32::from(!report.problems().is_empty()),
-        "{code}: {report:#?}"
-    );
-    let (same_code, text) = run(&[])?;
-    ensure!(same_code == code, "{same_code}: {text}");
-    ensure!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
-    for Finding {
-        name, state, help, ..
-    } in &report.0
-    {
-        let head = format!("  {state:<8} {name} ");
-        ensure!(text.contains(head.trim_end()), "no {head:?} in\n{text}");
-        let help = format!("do: {help}");
-        ensure!(text.contains(help.trim_end()), "no {help:?} in\n{text}");
-    }
-    Ok(report)
-}
-
-fn plain(command: &Command) -> Command {
-    let mut same = Command::new(command.get_program());
-    same.args(command.get_args());
-    same
+/// The same without CAP_SYS_ADMIN.
+fn without_admin(command: &Command) -> Command {
+    let mut less = Command::new("setpriv");
+    less.args(["--bounding-set=-sys_admin", "--"]);
+    less.arg(command.get_program()).args(command.get_args());
+    less
 }
 
 #[test]
@@ -206,10 +111,7 @@ fn without_cgroup2_it_says_how_to_mount_it() -> Result<()> {
     assert!(report.problems().is_empty(), "{:?}", report.problems());
     report.says("cgroup2", "ok", &["the daemon mounts one for itself"])?;
     // That takes CAP_SYS_ADMIN.
-    let mut less = Command::new("setpriv");
-    less.args(["--bounding-set=-sys_admin", "--"]);
-    less.arg(command.get_program()).args(command.get_args());
-    let report = examine(&lab, &less, &bare)?;
+    let report = examine(&lab, &without_admin(&command), &bare)?;
     assert_eq!(report.problems(), ["cgroup2"]);
     report.says(
         "cgroup2",
@@ -234,21 +136,26 @@ fn a_part_of_cgroup2_is_not_the_whole() -> Result<()> {
     let command = doctor(&executable()?, &disk.path().join("captures"), &FLAGS);
     let part = |command: &Command| with_mounts(&script, command);
     let clean = format!("rmdir '{}/part' 2>/dev/null || :", disk.path().display());
-    let report = examine(&lab, &command, &|command| {
-        let mut outer = Command::new("sh");
-        outer
-            .arg("-c")
-            .arg(format!("{clean}\nexec \"$@\""))
-            .arg("sh");
-        let inner = part(command);
-        outer.arg(inner.get_program()).args(inner.get_args());
-        outer
-    })?;
+    let examine = |command: &Command| {
+        examine(&lab, command, &|command| {
+            let mut outer = Command::new("sh");
+            outer
+                .arg("-c")
+                .arg(format!("{clean}\nexec \"$@\""))
+                .arg("sh");
+            let inner = part(command);
+            outer.arg(inner.get_program()).args(inner.get_args());
+            outer
+        })
+    };
+    let report = examine(&command)?;
+    report.says("cgroup2", "ok", &["the daemon mounts one for itself"])?;
+    let report = examine(&without_admin(&command))?;
     assert_eq!(report.problems(), ["cgroup2"]);
     report.says(
         "cgroup2",
         "problem",
-        &["part of the hierarchy", "the host's"],
+        &["part of the cgroup2 hierarchy", "the host's"],
     )
 }
 

@@ -1,4 +1,5 @@
-//! Promise: the container image captures with only what the manifests give it.
+//! Promise: the container image captures with only what the manifests give it, or with the flags of `docker run`
+//! that are documented.
 
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
@@ -11,8 +12,8 @@ use end_to_end::peers::http;
 use end_to_end::traffic::{self, Plan};
 use end_to_end::verify::captures::Captures;
 use end_to_end::world::command::output_of;
-use end_to_end::world::container::{Account, Container, Image, Profile};
-use end_to_end::world::deploy::{self, Pod};
+use end_to_end::world::container::{Account, Container, Docker, Image, Profile};
+use end_to_end::world::deploy::{self, Mount, Pod};
 use end_to_end::world::netns::Lab;
 use end_to_end::world::wait;
 use tempfile::TempDir;
@@ -48,11 +49,18 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
     for probe in &pod.probes {
         http::get(&lab.host, (Ipv4Addr::LOCALHOST, pod.port).into(), probe)?.good()?;
     }
-    let connections = traffic::run(&lab, &[Plan::SHORT], &())?;
+    let transcript = leaves_a_file(&lab, container, disk.path())?;
+    ensure!(transcript.contains("\"balance\":\"exact\""), "{transcript}");
+    Ok(())
+}
+
+/// Makes a connection, which must have a file, and stops the container; returns what it printed.
+fn leaves_a_file(lab: &Lab, container: Container, disk: &Path) -> Result<String> {
+    let connections = traffic::run(lab, &[Plan::SHORT], &())?;
     let [connection] = &connections[..] else {
         anyhow::bail!("{connections:?}");
     };
-    let captures = Captures::new(disk.path().join("pcap"));
+    let captures = Captures::new(disk.join("pcap"));
     let (uuid, file) = wait::until("a file on the host", || {
         Ok(captures.published()?.into_iter().next())
     })?;
@@ -63,9 +71,9 @@ fn captures_a_connection(account: &Account, pod: &Pod) -> Result<()> {
     // The handshakes at both ends, and some payload.
     ensure!(captures.read(&file)?.len() > 8, "{}", file.display());
     let transcript = container.stop()?;
-    ensure!(transcript.contains("\"balance\":\"exact\""), "{transcript}");
     captures.no_payload()?;
-    captures.no_partial_files()
+    captures.no_partial_files()?;
+    Ok(transcript)
 }
 
 #[test]
@@ -114,6 +122,50 @@ fn a_seccomp_profile_that_refuses_bpf_is_named() -> Result<()> {
     let lines = Container::run(&image, &pod, place, &account, Profile::Old)?.fails()?;
     ensure!(lines.join("\n").contains("seccomp"), "{lines:#?}");
     Ok(())
+}
+
+/// Runs the image by Docker; it must capture a connection of a process outside of its container.
+fn captures_by(docker: &Docker) -> Result<()> {
+    let (lab, image, disk) = (Lab::new()?, Image::unpack()?, TempDir::new()?);
+    let mut container = Container::docker(&image, docker, (&lab.host, disk.path()))?;
+    container.wait_until_it_captures()?;
+    let transcript = leaves_a_file(&lab, container, disk.path())?;
+    ensure!(!transcript.contains("part of"), "{transcript}");
+    ensure!(transcript.contains("balance=exact"), "{transcript}");
+    Ok(())
+}
+
+#[test]
+fn by_docker_with_the_documented_flags() -> Result<()> {
+    let docker = Docker::documented()?;
+    ensure!(docker.on_host_network && docker.in_host_cgroups);
+    captures_by(&docker)
+}
+
+#[test]
+fn by_docker_with_the_hosts_cgroups_as_a_volume() -> Result<()> {
+    let mut docker = Docker::documented()?;
+    docker.in_host_cgroups = false;
+    docker.volumes.push(Mount {
+        path: "/sys/fs/cgroup".into(),
+        host: Some("/sys/fs/cgroup".into()),
+        read_only: true,
+    });
+    captures_by(&docker)
+}
+
+#[test]
+fn in_a_cgroup_namespace_of_its_own_it_says_what_is_missed() -> Result<()> {
+    let (lab, image, disk) = (Lab::new()?, Image::unpack()?, TempDir::new()?);
+    let mut docker = Docker::documented()?;
+    docker.in_host_cgroups = false;
+    let mut container = Container::docker(&image, &docker, (&lab.host, disk.path()))?;
+    let said = container.wait_until_it_says("only a part of the cgroup2 hierarchy")?;
+    for word in ["WARN", "no name and no file", "--cgroupns=host"] {
+        ensure!(said.contains(word), "no {word:?} in: {said}");
+    }
+    container.wait_until_it_captures()?;
+    container.stop().map(drop)
 }
 
 #[test]

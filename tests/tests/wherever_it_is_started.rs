@@ -5,10 +5,12 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use end_to_end::capture::Capture;
 use end_to_end::peers::daemon::executable;
+use end_to_end::peers::doctor::{doctor, examine};
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::traffic::{self, Plan};
-use end_to_end::world::netns::Lab;
+use end_to_end::world::mount::Host;
+use end_to_end::world::netns::{Lab, WAN};
 
 #[test]
 fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
@@ -22,6 +24,46 @@ fn in_ip_netns_exec_which_hides_the_cgroups() -> Result<()> {
         "{transcript}"
     );
     Ok(())
+}
+
+/// Captures on such a host; its doctor must find no problem with cgroups, and these words.
+fn on_a_host(host: Host, found: &str) -> Result<()> {
+    let lab = Lab::beside_others()?;
+    let wrapper = host.wrapper()?;
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    let capture = Capture::new(&lab).by(Launch::new(&lab).by(&wrapper));
+    let captured = capture.run(&[], |_| traffic::run(&lab, &Plan::mixed(4), &()))?;
+    let transcript = &captured.stopped.transcript;
+    ensure!(!transcript.contains("part of"), "{transcript}");
+    let flags = ["--flow-source=kernel", "--interface", WAN];
+    let command = doctor(&executable()?, captured.stopped.captures.root(), &flags);
+    let findings = examine(&lab, &command, &|command| {
+        let mut outer = Command::new(wrapper[0]);
+        outer.args(&wrapper[1..]).arg(command.get_program());
+        outer.args(command.get_args());
+        outer
+    })?;
+    findings.says("cgroup2", "ok", &[found])
+}
+
+#[test]
+fn on_a_host_with_cgroup2_alone() -> Result<()> {
+    on_a_host(Host::Unified, "mounted at /sys/fs/cgroup")
+}
+
+#[test]
+fn on_a_host_with_both_versions_of_cgroups() -> Result<()> {
+    on_a_host(Host::Hybrid, "mounted at /sys/fs/cgroup/unified")
+}
+
+#[test]
+fn on_a_host_with_the_old_version_of_cgroups_alone() -> Result<()> {
+    on_a_host(Host::Old, "the daemon mounts one for itself")
+}
+
+#[test]
+fn on_a_host_whose_cgroup2_is_hidden_by_another_mount() -> Result<()> {
+    on_a_host(Host::Hidden, "the daemon mounts one for itself")
 }
 
 #[test]

@@ -13,8 +13,8 @@ columns! {
         uid: Option<u32>, "Linux: `getuid(2)`";
         /// The process: its thread group's ID on its host.
         pid: Option<u32>, "Linux: `getpid(2)`";
-        /// The process's name, which it can choose itself: 15 bytes at most.
-        process: Option<String>, "Linux: `/proc/PID/comm`";
+        /// The process's name, or that of its thread which connected or closed: 15 bytes at most, and its own choice.
+        process: Option<String>, "Linux: `/proc/PID/comm`, `/proc/PID/task/TID/comm`";
         /// Its cgroup: the path in the cgroup2 hierarchy. In one of more than 1024 bytes, `/…` replaces names in
         /// the middle.
         cgroup: Option<String>, "Linux: `/proc/PID/cgroup`";

@@ -22,7 +22,7 @@ pub struct Owner {
     pub uid: u32,
     /// The process (thread group), in the initial PID namespace or, for older connections, in the daemon's.
     pub pid: Option<u32>,
-    /// Its name, as in /proc/PID/comm: at most 15 bytes, which the process chose itself.
+    /// Its name, or that of the thread that did it: at most 15 bytes, which the process chose itself.
     pub process: Option<Box<str>>,
     /// Its cgroup: the path in the cgroup2 hierarchy, which begins with a slash.
     pub cgroup: Option<Arc<str>>,

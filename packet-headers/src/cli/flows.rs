@@ -144,8 +144,8 @@ pub(super) struct FilterArguments {
     #[arg(long, value_name = "UID", value_delimiter = ',')]
     uid: Vec<u32>,
 
-    /// A process of this name was at that end: what /proc/PID/comm says, 15 bytes at most;
-    /// repeatable
+    /// A process of this name was at that end, or a thread: what `ps -L -o comm` says, 15 bytes at
+    /// most; repeatable
     #[arg(long, value_name = "NAME")]
     process: Vec<ProcessName>,
 

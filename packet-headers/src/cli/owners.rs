@@ -20,7 +20,7 @@ pub(super) struct OwnerArguments {
     )]
     uid: Vec<u32>,
 
-    /// Capture only connections of processes of this name, as in /proc/PID/comm; repeatable
+    /// Capture only connections of processes (or threads) of this name; repeatable
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     process: Vec<ProcessName>,
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
 
 use caps::{CapSet, Capability};
 
@@ -11,7 +10,7 @@ use super::finding::Group;
 use crate::cli::NamedFile;
 use crate::config::Config;
 use crate::events::tcpinfo::connect;
-use crate::kernel::requirements::cgroup2_root;
+use crate::kernel::Cgroup2;
 use crate::load_options;
 use model::{EventSocket, FlowSource};
 
@@ -25,8 +24,8 @@ pub(super) fn check(config: &Config, named: Vec<NamedFile>) -> Group {
         }
     }
     if config.source.watches_sockets() {
-        match cgroup2_root() {
-            Ok(path) => cgroup2(&mut group, &path, is_root(&path)),
+        match Cgroup2::find() {
+            Ok(found) => cgroup2(&mut group, &found),
             Err(error) => group.error("cgroup2", &error, "mount a cgroup2 filesystem"),
         }
         owners(
@@ -63,33 +62,17 @@ fn owners(group: &mut Group, wanted: bool, sees_processes: bool) {
     );
 }
 
-/// Whether a cgroup is the root of the whole hierarchy, even the parts that this process cannot see:
-/// every other cgroup has this file (cgroups(7)).
-fn is_root(cgroup: &Path) -> io::Result<bool> {
-    Ok(!cgroup.join("cgroup.events").try_exists()?)
-}
-
-fn cgroup2(group: &mut Group, path: &Path, is_root: io::Result<bool>) {
+fn cgroup2(group: &mut Group, found: &Cgroup2) {
     const NAME: &str = "cgroup2";
-    let at = path.display();
-    match is_root {
-        Ok(true) if path.starts_with("/proc/self/fd") => {
-            group.ok(NAME, "is mounted nowhere: the daemon mounts one for itself");
-        }
-        Ok(true) => group.ok(NAME, format!("its root is mounted at {at}")),
-        Ok(false) => group.problem(
+    match found.lacking() {
+        Some(lacking) => group.diagnostic(NAME, lacking),
+        None if found.is_own() => group.ok(
             NAME,
-            format!(
-                "{at} is only a part of the hierarchy: connections of processes outside of it get \
-                 no name and no file"
-            ),
-            "mount the host's /sys/fs/cgroup into the container, or start the container in the \
-             host's cgroup namespace",
+            "is not mounted whole where it can be seen: the daemon mounts one for itself",
         ),
-        Err(error) => group.problem(
+        None => group.ok(
             NAME,
-            format!("{at}: {error}"),
-            "let this user read the directory",
+            format!("its root is mounted at {}", found.path().display()),
         ),
     }
 }
@@ -142,33 +125,10 @@ fn rights(socket: &EventSocket) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::finding::State;
     use super::*;
-
-    fn judged(is_root: io::Result<bool>) -> super::super::finding::Finding {
-        let mut group = Group::new("names");
-        cgroup2(&mut group, Path::new("/sys/fs/cgroup"), is_root);
-        group.the("cgroup2").clone()
-    }
-
-    #[test]
-    fn a_part_of_the_hierarchy_is_a_problem() {
-        assert_eq!(judged(Ok(true)).state, State::Ok);
-        let part = judged(Ok(false));
-        assert_eq!(part.state, State::Problem);
-        assert!(part.found.contains("outside of it get no name"), "{part:?}");
-        assert!(part.help.unwrap().contains("host's"));
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        assert_eq!(judged(Err(denied)).state, State::Problem);
-    }
-
-    #[test]
-    fn the_root_lacks_a_file_that_all_others_have() {
-        let cgroup = tempfile::tempdir().unwrap();
-        assert!(is_root(cgroup.path()).unwrap());
-        fs::write(cgroup.path().join("cgroup.events"), "populated 1").unwrap();
-        assert!(!is_root(cgroup.path()).unwrap());
-    }
 
     #[test]
     fn whether_owners_are_told_and_what_is_missing_for_older_connections() {

@@ -11,8 +11,8 @@ use packet_headers_common::{ListenerKey, OwnerRecord};
 use super::existing;
 use crate::host::cgroups::Cgroups;
 use crate::host::processes::{Process, Processes};
+use crate::kernel::Cgroup2;
 use crate::kernel::listeners::Listeners;
-use crate::kernel::requirements;
 
 /// How many owners are remembered, so that the connections of a server share one.
 const REMEMBERED: usize = 4096;
@@ -29,7 +29,7 @@ impl Owners {
     /// For sockets that these processes may have had open before the daemon began.
     pub(crate) fn new(processes: Arc<Processes>) -> Self {
         Self {
-            cgroups: Cgroups::new(requirements::cgroup2_root().ok()),
+            cgroups: Cgroups::new(Cgroup2::find().ok().map(|found| found.path().to_owned())),
             processes,
             remembered: HashMap::new(),
         }

@@ -56,6 +56,7 @@ pub(crate) fn routes(site: Site) -> Router {
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/flows", get(flows))
+        .fallback(nothing)
         .with_state(Arc::new(Answers {
             site,
             metrics: Cached::new(METRICS_LAST),
@@ -118,6 +119,12 @@ async fn index(
         missing: &answers.missing(),
     }
     .into_response()
+}
+
+/// The answer at any other path: where there is something.
+async fn nothing() -> Response {
+    let said = format!("nothing is served at this path: this is {PATHS}");
+    (StatusCode::NOT_FOUND, said).into_response()
 }
 
 /// Whether a client is a browser that shows what it gets.
@@ -246,6 +253,15 @@ mod tests {
             read(health(&daemon.readiness)).await,
             read(readiness_of(&daemon.readiness.missing())).await,
         ]
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_it_is_said_where_something_is() {
+        let (status, text) = read(nothing().await).await;
+        assert_eq!(status, 404);
+        for path in ["/metrics", "/healthz", "/readyz", "/flows"] {
+            assert!(text.contains(path), "{path} is not in {text}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Everything that lives in the kernel. Dropping a value of these modules removes what it put there.
 
 pub mod attach;
+pub mod cgroup2;
 mod classifier;
 pub mod counters;
 mod filters;
@@ -21,6 +22,7 @@ mod tc_filter;
 
 pub(crate) use attach::Attach;
 pub use attach::Attacher;
+pub use cgroup2::Cgroup2;
 pub(crate) use classifier::NETLINK_PRIORITY;
 pub use counters::KernelCounters;
 pub use filters::KernelFilters;

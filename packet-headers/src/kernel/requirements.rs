@@ -3,13 +3,9 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, IntoRawFd as _};
-use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use anyhow::{Context as _, Error, Result};
 use aya::util::KernelVersion;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use model::Diagnostic;
 
@@ -142,55 +138,6 @@ pub fn refused_with(error: &Error, kind: io::ErrorKind) -> bool {
     causes.any(|cause: &io::Error| cause.kind() == kind)
 }
 
-/// The cgroup2 hierarchy, if it had to be mounted for this process alone.
-static DETACHED: OnceLock<Option<PathBuf>> = OnceLock::new();
-
-/// A path to the root of the cgroup2 hierarchy.
-///
-/// Where none is mounted, as in `ip netns exec`, which puts another /sys in the place of the host's, it is
-/// mounted where only this process sees it, if that is permitted.
-///
-/// # Errors
-/// A [`Diagnostic`] when there is none that this process can see.
-pub fn cgroup2_root() -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
-    let detached = || DETACHED.get_or_init(|| mount_detached().ok()).clone();
-    let missing = || {
-        Diagnostic::new(
-            "no cgroup2 filesystem is mounted, but the kernel flow source needs one",
-            "run mount -t cgroup2 none /sys/fs/cgroup, or, instead of ip netns exec, \
-             nsenter --net=/run/netns/NAME, or use --flow-source tcpinfo",
-        )
-    };
-    let path = find_cgroup2(&mounts).or_else(detached);
-    Ok(path.ok_or_else(missing)?)
-}
-
-/// Mounts the hierarchy nowhere: it can be reached by a descriptor, which stays open. To be called before
-/// the sandbox is entered.
-fn mount_detached() -> io::Result<PathBuf> {
-    let filesystem = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_create(filesystem.as_fd())?;
-    let mount = fsmount(
-        filesystem.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID,
-    )?;
-    Ok(PathBuf::from(format!(
-        "/proc/self/fd/{}",
-        mount.into_raw_fd()
-    )))
-}
-
-/// The mount point in a line of proc_pid_mounts(5): `none /sys/fs/cgroup cgroup2 rw 0 0`.
-fn find_cgroup2(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (path, kind) = (fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(path))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,15 +168,5 @@ mod tests {
         let found = no_hardware_times();
         assert!(found.problem.contains("kernel's timestamps"), "{found}");
         assert!(found.help.contains("--timestamp hardware"), "{found}");
-    }
-
-    #[test]
-    fn cgroup2_is_found_on_unified_and_hybrid_hosts() {
-        let hybrid = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
-                      cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
-                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        let path = find_cgroup2(hybrid).unwrap();
-        assert_eq!(path, PathBuf::from("/sys/fs/cgroup/unified"));
-        assert_eq!(find_cgroup2("proc /proc proc rw 0 0\n"), None);
     }
 }

@@ -4,9 +4,9 @@ use std::env;
 use std::fmt;
 use std::path::Path;
 
-use super::words::as_written;
 use crate::config::Config;
 use crate::http::Listener;
+use crate::terminal::as_written;
 use model::{AttachMethod, FlowSource};
 
 /// What the daemon says when capture begins: its main settings, and where to find what it produces.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use capture_files::Room;
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
 use crate::kernel::KernelFilters;
 use crate::load_options;
-use crate::shard::{Rules, RulesChange};
+use crate::shard::{Rules, ShardHandle};
 use crate::store::rows::Rows;
 
 /// The flags that can change while the daemon captures.
@@ -45,6 +46,9 @@ const WITH_OWNERS: [&str; 5] = ["cgroup", "container", "pod", "process", "uid"];
 /// Those that can change where rows are written.
 const WITH_ROWS: [&str; 3] = ["keep", "rows-interval", "sample"];
 
+/// How long shards are waited for, which turn each few milliseconds unless they are held up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What the daemon was started with, as far as it decides what can change.
 #[derive(Debug, Clone, Copy)]
 struct Start {
@@ -64,7 +68,7 @@ pub(super) struct Reload {
 /// The parts of a capture that take over a configuration.
 pub(super) struct Parts {
     filters: Mutex<InForce>,
-    shards: Vec<Arc<RulesChange>>,
+    shards: Vec<ShardHandle>,
     owners: watch::Sender<WantedOwners>,
     room: Room,
     rows: Option<Rows>,
@@ -94,7 +98,7 @@ impl InForce {
         self.told.subscribe()
     }
 
-    /// Replaces them, if they are others. `leave` leaves shards the time from when on others are in force
+    /// Replaces them, if they are others. `leave` tells shards the time from when on others are in force
     /// than before, if ever.
     ///
     /// # Errors
@@ -117,17 +121,16 @@ impl InForce {
 impl Parts {
     /// Those of a capture that begins.
     pub(super) fn new(filters: InForce, shared: &Shared<'_>, pipeline: &Pipeline) -> Self {
-        let shards = pipeline.shards().iter();
         Self {
             filters: Mutex::new(filters),
-            shards: shards.map(|shard| Arc::clone(&shard.rules)).collect(),
+            shards: pipeline.shards().to_vec(),
             owners: shared.owners.clone(),
             room: shared.room.clone(),
             rows: shared.rows.cloned(),
         }
     }
 
-    /// Puts a configuration in force. May wait for programs that run, and for nothing else.
+    /// Puts a configuration in force. May wait for programs and shards, and for nothing else.
     ///
     /// # Errors
     /// Why nothing has changed.
@@ -148,7 +151,7 @@ impl Parts {
                 wanted: filters.wanted,
                 refiltered,
             };
-            self.shards.iter().for_each(|shard| shard.leave(rules));
+            self.leave(rules);
         })?;
         in_force.kernel.set_capture(timing.capture);
         self.owners.send_replace(owners);
@@ -157,6 +160,21 @@ impl Parts {
             rows.change(kept, rows_interval);
         }
         Ok(())
+    }
+}
+
+impl Parts {
+    /// Leaves rules for the shards, and waits until they have taken them over.
+    fn leave(&self, rules: Rules) {
+        for shard in &self.shards {
+            shard.rules.leave(rules);
+            shard.waker.wake();
+        }
+        let until = Instant::now() + PATIENCE;
+        for shard in &self.shards {
+            let left = until.saturating_duration_since(Instant::now());
+            shard.rules.wait(left);
+        }
     }
 }
 
@@ -249,8 +267,6 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use capture_files::RetentionLimits;
     use capture_query::Kept;
 

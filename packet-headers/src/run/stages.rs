@@ -26,7 +26,7 @@ use crate::http;
 use crate::kernel::listeners::Listeners;
 use crate::kernel::load::{Needed, Rings};
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, LoadOptions, Programs, Refused, method, requirements};
+use crate::kernel::{Attacher, Cgroup2, LoadOptions, Programs, Refused, method};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
@@ -290,9 +290,8 @@ fn capture(
     (interfaces, names): (&InterfacePlan, &InterfaceNames),
 ) -> Result<CaptureSet<Attacher>> {
     let watches_sockets = config.source.watches_sockets();
-    let cgroup = watches_sockets
-        .then(requirements::cgroup2_root)
-        .transpose()?;
+    let cgroup = watches_sockets.then(Cgroup2::find).transpose()?;
+    let cgroup = cgroup.map(|cgroup| cgroup.path().to_owned());
     let mut capture = CaptureSet::new(Attacher::new(programs, method, cgroup)?);
     interfaces.begin(&mut capture, names)?;
     if watches_sockets {

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use packet_headers_common::DiscardReason;
 
-use super::words::{as_written, bytes, count};
+use super::words::{bytes, count};
 use crate::stats::balance::{Discarded, Verdict};
 use crate::stats::report::Report;
+use crate::terminal::as_written;
 
 /// What a capture has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,6 @@
-//! Numbers and paths as people read them.
-
-use std::path::Path;
+//! Numbers as people read them.
 
 use bytesize::ByteSize;
-
-use crate::terminal::visible;
 
 /// A number with four figures at most.
 pub(super) fn number(number: u64) -> String {
@@ -35,26 +31,6 @@ pub(super) fn bytes(bytes: u64) -> String {
     ByteSize(bytes).to_string()
 }
 
-/// A path as someone who is in `here` would write it in a shell.
-pub(super) fn as_written(path: &Path, here: Option<&Path>) -> String {
-    let relative = here.and_then(|here| path.strip_prefix(here).ok());
-    let shown = match relative.filter(|path| !path.as_os_str().is_empty()) {
-        // Not to be taken for a flag.
-        Some(path) if path.as_os_str().as_encoded_bytes().starts_with(b"-") => {
-            format!("./{}", path.display())
-        }
-        Some(path) => path.display().to_string(),
-        None => path.display().to_string(),
-    };
-    let shown = visible(&shown);
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if shown.chars().all(is_plain) {
-        shown.into_owned()
-    } else {
-        format!("'{}'", shown.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,16 +52,5 @@ mod tests {
         assert_eq!(count(1, "file", "files"), "1 file");
         assert_eq!(count(2, "file", "files"), "2 files");
         assert_eq!(bytes(0), "0 B");
-    }
-
-    #[test]
-    fn a_directory_is_named_as_it_can_be_typed() {
-        let written = |path: &str| as_written(Path::new(path), Some(Path::new("/home/me")));
-        assert_eq!(written("/home/me/captures"), "captures");
-        assert_eq!(written("/home/me"), "/home/me");
-        assert_eq!(written("/var/lib/pcap"), "/var/lib/pcap");
-        assert_eq!(written("/home/me/-x"), "./-x");
-        assert_eq!(written("/home/me/a b'c"), r"'a b'\''c'");
-        assert_eq!(as_written(Path::new("/a"), None), "/a");
     }
 }

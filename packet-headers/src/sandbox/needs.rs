@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use model::{AttachMethod, EventSocket, FlowSource};
 
 use crate::config::{Config, Service, WatchSocket};
-use crate::kernel::requirements;
+use crate::kernel::Cgroup2;
 use crate::live;
 
 /// What stays permitted.
@@ -59,14 +59,16 @@ impl Needs {
     #[must_use]
     pub fn of(config: &Config, method: AttachMethod) -> Self {
         let files = &config.files;
-        let cgroup = (config.source.watches_sockets()).then(requirements::cgroup2_root);
+        let cgroup = (config.source.watches_sockets()).then(Cgroup2::find);
         Self {
             writable: with_own_parents(&[&files.data, &files.partial]),
             removable: sockets(&config.service).map(parent).collect(),
             readable: (READABLE.iter().map(PathBuf::from))
                 .chain(config.file.iter().flat_map(|file| of_configuration(file)))
                 .collect(),
-            opened: cgroup.into_iter().flatten().collect(),
+            opened: (cgroup.into_iter().flatten())
+                .map(|cgroup| cgroup.path().to_owned())
+                .collect(),
             sockets: Sockets::of(&config.source, method),
         }
     }

@@ -1,7 +1,8 @@
 //! What may change while a shard works: the rules for its connections.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use flow_table::FlowTable;
 use model::{BootNanos, Timing, Wanted};
@@ -33,29 +34,41 @@ pub(crate) struct RulesChange {
     /// Whether there are any: a shard looks in every turn.
     waits: AtomicBool,
     rules: Mutex<Option<Rules>>,
+    taken: Condvar,
 }
 
 impl RulesChange {
-    /// Leaves rules for the shard. It takes them over before it looks at any event that is delivered
-    /// later.
+    /// Leaves rules for the shard. It takes them over when it has taken all packets that passed before.
     pub(crate) fn leave(&self, rules: Rules) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
         self.waits.store(true, Ordering::Release);
     }
 
+    /// Waits until it has, for so long at most: its thread may be held up.
+    pub(crate) fn wait(&self, most: Duration) {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = |rules: &mut Option<Rules>| rules.is_some();
+        let waited = self.taken.wait_timeout_while(rules, most, wait);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether there are rules to be taken over.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
+
     /// Takes them over, once.
     pub(super) fn take(&self) -> Option<Rules> {
-        if !self.waits.load(Ordering::Acquire) || !self.waits.swap(false, Ordering::Acquire) {
-            return None;
-        }
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waits.store(false, Ordering::Release);
+        self.taken.notify_all();
         rules.take()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::thread;
 
     use super::*;
 
@@ -73,10 +86,16 @@ mod tests {
             refiltered: None,
         };
         let change = RulesChange::default();
-        assert_eq!(change.take(), None);
+        change.wait(Duration::from_secs(60));
+        assert_eq!((change.waits(), change.take()), (false, None));
         change.leave(rules(1));
         change.leave(rules(2));
-        assert_eq!(change.take(), Some(rules(2)));
-        assert_eq!(change.take(), None);
+        assert!(change.waits());
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| change.wait(Duration::from_secs(60)));
+            assert_eq!(change.take(), Some(rules(2)));
+            waiting.join().unwrap();
+        });
+        assert_eq!((change.waits(), change.take()), (false, None));
     }
 }

@@ -19,6 +19,7 @@ use crate::rate_limit::RateLimit;
 use crate::shard::outbox::Queued;
 use crate::stats::Counters;
 use crate::stats::backlog::Backlog;
+use crate::terminal::logged;
 
 use super::{explain, swept};
 
@@ -261,7 +262,7 @@ impl Observer for Counting {
             FileEvent::Published(file) => {
                 tracing::trace!("published {}", file.path.display());
                 if !counters.first_named.swap(true, Ordering::Relaxed) {
-                    tracing::info!("the first file is {}", file.path.display());
+                    tracing::info!("the first file is {}", logged(&file.path));
                 }
                 counters.write_held(file.packets);
                 counters.published.add(1);

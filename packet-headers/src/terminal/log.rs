@@ -10,8 +10,9 @@ use tracing::field::Field;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::folded::folded_lines;
 use super::output::wait_for_reader;
-use super::status_line::write_above;
+use super::status_line::{columns, write_above};
 use super::visible::visible;
 
 /// How long a line waits for standard error's reader. Only the first does: once one was in vain,
@@ -46,6 +47,23 @@ impl Write for LogOutput {
             LOST.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// [`LogOutput`] at a terminal, where a line is broken between words if it is longer than the terminal is wide.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FoldedLog;
+
+impl Write for FoldedLog {
+    /// Takes whole lines.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(lines);
+        LogOutput.write(folded_lines(&text, columns()).as_bytes())?;
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -115,7 +115,8 @@ fn fitted(parts: &[Part], columns: usize, colours: bool) -> String {
     line
 }
 
-fn columns() -> usize {
+/// How wide standard error is, if it is a terminal that tells.
+pub(super) fn columns() -> usize {
     match tcgetwinsize(io::stderr()) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
         Ok(_) | Err(_) => COLUMNS,

@@ -44,8 +44,6 @@ pub(super) struct Owner {
     /// Its name, which it chose itself.
     pub(super) process: Option<String>,
     pub(super) cgroup: Option<String>,
-    pub(super) container: Option<String>,
-    pub(super) pod: Option<String>,
 }
 
 /// What the kernel knew of a connection, by the names of its fields; `None` where it was not measured.

@@ -30,7 +30,7 @@ pub(super) struct Model {
     pub(super) address: String,
     pub(super) last: Option<Snapshot>,
     before: Option<Snapshot>,
-    /// Packets seen and discarded per second, between any two snapshots; the last two last.
+    /// Packets seen and lost per second, between any two snapshots; the last two last.
     pub(super) history: VecDeque<[f64; 2]>,
     /// Why the last poll failed, if it did.
     pub(super) trouble: Option<String>,
@@ -39,7 +39,8 @@ pub(super) struct Model {
 /// The counters whose rates are remembered.
 const REMEMBERED: [&str; 2] = [
     "packet_headers_packets_seen_total",
-    "packet_headers_packets_discarded_total",
+    // What should have been captured, and was not: most that is discarded was never wanted.
+    "pcap_missed_packets_total",
 ];
 
 /// How many rates are remembered: as many as the widest terminal shows.
@@ -89,11 +90,11 @@ impl Model {
     }
 
     fn remember(&mut self) {
-        if let [Some(seen), Some(discarded)] = REMEMBERED.map(|name| self.rate(name)) {
+        if let [Some(seen), Some(lost)] = REMEMBERED.map(|name| self.rate(name)) {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
             }
-            self.history.push_back([seen, discarded]);
+            self.history.push_back([seen, lost]);
         }
     }
 
@@ -196,6 +197,7 @@ pub(super) mod tests {
             "packet_headers_build_info{{version=\"0.1.0\"}} 1\n\
              packet_headers_packets_seen_total {seen}\n\
              packet_headers_packets_discarded_total{{reason=\"not_ip\"}} 2\n\
+             pcap_missed_packets_total{{saverstate=\"streaming\"}} 0\n\
              packet_headers_event_source_up{{source=\"kernel\"}} 1\n\
              packet_headers_interface_attached{{interface=\"wan0\",method=\"tcx\"}} 1\n\
              packet_headers_ring_fill_bytes{{shard=\"0\",ring=\"admitted\"}} 4194304\n\
@@ -275,6 +277,23 @@ pub(super) mod tests {
         }
         assert_eq!(model.history.len(), HISTORY);
         assert_eq!(model.history.back(), Some(&[10.0, 0.0]));
+    }
+
+    #[test]
+    fn what_nobody_wanted_is_no_loss() {
+        let (mut model, start) = (Model::new("x"), Instant::now());
+        for (second, discarded, missed) in [(0, 0, 0), (1, 100, 7)] {
+            let mut snapshot = snapshot(start, second, 0, &[]);
+            let page = format!(
+                "packet_headers_packets_seen_total 0\n\
+                 packet_headers_packets_discarded_total{{reason=\"not_tcp\"}} {discarded}\n\
+                 pcap_missed_packets_total{{saverstate=\"streaming\"}} {missed}\n\
+                 pcap_missed_packets_total{{saverstate=\"skipped\"}} 0\n"
+            );
+            snapshot.samples = Samples::parse(&page).unwrap();
+            model.take(Ok(snapshot));
+        }
+        assert_eq!(model.history, [[0.0, 7.0]]);
     }
 
     #[test]

@@ -128,12 +128,20 @@ impl View {
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, model: &Model) {
         let area = frame.area();
         let head = head::lines(model, area.width);
-        // A low terminal shows some connections, and fewer figures.
-        let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        let height = height.min(area.height / 5 * 3);
+        let text = match &self.front {
+            Front::Help => Some(help::lines(area.width)),
+            Front::Connection(key) => Some(connection::lines(model, key, area.width)),
+            Front::Table | Front::Filter => None,
+        };
+        let rates = u16::from(!model.history.is_empty());
+        // A low terminal shows fewer figures: some connections have room, or the whole of a text.
+        let most = text.as_ref().map_or(area.height / 5 * 3, |text| {
+            let beside = height(text.len()).saturating_add(rates + 2);
+            area.height.saturating_sub(beside).max(1)
+        });
         let parts = [
-            Constraint::Length(height),
-            Constraint::Length(u16::from(!model.history.is_empty())),
+            Constraint::Length(height(head.len()).min(most)),
+            Constraint::Length(rates),
             Constraint::Length(1),
             Constraint::Min(0),
             Constraint::Length(1),
@@ -141,10 +149,9 @@ impl View {
         let [above, rates, _, middle, below] = Layout::vertical(parts).areas(area);
         frame.render_widget(Paragraph::new(head), above);
         head::rates(frame, rates, model);
-        match &self.front {
-            Front::Help => help::draw(frame, middle),
-            Front::Connection(key) => connection::draw(frame, middle, model, key),
-            Front::Table | Front::Filter => self.connections(frame, middle, model),
+        match text {
+            Some(text) => frame.render_widget(Paragraph::new(text.join("\n")), middle),
+            None => self.connections(frame, middle, model),
         }
         frame.render_widget(Paragraph::new(self.keys(area.width)), below);
     }
@@ -196,6 +203,11 @@ impl View {
         let fits = line.len() + more.len() <= width.into();
         line + if fits { more } else { less }
     }
+}
+
+/// How many lines there are, as a terminal counts.
+fn height(lines: usize) -> u16 {
+    u16::try_from(lines).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

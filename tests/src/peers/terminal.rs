@@ -1,6 +1,8 @@
 //! A program in a terminal of its own: what is on the screen, which keys are pressed, and how the
 //! program leaves the terminal.
 
+pub mod picture;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
@@ -14,7 +16,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
-use vt100::Parser;
+use vt100::{Parser, Screen};
 
 use crate::world::netns::Namespace;
 use crate::world::wait;
@@ -161,6 +163,12 @@ impl Terminal {
     #[must_use]
     pub fn text(&self) -> String {
         lock(&self.screen).screen().contents()
+    }
+
+    /// What is on the screen, and how it looks.
+    #[must_use]
+    pub fn screen(&self) -> Screen {
+        lock(&self.screen).screen().clone()
     }
 
     /// Waits until all of these words are on the screen.

@@ -1,4 +1,4 @@
-//! The daemon's container image, run by an OCI runtime as Kubernetes would run it.
+//! The daemon's container image, run by an OCI runtime as Kubernetes or Docker would run it.
 
 use std::env;
 use std::fs;
@@ -14,9 +14,12 @@ use crate::world::deploy::{Mount, Pod, captures};
 use crate::world::netns::Namespace;
 use crate::world::process::{Process, Stream};
 
+mod docker;
 mod image;
 mod seccomp;
 
+pub use docker::Docker;
+use docker::Part;
 pub use image::Image;
 pub use seccomp::Profile;
 
@@ -32,6 +35,12 @@ const RUNTIME_MOUNTS: [(&str, &str, &[&str]); 4] = [
 const NODE: &str = "
     unified=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/self/mounts)
     [ \"$unified\" = /sys/fs/cgroup ] || mount --bind \"$unified\" /sys/fs/cgroup
+    exec \"$@\"
+";
+/// Enters the cgroup whose file comes first, and becomes the program that follows.
+const PART: &str = "
+    echo $$ > \"$1\"
+    shift
     exec \"$@\"
 ";
 /// What a runtime hides, and what it shows read-only.
@@ -58,6 +67,7 @@ pub struct Container {
     process: Process,
     state: PathBuf,
     name: String,
+    _part: Option<Part>,
     _bundle: TempDir,
 }
 
@@ -74,37 +84,79 @@ impl Container {
         account: &Account,
         profile: Profile,
     ) -> Result<Self> {
-        let bundle = TempDir::new()?;
-        let mounts = mounts(&pod.mounts, disk)?;
+        let escalates = pod.security.allow_privilege_escalation != Some(false);
         let config = json!({
             "ociVersion": "1.0.2",
             "root": { "path": image.root(), "readonly": pod.security.read_only_root_filesystem },
-            "process": process(image, pod, account)?,
-            "mounts": mounts,
-            "linux": {
-                "namespaces": [
-                    { "type": "pid" },
-                    { "type": "ipc" },
-                    { "type": "mount" },
-                    { "type": "network", "path": format!("/run/netns/{}", node.name()) },
-                ],
-                "seccomp": seccomp::filter(profile, &account.capabilities)?,
-                "maskedPaths": MASKED,
-                "readonlyPaths": READ_ONLY,
-            },
+            "process": process(image, &pod.arguments, account, escalates)?,
+            "mounts": mounts(&pod.mounts, disk)?,
+            "linux": linux(node, &["pid", "ipc", "mount"], account, profile)?,
         });
+        Self::start(
+            node,
+            format!("{}-{}", node.name(), account.user),
+            &config,
+            None,
+        )
+    }
+
+    /// Runs the image as Docker does on a host with cgroup2: in the network namespace `node`, with its data
+    /// below `disk`, in a cgroup of its own.
+    ///
+    /// # Errors
+    /// The runtime's, or it is not installed.
+    pub fn docker(
+        image: &Image,
+        docker: &Docker,
+        (node, disk): (&Namespace, &Path),
+    ) -> Result<Self> {
+        let account = docker.account();
+        let mut namespaces = vec!["pid", "ipc", "mount", "uts"];
+        if !docker.in_host_cgroups {
+            namespaces.push("cgroup");
+        }
+        let mut mounts = mounts(&docker.volumes, disk)?;
+        let cgroup = Path::new("/sys/fs/cgroup");
+        if !docker.volumes.iter().any(|volume| volume.path == cgroup) {
+            mounts.push(json!({
+                "type": "cgroup",
+                "source": "cgroup",
+                "destination": cgroup,
+                "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+            }));
+        }
+        let config = json!({
+            "ociVersion": "1.0.2",
+            "root": { "path": image.root(), "readonly": false },
+            "process": process(image, &image.arguments()?, &account, true)?,
+            "mounts": mounts,
+            "linux": linux(node, &namespaces, &account, Profile::New)?,
+        });
+        let name = format!("{}-docker", node.name());
+        let part = Part::make(&name)?;
+        Self::start(node, name, &config, Some(part))
+    }
+
+    fn start(node: &Namespace, name: String, config: &Value, part: Option<Part>) -> Result<Self> {
+        let bundle = TempDir::new()?;
         let file = bundle.path().join("config.json");
-        fs::write(&file, serde_json::to_vec(&config)?)?;
+        fs::write(&file, serde_json::to_vec(config)?)?;
         let state = bundle.path().join("state");
-        let name = format!("{}-{}", node.name(), account.user);
         let mut command = crun(&state);
         // The tests need no resource limits, and not every machine allows them.
         command.args(["--cgroup-manager=disabled", "run", "--bundle"]);
         command.arg(bundle.path()).arg(&name);
+        if let Some(part) = &part {
+            let mut outer = Command::new("sh");
+            outer.args(["-ec", PART, "sh"]).arg(part.processes());
+            outer.arg(command.get_program()).args(command.get_args());
+            command = outer;
+        }
         Ok(Self {
             process: Process::start(node, &mut command).context("crun: apt-get install crun")?,
             state,
             name,
+            _part: part,
             _bundle: bundle,
         })
     }
@@ -117,6 +169,18 @@ impl Container {
         let log = (Stream::Err, 0);
         self.process.wait_for_line(log, "it captures", captures)?;
         Ok(())
+    }
+
+    /// Waits until a line of its log contains `text`; returns the line.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn wait_until_it_says(&mut self, text: &str) -> Result<String> {
+        let says = |line: &str| line.contains(text);
+        self.process.wait_for_line((Stream::Err, 0), text, says)?;
+        let lines = self.process.lines(Stream::Err);
+        let line = lines.into_iter().find(|line| says(line));
+        line.with_context(|| self.process.transcript())
     }
 
     /// Stops it as Kubernetes does; returns everything that it printed.
@@ -174,18 +238,22 @@ fn crun(state: &Path) -> Command {
 }
 
 /// The process of a config.json.
-fn process(image: &Image, pod: &Pod, account: &Account) -> Result<Value> {
-    let escalates = pod.security.allow_privilege_escalation != Some(false);
+fn process(
+    image: &Image,
+    arguments: &[String],
+    account: &Account,
+    escalates: bool,
+) -> Result<Value> {
     let names = account.capabilities.iter();
     let names: Vec<_> = names.map(|name| format!("CAP_{name}")).collect();
     // A user other than root keeps capabilities across exec only if they are ambient.
     let ambient = if account.user == 0 { &[] } else { &names[..] };
-    let mut arguments = image.entrypoint()?;
-    arguments.extend(pod.arguments.iter().cloned());
+    let mut line = image.entrypoint()?;
+    line.extend(arguments.iter().cloned());
     Ok(json!({
         "terminal": false,
         "cwd": "/",
-        "args": arguments,
+        "args": line,
         "env": ["PATH=/bin"],
         "user": { "uid": account.user, "gid": account.user },
         "noNewPrivileges": !escalates,
@@ -196,6 +264,19 @@ fn process(image: &Image, pod: &Pod, account: &Account) -> Result<Value> {
             "inheritable": ambient,
             "ambient": ambient,
         },
+    }))
+}
+
+/// What a config.json says of Linux: new namespaces of these kinds, and the network of `node`.
+fn linux(node: &Namespace, kinds: &[&str], account: &Account, profile: Profile) -> Result<Value> {
+    let mut namespaces: Vec<_> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+    let network = format!("/run/netns/{}", node.name());
+    namespaces.push(json!({ "type": "network", "path": network }));
+    Ok(json!({
+        "namespaces": namespaces,
+        "seccomp": seccomp::filter(profile, &account.capabilities)?,
+        "maskedPaths": MASKED,
+        "readonlyPaths": READ_ONLY,
     }))
 }
 

@@ -35,6 +35,43 @@ pub fn without_cgroup2() -> Result<String> {
     Ok(mounts.iter().map(unmount).collect())
 }
 
+/// The hierarchies of control groups of a host, in whose mount namespace [`Host::wrapper`] starts programs.
+#[derive(Debug, Clone, Copy)]
+pub enum Host {
+    /// cgroup2 at /sys/fs/cgroup, as on all newer hosts.
+    Unified,
+    /// Version 1 there, and cgroup2 beside it.
+    Hybrid,
+    /// Version 1 alone: cgroup2 is mounted nowhere.
+    Old,
+    /// cgroup2 is mounted, but something else is mounted over it.
+    Hidden,
+}
+
+impl Host {
+    /// A program and arguments that become the program whose command line follows.
+    ///
+    /// # Errors
+    /// This machine has no cgroup2.
+    pub fn wrapper(self) -> Result<Vec<String>> {
+        const UNIFIED: &str = "mount -t cgroup2 none /sys/fs/cgroup\n";
+        // A hierarchy without a controller, as these may be in use by cgroup2.
+        const OLD: &str = "mount -t tmpfs none /sys/fs/cgroup\nmkdir /sys/fs/cgroup/lab\n\
+             mount -t cgroup -o none,name=packet-headers-lab none /sys/fs/cgroup/lab\n";
+        const BESIDE: &str = "mkdir /sys/fs/cgroup/unified\n\
+             mount -t cgroup2 none /sys/fs/cgroup/unified\n";
+        let mounts = match self {
+            Self::Unified => UNIFIED.to_owned(),
+            Self::Hybrid => [OLD, BESIDE].concat(),
+            Self::Old => OLD.to_owned(),
+            Self::Hidden => [UNIFIED, OLD].concat(),
+        };
+        let script = format!("{}{mounts}exec \"$@\"", without_cgroup2()?);
+        let words = ["unshare", "--mount", "--", "sh", "-ec", &script, "sh"];
+        Ok(words.map(str::to_owned).into())
+    }
+}
+
 /// What is used of a filesystem, and what is free.
 #[derive(Debug, Clone, Copy)]
 pub struct Space {

@@ -399,22 +399,21 @@ fn owner() -> Owner {
 }
 
 /// What is handed over of a flow that has an owner and totals, and the file that is published of it.
-fn of_an_owner(options: &FileOptions) -> (FinishedFile, String) {
+fn owned(options: &FileOptions, owner: Owner) -> (FinishedFile, Vec<u8>) {
     let temp = tempfile::tempdir().unwrap();
-    let job = |options: &FileOptions| Job {
-        chunk: real_packets(options.layout(), 2),
-        totals: Some(Box::new(SocketTotals::UNKNOWN)),
-        owner: Some(Arc::new(owner())),
-        ..job(1, 0, true)
-    };
     let mut writer = writer_with(temp.path(), options);
     let (hand_over, received) = std::sync::mpsc::sync_channel(1);
     writer.hand_over(hand_over);
-    writer.write(job(options));
+    writer.write(Job {
+        chunk: real_packets(options.layout(), 2),
+        totals: Some(Box::new(SocketTotals::UNKNOWN)),
+        owner: Some(Arc::new(owner)),
+        ..job(1, 0, true)
+    });
     let file = received.recv().unwrap();
     let mut bytes = Vec::new();
     file.open().unwrap().read_to_end(&mut bytes).unwrap();
-    (file, String::from_utf8_lossy(&bytes).into_owned())
+    (file, bytes)
 }
 
 #[test]
@@ -427,7 +426,8 @@ fn whose_it_was_is_in_pcapng_and_known_of_any_finished_file() {
             },
             ..PLAIN
         };
-        let (file, text) = of_an_owner(&options);
+        let (file, bytes) = owned(&options, owner());
+        let text = String::from_utf8_lossy(&bytes);
         let (ends, known) = file.owner().unwrap();
         assert_eq!(
             (known, Some(ends)),
@@ -445,15 +445,47 @@ fn whose_it_was_is_hidden_where_addresses_are() {
             format,
             ..FileNaming::PLAIN
         };
-        let (file, text) = of_an_owner(&FileOptions {
+        let options = FileOptions {
             naming,
             ..anonymizing()
-        });
+        };
+        let (file, bytes) = owned(&options, owner());
+        let text = String::from_utf8_lossy(&bytes);
         assert_eq!(file.owner(), None);
         assert!(file.kernel().is_some(), "what hides nobody stays");
         assert!(!text.contains("owner") && !text.contains("nginx"), "{text}");
         assert_eq!(text.contains("kernel."), format == Format::Pcapng);
     }
+}
+
+#[test]
+fn a_file_whose_owner_has_the_longest_names_is_known_to_recovery() {
+    use crate::scan::{Verdict, Whole, scan};
+
+    let options = FileOptions {
+        naming: FileNaming {
+            format: Format::Pcapng,
+            ..FileNaming::PLAIN
+        },
+        ..PLAIN
+    };
+    let long = Owner {
+        process: Some("\u{fffd}".repeat(15).into()),
+        cgroup: Some("/ä".repeat(30_000).into()),
+        ..owner()
+    };
+    let (file, bytes) = owned(&options, long.clone());
+    assert_eq!(file.owner().map(|it| it.1), Some(&long.bounded()));
+    let whole = Whole {
+        bytes: bytes.len() as u64,
+        packets: 2,
+    };
+    let found = scan(
+        &bytes[..],
+        Format::Pcapng,
+        crate::compress::Compression::None,
+    );
+    assert_eq!(found.unwrap(), Verdict::Whole(whole));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn fits<W, T: Copy>(wanted: &[W], known: Option<T>, fits: impl Fn(&W, T) -> bool
     wanted.is_empty() || known.is_some_and(any)
 }
 
-/// The name of a process, as in /proc/PID/comm.
+/// The name of a process, as in /proc/PID/comm, or of its thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessName(Box<str>);
 
@@ -88,7 +88,7 @@ const NAME_LENGTH: usize = 15;
 
 /// A text that cannot be the name of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the name of a process cannot be empty: give what /proc/PID/comm or `ps -o comm` says")]
+#[error("the name of a process cannot be empty: give what `ps -L -o comm` says")]
 pub struct BadProcessName;
 
 impl ProcessName {

@@ -16,7 +16,7 @@ use rustix::process::getuid;
 
 use super::*;
 use crate::clock;
-use crate::kernel::requirements::cgroup2_root;
+use crate::kernel::Cgroup2;
 
 /// A connection inside this process.
 struct Connection {
@@ -53,7 +53,7 @@ fn own_cgroup() -> u64 {
     let text = fs::read_to_string("/proc/self/cgroup").unwrap();
     let mut lines = text.lines();
     let path = lines.find_map(|line| line.strip_prefix("0::/")).unwrap();
-    let directory = cgroup2_root().unwrap().join(path);
+    let directory = Cgroup2::find().unwrap().path().join(path);
     fs::metadata(directory).unwrap().ino()
 }
 

@@ -8,6 +8,7 @@ use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::super::figures::{self, TITLES};
 use super::super::model::Model;
+use crate::terminal::folded_figures;
 
 /// What went wrong: red can be read on light and on dark.
 const WRONG: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
@@ -17,7 +18,7 @@ pub(super) fn lines(model: &Model, width: u16) -> Vec<Line<'static>> {
     let width = usize::from(width).max(2 * TITLES);
     let mut lines = Vec::new();
     let mut add = |text: &str, indent, style| {
-        let folded = folded(text, width, indent).into_iter();
+        let folded = folded_figures(text, width, indent).into_iter();
         lines.extend(folded.map(|line| Line::styled(line, style)));
     };
     if let Some(trouble) = &model.trouble {
@@ -46,25 +47,7 @@ pub(super) fn lines(model: &Model, width: u16) -> Vec<Line<'static>> {
     lines
 }
 
-/// A line in pieces that are no longer than `width`, broken where spaces are; all but the first one are
-/// indented. A word that is longer than that is cut.
-fn folded(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_inclusive(' ') {
-        let line = lines.last_mut();
-        let Some(line) = line else { break };
-        let begun = line.trim_start().is_empty();
-        if begun || line.chars().count() + word.trim_end().chars().count() <= width {
-            line.push_str(word);
-        } else {
-            line.truncate(line.trim_end().len());
-            lines.push(" ".repeat(indent) + word);
-        }
-    }
-    lines
-}
-
-/// Draws packets seen and packets discarded per second, over the time that was watched: one line.
+/// Draws packets seen and packets lost per second, over the time that was watched: one line.
 pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let halves = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2);
     let halves: [Rect; 2] = halves.areas(area);
@@ -80,29 +63,5 @@ pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         // The cast saturates.
         let rates = rates.map(|rates| rates[at].round() as u64);
         frame.render_widget(Sparkline::default().data(rates).style(style), plot);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_is_folded_between_words_and_nothing_is_lost() {
-        let text = "memory     flows 23.0 KiB of 768.0 MiB  backlog 0 B of 256.0 MiB";
-        let lines = folded(text, 40, 11);
-        assert_eq!(
-            lines,
-            [
-                "memory     flows 23.0 KiB of 768.0 MiB",
-                "           backlog 0 B of 256.0 MiB",
-            ]
-        );
-        assert_eq!(folded("short", 40, 11), ["short"]);
-        for width in 12..90 {
-            let lines = folded(text, width, 11);
-            let words = lines.iter().flat_map(|line| line.split_whitespace());
-            assert!(words.eq(text.split_whitespace()), "{lines:?}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Constraint;
 use ratatui::style::{Modifier, Style};
+use ratatui::text::Text;
 use ratatui::widgets::{Row as TableRow, Table};
 
 use super::super::figures::{bytes, idle, name, retransmitted, rtt};
@@ -12,7 +13,20 @@ use crate::terminal::visible;
 struct Column {
     heading: &'static str,
     width: u16,
+    /// Whether it has numbers, which stand at its right.
+    numbers: bool,
     text: fn(&Row<'_>) -> String,
+}
+
+impl Column {
+    fn cell(&self, text: String) -> Text<'static> {
+        let text = Text::from(text);
+        if self.numbers {
+            text.right_aligned()
+        } else {
+            text
+        }
+    }
 }
 
 /// The figures, those first that are shown where there is room for a few.
@@ -20,41 +34,49 @@ const FIGURES: [Column; 8] = [
     Column {
         heading: "packets/s",
         width: 9,
+        numbers: true,
         text: |row| format!("{:.0}", row.packets),
     },
     Column {
         heading: "bytes/s",
         width: 10,
+        numbers: true,
         text: |row| bytes(row.bytes),
     },
     Column {
         heading: "idle",
         width: 7,
+        numbers: true,
         text: |row| idle(row.flow),
     },
     Column {
         heading: "retrans",
         width: 7,
+        numbers: true,
         text: |row| retransmitted(row.flow),
     },
     Column {
         heading: "process",
         width: 15,
+        numbers: false,
         text: |row| visible(row.flow.process()).into_owned(),
     },
     Column {
         heading: "rtt",
         width: 9,
+        numbers: true,
         text: |row| rtt(row.flow),
     },
     Column {
         heading: "state",
         width: 9,
+        numbers: false,
         text: |row| row.flow.state.clone(),
     },
     Column {
         heading: "packets",
         width: 9,
+        numbers: true,
         text: |row| row.flow.packets.to_string(),
     },
 ];
@@ -81,6 +103,7 @@ impl Columns {
         let column = |heading, text| Column {
             heading,
             width: widest(heading, text),
+            numbers: false,
             text,
         };
         let name = column("name", |row| name(row.flow).to_owned());
@@ -94,6 +117,7 @@ impl Columns {
             let both = Column {
                 heading: "local, remote",
                 width: local.width.max(remote.width).max(13),
+                numbers: false,
                 text: |row| format!("{}\n{}", row.flow.local, row.flow.remote),
             };
             (vec![both], Some(name), 2)
@@ -128,7 +152,8 @@ impl Columns {
     ) -> Table<'static> {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let lines = rows.enumerate().map(|(at, row)| {
-            let cells = self.columns.iter().map(|column| (column.text)(row));
+            let cells = self.columns.iter();
+            let cells = cells.map(|column| column.cell((column.text)(row)));
             let line = TableRow::new(cells).height(self.height);
             if marked == Some(at) {
                 line.style(Style::new().add_modifier(Modifier::REVERSED))
@@ -137,7 +162,8 @@ impl Columns {
             }
         });
         let widths = self.columns.iter().map(|column| column.width);
-        let headings = self.columns.iter().map(|column| column.heading);
+        let headings = self.columns.iter();
+        let headings = headings.map(|column| column.cell(column.heading.to_owned()));
         Table::new(lines, widths.map(Constraint::Length))
             .header(TableRow::new(headings).style(bold))
     }

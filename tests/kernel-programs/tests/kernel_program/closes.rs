@@ -2,13 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use kernel_tests::kernel::Kernel;
+use packet_headers::kernel::Cgroup2;
 use packet_headers::kernel::SocketLink;
-use packet_headers::kernel::requirements::cgroup2_root;
 use packet_headers_common::event::{Event, SocketEvent};
 use packet_headers_common::{Endpoint, SocketTotals};
 use rustix::net::sockopt::set_socket_linger;
@@ -34,8 +33,9 @@ struct Sockets {
 impl Sockets {
     fn watch() -> Self {
         let (mut kernel, events) = Kernel::with_events();
-        let root = cgroup2_root().expect("a cgroup2 filesystem");
-        let link = SocketLink::attach(&mut kernel.programs, Path::new(&root));
+        let root = Cgroup2::find().expect("a cgroup2 filesystem");
+        let root = root.path();
+        let link = SocketLink::attach(&mut kernel.programs, root);
         Self {
             events,
             closed: Vec::new(),

@@ -7,7 +7,7 @@ use aya::programs::CgroupAttachMode;
 use etherparse::PacketBuilder;
 use kernel_tests::kernel::{Kernel, in_a_minute};
 use packet_headers::clock;
-use packet_headers::kernel::requirements::cgroup2_root;
+use packet_headers::kernel::Cgroup2;
 use packet_headers_common::{Endpoint, FlowKey, FlowState, KernelDiscard};
 
 use crate::known::{Flows, load};
@@ -23,7 +23,7 @@ struct Watched {
 impl Watched {
     fn new() -> Self {
         let (mut kernel, flows) = load();
-        let cgroup = File::open(cgroup2_root().expect("a cgroup")).expect("a directory");
+        let cgroup = File::open(Cgroup2::find().expect("a cgroup").path()).expect("a directory");
         let program = kernel.programs.socket_program().expect("a program");
         program
             .attach(cgroup, CgroupAttachMode::Single)
