@@ -35,6 +35,12 @@ impl Stalls {
         })
     }
 
+    /// How much was withheld in all.
+    #[must_use]
+    pub fn all(&self) -> Duration {
+        self.0.iter().map(|(_, late)| *late).sum()
+    }
+
     /// How much was withheld between two moments, the times since 1970.
     #[must_use]
     pub fn between(&self, from: Duration, to: Duration) -> Duration {
