@@ -39,6 +39,7 @@
 //!     remote: client,
 //!     role: None,
 //!     cookie: 4098,
+//!     owner: None,
 //! }));
 //! let packet = Packet {
 //!     boot_ns: 2_000,
