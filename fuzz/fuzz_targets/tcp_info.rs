@@ -50,6 +50,7 @@ fn write(message: &Message) -> Vec<u8> {
                 remote: *remote,
                 role: None,
                 cookie: cookie.unwrap_or(0),
+                owner: None,
             };
             let line = open(&told).expect("what was read is in range");
             match cookie {
