@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops, bpf_tcp_sock,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
+    bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_tcp_sock as tcp_sock,
 };
 use aya_ebpf::programs::SockOpsContext;
 use packet_headers_common::event::{CLOSE, CloseRecord, EventRecord, LEFT, OPEN, Owned};
@@ -19,8 +19,8 @@ use packet_headers_common::{
     flow_hash,
 };
 
-use crate::maps::{EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, NETNS_COOKIE, SHARDS};
-use crate::{entries, filter, owners};
+use crate::maps::{EVENT_COUNTERS, EVENTS, FLOWS, IGNORED, LOOPBACK, SHARDS};
+use crate::{entries, filter, netns, owners};
 
 const AF_INET: u32 = 2;
 
@@ -41,7 +41,7 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
 /// A connection was established: from now on its packets go into the ring of named connections.
 #[inline(always)]
 fn opened(ctx: &SockOpsContext, role: Role) {
-    if !is_ours(ctx) {
+    if !netns::is_watched(ctx.as_ptr()) {
         return count(EventCounter::OtherNetns);
     }
     let event = event(ctx, OPEN, role);
@@ -125,7 +125,7 @@ fn entry(key: &FlowKey) -> Option<*mut FlowEntry> {
 /// that begins, and one that is reset has not been cleared (but for `packets_out`).
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
-    if !is_ours(ctx) {
+    if !netns::is_watched(ctx.as_ptr()) {
         return;
     }
     let event = event(ctx, CLOSE, Role::Connecting);
@@ -224,15 +224,6 @@ fn totals(ctx: &SockOpsContext) -> Option<SocketTotals> {
         ecn_flags: field!(ecn_flags) as u8,
         state: ctx.arg(0) as u8,
     })
-}
-
-/// Whether the socket is in the network namespace that the daemon watches.
-#[inline(always)]
-fn is_ours(ctx: &SockOpsContext) -> bool {
-    let wanted = NETNS_COOKIE.load();
-    // The verifier drops the call where the kernel lacks the helper: `wanted` is 0 there.
-    // SAFETY: the context is valid while the program runs.
-    wanted == 0 || unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } == wanted
 }
 
 #[inline(always)]

@@ -29,6 +29,7 @@ mod entries;
 mod filter;
 mod flow_events;
 mod maps;
+mod netns;
 mod odd_headers;
 mod owners;
 mod packet;

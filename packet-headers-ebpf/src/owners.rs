@@ -12,7 +12,8 @@ use aya_ebpf::programs::{SockAddrContext, SockContext, SockOpsContext};
 use packet_headers_common::owner_record::COMM_LEN;
 use packet_headers_common::{ListenerKey, OwnerRecord, Role};
 
-use crate::maps::{LISTENERS, NETNS_COOKIE, OWNERS, OWNERS_WANTED, TELLS_NETNS};
+use crate::maps::{LISTENERS, OWNERS, OWNERS_WANTED, TELLS_NETNS};
+use crate::netns;
 
 const IPPROTO_TCP: u32 = 6;
 
@@ -32,7 +33,7 @@ macro_rules! field {
 /// A process connects a socket.
 #[inline(always)]
 pub(crate) fn connects(ctx: &SockAddrContext) {
-    if field!(ctx.sock_addr, protocol) != IPPROTO_TCP || is_elsewhere(ctx.as_ptr()) {
+    if field!(ctx.sock_addr, protocol) != IPPROTO_TCP || !netns::is_watched(ctx.as_ptr()) {
         return;
     }
     // SAFETY: the context is valid while the program runs.
@@ -44,7 +45,7 @@ pub(crate) fn connects(ctx: &SockAddrContext) {
 /// A process has bound a socket.
 #[inline(always)]
 pub(crate) fn bound(ctx: &SockContext) {
-    if field!(ctx.sock, protocol) != IPPROTO_TCP || is_elsewhere(ctx.as_ptr()) {
+    if field!(ctx.sock, protocol) != IPPROTO_TCP || !netns::is_watched(ctx.as_ptr()) {
         return;
     }
     let key = ListenerKey {
@@ -60,7 +61,7 @@ pub(crate) fn bound(ctx: &SockContext) {
 /// socket's cookie and the process.
 #[inline(always)]
 pub(crate) fn closes(ctx: &SockContext) -> Option<(u64, OwnerRecord)> {
-    if field!(ctx.sock, protocol) != IPPROTO_TCP || is_elsewhere(ctx.as_ptr()) {
+    if field!(ctx.sock, protocol) != IPPROTO_TCP || !netns::is_watched(ctx.as_ptr()) {
         return None;
     }
     // SAFETY: the context is valid while the program runs.
@@ -150,12 +151,4 @@ fn this_process() -> OwnerRecord {
         uid: unsafe { bpf_get_current_uid_gid() as u32 },
         comm,
     }
-}
-
-/// Whether a socket is in a network namespace that the daemon does not watch.
-#[inline(always)]
-fn is_elsewhere(ctx: *mut core::ffi::c_void) -> bool {
-    let wanted = NETNS_COOKIE.load();
-    // SAFETY: the context is valid while the program runs; the helper is there since 5.7.
-    wanted != 0 && unsafe { bpf_get_netns_cookie(ctx) } != wanted
 }
