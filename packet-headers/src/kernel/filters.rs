@@ -17,7 +17,6 @@ use packet_headers_common::selection::{NetKey, SET_BITS, Set};
 use packet_headers_common::{Selection, settings};
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::load::Programs;
 use model::{Filters, Wanted};
 
 /// For longer than this no program runs, unless it was interrupted.
@@ -43,21 +42,20 @@ struct Marks {
 }
 
 impl KernelFilters {
-    /// The filters of these programs, which take every connection, and capture none.
+    /// The filters of programs with these maps, which take every connection, and capture none: the choice,
+    /// ports and networks.
     ///
     /// # Errors
-    /// When the object does not have the maps, or the kernel does not map one.
-    pub fn of(programs: &mut Programs) -> Result<Self> {
-        let Map::Array(choice) = programs.take(settings::CHOICE)? else {
+    /// When one is not the map that it should be, or the kernel does not map it.
+    pub(super) fn new(choice: Map, ports: Map, nets: Map) -> Result<Self> {
+        let Map::Array(choice) = choice else {
             bail!("the choice is no array");
         };
         let choice = KernelArray::new(choice.fd().as_fd(), 2, size_of::<u64>(), Access::Write);
-        let ports = programs.take(settings::PORTS)?.try_into();
-        let nets = programs.take(settings::NETS)?.try_into();
         Ok(Self {
             choice: choice.context("mapping the choice")?,
-            ports: ports.context("opening the map of ports")?,
-            nets: nets.context("opening the map of networks")?,
+            ports: ports.try_into().context("opening the map of ports")?,
+            nets: nets.try_into().context("opening the map of networks")?,
             set: Set::default(),
             there: Default::default(),
         })

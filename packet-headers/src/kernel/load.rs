@@ -271,7 +271,11 @@ impl Programs {
     /// # Errors
     /// When the object does not have these maps, they were taken before, or the kernel does not map one.
     pub fn take_filters(&mut self) -> Result<KernelFilters> {
-        KernelFilters::of(self)
+        KernelFilters::new(
+            self.take(settings::CHOICE)?,
+            self.take(settings::PORTS)?,
+            self.take(settings::NETS)?,
+        )
     }
 
     /// Who listens at which port. It can be taken once.
