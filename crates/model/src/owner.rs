@@ -18,7 +18,7 @@ pub use wanted::{
 /// A connection that is older than the daemon has the owner of its socket until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// Its user: the real user ID, in the daemon's user namespace.
+    /// Its user: the real user ID, in the initial user namespace or, for older connections, in the daemon's.
     pub uid: u32,
     /// The process (thread group), in the initial PID namespace or, for older connections, in the daemon's.
     pub pid: Option<u32>,

@@ -7,6 +7,13 @@ use flow_stats::Ended;
 
 use crate::{DAY, SECOND, host::Host};
 
+/// Which end's host captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Client,
+    Server,
+}
+
 /// A connection.
 pub(crate) struct Connection {
     /// The client and the server.

@@ -29,9 +29,9 @@ use fastrand::Rng;
 use flow_stats::{Row, time_text};
 use row_formats::{jsonl, parquet};
 
-use connection::Connection;
+use connection::{Connection, End};
 use host::Host;
-use seen::{End, Observer};
+use seen::Observer;
 
 /// The first day: 2026-11-02, in nanoseconds since 1970.
 const BEGIN: i64 = 1_793_577_600_000_000_000;

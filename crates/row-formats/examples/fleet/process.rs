@@ -3,7 +3,7 @@
 use flow_stats::Owned;
 use model::Owner;
 
-use crate::{connection::Connection, seen::End};
+use crate::connection::{Connection, End};
 
 /// Users of services.
 const WWW_DATA: u32 = 33;

@@ -7,7 +7,7 @@ use flow_stats::{
 };
 
 use crate::{
-    connection::{Connection, Fate, SEGMENT},
+    connection::{Connection, End, Fate, SEGMENT},
     host::Host,
     process,
 };
@@ -20,13 +20,6 @@ const ANSWER: u64 = 50;
 /// How long a sender waits for an answer at first, and how often it sends a SYN.
 const TIMEOUT: u64 = SECOND;
 const SYNS: u64 = 4;
-
-/// Which end's host captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Client,
-    Server,
-}
 
 /// A host that captured a connection.
 pub(crate) struct Observer<'a> {
