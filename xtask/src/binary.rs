@@ -1,9 +1,9 @@
 //! `build`: the daemon as one static file, which runs on every host and in an empty container image; and
 //! what else is built as it is.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use crate::{probe, setup, workspace::Workspace};
@@ -34,11 +34,36 @@ fn release(workspace: &Workspace, of: &[&str]) -> Result<PathBuf> {
     let host = probe::host(workspace)?;
     // Flags for one target, and that target named: build scripts and macros stay as they are, and cargo
     // inside of a build script, which builds for the kernel, does not see them.
-    let flags = format!("target.{host}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.extend(without_paths(workspace)?);
+    let flags = format!("target.{host}.rustflags={flags:?}");
     cmd!(
         workspace.sh,
         "cargo build --release {of...} --target {host} --config {flags}"
     )
     .run()?;
     Ok(workspace.target.join(host).join("release"))
+}
+
+/// Flags that keep out of a binary where the checkout, the target directory and cargo's crates are, so that it is
+/// the same wherever it is built. Where several fit, rustc takes the last.
+fn without_paths(workspace: &Workspace) -> Result<impl Iterator<Item = String>> {
+    let crates = cargo_home()?.join("registry/src");
+    let paths = [
+        (workspace.root.clone(), "."),
+        (workspace.target.clone(), "target"),
+        (crates, "crates"),
+    ];
+    Ok(paths
+        .into_iter()
+        .map(|(path, instead)| format!("--remap-path-prefix={}={instead}", path.display())))
+}
+
+/// Where cargo keeps what it downloaded.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = env::var_os("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    let home = env::var_os("HOME").context("there is neither CARGO_HOME nor HOME")?;
+    Ok(PathBuf::from(home).join(".cargo"))
 }

@@ -7,6 +7,7 @@ mod apt;
 mod bench;
 mod binary;
 mod deny;
+mod dist;
 mod fleet;
 mod fuzz;
 mod graph;
@@ -88,6 +89,8 @@ enum Verb {
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
+    /// Make a release: binaries, packages, images, bills of materials and checksums, in target/dist
+    Dist(dist::Dist),
     /// Ask the rows of a made-up fleet what docs/fleet.md asks, by DuckDB and by Spark, and compare their answers
     Fleet(fleet::Fleet),
     /// Draw the pictures of docs/plot.md anew
@@ -141,6 +144,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Dist(what) => dist::dist(&workspace, &what),
         Verb::Fleet(of) => fleet::fleet(&workspace, &of),
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),

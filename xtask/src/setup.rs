@@ -31,8 +31,20 @@ const FUZZER_VERSION: &str = "0.13.1";
 const MUTANTS_VERSION: &str = "27.1.0";
 /// The cargo-deny that setup builds.
 const DENY_VERSION: &str = "0.20.2";
+/// The cargo-deb that setup builds.
+const PACKAGER_VERSION: &str = "3.8.0";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
+/// What packages are made with.
+const PACKAGE_TOOLS: [(&str, &str); 3] =
+    [("dpkg-deb", "dpkg"), ("xz", "xz-utils"), ("gzip", "gzip")];
+/// What clean roots are made and booted with, and what looks at packages.
+const ROOT_TOOLS: [(&str, &str); 4] = [
+    ("debootstrap", "debootstrap"),
+    ("lintian", "lintian"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
@@ -176,6 +188,21 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
     let own = workspace.tools().join("bin/cargo-deny");
     if !is_version(workspace, &own, DENY_VERSION) {
         build_tool(workspace, "cargo-deny", DENY_VERSION).run()?;
+    }
+    Ok(own)
+}
+
+/// Makes the programs exist that try packages in clean roots.
+pub(crate) fn root_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_TOOLS).context("clean roots need more programs")
+}
+
+/// Makes cargo-deb exist, and what it calls; where it is.
+pub(crate) fn packager(workspace: &Workspace) -> Result<PathBuf> {
+    tools(workspace, &PACKAGE_TOOLS).context("packages need more programs")?;
+    let own = workspace.tools().join("bin/cargo-deb");
+    if !is_version(workspace, &own, PACKAGER_VERSION) {
+        build_tool(workspace, "cargo-deb", PACKAGER_VERSION).run()?;
     }
     Ok(own)
 }
