@@ -4,8 +4,10 @@
 //! verb does is in the module of the same name.
 
 mod apt;
+mod architecture;
 mod bench;
 mod binary;
+mod cross;
 mod deny;
 mod dist;
 mod fleet;
@@ -38,7 +40,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{lint::Lint, workspace::Workspace};
+use crate::{architecture::Architecture, lint::Lint, workspace::Workspace};
 
 /// Build, run and check packet-headers.
 #[derive(Parser)]
@@ -58,7 +60,11 @@ enum Verb {
         check: bool,
     },
     /// Build the daemon as one static file and print its path
-    Build,
+    Build {
+        /// The processor that it is for: this machine's if omitted
+        #[arg(long, alias = "target")]
+        arch: Option<Architecture>,
+    },
     /// Build the container image as an OCI archive and print its path
     Image,
     /// Build the daemon and run it here, as root
@@ -127,8 +133,12 @@ fn perform(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
         Verb::Setup { check: false } => setup::ensure(&workspace),
-        Verb::Build => {
-            println!("{}", binary::build(&workspace)?.display());
+        Verb::Build { arch } => {
+            let daemon = match arch {
+                Some(architecture) => binary::build_for(&workspace, architecture)?,
+                None => binary::build(&workspace)?,
+            };
+            println!("{}", daemon.display());
             Ok(())
         }
         Verb::Image => {

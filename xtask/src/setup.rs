@@ -17,6 +17,7 @@ use xshell::{Cmd, cmd};
 
 use crate::{
     apt::{self, Apt},
+    architecture::Architecture,
     probe::{self, Compiler, LINKED, Linker},
     workspace::Workspace,
 };
@@ -140,6 +141,21 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Makes the programs exist that virtual machines are made with.
 pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
+}
+
+/// Makes the C compiler and library exist that programs for another processor are linked with.
+pub(crate) fn cross_tools(workspace: &Workspace, architecture: Architecture) -> Result<()> {
+    let (compiler, gnu) = (format!("{}-gcc", architecture.gnu()), architecture.gnu());
+    if find_tool(&compiler).is_some() {
+        return Ok(());
+    }
+    // Debian's names have no underscore: gcc-x86-64-linux-gnu.
+    let packages = [
+        format!("gcc-{}", gnu.replace('_', "-")),
+        format!("libc6-dev-{}-cross", architecture.debian()),
+    ];
+    apt::install(workspace, &packages)
+        .with_context(|| format!("another processor's programs need {compiler}"))
 }
 
 /// Makes the programs exist that the tests call.
@@ -309,15 +325,7 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
 /// On Debian and Ubuntu: the packaged compiler, and a linker built on the packaged LLVM.
 fn by_packages(workspace: &Workspace) -> Result<()> {
     let mut apt = Apt::find(workspace).context("there is no apt-get")?;
-    let compiler = match Compiler::packaged(workspace) {
-        Some(compiler) => compiler,
-        None => {
-            let packages = apt.compiler()?;
-            apt.install(&packages)?;
-            Compiler::packaged(workspace)
-                .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))?
-        }
-    };
+    let compiler = packaged_compiler(workspace)?;
     let linked = Compiler::named(workspace, LINKED);
     if linked.is_none_or(|linked| linked.version != compiler.version) {
         let sysroot = &compiler.sysroot;
@@ -327,6 +335,18 @@ fn by_packages(workspace: &Workspace) -> Result<()> {
         build_linker(workspace, &mut apt, compiler.version.llvm)?;
     }
     Ok(())
+}
+
+/// The distribution's compiler, installed if there is none.
+pub(crate) fn packaged_compiler(workspace: &Workspace) -> Result<Compiler> {
+    if let Some(compiler) = Compiler::packaged(workspace) {
+        return Ok(compiler);
+    }
+    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
+    let packages = apt.compiler()?;
+    apt.install(&packages)?;
+    Compiler::packaged(workspace)
+        .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))
 }
 
 /// Builds bpf-linker with a packaged LLVM, `oldest` or newer, into the tools' directory.
