@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{probe, setup, workspace::Workspace};
+use crate::{probe, programs, workspace::Workspace};
 
 /// Builds the daemon for release with its C library inside, and says where it is. Every verb that needs
 /// the daemon uses this one: what is tested is what is shipped.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    setup::ensure(workspace)?;
+    programs::need_current(workspace)?;
     let directory = release(workspace, &["--package", "packet-headers"])?;
     Ok(directory.join("packet-headers"))
 }
@@ -32,8 +32,7 @@ pub(crate) fn fleet(workspace: &Workspace) -> Result<PathBuf> {
 /// Builds a program; the directory of what is built so.
 fn release(workspace: &Workspace, of: &[&str]) -> Result<PathBuf> {
     let host = probe::host(workspace)?;
-    // Flags for one target, and that target named: build scripts and macros stay as they are, and cargo
-    // inside of a build script, which builds for the kernel, does not see them.
+    // Flags for one target, and that target named: build scripts and macros stay as they are.
     let flags = format!("target.{host}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
     cmd!(
         workspace.sh,

@@ -21,6 +21,7 @@ mod packages;
 mod pictures;
 mod power_cuts;
 mod probe;
+mod programs;
 mod pure;
 mod python;
 mod run;
@@ -50,12 +51,14 @@ struct Arguments {
 /// What to do.
 #[derive(Subcommand)]
 enum Verb {
-    /// Install the toolchain that builds the eBPF programs, unless it is there already
+    /// Install what compiles the kernel programs, unless it is there already: for who changes them
     Setup {
         /// Only report what is missing; exit 1 if anything is
         #[arg(long)]
         check: bool,
     },
+    /// Compile the kernel programs anew, into the object that the daemon includes
+    Programs(programs::Programs),
     /// Build the daemon as one static file and print its path
     Build,
     /// Build the container image as an OCI archive and print its path
@@ -123,7 +126,8 @@ fn perform(verb: Verb) -> Result<()> {
     let workspace = Workspace::open()?;
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
-        Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Setup { check: false } => setup::toolchain(&workspace).map(drop),
+        Verb::Programs(what) => programs::programs(&workspace, &what),
         Verb::Build => {
             println!("{}", binary::build(&workspace)?.display());
             Ok(())

@@ -3,11 +3,10 @@
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{setup, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// Writes them below the target directory, and prints where.
 pub(crate) fn manual(workspace: &Workspace) -> Result<()> {
-    setup::ensure(workspace)?;
     let directory = workspace.target.join("manual");
     cmd!(
         workspace.sh,
