@@ -6,6 +6,7 @@
 mod apt;
 mod bench;
 mod binary;
+mod clean_roots;
 mod deny;
 mod fleet;
 mod fuzz;
@@ -99,6 +100,8 @@ enum Verb {
     Kernels(kernels::Kernels),
     /// Cut the power of virtual machines while the daemon captures in them, and see what is left
     PowerCuts(power_cuts::PowerCuts),
+    /// Build the daemon from source in clean roots of Debian, with stable Rust and a C compiler only
+    CleanRoots(clean_roots::CleanRoots),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -149,6 +152,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
+        Verb::CleanRoots(which) => clean_roots::clean_roots(&workspace, &which),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),

@@ -64,6 +64,9 @@ const TEST_TOOLS: &[(&str, &str)] = &[
 /// What Spark runs on.
 const SPARK_TOOLS: [(&str, &str); 1] = [("java", "default-jre-headless")];
 
+/// What makes clean roots of Debian.
+const ROOT_MAKER: [(&str, &str); 1] = [("debootstrap", "debootstrap")];
+
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.
 const KERNEL_TOOLS: [(&str, &str); 5] = [
     ("ip", "iproute2"),
@@ -120,6 +123,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Makes the programs exist that virtual machines are made with.
 pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
+}
+
+/// Makes the program exist that makes clean roots.
+pub(crate) fn root_maker(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_MAKER).context("clean roots need a maker")
 }
 
 /// Makes the programs exist that the tests call.

@@ -136,13 +136,7 @@ pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> R
 /// the newest, and with the shorter list.
 fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> Result<()> {
     let sh = &workspace.sh;
-    let format = "$(LABEL) $(REPO_URI)";
-    let told = cmd!(
-        sh,
-        "apt-get indextargets --format {format} 'Created-By: Packages'"
-    );
-    let told = told.quiet().read().context("asking apt for its mirrors")?;
-    let mirrors = mirrors(&told, release.suite);
+    let mirrors = mirrors(&told(workspace)?, release.suite);
     ensure!(!mirrors.is_empty(), "apt has no mirror of Debian");
     let mut failures = Vec::new();
     for (mirror, suite) in mirrors {
@@ -163,6 +157,23 @@ fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> 
         }
     }
     bail!("{}", failures.join("; "))
+}
+
+/// The address of the mirror that has a suite, without its updates.
+pub(crate) fn mirror(workspace: &Workspace, suite: &str) -> Result<String> {
+    let last = mirrors(&told(workspace)?, suite).pop();
+    let (address, _) = last.context("apt has no mirror of Debian")?;
+    Ok(address)
+}
+
+/// What apt knows: labels and addresses.
+fn told(workspace: &Workspace) -> Result<String> {
+    let format = "$(LABEL) $(REPO_URI)";
+    let told = cmd!(
+        workspace.sh,
+        "apt-get indextargets --format {format} 'Created-By: Packages'"
+    );
+    told.quiet().read().context("asking apt for its mirrors")
 }
 
 /// Where a suite may be, by the labels and addresses of what apt knows: address and name.
