@@ -5,7 +5,7 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::{architecture::Architecture, cross::Target, setup, workspace::Workspace};
+use crate::{architecture::Architecture, cross::Target, programs, workspace::Workspace};
 
 /// Builds the daemon for release with its C library inside, and says where it is. Every verb that needs
 /// the daemon uses this one: what is tested is what is shipped.
@@ -19,7 +19,7 @@ pub(crate) fn build_for(workspace: &Workspace, architecture: Architecture) -> Re
 }
 
 fn daemon(workspace: &Workspace, target: &Target) -> Result<PathBuf> {
-    setup::ensure(workspace)?;
+    programs::need_current(workspace)?;
     let directory = release(workspace, target, &["--package", "packet-headers"])?;
     Ok(directory.join("packet-headers"))
 }

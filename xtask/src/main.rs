@@ -7,6 +7,7 @@ mod apt;
 mod architecture;
 mod bench;
 mod binary;
+mod clean_roots;
 mod cross;
 mod deny;
 mod dist;
@@ -24,6 +25,7 @@ mod packages;
 mod pictures;
 mod power_cuts;
 mod probe;
+mod programs;
 mod pure;
 mod python;
 mod run;
@@ -53,12 +55,14 @@ struct Arguments {
 /// What to do.
 #[derive(Subcommand)]
 enum Verb {
-    /// Install the toolchain that builds the eBPF programs, unless it is there already
+    /// Install what compiles the kernel programs, unless it is there already: for who changes them
     Setup {
         /// Only report what is missing; exit 1 if anything is
         #[arg(long)]
         check: bool,
     },
+    /// Compile the kernel programs anew, into the object that the daemon includes
+    Programs(programs::Programs),
     /// Build the daemon as one static file and print its path
     Build {
         /// The processor that it is for: this machine's if omitted
@@ -105,6 +109,8 @@ enum Verb {
     Kernels(kernels::Kernels),
     /// Cut the power of virtual machines while the daemon captures in them, and see what is left
     PowerCuts(power_cuts::PowerCuts),
+    /// Build the daemon from source in clean roots of Debian, with stable Rust and a C compiler only
+    CleanRoots(clean_roots::CleanRoots),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -132,7 +138,8 @@ fn perform(verb: Verb) -> Result<()> {
     let workspace = Workspace::open()?;
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
-        Verb::Setup { check: false } => setup::ensure(&workspace),
+        Verb::Setup { check: false } => setup::toolchain(&workspace).map(drop),
+        Verb::Programs(what) => programs::programs(&workspace, &what),
         Verb::Build { arch } => {
             let daemon = match arch {
                 Some(architecture) => binary::build_for(&workspace, architecture)?,
@@ -159,6 +166,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
+        Verb::CleanRoots(which) => clean_roots::clean_roots(&workspace, &which),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),

@@ -5,11 +5,10 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use xshell::cmd;
 
-use crate::{setup, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// Writes them below the target directory, and prints where.
 pub(crate) fn manual(workspace: &Workspace) -> Result<()> {
-    setup::ensure(workspace)?;
     let directory = workspace.target.join("manual");
     cmd!(
         workspace.sh,

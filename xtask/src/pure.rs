@@ -4,7 +4,6 @@
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
-use ebpf_toolchain::Toolchain;
 use xshell::{Cmd, cmd};
 
 use crate::{layers, packages, probe, workspace::Workspace};
@@ -112,11 +111,8 @@ fn check_dependencies(workspace: &Workspace, package: &str) -> Result<()> {
 
 /// A command for which root's privileges and the toolchain are out of reach.
 fn confined<'a>(workspace: &'a Workspace, command: &str) -> Cmd<'a> {
-    // Builds also look for the toolchain in the checkout's own target directory.
-    let targets = [workspace.target.clone(), workspace.root.join("target")];
-    let toolchains = targets.iter().map(|target| Toolchain::file(target));
     let linkers = which::which_all("bpf-linker").into_iter().flatten();
-    let hidden = toolchains.chain(linkers).chain([workspace.tools()]);
+    let hidden = linkers.chain([workspace.tools()]);
     cmd!(
         workspace.sh,
         "unshare --user --map-root-user --mount -- sh -euc {CONFINE} confine"

@@ -11,7 +11,7 @@ use crate::{
     image,
     layers::{DAEMON, HARNESS, KERNEL_TESTS, PURE},
     packages::{self, Package},
-    pure, python, runner, setup,
+    programs, pure, python, runner, setup,
     workspace::{Privilege, Workspace},
 };
 
@@ -23,6 +23,7 @@ const TOGETHER: usize = 4;
 /// fails.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     Privilege::find()?;
+    programs::need_current(workspace)?;
     let packages = packages::read(workspace)?;
 
     stage("the crates that need neither root's privileges nor the eBPF toolchain");
@@ -87,7 +88,6 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
 
 /// Makes everything exist that the tests need beside cargo; the interpreter of their Python programs.
 fn install(workspace: &Workspace) -> Result<PathBuf> {
-    setup::ensure(workspace)?;
     setup::test_tools(workspace)?;
     python::ensure(workspace)
 }

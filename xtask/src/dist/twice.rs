@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ebpf_toolchain::Toolchain;
 use xshell::cmd;
 
 use super::sums;
@@ -66,9 +65,6 @@ fn build(workspace: &Workspace, home: &Path, environment: &[(&str, &str)]) -> Re
         }
     }
     symlink(workspace.tools(), target.join("tools")).context("linking the tools")?;
-    if Toolchain::file(&workspace.target).exists() {
-        fs::copy(Toolchain::file(&workspace.target), Toolchain::file(&target))?;
-    }
     let _there = sh.push_dir(&clone);
     let make = cmd!(sh, "cargo xtask dist").envs(environment.iter().copied());
     make.env("CARGO_TARGET_DIR", &target)
