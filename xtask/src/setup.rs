@@ -16,6 +16,7 @@ use xshell::{Cmd, cmd};
 
 use crate::{
     apt::{self, Apt},
+    architecture::Architecture,
     probe::{self, Compiler, LINKED, Linker, Toolchain},
     workspace::Workspace,
 };
@@ -30,8 +31,20 @@ const FUZZER_VERSION: &str = "0.13.1";
 const MUTANTS_VERSION: &str = "27.1.0";
 /// The cargo-deny that setup builds.
 const DENY_VERSION: &str = "0.20.2";
+/// The cargo-deb that setup builds.
+const PACKAGER_VERSION: &str = "3.8.0";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
+/// What packages are made with.
+const PACKAGE_TOOLS: [(&str, &str); 3] =
+    [("dpkg-deb", "dpkg"), ("xz", "xz-utils"), ("gzip", "gzip")];
+/// What clean roots are made and booted with, and what looks at packages.
+const ROOT_TOOLS: [(&str, &str); 4] = [
+    ("debootstrap", "debootstrap"),
+    ("lintian", "lintian"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
@@ -63,6 +76,9 @@ const TEST_TOOLS: &[(&str, &str)] = &[
 
 /// What Spark runs on.
 const SPARK_TOOLS: [(&str, &str); 1] = [("java", "default-jre-headless")];
+
+/// What makes clean roots of Debian.
+const ROOT_MAKER: [(&str, &str); 1] = [("debootstrap", "debootstrap")];
 
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.
 const KERNEL_TOOLS: [(&str, &str); 5] = [
@@ -122,6 +138,26 @@ pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
 }
 
+/// Makes the C compiler and library exist that programs for another processor are linked with.
+pub(crate) fn cross_tools(workspace: &Workspace, architecture: Architecture) -> Result<()> {
+    let (compiler, gnu) = (format!("{}-gcc", architecture.gnu()), architecture.gnu());
+    if find_tool(&compiler).is_some() {
+        return Ok(());
+    }
+    // Debian's names have no underscore: gcc-x86-64-linux-gnu.
+    let packages = [
+        format!("gcc-{}", gnu.replace('_', "-")),
+        format!("libc6-dev-{}-cross", architecture.debian()),
+    ];
+    apt::install(workspace, &packages)
+        .with_context(|| format!("another processor's programs need {compiler}"))
+}
+
+/// Makes the program exist that makes clean roots.
+pub(crate) fn root_maker(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_MAKER).context("clean roots need a maker")
+}
+
 /// Makes the programs exist that the tests call.
 pub(crate) fn test_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, TEST_TOOLS).context("the tests need more programs")
@@ -168,6 +204,21 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
     let own = workspace.tools().join("bin/cargo-deny");
     if !is_version(workspace, &own, DENY_VERSION) {
         build_tool(workspace, "cargo-deny", DENY_VERSION).run()?;
+    }
+    Ok(own)
+}
+
+/// Makes the programs exist that try packages in clean roots.
+pub(crate) fn root_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_TOOLS).context("clean roots need more programs")
+}
+
+/// Makes cargo-deb exist, and what it calls; where it is.
+pub(crate) fn packager(workspace: &Workspace) -> Result<PathBuf> {
+    tools(workspace, &PACKAGE_TOOLS).context("packages need more programs")?;
+    let own = workspace.tools().join("bin/cargo-deb");
+    if !is_version(workspace, &own, PACKAGER_VERSION) {
+        build_tool(workspace, "cargo-deb", PACKAGER_VERSION).run()?;
     }
     Ok(own)
 }
@@ -274,15 +325,7 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
 /// On Debian and Ubuntu: the packaged compiler, and a linker built on the packaged LLVM.
 fn by_packages(workspace: &Workspace) -> Result<()> {
     let mut apt = Apt::find(workspace).context("there is no apt-get")?;
-    let compiler = match Compiler::packaged(workspace) {
-        Some(compiler) => compiler,
-        None => {
-            let packages = apt.compiler()?;
-            apt.install(&packages)?;
-            Compiler::packaged(workspace)
-                .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))?
-        }
-    };
+    let compiler = packaged_compiler(workspace)?;
     let linked = Compiler::named(workspace, LINKED);
     if linked.is_none_or(|linked| linked.version != compiler.version) {
         let sysroot = &compiler.sysroot;
@@ -292,6 +335,18 @@ fn by_packages(workspace: &Workspace) -> Result<()> {
         build_linker(workspace, &mut apt, compiler.version.llvm_major())?;
     }
     Ok(())
+}
+
+/// The distribution's compiler, installed if there is none.
+pub(crate) fn packaged_compiler(workspace: &Workspace) -> Result<Compiler> {
+    if let Some(compiler) = Compiler::packaged(workspace) {
+        return Ok(compiler);
+    }
+    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
+    let packages = apt.compiler()?;
+    apt.install(&packages)?;
+    Compiler::packaged(workspace)
+        .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))
 }
 
 /// Builds bpf-linker with a packaged LLVM, `oldest` or newer, into the tools' directory.
