@@ -7,7 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use ebpf_toolchain::Toolchain;
 use xshell::{Cmd, cmd};
 
-use crate::{layers, packages, probe, workspace::Workspace};
+use crate::{
+    architecture::Architecture,
+    cross::Target,
+    layers,
+    machines::{self, debian},
+    packages, probe, runner,
+    workspace::Workspace,
+};
 
 /// A shell script that hides the paths before `--`, then runs the command after it as nobody, without
 /// capabilities. It runs in a user namespace, in which nobody still owns the files of the user outside, so
@@ -28,6 +35,16 @@ const TARGET: &str = "pure";
 /// so.
 const INTERLEAVED: [&str; 2] = ["segment-streams", "flow-entries"];
 const INTERLEAVE: &str = "--cfg loom";
+
+/// The crates that are tested for another processor, too.
+const EMULATED: [&str; 6] = [
+    "packet-headers-common",
+    "kernel-arrays",
+    "segment-streams",
+    "flow-entries",
+    "flow-table",
+    "capture-files",
+];
 
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
 pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -84,6 +101,35 @@ pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let seconds = started.elapsed().as_secs();
     eprintln!("the pure crates and the fuzz targets took {seconds} s to build and test");
     Ok(())
+}
+
+/// Tests the crates that share memory with the kernel programs, or write files, built for another processor,
+/// which is emulated for them.
+pub(crate) fn emulated(
+    workspace: &Workspace,
+    filter: Option<&str>,
+    architecture: Architecture,
+) -> Result<()> {
+    let target = Target::of(workspace, architecture)?;
+    let program = format!("qemu-{}-static", architecture.machine());
+    let emulator = match which::which(&program) {
+        Ok(emulator) => emulator,
+        Err(_) => {
+            let root = machines::home(workspace).join(architecture.debian());
+            let root = debian::unpacked(workspace, root.join("user"), &["qemu-user-static"])?;
+            root.join("usr/bin").join(program)
+        }
+    };
+    let packages = EMULATED.iter().flat_map(|package| ["--package", package]);
+    target
+        .cargo(&workspace.sh, "test")
+        .args(["--locked", "--lib"])
+        .args(packages)
+        .arg("--")
+        .args(filter)
+        .env(runner::variable(&target.triple), emulator)
+        .run()
+        .with_context(|| format!("testing crates built for {}", target.triple))
 }
 
 /// Where an example of one of the crates is, once they are tested.
