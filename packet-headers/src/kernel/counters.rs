@@ -1,16 +1,8 @@
 //! Reads the programs' counters.
 
-use std::thread;
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
-use packet_headers_common::{EventCounters, KernelDiscard, PacketCounter, PacketCounters};
-
-/// How long to wait for detached programs to finish the packet that they are processing. Links wait
-/// for that themselves, netlink filters do not.
-const SETTLE: Duration = Duration::from_millis(2);
-const SETTLE_TRIES: u32 = 50;
+use packet_headers_common::{EventCounters, KernelDiscard, PacketCounters};
 
 /// The maps of counters, with one value for each CPU.
 pub struct KernelCounters {
@@ -74,22 +66,5 @@ impl KernelCounters {
             counts.add_slots(slots);
         }
         Ok(counts)
-    }
-
-    /// Waits until no program runs any more: the counters stand still.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn settle(&self) -> Result<()> {
-        let mut before = self.read_packets()?.get(PacketCounter::Seen);
-        for _ in 0..SETTLE_TRIES {
-            thread::sleep(SETTLE);
-            let now = self.read_packets()?.get(PacketCounter::Seen);
-            if now == before {
-                break;
-            }
-            before = now;
-        }
-        Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::http;
 use crate::kernel::listeners::Listeners;
 use crate::kernel::load::{Needed, Rings};
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, Cgroup2, LoadOptions, Programs, Refused, method};
+use crate::kernel::{Attacher, Cgroup2, LoadOptions, Programs, Refused, method, wait_for_programs};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
@@ -137,7 +137,9 @@ impl Stages {
     /// When one failed while it ran.
     pub(super) fn stop(self) -> Result<()> {
         self.capture.stop();
-        self.counted.kernel.settle()?;
+        // Detached programs finish the packet that they have; then counters and rings stand still. Links wait
+        // for that themselves, netlink filters do not.
+        wait_for_programs();
         self.counted.note_losses()?;
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
