@@ -1,5 +1,9 @@
 //! A frame of a ring, taken apart.
 
+use packet_headers_common::LinkType;
+
+use crate::sharding::WITH_ETHERNET;
+
 /// What lies before a frame's bytes if the socket was told so: `struct virtio_net_hdr` (linux/virtio_net.h).
 pub(crate) const OFFLOAD_LEN: usize = 10;
 
@@ -28,6 +32,8 @@ pub struct Frame<'ring> {
     pub length: u32,
     /// Index of the interface.
     pub ifindex: u32,
+    /// What its packets begin with.
+    pub link: LinkType,
     /// Whether the interface sent it.
     pub outgoing: bool,
     /// EtherType and control information of a VLAN tag that the NIC stripped.
@@ -67,6 +73,10 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Frame<'_>> {
         wall_ns: seconds * 1_000_000_000 + nanos,
         length: u32_at(bytes, 16)?,
         ifindex: u32_at(address, 4)?,
+        link: match WITH_ETHERNET.contains(&u16_at(address, 8)?.into()) {
+            true => LinkType::Ethernet,
+            false => LinkType::RawIp,
+        },
         outgoing: address[10] == OUTGOING,
         vlan: match vlan {
             Some(()) => Some((tag, u32_at(bytes, 32)? as u16)),

@@ -24,7 +24,7 @@ const OUTGOING: u32 = 4;
 
 /// Hardware types of interfaces whose packets begin with an Ethernet header (linux/if_arp.h): Ethernet and
 /// loopback.
-const WITH_ETHERNET: [u32; 2] = [1, 772];
+pub(crate) const WITH_ETHERNET: [u32; 2] = [1, 772];
 
 const TAGS: [u32; 3] = [0x8100, 0x88a8, 0x9100];
 
