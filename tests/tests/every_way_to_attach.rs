@@ -28,7 +28,11 @@ fn capture_and_compare(
     let mut ours = None;
     let captured = capture.run(flags, |daemon| {
         let inventory = Inventory::take()?.since(&before);
-        let programs = if flags.contains(&"--attach=raw") { 0 } else { 1 };
+        let programs = if flags.contains(&"--attach=raw") {
+            0
+        } else {
+            1
+        };
         ensure!(inventory.count("prog").min(1) == programs, "{inventory:?}");
         ours = Some(inventory);
         let connections = traffic::run(lab, &Plan::mixed(50), observer)?;
