@@ -18,9 +18,12 @@ use super::listeners::Listeners;
 use super::refusal;
 use super::streams::{self, PacketStreams, Sizes};
 
-/// The programs and maps, embedded in the daemon, so that there is one file to ship.
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/packet-headers-ebpf"));
+/// The programs and maps, embedded in the daemon, so that there is one file to ship. They are compiled
+/// beforehand, by `cargo xtask programs`, so that nobody else needs a compiler for the kernel.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../programs/packet-headers-ebpf.o");
+
+#[cfg(target_endian = "big")]
+compile_error!("the kernel programs are compiled for little-endian processors only");
 
 /// Settings that are fixed when the programs are loaded.
 #[derive(Debug, Clone, Copy)]
