@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
-    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN,
+    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_META, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN,
     record_len, split_first,
 };
 use packet_headers_common::{LinkType, Packet};
@@ -69,7 +69,7 @@ fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
     for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0, 0] {
         record.extend(field.to_ne_bytes());
     }
-    let flags = u8::from(truncated) * FLAG_TRUNCATED
+    let flags = u8::from(truncated) * FLAG_META
         | u8::from(found.from_low) * FLAG_FROM_LOW
         | choice.link as u8 * FLAG_RAW_IP;
     record.extend([flags, found.tcp_flags, 0, 0]);

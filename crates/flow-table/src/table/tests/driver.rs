@@ -160,7 +160,11 @@ impl TableDriver {
             from_low: key.is_low(&ends.0),
             tcp_flags,
             segments: 1,
-            beside: Some(Beside { key, sequence }),
+            beside: Some(Beside {
+                key,
+                sequence,
+                is_quoted: false,
+            }),
             l3_offset: 14,
             l4_offset: 34,
             headers: &headers,
