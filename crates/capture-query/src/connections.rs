@@ -161,7 +161,7 @@ impl Connections {
             Some(known) => known,
             None => self.ended.peek_mut(&ends)?,
         };
-        known.connection.add_error(error);
+        let _whose = known.connection.add_error(error);
         Some(known.number)
     }
 

@@ -81,9 +81,11 @@ impl Connection {
     }
 
     /// Adds an ICMP error that quotes one of its packets. It changes nothing but what the row says of such
-    /// errors: neither packet nor time.
-    pub fn add_error(&mut self, error: &IcmpError) {
+    /// errors: neither packet nor time. Returns which end sent the packet that is quoted: 0 for the end that sent
+    /// the connection's first packet, 1 for the other.
+    pub fn add_error(&mut self, error: &IcmpError) -> usize {
         self.icmp.add(error);
+        usize::from(error.ends().0 != self.ends[0])
     }
 
     /// Adds a packet as [`Self::add`] does, and tells what it was.

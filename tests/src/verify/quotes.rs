@@ -28,7 +28,7 @@ pub struct Content {
 }
 
 /// The packets of a file of a connection with this port, cut behind the TCP header or as much of it as an ICMP
-/// error quotes. Its times must be in order.
+/// error quotes.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -36,12 +36,8 @@ pub fn content(file: &Path, port: u16) -> Result<Content> {
     let bytes = format::contents(file)?;
     let mut reader = PcapReader::new(&bytes[..])?;
     let mut content = Content::default();
-    let mut last = (0, 0);
     while let Some(packet) = reader.next_raw_packet() {
         let packet = packet?;
-        let time = (packet.ts_sec, packet.ts_frac);
-        ensure!(last <= time, "a packet is before the one before it");
-        last = time;
         let kept = |end: usize| {
             (
                 packet.data[..end.min(packet.data.len())].to_vec(),
@@ -84,7 +80,7 @@ fn icmp(frame: &[u8], port: u16) -> Option<usize> {
             (icmp.slice(), [3, 4, 5, 11, 12].contains(&kind))
         }
         TransportSlice::Icmpv6(icmp) => (icmp.slice(), (1..=4).contains(&icmp.type_u8())),
-        TransportSlice::Udp(_) | TransportSlice::Tcp(_) => return None,
+        TransportSlice::Udp(_) | TransportSlice::Tcp(_) | TransportSlice::Igmp(_) => return None,
     };
     let quoted = message.get(ICMP..).filter(|_| is_error)?;
     let ip = LaxSlicedPacket::from_ip(quoted).ok()?.net?;
@@ -106,14 +102,18 @@ fn icmp(frame: &[u8], port: u16) -> Option<usize> {
 /// Compares a file of ours with tcpdump's of the same interface.
 ///
 /// # Errors
-/// They differ in the packets of this port.
+/// They differ in the packets of this port, or ours are not in the order of time.
 pub fn compare(ours: &Path, tcpdumps: &Path, port: u16) -> Result<Content> {
     let want = content(tcpdumps, port).context("tcpdump's file")?;
     let got = content(ours, port).context("our file")?;
     let bytes = format::contents(ours)?;
     let mut reader = PcapReader::new(&bytes[..])?;
-    let mut all = 0;
-    while reader.next_raw_packet().is_some() {
+    let (mut all, mut last) = (0, (0, 0));
+    while let Some(packet) = reader.next_raw_packet() {
+        let packet = packet?;
+        let time = (packet.ts_sec, packet.ts_frac);
+        ensure!(last <= time, "a packet is before the one before it");
+        last = time;
         all += 1;
     }
     ensure!(
