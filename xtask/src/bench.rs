@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use xshell::cmd;
 
-use crate::{binary, runner, setup, workspace::Workspace};
+use crate::{binary, programs, runner, setup, workspace::Workspace};
 
 /// Where results go, below the target directory.
 const RESULTS: &str = "bench";
@@ -32,7 +32,7 @@ pub(crate) struct Bench {
 /// Measures as docs/performance.md says, and prints tables.
 pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
     runner::as_root(workspace)?;
-    setup::ensure(workspace)?;
+    programs::need_current(workspace)?;
     setup::test_tools(workspace)?;
     let everything = !what.alone && !what.files && what.arguments.is_empty();
     if what.alone || everything {

@@ -9,7 +9,8 @@ use crate::{
     deny::{self, Advisories},
     layers::{self, KERNEL_PROGRAMS},
     packages::{self, Package},
-    setup, tidy,
+    programs::{self, Again},
+    tidy,
     workspace::Workspace,
 };
 
@@ -19,11 +20,18 @@ pub(crate) struct Lint {
     /// Fail when the database of known vulnerabilities cannot be fetched, instead of skipping that check
     #[arg(long)]
     advisories: bool,
+    /// Fail when the kernel programs cannot be compiled here as they were, instead of skipping that check;
+    /// install what it takes
+    #[arg(long)]
+    programs: bool,
 }
 
 impl Lint {
     /// What can be checked on every machine.
-    pub(crate) const EVERYWHERE: Self = Self { advisories: false };
+    pub(crate) const EVERYWHERE: Self = Self {
+        advisories: false,
+        programs: false,
+    };
 }
 
 /// Checks everything that can be checked without running the program; stops at the first failure.
@@ -49,8 +57,14 @@ pub(crate) fn lint(workspace: &Workspace, what: &Lint) -> Result<()> {
     };
     deny::check(workspace, advisories)?;
 
-    // Clippy builds the daemon's build script, and that the eBPF programs.
-    setup::ensure(workspace)?;
+    programs::check(
+        workspace,
+        if what.programs {
+            Again::Required
+        } else {
+            Again::IfPossible
+        },
+    )?;
     cmd!(
         sh,
         "cargo clippy --workspace --exclude {KERNEL_PROGRAMS} --all-targets -- -D warnings"

@@ -4,9 +4,13 @@
 //! verb does is in the module of the same name.
 
 mod apt;
+mod architecture;
 mod bench;
 mod binary;
+mod clean_roots;
+mod cross;
 mod deny;
+mod dist;
 mod fleet;
 mod fuzz;
 mod graph;
@@ -21,6 +25,7 @@ mod packages;
 mod pictures;
 mod power_cuts;
 mod probe;
+mod programs;
 mod pure;
 mod python;
 mod run;
@@ -37,7 +42,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{lint::Lint, workspace::Workspace};
+use crate::{architecture::Architecture, lint::Lint, workspace::Workspace};
 
 /// Build, run and check packet-headers.
 #[derive(Parser)]
@@ -50,14 +55,20 @@ struct Arguments {
 /// What to do.
 #[derive(Subcommand)]
 enum Verb {
-    /// Install the toolchain that builds the eBPF programs, unless it is there already
+    /// Install what compiles the kernel programs, unless it is there already: for who changes them
     Setup {
         /// Only report what is missing; exit 1 if anything is
         #[arg(long)]
         check: bool,
     },
+    /// Compile the kernel programs anew, into the object that the daemon includes
+    Programs(programs::Programs),
     /// Build the daemon as one static file and print its path
-    Build,
+    Build {
+        /// The processor that it is for: this machine's if omitted
+        #[arg(long, alias = "target")]
+        arch: Option<Architecture>,
+    },
     /// Build the container image as an OCI archive and print its path
     Image,
     /// Build the daemon and run it here, as root
@@ -88,6 +99,8 @@ enum Verb {
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
+    /// Make a release: binaries, packages, images, bills of materials and checksums, in target/dist
+    Dist(dist::Dist),
     /// Ask the rows of a made-up fleet what docs/fleet.md asks, by DuckDB and by Spark, and compare their answers
     Fleet(fleet::Fleet),
     /// Draw the pictures of docs/plot.md anew
@@ -96,6 +109,8 @@ enum Verb {
     Kernels(kernels::Kernels),
     /// Cut the power of virtual machines while the daemon captures in them, and see what is left
     PowerCuts(power_cuts::PowerCuts),
+    /// Build the daemon from source in clean roots of Debian, with stable Rust and a C compiler only
+    CleanRoots(clean_roots::CleanRoots),
     /// Check formatting, layers, file names in documents, dependencies, clippy and documentation
     Lint(Lint),
     /// Print how crates and modules depend on each other, as Markdown with Mermaid diagrams
@@ -123,9 +138,14 @@ fn perform(verb: Verb) -> Result<()> {
     let workspace = Workspace::open()?;
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
-        Verb::Setup { check: false } => setup::ensure(&workspace),
-        Verb::Build => {
-            println!("{}", binary::build(&workspace)?.display());
+        Verb::Setup { check: false } => setup::toolchain(&workspace).map(drop),
+        Verb::Programs(what) => programs::programs(&workspace, &what),
+        Verb::Build { arch } => {
+            let daemon = match arch {
+                Some(architecture) => binary::build_for(&workspace, architecture)?,
+                None => binary::build(&workspace)?,
+            };
+            println!("{}", daemon.display());
             Ok(())
         }
         Verb::Image => {
@@ -141,10 +161,12 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Dist(what) => dist::dist(&workspace, &what),
         Verb::Fleet(of) => fleet::fleet(&workspace, &of),
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),
         Verb::PowerCuts(how) => power_cuts::power_cuts(&workspace, &how),
+        Verb::CleanRoots(which) => clean_roots::clean_roots(&workspace, &which),
         Verb::Lint(what) => lint::lint(&workspace, &what),
         Verb::Graph { check: true } => layers::check(&workspace),
         Verb::Graph { check: false } => layers::print(&workspace),

@@ -3,11 +3,10 @@
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{binary, setup, workspace::Workspace};
+use crate::{binary, workspace::Workspace};
 
 /// Draws them anew, from transfers that are the same each time, by the program as it is now.
 pub(crate) fn pictures(workspace: &Workspace) -> Result<()> {
-    setup::ensure(workspace)?;
     workspace
         .sh
         .set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);

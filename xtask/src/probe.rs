@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use ebpf_toolchain::Toolchain;
 use xshell::cmd;
 
 use crate::workspace::Workspace;
@@ -24,8 +23,10 @@ pub(crate) struct Version {
     pub(crate) release: String,
     /// The triple of the machine that it runs on.
     pub(crate) host: String,
-    /// The major version of its LLVM.
-    pub(crate) llvm: u32,
+    /// The commit that it was built of.
+    pub(crate) commit: String,
+    /// The version of its LLVM.
+    pub(crate) llvm: String,
 }
 
 impl Version {
@@ -35,9 +36,22 @@ impl Version {
         Some(Self {
             release: field("release: ")?.to_owned(),
             host: field("host: ")?.to_owned(),
-            llvm: field("LLVM version: ")?.split('.').next()?.parse().ok()?,
+            commit: field("commit-hash: ")?.to_owned(),
+            llvm: field("LLVM version: ")
+                .filter(|llvm| major(llvm).is_some())?
+                .to_owned(),
         })
     }
+
+    /// The major version of its LLVM.
+    pub(crate) fn llvm_major(&self) -> u32 {
+        major(&self.llvm).unwrap_or_default()
+    }
+}
+
+/// The number that a version starts with.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
 }
 
 /// The release that a version starts with: `1.96.0+dfsg1-1` is `(1, 96)`.
@@ -110,10 +124,12 @@ impl Compiler {
 /// A `bpf-linker`.
 pub(crate) struct Linker {
     /// The directory it is in.
-    dir: PathBuf,
-    /// The major version of its LLVM, known where that is a shared library. A prebuilt linker
+    pub(crate) dir: PathBuf,
+    /// What it says of itself, such as `0.13.0`.
+    pub(crate) version: String,
+    /// The version of its LLVM, such as `22.1`, known where that is a shared library. A prebuilt linker
     /// carries its own LLVM, the newest that there was.
-    llvm: Option<u32>,
+    pub(crate) llvm: Option<String>,
 }
 
 impl Linker {
@@ -126,40 +142,64 @@ impl Linker {
             .filter(|path| path.exists())
             .chain(others)
             .filter_map(|path| Self::at(workspace, &path))
-            .find(|linker| linker.llvm.is_none_or(|own| own >= llvm))
+            .find(|linker| {
+                linker
+                    .llvm
+                    .as_deref()
+                    .is_none_or(|own| major(own) >= Some(llvm))
+            })
     }
 
     /// The linker at `path`, when it runs.
     fn at(workspace: &Workspace, path: &Path) -> Option<Self> {
-        let runs = cmd!(workspace.sh, "{path} --version");
-        runs.quiet().ignore_stderr().read().ok()?;
+        let said = cmd!(workspace.sh, "{path} --version");
+        let said = said.quiet().ignore_stderr().read().ok()?;
         let libraries = cmd!(workspace.sh, "ldd {path}").quiet().ignore_stderr();
         // A static program is no error, but ldd's exit code says so.
         let libraries = libraries.ignore_status().read().unwrap_or_default();
         Some(Self {
             dir: path.parent()?.to_owned(),
+            version: said.split(' ').next_back()?.to_owned(),
             llvm: llvm_library(&libraries),
         })
     }
 }
 
-/// The LLVM major version among what `ldd` prints: `libLLVM.so.22.1`, or before 18 `libLLVM-17.so`.
-fn llvm_library(libraries: &str) -> Option<u32> {
+/// The LLVM version among what `ldd` prints: `libLLVM.so.22.1`, before 18 `libLLVM-17.so`, or rustc's own
+/// `libLLVM.so.22.1-rust-1.97.0-nightly`.
+fn llvm_library(libraries: &str) -> Option<String> {
     let (_, name) = libraries.split_once("libLLVM")?;
-    name.split(|c: char| !c.is_ascii_digit())
-        .find(|number| !number.is_empty())?
-        .parse()
-        .ok()
+    let version = |c: char| c.is_ascii_digit() || c == '.';
+    let number = name
+        .split(|c: char| !version(c))
+        .map(|number| number.trim_matches('.'))
+        .find(|number| major(number).is_some())?;
+    Some(number.to_owned())
 }
 
-/// The first compiler that has a linker to go with it, as a toolchain.
+/// A compiler and a linker that work together.
+pub(crate) struct Toolchain {
+    /// The compiler's name in rustup.
+    pub(crate) name: String,
+    pub(crate) compiler: Compiler,
+    pub(crate) linker: Linker,
+}
+
+impl Toolchain {
+    /// Whether the compiler is a stable one, which accepts unstable flags only when told so.
+    pub(crate) fn is_stable(&self) -> bool {
+        !self.compiler.version.release.contains("nightly")
+    }
+}
+
+/// The first compiler that has a linker to go with it.
 pub(crate) fn toolchain(workspace: &Workspace) -> Option<Toolchain> {
     ["nightly", LINKED].into_iter().find_map(|name| {
-        let Version { release, llvm, .. } = Compiler::named(workspace, name)?.version;
+        let compiler = Compiler::named(workspace, name)?;
         Some(Toolchain {
             name: name.to_owned(),
-            linker_dir: Some(Linker::fitting(workspace, llvm)?.dir),
-            bootstrap: !release.contains("nightly"),
+            linker: Linker::fitting(workspace, compiler.version.llvm_major())?,
+            compiler,
         })
     })
 }
@@ -214,7 +254,8 @@ LLVM version: 22.1.4
         let version = Version::parse(NIGHTLY).unwrap();
         assert_eq!(version.release, "1.97.0-nightly");
         assert_eq!(version.host, "x86_64-unknown-linux-gnu");
-        assert_eq!(version.llvm, 22);
+        assert_eq!(version.llvm, "22.1.4");
+        assert_eq!(version.llvm_major(), 22);
     }
 
     #[test]
@@ -236,8 +277,11 @@ LLVM version: 22.1.4
     #[test]
     fn a_linker_tells_its_llvm_by_its_libraries() {
         let debian = "\tlibLLVM.so.22.1 => /usr/lib/llvm-22/lib/libLLVM.so.22.1 (0x00007f)\n";
-        assert_eq!(llvm_library(debian), Some(22));
-        assert_eq!(llvm_library("\tlibLLVM-17.so => not found"), Some(17));
+        assert_eq!(llvm_library(debian), Some("22.1".to_owned()));
+        let rusts = "\tlibLLVM.so.22.1-rust-1.97.0-nightly => not found\n";
+        assert_eq!(llvm_library(rusts), Some("22.1".to_owned()));
+        let old = "\tlibLLVM-17.so => not found";
+        assert_eq!(llvm_library(old), Some("17".to_owned()));
         assert_eq!(llvm_library("\tstatically linked\n"), None);
     }
 }

@@ -1,23 +1,23 @@
-//! `setup`: makes the toolchain exist that builds the eBPF programs, and the tools of the tests.
+//! `setup`: makes the toolchain exist that compiles the kernel programs, for who changes them, and the tools
+//! of other verbs.
 //!
-//! The eBPF crate is compiled for a target without a prebuilt `core`, so it needs a rustc that takes
+//! The programs are compiled for a target without a prebuilt `core`, so it needs a rustc that takes
 //! unstable flags and has the source of its own `core`, and a `bpf-linker` whose LLVM is at least as
 //! new as that rustc's. rustup's nightly with a prebuilt linker is one such pair, a distribution's
 //! rustc with a linker built on the distribution's LLVM another. A pair that is there is used.
 
 use std::{
-    fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
-use ebpf_toolchain::Toolchain;
 use xshell::{Cmd, cmd};
 
 use crate::{
     apt::{self, Apt},
-    probe::{self, Compiler, LINKED, Linker},
+    architecture::Architecture,
+    probe::{self, Compiler, LINKED, Linker, Toolchain},
     workspace::Workspace,
 };
 
@@ -31,8 +31,20 @@ const FUZZER_VERSION: &str = "0.13.1";
 const MUTANTS_VERSION: &str = "27.1.0";
 /// The cargo-deny that setup builds.
 const DENY_VERSION: &str = "0.20.2";
+/// The cargo-deb that setup builds.
+const PACKAGER_VERSION: &str = "3.8.0";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
+/// What packages are made with.
+const PACKAGE_TOOLS: [(&str, &str); 3] =
+    [("dpkg-deb", "dpkg"), ("xz", "xz-utils"), ("gzip", "gzip")];
+/// What clean roots are made and booted with, and what looks at packages.
+const ROOT_TOOLS: [(&str, &str); 4] = [
+    ("debootstrap", "debootstrap"),
+    ("lintian", "lintian"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
@@ -65,6 +77,9 @@ const TEST_TOOLS: &[(&str, &str)] = &[
 /// What Spark runs on.
 const SPARK_TOOLS: [(&str, &str); 1] = [("java", "default-jre-headless")];
 
+/// What makes clean roots of Debian.
+const ROOT_MAKER: [(&str, &str); 1] = [("debootstrap", "debootstrap")];
+
 /// What virtual machines are made with: programs that are copied into them, and one that unpacks modules.
 const KERNEL_TOOLS: [(&str, &str); 5] = [
     ("ip", "iproute2"),
@@ -74,17 +89,17 @@ const KERNEL_TOOLS: [(&str, &str); 5] = [
     ("xz", "xz-utils"),
 ];
 
-/// Makes the toolchain exist; prints nothing when it does.
-pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
+/// Makes the toolchain exist, which compiles the kernel programs; prints nothing when it does.
+pub(crate) fn toolchain(workspace: &Workspace) -> Result<Toolchain> {
     if let Some(toolchain) = probe::toolchain(workspace) {
-        return record(workspace, &toolchain);
+        return Ok(toolchain);
     }
     need_rustup()?;
     let mut failures = Vec::new();
     for way in [by_rustup, by_packages] {
         match way(workspace) {
             Ok(()) => match probe::toolchain(workspace) {
-                Some(toolchain) => return record(workspace, &toolchain),
+                Some(toolchain) => return Ok(toolchain),
                 None => failures.push("what was installed does not fit together".to_owned()),
             },
             Err(error) => {
@@ -102,7 +117,6 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
 /// Says what of the toolchain is missing, as an error; installs nothing.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     need_rustup()?;
-    let file = Toolchain::file(&workspace.target);
     let Some(toolchain) = probe::toolchain(workspace) else {
         let compiler = ["nightly", LINKED]
             .into_iter()
@@ -111,16 +125,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
             None => bail!("missing: a rustc with the source of its core; run `cargo xtask setup`"),
             Some(compiler) => bail!(
                 "missing: a bpf-linker with LLVM {} or newer; run `cargo xtask setup`",
-                compiler.version.llvm
+                compiler.version.llvm_major()
             ),
         }
     };
-    if Toolchain::read(&file)?.as_ref() != Some(&toolchain) {
-        bail!(
-            "missing: an up-to-date {}; run `cargo xtask setup`",
-            file.display()
-        );
-    }
     println!("the eBPF toolchain is complete: {}", toolchain.name);
     Ok(())
 }
@@ -128,6 +136,26 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Makes the programs exist that virtual machines are made with.
 pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
+}
+
+/// Makes the C compiler and library exist that programs for another processor are linked with.
+pub(crate) fn cross_tools(workspace: &Workspace, architecture: Architecture) -> Result<()> {
+    let (compiler, gnu) = (format!("{}-gcc", architecture.gnu()), architecture.gnu());
+    if find_tool(&compiler).is_some() {
+        return Ok(());
+    }
+    // Debian's names have no underscore: gcc-x86-64-linux-gnu.
+    let packages = [
+        format!("gcc-{}", gnu.replace('_', "-")),
+        format!("libc6-dev-{}-cross", architecture.debian()),
+    ];
+    apt::install(workspace, &packages)
+        .with_context(|| format!("another processor's programs need {compiler}"))
+}
+
+/// Makes the program exist that makes clean roots.
+pub(crate) fn root_maker(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_MAKER).context("clean roots need a maker")
 }
 
 /// Makes the programs exist that the tests call.
@@ -176,6 +204,21 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
     let own = workspace.tools().join("bin/cargo-deny");
     if !is_version(workspace, &own, DENY_VERSION) {
         build_tool(workspace, "cargo-deny", DENY_VERSION).run()?;
+    }
+    Ok(own)
+}
+
+/// Makes the programs exist that try packages in clean roots.
+pub(crate) fn root_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_TOOLS).context("clean roots need more programs")
+}
+
+/// Makes cargo-deb exist, and what it calls; where it is.
+pub(crate) fn packager(workspace: &Workspace) -> Result<PathBuf> {
+    tools(workspace, &PACKAGE_TOOLS).context("packages need more programs")?;
+    let own = workspace.tools().join("bin/cargo-deb");
+    if !is_version(workspace, &own, PACKAGER_VERSION) {
+        build_tool(workspace, "cargo-deb", PACKAGER_VERSION).run()?;
     }
     Ok(own)
 }
@@ -268,7 +311,7 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
     }
     let compiler = Compiler::named(workspace, "nightly")
         .context("the nightly toolchain is too old: `rustup update nightly`")?;
-    if Linker::fitting(workspace, compiler.version.llvm).is_none() {
+    if Linker::fitting(workspace, compiler.version.llvm_major()).is_none() {
         let root = workspace.tools();
         cmd!(
             sh,
@@ -282,24 +325,28 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
 /// On Debian and Ubuntu: the packaged compiler, and a linker built on the packaged LLVM.
 fn by_packages(workspace: &Workspace) -> Result<()> {
     let mut apt = Apt::find(workspace).context("there is no apt-get")?;
-    let compiler = match Compiler::packaged(workspace) {
-        Some(compiler) => compiler,
-        None => {
-            let packages = apt.compiler()?;
-            apt.install(&packages)?;
-            Compiler::packaged(workspace)
-                .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))?
-        }
-    };
+    let compiler = packaged_compiler(workspace)?;
     let linked = Compiler::named(workspace, LINKED);
     if linked.is_none_or(|linked| linked.version != compiler.version) {
         let sysroot = &compiler.sysroot;
         cmd!(workspace.sh, "rustup toolchain link {LINKED} {sysroot}").run()?;
     }
-    if Linker::fitting(workspace, compiler.version.llvm).is_none() {
-        build_linker(workspace, &mut apt, compiler.version.llvm)?;
+    if Linker::fitting(workspace, compiler.version.llvm_major()).is_none() {
+        build_linker(workspace, &mut apt, compiler.version.llvm_major())?;
     }
     Ok(())
+}
+
+/// The distribution's compiler, installed if there is none.
+pub(crate) fn packaged_compiler(workspace: &Workspace) -> Result<Compiler> {
+    if let Some(compiler) = Compiler::packaged(workspace) {
+        return Ok(compiler);
+    }
+    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
+    let packages = apt.compiler()?;
+    apt.install(&packages)?;
+    Compiler::packaged(workspace)
+        .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))
 }
 
 /// Builds bpf-linker with a packaged LLVM, `oldest` or newer, into the tools' directory.
@@ -337,24 +384,6 @@ fn build_linker(workspace: &Workspace, apt: &mut Apt<'_>, oldest: u32) -> Result
 fn choose_llvm(available: &[u32], oldest: u32) -> Option<u32> {
     let fits = |major: &u32| *major >= oldest && LINKER_LLVMS.contains(major);
     available.iter().copied().filter(fits).min()
-}
-
-/// Writes down which toolchain builds use, whole or not at all, and only when it has changed: the
-/// eBPF programs are rebuilt when this file is newer than they are.
-fn record(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
-    let file = Toolchain::file(&workspace.target);
-    if Toolchain::read(&file).ok().flatten().as_ref() == Some(toolchain) {
-        return Ok(());
-    }
-    let write = |file: &Path| {
-        let partial = file.with_extension("partial");
-        fs::create_dir_all(&workspace.target)?;
-        fs::write(&partial, toolchain.to_string())?;
-        fs::rename(&partial, file)
-    };
-    write(&file).with_context(|| format!("writing {}", file.display()))?;
-    eprintln!("eBPF toolchain: {} ({})", toolchain.name, file.display());
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use xshell::cmd;
 
-use crate::{setup, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// Which histories.
 #[derive(Args)]
@@ -19,7 +19,6 @@ pub(crate) struct Simulate {
 
 /// Simulates on all processors, and politely; prints the seeds that fail, and the log of the first.
 pub(crate) fn simulate(workspace: &Workspace, what: &Simulate) -> Result<()> {
-    setup::ensure(workspace)?;
     let variable = match what.seed {
         Some(seed) => format!("PACKET_HEADERS_SEED={seed}"),
         None => format!("PACKET_HEADERS_SEEDS={}", what.seeds),

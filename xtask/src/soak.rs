@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use xshell::cmd;
 
-use crate::{binary, runner, setup, workspace::Workspace};
+use crate::{binary, runner, workspace::Workspace};
 
 /// Where results go, below the target directory.
 const RESULTS: &str = "soak";
@@ -31,7 +31,6 @@ pub(crate) struct Soak {
 /// Soaks as docs/soak.md says, prints tables, and fails if something does not hold.
 pub(crate) fn soak(workspace: &Workspace, what: &Soak) -> Result<()> {
     runner::as_root(workspace)?;
-    setup::ensure(workspace)?;
     let sh = &workspace.sh;
     if env::var_os(DAEMON).is_none() {
         sh.set_var(DAEMON, binary::build(workspace)?);

@@ -18,9 +18,12 @@ use super::listeners::Listeners;
 use super::refusal;
 use super::streams::{self, PacketStreams, Sizes};
 
-/// The programs and maps, embedded in the daemon, so that there is one file to ship.
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/packet-headers-ebpf"));
+/// The programs and maps, embedded in the daemon, so that there is one file to ship. They are compiled
+/// beforehand, by `cargo xtask programs`, so that nobody else needs a compiler for the kernel.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../programs/packet-headers-ebpf.o");
+
+#[cfg(target_endian = "big")]
+compile_error!("the kernel programs are compiled for little-endian processors only");
 
 /// The classifiers of ICMP errors, by their places.
 const ICMP_CLASSIFIERS: [(u32, &str); 4] = {

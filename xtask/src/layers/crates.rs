@@ -80,8 +80,7 @@ pub(crate) const PURE: [&str; 15] = {
 const ORDERS: &[&[&str]] = &[
     &DATA_PATH,
     &["packet-headers-common", KERNEL_PROGRAMS],
-    &["ebpf-toolchain", DAEMON],
-    &["ebpf-toolchain", "xtask"],
+    &["xtask"],
     &[HARNESS],
     &[
         "packet-headers-common",
@@ -184,11 +183,7 @@ mod tests {
                 "packet-headers-ebpf",
                 &["packet-headers-common", "aya-ebpf"],
             ),
-            package(
-                "packet-headers",
-                &["model", "ebpf-toolchain", "aya", "tokio"],
-            ),
-            package("ebpf-toolchain", &["anyhow"]),
+            package("packet-headers", &["model", "aya", "tokio"]),
             package("end-to-end", &["anyhow"]),
         ];
         assert_eq!(breaches(&packages), [""; 0]);
