@@ -85,12 +85,13 @@ fn end(row: &Row) -> String {
 
 /// What ICMP errors said.
 fn errors(row: &Row) -> Option<String> {
-    let errors = plural(row.icmp.errors, "ICMP error");
+    let number = row.icmp.errors.unwrap_or(0);
+    let errors = plural(number, "ICMP error");
     let mtu = row.icmp.mtu_bytes;
     let mtu = mtu.map_or(String::new(), |mtu| {
         format!(", smallest MTU told {mtu} bytes")
     });
-    (row.icmp.errors > 0).then(|| errors + &mtu)
+    (number > 0).then(|| errors + &mtu)
 }
 
 /// What the picture does not know, or does not show.

@@ -14,8 +14,9 @@ const ICMPV6: u8 = 58;
 columns! {
     /// What ICMP and ICMPv6 errors said that quote a packet of the connection. Anybody can forge them.
     Icmp [ICMP_COLUMNS: "icmp_"] {
-        /// ICMP errors in the capture that quote a packet of the connection. They count as packets nowhere.
-        errors: u64, "RFC 792, RFC 4443 2.1; tshark: `icmp.type`, `icmpv6.type`";
+        /// ICMP errors in the capture that quote a packet of the connection. They count as packets nowhere. Rows of
+        /// older versions have no value.
+        errors: Option<u64>, "RFC 792, RFC 4443 2.1; tshark: `icmp.type`, `icmpv6.type`";
         /// The smallest MTU that one of them told: of a link for which a packet was too big.
         mtu_bytes: Option<u32>, "RFC 1191 4, RFC 8201 4; tshark: `icmp.mtu`, `icmpv6.mtu`";
     }
@@ -24,12 +25,12 @@ columns! {
 impl Icmp {
     /// No error.
     pub(crate) const NONE: Self = Self {
-        errors: 0,
+        errors: Some(0),
         mtu_bytes: None,
     };
 
     pub(crate) fn add(&mut self, error: &IcmpError) {
-        self.errors += 1;
+        self.errors = self.errors.map(|errors| errors + 1);
         self.mtu_bytes = match (self.mtu_bytes, error.mtu) {
             (Some(known), Some(told)) => Some(known.min(told)),
             (known, told) => known.or(told),

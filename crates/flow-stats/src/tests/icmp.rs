@@ -29,14 +29,17 @@ fn they_tell_whom_they_are_about_and_how_large_a_packet_may_be() {
     assert_eq!((error.ends(), error.time()), (segment.ends(), 7));
     let mut connection = Connection::new(&segment);
     let before = connection.row();
-    assert_eq!((before.icmp.errors, before.icmp.mtu_bytes), (0, None));
+    assert_eq!((before.icmp.errors, before.icmp.mtu_bytes), (Some(0), None));
     connection.add_error(&error);
     // A smaller one counts; an older router tells none.
     for mtu in [5, 2, 0] {
         connection.add_error(&IcmpError::of_ip(8, &error_v4(mtu_of(mtu), &quoted)).unwrap());
     }
     let after = connection.row();
-    assert_eq!((after.icmp.errors, after.icmp.mtu_bytes), (4, Some(512)));
+    assert_eq!(
+        (after.icmp.errors, after.icmp.mtu_bytes),
+        (Some(4), Some(512))
+    );
     // Nothing else has changed.
     let icmp = before.icmp.clone();
     assert_eq!(crate::Row { icmp, ..after }, before);
