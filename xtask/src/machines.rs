@@ -2,6 +2,7 @@
 //!
 //! A machine has nothing but an initramfs and, if asked for, disks. Nothing is installed on this host.
 
+pub(crate) mod clean_root;
 pub(crate) mod debian;
 pub(crate) mod image;
 pub(crate) mod machine;

@@ -4,10 +4,13 @@
 //! verb does is in the module of the same name.
 
 mod apt;
+mod architecture;
 mod bench;
 mod binary;
 mod clean_roots;
+mod cross;
 mod deny;
+mod dist;
 mod fleet;
 mod fuzz;
 mod graph;
@@ -39,7 +42,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{lint::Lint, workspace::Workspace};
+use crate::{architecture::Architecture, lint::Lint, workspace::Workspace};
 
 /// Build, run and check packet-headers.
 #[derive(Parser)]
@@ -61,7 +64,11 @@ enum Verb {
     /// Compile the kernel programs anew, into the object that the daemon includes
     Programs(programs::Programs),
     /// Build the daemon as one static file and print its path
-    Build,
+    Build {
+        /// The processor that it is for: this machine's if omitted
+        #[arg(long, alias = "target")]
+        arch: Option<Architecture>,
+    },
     /// Build the container image as an OCI archive and print its path
     Image,
     /// Build the daemon and run it here, as root
@@ -92,6 +99,8 @@ enum Verb {
     Soak(soak::Soak),
     /// Write the daemon's man pages and shell completions
     Manual,
+    /// Make a release: binaries, packages, images, bills of materials and checksums, in target/dist
+    Dist(dist::Dist),
     /// Ask the rows of a made-up fleet what docs/fleet.md asks, by DuckDB and by Spark, and compare their answers
     Fleet(fleet::Fleet),
     /// Draw the pictures of docs/plot.md anew
@@ -131,8 +140,12 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Setup { check: true } => setup::check(&workspace),
         Verb::Setup { check: false } => programs::toolchain(&workspace).map(drop),
         Verb::Programs(what) => programs::programs(&workspace, &what),
-        Verb::Build => {
-            println!("{}", binary::build(&workspace)?.display());
+        Verb::Build { arch } => {
+            let daemon = match arch {
+                Some(architecture) => binary::build_for(&workspace, architecture)?,
+                None => binary::build(&workspace)?,
+            };
+            println!("{}", daemon.display());
             Ok(())
         }
         Verb::Image => {
@@ -148,6 +161,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Simulate(what) => simulate::simulate(&workspace, &what),
         Verb::Soak(what) => soak::soak(&workspace, &what),
         Verb::Manual => manual::manual(&workspace),
+        Verb::Dist(what) => dist::dist(&workspace, &what),
         Verb::Fleet(of) => fleet::fleet(&workspace, &of),
         Verb::Pictures => pictures::pictures(&workspace),
         Verb::Kernels(which) => kernels::kernels(&workspace, &which),

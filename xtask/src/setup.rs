@@ -18,6 +18,7 @@ use xshell::{Cmd, cmd};
 
 use crate::{
     apt::{self, Apt},
+    architecture::Architecture,
     probe::{self, Compiler, Compilers, LINKED, Linker, NIGHTLY, Toolchain},
     workspace::Workspace,
 };
@@ -32,8 +33,19 @@ const FUZZER_VERSION: &str = "0.13.1";
 const MUTANTS_VERSION: &str = "27.1.0";
 /// The cargo-deny that setup builds.
 const DENY_VERSION: &str = "0.20.2";
+/// The cargo-deb that setup builds.
+const PACKAGER_VERSION: &str = "3.8.0";
 /// What libFuzzer is built with, and the Debian package that it is in.
 const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
+/// What packages are made with.
+const PACKAGE_TOOLS: [(&str, &str); 3] =
+    [("dpkg-deb", "dpkg"), ("xz", "xz-utils"), ("gzip", "gzip")];
+/// What clean roots are booted with, and what looks at packages.
+const ROOT_TOOLS: [(&str, &str); 3] = [
+    ("lintian", "lintian"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+];
 /// What the container image is built with.
 const IMAGE_TOOLS: [(&str, &str); 1] = [("buildah", "buildah")];
 /// Programs that the tests call, and the Debian packages that they are in.
@@ -132,6 +144,21 @@ pub(crate) fn kernel_tools(workspace: &Workspace) -> Result<()> {
     tools(workspace, &KERNEL_TOOLS).context("the machines need more programs")
 }
 
+/// Makes the C compiler and library exist that programs for another processor are linked with.
+pub(crate) fn cross_tools(workspace: &Workspace, architecture: Architecture) -> Result<()> {
+    let (compiler, gnu) = (format!("{}-gcc", architecture.gnu()), architecture.gnu());
+    if find_tool(&compiler).is_some() {
+        return Ok(());
+    }
+    // Debian's names have no underscore: gcc-x86-64-linux-gnu.
+    let packages = [
+        format!("gcc-{}", gnu.replace('_', "-")),
+        format!("libc6-dev-{}-cross", architecture.debian()),
+    ];
+    apt::install(workspace, &packages)
+        .with_context(|| format!("another processor's programs need {compiler}"))
+}
+
 /// Makes the program exist that makes clean roots.
 pub(crate) fn root_maker(workspace: &Workspace) -> Result<()> {
     tools(workspace, &ROOT_MAKER).context("clean roots need a maker")
@@ -183,6 +210,21 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
     let own = workspace.tools().join("bin/cargo-deny");
     if !is_version(workspace, &own, DENY_VERSION) {
         build_tool(workspace, "cargo-deny", DENY_VERSION).run()?;
+    }
+    Ok(own)
+}
+
+/// Makes the programs exist that try packages in clean roots.
+pub(crate) fn root_tools(workspace: &Workspace) -> Result<()> {
+    tools(workspace, &ROOT_TOOLS).context("clean roots need more programs")
+}
+
+/// Makes cargo-deb exist, and what it calls; where it is.
+pub(crate) fn packager(workspace: &Workspace) -> Result<PathBuf> {
+    tools(workspace, &PACKAGE_TOOLS).context("packages need more programs")?;
+    let own = workspace.tools().join("bin/cargo-deb");
+    if !is_version(workspace, &own, PACKAGER_VERSION) {
+        build_tool(workspace, "cargo-deb", PACKAGER_VERSION).run()?;
     }
     Ok(own)
 }
@@ -288,16 +330,7 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
 
 /// On Debian and Ubuntu: the packaged compiler, and a linker built with its LLVM.
 fn by_packages(workspace: &Workspace) -> Result<()> {
-    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
-    let compiler = match Compiler::packaged(workspace) {
-        Some(compiler) => compiler,
-        None => {
-            let packages = apt.compiler()?;
-            apt.install(&packages)?;
-            Compiler::packaged(workspace)
-                .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))?
-        }
-    };
+    let compiler = packaged_compiler(workspace)?;
     let linked = Compiler::named(workspace, LINKED);
     if linked.is_none_or(|linked| linked.version != compiler.version) {
         let sysroot = &compiler.sysroot;
@@ -307,6 +340,18 @@ fn by_packages(workspace: &Workspace) -> Result<()> {
         build_linker(workspace, &compiler)?;
     }
     Ok(())
+}
+
+/// The distribution's compiler, installed if there is none.
+pub(crate) fn packaged_compiler(workspace: &Workspace) -> Result<Compiler> {
+    if let Some(compiler) = Compiler::packaged(workspace) {
+        return Ok(compiler);
+    }
+    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
+    let packages = apt.compiler()?;
+    apt.install(&packages)?;
+    Compiler::packaged(workspace)
+        .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))
 }
 
 /// Builds bpf-linker with the LLVM that a compiler has itself, into the tools' directory: the two fit each

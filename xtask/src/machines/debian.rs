@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use xshell::cmd;
 
-use crate::workspace::Workspace;
+use crate::{architecture::Architecture, workspace::Workspace};
 
 /// A release of Debian, and its kernel's version.
 pub(crate) struct Release {
@@ -92,6 +92,31 @@ pub(crate) fn unpacked(workspace: &Workspace, root: PathBuf, tools: &[&str]) -> 
     Ok(root)
 }
 
+/// Packages for another processor, from where this host has its own, unpacked once below `home`: the root
+/// of their files.
+pub(crate) fn foreign(
+    workspace: &Workspace,
+    (home, architecture): (&Path, Architecture),
+    name: &str,
+    packages: &[String],
+) -> Result<PathBuf> {
+    let root = home.join(name);
+    if !root.is_dir() {
+        eprintln!(
+            "fetching {} for {} (once, into {})",
+            packages.join(" and "),
+            architecture.debian(),
+            root.display()
+        );
+        let options = &private_apt(&home.join("apt"), None, architecture)?;
+        // That one of many lists cannot be had is no error: it may be of no use here.
+        let update = cmd!(workspace.sh, "apt-get {options...} --quiet update");
+        update.quiet().ignore_status().ignore_stdout().run()?;
+        unpack(workspace, options, packages, &root)?;
+    }
+    Ok(root)
+}
+
 /// The packages in what `apt-get --simulate` prints, as `name=version`.
 fn to_be_installed(simulated: &str) -> impl Iterator<Item = String> {
     simulated.lines().filter_map(|line| {
@@ -140,7 +165,9 @@ fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> 
     ensure!(!mirrors.is_empty(), "apt has no mirror of Debian");
     let mut failures = Vec::new();
     for (mirror, suite) in mirrors {
-        let options = private_apt(&home.join("apt").join(&suite), &mirror, &suite)?;
+        let state = home.join("apt").join(&suite);
+        let source = Some((mirror.as_str(), suite.as_str()));
+        let options = private_apt(&state, source, Architecture::Amd64)?;
         let options = &options;
         let found = cmd!(sh, "apt-get {options...} --quiet update")
             .quiet()
@@ -197,31 +224,42 @@ fn dependency(text: &str) -> Option<String> {
     line.map(str::to_owned)
 }
 
-/// Options of an apt that knows one suite only, and nothing of what is installed.
-fn private_apt(state: &Path, mirror: &str, suite: &str) -> Result<Vec<String>> {
+/// Options of an apt that knows nothing of what is installed, and one suite of a mirror only, or all that
+/// this host knows.
+fn private_apt(
+    state: &Path,
+    source: Option<(&str, &str)>,
+    architecture: Architecture,
+) -> Result<Vec<String>> {
     for directory in ["lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(state.join(directory))?;
     }
-    let (sources, status) = (state.join("sources.list"), state.join("status"));
-    fs::write(
-        &sources,
-        format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"),
-    )?;
+    let status = state.join("status");
     fs::write(&status, "")?;
     let at = |path: &Path| path.display().to_string();
-    let settings = [
+    let mut settings = vec![
         format!("Dir::State={}", at(state)),
         format!("Dir::State::lists={}", at(&state.join("lists"))),
         format!("Dir::State::status={}", at(&status)),
         format!("Dir::Cache={}", at(&state.join("cache"))),
-        format!("Dir::Etc::SourceList={}", at(&sources)),
-        "Dir::Etc::SourceParts=/dev/null".to_owned(),
-        "Dir::Etc::Preferences=/dev/null".to_owned(),
-        "Dir::Etc::PreferencesParts=/dev/null".to_owned(),
         "Acquire::Languages=none".to_owned(),
-        "APT::Architecture=amd64".to_owned(),
+        format!("APT::Architecture={}", architecture.debian()),
+        format!("APT::Architectures={}", architecture.debian()),
         "APT::Sandbox::User=".to_owned(),
     ];
+    if let Some((mirror, suite)) = source {
+        let sources = state.join("sources.list");
+        fs::write(
+            &sources,
+            format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"),
+        )?;
+        settings.extend([
+            format!("Dir::Etc::SourceList={}", at(&sources)),
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            "Dir::Etc::Preferences=/dev/null".to_owned(),
+            "Dir::Etc::PreferencesParts=/dev/null".to_owned(),
+        ]);
+    }
     let option = |setting: String| ["--option".to_owned(), setting];
     Ok(settings.into_iter().flat_map(option).collect())
 }
