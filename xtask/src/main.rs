@@ -142,7 +142,7 @@ fn perform(verb: Verb) -> Result<()> {
     let workspace = Workspace::open()?;
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
-        Verb::Setup { check: false } => setup::toolchain(&workspace).map(drop),
+        Verb::Setup { check: false } => programs::toolchain(&workspace).map(drop),
         Verb::Programs(what) => programs::programs(&workspace, &what),
         Verb::Build { arch } => {
             let daemon = match arch {
