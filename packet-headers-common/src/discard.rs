@@ -18,6 +18,14 @@ crate::named_enum! {
         /// Discarded by the kernel: the packet has more labels or extension headers than the parser
         /// follows, or its TCP header begins too far into it.
         HeadersTooLong = "headers_too_long",
+        /// Discarded by the kernel: the packet that an ICMP error quotes has no TCP ports, or lies about its
+        /// length.
+        BadQuote = "icmp_bad_quote",
+        /// Discarded by the flow table: the connection of the packet that an ICMP error quotes is not known.
+        UnknownQuote = "icmp_unknown",
+        /// Discarded by the kernel or by the flow table: there were too many ICMP errors, in all or about one
+        /// connection. Anybody can forge them.
+        TooManyErrors = "icmp_limit",
         /// Discarded by the kernel: the filters exclude the packet's connection.
         Filtered = "filtered",
         /// Discarded by the kernel: nobody named the packet's connection in time, or it is not wanted.
@@ -32,6 +40,8 @@ crate::named_enum! {
         AdmittedRingFull = "admitted_ring_full",
         /// Discarded by the kernel: the shard's ring of connections without a name was full.
         CandidateRingFull = "candidate_ring_full",
+        /// Discarded by the kernel: the ring of the shard's packet socket was full (`--attach raw`).
+        PacketRingFull = "packet_ring_full",
         /// Discarded by the kernel: it refused to copy bytes that the packet has.
         CopyFailed = "copy_failed",
         /// Discarded by the shard: this build does not understand the ring item.

@@ -48,6 +48,12 @@ impl fmt::Display for Source {
 }
 
 impl Package {
+    /// Its programs.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &str> {
+        let programs = (self.sources.iter()).filter(|source| source.kind == Kind::Program);
+        programs.map(|program| program.name.as_str())
+    }
+
     /// The programs that have a documentation of their own: cargo puts that of one which is called like
     /// its package's library in the same place.
     pub(crate) fn documented_programs(&self) -> impl Iterator<Item = &str> {

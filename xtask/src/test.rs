@@ -9,7 +9,7 @@ use crate::{
     binary,
     fuzz::{self, Fuzz},
     image,
-    layers::{DAEMON, HARNESS, KERNEL_TESTS, PURE},
+    layers::{DAEMON, HARNESS, KERNEL_TESTS},
     packages::{self, Package},
     programs, pure, python, runner, setup,
     workspace::{Privilege, Workspace},
@@ -26,26 +26,15 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     programs::need_current(workspace)?;
     let packages = packages::read(workspace)?;
 
-    stage("the crates that need neither root's privileges nor the eBPF toolchain");
+    stage("unit and documentation tests, without privileges");
     // Compiling them keeps the processors busy, and installing what comes next the network.
     let python = thread::scope(|scope| {
         let tools = scope.spawn(|| install(&Workspace::open()?));
-        pure::pure(workspace, filter)?;
+        pure::units(workspace, &packages, filter)?;
         tools
             .join()
             .unwrap_or_else(|panic| panic::resume_unwind(panic))
     })?;
-
-    // Without privileges.
-    stage("unit and documentation tests of all others");
-    others(workspace, &packages)
-        .args(["--lib", "--bins", "--examples", "--"])
-        .args(filter)
-        .run()?;
-    others(workspace, &packages)
-        .args(["--doc", "--"])
-        .args(filter)
-        .run()?;
 
     // As root: built by the user, run through cargo's runner.
     runner::as_root(workspace)?;
@@ -92,16 +81,6 @@ fn install(workspace: &Workspace) -> Result<PathBuf> {
     python::ensure(workspace)
 }
 
-/// `cargo test` of all packages but the pure ones, to be told of which targets. It is of all of them even
-/// where only those of one are to run: cargo chooses the features of dependencies for the packages of a
-/// command, and for others would build the dependencies again.
-fn others<'a>(workspace: &'a Workspace, packages: &[Package]) -> Cmd<'a> {
-    let names = packages.iter().map(|package| package.name.as_str());
-    let pure = names.filter(|name| PURE.contains(name));
-    let excluded = pure.flat_map(|name| ["--exclude", name]);
-    cmd!(workspace.sh, "cargo test --workspace").args(excluded)
-}
-
 /// The integration tests of some packages, so many of a file at a time, to be given a filter.
 fn integration<'a>(
     workspace: &'a Workspace,
@@ -114,8 +93,9 @@ fn integration<'a>(
         .iter()
         .filter(|package| of.contains(&package.name.as_str()));
     let tests = chosen.flat_map(|package| &package.tests);
-    // Of a run that takes so long, everything that fails is worth knowing.
-    others(workspace, packages)
+    // Of all packages, as the units are, and so that nothing is built again. Of a run that takes so long,
+    // everything that fails is worth knowing.
+    cmd!(workspace.sh, "cargo test --workspace")
         .arg("--no-fail-fast")
         .args(tests.flat_map(|test| ["--test", test]))
         .args(["--", &threads])
