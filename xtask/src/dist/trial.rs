@@ -100,6 +100,11 @@ impl Trial<'_> {
             .run(idle)
             .context("the uploader has no destination")?;
         self.system.run("packet-headers --version")?;
+        // In tenths, as deploy/README.md has it of the unit.
+        let exposed = "systemd-analyze security --threshold=17 --no-pager packet-headers.service";
+        self.system
+            .run(exposed)
+            .context("its unit exposes more than that of deploy/systemd")?;
         let pages = "zcat /usr/share/man/man1/packet-headers-flows.1.gz | grep -q 'packet.*flows'";
         self.system.run(pages)?;
         let user = self
