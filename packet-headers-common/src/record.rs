@@ -4,6 +4,7 @@
 //! so; the packet's own header bytes; and zeros up to a multiple of 8 bytes.
 
 mod packet;
+mod written;
 
 pub use packet::{BadRecord, Beside, Glance, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
 

@@ -8,6 +8,7 @@ use crate::cli::{Arguments, NamedFile};
 use crate::config::Config;
 use crate::host::namespace;
 use crate::kernel::Candidate;
+use crate::load_options;
 use crate::terminal::print;
 
 mod clock;
@@ -55,13 +56,13 @@ pub fn run(mut capture: Arguments, json: bool) -> Result<ExitCode> {
 }
 
 async fn examine(config: &Config, named: Vec<NamedFile>) -> Result<Report> {
-    let candidate = Candidate::find(config.attach, config.source.watches_sockets())?;
-    let interfaces = interfaces::check(config, candidate).await;
+    let candidate = Candidate::find(load_options::asked_of_method(config))?;
+    let interfaces = interfaces::check(config, &candidate).await;
     let mut names = names::check(config, named);
     names::tcpinfo(&mut names, &config.source).await;
     Ok(Report(vec![
-        kernel::check(config, candidate),
-        privileges::check(config, candidate),
+        kernel::check(config, &candidate),
+        privileges::check(config, &candidate),
         names,
         interfaces,
         directories::check(&config.files),

@@ -6,6 +6,7 @@ use model::Diagnostic;
 use packet_headers_common::FlowHash;
 
 use crate::config::Config;
+use crate::kernel::method::Asked;
 use crate::kernel::{LoadOptions, netns, requirements};
 
 /// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
@@ -30,6 +31,15 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         decapsulate: config.decapsulate,
         icmp_errors: config.icmp_errors,
         hardware_clock: hardware_clock(config),
+    }
+}
+
+/// What the configuration asks of the attach method.
+pub(crate) fn asked_of_method(config: &Config) -> Asked {
+    Asked {
+        method: config.attach,
+        watches_sockets: config.source.watches_sockets(),
+        hardware_clock: config.hardware_clock,
     }
 }
 

@@ -28,12 +28,13 @@ use self::prerequisites::Prerequisites;
 use self::reload::Reload;
 use self::screen::Screen;
 use self::signals::{Request, Signals};
-use self::stages::{KernelLog, Stages};
+use self::stages::Stages;
 use crate::clock;
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Heartbeats, WaitsFor, pulse};
 use crate::host::namespace;
-use crate::kernel::{Cgroup2, method};
+use crate::kernel::{Cgroup2, KernelLog, method};
+use crate::load_options;
 use crate::stats::{CounterSources, Counters};
 use model::AttachMethod;
 
@@ -60,7 +61,14 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("the boot clock of this time namespace is {seconds} s ahead of the host's");
     }
     let watches_sockets = config.source.watches_sockets();
-    let method = method::choose(config.attach, watches_sockets)?;
+    let chosen = method::choose(load_options::asked_of_method(config))?;
+    if let Some(why) = chosen.instead {
+        tracing::warn!(
+            "capturing without eBPF, by packet sockets (--attach raw): {why}; packets that are not TCP \
+             are not counted, and each that is costs more"
+        );
+    }
+    let method = chosen.method;
     if watches_sockets {
         // Found here, before anything is attached.
         if let Some(lacking) = Cgroup2::find()?.lacking() {
@@ -112,7 +120,7 @@ async fn supervise(config: &Config, method: AttachMethod) -> Result<()> {
         stop = stop => stop.context("stopping")??,
         () = signals.hurry() => bail!("stopped at once by a second signal: packets in memory are lost"),
     }
-    kernel_log.flush();
+    flush(&mut kernel_log);
     let _late = timeout(TICK, dark).await;
     stopped?;
     output.end(&counted.last_report()?, config)
@@ -130,7 +138,7 @@ struct Watched<'a> {
 /// Answers signals until one says stop.
 async fn serve(
     signals: &mut Signals,
-    log: &mut KernelLog,
+    log: &mut Option<KernelLog>,
     watched: &mut Watched<'_>,
     heartbeat: Heartbeat,
 ) -> Result<()> {
@@ -156,10 +164,17 @@ async fn serve(
             () = counters.lull.over() => {}
         }
         heartbeat.beat();
-        log.flush();
+        flush(log);
         counted.note_losses()?;
         watched.manager.report(counters, watched.heartbeats);
         due = next_look(counters, &mut received);
+    }
+}
+
+/// Writes what the programs have logged, if there are any.
+fn flush(log: &mut Option<KernelLog>) {
+    if let Some(log) = log {
+        log.flush();
     }
 }
 

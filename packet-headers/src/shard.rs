@@ -23,8 +23,7 @@ pub(crate) use self::handle::ShardHandle;
 use self::list_request::{ListRequest, ListServer};
 use crate::clock;
 use crate::heartbeat::Heartbeat;
-use crate::kernel::FlowMaps;
-use crate::kernel::ring::PacketReader;
+use crate::kernel::{PacketBatch as _, PacketSource};
 use crate::live::Tee;
 use crate::stats::shard::ShardStats;
 
@@ -44,11 +43,9 @@ const MOST_TURNS: u32 = 256;
 const EVENTS: usize = 4 * 1024;
 
 /// What a shard works with.
-pub struct Shard {
-    /// Its packet rings.
-    pub ring: PacketReader,
-    /// Its handle to the kernel's maps of connections.
-    pub maps: FlowMaps,
+pub struct Shard<S> {
+    /// Where its packets come from.
+    pub source: S,
     /// Events of its connections.
     pub events: mpsc::Receiver<FlowEvent>,
     /// Its connections, its counters, and the queue to its writer.
@@ -65,7 +62,7 @@ pub struct Shard {
     pub heartbeat: Heartbeat,
 }
 
-impl Shard {
+impl<S: PacketSource> Shard<S> {
     /// Works until `stop` is set. Then takes the packets left in the rings, finishes every connection
     /// and hands everything to the writer.
     ///
@@ -73,8 +70,7 @@ impl Shard {
     /// When waiting for the rings fails.
     pub fn run(self, stop: &AtomicBool) -> Result<()> {
         let Self {
-            ring,
-            maps,
+            source,
             events,
             demux,
             stats,
@@ -84,8 +80,7 @@ impl Shard {
             heartbeat,
         } = self;
         let mut turning = Turning {
-            ring,
-            maps,
+            source,
             events,
             demux,
             stats,
@@ -115,9 +110,8 @@ impl Shard {
 }
 
 /// A shard while it works.
-struct Turning {
-    ring: PacketReader,
-    maps: FlowMaps,
+struct Turning<S> {
+    source: S,
     events: mpsc::Receiver<FlowEvent>,
     demux: Demux,
     stats: Arc<ShardStats>,
@@ -133,7 +127,7 @@ struct Turning {
     turns_with_rules: u32,
 }
 
-impl Turning {
+impl<S: PacketSource> Turning<S> {
     /// Does a bounded part of the work. Returns whether there is more.
     fn turn(&mut self) -> bool {
         clock::resample(&mut self.clock);
@@ -174,9 +168,9 @@ impl Turning {
     /// Waits for the next turn.
     fn pause(&mut self) -> Result<()> {
         if self.quiet > QUIET_TURNS {
-            return self.ring.sleep(SLEEP);
+            return self.source.sleep(SLEEP);
         }
-        self.ring.wait(TICK)
+        self.source.wait(TICK)
     }
 
     /// Serves timers, and publishes the shard's numbers. Returns whether there is more to do.
@@ -185,7 +179,7 @@ impl Turning {
         let more = self.demux.table.tick(now);
         self.act();
         let stats = self.demux.table.stats();
-        self.stats.publish(&stats, self.ring.fill());
+        self.stats.publish(&stats, self.source.fill());
         // One step only: the rings come first.
         let more_to_list = self.lists.step(&self.demux.table, now);
         more || more_to_list
@@ -195,7 +189,7 @@ impl Turning {
     /// before and after it. Returns whether there may be more.
     fn drain(&mut self) -> bool {
         let most = Batches::most(&self.demux.table);
-        let packets = self.ring.read(most);
+        let packets = self.source.read(most, &self.clock);
         let more = packets.more();
         if let Some(live) = &mut self.live {
             live.offer(packets.records(), &self.clock);
@@ -206,7 +200,7 @@ impl Turning {
             more,
         };
         let counts = self.demux.take(packets.records(), arrivals);
-        packets.finish();
+        drop(packets);
         if counts.received > 0 {
             self.quiet = 0;
         }
@@ -215,13 +209,13 @@ impl Turning {
 
     /// Carries out the table's actions.
     fn act(&mut self) {
-        let Self { demux, maps, .. } = self;
+        let Self { demux, source, .. } = self;
         demux.act(|hint| {
             match hint {
-                Hint::Admit(key, until, cookie) => return maps.admit(&key, until, cookie),
-                Hint::Retire(key, cookie) => maps.retire(&key, cookie),
-                Hint::Release(key, cookie) => maps.release(&key, cookie),
-                Hint::Ignore(key) => maps.ignore(&key),
+                Hint::Admit(key, until, cookie) => return source.admit(&key, until, cookie),
+                Hint::Retire(key, cookie) => source.retire(&key, cookie),
+                Hint::Release(key, cookie) => source.release(&key, cookie),
+                Hint::Ignore(key) => source.ignore(&key),
             }
             0
         });

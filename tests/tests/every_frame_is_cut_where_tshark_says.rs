@@ -190,14 +190,28 @@ fn beyond(these: &Records, those: &Records) -> Vec<(String, Record)> {
     beyond
 }
 
-/// Sends a corpus from `sender` into the host's `interface`, and compares the records, which keep
-/// `most` bytes of a packet.
+/// What is asked of a daemon.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// How many bytes of a packet its records keep.
+    most: usize,
+    /// Whether there are programs, or the rings of packet sockets alone.
+    programs: bool,
+}
+
+/// By programs, as many bytes as there are.
+const WHOLE: Asked = Asked {
+    most: MAX_HEADERS,
+    programs: true,
+};
+
+/// Sends a corpus from `sender` into the host's `interface`, and compares the records.
 fn compare(
     lab: &Lab,
     interface: &str,
     sender: (&Namespace, &str, Injection),
     link: Link,
-    most: usize,
+    asked: Asked,
 ) -> Result<()> {
     let seed = env::var("SEED").map_or(Ok(SEED), |seed| seed.parse())?;
     println!("{interface}: seed {seed}");
@@ -207,8 +221,12 @@ fn compare(
     let launch = Launch::new(lab).on(&interfaces).following(&tcpinfo);
     // Each flow goes on, whatever flags its frames have.
     let flags = ["--linger=60s", "--captureduration=300s"];
-    let most_flag = format!("--maxheadersize={most}");
-    let flags = [&flags[..], &[&most_flag]].concat();
+    let most_flag = format!("--maxheadersize={}", asked.most);
+    let mut flags = [&flags[..], &[&most_flag]].concat();
+    if !asked.programs {
+        // Each frame must get to the shard of its flow, too.
+        flags.extend(["--attach=raw", "--shards=3"]);
+    }
     let mut daemon = launch.without_prefix().start(&flags)?;
     tcpinfo.wait_for_client(1)?;
     announce(&tcpinfo);
@@ -222,12 +240,15 @@ fn compare(
     let sent = corpus::send(namespace, device, injection, &frames)?;
     let recorded = tcpdump.finish()?;
     let seen = packets(&recorded.file())?.len() as u64;
-    daemon.wait_for_report("every frame is accounted for", |report| {
-        report.get(PacketField::Seen) >= before.get(PacketField::Seen) + seen
-    })?;
+    if asked.programs {
+        daemon.wait_for_report("every frame is accounted for", |report| {
+            report.get(PacketField::Seen) >= before.get(PacketField::Seen) + seen
+        })?;
+    }
+    // A daemon without programs is not shown every frame; it takes what is in its ring when it is stopped.
     let stopped = daemon.stop()?;
 
-    let expected = Dissection::read(&recorded.file(), most)?;
+    let expected = Dissection::read(&recorded.file(), asked.most)?;
     let captured = captured(&stopped.captures)?;
     let count = |records: &Records| records.values().map(Vec::len).sum::<usize>();
     println!(
@@ -276,7 +297,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn on_ethernet_keeping(most: usize) -> Result<()> {
+fn on_ethernet_as(asked: Asked) -> Result<()> {
     let lab = Lab::new()?;
     lab.host.ip(&["link", "set", WAN, "mtu", MTU])?;
     lab.peer.ip(&["link", "set", WAN, "mtu", MTU])?;
@@ -285,23 +306,47 @@ fn on_ethernet_keeping(most: usize) -> Result<()> {
         WAN,
         (&lab.peer, WAN, Injection::Socket),
         Link::Ethernet,
-        most,
+        asked,
     )
 }
 
 #[test]
 fn on_ethernet() -> Result<()> {
-    on_ethernet_keeping(MAX_HEADERS)
+    on_ethernet_as(WHOLE)
 }
 
 /// A tag that the kernel took off, and the daemon puts back, counts as well.
 #[test]
 fn on_ethernet_with_the_shortest_records() -> Result<()> {
-    on_ethernet_keeping(MIN_HEADERS)
+    on_ethernet_as(Asked {
+        most: MIN_HEADERS,
+        ..WHOLE
+    })
+}
+
+/// The classic BPF program of a packet socket, instead of ours.
+#[test]
+fn on_ethernet_without_ebpf() -> Result<()> {
+    on_ethernet_as(Asked {
+        programs: false,
+        ..WHOLE
+    })
 }
 
 #[test]
 fn on_a_device_without_a_link_layer() -> Result<()> {
+    on_a_device_without_a_link_layer_as(WHOLE)
+}
+
+#[test]
+fn on_a_device_without_a_link_layer_without_ebpf() -> Result<()> {
+    on_a_device_without_a_link_layer_as(Asked {
+        programs: false,
+        ..WHOLE
+    })
+}
+
+fn on_a_device_without_a_link_layer_as(asked: Asked) -> Result<()> {
     let lab = Lab::new()?;
     lab.host
         .ip(&["tuntap", "add", "mode", "tun", "name", "tun0"])?;
@@ -311,7 +356,7 @@ fn on_a_device_without_a_link_layer() -> Result<()> {
         "tun0",
         (&lab.host, "tun0", Injection::Tun),
         Link::RawIp,
-        MAX_HEADERS,
+        asked,
     )
 }
 
@@ -332,6 +377,6 @@ fn inside_a_tunnel_that_the_kernel_unpacks() -> Result<()> {
         "vx0",
         (&lab.peer, "vx0", Injection::Socket),
         Link::Ethernet,
-        MAX_HEADERS,
+        WHOLE,
     )
 }

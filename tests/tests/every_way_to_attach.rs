@@ -28,7 +28,12 @@ fn capture_and_compare(
     let mut ours = None;
     let captured = capture.run(flags, |daemon| {
         let inventory = Inventory::take()?.since(&before);
-        ensure!(inventory.count("prog") >= 1, "{inventory:?}");
+        let programs = if flags.contains(&"--attach=raw") {
+            0
+        } else {
+            1
+        };
+        ensure!(inventory.count("prog").min(1) == programs, "{inventory:?}");
         ours = Some(inventory);
         let connections = traffic::run(lab, &Plan::mixed(50), observer)?;
         daemon.wait_for_files(connections.len())?;
@@ -91,6 +96,18 @@ fn by_filters_of_the_clsact_qdisc() -> Result<()> {
 fn by_a_packet_socket() -> Result<()> {
     let stopped = by("socket")?;
     ensure!(stopped.transcript.contains("a packet socket"));
+    Ok(())
+}
+
+/// Nothing of it is in the kernel but sockets: no program and no map.
+#[test]
+fn by_rings_of_packet_sockets_without_ebpf() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let launch = Launch::new(&lab).following(&tcpinfo);
+    let capture = Capture::new(&lab).by(launch).named(tcpinfo::uuid);
+    let stopped = capture_and_compare(&capture, &lab, &["--attach=raw"], &tcpinfo)?;
+    ensure!(stopped.transcript.contains("without eBPF"));
     Ok(())
 }
 

@@ -11,6 +11,8 @@ pub enum AttachMethod {
     Netlink,
     /// The filter of a packet socket; nothing is attached to an interface.
     Socket,
+    /// The rings of packet sockets, and no eBPF: the daemon does what the programs do otherwise.
+    Raw,
 }
 
 impl AttachMethod {
@@ -21,6 +23,7 @@ impl AttachMethod {
             Self::Tcx => "tcx",
             Self::Netlink => "netlink",
             Self::Socket => "socket",
+            Self::Raw => "raw",
         }
     }
 }
@@ -31,6 +34,7 @@ impl fmt::Display for AttachMethod {
             Self::Tcx => "TCX links",
             Self::Netlink => "TC filters in the clsact qdisc",
             Self::Socket => "a packet socket",
+            Self::Raw => "rings of packet sockets, without eBPF",
         })
     }
 }
@@ -49,6 +53,11 @@ mod tests {
                 "TC filters in the clsact qdisc",
             ),
             (AttachMethod::Socket, "socket", "a packet socket"),
+            (
+                AttachMethod::Raw,
+                "raw",
+                "rings of packet sockets, without eBPF",
+            ),
         ] {
             assert_eq!(method.name(), name);
             assert_eq!(method.to_string(), shown);

@@ -17,6 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// Nothing counted yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Counts `n` more.
     #[inline]
     pub fn add(&self, n: u64) {

@@ -84,6 +84,8 @@ enum Attach {
     Netlink,
     /// A packet socket, for hosts where TC cannot be used
     Socket,
+    /// Rings of packet sockets, without eBPF: needs CAP_NET_RAW alone
+    Raw,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,6 +136,7 @@ impl CaptureArguments {
             Attach::Tcx => Some(AttachMethod::Tcx),
             Attach::Netlink => Some(AttachMethod::Netlink),
             Attach::Socket => Some(AttachMethod::Socket),
+            Attach::Raw => Some(AttachMethod::Raw),
         }
     }
 

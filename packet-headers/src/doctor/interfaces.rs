@@ -12,7 +12,7 @@ use crate::host::interfaces::{self, Interface, Link};
 use crate::host::netlink::Netlink;
 use crate::kernel::Candidate;
 
-pub(super) async fn check(config: &Config, candidate: Candidate) -> Group {
+pub(super) async fn check(config: &Config, candidate: &Candidate) -> Group {
     let mut group = Group::new("interfaces");
     if let Err(error) = look(&mut group, config, candidate).await {
         let help = "allow NETLINK_ROUTE sockets in the container's seccomp profile";
@@ -21,7 +21,7 @@ pub(super) async fn check(config: &Config, candidate: Candidate) -> Group {
     group
 }
 
-async fn look(group: &mut Group, config: &Config, candidate: Candidate) -> Result<()> {
+async fn look(group: &mut Group, config: &Config, candidate: &Candidate) -> Result<()> {
     let mut netlink = Netlink::open(&[]).context("listing network interfaces")?;
     let links = interfaces::list(&mut netlink).await?;
     let choice = Choice::new(&config.interfaces);

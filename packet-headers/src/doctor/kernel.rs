@@ -7,12 +7,17 @@ use super::finding::Group;
 use crate::config::Config;
 use crate::kernel::load::Needed;
 use crate::kernel::requirements::{check_kernel, shows_hardware_times};
-use crate::kernel::{Candidate, Programs, method, netns};
+use crate::kernel::{Candidate, Opened, Programs, Refused, method, netns};
 use crate::load_options::load_options;
 use model::{AttachMethod, Diagnostic};
 
-pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
+pub(super) fn check(config: &Config, candidate: &Candidate) -> Group {
     let mut group = Group::new("kernel");
+    if candidate.method == AttachMethod::Raw {
+        sockets(&mut group, config, candidate);
+        jit(&mut group, fs::read_to_string(JIT).ok().as_deref());
+        return group;
+    }
     match check_kernel() {
         Ok(()) => group.ok("version", version()),
         Err(error) => group.error("version", &error, "run on Linux 5.8 or later"),
@@ -42,8 +47,41 @@ fn version() -> String {
     format!("Linux {release}")
 }
 
+/// Opens the packet sockets of a capture without programs, and closes them again.
+fn sockets(group: &mut Group, config: &Config, candidate: &Candidate) {
+    const NAME: &str = "packet sockets";
+    group.ok("version", version());
+    match &candidate.instead {
+        Some(why) => group.note(
+            "eBPF",
+            format!("not used: {why}; packets that are not TCP are not counted"),
+            "grant what is missing for a capture that costs less, or leave it at that",
+        ),
+        None => group.ok("eBPF", "not requested: --attach raw"),
+    }
+    if let Err(diagnostic) = candidate.is_supported() {
+        group.diagnostic(NAME, diagnostic);
+    } else if candidate.is_permitted().is_err() {
+        group.mention(NAME, "not tried: a capability is missing (see below)");
+    } else {
+        let options = load_options(config);
+        match Opened::by(
+            AttachMethod::Raw,
+            &options,
+            Needed::NONE,
+            &Refused::default(),
+        ) {
+            Ok(_closed) => group.ok(
+                NAME,
+                "the kernel opens them with their rings; they are closed again",
+            ),
+            Err(error) => group.error(NAME, &error, "use a kernel with packet sockets"),
+        }
+    }
+}
+
 /// Loads the programs and maps of such a capture into the kernel, and unloads them again.
-fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
+fn programs(group: &mut Group, config: &Config, candidate: &Candidate, permitted: bool) {
     const NAME: &str = "programs and maps";
     if !permitted {
         return group.mention(NAME, "not tried: a capability is missing (see below)");
@@ -62,7 +100,7 @@ fn programs(group: &mut Group, config: &Config, candidate: Candidate, permitted:
     }
 }
 
-fn tcx(group: &mut Group, config: &Config, candidate: Candidate, permitted: bool) {
+fn tcx(group: &mut Group, config: &Config, candidate: &Candidate, permitted: bool) {
     const NAME: &str = "TCX links";
     let method = candidate.method;
     if !permitted {

@@ -53,10 +53,10 @@ impl Others {
     pub(super) async fn on(
         netlink: &mut Netlink,
         interface: &Interface,
-        candidate: Candidate,
+        candidate: &Candidate,
     ) -> Result<Self> {
         let mut others = Self::default();
-        if candidate.method == AttachMethod::Socket {
+        if matches!(candidate.method, AttachMethod::Socket | AttachMethod::Raw) {
             return Ok(others);
         }
         let index = i32::try_from(interface.index).context("the interface's index is too large")?;
@@ -166,7 +166,7 @@ fn judge_tcx(
     let stands = match (method, direction) {
         (AttachMethod::Tcx, "ingress") => "ours runs first, and sees every packet",
         (AttachMethod::Tcx, _) => "ours runs last, and sees what they let pass",
-        (AttachMethod::Netlink | AttachMethod::Socket, _) => {
+        (AttachMethod::Netlink | AttachMethod::Socket | AttachMethod::Raw, _) => {
             "they run before TC filters: ours sees what they let pass"
         }
     };
@@ -215,10 +215,12 @@ fn judge_filter(
             interface,
             format!("{found}, like ours: the kernel decides which runs first"),
         ),
-        AttachMethod::Netlink | AttachMethod::Tcx | AttachMethod::Socket => group.mention(
-            interface,
-            format!("{found}; ours runs first, and also sees what it drops"),
-        ),
+        AttachMethod::Netlink | AttachMethod::Tcx | AttachMethod::Socket | AttachMethod::Raw => {
+            group.mention(
+                interface,
+                format!("{found}; ours runs first, and also sees what it drops"),
+            )
+        }
     }
 }
 

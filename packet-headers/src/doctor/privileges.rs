@@ -10,8 +10,9 @@ use crate::config::{Config, Sizes};
 use crate::kernel::Candidate;
 use crate::kernel::requirements::kernel_is_at_least;
 use crate::sandbox::{self, Confinement};
+use model::AttachMethod;
 
-pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
+pub(super) fn check(config: &Config, candidate: &Candidate) -> Group {
     let mut group = Group::new("privileges");
     match candidate.is_permitted() {
         Ok(()) => {
@@ -21,9 +22,11 @@ pub(super) fn check(config: &Config, candidate: Candidate) -> Group {
         }
         Err(diagnostic) => group.diagnostic("capabilities", diagnostic),
     }
-    let limit = getrlimit(Resource::Memlock).current;
-    let by_cgroup = kernel_is_at_least(5, 11);
-    locked_memory(&mut group, by_cgroup, limit, needed_memory(config.sizes));
+    if candidate.method != AttachMethod::Raw {
+        let limit = getrlimit(Resource::Memlock).current;
+        let by_cgroup = kernel_is_at_least(5, 11);
+        locked_memory(&mut group, by_cgroup, limit, needed_memory(config.sizes));
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     seccomp(&mut group, &status);
     if config.sandbox {
@@ -91,10 +94,9 @@ fn seccomp(group: &mut Group, status: &str) {
 
 #[cfg(test)]
 mod tests {
-    use model::AttachMethod;
-
     use super::super::finding::State;
     use super::*;
+    use crate::kernel::method::Asked;
 
     #[test]
     fn locked_memory_is_a_problem_of_old_kernels_only() {
@@ -116,8 +118,12 @@ mod tests {
     fn the_sandbox_can_be_tried_and_declined() {
         let found = |flags: &[&str]| {
             let config = super::super::tests::config(flags);
-            let candidate = Candidate::find(Some(AttachMethod::Tcx), false).unwrap();
-            check(&config, candidate).the(SANDBOX).clone()
+            let candidate = Candidate::find(Asked {
+                method: Some(AttachMethod::Tcx),
+                watches_sockets: false,
+                hardware_clock: false,
+            });
+            check(&config, &candidate.unwrap()).the(SANDBOX).clone()
         };
         let filters = || {
             let status = fs::read_to_string("/proc/thread-self/status").unwrap();

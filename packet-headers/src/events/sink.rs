@@ -1,10 +1,10 @@
 //! The queues from the flow sources to the shards, and to the event server.
 
 use model::FlowEvent;
-use packet_headers_common::FlowHash;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::publish::Publisher;
+use crate::kernel::Sharding;
 
 /// How many events may wait for one shard. When the queue is full the source waits; events lost
 /// meanwhile are counted where they are lost, in the kernel's event ring. The queue takes memory for
@@ -15,7 +15,7 @@ const QUEUE: usize = 16 * 1024;
 /// say which connection it is about.
 #[derive(Debug, Clone)]
 pub struct EventSink {
-    hash: FlowHash,
+    sharding: Sharding,
     shards: Vec<Sender<FlowEvent>>,
     publisher: Option<Publisher>,
 }
@@ -25,13 +25,13 @@ pub struct EventSink {
 #[error("the shards have ended, and take no more events")]
 pub struct Stopped;
 
-/// A sink and, for each shard, the receiving end of its queue. The programs know a connection's shard by
-/// the same hash.
+/// A sink and, for each shard, the receiving end of its queue. Who hands packets out
+/// knows a connection's shard by the same hash.
 #[must_use]
-pub fn queues(shards: u32, hash: FlowHash) -> (EventSink, Vec<Receiver<FlowEvent>>) {
+pub fn queues(shards: u32, sharding: impl Into<Sharding>) -> (EventSink, Vec<Receiver<FlowEvent>>) {
     let (senders, receivers) = (0..shards).map(|_| channel(QUEUE)).unzip();
     let sink = EventSink {
-        hash,
+        sharding: sharding.into(),
         shards: senders,
         publisher: None,
     };
@@ -90,7 +90,7 @@ impl EventSink {
         let shards = u32::try_from(self.shards.len()).unwrap_or(1);
         match event.key() {
             Some(key) => {
-                let shard = self.hash.shard(&key, shards) as usize;
+                let shard = self.sharding.shard(&key, shards) as usize;
                 self.shards.get(shard..=shard).unwrap_or_default()
             }
             None => &self.shards,

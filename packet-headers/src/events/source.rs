@@ -69,7 +69,7 @@ impl Sources {
     /// When a thread cannot be started.
     pub(crate) async fn start(
         config: &Config,
-        ring: RingReader,
+        ring: Option<RingReader>,
         context: SourceContext<'_>,
     ) -> Result<Self> {
         let (prefix, tcpinfo) = match &config.source {
@@ -83,7 +83,9 @@ impl Sources {
         let up = &context.counters.prefix_known;
         up.store(is_known, Ordering::Relaxed);
         let mut sources = Self::default();
-        if config.source.watches_sockets() {
+        if config.source.watches_sockets()
+            && let Some(ring) = ring
+        {
             let sockets = Sockets::start(ring, &prefix, context)?;
             if !is_known {
                 let (prefix, waker) = (prefix.clone(), sockets.waker.clone());

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::programs::tc::qdisc_add_clsact;
 use aya::programs::{SchedClassifier, TcAttachType};
 use packet_headers_common::LinkType;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
+use super::backend::Backend;
 use super::classifier::Classifier;
 use super::load::Programs;
 use super::packet_socket::{PacketSocket, Shown};
+use super::raw::{Tapped, Taps};
 use super::socket_link::SocketLink;
 use crate::host::interfaces::Interface;
 use model::AttachMethod;
@@ -36,15 +38,22 @@ pub(crate) trait Attach {
     fn sockets_gone(&mut self, link: &Self::SocketLink) -> Result<Option<String>>;
 }
 
-/// The programs, and how they are attached.
+/// What captures, and how it is attached.
 #[derive(Debug)]
 pub struct Attacher {
-    programs: Programs,
-    method: AttachMethod,
-    /// Open with [`AttachMethod::Socket`] only.
-    socket: Option<PacketSocket>,
+    way: Way,
     /// The cgroup whose sockets are watched.
     cgroup: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Classifiers at each interface.
+    Classifiers(Box<Programs>, AttachMethod),
+    /// The filter of a packet socket.
+    Socket(Box<Programs>, PacketSocket),
+    /// Packet sockets without a program of ours.
+    Taps(Taps),
 }
 
 /// The attachment to both directions of one interface.
@@ -57,96 +66,98 @@ enum Links {
     Classifiers([Classifier; 2]),
     /// The packet socket's program takes both directions.
     Shown(Shown),
+    /// The packet sockets take both directions.
+    Tapped { _until_dropped: Tapped },
 }
 
 /// What to do when TC does not accept a program.
 const ELSEWHERE: &str = " (if TC cannot be used here, try --attach socket)";
 
 impl Attacher {
-    /// Takes over the loaded programs, and the cgroup whose sockets they are to watch.
+    /// Takes over what captures, and the cgroup whose sockets they are to watch.
     ///
     /// # Errors
     /// When the method needs a packet socket, and the kernel refuses it.
-    pub fn new(
-        mut programs: Programs,
+    pub(crate) fn new(
+        backend: Backend,
         method: AttachMethod,
         cgroup: Option<PathBuf>,
     ) -> Result<Self> {
-        let socket = match method {
-            AttachMethod::Tcx | AttachMethod::Netlink => None,
-            AttachMethod::Socket => Some(PacketSocket::open(&mut programs)?),
+        let way = match backend {
+            Backend::Programs(mut programs) if method == AttachMethod::Socket => {
+                let socket = PacketSocket::open(&mut programs)?;
+                Way::Socket(programs, socket)
+            }
+            Backend::Programs(programs) => Way::Classifiers(programs, method),
+            Backend::Sockets(taps) => Way::Taps(taps),
         };
-        Ok(Self {
-            programs,
-            method,
-            socket,
-            cgroup,
-        })
+        Ok(Self { way, cgroup })
     }
+}
 
-    /// Attaches a classifier to one direction of an interface.
-    fn classify(
-        &mut self,
-        interface: &Interface,
-        program: &str,
-        direction: TcAttachType,
-    ) -> Result<Classifier> {
-        let attached = Classifier::attach(
-            &mut self.programs,
-            self.method,
-            interface,
-            (program, direction),
-        );
-        attached.with_context(|| {
-            let direction = if direction == TcAttachType::Ingress {
-                "ingress"
-            } else {
-                "egress"
-            };
-            format!("attaching to {direction} of {}{ELSEWHERE}", interface.name)
-        })
+/// Attaches the classifiers to both directions of an interface.
+fn classify(
+    programs: &mut Programs,
+    method: AttachMethod,
+    interface: &Interface,
+) -> Result<[Classifier; 2]> {
+    let name = interface.name.as_str();
+    if method == AttachMethod::Netlink {
+        prepare_clsact(name);
     }
+    let mut attach = |program, direction, which: &str| {
+        let attached = Classifier::attach(programs, method, interface, (program, direction));
+        attached.with_context(|| format!("attaching to {which} of {name}{ELSEWHERE}"))
+    };
+    let [ingress, egress] = classifiers(interface.link_type);
+    let ingress = attach(ingress, TcAttachType::Ingress, "ingress")?;
+    let egress = attach(egress, TcAttachType::Egress, "egress")?;
+    // Programs are attached by name, and another interface may have got the name meanwhile.
+    let index = index_of(name)?;
+    ensure!(
+        index == interface.index,
+        "{name} is another interface by now (index {index}, not {})",
+        interface.index
+    );
+    Ok([ingress, egress])
 }
 
 impl Attach for Attacher {
     type Link = CaptureLinks;
     type SocketLink = SocketLink;
 
-    /// Attaches the classifiers to both directions of an interface. With a packet socket, lets its
-    /// program take the interface's packets.
+    /// Attaches the classifiers to both directions of an interface. With packet sockets, lets these take the
+    /// interface's packets.
     fn attach(&mut self, interface: &Interface) -> Result<CaptureLinks> {
-        if let Some(socket) = &mut self.socket {
-            socket.filter(&mut self.programs)?;
-            return Ok(CaptureLinks(Links::Shown(socket.show(interface)?)));
-        }
-        let [ingress, egress] = classifiers(interface.link_type);
-        let name = interface.name.as_str();
-        if self.method == AttachMethod::Netlink {
-            prepare_clsact(name);
-        }
-        let ingress = self.classify(interface, ingress, TcAttachType::Ingress)?;
-        let egress = self.classify(interface, egress, TcAttachType::Egress)?;
-        // Programs are attached by name, and another interface may have got the name meanwhile.
-        let index = index_of(name)?;
-        ensure!(
-            index == interface.index,
-            "{name} is another interface by now (index {index}, not {})",
-            interface.index
-        );
-        Ok(CaptureLinks(Links::Classifiers([ingress, egress])))
+        Ok(CaptureLinks(match &mut self.way {
+            Way::Classifiers(programs, method) => {
+                Links::Classifiers(classify(programs, *method, interface)?)
+            }
+            Way::Socket(programs, socket) => {
+                socket.filter(programs)?;
+                Links::Shown(socket.show(interface)?)
+            }
+            Way::Taps(taps) => Links::Tapped {
+                _until_dropped: taps.tap(interface)?,
+            },
+        }))
     }
 
     fn watch_sockets(&mut self) -> Result<SocketLink> {
         let cgroup = self.cgroup.as_deref();
-        let cgroup = cgroup.context("the programs were not loaded to watch sockets")?;
-        SocketLink::attach(&mut self.programs, cgroup)
+        let (Way::Classifiers(programs, _) | Way::Socket(programs, _), Some(cgroup)) =
+            (&mut self.way, cgroup)
+        else {
+            bail!("the programs were not loaded to watch sockets");
+        };
+        SocketLink::attach(programs, cgroup)
     }
 
     fn gone(&mut self, interface: &Interface, links: &CaptureLinks) -> Result<Option<String>> {
-        let classifiers = match (&links.0, &mut self.socket) {
+        let classifiers = match (&links.0, &mut self.way) {
             (Links::Classifiers(classifiers), _) => classifiers,
-            (Links::Shown(shown), Some(socket)) => return socket.gone(shown),
-            (Links::Shown(_), None) => return Ok(None),
+            (Links::Shown(shown), Way::Socket(_, socket)) => return socket.gone(shown),
+            (Links::Shown(_) | Links::Tapped { .. }, _) => return Ok(None),
         };
         let gone = classifiers.iter().filter_map(|it| it.gone().transpose());
         let gone = gone.collect::<Result<Vec<_>>>()?;

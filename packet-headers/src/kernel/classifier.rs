@@ -50,7 +50,7 @@ impl Classifier {
                 TcAttachType::Egress => LinkOrder::last(),
                 TcAttachType::Ingress | TcAttachType::Custom(_) => LinkOrder::first(),
             }),
-            AttachMethod::Netlink | AttachMethod::Socket => {
+            AttachMethod::Netlink | AttachMethod::Socket | AttachMethod::Raw => {
                 remove_stale(&interface.name, name, direction);
                 TcAttachOptions::Netlink(NlOptions {
                     priority: NETLINK_PRIORITY,
@@ -64,12 +64,14 @@ impl Classifier {
         let link = program.take_link(link)?;
         let place = match method {
             AttachMethod::Tcx => Place::Tcx(LinkDescriptor::of(link.fd()?)),
-            AttachMethod::Netlink | AttachMethod::Socket => Place::Filter(FilterPlace {
-                ifindex: interface.index,
-                direction,
-                priority: NETLINK_PRIORITY,
-                handle: NETLINK_HANDLE,
-            }),
+            AttachMethod::Netlink | AttachMethod::Socket | AttachMethod::Raw => {
+                Place::Filter(FilterPlace {
+                    ifindex: interface.index,
+                    direction,
+                    priority: NETLINK_PRIORITY,
+                    handle: NETLINK_HANDLE,
+                })
+            }
         };
         Ok(Self {
             direction: match direction {

@@ -94,6 +94,14 @@ pub struct Needed {
 }
 
 impl Needed {
+    /// No program.
+    pub const NONE: Self = Self {
+        classifiers: false,
+        packet_socket: false,
+        sockets: false,
+        owners: false,
+    };
+
     /// Every program.
     pub const ALL: Self = Self {
         classifiers: true,

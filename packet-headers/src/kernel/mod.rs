@@ -1,27 +1,34 @@
 //! Everything that lives in the kernel. Dropping a value of these modules removes what it put there.
 
 pub mod attach;
+mod backend;
 pub mod cgroup2;
 mod classifier;
 pub mod counters;
 mod filters;
 pub mod flow_maps;
+mod grace;
 mod link_state;
 pub(crate) mod listeners;
 pub mod load;
 pub mod method;
 pub mod netns;
 pub mod packet_socket;
+mod raw;
 mod refusal;
 pub mod requirements;
 pub mod ring;
 mod socket_link;
 mod socket_option;
+pub mod source;
 pub mod streams;
 mod tc_filter;
+mod waiting;
 
 pub(crate) use attach::Attach;
 pub use attach::Attacher;
+pub use backend::Sharding;
+pub(crate) use backend::{Backend, BackendFilters, KernelLog, Opened, ShardSources};
 pub use cgroup2::Cgroup2;
 pub(crate) use classifier::NETLINK_PRIORITY;
 pub use counters::KernelCounters;
@@ -31,3 +38,4 @@ pub use load::{LoadOptions, Programs};
 pub(crate) use method::Candidate;
 pub use socket_link::SocketLink;
 pub(crate) use socket_option::socket_option;
+pub use source::{PacketBatch, PacketSource};

@@ -1,23 +1,22 @@
 //! Waits for what the programs write, and takes it.
 
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use rustix::io::Errno;
+use packet_headers_common::settings::LANES;
 use segment_streams::{Batch, Mapping, Reader};
 
 use super::streams::{FreeSegments, PacketStreams};
+pub use super::waiting::Waker;
+use super::waiting::{Waiting, Wakes};
 
-/// One ring, and the epoll instance on which its program's wakeups arrive.
+/// One ring, and how its program's wakeups arrive.
 pub struct RingReader {
     ring: RingBuf<MapData>,
-    epoll: OwnedFd,
+    waiting: Waiting,
 }
 
 impl RingReader {
@@ -26,10 +25,9 @@ impl RingReader {
     /// # Errors
     /// When no epoll instance can be created.
     pub fn new(ring: RingBuf<MapData>) -> Result<Self> {
-        let epoll =
-            epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll instance")?;
-        watch(&epoll, &ring)?;
-        Ok(Self { ring, epoll })
+        let waiting = Waiting::new()?;
+        waiting.watch(&ring, Wakes::OnEdge)?;
+        Ok(Self { ring, waiting })
     }
 
     /// A way to end the wait for the program.
@@ -37,10 +35,7 @@ impl RingReader {
     /// # Errors
     /// When no descriptor for it can be had.
     pub fn waker(&self) -> Result<Waker> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let event = eventfd(0, flags).context("creating an eventfd")?;
-        watch(&self.epoll, &event)?;
-        Ok(Waker(Arc::new(event)))
+        self.waiting.waker()
     }
 
     /// Waits until the program or a [`Waker`] wakes the reader, or for `at_most`.
@@ -48,15 +43,7 @@ impl RingReader {
     /// # Errors
     /// When epoll fails. A signal is not an error.
     pub fn wait(&self, at_most: Duration) -> Result<()> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(at_most.subsec_nanos()),
-        };
-        let mut events = [const { MaybeUninit::uninit() }; 2];
-        match epoll::wait(&self.epoll, &mut events, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error).context("waiting on a ring buffer"),
-        }
+        self.waiting.wait(at_most)
     }
 
     /// Passes the next item to `look`. Returns false if there is none.
@@ -72,33 +59,13 @@ impl RingReader {
     }
 }
 
-/// Wakes the thread that waits for a ring, now or as soon as it waits. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Waker(Arc<OwnedFd>);
-
-impl Waker {
-    /// Wakes it.
-    pub fn wake(&self) {
-        // Fails only after 2^64 times, and has woken it then.
-        let _counted = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
-}
-
-/// Adds a ring, or what else wakes its reader, to the epoll instance.
-///
-/// Edge-triggered: the reader wakes when the program says so, not whenever the ring has an item,
-/// which on a busy host is always.
-fn watch(epoll: &OwnedFd, ring: impl AsFd) -> Result<()> {
-    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-    epoll::add(epoll, ring, epoll::EventData::new_u64(0), flags).context("watching a ring buffer")
-}
-
 /// The packets of one shard.
 pub struct PacketReader {
     reader: Reader<Arc<Mapping>, FreeSegments>,
     wake: RingReader,
     mapping: Arc<Mapping>,
     shard: u32,
+    lane_bytes: [u64; LANES as usize],
 }
 
 /// Records of packets.
@@ -120,6 +87,7 @@ impl PacketReader {
     /// # Errors
     /// When no epoll instance can be created.
     pub fn new(streams: PacketStreams) -> Result<Self> {
+        let lane_bytes = streams.lane_bytes();
         let PacketStreams {
             mapping,
             shard,
@@ -133,7 +101,14 @@ impl PacketReader {
             wake: RingReader::new(wake)?,
             mapping,
             shard,
+            lane_bytes,
         })
+    }
+
+    /// Bytes of the segments of each lane.
+    #[must_use]
+    pub const fn lane_bytes(&self) -> [u64; LANES as usize] {
+        self.lane_bytes
     }
 
     /// A way to end its sleep, or the next one.

@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Sizes};
 use crate::heartbeat::{Heartbeats, WaitsFor};
-use crate::kernel::FlowMaps;
-use crate::kernel::ring::PacketReader;
-use crate::kernel::streams::PacketStreams;
+use crate::kernel::{PacketSource, ShardSources};
 use crate::live::Tee;
 use crate::shard::demux::Demux;
 use crate::shard::list_request::ListRequest;
@@ -60,11 +58,21 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts a shard and a writer for each pair of rings.
+    /// Starts a shard and a writer for each source of packets.
     pub(crate) fn start(
         shared: &Shared<'_>,
-        packets: Vec<PacketStreams>,
-        maps: Vec<FlowMaps>,
+        sources: ShardSources,
+        events: Vec<mpsc::Receiver<FlowEvent>>,
+    ) -> Result<Self> {
+        match sources {
+            ShardSources::Programs(sources) => Self::start_with(shared, sources, events),
+            ShardSources::Sockets(sources) => Self::start_with(shared, sources, events),
+        }
+    }
+
+    fn start_with<S: PacketSource>(
+        shared: &Shared<'_>,
+        sources: Vec<S>,
         events: Vec<mpsc::Receiver<FlowEvent>>,
     ) -> Result<Self> {
         let mut pipeline = Self {
@@ -72,16 +80,15 @@ impl Pipeline {
             threads: Vec::new(),
             shards: Vec::new(),
         };
-        let backlogs: Vec<_> = packets.iter().map(|_| Arc::<Backlog>::default()).collect();
+        let backlogs: Vec<_> = sources.iter().map(|_| Arc::<Backlog>::default()).collect();
         let finished = pipeline.start_publisher(shared, backlogs.clone())?;
-        let inputs = packets.into_iter().zip(maps).zip(events);
-        for (((packets, maps), events), backlog) in inputs.zip(backlogs) {
+        let inputs = sources.into_iter().zip(events);
+        for ((source, events), backlog) in inputs.zip(backlogs) {
             let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
-            let bounds = bounds(shared.config.sizes, &packets);
+            let bounds = bounds(shared.config.sizes, source.lane_bytes());
             let counters = Arc::clone(&shared.counted.counters);
             let outbox = Outbox::new(jobs, Arc::clone(&backlog), bounds.backlog, counters);
-            let ring = PacketReader::new(packets)?;
-            let waker = ring.waker()?;
+            let waker = source.waker()?;
             let (requests, requested) = ListRequest::channel(waker.clone());
             let stats = Arc::new(ShardStats::new(bounds, backlog));
             let handle = ShardHandle {
@@ -93,8 +100,7 @@ impl Pipeline {
             pipeline.shards.push(handle.clone());
             let name = format!("shard-{}", pipeline.shards.len() - 1);
             let shard = Shard {
-                ring,
-                maps,
+                source,
                 events,
                 demux: Demux {
                     table: table(shared, bounds),
@@ -182,10 +188,9 @@ impl Pipeline {
 }
 
 /// The limits of each shard.
-fn bounds(sizes: Sizes, packets: &PacketStreams) -> ShardBounds {
+fn bounds(sizes: Sizes, [admitted_ring, candidate_ring]: [u64; 2]) -> ShardBounds {
     let heap = sizes.heap / sizes.shards.max(1) as usize;
     let backlog = heap / BACKLOG_SHARE;
-    let [admitted_ring, candidate_ring] = packets.lane_bytes();
     ShardBounds {
         admitted_ring,
         candidate_ring,

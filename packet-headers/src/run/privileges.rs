@@ -67,6 +67,8 @@ struct Needs {
     attaches: bool,
     /// A packet socket is opened.
     packet_socket: bool,
+    /// Nothing but that: packet sockets are open, and there are no programs.
+    nothing: bool,
 }
 
 impl Needs {
@@ -75,6 +77,7 @@ impl Needs {
         Self {
             attaches: !packet_socket || config.source.watches_sockets(),
             packet_socket,
+            nothing: method == AttachMethod::Raw,
         }
     }
 
@@ -92,6 +95,11 @@ impl Needs {
             // Root may own the data directory, and anybody the directory of an event socket.
             Capability::CAP_DAC_OVERRIDE,
         ]);
+        if self.nothing {
+            kept.remove(&Capability::CAP_BPF);
+            kept.retain(|capability| has(*capability));
+            return kept;
+        }
         if !has(Capability::CAP_BPF) {
             // CAP_BPF was split off from it in Linux 5.8; the process was given the older one.
             kept.insert(Capability::CAP_SYS_ADMIN);

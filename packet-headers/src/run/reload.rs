@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::pipeline::{Pipeline, Shared};
 use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
-use crate::kernel::KernelFilters;
+use crate::kernel::BackendFilters;
 use crate::load_options;
 use crate::shard::{Rules, ShardHandle};
 use crate::store::rows::Rows;
@@ -76,7 +76,7 @@ pub(super) struct Parts {
 
 /// The filters that are in force.
 pub(super) struct InForce {
-    kernel: KernelFilters,
+    kernel: BackendFilters,
     /// Tells the flow sources.
     told: watch::Sender<Filters>,
     /// Since when, if not from the start on.
@@ -85,7 +85,7 @@ pub(super) struct InForce {
 
 impl InForce {
     /// Those of the start.
-    pub(super) fn new(kernel: KernelFilters, filters: Filters) -> Self {
+    pub(super) fn new(kernel: BackendFilters, filters: Filters) -> Self {
         Self {
             kernel,
             told: watch::Sender::new(filters),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use aya_log::EbpfLogger;
 use tokio::sync::watch;
 
 use super::banner::StartupBanner;
@@ -24,9 +23,9 @@ use crate::events::source::{SourceContext, Sources};
 use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::listeners::Listeners;
-use crate::kernel::load::{Needed, Rings};
+use crate::kernel::load::Needed;
 use crate::kernel::ring::RingReader;
-use crate::kernel::{Attacher, Cgroup2, LoadOptions, Programs, Refused, method};
+use crate::kernel::{Attacher, Backend, Cgroup2, KernelLog, LoadOptions, Opened, Refused, method};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
 use crate::stats::{CounterSources, Counters};
@@ -49,9 +48,6 @@ pub(super) struct Stages {
     _watched: Option<SocketFile>,
 }
 
-/// The programs' own log.
-pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
-
 impl Stages {
     /// Starts the stages, consumers first.
     ///
@@ -62,20 +58,25 @@ impl Stages {
         (method, output): (AttachMethod, Output),
         mut taken: Prerequisites,
         heartbeats: &Heartbeats,
-    ) -> Result<(Self, KernelLog, Option<Screen>)> {
+    ) -> Result<(Self, Option<KernelLog>, Option<Screen>)> {
         let settings = load_options(config);
-        let (mut programs, rings, filters) = load(config, method, &settings)?;
-        let counted = counted(&mut programs)?;
-        let kernel_log = programs.take_logger()?;
-        let listeners = programs.take_listeners()?;
+        let refused = Refused::default();
+        let (opened, filters) = open(config, method, &settings, &refused)?;
+        let Opened {
+            mut backend,
+            sources,
+            events: ring,
+            sharding,
+        } = opened;
+        let counted = counted(&mut backend)?;
+        let kernel_log = backend.take_logger()?;
+        let listeners = backend.take_listeners()?;
         let names = Arc::new(InterfaceNames::default());
-        let (sink, events) = events::queues(settings.shards, settings.hash);
+        let (sink, events) = events::queues(settings.shards, sharding);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
         let server = serve_events(taken.events.take(), scope, heartbeats, counters)?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
-        let refused = Refused::default();
-        let maps = programs.flow_maps(&refused)?;
         let retention = Retention::of(&taken.directories, config.files.retention);
         let (live, watched) = watchers(taken.watch.take(), &names, counters)?;
         let rows = rows(config, &taken, &retention, counters);
@@ -92,8 +93,8 @@ impl Stages {
             owners: &watch::Sender::new(config.owners.clone()),
             counted: &counted,
         };
-        let pipeline = Pipeline::start(&shared, rings.packets, maps, events)?;
-        let capture = capture(config, programs, method, (&taken.interfaces, &names))?;
+        let pipeline = Pipeline::start(&shared, sources, events)?;
+        let capture = capture(config, backend, method, (&taken.interfaces, &names))?;
         let wanted = filters.follow();
         let context = SourceContext {
             sink: &sink,
@@ -103,7 +104,8 @@ impl Stages {
             processes: taken.processes.as_ref(),
         };
         tell_listeners(&taken, listeners);
-        let sources = Sources::start(config, RingReader::new(rings.events)?, context).await?;
+        let ring = ring.map(RingReader::new).transpose()?;
+        let sources = Sources::start(config, ring, context).await?;
         let maintenance = maintenance(&shared, retention)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
         let captured = captured(&capture, method, refused, &scope);
@@ -205,9 +207,9 @@ fn maintenance(shared: &Shared<'_>, retention: Retention) -> Result<Maintenance>
 }
 
 /// Where everything is counted.
-fn counted(programs: &mut Programs) -> Result<CounterSources> {
+fn counted(backend: &mut Backend) -> Result<CounterSources> {
     Ok(CounterSources {
-        kernel: Arc::new(programs.take_counters()?),
+        kernel: Arc::new(backend.take_counters()?),
         counters: Arc::default(),
     })
 }
@@ -222,31 +224,35 @@ fn watchers(
     Ok(served.transpose()?.unzip())
 }
 
-/// Loads the programs, gives up the privileges that only loading needs, and enters the sandbox.
-fn load(
+/// Loads the programs or opens packet sockets, gives up the privileges that only this needs, and enters the
+/// sandbox.
+fn open(
     config: &Config,
     method: AttachMethod,
     settings: &LoadOptions,
-) -> Result<(Programs, Rings, InForce)> {
+    refused: &Refused,
+) -> Result<(Opened, InForce)> {
     let needed = Needed {
         owners: settings.owners,
         ..method::programs(method, config.source.watches_sockets())
     };
-    let (mut programs, rings) = Programs::load_needed(settings, needed)?;
+    let mut opened = Opened::by(method, settings, needed, refused)?;
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     confinement::enter(config, method);
-    let mut filters = programs.take_filters()?;
+    let mut filters = opened.backend.take_filters()?;
     filters.replace(&config.filters, || {})?;
     filters.set_capture(config.timing.capture);
     let in_force = InForce::new(filters, config.filters.clone());
-    Ok((programs, rings, in_force))
+    Ok((opened, in_force))
 }
 
 /// Tells the programs, which are attached, who listens already.
-fn tell_listeners(taken: &Prerequisites, mut listeners: Listeners) {
+fn tell_listeners(taken: &Prerequisites, listeners: Option<Listeners>) {
     // Where namespaces cannot be told apart, nobody asks who listens.
-    if let (Some(processes), Some(netns)) = (&taken.processes, taken.netns) {
+    if let (Some(processes), Some(netns), Some(mut listeners)) =
+        (&taken.processes, taken.netns, listeners)
+    {
         Owners::new(Arc::clone(processes)).tell_listeners(&mut listeners, netns);
     }
 }
@@ -285,14 +291,14 @@ fn begin(
 /// Attaches the programs to the interfaces and, where the kernel is a flow source, to its sockets.
 fn capture(
     config: &Config,
-    programs: Programs,
+    backend: Backend,
     method: AttachMethod,
     (interfaces, names): (&InterfacePlan, &InterfaceNames),
 ) -> Result<CaptureSet<Attacher>> {
     let watches_sockets = config.source.watches_sockets();
     let cgroup = watches_sockets.then(Cgroup2::find).transpose()?;
     let cgroup = cgroup.map(|cgroup| cgroup.path().to_owned());
-    let mut capture = CaptureSet::new(Attacher::new(programs, method, cgroup)?);
+    let mut capture = CaptureSet::new(Attacher::new(backend, method, cgroup)?);
     interfaces.begin(&mut capture, names)?;
     if watches_sockets {
         capture.watch_sockets()?;

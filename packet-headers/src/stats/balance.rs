@@ -9,9 +9,10 @@
 
 use std::fmt;
 
-use packet_headers_common::{DiscardReason, KernelDiscard, PacketCounter, PacketCounters};
+use packet_headers_common::{DiscardReason, KernelDiscard, PacketCounter};
 
 use super::counters::Counters;
+use crate::kernel::counters::Counts;
 
 /// What became of every packet, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl PacketBalance {
     /// Adds up: first the daemon's half was read, then what became of packets in the kernel, then
     /// how many packets the programs had seen.
     #[must_use]
-    pub fn new(daemon: DaemonPackets, kernel: &PacketCounters, seen: u64) -> Self {
+    pub fn new(daemon: DaemonPackets, kernel: &Counts, seen: u64) -> Self {
         let DaemonPackets {
             written,
             mut discarded,
@@ -95,10 +96,11 @@ impl PacketBalance {
             received,
         } = daemon;
         for &reason in KernelDiscard::ALL {
-            discarded.add(reason.into(), kernel.discarded(reason));
+            discarded.add(reason.into(), kernel.packets.discarded(reason));
         }
+        discarded.add(DiscardReason::PacketRingFull, kernel.packet_ring_full);
         // A program counts a packet as submitted when it is in the ring, and possibly taken already.
-        let submitted = kernel.get(PacketCounter::Submitted);
+        let submitted = kernel.packets.get(PacketCounter::Submitted);
         Self {
             seen,
             written,
@@ -167,7 +169,7 @@ mod tests {
     /// A host whose packets move one step at a time.
     #[derive(Default)]
     struct Host {
-        kernel: PacketCounters,
+        kernel: Counts,
         daemon: Counters,
     }
 
@@ -177,8 +179,8 @@ mod tests {
         fn live(&mut self, from: usize, end: usize) {
             for step in from..end {
                 match step {
-                    0 => self.kernel.count(PacketCounter::Seen),
-                    1 => self.kernel.count(PacketCounter::Submitted),
+                    0 => self.kernel.packets.count(PacketCounter::Seen),
+                    1 => self.kernel.packets.count(PacketCounter::Submitted),
                     2 => self.daemon.received.add(1),
                     3 => self.daemon.held.add(1),
                     4 => self.daemon.held.sub(1),
@@ -189,7 +191,11 @@ mod tests {
 
         fn balance(&self) -> PacketBalance {
             let daemon = DaemonPackets::read(&self.daemon);
-            PacketBalance::new(daemon, &self.kernel, self.kernel.get(PacketCounter::Seen))
+            PacketBalance::new(
+                daemon,
+                &self.kernel,
+                self.kernel.packets.get(PacketCounter::Seen),
+            )
         }
     }
 
@@ -209,12 +215,12 @@ mod tests {
     fn a_reason_of_both_sides_is_counted_once_with_the_packets_of_both() {
         let Host { mut kernel, daemon } = Host::default();
         for _ in 0..5 {
-            kernel.count(PacketCounter::Seen);
+            kernel.packets.count(PacketCounter::Seen);
         }
-        kernel.discard(KernelDiscard::Duplicate);
-        kernel.discard(KernelDiscard::NotIp);
+        kernel.packets.discard(KernelDiscard::Duplicate);
+        kernel.packets.discard(KernelDiscard::NotIp);
         for _ in 0..3 {
-            kernel.count(PacketCounter::Submitted);
+            kernel.packets.count(PacketCounter::Submitted);
         }
         daemon.received.add(2);
         daemon.discards.add(DiscardReason::Duplicate, 1);
@@ -248,7 +254,7 @@ mod tests {
                     host.live(first, second);
                     let outcomes = host.kernel;
                     host.live(second, third);
-                    let seen = host.kernel.get(PacketCounter::Seen);
+                    let seen = host.kernel.packets.get(PacketCounter::Seen);
                     let difference = PacketBalance::new(daemon, &outcomes, seen).difference();
                     let steps = (first, second, third);
                     assert!((0..=1).contains(&difference), "{difference} at {steps:?}");
@@ -275,7 +281,7 @@ mod tests {
                 held,
                 received: host.daemon.received.get(),
             };
-            let seen = host.kernel.get(PacketCounter::Seen);
+            let seen = host.kernel.packets.get(PacketCounter::Seen);
             let difference = PacketBalance::new(daemon, &host.kernel, seen).difference();
             let steps = (before_held, before_received);
             assert!((0..=1).contains(&difference), "{difference} at {steps:?}");

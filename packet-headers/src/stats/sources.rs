@@ -39,7 +39,7 @@ impl CounterSources {
         let seen = self.kernel.read_packets()?.get(PacketCounter::Seen);
         Ok(Reading {
             kernel,
-            balance: PacketBalance::new(daemon, &kernel.packets, seen),
+            balance: PacketBalance::new(daemon, &kernel, seen),
         })
     }
 
@@ -121,7 +121,7 @@ mod tests {
             }
             reads += 1;
             let daemon = DaemonPackets::read(&Counters::default());
-            let balance = PacketBalance::new(daemon, &kernel.packets, seen);
+            let balance = PacketBalance::new(daemon, &kernel, seen);
             Ok(Reading { kernel, balance })
         };
         let (first, last) = read_until_exact(4, read, || {}).unwrap();

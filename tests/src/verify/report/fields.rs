@@ -110,6 +110,8 @@ fields! {
         AdmittedRingFull = "admitted_ring_full",
         /// The ring of connections without a name was full.
         CandidateRingFull = "candidate_ring_full",
+        /// Discarded by the kernel: the ring of a packet socket was full.
+        PacketRingFull = "packet_ring_full",
         /// The kernel refused to copy its bytes.
         CopyFailed = "copy_failed",
         /// Its connection got no name.

@@ -1,0 +1,318 @@
+//! Promise: with CAP_NET_RAW alone, as an ordinary user and without bpf(2), the files are the same. What is
+//! lacking then is said once, and what cannot be had is refused.
+
+use std::fs::{self, Permissions};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::capture::Capture;
+use end_to_end::peers::daemon::{Daemon, executable};
+use end_to_end::peers::doctor::{doctor, examine};
+use end_to_end::peers::launch::Launch;
+use end_to_end::peers::refusal::{one_line, refused};
+use end_to_end::peers::tcpdump::TCP;
+use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::bulk::Bulk;
+use end_to_end::traffic::pair::Pair;
+use end_to_end::traffic::{self, Observer as _, Plan};
+use end_to_end::verify::report::{DiscardReason, PacketField};
+use end_to_end::world::kernel::Inventory;
+use end_to_end::world::netns::{self, Lab, WAN};
+use end_to_end::world::procfs;
+use end_to_end::world::python;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// CAP_NET_RAW by its number (linux/capability.h).
+const NET_RAW: u64 = 1 << 13;
+
+/// What the log says at the start.
+const INSTEAD: &str = "capturing without eBPF, by packet sockets (--attach raw)";
+
+/// The daemon's program, a tcp-info and a directory to capture into, where an ordinary user can reach all of
+/// them.
+struct Public {
+    home: TempDir,
+    program: PathBuf,
+    tcpinfo: StandIn,
+}
+
+impl Public {
+    fn new() -> Result<Self> {
+        let home = TempDir::new()?;
+        fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
+        let program = home.path().join("packet-headers");
+        fs::copy(executable()?, &program).context("copying the daemon")?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        let path = home.path().join("tcpevents.sock");
+        let mut tcpinfo = StandIn::unix(&path);
+        tcpinfo.listen()?;
+        fs::set_permissions(&path, Permissions::from_mode(0o777))?;
+        Ok(Self {
+            home,
+            program,
+            tcpinfo,
+        })
+    }
+
+    /// The arguments of a deployment of the Go program, with the test's own paths.
+    fn deployment(&self) -> Vec<String> {
+        let [address, _] = netns::first(0);
+        let (home, data) = (self.home.path().display(), "captures");
+        vec![
+            format!("-prometheusx.listen-address={address}:9993"),
+            format!("-datadir={home}/{data}"),
+            format!("-tcpinfo.eventsocket={home}/tcpevents.sock"),
+            "-stream=false".to_owned(),
+            "-anonymize.ip=none".to_owned(),
+            "-maxidleram=1500MB".to_owned(),
+            "-maxheap=2GB".to_owned(),
+            "-flowtimeout=5s".to_owned(),
+            "-maxflows=150".to_owned(),
+        ]
+    }
+}
+
+/// Starts a program as an ordinary user with only these capabilities.
+fn as_user(capabilities: &str) -> [String; 7] {
+    let set = |set: &str| format!("--{set}={capabilities}");
+    [
+        "setpriv".to_owned(),
+        "--reuid=65534".to_owned(),
+        "--regid=65534".to_owned(),
+        "--clear-groups".to_owned(),
+        set("inh-caps"),
+        set("ambient-caps"),
+        set("bounding-set"),
+    ]
+}
+
+fn strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// Checks that no thread has a capability, nor can get another one than that which was there at the start.
+fn nothing_is_kept(daemon: &Daemon) -> Result<()> {
+    for status in procfs::threads(daemon.id())? {
+        for (set, most) in [
+            ("CapEff", 0),
+            ("CapPrm", 0),
+            ("CapAmb", 0),
+            ("CapBnd", NET_RAW),
+        ] {
+            let has = u64::from_str_radix(procfs::field(&status, set)?, 16)?;
+            ensure!(has & !most == 0, "{set} is {has:x}: {status}");
+        }
+        ensure!(procfs::field(&status, "Seccomp")? == "2", "{status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_deployment_that_drops_all_others_runs_unchanged() -> Result<()> {
+    let lab = Lab::beside_others()?;
+    let public = Public::new()?;
+    let before = Inventory::take()?;
+    let wrapper = as_user("-all,+net_raw");
+    let wrapper = strs(&wrapper);
+    let launch = Launch::bare(&lab)
+        .without_datadir()
+        .within(public.home.path())
+        .program(&public.program)
+        .by(&wrapper);
+    let arguments = public.deployment();
+    let captured = Capture::new(&lab)
+        .by(launch)
+        .named(uuid)
+        .run(&strs(&arguments), |daemon| {
+            public.tcpinfo.wait_for_client(1)?;
+            let inventory = Inventory::take()?.since(&before);
+            ensure!(
+                inventory.count("prog") == 0 && inventory.count("map") == 0,
+                "{inventory:?}"
+            );
+            nothing_is_kept(daemon)?;
+            traffic::run(&lab, &Plan::mixed(20), &public.tcpinfo)
+        })?;
+    let transcript = &captured.stopped.transcript;
+    let said: Vec<_> = transcript
+        .lines()
+        .filter(|line| line.contains("eBPF"))
+        .collect();
+    let lacking = "CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON missing";
+    let ends_with = "rings of packet sockets, without eBPF";
+    let start: Vec<_> = said
+        .iter()
+        .filter(|line| !line.contains(ends_with))
+        .collect();
+    ensure!(
+        start.len() == 1 && start[0].contains(INSTEAD) && start[0].contains(lacking),
+        "{said:#?}"
+    );
+    Ok(())
+}
+
+/// Both directions of a connection, and what tcp-info says of it, must come to one shard.
+#[test]
+fn each_connection_is_of_one_of_several_shards() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let launch = Launch::new(&lab).following(&tcpinfo).on(&[]);
+    let capture = Capture::new(&lab).by(launch).named(uuid);
+    capture
+        .run(&["--attach=raw", "--shards=5"], |_| {
+            tcpinfo.wait_for_client(1)?;
+            traffic::run(&lab, &Plan::mixed(50), &tcpinfo)
+        })
+        .map(drop)
+}
+
+#[test]
+fn over_loopback_each_packet_is_saved_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let launch = Launch::new(&lab).following(&tcpinfo).on(&["lo"]);
+    let capture = Capture::new(&lab).by(launch).named(uuid).beside("lo", TCP);
+    let captured = capture.run(&["--attach=raw", "--shards=2", "--port=4444"], |_| {
+        tcpinfo.wait_for_client(1)?;
+        let at = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), 4444);
+        let pair = Pair::open((&lab.host, at), &lab.host)?;
+        let connection = pair.accepted()?;
+        tcpinfo.opened(&connection);
+        pair.finish()?;
+        tcpinfo.closed(&connection);
+        Ok(vec![connection])
+    })?;
+    let report = &captured.stopped.report;
+    let copies = report.get(DiscardReason::Duplicate);
+    assert_eq!(copies, report.get(PacketField::Written), "{report:?}");
+    // Those between tcp-info and the daemon, among others.
+    ensure!(report.get(DiscardReason::Filtered) > 0, "{report:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_full_ring_loses_is_counted() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let launch = Launch::new(&lab).following(&tcpinfo);
+    let mut daemon = launch.start(&["--attach=raw", "--ring-size=256KiB"])?;
+    tcpinfo.wait_for_client(1)?;
+    let bulk = Bulk::start(&lab, &tcpinfo)?;
+    bulk.wait_for(20 << 20)?;
+    daemon.signal(Signal::STOP)?;
+    bulk.wait_for(800 << 20)?;
+    daemon.signal(Signal::CONT)?;
+    let connections = bulk.connections().to_vec();
+    bulk.stop()?;
+    for connection in &connections {
+        tcpinfo.closed(connection);
+    }
+    daemon.wait_until_quiet()?;
+    let stopped = daemon.stop()?;
+    let report = &stopped.report;
+    ensure!(report.get(DiscardReason::PacketRingFull) > 0, "{report:?}");
+    let mut written = 0;
+    let files = stopped.captures.published()?;
+    for file in files.values() {
+        written += stopped.captures.read(file)?.len() as u64;
+    }
+    assert_eq!(
+        (files.len(), report.get(PacketField::Written)),
+        (2, written)
+    );
+    stopped.captures.no_payload()
+}
+
+#[test]
+fn a_seccomp_filter_that_refuses_bpf_is_no_obstacle() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let wrapper = python::program("without_bpf.py")?;
+    let wrapper = [wrapper.get_program()]
+        .into_iter()
+        .chain(wrapper.get_args());
+    let wrapper: Vec<_> = wrapper
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let wrapper = strs(&wrapper);
+    let launch = Launch::new(&lab).following(&tcpinfo).by(&wrapper);
+    let captured = Capture::new(&lab).by(launch).named(uuid).run(&[], |_| {
+        tcpinfo.wait_for_client(1)?;
+        traffic::run(&lab, &Plan::mixed(4), &tcpinfo)
+    })?;
+    let transcript = &captured.stopped.transcript;
+    ensure!(
+        transcript.contains(INSTEAD) && transcript.contains("bpf(2) is refused"),
+        "{transcript}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_it_cannot_do_is_refused() -> Result<()> {
+    let lab = Lab::beside_others()?;
+    let public = Public::new()?;
+    let events = format!(
+        "--tcpinfo.eventsocket={}/tcpevents.sock",
+        public.home.path().display()
+    );
+    let said = |capabilities: &str, flags: &[&str]| -> Result<Vec<String>> {
+        let user = as_user(capabilities);
+        let mut command = Command::new(&user[0]);
+        command.args(&user[1..]).arg(&public.program).args(flags);
+        command
+            .arg("--datadir")
+            .arg(public.home.path().join("captures"));
+        refused(&lab, &mut command, 1)
+    };
+    let (raw, nothing) = ("-all,+net_raw", "-all");
+    let instead = "--tcpinfo.eventsocket";
+    one_line(&said(raw, &["--attach=raw"])?, &["without eBPF", instead])?;
+    one_line(
+        &said(raw, &[])?,
+        &["CAP_BPF", instead, "CAP_NET_RAW alone is enough"],
+    )?;
+    one_line(&said(nothing, &[&events])?, &["CAP_BPF", "--attach raw"])?;
+    one_line(
+        &said(nothing, &["--attach=raw", &events])?,
+        &["CAP_NET_RAW missing"],
+    )?;
+    let hardware = ["--timestamp=hardware", &events];
+    one_line(
+        &said(raw, &hardware)?,
+        &["without eBPF", "omit --timestamp"],
+    )
+}
+
+#[test]
+fn the_doctor_says_what_there_is_and_what_would_be_better() -> Result<()> {
+    let lab = Lab::beside_others()?;
+    let public = Public::new()?;
+    let events = format!("{}/tcpevents.sock", public.home.path().display());
+    let flags = ["--tcpinfo.eventsocket", &events, "--interface", WAN];
+    let command = doctor(
+        &public.program,
+        &public.home.path().join("captures"),
+        &flags,
+    );
+    let user = |capabilities: &'static str| {
+        move |command: &Command| {
+            let user = as_user(capabilities);
+            let mut outer = Command::new(&user[0]);
+            outer
+                .args(&user[1..])
+                .arg(command.get_program())
+                .args(command.get_args());
+            outer
+        }
+    };
+    let report = examine(&lab, &command, &user("-all,+net_raw"))?;
+    ensure!(report.problems().is_empty(), "{report:#?}");
+    report.says("packet sockets", "ok", &["opens them"])?;
+    report.says("eBPF", "note", &["CAP_BPF", "not counted"])?;
+    report.says("capabilities", "ok", &["CAP_NET_RAW, for rings"])
+}
