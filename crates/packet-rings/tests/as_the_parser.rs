@@ -17,15 +17,15 @@ struct Kernel {
 
 impl Kernel {
     fn with(program: &Program) -> Self {
-        let (from, to) = UnixDatagram::pair().unwrap();
-        to.set_nonblocking(true).unwrap();
-        program.decide_for(&to).unwrap();
+        let (from, to) = UnixDatagram::pair().expect("two sockets");
+        to.set_nonblocking(true).expect("an option");
+        program.decide_for(&to).expect("the kernel accepts it");
         Self { from, to }
     }
 
     /// Bytes that the kernel keeps of a packet.
     fn cut(&self, packet: &[u8]) -> usize {
-        self.from.send(packet).unwrap();
+        self.from.send(packet).expect("a datagram is sent");
         let mut kept = [0; 1 << 15];
         match self.to.recv(&mut kept) {
             Ok(length) => {

@@ -53,14 +53,22 @@ pub(super) fn quoting(
     // Of one byte, the verifier would not know that it is there.
     let kind: [u8; 2] = packet.read(icmp).ok_or(KernelDiscard::NotTcp)?;
     let quote = icmp + ICMP_LEN;
+    // A quote that has no whole IP header is not looked at: padding may follow.
     let (end, quoted) = match network {
         Network::V4(_) if protocol == PROTOCOL_ICMP && is_error_v4(kind[0]) => {
-            (ip_end(packet, l3, 0, told), quoted_v4(packet, quote)?)
+            let end = ip_end(packet, l3, 0, told);
+            if quote + IPV4_MIN_LEN > end {
+                return Err(KernelDiscard::BadQuote);
+            }
+            (end, quoted_v4(packet, quote)?)
         }
-        Network::V6(_) if protocol == PROTOCOL_ICMPV6 && is_error_v6(kind[0]) => (
-            ip_end(packet, l3, IPV6_HEADER_LEN, told),
-            quoted_v6(packet, quote)?,
-        ),
+        Network::V6(_) if protocol == PROTOCOL_ICMPV6 && is_error_v6(kind[0]) => {
+            let end = ip_end(packet, l3, IPV6_HEADER_LEN, told);
+            if quote + IPV6_HEADER_LEN > end {
+                return Err(KernelDiscard::BadQuote);
+            }
+            (end, quoted_v6(packet, quote)?)
+        }
         Network::V4(_) | Network::V6(_) => return Err(KernelDiscard::NotTcp),
     };
     let tcp = launder_offset(packet, quoted.tcp);

@@ -1,5 +1,7 @@
 //! ICMP errors, against an independent parser, and against anything.
 
+extern crate std;
+
 use std::vec;
 use std::vec::Vec;
 
