@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use anonymize::{Anonymizer, FlowAnonymizer, Key, Layers, LinkType, Method, OwnAddresses};
 use libfuzzer_sys::fuzz_target;
-use packet_headers_ebpf::parse::parse;
+use packet_headers_ebpf::parse::{parse, parse_error};
 
 /// This host's end, which one of the methods shows.
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
         _ => LinkType::RawIp,
     };
     // Where the kernel's parser finds them, or anywhere.
-    let found = parse(&packet, link_type, true);
+    let found = parse(&packet, link_type, true).or_else(|_| parse_error(&packet, link_type, true));
     let (l3, l4) = match found {
         Ok(found) if choice & 2 == 0 => (found.l3, found.l4),
         _ => (usize::from(l3), usize::from(l4)),
@@ -81,7 +81,13 @@ fn hidden(packet: &[u8], layers: Layers, netblock: bool) -> Vec<Range<usize>> {
         places.extend(of_ip(packet, first, l3, netblock));
     }
     places.extend(of_ip(packet, l3, l4, netblock));
-    if let Some(tcp) = packet.get(l4..).filter(|tcp| tcp.len() >= 20 && l4 >= l3) {
+    if is_icmp(packet, l3, l4) {
+        // The checksum, and what the quoted IP header hides.
+        places.push(l4 + 2..l4 + 4);
+        places.extend(of_ip(packet, l4 + 8, packet.len(), netblock));
+    } else if may_be_icmp(packet, l3, l4) {
+        // Headers that lead there were not looked at.
+    } else if let Some(tcp) = packet.get(l4..).filter(|tcp| tcp.len() >= 20 && l4 >= l3) {
         // The checksum, and what follows the header.
         let length = usize::from(tcp[12] >> 4).max(5) * 4;
         places.push(l4 + 16..l4 + 18);
@@ -89,6 +95,22 @@ fn hidden(packet: &[u8], layers: Layers, netblock: bool) -> Vec<Range<usize>> {
     }
     places.retain(|place| place.end <= packet.len());
     places
+}
+
+/// Whether a plain IP header says that ICMP follows.
+fn is_icmp(packet: &[u8], l3: usize, l4: usize) -> bool {
+    let byte = |at: usize| packet.get(l3 + at).copied();
+    match byte(0) {
+        Some(0x45) => l4 == l3 + 20 && byte(9) == Some(1),
+        Some(0x60..=0x6f) => l4 == l3 + 40 && byte(6) == Some(58),
+        _ => false,
+    }
+}
+
+/// Whether the headers in front of `l4` may say so.
+fn may_be_icmp(packet: &[u8], l3: usize, l4: usize) -> bool {
+    let headers = packet.get(l3..l4.min(packet.len()));
+    headers.is_some_and(|headers| headers.contains(&1) || headers.contains(&58))
 }
 
 /// Whether an IP header follows the link header.

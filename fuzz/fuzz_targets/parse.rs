@@ -6,11 +6,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use packet_headers_common::record::{
-    FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_TRUNCATED, MAX_HEADERS, MAX_RECORD_LEN, RECORD_HEADER_LEN,
-    record_len, split_first,
+    FLAG_FROM_LOW, FLAG_META, FLAG_RAW_IP, ICMP_ERROR, MAX_HEADERS, MAX_RECORD_LEN,
+    RECORD_HEADER_LEN, record_len, split_first,
 };
 use packet_headers_common::{LinkType, Packet};
-use packet_headers_ebpf::parse::{Headers, parse};
+use packet_headers_ebpf::parse::{Headers, parse, parse_error};
 
 /// What the first byte chooses.
 struct Choice {
@@ -40,16 +40,22 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let choice = Choice::new(choice);
-    let Ok(found) = parse(&packet, choice.link, choice.decapsulate) else {
+    let found = parse(&packet, choice.link, choice.decapsulate);
+    let error = parse_error(&packet, choice.link, choice.decapsulate);
+    assert!(found.is_err() || error.is_err());
+    let is_error = error.is_ok();
+    let Ok(found) = found.or(error) else {
         return;
     };
     assert!(found.end <= packet.len());
     assert!(found.l3 < found.l4 && found.l4 < found.end);
     let kept = found.end.min(choice.limit);
-    let record = record(packet, &found, &choice);
+    let record = record((packet, is_error), &found, &choice);
     assert_eq!(split_first(&record), (&record[..], &[][..]));
     let read = Packet::parse(&record).expect("the kernel's records are understood");
     assert_eq!(read.headers, &packet[..kept]);
+    assert_eq!(read.is_icmp_error(), is_error);
+    assert_eq!(usize::from(read.l4_offset), found.l4);
     assert_eq!(read.link_type, choice.link);
     assert_eq!(read.key(), found.key);
     assert_eq!(found.key.is_low(&read.source()), found.from_low);
@@ -59,25 +65,25 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// The record that the kernel would write.
-fn record(packet: &[u8], found: &Headers, choice: &Choice) -> Vec<u8> {
+fn record((packet, is_error): (&[u8], bool), found: &Headers, choice: &Choice) -> Vec<u8> {
     let kept = found.end.min(choice.limit);
-    let truncated = kept < found.end;
+    let has_meta = is_error || kept < found.end;
+    let l4 = found.l4 as u16 | u16::from(is_error) * ICMP_ERROR;
     let mut record = Vec::with_capacity(MAX_RECORD_LEN);
     record.extend(77u64.to_ne_bytes());
     record.extend((packet.len() as u32).to_ne_bytes());
     record.extend(3u32.to_ne_bytes());
-    for field in [kept as u16, found.l3 as u16, found.l4 as u16, 0, 0, 0] {
+    for field in [kept as u16, found.l3 as u16, l4, 0, 0, 0] {
         record.extend(field.to_ne_bytes());
     }
-    let flags = u8::from(truncated) * FLAG_TRUNCATED
+    let flags = u8::from(has_meta) * FLAG_META
         | u8::from(found.from_low) * FLAG_FROM_LOW
         | choice.link as u8 * FLAG_RAW_IP;
     record.extend([flags, found.tcp_flags, 0, 0]);
     assert_eq!(record.len(), RECORD_HEADER_LEN);
-    if truncated {
+    if has_meta {
         record.extend(found.key.to_bytes());
-        record.extend([packet[found.l4 + 7], packet[found.l4 + 6]]);
-        record.extend([packet[found.l4 + 5], packet[found.l4 + 4]]);
+        record.extend(found.sequence.to_ne_bytes());
     }
     record.extend(&packet[..kept]);
     let length = record_len(flags, kept);

@@ -18,6 +18,14 @@ crate::named_enum! {
         /// Discarded by the kernel: the packet has more labels or extension headers than the parser
         /// follows, or its TCP header begins too far into it.
         HeadersTooLong = "headers_too_long",
+        /// Discarded by the kernel: the packet that an ICMP error quotes has no TCP ports, or lies about its
+        /// length.
+        BadQuote = "icmp_bad_quote",
+        /// Discarded by the flow table: the connection of the packet that an ICMP error quotes is not known.
+        UnknownQuote = "icmp_unknown",
+        /// Discarded by the kernel or by the flow table: there were too many ICMP errors, in all or about one
+        /// connection. Anybody can forge them.
+        TooManyErrors = "icmp_limit",
         /// Discarded by the kernel: the filters exclude the packet's connection.
         Filtered = "filtered",
         /// Discarded by the kernel: nobody named the packet's connection in time, or it is not wanted.

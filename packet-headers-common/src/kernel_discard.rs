@@ -69,6 +69,8 @@ subset! {
     LaterFragment,
     Malformed,
     HeadersTooLong,
+    BadQuote,
+    TooManyErrors,
     Filtered,
     Ignored,
     AfterCapture,

@@ -12,6 +12,8 @@ crate::named_enum! {
         /// Those of the submitted whose headers are longer than a record may keep: it has their
         /// beginning.
         HeadersTruncated = "headers_truncated",
+        /// Those of the submitted that are ICMP errors.
+        IcmpErrors = "icmp_errors",
     }
 }
 

@@ -1,6 +1,6 @@
 //! One captured packet, as the programs write it into a segment.
 //!
-//! A record consists of a [`RecordHeader`]; a [`TruncatedMeta`] and the NIC's time, if its flags say
+//! A record consists of a [`RecordHeader`]; a [`Meta`] and the NIC's time, if its flags say
 //! so; the packet's own header bytes; and zeros up to a multiple of 8 bytes.
 
 mod packet;
@@ -17,7 +17,7 @@ pub const MAX_HEADERS: usize = 1024;
 pub const MIN_HEADERS: usize = 64;
 
 /// The most bytes that a record takes.
-pub const MAX_RECORD_LEN: usize = record_len(FLAG_TRUNCATED | FLAG_HARDWARE_TIME, MAX_HEADERS);
+pub const MAX_RECORD_LEN: usize = record_len(FLAG_META | FLAG_HARDWARE_TIME, MAX_HEADERS);
 
 /// The fewest bytes that a record takes: of a packet that has nothing but plain IPv4 and TCP headers.
 pub const MIN_RECORD_LEN: usize = record_len(0, 40);
@@ -27,8 +27,8 @@ pub const MIN_RECORD_LEN: usize = record_len(0, 40);
 #[must_use]
 pub const fn record_len(flags: u8, header_len: usize) -> usize {
     let mut length = RECORD_HEADER_LEN + header_len;
-    if flags & FLAG_TRUNCATED != 0 {
-        length += TRUNCATED_META_LEN;
+    if flags & FLAG_META != 0 {
+        length += META_LEN;
     }
     if flags & FLAG_HARDWARE_TIME != 0 {
         length += HARDWARE_TIME_LEN;
@@ -92,7 +92,7 @@ pub struct RecordHeader {
     pub header_len: u16,
     /// Where in the packet the IP header begins.
     pub l3_offset: u16,
-    /// Where in the packet the TCP header begins.
+    /// Where in the packet the TCP header begins; or the ICMP header, with [`ICMP_ERROR`].
     pub l4_offset: u16,
     /// VLAN tag control information that the NIC stripped; valid with [`FLAG_VLAN`].
     pub vlan_tci: u16,
@@ -111,11 +111,16 @@ pub struct RecordHeader {
 /// second copy.
 pub const FLAG_PRIMARY_TAP: u8 = 1;
 
-/// [`RecordHeader::flags`]: the packet's headers are longer than the record may keep. A
-/// [`TruncatedMeta`] precedes the bytes that it has.
-pub const FLAG_TRUNCATED: u8 = 2;
+/// [`RecordHeader::flags`]: the packet's headers are longer than the record may keep, or it is an
+/// [ICMP error](ICMP_ERROR). A [`Meta`] precedes the bytes that it has.
+pub const FLAG_META: u8 = 2;
 
-/// [`RecordHeader::flags`]: the NIC's time precedes the header bytes, behind a [`TruncatedMeta`] if
+/// A bit of [`RecordHeader::l4_offset`] that no offset has: the packet is an ICMP error that quotes a packet of
+/// the connection, whose TCP header is not at the offset, and may be cut off. [`FLAG_FROM_LOW`] says who sent
+/// the packet that is quoted.
+pub const ICMP_ERROR: u16 = 1 << 15;
+
+/// [`RecordHeader::flags`]: the NIC's time precedes the header bytes, behind a [`Meta`] if
 /// there is one: nanoseconds as a `u64`, 0 when the NIC gave none.
 pub const FLAG_HARDWARE_TIME: u8 = 4;
 
@@ -154,19 +159,19 @@ pub const fn tag_flags(protocol: u16) -> u8 {
 /// Bytes of a hardware time.
 pub const HARDWARE_TIME_LEN: usize = size_of::<u64>();
 
-/// Flow key and sequence number of a packet whose headers were truncated: the bytes that are left may end
-/// before them.
+/// Flow key and sequence number of a packet whose headers were truncated, so that the bytes that are left may
+/// end before them; or of the packet that an ICMP error quotes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct TruncatedMeta {
+pub struct Meta {
     /// The connection.
     pub key: FlowKey,
     /// TCP sequence number.
     pub sequence: u32,
 }
 
-/// Bytes of a [`TruncatedMeta`].
-pub const TRUNCATED_META_LEN: usize = size_of::<TruncatedMeta>();
+/// Bytes of a [`Meta`].
+pub const META_LEN: usize = size_of::<Meta>();
 
 /// Bytes of a [`RecordHeader`].
 pub const RECORD_HEADER_LEN: usize = size_of::<RecordHeader>();
@@ -180,9 +185,9 @@ const _: () = {
     assert!(core::mem::offset_of!(RecordHeader, flags) == 28);
     assert!(core::mem::offset_of!(RecordHeader, segments) == 30);
     assert!(core::mem::offset_of!(RecordHeader, boot_ns) == 0);
-    assert!(RECORD_HEADER_LEN.is_multiple_of(8) && TRUNCATED_META_LEN.is_multiple_of(8));
-    assert!(TRUNCATED_META_LEN == 40);
-    assert!(core::mem::offset_of!(TruncatedMeta, sequence) == 36);
+    assert!(RECORD_HEADER_LEN.is_multiple_of(8) && META_LEN.is_multiple_of(8));
+    assert!(META_LEN == 40);
+    assert!(core::mem::offset_of!(Meta, sequence) == 36);
 };
 
 #[cfg(test)]

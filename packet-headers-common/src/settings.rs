@@ -3,6 +3,8 @@
 //! The globals are read-only to the programs, so the verifier knows their values and removes the code
 //! that they switch off: it never sees a helper that the kernel lacks.
 
+use crate::{Direction, LinkType};
+
 /// Global `u32`: how many shards there are, 1 to [`MAX_SHARDS`].
 pub const SHARDS: &str = "SHARDS";
 
@@ -43,6 +45,30 @@ pub const HEADER_BYTES: &str = "HEADER_BYTES";
 
 /// Global `u8`: not 0 when TCP inside of a tunnel is captured.
 pub const DECAPSULATE: &str = "DECAPSULATE";
+
+/// Global `u8`: not 0 when ICMP errors are captured that quote a packet of a connection.
+pub const ICMP_ERRORS: &str = "ICMP_ERRORS";
+
+/// Map: array of programs at which classifiers go on: one for ICMP errors of each kind of packet, at
+/// [`icmp_program`], and one at [`LOG_PROGRAM`].
+pub const CLASSIFIERS: &str = "CLASSIFIERS";
+
+/// Map: the same for the program of a packet socket, where those for ICMP errors are one, at 0.
+pub const SOCKET_FILTERS: &str = "SOCKET_FILTERS";
+
+/// Where in [`CLASSIFIERS`] the program is for ICMP errors of packets that pass an interface this way and
+/// begin like this.
+#[inline(always)]
+#[must_use]
+pub const fn icmp_program(direction: Direction, link: LinkType) -> u32 {
+    direction as u32 + 2 * link as u32
+}
+
+/// Where in [`CLASSIFIERS`] and [`SOCKET_FILTERS`] the program is that logs a packet with odd headers.
+pub const LOG_PROGRAM: u32 = 4;
+
+/// How many programs there is room for in [`CLASSIFIERS`], and in [`SOCKET_FILTERS`].
+pub const NEXT_PROGRAMS: u32 = 5;
 
 /// Global `u8`: not 0 when records have the NIC's time of their packet.
 ///

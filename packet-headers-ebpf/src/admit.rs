@@ -9,7 +9,7 @@ use packet_headers_ebpf::parse::Headers;
 
 use crate::maps::{FLOWS, IGNORED, SHARDS};
 use crate::packet::Packet;
-use crate::{entries, filter};
+use crate::{entries, filter, icmp};
 
 /// A packet that goes to user space.
 pub(crate) struct Admitted {
@@ -94,6 +94,48 @@ pub(crate) fn admit<const DIRECT: bool>(
         unsafe { known.deadline_ns.write(FlowEntry::REPLACED) };
     }
     Ok(as_candidate())
+}
+
+/// Decides on an ICMP error by what the kernel knows of the connection that it is about. It changes none of
+/// that, and goes with the packets of connections that have no name: in that lane, it can be in no way of a
+/// connection that has one.
+///
+/// # Errors
+/// Why the error is discarded.
+#[inline(always)]
+pub(crate) fn admit_error(headers: &Headers) -> Result<Admitted, KernelDiscard> {
+    let hash = entries::hash(&headers.key);
+    let shard = match SHARDS.load() {
+        1 => 0,
+        shards => flow_hash::shard(hash, shards),
+    };
+    let now_ns = now();
+    let known = known(headers, hash, shard);
+    let entry = match &known {
+        Some(known) => {
+            // SAFETY: an entry's memory outlives the program's run.
+            if now_ns >= unsafe { known.deadline_ns.read() } {
+                return Err(KernelDiscard::AfterCapture);
+            }
+            known.entry
+        }
+        None => {
+            if !filter::passes(&headers.key, filter::selection()) {
+                return Err(KernelDiscard::Filtered);
+            }
+            if IGNORED.get_ptr(&headers.key).is_some() {
+                return Err(KernelDiscard::Ignored);
+            }
+            0
+        }
+    };
+    icmp::allow(hash, known.is_some(), now_ns)?;
+    Ok(Admitted {
+        shard,
+        lane: Lane::Candidate,
+        now_ns,
+        entry,
+    })
 }
 
 /// What the kernel knows of the packet's connection, if anything.

@@ -1,24 +1,67 @@
 //! What is done with a packet, and how it is counted.
 
-use packet_headers_common::{KernelDiscard, PacketCounter};
-use packet_headers_ebpf::parse::parse;
+use packet_headers_common::{KernelDiscard, PacketCounter, PacketCounters};
+use packet_headers_ebpf::parse::{Found, find, parse_error};
 
-use crate::admit::admit;
-use crate::emit::{Copied, emit};
-use crate::maps::{DECAPSULATE, PACKET_COUNTERS};
-use crate::odd_headers;
+use crate::admit::{admit, admit_error};
+use crate::emit::{Copied, emit, emit_error};
+use crate::maps::{DECAPSULATE, ICMP_ERRORS, PACKET_COUNTERS};
 use crate::packet::Packet;
+use crate::{next, odd_headers};
 
 /// Counts a packet twice: once as seen, once by what became of it.
 #[inline(always)]
 pub(crate) fn capture<const DIRECT: bool>(packet: &Packet<DIRECT>) {
-    let Some(counters) = PACKET_COUNTERS.get_ptr_mut(0) else {
+    let Some(counters) = counters() else {
         return;
     };
-    // SAFETY: the slot of this CPU, which no other packet program touches while this one runs.
-    let counters = unsafe { &mut *counters };
     counters.count(PacketCounter::Seen);
-    match parse_admit_emit(packet) {
+    let outcome = match find(packet, packet.link, DECAPSULATE.load() != 0) {
+        Ok(Found::Tcp(headers)) => {
+            admit(packet, &headers).and_then(|admitted| emit(packet, &headers, &admitted))
+        }
+        Ok(Found::Icmp) => {
+            if ICMP_ERRORS.load() != 0 {
+                next::icmp(packet);
+            }
+            Err(KernelDiscard::NotTcp)
+        }
+        Err(reason) => Err(reason),
+    };
+    count(packet, counters, outcome);
+}
+
+/// Counts an ICMP packet, which was counted as seen, by what became of it.
+#[inline(always)]
+pub(crate) fn capture_error<const DIRECT: bool>(packet: &Packet<DIRECT>) {
+    let Some(counters) = counters() else {
+        return;
+    };
+    let outcome = parse_error(packet, packet.link, DECAPSULATE.load() != 0).and_then(|headers| {
+        let admitted = admit_error(&headers)?;
+        emit_error(packet, &headers, &admitted)
+    });
+    if outcome.is_ok() {
+        counters.count(PacketCounter::IcmpErrors);
+    }
+    count(packet, counters, outcome);
+}
+
+/// This processor's counters.
+#[inline(always)]
+fn counters<'map>() -> Option<&'map mut PacketCounters> {
+    let counters = PACKET_COUNTERS.get_ptr_mut(0)?;
+    // SAFETY: the slot of this CPU, which no other packet program touches while this one runs.
+    Some(unsafe { &mut *counters })
+}
+
+#[inline(always)]
+fn count<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+    counters: &mut PacketCounters,
+    outcome: Result<Copied, KernelDiscard>,
+) {
+    match outcome {
         Ok(Copied::Full) => counters.count(PacketCounter::Submitted),
         Ok(Copied::Truncated) => {
             counters.count(PacketCounter::HeadersTruncated);
@@ -26,14 +69,9 @@ pub(crate) fn capture<const DIRECT: bool>(packet: &Packet<DIRECT>) {
         }
         Err(reason) => {
             counters.discard(reason);
-            odd_headers::log(packet, reason);
+            if odd_headers::are_logged(reason) {
+                next::log(packet);
+            }
         }
     }
-}
-
-#[inline(always)]
-fn parse_admit_emit<const DIRECT: bool>(packet: &Packet<DIRECT>) -> Result<Copied, KernelDiscard> {
-    let headers = parse(packet, packet.link, DECAPSULATE.load() != 0)?;
-    let admitted = admit(packet, &headers)?;
-    emit(packet, &headers, &admitted)
 }

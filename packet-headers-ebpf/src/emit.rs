@@ -3,8 +3,8 @@
 use core::hint::black_box;
 
 use packet_headers_common::record::{
-    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_TRUNCATED,
-    MAX_HEADERS, TruncatedMeta, record_len, tag_flags,
+    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META, FLAG_PRIMARY_TAP, FLAG_RAW_IP,
+    ICMP_ERROR, MAX_HEADERS, Meta, record_len, tag_flags,
 };
 use packet_headers_common::settings::Lane;
 use packet_headers_common::{KernelDiscard, RecordHeader};
@@ -48,12 +48,37 @@ pub(crate) fn emit<const DIRECT: bool>(
         (write(packet, &place, header, None)?, Copied::Full)
     } else {
         header.header_len = limit as u16;
-        header.flags |= FLAG_TRUNCATED;
-        let meta = Some(truncated_meta(headers));
+        header.flags |= FLAG_META;
+        let meta = Some(meta(headers));
         (write(packet, &place, header, meta)?, Copied::Truncated)
     };
     place.publish(length);
     Ok(copied)
+}
+
+/// Copies the headers of an ICMP error into a record.
+///
+/// # Errors
+/// Why there is no record.
+#[inline(always)]
+pub(crate) fn emit_error<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+    headers: &Headers,
+    admitted: &Admitted,
+) -> Result<Copied, KernelDiscard> {
+    let place = Place::next(admitted.shard, admitted.lane);
+    let place = place.ok_or(KernelDiscard::CandidateRingFull)?;
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    let mut header = record_header(packet, headers, admitted);
+    header.l4_offset |= ICMP_ERROR;
+    header.flags |= FLAG_META;
+    header.header_len = headers.end.min(limit) as u16;
+    let length = write(packet, &place, header, Some(meta(headers)))?;
+    place.publish(length);
+    Ok(match headers.end <= limit {
+        true => Copied::Full,
+        false => Copied::Truncated,
+    })
 }
 
 /// Writes a record with as many of the packet's first bytes as its fixed part says. Returns its length.
@@ -62,7 +87,7 @@ fn write<const DIRECT: bool>(
     packet: &Packet<DIRECT>,
     place: &Place,
     header: RecordHeader,
-    meta: Option<TruncatedMeta>,
+    meta: Option<Meta>,
 ) -> Result<usize, KernelDiscard> {
     // Those that are cut are rare.
     let by_words = meta.is_none();
@@ -73,7 +98,7 @@ fn write<const DIRECT: bool>(
     // SAFETY: there is room for the longest record, and it is aligned to 8 bytes.
     let mut end = unsafe { append(place.at(), header) };
     if let Some(meta) = meta {
-        flags |= FLAG_TRUNCATED;
+        flags |= FLAG_META;
         // SAFETY: as above, and whole words of 8 bytes precede it.
         end = unsafe { append(end, meta) };
     }
@@ -139,8 +164,8 @@ fn clock_flag() -> u8 {
 
 /// What the daemon needs of headers whose record may end before it.
 #[inline(always)]
-fn truncated_meta(headers: &Headers) -> TruncatedMeta {
-    TruncatedMeta {
+fn meta(headers: &Headers) -> Meta {
+    Meta {
         key: headers.key,
         sequence: headers.sequence,
     }

@@ -31,10 +31,16 @@ pub(crate) fn hash(key: &FlowKey) -> u64 {
 /// The connection's entry, and its token.
 ///
 /// What is read of an entry is read where its token says that it lies. So no processor reads it before
-/// the token, not even one that otherwise reads in any order; and what a shard has written before it
-/// stored the token is seen. The second look at the token may come early by some instructions. That is
-/// no matter, as a place is empty for far longer before it has another token, and a processor that is
-/// stopped in between goes on in the order of the program.
+/// the token, not even one that otherwise reads in any order, as arm64's do: an address that is computed from
+/// what a load has read cannot be known before. Neither verifier nor JIT compiler replaces that
+/// computation, as a token is any number to them. So what a shard has written before it stored the token,
+/// with release, is seen.
+///
+/// The second look at the token may come early by some instructions, even before the key is read. That is no
+/// matter, as a place is empty for far longer before it has another token; and a processor that is stopped
+/// in between, by an interrupt or a hypervisor, forgets what it has loaded too early, and goes on in the
+/// order of the program. The two are tried, each without the other, in
+/// `crates/flow-entries/src/tests/interleavings.rs`.
 #[inline(always)]
 pub(crate) fn find(key: &FlowKey, hash: u64, shard: u32) -> Option<(*mut FlowEntry, u32)> {
     let number = flow_entry::bucket(hash, shard, BUCKETS.load());

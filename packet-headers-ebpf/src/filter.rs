@@ -11,6 +11,10 @@ use packet_headers_common::{Endpoint, FlowKey, Selection};
 use crate::maps::{CHOICE, NETS, PORTS};
 
 /// What is in force now. Who asks it several questions reads it once.
+///
+/// On arm64 the marks of the maps may be loaded before it, although they are looked at later. The daemon
+/// waits for a grace period between filling a set and putting it in force, so that no program does both too
+/// early and too late.
 #[inline(always)]
 pub(crate) fn selection() -> Selection {
     Selection::from_bits(chosen(SELECTION))

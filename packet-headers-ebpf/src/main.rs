@@ -28,8 +28,10 @@ mod emit;
 mod entries;
 mod filter;
 mod flow_events;
+mod icmp;
 mod maps;
 mod netns;
+mod next;
 mod odd_headers;
 mod owners;
 mod packet;
@@ -41,7 +43,7 @@ use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr, classifier, sock_ops, sock
 use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext, TcContext};
 use packet_headers_common::{Direction, LinkType};
 
-use crate::capture::capture;
+use crate::capture::{capture, capture_error};
 use crate::packet::Packet;
 
 /// Packets received by an interface whose packets begin with an Ethernet header.
@@ -74,6 +76,57 @@ pub fn ph_raw_egress(ctx: TcContext) -> i32 {
 pub fn ph_any(ctx: SkBuffContext) -> i64 {
     if let Some(packet) = packet_socket::packet(&ctx) {
         capture(&packet);
+    }
+    0
+}
+
+/// ICMP errors that [`ph_eth_ingress`] was shown.
+#[classifier]
+pub fn ph_icmp_eth_ingress(ctx: TcContext) -> i32 {
+    classify_error(&ctx, Direction::Ingress, LinkType::Ethernet)
+}
+
+/// ICMP errors that [`ph_eth_egress`] was shown.
+#[classifier]
+pub fn ph_icmp_eth_egress(ctx: TcContext) -> i32 {
+    classify_error(&ctx, Direction::Egress, LinkType::Ethernet)
+}
+
+/// ICMP errors that [`ph_raw_ingress`] was shown.
+#[classifier]
+pub fn ph_icmp_raw_ingress(ctx: TcContext) -> i32 {
+    classify_error(&ctx, Direction::Ingress, LinkType::RawIp)
+}
+
+/// ICMP errors that [`ph_raw_egress`] was shown.
+#[classifier]
+pub fn ph_icmp_raw_egress(ctx: TcContext) -> i32 {
+    classify_error(&ctx, Direction::Egress, LinkType::RawIp)
+}
+
+/// ICMP errors that [`ph_any`] was shown.
+#[socket_filter]
+pub fn ph_icmp_any(ctx: SkBuffContext) -> i64 {
+    if let Some(packet) = packet_socket::packet(&ctx) {
+        capture_error(&packet);
+    }
+    0
+}
+
+/// Packets whose headers a classifier finds odd.
+#[classifier]
+pub fn ph_log(ctx: TcContext) -> i32 {
+    // Neither counts.
+    let (direction, link) = (Direction::Ingress, LinkType::Ethernet);
+    odd_headers::log(&Packet::<true>::new(ctx.skb.skb, direction, link));
+    TC_ACT_UNSPEC
+}
+
+/// Packets whose headers [`ph_any`] finds odd.
+#[socket_filter]
+pub fn ph_log_any(ctx: SkBuffContext) -> i64 {
+    if let Some(packet) = packet_socket::packet(&ctx) {
+        odd_headers::log(&packet);
     }
     0
 }
@@ -126,6 +179,12 @@ pub fn ph_release(ctx: SockContext) -> i32 {
 #[inline(always)]
 fn classify(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
     capture(&Packet::<true>::new(ctx.skb.skb, direction, link));
+    TC_ACT_UNSPEC
+}
+
+#[inline(always)]
+fn classify_error(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
+    capture_error(&Packet::<true>::new(ctx.skb.skb, direction, link));
     TC_ACT_UNSPEC
 }
 

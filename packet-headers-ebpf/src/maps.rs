@@ -1,9 +1,10 @@
 //! What the programs share with the daemon.
 
+use crate::icmp::{ERROR_GROUPS, Errors};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{
-    Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack,
+    Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, Stack,
 };
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::{CloseRecord, EventRecord, Owned};
@@ -12,7 +13,7 @@ use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
 use packet_headers_common::selection::NetKey;
 use packet_headers_common::settings::{
-    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, MAX_SHARDS, WAKE_RING,
+    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, MAX_SHARDS, NEXT_PROGRAMS, WAKE_RING,
 };
 use packet_headers_common::{
     EventCounters, FlowHash, FlowKey, FlowState, ListenerKey, OwnerRecord, PacketCounters,
@@ -67,6 +68,9 @@ pub(crate) static HEADER_BYTES: Global<u32> = Global::new(MAX_HEADERS as u32);
 pub(crate) static DECAPSULATE: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
+pub(crate) static ICMP_ERRORS: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
 pub(crate) static HARDWARE_CLOCK: Global<u8> = Global::new(0);
 
 /// The table of flows; the daemon sets how many buckets there are.
@@ -100,6 +104,17 @@ pub(crate) static PORTS: Array<u8, 65_536> = Array::new();
 
 #[btf_map]
 pub(crate) static NETS: LpmTrie<NetKey, u8, { MAX_NET_ENTRIES as usize }> = LpmTrie::new();
+
+/// Programs of one kind only: the kernel keeps to that of the first.
+#[btf_map]
+pub(crate) static CLASSIFIERS: ProgramArray<{ NEXT_PROGRAMS as usize }> = ProgramArray::new();
+
+#[btf_map]
+pub(crate) static SOCKET_FILTERS: ProgramArray<{ NEXT_PROGRAMS as usize }> = ProgramArray::new();
+
+/// How many ICMP errors there were in this second.
+#[btf_map]
+pub(crate) static ERRORS: PerCpuArray<Errors, { ERROR_GROUPS as usize }> = PerCpuArray::new();
 
 #[btf_map]
 pub(crate) static PACKET_COUNTERS: PerCpuArray<PacketCounters, 1> = PerCpuArray::new();

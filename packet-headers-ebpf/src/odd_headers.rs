@@ -11,20 +11,18 @@ use crate::packet::Packet;
 /// How often a line is written at most, in nanoseconds.
 const INTERVAL: u64 = 1_000_000_000;
 
-/// Logs that a packet was discarded for odd headers.
+/// Whether it is logged that a packet was discarded for this reason: by a program of its own.
 #[inline(always)]
-pub(crate) fn log<const DIRECT: bool>(packet: &Packet<DIRECT>, reason: KernelDiscard) {
-    if matches!(
+pub(crate) const fn are_logged(reason: KernelDiscard) -> bool {
+    matches!(
         reason,
         KernelDiscard::Malformed | KernelDiscard::HeadersTooLong
-    ) {
-        log_one(packet);
-    }
+    )
 }
 
-#[cold]
-#[inline(never)]
-fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>) {
+/// Logs that a packet was discarded for odd headers.
+#[inline(always)]
+pub(crate) fn log<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     let Some(last) = LAST_LOG.get_ptr_mut(0) else {
         return;
     };
@@ -37,7 +35,6 @@ fn log_one<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     }
     *last = now;
     let (interface, length) = (packet.ifindex(), packet.length());
-    // One line for both reasons: it takes 500 instructions, and a packet socket's filter has a bound.
     warn!(
         packet,
         "interface {}: the headers of a packet of {} bytes are malformed or too long",

@@ -8,6 +8,7 @@ use packet_headers_common::{FlowKey, KernelDiscard, LinkType};
 
 mod ip;
 mod link;
+mod quote;
 mod tunnel;
 
 pub use ip::MAX_EXTENSIONS;
@@ -30,23 +31,33 @@ pub trait Bytes {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
 }
 
-/// The headers of a TCP packet: where they are, and of which connection.
+/// The headers of a TCP packet, or of an ICMP error that quotes one: where they are, and of which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
-    /// Where the IP header begins: of several, the one nearest to TCP.
+    /// Where the IP header begins: of several, the one nearest to TCP or ICMP.
     pub l3: usize,
-    /// Where the TCP header begins: at most [`MAX_OFFSET`].
+    /// Where the TCP or the ICMP header begins: at most [`MAX_OFFSET`].
     pub l4: usize,
-    /// Where the TCP header ends. A record may keep less.
+    /// Where the TCP header ends; of an ICMP error, as much of the quoted one as is there. A record may keep
+    /// less.
     pub end: usize,
     /// The connection.
     pub key: FlowKey,
-    /// Whether the lower end of the key sent the packet.
+    /// Whether the lower end of the key sent the packet, or the one that is quoted.
     pub from_low: bool,
-    /// TCP sequence number.
+    /// TCP sequence number, of the packet or the one that is quoted.
     pub sequence: u32,
-    /// TCP flags, the low eight.
+    /// TCP flags, the low eight; none of an ICMP error.
     pub tcp_flags: u8,
+}
+
+/// What is captured of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// TCP.
+    Tcp(Headers),
+    /// ICMP, which [`parse_error`] looks into.
+    Icmp,
 }
 
 impl Headers {
@@ -73,26 +84,68 @@ pub fn parse(
     link: LinkType,
     decapsulate: bool,
 ) -> Result<Headers, KernelDiscard> {
+    match find(packet, link, decapsulate)? {
+        Found::Tcp(headers) => Ok(headers),
+        Found::Icmp => Err(KernelDiscard::NotTcp),
+    }
+}
+
+/// The same, and tells ICMP from what is neither.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn find(
+    packet: &impl Bytes,
+    link: LinkType,
+    decapsulate: bool,
+) -> Result<Found, KernelDiscard> {
+    let headers = match innermost(packet, link, decapsulate)? {
+        (_, Carried::Tcp(headers)) => headers,
+        (_, Carried::Other { protocol, .. }) if quote::is_icmp(protocol) => return Ok(Found::Icmp),
+        (_, Carried::Other { .. }) => return Err(KernelDiscard::NotTcp),
+    };
+    // The verifier need not look at the rest of the program for each way that leads here.
+    Ok(Found::Tcp(Headers {
+        end: launder_offset(packet, headers.end),
+        ..headers
+    }))
+}
+
+/// Finds the headers of an ICMP error that quotes a TCP packet: its own, and those of the quoted packet as far
+/// as they are there. Nothing that may follow the quote is looked at (RFC 4884). With `decapsulate`, the error
+/// may be inside of one tunnel.
+///
+/// # Errors
+/// Why the packet is no such error.
+#[inline(always)]
+pub fn parse_error(
+    packet: &impl Bytes,
+    link: LinkType,
+    decapsulate: bool,
+) -> Result<Headers, KernelDiscard> {
+    let (network, carried) = innermost(packet, link, decapsulate)?;
+    quote::quoting(packet, network, carried)
+}
+
+/// The innermost IP header, and what it carries.
+#[inline(always)]
+fn innermost(
+    packet: &impl Bytes,
+    link: LinkType,
+    decapsulate: bool,
+) -> Result<(Network, Carried), KernelDiscard> {
     let outer = match link {
         LinkType::Ethernet => link::ethernet(packet, 0)?,
         LinkType::RawIp => link::none(packet, 0)?,
     };
-    let headers = match ip::carried(packet, outer)? {
-        Carried::Tcp(headers) => headers,
-        Carried::Other { protocol, at } if decapsulate => {
+    match ip::carried(packet, outer)? {
+        Carried::Other { protocol, at } if decapsulate && !quote::is_icmp(protocol) => {
             let inner = tunnel::inside(packet, protocol, at)?;
-            match ip::carried(packet, inner)? {
-                Carried::Tcp(headers) => headers,
-                Carried::Other { .. } => return Err(KernelDiscard::NotTcp),
-            }
+            Ok((inner, ip::carried(packet, inner)?))
         }
-        Carried::Other { .. } => return Err(KernelDiscard::NotTcp),
-    };
-    // The verifier need not look at the rest of the program for each way that leads here.
-    Ok(Headers {
-        end: launder_offset(packet, headers.end),
-        ..headers
-    })
+        carried => Ok((outer, carried)),
+    }
 }
 
 /// Where an IP header begins, and which version it must be of.

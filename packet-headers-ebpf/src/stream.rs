@@ -118,8 +118,13 @@ fn go_on(stream: &mut Stream, position: Position, shard: u32, lane: Lane) -> Opt
 /// Shows the shard how far a stream is written.
 ///
 /// The position is stored by one plain instruction behind all others. On x86, stores are seen in the
-/// order in which they are made; elsewhere, the shard waits until all programs that were running when
-/// it read the position have ended, before it looks at anything else.
+/// order in which they are made. On arm64 they have no order, and kernels before 6.15 have no store for
+/// programs that gives them one. So there, the shard reads the position, waits for a grace period of RCU, and
+/// only then looks at anything else. At the end of that, the writing processor has passed a full barrier behind
+/// all that its programs had stored up to the position that was read.
+///
+/// The other way round there is an order anywhere: a segment comes back through the stack's lock, which the
+/// shard gives up behind its last look at the segment, and a program takes before it writes.
 #[inline(always)]
 fn show(stream: &mut Stream, position: Position) {
     // The compiler leaves all other stores on this side.

@@ -323,6 +323,7 @@ impl Arguments {
         } = self.live();
         let attach = self.capture.attach();
         let decapsulate = self.capture.decapsulate();
+        let icmp_errors = self.capture.icmp_errors();
         let hardware_clock = self.capture.hardware_clock();
         let sizes = self.limits.sizes(self.capture.header_bytes());
         let interfaces = self.capture.into_interfaces();
@@ -341,6 +342,7 @@ impl Arguments {
             interfaces,
             attach,
             decapsulate,
+            icmp_errors,
             hardware_clock,
             timing,
             sizes,

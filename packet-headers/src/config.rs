@@ -37,6 +37,8 @@ pub struct Config {
     pub existing: bool,
     /// Whether connections inside tunnels are captured.
     pub decapsulate: bool,
+    /// Whether ICMP errors are captured that quote a packet of a connection.
+    pub icmp_errors: bool,
     /// Whether packets get the NIC's timestamps, where there are any.
     pub hardware_clock: bool,
     /// When files are written and finished.

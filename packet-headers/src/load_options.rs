@@ -29,6 +29,7 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         loopback: !config.filters.exclude_loopback,
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,
+        icmp_errors: config.icmp_errors,
         hardware_clock: hardware_clock(config),
     }
 }

@@ -214,6 +214,7 @@ fn load_programs() -> io::Result<()> {
         loopback: true,
         header_bytes: 256,
         decapsulate: false,
+        icmp_errors: true,
         hardware_clock: false,
     });
     loaded.map(drop).map_err(|diagnostic| {

@@ -25,13 +25,26 @@ use running::Feature;
 /// The number of connections, which combine all kinds.
 const CONNECTIONS: usize = 24;
 
+/// As many as take segments again that were read, on every processor at once.
+const MANY: usize = 10 * CONNECTIONS;
+
 /// The state of a socket whose other end has closed first, before it is closed.
 const LAST_ACK: u64 = 9;
 
 /// Captures connections of every kind with these flags, and verifies their files. The daemon must
 /// name those features that it needs and this kernel lacks.
 fn capture(test: &str, lab: &Lab, flags: &[&str], needs: &[Feature]) -> Result<Stopped> {
-    let mut plans = Plan::mixed(CONNECTIONS);
+    capture_many(CONNECTIONS, (test, lab), flags, needs)
+}
+
+/// As [`capture`], so many connections.
+fn capture_many(
+    count: usize,
+    (test, lab): (&str, &Lab),
+    flags: &[&str],
+    needs: &[Feature],
+) -> Result<Stopped> {
+    let mut plans = Plan::mixed(count);
     if !Feature::NETNS_COOKIE.is_here()? {
         // The daemon sees both ends then, and the accepting one names the file.
         plans.retain(|plan| plan.opener == Side::Peer);
@@ -58,6 +71,16 @@ fn the_best_method_is_found() -> Result<()> {
     ensure!(stopped.transcript.contains(best), "{}", stopped.transcript);
     ensure!(!qdiscs(&lab.host)?.contains("bpf"));
     Ok(())
+}
+
+/// Segments are written again as soon as they have been read, by processors that write at the same time; each
+/// record must be whole, and in its place, in whatever order processors store and load.
+#[test]
+fn what_processors_write_at_once_is_read_whole() -> Result<()> {
+    let lab = Lab::new()?;
+    let flags = ["--shards=2", "--ring-size=1MiB"];
+    let stopped = capture_many(MANY, ("many at once", &lab), &flags, &[])?;
+    stopped.captures.no_payload()
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod needle;
 pub mod oracle;
 pub mod pcap;
 pub mod pcapng;
+pub mod quotes;
 pub mod report;
 pub mod secrets;
 pub mod tcp_options;

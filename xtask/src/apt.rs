@@ -71,12 +71,6 @@ impl<'workspace> Apt<'workspace> {
         Ok(packages)
     }
 
-    /// The LLVMs that there are packages of, by major version.
-    pub(crate) fn llvms(&mut self) -> Result<Vec<u32>> {
-        self.refresh()?;
-        Ok(llvm_majors(&self.names("^llvm-[0-9]+-dev$")?))
-    }
-
     /// What `apt-cache search` prints for package names that match `pattern`.
     fn names(&self, pattern: &str) -> Result<String> {
         let search = cmd!(self.workspace.sh, "apt-cache search --names-only {pattern}");
@@ -142,14 +136,6 @@ fn candidate(policy: &str) -> Option<&str> {
     version.filter(|version| *version != "(none)")
 }
 
-/// The major versions in a search for `llvm-NN-dev`.
-fn llvm_majors(search: &str) -> Vec<u32> {
-    search
-        .lines()
-        .filter_map(|line| line.strip_prefix("llvm-")?.split('-').next()?.parse().ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,11 +169,5 @@ rustc-web:
         assert_eq!(candidate(policy), Some("1.96.0+dfsg1-1~deb12u2"));
         assert_eq!(candidate("rustc:\n  Candidate: (none)\n"), None);
         assert_eq!(candidate(""), None);
-    }
-
-    #[test]
-    fn llvm_packages_are_read_from_a_search() {
-        let search = "llvm-14-dev - Modular compiler\nllvm-22-dev - Modular compiler\n";
-        assert_eq!(llvm_majors(search), [14, 22]);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use xshell::cmd;
 
-use crate::{machines::debian, probe, setup, workspace::Workspace};
+use crate::{machines::clean_root, probe, workspace::Workspace};
 
 /// What is in a root beside what every Debian has: what a compiler of Rust links with.
 const PACKAGES: &str = "gcc,libc6-dev";
@@ -76,8 +76,6 @@ pub(crate) fn clean_roots(workspace: &Workspace, which: &CleanRoots) -> Result<(
 impl<'a> Root<'a> {
     /// A new root of a release, with a clone of the checkout and the sources of the crates.
     fn make(workspace: &'a Workspace, suite: &str) -> Result<Self> {
-        setup::root_maker(workspace)?;
-        let mirror = debian::mirror(workspace, suite)?;
         let sh = &workspace.sh;
         let toolchain = PathBuf::from(cmd!(sh, "rustc --print sysroot").quiet().read()?);
         let path = workspace
@@ -90,14 +88,7 @@ impl<'a> Root<'a> {
             toolchain,
         };
         root.remove()?;
-        sh.create_dir(workspace.target.join("roots"))?;
-        let bootstrap = workspace.as_root("debootstrap")?;
-        let bootstrap = bootstrap.args(["--variant=minbase", "--include", PACKAGES, suite]);
-        bootstrap
-            .arg(&root.path)
-            .arg(mirror)
-            .ignore_stdout()
-            .run()?;
+        clean_root::bootstrap(workspace, suite, PACKAGES, &root.path)?;
 
         // Made by the user of this machine, who has what it takes to fetch crates, and moved in.
         let home = workspace.target.join("roots").join(format!("home-{suite}"));

@@ -11,26 +11,24 @@ mod parts;
 mod sbom;
 mod stage;
 mod sums;
-mod target;
 mod trial;
 mod twice;
 mod units;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
+    slice,
 };
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use self::{
-    edition::Edition,
-    sbom::Product,
-    stage::Stage,
-    target::{TARGETS, Target},
-};
-use crate::{binary, image, workspace::Workspace};
+use self::{edition::Edition, sbom::Product, stage::Stage};
+use crate::{architecture::Architecture, binary, image, workspace::Workspace};
+
+/// The processors that a release is for.
+const ARCHITECTURES: [Architecture; 2] = [Architecture::Amd64, Architecture::Arm64];
 
 /// What to do with a release.
 #[derive(Args)]
@@ -42,28 +40,33 @@ pub(crate) struct Dist {
     /// Install Debian's package in clean systems, as root, and see it capture; upgrade, remove and purge it
     #[arg(long = "try")]
     attempt: bool,
+    /// For this processor only, instead of all that a release is for
+    #[arg(long)]
+    arch: Option<Architecture>,
 }
 
 /// Makes the release, or does what is asked with it.
 pub(crate) fn dist(workspace: &Workspace, what: &Dist) -> Result<()> {
     if what.check {
-        return twice::check(workspace);
+        return twice::check(workspace, what.arch);
     }
     let edition = Edition::of(workspace)?;
     if what.attempt {
-        let stages = stages(workspace, &edition)?;
-        let here = stages
-            .iter()
-            .find(|stage| stage.target.processor == env::consts::ARCH);
-        let here = here.context("a release is not for this machine's architecture")?;
-        return trial::run(workspace, &edition, here);
+        let here = ARCHITECTURES.into_iter().find(|it| it.is_here());
+        let here = here.context("a release is not for this machine's processor")?;
+        let stages = stages(workspace, &edition, &[here])?;
+        return trial::run(workspace, &edition, &stages[0]);
     }
-    println!("{}", make(workspace, &edition)?.display());
+    let of = match &what.arch {
+        Some(one) => slice::from_ref(one),
+        None => &ARCHITECTURES,
+    };
+    println!("{}", make(workspace, &edition, of)?.display());
     Ok(())
 }
 
 /// Makes the release; where it is.
-fn make(workspace: &Workspace, edition: &Edition) -> Result<PathBuf> {
+fn make(workspace: &Workspace, edition: &Edition, of: &[Architecture]) -> Result<PathBuf> {
     if edition.changed {
         eprintln!("this release is of no commit: files were changed");
     }
@@ -72,12 +75,12 @@ fn make(workspace: &Workspace, edition: &Edition) -> Result<PathBuf> {
         fs::remove_dir_all(&home).with_context(|| format!("removing {}", home.display()))?;
     }
     workspace.sh.create_dir(&home)?;
-    let stages = stages(workspace, edition)?;
+    let stages = stages(workspace, edition, of)?;
     for stage in &stages {
         one(workspace, edition, stage, &home)?;
     }
     let programs = stages.iter().map(|stage| image::Program {
-        architecture: stage.target.debian,
+        architecture: stage.architecture.debian(),
         path: stage.program(),
     });
     let archive = home.join(format!("packet-headers-{}-image.tar", edition.version));
@@ -91,21 +94,19 @@ fn make(workspace: &Workspace, edition: &Edition) -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Builds the program for each target, and what is made of it.
-fn stages(workspace: &Workspace, edition: &Edition) -> Result<Vec<Stage>> {
+/// Builds the program for each processor, and what is made of it.
+fn stages(workspace: &Workspace, edition: &Edition, of: &[Architecture]) -> Result<Vec<Stage>> {
     let speaker = binary::build(workspace)?;
-    let stage = |target: &Target| {
-        let built = binary::build(workspace)?;
-        Stage::make(workspace, edition, *target, (&built, &speaker))
+    let stage = |&architecture: &Architecture| {
+        let built = binary::build_for(workspace, architecture)?;
+        Stage::make(workspace, edition, architecture, (&built, &speaker))
     };
-    TARGETS.iter().map(stage).collect()
+    of.iter().map(stage).collect()
 }
 
-/// What a release has for one target.
+/// What a release has for one processor.
 fn one(workspace: &Workspace, edition: &Edition, stage: &Stage, home: &Path) -> Result<()> {
-    let Target {
-        processor, triple, ..
-    } = stage.target;
+    let processor = stage.architecture.machine();
     let name = format!("packet-headers-{}-{processor}", edition.version);
     let program = home.join(&name);
     workspace.sh.copy_file(stage.program(), &program)?;
@@ -114,7 +115,7 @@ fn one(workspace: &Workspace, edition: &Edition, stage: &Stage, home: &Path) -> 
     let product = Product {
         name: "packet-headers",
         version: edition.version,
-        target: triple,
+        target: &stage.architecture.triple(),
         sha256: &sums::of(&program)?,
         time: &edition.time,
     };

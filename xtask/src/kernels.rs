@@ -18,12 +18,15 @@ use clap::Args;
 use xshell::cmd;
 
 use crate::{
+    architecture::Architecture,
     binary,
+    cross::Target,
     machines::{
         self,
         debian::{self, Kernel, RELEASES, Release},
         image::{self, Contents},
         machine::Machine,
+        programs::Programs,
         variable,
     },
     setup,
@@ -40,7 +43,7 @@ const BY_MODULES: [&str; 2] = ["devices::", "netem::"];
 /// What is said of the comparison with tshark.
 const AGREES: &str = "rows_are_what_tshark_says";
 /// How long a machine may run. A quiet host needs two minutes.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1200);
 /// How long the disk is on which a machine leaves captures: it takes only what is written to it.
 const DISK: u64 = 256 << 20;
 /// The disk, interfaces, filters, the list of sockets, the emulator of bad networks, and the devices that carry
@@ -65,6 +68,61 @@ const MODULES: [&str; 12] = [
 pub(crate) struct Kernels {
     /// Kernel versions, such as `5.10`; all known ones and this host's if omitted
     versions: Vec<String>,
+    /// The processor that they are for; of another one than this host's, its own kernel is left out
+    #[arg(long, default_value = "amd64")]
+    arch: Architecture,
+    /// A daemon to use instead of one that is built for release
+    #[arg(long, value_name = "FILE")]
+    daemon: Option<PathBuf>,
+}
+
+/// What machines are made of.
+struct Parts {
+    daemon: PathBuf,
+    tests: PathBuf,
+    emulator: PathBuf,
+    programs: Programs,
+}
+
+impl Parts {
+    fn make(workspace: &Workspace, asked: &Kernels) -> Result<Self> {
+        let home = machines::home(workspace);
+        let daemon = match &asked.daemon {
+            Some(daemon) => daemon.clone(),
+            None => binary::build_for(workspace, asked.arch)?,
+        };
+        let emulator = debian::emulator(workspace, &home, asked.arch)?;
+        let (programs, target) = if asked.arch.is_here() {
+            (Programs::Installed(emulator.clone()), None)
+        } else {
+            let programs = Programs::foreign(workspace, &home, asked.arch)?;
+            (programs, Some(Target::of(workspace, asked.arch)?))
+        };
+        Ok(Self {
+            daemon,
+            tests: machines::build_test(workspace, TESTS, target.as_ref())?,
+            emulator,
+            programs,
+        })
+    }
+}
+
+/// The program whose `flows` reads here what machines have captured.
+fn reader(workspace: &Workspace, architecture: Architecture, daemon: &Path) -> Result<PathBuf> {
+    if architecture.is_here() {
+        return Ok(daemon.to_owned());
+    }
+    cmd!(workspace.sh, "cargo build --package packet-headers").run()?;
+    Ok(workspace.target.join("debug/packet-headers"))
+}
+
+/// How many machines run at once.
+const fn at_once(architecture: Architecture) -> usize {
+    match architecture {
+        Architecture::Amd64 => AT_ONCE,
+        // One has two processors.
+        Architecture::Arm64 => AT_ONCE / 2,
+    }
 }
 
 /// Runs the tests on each kernel and prints what came of it.
@@ -72,31 +130,30 @@ pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
     machines::prepare(workspace)?;
     setup::test_tools(workspace)?;
     let releases = chosen(&asked.versions)?;
-    let daemon = binary::build(workspace)?;
-    let tests = machines::build_test(workspace, TESTS)?;
-    let home = machines::home(workspace);
-    let emulator = debian::emulator(workspace, &home)?;
+    let parts = Parts::make(workspace, asked)?;
+    let (daemon, tests, home) = (&parts.daemon, &parts.tests, machines::home(workspace));
     let kernels = releases
         .iter()
-        .map(|release| debian::kernel(workspace, &home, release))
+        .map(|release| debian::kernel(workspace, &home, release, asked.arch))
         .collect::<Result<Vec<_>>>()?;
     let contents = Contents {
-        daemon: &daemon,
-        tests: &tests,
-        emulator: &emulator,
+        daemon,
+        tests,
+        programs: &parts.programs,
         modules: &MODULES,
-        script: &script(),
+        script: &script(asked.arch),
     };
     let mut reports = Vec::new();
-    for some in kernels.chunks(AT_ONCE) {
-        reports.extend(boot(&home, some, &contents)?);
+    for some in kernels.chunks(at_once(asked.arch)) {
+        reports.extend(boot(&home, some, (&parts.emulator, &contents))?);
     }
-    workspace.sh.set_var("PACKET_HEADERS_BIN", &daemon);
+    let reader = reader(workspace, asked.arch, daemon)?;
+    workspace.sh.set_var("PACKET_HEADERS_BIN", reader);
     for (report, kernel) in reports.iter_mut().zip(&kernels) {
         report.add(AGREES, agrees(workspace, &home, kernel));
     }
-    if asked.versions.is_empty() {
-        reports.push(here(workspace, &daemon, &tests)?);
+    if asked.versions.is_empty() && asked.arch.is_here() {
+        reports.push(here(workspace, daemon, tests)?);
     }
     for report in &reports {
         print!("{report}");
@@ -127,7 +184,11 @@ fn chosen(versions: &[String]) -> Result<Vec<&'static Release>> {
 }
 
 /// Boots these kernels at the same time.
-fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<Report>> {
+fn boot(
+    home: &Path,
+    kernels: &[Kernel],
+    (emulator, contents): (&Path, &Contents<'_>),
+) -> Result<Vec<Report>> {
     thread::scope(|scope| {
         let boot = |kernel: &Kernel| {
             let image = home.join(format!("{}.initramfs", kernel.release));
@@ -145,7 +206,7 @@ fn boot(home: &Path, kernels: &[Kernel], contents: &Contents<'_>) -> Result<Vec<
                 format!("file={},format=raw,if=virtio", disk.display()).into(),
             ];
             let files = (&*image, &*console);
-            let mut machine = Machine::start(contents.emulator, kernel, files, &devices)?;
+            let mut machine = Machine::start(emulator, kernel, files, &devices)?;
             machine.wait(LIMIT)?;
             let text = fs::read(&console).context("reading the console")?;
             anyhow::Ok(Report::read(&String::from_utf8_lossy(&text)))
@@ -209,9 +270,16 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 }
 
 /// What the first process does once the machine is prepared: it runs the tests, and tells.
-fn script() -> String {
+fn script(architecture: Architecture) -> String {
+    let flags = match architecture {
+        Architecture::Amd64 => "",
+        // Emulated, connections take longer than is captured of one, and pause for longer than one that is
+        // closed may be silent.
+        Architecture::Arm64 => "--captureduration=10m --linger=5s",
+    };
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
+export PACKET_HEADERS_FLAGS='{flags}'
 export PACKET_HEADERS_KEPT_IN=/run/captures
 echo {kernel}$(uname -r)
 tests --test-threads=1

@@ -8,6 +8,7 @@ pub(crate) mod image;
 pub(crate) mod machine;
 mod modules;
 mod newc;
+pub(crate) mod programs;
 
 use std::{
     env,
@@ -17,13 +18,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use xshell::cmd;
 
-use crate::{setup, workspace::Workspace};
+use crate::{cross::Target, setup, workspace::Workspace};
 
 /// Makes sure that machines can be made here.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
     ensure!(
         env::consts::ARCH == "x86_64",
-        "the kernels are Debian's for amd64: this host is {}",
+        "the emulators are Debian's for amd64: this host is {}",
         env::consts::ARCH
     );
     setup::kernel_tools(workspace)
@@ -34,13 +35,21 @@ pub(crate) fn home(workspace: &Workspace) -> PathBuf {
     workspace.target.join("kernels")
 }
 
-/// Builds a test of the package `end-to-end`; its executable.
-pub(crate) fn build_test(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    let built = cmd!(
-        workspace.sh,
-        "cargo test --no-run --package end-to-end --test {name} --message-format=json-render-diagnostics"
-    )
-    .read()?;
+/// Builds a test of the package `end-to-end` for this host, or for another processor; its executable.
+pub(crate) fn build_test(
+    workspace: &Workspace,
+    name: &str,
+    target: Option<&Target>,
+) -> Result<PathBuf> {
+    let sh = &workspace.sh;
+    let test = match target {
+        Some(target) => target.cargo(sh, "test"),
+        None => cmd!(sh, "cargo test"),
+    };
+    let built = test
+        .args(["--no-run", "--package", "end-to-end", "--test", name])
+        .arg("--message-format=json-render-diagnostics")
+        .read()?;
     // One object for each thing that was built, in any order.
     let target = format!(r#""name":"{name}""#);
     let executable = built

@@ -86,6 +86,10 @@ enum Verb {
     Pure {
         /// Run only the tests whose name contains this
         filter: Option<String>,
+        /// Instead, those of the crates that share memory with the kernel programs or write files, built for
+        /// another processor, in an emulator
+        #[arg(long)]
+        arch: Option<Architecture>,
     },
     /// Fuzz the code that reads untrusted bytes
     Fuzz(fuzz::Fuzz),
@@ -138,7 +142,7 @@ fn perform(verb: Verb) -> Result<()> {
     let workspace = Workspace::open()?;
     match verb {
         Verb::Setup { check: true } => setup::check(&workspace),
-        Verb::Setup { check: false } => setup::toolchain(&workspace).map(drop),
+        Verb::Setup { check: false } => programs::toolchain(&workspace).map(drop),
         Verb::Programs(what) => programs::programs(&workspace, &what),
         Verb::Build { arch } => {
             let daemon = match arch {
@@ -154,7 +158,10 @@ fn perform(verb: Verb) -> Result<()> {
         }
         Verb::Run { daemon } => run::run(&workspace, &daemon),
         Verb::Test { filter } => test::test(&workspace, filter.as_deref()),
-        Verb::Pure { filter } => pure::pure(&workspace, filter.as_deref()),
+        Verb::Pure { filter, arch } => match arch {
+            Some(architecture) => pure::emulated(&workspace, filter.as_deref(), architecture),
+            None => pure::pure(&workspace, filter.as_deref()),
+        },
         Verb::Fuzz(what) => fuzz::fuzz(&workspace, &what),
         Verb::Mutants(what) => mutants::mutants(&workspace, &what),
         Verb::Bench(what) => bench::bench(&workspace, &what),

@@ -21,12 +21,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::{
+    architecture::Architecture,
     binary,
     machines::{
         self,
         debian::{self, Kernel, RELEASES},
         image::{self, Contents},
         machine::Machine,
+        programs::Programs,
     },
     workspace::Workspace,
 };
@@ -90,16 +92,18 @@ pub(crate) fn power_cuts(workspace: &Workspace, how: &PowerCuts) -> Result<()> {
         Some(daemon) => daemon.clone(),
         None => binary::build(workspace)?,
     };
-    let tests = machines::build_test(workspace, TEST)?;
+    let tests = machines::build_test(workspace, TEST, None)?;
     let home = machines::home(workspace);
-    let emulator = debian::emulator(workspace, &home)?;
+    let emulator = debian::emulator(workspace, &home, Architecture::Amd64)?;
+    let programs = Programs::Installed(emulator.clone());
     let release = RELEASES.iter().find(|release| release.kernel == KERNEL);
-    let kernel = debian::kernel(workspace, &home, release.context("no such release")?)?;
+    let release = release.context("no such release")?;
+    let kernel = debian::kernel(workspace, &home, release, Architecture::Amd64)?;
     let image = home.join("power-cuts.initramfs");
     let contents = Contents {
         daemon: &daemon,
         tests: &tests,
-        emulator: &emulator,
+        programs: &programs,
         modules: &MODULES,
         script: "export PACKET_HEADERS_PATIENCE=10\ntests\n",
     };

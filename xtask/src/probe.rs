@@ -6,12 +6,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use xshell::cmd;
 
 use crate::workspace::Workspace;
 
 /// The name that setup gives to a distribution's compiler in rustup.
 pub(crate) const LINKED: &str = "packet-headers-ebpf";
+
+/// rustup's name of the compilers that take unstable flags, which is in their versions too.
+pub(crate) const NIGHTLY: &str = "nightly";
 
 /// Major and minor version of a Rust release.
 pub(crate) type Release = (u32, u32);
@@ -110,6 +114,13 @@ impl Compiler {
         Self::at(workspace, rustc.parent()?.parent()?)
     }
 
+    /// Its LLVM, where that is a library.
+    pub(crate) fn llvm(&self, workspace: &Workspace) -> Option<PathBuf> {
+        let rustc = self.sysroot.join("bin/rustc");
+        let libraries = cmd!(workspace.sh, "ldd {rustc}").quiet().ignore_stderr();
+        llvm_path(&libraries.ignore_status().read().ok()?)
+    }
+
     /// The compiler of a distribution's package, the newest where there are several.
     pub(crate) fn packaged(workspace: &Workspace) -> Option<Self> {
         let versioned = entries("/usr/lib").filter(|path| name_after(path, "rust-").is_some());
@@ -177,6 +188,14 @@ fn llvm_library(libraries: &str) -> Option<String> {
     Some(number.to_owned())
 }
 
+/// Where LLVM is, in what `ldd` prints.
+fn llvm_path(libraries: &str) -> Option<PathBuf> {
+    let of_llvm = |line: &&str| line.trim_start().starts_with("libLLVM");
+    let (_, place) = libraries.lines().find(of_llvm)?.split_once(" => /")?;
+    let (path, _) = place.rsplit_once(" (0x")?;
+    Some(Path::new("/").join(path))
+}
+
 /// A compiler and a linker that work together.
 pub(crate) struct Toolchain {
     /// The compiler's name in rustup.
@@ -188,31 +207,69 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// Whether the compiler is a stable one, which accepts unstable flags only when told so.
     pub(crate) fn is_stable(&self) -> bool {
-        !self.compiler.version.release.contains("nightly")
+        !self.compiler.version.release.contains(NIGHTLY)
+    }
+
+    /// What its programs were made by.
+    pub(crate) fn compilers(&self) -> Compilers {
+        let version = &self.compiler.version;
+        let linker = &self.linker;
+        Compilers {
+            rustc: format!("{} {}", version.release, version.commit),
+            llvm: version.llvm.clone(),
+            bpf_linker: match &linker.llvm {
+                Some(llvm) => format!("{} with LLVM {llvm}", linker.version),
+                None => linker.version.clone(),
+            },
+        }
     }
 }
 
-/// The first compiler that has a linker to go with it.
-pub(crate) fn toolchain(workspace: &Workspace) -> Option<Toolchain> {
-    ["nightly", LINKED].into_iter().find_map(|name| {
-        let compiler = Compiler::named(workspace, name)?;
-        Some(Toolchain {
-            name: name.to_owned(),
-            linker: Linker::fitting(workspace, compiler.version.llvm_major())?,
-            compiler,
-        })
-    })
+/// The versions of a toolchain.
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Compilers {
+    pub(crate) rustc: String,
+    pub(crate) llvm: String,
+    pub(crate) bpf_linker: String,
 }
 
-/// The LLVMs installed with what programs are linked with: major version and directory, oldest first.
-pub(crate) fn llvms() -> Vec<(u32, PathBuf)> {
-    let mut found: Vec<_> = entries("/usr/lib")
-        .filter(|path| path.join("bin/llvm-config").exists())
-        .filter(|path| path.join("include/llvm-c").exists())
-        .filter_map(|path| Some((name_after(&path, "llvm-")?.parse().ok()?, path)))
+impl Compilers {
+    /// Whether the compiler is rustup's, and not a distribution's.
+    pub(crate) fn are_nightly(&self) -> bool {
+        self.rustc.contains(NIGHTLY)
+    }
+
+    /// What is another one in `others`, in words.
+    pub(crate) fn changed(&self, others: &Self) -> Vec<String> {
+        let pairs = [
+            ("rustc", &self.rustc, &others.rustc),
+            ("LLVM", &self.llvm, &others.llvm),
+            ("bpf-linker", &self.bpf_linker, &others.bpf_linker),
+        ];
+        let changed = pairs.into_iter().filter(|(_, own, other)| own != other);
+        changed
+            .map(|(what, own, other)| format!("it was made by {what} {own}, and here is {other}"))
+            .collect()
+    }
+}
+
+/// A compiler that has a linker to go with it: where there are several, the one of these versions.
+pub(crate) fn toolchain(workspace: &Workspace, wanted: Option<&Compilers>) -> Option<Toolchain> {
+    let mut found: Vec<_> = [NIGHTLY, LINKED]
+        .into_iter()
+        .filter_map(|name| {
+            let compiler = Compiler::named(workspace, name)?;
+            Some(Toolchain {
+                name: name.to_owned(),
+                linker: Linker::fitting(workspace, compiler.version.llvm_major())?,
+                compiler,
+            })
+        })
         .collect();
-    found.sort_unstable();
-    found
+    // A stable sort: the wanted one comes first, and the others stay as they are.
+    found.sort_by_key(|toolchain| wanted != Some(&toolchain.compilers()));
+    found.into_iter().next()
 }
 
 /// The machine's triple, by the compiler that builds the rest.
@@ -283,5 +340,18 @@ LLVM version: 22.1.4
         let old = "\tlibLLVM-17.so => not found";
         assert_eq!(llvm_library(old), Some("17".to_owned()));
         assert_eq!(llvm_library("\tstatically linked\n"), None);
+    }
+
+    #[test]
+    fn a_compiler_tells_where_its_llvm_is() {
+        let libraries = "\tlinux-vdso.so.1 (0x00007f)\n\
+            \tlibLLVM.so.22.1-rust-1.97.0-nightly => /a toolchain/lib/libLLVM.so.22.1 (0x00007f)\n";
+        let path = PathBuf::from("/a toolchain/lib/libLLVM.so.22.1");
+        assert_eq!(llvm_path(libraries), Some(path));
+        assert_eq!(llvm_path("\tlibLLVM.so.22.1 => not found\n"), None);
+        assert_eq!(
+            llvm_path("\tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n"),
+            None
+        );
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::{
-    probe,
-    programs::origin::{Compilers, Origin, Sources},
+    probe::{self, Toolchain},
+    programs::origin::{Origin, Sources},
     setup,
     workspace::Workspace,
 };
@@ -44,12 +44,19 @@ pub(crate) fn programs(workspace: &Workspace, what: &Programs) -> Result<()> {
     if what.check {
         return check(workspace, Again::Required);
     }
-    let toolchain = setup::toolchain(workspace)?;
+    let toolchain = toolchain(workspace)?;
     let sources = Sources::read(workspace)?;
     let object = compile::object(workspace, &toolchain, &sources)?;
-    let origin = Origin::of(&object, sources, Compilers::of(&toolchain)).to_string();
+    let origin = Origin::of(&object, sources, toolchain.compilers()).to_string();
     replace(&workspace.root.join(OBJECT), &object)?;
     replace(&workspace.root.join(ORIGIN), origin.as_bytes())
+}
+
+/// Makes a toolchain exist that compiles the programs: if possible, the one that made the object.
+pub(crate) fn toolchain(workspace: &Workspace) -> Result<Toolchain> {
+    // What it came of may be in conflict, after a merge.
+    let origin = read(workspace).ok().map(|(_, origin)| origin);
+    setup::toolchain(workspace, origin.as_ref().map(|origin| &origin.compilers))
 }
 
 /// Fails where the sources have changed since the object was made, or it is not the one that was made of
@@ -63,9 +70,10 @@ pub(crate) fn need_current(workspace: &Workspace) -> Result<()> {
 pub(crate) fn check(workspace: &Workspace, again: Again) -> Result<()> {
     let (object, origin) = read(workspace)?;
     current(&object, &origin, &Sources::read(workspace)?)?;
+    let made_by = Some(&origin.compilers);
     let toolchain = match again {
-        Again::Required => Some(setup::toolchain(workspace)?),
-        Again::IfPossible => probe::toolchain(workspace),
+        Again::Required => Some(setup::toolchain(workspace, made_by)?),
+        Again::IfPossible => probe::toolchain(workspace, made_by),
     };
     let Some(toolchain) = toolchain else {
         eprintln!(
@@ -73,7 +81,7 @@ pub(crate) fn check(workspace: &Workspace, again: Again) -> Result<()> {
         );
         return Ok(());
     };
-    let changed = origin.compilers.changed(&Compilers::of(&toolchain));
+    let changed = origin.compilers.changed(&toolchain.compilers());
     if again == Again::IfPossible && !changed.is_empty() {
         eprintln!(
             "{OBJECT} was not made again to compare: {}",
@@ -91,7 +99,7 @@ pub(crate) fn check(workspace: &Workspace, again: Again) -> Result<()> {
         );
     }
     bail!(
-        "{OBJECT} is not what its sources give here: {}. Where that is the newer compiler, {RENEW}",
+        "{OBJECT} is not what its sources give with the compilers here: {}. If they are to be the ones from now on, {RENEW}",
         changed.join(", ")
     )
 }

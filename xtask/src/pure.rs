@@ -7,9 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use xshell::{Cmd, cmd};
 
 use crate::{
+    architecture::Architecture,
+    cross::Target,
     layers,
+    machines::{self, debian},
     packages::{self, Package},
-    probe,
+    probe, runner,
     workspace::Workspace,
 };
 
@@ -32,6 +35,16 @@ const TARGET: &str = "pure";
 /// so.
 const INTERLEAVED: [&str; 2] = ["segment-streams", "flow-entries"];
 const INTERLEAVE: &str = "--cfg loom";
+
+/// The crates that are tested for another processor, too.
+const EMULATED: [&str; 6] = [
+    "packet-headers-common",
+    "kernel-arrays",
+    "segment-streams",
+    "flow-entries",
+    "flow-table",
+    "capture-files",
+];
 
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
 pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -68,11 +81,16 @@ pub(crate) fn units(workspace: &Workspace, all: &[Package], filter: Option<&str>
         .iter()
         .filter(|package| package.name != layers::KERNEL_PROGRAMS)
         .flat_map(Package::programs);
+    let pure = all
+        .iter()
+        .filter(|package| layers::PURE.contains(&package.name.as_str()));
+    let tests = pure.flat_map(|package| &package.tests);
     confined(
         workspace,
         "cargo test --offline --locked --workspace --lib --examples",
     )
     .args(programs.flat_map(|program| ["--bin", program]))
+    .args(tests.flat_map(|test| ["--test", test]))
     .arg("--")
     .args(filter)
     .run()
@@ -127,6 +145,35 @@ fn interleave(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .env("RUSTFLAGS", INTERLEAVE)
         .run()
         .context("trying every interleaving of the daemon and the kernel programs")
+}
+
+/// Tests the crates that share memory with the kernel programs, or write files, built for another processor,
+/// which is emulated for them.
+pub(crate) fn emulated(
+    workspace: &Workspace,
+    filter: Option<&str>,
+    architecture: Architecture,
+) -> Result<()> {
+    let target = Target::of(workspace, architecture)?;
+    let program = format!("qemu-{}-static", architecture.machine());
+    let emulator = match which::which(&program) {
+        Ok(emulator) => emulator,
+        Err(_) => {
+            let root = machines::home(workspace).join(architecture.debian());
+            let root = debian::unpacked(workspace, root.join("user"), &["qemu-user-static"])?;
+            root.join("usr/bin").join(program)
+        }
+    };
+    let packages = EMULATED.iter().flat_map(|package| ["--package", package]);
+    target
+        .cargo(&workspace.sh, "test")
+        .args(["--locked", "--lib"])
+        .args(packages)
+        .arg("--")
+        .args(filter)
+        .env(runner::variable(&target.triple), emulator)
+        .run()
+        .with_context(|| format!("testing crates built for {}", target.triple))
 }
 
 /// Where an example of one of the crates is, once [`units`] are tested.

@@ -17,7 +17,7 @@ pub(crate) fn as_root(workspace: &Workspace) -> Result<()> {
 }
 
 /// The environment variable that names the program through which cargo runs what is built for `host`.
-fn variable(host: &str) -> String {
+pub(crate) fn variable(host: &str) -> String {
     let host = host.to_uppercase().replace(['-', '.'], "_");
     format!("CARGO_TARGET_{host}_RUNNER")
 }

@@ -3,11 +3,13 @@
 //!
 //! The programs are compiled for a target without a prebuilt `core`, so it needs a rustc that takes
 //! unstable flags and has the source of its own `core`, and a `bpf-linker` whose LLVM is at least as
-//! new as that rustc's. rustup's nightly with a prebuilt linker is one such pair, a distribution's
-//! rustc with a linker built on the distribution's LLVM another. A pair that is there is used.
+//! new as that rustc's. Either rustup's nightly or a distribution's rustc is such a compiler, and the
+//! linker is built with the LLVM that the compiler has itself. A pair that is there is used.
 
 use std::{
+    fs,
     ops::RangeInclusive,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +19,7 @@ use xshell::{Cmd, cmd};
 use crate::{
     apt::{self, Apt},
     architecture::Architecture,
-    probe::{self, Compiler, LINKED, Linker, Toolchain},
+    probe::{self, Compiler, Compilers, LINKED, Linker, NIGHTLY, Toolchain},
     workspace::Workspace,
 };
 
@@ -38,9 +40,8 @@ const FUZZER_TOOLS: [(&str, &str); 1] = [("c++", "g++")];
 /// What packages are made with.
 const PACKAGE_TOOLS: [(&str, &str); 3] =
     [("dpkg-deb", "dpkg"), ("xz", "xz-utils"), ("gzip", "gzip")];
-/// What clean roots are made and booted with, and what looks at packages.
-const ROOT_TOOLS: [(&str, &str); 4] = [
-    ("debootstrap", "debootstrap"),
+/// What clean roots are booted with, and what looks at packages.
+const ROOT_TOOLS: [(&str, &str); 3] = [
     ("lintian", "lintian"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -89,16 +90,21 @@ const KERNEL_TOOLS: [(&str, &str); 5] = [
     ("xz", "xz-utils"),
 ];
 
-/// Makes the toolchain exist, which compiles the kernel programs; prints nothing when it does.
-pub(crate) fn toolchain(workspace: &Workspace) -> Result<Toolchain> {
-    if let Some(toolchain) = probe::toolchain(workspace) {
+/// Makes the toolchain exist, which compiles the kernel programs: of the versions that are wanted, where it can
+/// choose. Prints nothing when there is one.
+pub(crate) fn toolchain(workspace: &Workspace, wanted: Option<&Compilers>) -> Result<Toolchain> {
+    if let Some(toolchain) = probe::toolchain(workspace, wanted) {
         return Ok(toolchain);
     }
     need_rustup()?;
     let mut failures = Vec::new();
-    for way in [by_rustup, by_packages] {
+    let mut ways = [by_rustup, by_packages];
+    if wanted.is_some_and(|wanted| !wanted.are_nightly()) {
+        ways.reverse();
+    }
+    for way in ways {
         match way(workspace) {
-            Ok(()) => match probe::toolchain(workspace) {
+            Ok(()) => match probe::toolchain(workspace, wanted) {
                 Some(toolchain) => return Ok(toolchain),
                 None => failures.push("what was installed does not fit together".to_owned()),
             },
@@ -117,8 +123,8 @@ pub(crate) fn toolchain(workspace: &Workspace) -> Result<Toolchain> {
 /// Says what of the toolchain is missing, as an error; installs nothing.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     need_rustup()?;
-    let Some(toolchain) = probe::toolchain(workspace) else {
-        let compiler = ["nightly", LINKED]
+    let Some(toolchain) = probe::toolchain(workspace, None) else {
+        let compiler = [NIGHTLY, LINKED]
             .into_iter()
             .find_map(|name| Compiler::named(workspace, name));
         match compiler {
@@ -282,15 +288,10 @@ fn need_rustup() -> Result<()> {
     Ok(())
 }
 
-/// Where rustup can download: a nightly with its source, and a prebuilt linker.
+/// Where rustup can download: a nightly with its source, and a linker built with its LLVM, or a prebuilt one.
 fn by_rustup(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
-    // First the linker: a nightly's LLVM is often newer than any distribution's.
-    let prebuilt = which::which("cargo-binstall").is_ok();
-    if !prebuilt && Linker::fitting(workspace, *LINKER_LLVMS.end()).is_none() {
-        bail!("there is no cargo-binstall to fetch a prebuilt bpf-linker");
-    }
-    if Compiler::named(workspace, "nightly").is_none() {
+    if Compiler::named(workspace, NIGHTLY).is_none() {
         let known = cmd!(sh, "rustup which --toolchain nightly rustc")
             .env("RUSTUP_AUTO_INSTALL", "0")
             .quiet()
@@ -309,22 +310,26 @@ fn by_rustup(workspace: &Workspace) -> Result<()> {
             .run()?;
         }
     }
-    let compiler = Compiler::named(workspace, "nightly")
+    let compiler = Compiler::named(workspace, NIGHTLY)
         .context("the nightly toolchain is too old: `rustup update nightly`")?;
-    if Linker::fitting(workspace, compiler.version.llvm_major()).is_none() {
+    if Linker::fitting(workspace, compiler.version.llvm_major()).is_some() {
+        return Ok(());
+    }
+    build_linker(workspace, &compiler).or_else(|error| {
+        if which::which("cargo-binstall").is_err() {
+            return Err(error.context("there is no cargo-binstall to fetch a prebuilt bpf-linker"));
+        }
         let root = workspace.tools();
-        cmd!(
+        let fetch = cmd!(
             sh,
             "cargo binstall --no-confirm --force --root {root} bpf-linker"
-        )
-        .run()?;
-    }
-    Ok(())
+        );
+        Ok(fetch.run()?)
+    })
 }
 
-/// On Debian and Ubuntu: the packaged compiler, and a linker built on the packaged LLVM.
+/// On Debian and Ubuntu: the packaged compiler, and a linker built with its LLVM.
 fn by_packages(workspace: &Workspace) -> Result<()> {
-    let mut apt = Apt::find(workspace).context("there is no apt-get")?;
     let compiler = packaged_compiler(workspace)?;
     let linked = Compiler::named(workspace, LINKED);
     if linked.is_none_or(|linked| linked.version != compiler.version) {
@@ -332,7 +337,7 @@ fn by_packages(workspace: &Workspace) -> Result<()> {
         cmd!(workspace.sh, "rustup toolchain link {LINKED} {sysroot}").run()?;
     }
     if Linker::fitting(workspace, compiler.version.llvm_major()).is_none() {
-        build_linker(workspace, &mut apt, compiler.version.llvm_major())?;
+        build_linker(workspace, &compiler)?;
     }
     Ok(())
 }
@@ -349,57 +354,29 @@ pub(crate) fn packaged_compiler(workspace: &Workspace) -> Result<Compiler> {
         .with_context(|| format!("{} gave no usable compiler", packages.join(" ")))
 }
 
-/// Builds bpf-linker with a packaged LLVM, `oldest` or newer, into the tools' directory.
-fn build_linker(workspace: &Workspace, apt: &mut Apt<'_>, oldest: u32) -> Result<()> {
-    let installed: Vec<_> = probe::llvms().into_iter().map(|(major, _)| major).collect();
-    let major = match choose_llvm(&installed, oldest) {
-        Some(major) => major,
-        None => choose_llvm(&apt.llvms()?, oldest).with_context(|| {
-            let newest = LINKER_LLVMS.end();
-            format!("bpf-linker needs a package of LLVM {oldest} to {newest}, and there is none")
-        })?,
-    };
-    // g++ is there for the C++ library that LLVM needs; the rest is what LLVM links with.
-    let mut packages = vec![format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")];
-    packages.extend(["zlib1g-dev", "libzstd-dev", "libxml2-dev", "g++"].map(str::to_owned));
-    apt.install(&packages)?;
-
-    let (_, llvm) = probe::llvms()
-        .into_iter()
-        .find(|(found, _)| *found == major)
-        .with_context(|| format!("llvm-{major}-dev gave no llvm-config"))?;
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let directories = [llvm.join("bin")].into_iter();
-    let path = std::env::join_paths(directories.chain(std::env::split_paths(&inherited)))?;
+/// Builds bpf-linker with the LLVM that a compiler has itself, into the tools' directory: the two fit each
+/// other, and nothing of LLVM has to be installed.
+fn build_linker(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+    let major = compiler.version.llvm_major();
+    if !LINKER_LLVMS.contains(&major) {
+        bail!("bpf-linker {LINKER_VERSION} does not know LLVM {major}");
+    }
+    let library = compiler
+        .llvm(workspace)
+        .context("this rustc has its LLVM inside, not as a library")?;
+    let name = library.file_name().context("the library has no name")?;
+    // The linker is linked with `libLLVM.so`, and looks for the library by its name when it is started.
+    let prefix = workspace.tools().join("llvm");
+    let links = prefix.join("lib");
+    workspace.sh.remove_path(&prefix)?;
+    fs::create_dir_all(&links).with_context(|| format!("making {}", links.display()))?;
+    for link in [links.join("libLLVM.so"), links.join(name)] {
+        symlink(&library, &link).with_context(|| format!("making {}", link.display()))?;
+    }
     let feature = format!("llvm-{major}");
     build_tool(workspace, "bpf-linker", LINKER_VERSION)
         .args(["--no-default-features", "--features", &feature])
-        .env("PATH", path)
+        .env("LLVM_PREFIX", prefix)
         .run()
         .context("building bpf-linker")
-}
-
-/// The oldest LLVM that reads what a compiler with LLVM `oldest` writes and that bpf-linker takes:
-/// the nearer the two are, the fewer surprises.
-fn choose_llvm(available: &[u32], oldest: u32) -> Option<u32> {
-    let fits = |major: &u32| *major >= oldest && LINKER_LLVMS.contains(major);
-    available.iter().copied().filter(fits).min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_llvm_that_is_new_enough_is_chosen() {
-        assert_eq!(choose_llvm(&[14, 23, 22, 19], 22), Some(22));
-        assert_eq!(choose_llvm(&[14, 23], 22), Some(23));
-    }
-
-    #[test]
-    fn an_llvm_that_the_linker_does_not_know_is_not_chosen() {
-        assert_eq!(choose_llvm(&[14, 19], 22), None);
-        assert_eq!(choose_llvm(&[24], 22), None);
-        assert_eq!(choose_llvm(&[19], 19), None);
-    }
 }

@@ -90,7 +90,7 @@ fn ipv6(bytes: &mut [u8], flow: &FlowAnonymizer) -> Option<Payload> {
     extensions(bytes, (next, IPV6_LEN))
 }
 
-fn pseudonym_v4(octets: [u8; 4], flow: &FlowAnonymizer) -> [u8; 4] {
+pub(crate) fn pseudonym_v4(octets: [u8; 4], flow: &FlowAnonymizer) -> [u8; 4] {
     match flow.pseudonym(IpAddr::V4(Ipv4Addr::from_octets(octets))) {
         IpAddr::V4(pseudonym) => pseudonym.octets(),
         // No method changes the family of an IPv4 address.
@@ -116,7 +116,11 @@ fn extensions(bytes: &mut [u8], (mut next, mut at): Payload) -> Option<Payload> 
             ROUTING => routing,
             // Offset and identification do not depend on addresses.
             FRAGMENT => |_| {},
-            AUTHENTICATION => |header| header[AUTHENTICATION_KEPT_LEN..].fill(0),
+            AUTHENTICATION => |header| {
+                if let Some(signature) = header.get_mut(AUTHENTICATION_KEPT_LEN..) {
+                    signature.fill(0);
+                }
+            },
             MOBILITY | HIP | SHIM6 => |header| header[2..].fill(0),
             _ => return Some((next, at)),
         };
@@ -128,14 +132,13 @@ fn extensions(bytes: &mut [u8], (mut next, mut at): Payload) -> Option<Payload> 
     }
 }
 
-/// Bytes of an extension header: at least [`EXTENSION_LEN`], and at least
-/// [`AUTHENTICATION_KEPT_LEN`] of an authentication header.
+/// Bytes of an extension header: at least [`EXTENSION_LEN`].
 fn extension_length(kind: u8, units: u8) -> usize {
     let units = usize::from(units);
     match kind {
         FRAGMENT => EXTENSION_LEN,
         // RFC 4302, 2.2: in units of 4 bytes, minus 2.
-        AUTHENTICATION => ((units + 2) * 4).max(AUTHENTICATION_KEPT_LEN),
+        AUTHENTICATION => (units + 2) * 4,
         _ => (units + 1) * EXTENSION_LEN,
     }
 }

@@ -37,7 +37,10 @@
 //! - IPv4 and IPv6 addresses, the connection's own and those of tunnels around it, become
 //!   [pseudonyms](Method).
 //! - MAC addresses become zero.
-//! - The checksums of IPv4, TCP, UDP and GRE become zero.
+//! - The checksums of IPv4, TCP, UDP, GRE and ICMP become zero.
+//! - Of an ICMP error, the same is done with the packet that it quotes, to wherever the quote ends; a
+//!   redirect's gateway becomes a pseudonym, and fields that its type does not use become zero. Any other ICMP
+//!   message keeps type and code.
 //! - Options and extension headers that carry or sign addresses keep type and length, and their
 //!   data becomes zero: recorded and source routes, segment routing, home addresses, the integrity
 //!   check value of AH, TCP MD5 and TCP-AO, TCP fast open cookies (which servers derive from the
@@ -59,16 +62,16 @@
 //!
 //! The caller parses packets, and says with [`Layers`] where the connection's headers begin.
 //!
-//! - `headers` begins with the header that `link_type` names, and should end with the TCP header.
-//!   Bytes behind the TCP options are zeroed, so payload does not survive, but cutting it off is
+//! - `headers` begins with the header that `link_type` names, and should end with the TCP header, or with
+//!   the one that an ICMP error quotes. Bytes behind the TCP options are zeroed, so payload does not survive, but cutting it off is
 //!   cheaper.
 //! - `l3` is where the connection's own IP header begins: the innermost, when the packet is in a
 //!   tunnel. `l4` is where its TCP header begins, behind all IPv4 options or IPv6 extension
-//!   headers.
+//!   headers. Of an ICMP error, `l3` is where its own IP header begins, and `l4` where the ICMP header does.
 //! - Both are compared with what the headers say. Where the headers in front of `l3` do not lead
-//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP at `l4`,
+//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP or ICMP at `l4`,
 //!   those are zeroed.
-//! - **What begins at `l4` is taken for a TCP header.** That cannot be verified: with an `l4` that
+//! - **What begins at `l4` is taken for a TCP header, unless the IP header says ICMP.** That cannot be verified: with an `l4` that
 //!   points at something else, such as an address or payload, up to 60 bytes of it survive.
 //! - Headers that a snap length has cut are fine, at any byte. An offset beyond the end says that
 //!   its header is missing. Without a TCP header, only the fixed part of the IP header stays.
@@ -77,6 +80,7 @@
 
 mod anonymizer;
 mod flow;
+mod icmp;
 mod ip;
 mod key;
 mod method;

@@ -3,6 +3,7 @@
 //! The outer headers are walked from the link layer on. If the walk does not end exactly where the
 //! connection's IP header begins, it has misread some header, so all outer headers are zeroed.
 
+use crate::icmp::{self, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP};
 use crate::{FlowAnonymizer, LinkType, ip, tcp};
 
 /// Where in a packet the headers of its connection begin, in bytes from the packet's first byte.
@@ -14,13 +15,13 @@ pub struct Layers {
     pub link_type: LinkType,
     /// Offset of the connection's IP header: the innermost, if the packet is in a tunnel.
     pub l3: usize,
-    /// Offset of the TCP header.
+    /// Offset of the TCP header; or of an ICMP header, as the IP header says.
     pub l4: usize,
 }
 
 impl FlowAnonymizer {
     /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP
-    /// header, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
+    /// header, or of the one that an ICMP error quotes, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
     /// not change.
     ///
     /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when
@@ -46,7 +47,6 @@ const ETHERTYPE_PPP: u16 = 0x880b;
 const ETHERTYPE_ETHERNET: u16 = 0x6558;
 
 const PROTOCOL_IPV4: u8 = 4;
-const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_GRE: u8 = 47;
@@ -97,13 +97,20 @@ fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymizer) {
     if !walk(outer, first, flow) {
         zero_link_header(outer, layers.link_type);
     }
-    if ip::anonymize(network, flow) != Some((PROTOCOL_TCP, network.len())) {
-        // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only
-        // the fixed part of the IP header is sure to be what it seems.
-        let kept = if is_cut { ip::fixed_len(network) } else { 0 };
-        network[kept..].fill(0);
+    let version = network.first().map(|first| first >> 4);
+    let carried = ip::anonymize(network, flow).filter(|(_, end)| *end == network.len());
+    match (version, carried) {
+        (Some(4), Some((PROTOCOL_ICMP, _))) => icmp::anonymize(transport, PROTOCOL_ICMP, flow),
+        (Some(6), Some((PROTOCOL_ICMPV6, _))) => icmp::anonymize(transport, PROTOCOL_ICMPV6, flow),
+        (_, Some((PROTOCOL_TCP, _))) => tcp::anonymize(transport),
+        _ => {
+            // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only
+            // the fixed part of the IP header is sure to be what it seems.
+            let kept = if is_cut { ip::fixed_len(network) } else { 0 };
+            network[kept..].fill(0);
+            tcp::anonymize(transport);
+        }
     }
-    tcp::anonymize(transport);
 }
 
 /// Anonymizes header after header. Returns whether an IP header comes next after the last one.

@@ -38,6 +38,16 @@ pub(crate) fn anonymize(bytes: &mut [u8]) {
     beyond.fill(0);
 }
 
+/// The same for a header that may end anywhere: an ICMP error quotes it, and at least its ports.
+pub(crate) fn anonymize_cut(bytes: &mut [u8]) {
+    if bytes.len() >= HEADER_LEN {
+        return anonymize(bytes);
+    }
+    if let Some(checksum) = bytes.get_mut(CHECKSUM.start..) {
+        checksum.fill(0);
+    }
+}
+
 /// The lengths are checked too: an option of any other length is not the one its kind says.
 fn option(option: &mut [u8]) {
     let known = match (option[0], option.len()) {

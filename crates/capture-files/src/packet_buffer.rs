@@ -511,6 +511,7 @@ mod tests {
             beside: Some(Beside {
                 key: FlowKey::default(),
                 sequence: 0,
+                is_quoted: false,
             }),
             l4_offset: u16::MAX,
             ..packet(&[9; 64], Some((0x8100, 7)))

@@ -11,7 +11,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use flow_stats::{Connection, Segment};
+use flow_stats::{Connection, IcmpError, Segment};
 use lru::LruCache;
 
 /// How long a connection may be silent, in nanoseconds of the capture's time. Linux sends keep-alive
@@ -149,6 +149,20 @@ impl Connections {
             number,
             is_first: false,
         })
+    }
+
+    /// Adds an ICMP error about a connection that is open. Returns the number of that, if there is one. Such an
+    /// error begins none, and none stays open for it: anybody can forge it.
+    #[cold]
+    pub(crate) fn add_error(&mut self, error: &IcmpError) -> Option<u64> {
+        let ends = Ends::of(error.ends());
+        let open = self.open.peek_mut(&ends);
+        let known = match open {
+            Some(known) => known,
+            None => self.ended.peek_mut(&ends)?,
+        };
+        let _whose = known.connection.add_error(error);
+        Some(known.number)
     }
 
     #[cold]

@@ -27,7 +27,7 @@ pub use figures::Figures;
 pub use filter::Filter;
 pub use kept::{Kept, Sample};
 pub use of_file::rows_of_file;
-pub use one::{Meant, Place, find, named, packets_of};
+pub use one::{Item, Meant, Place, find, named, packets_of};
 pub use order::{NoOrder, Order, OrderBy, Rank, Ranking};
 pub use paths::{Source, sources};
 pub use rows::{Audience, rows};

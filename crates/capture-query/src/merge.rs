@@ -6,10 +6,11 @@
 //! Packets of the same time keep the order of their sources, and of their places in them.
 
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use capture_reader::{Buffer, Packet};
-use flow_stats::Segment;
+use flow_stats::{IcmpError, Segment};
 use hashbrown::HashSet;
 use thiserror::Error;
 
@@ -233,16 +234,17 @@ impl Take<'_, '_> {
     }
 }
 
-impl Visitor for Take<'_, '_> {
-    fn packet(
+impl Take<'_, '_> {
+    /// Takes a packet between these ends, or about one between them, if the connection is chosen.
+    fn take(
         &mut self,
         of: &Of,
         packet: &Packet<'_>,
-        segment: &Segment,
+        ends: (SocketAddr, SocketAddr),
         added: Added,
     ) -> Result<(), Stopped> {
         let is_chosen = match &self.chosen {
-            None => self.filter.takes_ends(segment.ends()),
+            None => self.filter.takes_ends(ends),
             Some(chosen) => chosen.contains(&(of.member, added.number)),
         };
         if !is_chosen {
@@ -278,6 +280,32 @@ impl Visitor for Take<'_, '_> {
             let of = self.sorter.directory().display().to_string();
             self.fail(MergeError::Temporary(of, error))
         })
+    }
+}
+
+impl Visitor for Take<'_, '_> {
+    fn packet(
+        &mut self,
+        of: &Of,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        added: Added,
+    ) -> Result<(), Stopped> {
+        self.take(of, packet, segment.ends(), added)
+    }
+
+    fn error(
+        &mut self,
+        of: &Of,
+        packet: &Packet<'_>,
+        error: &IcmpError,
+        number: u64,
+    ) -> Result<(), Stopped> {
+        let added = Added {
+            number,
+            is_first: false,
+        };
+        self.take(of, packet, error.ends(), added)
     }
 
     fn connection(&mut self, _: Complete<'_>) -> Result<(), Stopped> {

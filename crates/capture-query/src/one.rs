@@ -1,7 +1,7 @@
 //! One connection: which of a capture's connections is meant, and its packets.
 
 use capture_reader::{Buffer, Packet};
-use flow_stats::{Row, Segment};
+use flow_stats::{IcmpError, Row, Segment};
 
 use crate::connections::Added;
 use crate::filter::Filter;
@@ -58,8 +58,18 @@ pub fn find(sources: &[Source], filter: &Filter, problem: &mut dyn FnMut(Problem
     meant
 }
 
-/// Gives `take` the packets of a connection that was found, in order, as far as they can be read.
-pub fn packets_of(place: &Place, take: &mut dyn FnMut(&Segment)) {
+/// What a capture has of a connection.
+#[derive(Debug, Clone, Copy)]
+pub enum Item<'a> {
+    /// A packet of it.
+    Packet(&'a Segment),
+    /// An ICMP error that quotes one.
+    Error(&'a IcmpError),
+}
+
+/// Gives `take` the packets of a connection that was found, in order, as far as they can be read, and the ICMP
+/// errors about it.
+pub fn packets_of(place: &Place, take: &mut dyn FnMut(Item<'_>)) {
     let mut taking = Taking { place, take };
     let source = &place.source;
     // It never wants to stop.
@@ -109,7 +119,7 @@ impl Visitor for Finding<'_> {
 
 struct Taking<'a> {
     place: &'a Place,
-    take: &'a mut dyn FnMut(&Segment),
+    take: &'a mut dyn FnMut(Item<'_>),
 }
 
 impl Visitor for Taking<'_> {
@@ -121,7 +131,20 @@ impl Visitor for Taking<'_> {
         added: Added,
     ) -> Result<(), Stopped> {
         if (of.member, added.number) == (self.place.member, self.place.number) {
-            (self.take)(segment);
+            (self.take)(Item::Packet(segment));
+        }
+        Ok(())
+    }
+
+    fn error(
+        &mut self,
+        of: &Of,
+        _: &Packet<'_>,
+        error: &IcmpError,
+        number: u64,
+    ) -> Result<(), Stopped> {
+        if (of.member, number) == (self.place.member, self.place.number) {
+            (self.take)(Item::Error(error));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_capture};
-use flow_stats::{Connection, Row, Segment};
+use flow_stats::{Connection, IcmpError, Row, Segment};
 use model::Owner;
 use packet_headers_common::SocketTotals;
 
@@ -153,13 +153,24 @@ pub(crate) trait Visitor {
         added: Added,
     ) -> Result<(), Stopped>;
 
+    /// Takes an ICMP error that quotes a packet of a connection of this number.
+    fn error(
+        &mut self,
+        _of: &Of,
+        _packet: &Packet<'_>,
+        _error: &IcmpError,
+        _number: u64,
+    ) -> Result<(), Stopped> {
+        Ok(())
+    }
+
     /// Takes a connection, behind its last packet.
     fn connection(&mut self, complete: Complete<'_>) -> Result<(), Stopped>;
 
     /// Takes what is wrong with a source.
     fn problem(&mut self, problem: Problem) -> Result<(), Stopped>;
 
-    /// Takes the number of packets of a capture that are not TCP.
+    /// Takes the number of packets of a capture that are neither TCP nor about a connection in it.
     fn others(&mut self, _packets: u64) {}
 }
 
@@ -271,7 +282,11 @@ fn packets_of(
         };
         *packets += 1;
         let Some(segment) = segment(&packet) else {
-            others += 1;
+            let error = icmp_error(&packet);
+            match error.and_then(|error| Some((error, connections.add_error(&error)?))) {
+                Some((error, number)) => visitor.error(of, &packet, &error, number)?,
+                None => others += 1,
+            }
             continue;
         };
         let added = connections.add(packet.time, &segment, &mut |taken| {
@@ -299,6 +314,12 @@ fn packets_of(
 fn segment(packet: &Packet<'_>) -> Option<Segment> {
     let (ip, wire_len) = packet.ip()?;
     Segment::of_ip(packet.time, ip, wire_len, packet.segments()).ok()
+}
+
+#[cold]
+fn icmp_error(packet: &Packet<'_>) -> Option<IcmpError> {
+    let (ip, _) = packet.ip()?;
+    IcmpError::of_ip(packet.time, ip)
 }
 
 fn open(path: &Path) -> io::Result<File> {

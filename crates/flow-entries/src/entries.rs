@@ -78,7 +78,9 @@ impl<M: Memory> Entries<M> {
             .clone()
             .find(|&place| self.free_from[place] <= now_ns);
         let token = free.map(|place| self.put(place, cookie, &entry));
-        // Now, so that the programs find one of the two at any time. It is not `place`, which was free.
+        // Now, so that programs find one of the two. One that has looked at the new place too early and at
+        // the old one too late finds none: its packet is a candidate, whose connection is found by its
+        // four-tuple. The older place is not `place`, which was free.
         if let Some(older) = older {
             self.take_out(older, now_ns);
         }

@@ -84,7 +84,8 @@ impl Memory for Mapping {
 
     fn hide(&self, slot: u32) {
         if let Some(place) = self.u32_at(slot, TOKEN) {
-            place.store(Token::NONE.0, Ordering::Relaxed);
+            // Whoever sees that it is gone sees the entry that has replaced it, if one has.
+            place.store(Token::NONE.0, Ordering::Release);
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn facts(subject: &Subject) -> Vec<String> {
             .and_then(|way| rtt(*way, subject.direction(*way))),
     );
     facts.push(end(row));
+    facts.extend(errors(row));
     facts.extend(row.uuid.clone());
     facts
 }
@@ -80,6 +81,17 @@ fn end(row: &Row) -> String {
         Ended::HalfClosed => format!("half closed, by the {by}"),
         Ended::Open => "not closed as far as captured".to_owned(),
     }
+}
+
+/// What ICMP errors said.
+fn errors(row: &Row) -> Option<String> {
+    let number = row.icmp.errors.unwrap_or(0);
+    let errors = plural(number, "ICMP error");
+    let mtu = row.icmp.mtu_bytes;
+    let mtu = mtu.map_or(String::new(), |mtu| {
+        format!(", smallest MTU told {mtu} bytes")
+    });
+    (number > 0).then(|| errors + &mtu)
 }
 
 /// What the picture does not know, or does not show.

@@ -1,6 +1,6 @@
 //! Takes packets, and notes what a picture shows of them.
 
-use flow_stats::{Cause, Connection, Judgment, PacketKind, Segment};
+use flow_stats::{Cause, Connection, IcmpError, Judgment, PacketKind, Segment};
 
 use crate::{
     picture::Picture,
@@ -42,6 +42,20 @@ impl Recorder {
     pub fn add(&mut self, segment: &Segment) {
         let judgment = self.connection.judge(segment);
         self.note(segment, &judgment);
+    }
+
+    /// Takes an ICMP error that quotes one of the packets.
+    pub fn add_error(&mut self, error: &IcmpError) {
+        let whose = self.connection.add_error(error);
+        let traces = &mut self.traces[whose.min(1)];
+        if let Some(place) = traces.acknowledged.last() {
+            traces.flags.add_error(Flag {
+                time: error.time(),
+                place,
+                word: "ICMP",
+                by_receiver: true,
+            });
+        }
     }
 
     /// The picture of what came.

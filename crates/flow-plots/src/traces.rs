@@ -148,7 +148,7 @@ impl<T> Kinds<T> {
     }
 }
 
-/// SYN, FIN and RST.
+/// SYN, FIN and RST, and ICMP errors.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
     pub(crate) shown: Vec<Flag>,
@@ -156,7 +156,7 @@ pub(crate) struct Flags {
     pub(crate) more: u64,
 }
 
-/// A flag of a packet.
+/// A flag of a packet, or an ICMP error about one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flag {
     pub(crate) time: i64,
@@ -167,6 +167,13 @@ pub(crate) struct Flag {
 }
 
 impl Flags {
+    /// Adds an ICMP error. Anybody can have forged it: it takes no other one's place.
+    pub(crate) fn add_error(&mut self, flag: Flag) {
+        if self.shown.len() < FLAGS / 2 {
+            self.shown.push(flag);
+        }
+    }
+
     pub(crate) fn add(&mut self, flag: Flag) {
         if self.shown.len() < FLAGS {
             self.shown.push(flag);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
+    icmp::{Icmp, IcmpError},
     judgment::Judgment,
     loss::Path,
     rtt::elapsed,
@@ -38,6 +39,8 @@ pub struct Connection {
     pub(crate) reset_by: Option<usize>,
     /// Who sent the first FIN or RST.
     pub(crate) closed_by: Option<usize>,
+    /// What ICMP errors said of it.
+    pub(crate) icmp: Icmp,
 }
 
 impl Connection {
@@ -60,6 +63,7 @@ impl Connection {
             handshake: Handshake::None,
             reset_by: None,
             closed_by: None,
+            icmp: Icmp::NONE,
         };
         let [source, destination] = connection.ends.map(|end| end.port());
         if (source < SERVICES) != (destination < SERVICES) {
@@ -74,6 +78,14 @@ impl Connection {
     /// next one between them, is what [`Self::is_succeeded_by`] says.
     pub fn add(&mut self, segment: &Segment) {
         self.judge(segment);
+    }
+
+    /// Adds an ICMP error that quotes one of its packets. It changes nothing but what the row says of such
+    /// errors: neither packet nor time. Returns which end sent the packet that is quoted: 0 for the end that sent
+    /// the connection's first packet, 1 for the other.
+    pub fn add_error(&mut self, error: &IcmpError) -> usize {
+        self.icmp.add(error);
+        usize::from(error.ends().0 != self.ends[0])
     }
 
     /// Adds a packet as [`Self::add`] does, and tells what it was.

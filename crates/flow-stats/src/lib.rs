@@ -40,7 +40,7 @@
 //! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
 //! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`,
 //! `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
-//! `community_id`, `column`, `words`, `connection`, `kernel` and `owned` (what the host of an end adds) and
+//! `community_id`, `column`, `icmp` (errors about a connection), `words`, `connection`, `kernel` and `owned` (what the host of an end adds) and
 //! `row`.
 
 mod column;
@@ -49,6 +49,7 @@ mod connection;
 mod counts;
 mod flight;
 mod holes;
+mod icmp;
 mod judgment;
 mod kernel;
 mod loss;
@@ -70,6 +71,7 @@ mod words;
 pub use column::{Column, Kind, Time, Value, time_of_text, time_text};
 pub use community_id::community_id;
 pub use connection::Connection;
+pub use icmp::{Icmp, IcmpError};
 pub use judgment::{Cause, Judgment, PacketKind};
 pub use kernel::Kernel;
 pub use owned::Owned;

@@ -11,6 +11,7 @@ use crate::{
     community_id::community_id,
     connection::Connection,
     holes::Seen,
+    icmp::{ICMP_COLUMNS, Icmp},
     kernel::{KERNEL, Kernel},
     owned::{OWNED, Owned},
     quantiles::Quantiles,
@@ -78,6 +79,8 @@ columns! {
         kernel: Kernel,
         /// Whose it was at one end, if its host told.
         owner: Owned,
+        /// What ICMP errors said of it.
+        icmp: Icmp,
     }
 }
 
@@ -247,7 +250,8 @@ columns! {
 pub const COLUMNS: &[Column] = &{
     const ENDS: usize = Row::WIDTH + 2 * Direction::WIDTH;
     const KERNELS: usize = ENDS + Kernel::WIDTH;
-    let mut columns = [OWN[0]; KERNELS + Owned::WIDTH];
+    const OWNERS: usize = KERNELS + Owned::WIDTH;
+    let mut columns = [OWN[0]; OWNERS + Icmp::WIDTH];
     let mut at = 0;
     while at < columns.len() {
         columns[at] = if at < Row::WIDTH {
@@ -258,8 +262,10 @@ pub const COLUMNS: &[Column] = &{
             SERVER[at - Row::WIDTH - Direction::WIDTH]
         } else if at < KERNELS {
             KERNEL[at - ENDS]
-        } else {
+        } else if at < OWNERS {
             OWNED[at - KERNELS]
+        } else {
+            ICMP_COLUMNS[at - OWNERS]
         };
         at += 1;
     }
@@ -274,6 +280,7 @@ impl Row {
             .chain(self.server.own_values())
             .chain(self.kernel.own_values())
             .chain(self.owner.own_values())
+            .chain(self.icmp.own_values())
     }
 
     /// Adds what the kernel of the first of these ends knew of the connection between them when its socket
@@ -358,6 +365,7 @@ impl Connection {
             server: self.direction(server),
             kernel: Kernel::UNKNOWN,
             owner: Owned::UNKNOWN,
+            icmp: self.icmp.clone(),
         }
     }
 

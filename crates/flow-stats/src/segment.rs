@@ -1,6 +1,6 @@
 //! A TCP packet, as one record of a capture gives it.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use thiserror::Error;
 
@@ -109,8 +109,8 @@ pub enum NotTcp {
 
 /// Where TCP is in an IP packet, and what the IP header says about it.
 struct Ip {
-    source: std::net::IpAddr,
-    destination: std::net::IpAddr,
+    source: IpAddr,
+    destination: IpAddr,
     /// Where the TCP header begins.
     tcp: usize,
     bytes: u32,
@@ -231,6 +231,60 @@ impl Segment {
     }
 }
 
+/// The protocol that an IP packet carries, and what was captured of its content. `None` where that cannot be
+/// found.
+pub(crate) fn carried(ip: &[u8]) -> Option<(u8, &[u8])> {
+    let (protocol, at) = match ip.first()? >> 4 {
+        4 => {
+            let header: &[u8; 20] = ip.first_chunk()?;
+            let length = usize::from(header[0] & 0xf) * 4;
+            let is_first = be16(header, 6) & 0x1fff == 0;
+            if length < header.len() || !is_first {
+                return None;
+            }
+            match header[9] {
+                AUTHENTICATION => behind_extensions(ip, AUTHENTICATION, length)?,
+                protocol => (protocol, length),
+            }
+        }
+        6 => {
+            let header: &[u8; 40] = ip.first_chunk()?;
+            behind_extensions(ip, header[6], header.len())?
+        }
+        _ => return None,
+    };
+    Some((protocol, ip.get(at..)?))
+}
+
+/// The ends of a TCP packet that an ICMP error quotes, and that may end behind the ports.
+pub(crate) fn quoted_ends(ip: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (TCP, tcp) = carried(ip)? else {
+        return None;
+    };
+    let ports: &[u8; 4] = tcp.first_chunk()?;
+    let [source, destination] = addresses(ip)?;
+    Some((
+        SocketAddr::new(source, be16(ports, 0)),
+        SocketAddr::new(destination, be16(ports, 2)),
+    ))
+}
+
+fn addresses(ip: &[u8]) -> Option<[IpAddr; 2]> {
+    match ip.first()? >> 4 {
+        4 => {
+            let header: &[u8; 20] = ip.first_chunk()?;
+            Some([12, 16].map(|at| Ipv4Addr::from(be32(header, at)).into()))
+        }
+        _ => {
+            let [source, destination]: &[[u8; 16]; 2] = ip.get(8..)?.as_chunks().0.first_chunk()?;
+            Some([
+                Ipv6Addr::from(*source).into(),
+                Ipv6Addr::from(*destination).into(),
+            ])
+        }
+    }
+}
+
 fn ipv4(ip: &[u8], wire_len: u32) -> Result<Ip, NotTcp> {
     let (header, _) = ip.split_first_chunk::<20>().ok_or(NotTcp::Ip)?;
     let tcp = usize::from(header[0] & 0xf) * 4;
@@ -269,7 +323,7 @@ fn ipv6(ip: &[u8], wire_len: u32) -> Result<Ip, NotTcp> {
     Ok(Ip {
         source: address(8).into(),
         destination: address(24).into(),
-        tcp: behind_extensions(ip, header[6], header.len())?,
+        tcp: tcp_behind_extensions(ip, header[6], header.len())?,
         // Empty with the option for jumbo payloads (RFC 2675), which BIG TCP uses.
         bytes: match be16(header, 4) {
             0 => wire_len,
@@ -281,8 +335,24 @@ fn ipv6(ip: &[u8], wire_len: u32) -> Result<Ip, NotTcp> {
     })
 }
 
+/// What is behind the extension headers from `at` on, of which `kind` is the first, and where. `None` where one of
+/// them is cut off, or what follows is of a later fragment.
+fn behind_extensions(ip: &[u8], mut kind: u8, mut at: usize) -> Option<(u8, usize)> {
+    while kind == FRAGMENT || kind == AUTHENTICATION || OTHERS.contains(&kind) {
+        let [next, length, high, low] = *ip.get(at..)?.first_chunk()?;
+        at += match kind {
+            FRAGMENT if u16::from_be_bytes([high, low]) & 0xfff8 != 0 => return None,
+            FRAGMENT => 8,
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
+        };
+        kind = next;
+    }
+    Some((kind, at))
+}
+
 /// Where TCP begins, behind the extension headers from `at` on, of which `kind` is the first.
-fn behind_extensions(ip: &[u8], mut kind: u8, mut at: usize) -> Result<usize, NotTcp> {
+fn tcp_behind_extensions(ip: &[u8], mut kind: u8, mut at: usize) -> Result<usize, NotTcp> {
     while kind != TCP {
         let Some((&[next, length, high, low], _)) =
             ip.get(at..).and_then(<[u8]>::split_first_chunk)
@@ -317,11 +387,11 @@ fn ecn(traffic_class: u8) -> Ecn {
     }
 }
 
-fn be16<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+pub(crate) fn be16<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+pub(crate) fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 

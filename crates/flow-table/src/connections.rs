@@ -27,6 +27,7 @@ use self::queue::Queue;
 
 mod by_entry;
 mod connection;
+mod errors;
 mod queue;
 #[cfg(test)]
 mod touches;
@@ -416,10 +417,36 @@ impl Connections {
         at: (WallNanos, &WallClock),
         full: usize,
     ) -> Result<Kept, NotKept> {
+        self.kept(id, full, |connection| connection.keep(packet, at))
+    }
+
+    /// An ICMP error that quotes a packet of its four-tuple came: as [`Self::keep`], but the connection is as it
+    /// was.
+    ///
+    /// # Errors
+    /// Why the error is not kept.
+    pub(crate) fn keep_error(
+        &mut self,
+        id: Id,
+        packet: &Packet<'_>,
+        at: (WallNanos, &WallClock),
+        full: usize,
+    ) -> Result<Kept, DiscardReason> {
+        self.kept(id, full, |connection| connection.keep_error(packet, at))
+    }
+
+    /// Keeps what `keep` does. `full` as for [`Self::keep`].
+    #[inline]
+    fn kept<E>(
+        &mut self,
+        id: Id,
+        full: usize,
+        keep: impl FnOnce(&mut Connection) -> Result<(), E>,
+    ) -> Result<Kept, E> {
         self.touch();
         let connection = &mut *self.slots[id.slot()];
         let before = Glance::at(connection);
-        let result = connection.keep(packet, at);
+        let result = keep(connection);
         let ends = before.has_ended != connection.has_ended();
         let grew = before.capacity != connection.buffer.capacity();
         let is_captured = connection.is_capturing();

@@ -54,7 +54,7 @@
 //!     from_low: false,
 //!     tcp_flags: 0x10,
 //!     segments: 1,
-//!     beside: Some(Beside { key: FlowKey::new(client, server), sequence: 7 }),
+//!     beside: Some(Beside { key: FlowKey::new(client, server), sequence: 7, is_quoted: false }),
 //!     l3_offset: 14,
 //!     l4_offset: 34,
 //!     headers: &[0; 54],

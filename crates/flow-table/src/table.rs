@@ -96,6 +96,9 @@ impl FlowTable {
         wall: WallNanos,
         clock: &WallClock,
     ) -> Result<(), DiscardReason> {
+        if packet.is_icmp_error() {
+            return self.on_icmp_error(packet, (wall, clock));
+        }
         let id = match self.state.connections.of(packet) {
             Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
             _ => self.begin(packet.key(), BootNanos(packet.boot_ns)),
@@ -109,6 +112,23 @@ impl FlowTable {
             Err(NotKept::Discarded(reason)) => return Err(reason),
             Err(NotKept::IsOver) => return Err(self.finish(id)),
         };
+        if kept.needs_more() {
+            self.follow_up(id, kept, BootNanos(packet.boot_ns));
+        }
+        Ok(())
+    }
+
+    /// An ICMP error passed that quotes a packet. It is kept with the packets of the connection, of which it
+    /// changes nothing, and begins none: anybody can forge it.
+    #[cold]
+    fn on_icmp_error(
+        &mut self,
+        packet: &Packet<'_>,
+        at: (WallNanos, &WallClock),
+    ) -> Result<(), DiscardReason> {
+        let connections = &mut self.state.connections;
+        let id = connections.of(packet).ok_or(DiscardReason::UnknownQuote)?;
+        let kept = connections.keep_error(id, packet, at, self.buffer_size)?;
         if kept.needs_more() {
             self.follow_up(id, kept, BootNanos(packet.boot_ns));
         }

@@ -127,9 +127,18 @@ const fn settle() {}
 /// Returns when all that was written before the positions that this thread has loaded can be loaded.
 ///
 /// A program's stores have no order here, and it has no cheap instruction that gives them one. But it
-/// runs in a read-side critical section of RCU, and this call returns after a grace period: every
+/// runs in a read-side critical section of RCU (with preemption or bottom halves disabled, which is one),
+/// and this call returns after a grace period (`synchronize_rcu` in kernel/sched/membarrier.c): every
 /// program that had begun when this thread loaded its position has ended, and what it stored can be
-/// seen. Where the call is refused, [`settles`] has said so before.
+/// seen. So can what earlier programs of that processor stored, as each of them either was before the end of
+/// the grace period as a whole, or would have begun after this thread's load, which has seen what came later
+/// still (`rcu-order` in the kernel's memory model, tools/memory-model/Documentation/explanation.txt).
+/// With one processor online there is no grace period, and no need of one.
+///
+/// Nothing quicker does: the expedited barriers reach processors only where they run threads of processes
+/// that asked for it, and programs run under anyone's.
+///
+/// Where the call is refused, [`settles`] has said so before.
 #[cfg(not(target_arch = "x86_64"))]
 fn settle() {
     let _refused = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);

@@ -1,9 +1,9 @@
 //! A record as user space reads it.
 
 use super::{
-    CUSTOMER_TAG, Direction, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_PRIMARY_TAP,
-    FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_TRUNCATED, FLAG_VLAN, HARDWARE_TIME_LEN, LinkType,
-    RECORD_HEADER_LEN, SERVICE_TAG, TRUNCATED_META_LEN,
+    CUSTOMER_TAG, Direction, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META,
+    FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_VLAN, HARDWARE_TIME_LEN, ICMP_ERROR,
+    LinkType, META_LEN, RECORD_HEADER_LEN, SERVICE_TAG,
 };
 use crate::key::{Endpoint, FlowKey};
 
@@ -18,7 +18,7 @@ pub enum BadRecord {
     Offsets,
 }
 
-/// A captured packet: a record, decoded and borrowed from the ring.
+/// A captured packet, of TCP or an ICMP error about one: a record, decoded and borrowed from the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'ring> {
     /// `CLOCK_BOOTTIME` in nanoseconds.
@@ -42,7 +42,7 @@ pub struct Packet<'ring> {
     /// The connection's entry in the kernel's table of flows, by which it is found without its key; 0
     /// if it has none.
     pub entry: u32,
-    /// Whether the lower end of the connection's key sent it.
+    /// Whether the lower end of the connection's key sent it; or the packet that an ICMP error quotes.
     pub from_low: bool,
     /// TCP flags, the low eight.
     pub tcp_flags: u8,
@@ -50,21 +50,25 @@ pub struct Packet<'ring> {
     pub segments: u16,
     /// Where in the packet the IP header begins.
     pub l3_offset: u16,
-    /// Where in the packet the TCP header begins.
+    /// Where in the packet the TCP header begins, or the ICMP header.
     pub l4_offset: u16,
-    /// What the record has beside the headers if these were truncated: they are longer than `headers`.
+    /// What the record has beside the headers if these were truncated, so that they are longer than `headers`;
+    /// or if it is an ICMP error.
     pub beside: Option<Beside>,
-    /// Link, IP and TCP headers, to the byte, or as many bytes of them as a record may keep.
+    /// Link, IP and TCP headers, to the byte, or as many bytes of them as a record may keep. Of an ICMP error:
+    /// its headers, and the IP and TCP headers that it quotes, as far as it does.
     pub headers: &'ring [u8],
 }
 
-/// What is needed of headers that were truncated: a [`TruncatedMeta`](super::TruncatedMeta).
+/// What is needed of headers that were truncated, or quoted: a [`Meta`](super::Meta).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beside {
     /// The connection.
     pub key: FlowKey,
     /// TCP sequence number.
     pub sequence: u32,
+    /// Whether the packet is an ICMP error, and key and sequence number are those of the packet that it quotes.
+    pub is_quoted: bool,
 }
 
 /// TCP flag: the sender has no more data (RFC 9293, 3.1).
@@ -88,8 +92,8 @@ impl<'ring> Packet<'ring> {
             .ok_or(BadRecord::Short)?;
         let flags = header[28];
         let is = |flag| flags & flag != 0;
-        let (meta, bytes) = if is(FLAG_TRUNCATED) {
-            let meta = rest.split_first_chunk::<TRUNCATED_META_LEN>();
+        let (meta, bytes) = if is(FLAG_META) {
+            let meta = rest.split_first_chunk::<META_LEN>();
             let (meta, bytes) = meta.ok_or(BadRecord::Short)?;
             (Some(meta), bytes)
         } else {
@@ -107,8 +111,9 @@ impl<'ring> Packet<'ring> {
         };
         let header_len = usize::from(u16_at(header, 16));
         let headers = bytes.get(..header_len).ok_or(BadRecord::HeaderLength)?;
-        let (l3_offset, l4_offset) = (u16_at(header, 18), u16_at(header, 20));
-        let has_fields = match meta {
+        let (l3_offset, mut l4_offset) = (u16_at(header, 18), u16_at(header, 20));
+        let beside = meta.map(|meta| Beside::of(meta, &mut l4_offset));
+        let has_fields = match beside {
             Some(_) => l3_offset < l4_offset,
             None => Fields::of(headers, l3_offset, l4_offset).is_some(),
         };
@@ -140,7 +145,7 @@ impl<'ring> Packet<'ring> {
             segments: u16_at(header, 30).max(1),
             l3_offset,
             l4_offset,
-            beside: meta.map(Beside::of),
+            beside,
             headers,
         })
     }
@@ -181,6 +186,19 @@ impl<'ring> Packet<'ring> {
         is_first_syn(self.tcp_flags)
     }
 
+    /// Whether it is no packet of the connection, but an ICMP error that quotes one. Anybody can forge it.
+    #[inline]
+    #[must_use]
+    pub const fn is_icmp_error(&self) -> bool {
+        matches!(
+            self.beside,
+            Some(Beside {
+                is_quoted: true,
+                ..
+            })
+        )
+    }
+
     #[inline]
     fn fields(&self) -> Option<Fields<'ring>> {
         Fields::of(self.headers, self.l3_offset, self.l4_offset)
@@ -188,11 +206,15 @@ impl<'ring> Packet<'ring> {
 }
 
 impl Beside {
+    /// Takes the bit that says what it is of out of the offset.
     #[cold]
-    fn of(meta: &[u8; TRUNCATED_META_LEN]) -> Self {
+    fn of(meta: &[u8; META_LEN], l4_offset: &mut u16) -> Self {
+        let is_quoted = *l4_offset & ICMP_ERROR != 0;
+        *l4_offset &= !ICMP_ERROR;
         Self {
             key: FlowKey::from_bytes(&chunk(meta, 0)),
             sequence: u32::from_ne_bytes(chunk(meta, 36)),
+            is_quoted,
         }
     }
 }

@@ -89,7 +89,7 @@ fn a_record_that_lies_about_its_lengths_is_refused() {
 /// A record that has the first 64 of more header bytes, as the classifier would write it.
 fn truncated_item(from_low: bool) -> Vec<u8> {
     let mut item = item(&[0x5a; 64], 14, 300);
-    item[28] |= FLAG_TRUNCATED;
+    item[28] |= FLAG_META;
     if !from_low {
         item[28] &= !FLAG_FROM_LOW;
     }
@@ -100,7 +100,7 @@ fn truncated_item(from_low: bool) -> Vec<u8> {
     let mut meta = key.to_bytes().to_vec();
     meta.extend(0xdead_beefu32.to_ne_bytes());
     item.splice(RECORD_HEADER_LEN..RECORD_HEADER_LEN, meta);
-    assert_eq!(item.len(), record_len(FLAG_TRUNCATED, 64));
+    assert_eq!(item.len(), record_len(FLAG_META, 64));
     item
 }
 

@@ -1,6 +1,6 @@
 //! A record as user space writes it, where there is no kernel program to do it.
 
-use super::{RECORD_HEADER_LEN, RecordHeader, TRUNCATED_META_LEN, TruncatedMeta};
+use super::{META_LEN, Meta, RECORD_HEADER_LEN, RecordHeader};
 
 impl RecordHeader {
     /// Its bytes, as they lie in memory.
@@ -27,11 +27,11 @@ impl RecordHeader {
     }
 }
 
-impl TruncatedMeta {
+impl Meta {
     /// Its bytes, as they lie in memory.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; TRUNCATED_META_LEN] {
-        let mut bytes = [0; TRUNCATED_META_LEN];
+    pub fn to_bytes(&self) -> [u8; META_LEN] {
+        let mut bytes = [0; META_LEN];
         bytes[..36].copy_from_slice(&self.key.to_bytes());
         bytes[36..].copy_from_slice(&self.sequence.to_ne_bytes());
         bytes

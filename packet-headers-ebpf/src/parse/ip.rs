@@ -7,17 +7,17 @@ use super::{Bytes, Headers, MAX_OFFSET, Network};
 /// How many extension headers an IPv6 packet may carry: RFC 8200 (4.1) has seven in one packet.
 pub const MAX_EXTENSIONS: usize = 8;
 
-const IPV4_MIN_LEN: usize = 20;
-const IPV4_WORDS: usize = IPV4_MIN_LEN / 4;
-const IPV6_HEADER_LEN: usize = 40;
-const IPV6_WORDS: usize = IPV6_HEADER_LEN / 4;
-const TCP_MIN_LEN: usize = 20;
+pub(super) const IPV4_MIN_LEN: usize = 20;
+pub(super) const IPV4_WORDS: usize = IPV4_MIN_LEN / 4;
+pub(super) const IPV6_HEADER_LEN: usize = 40;
+pub(super) const IPV6_WORDS: usize = IPV6_HEADER_LEN / 4;
+pub(super) const TCP_MIN_LEN: usize = 20;
 
-const PROTOCOL_TCP: u8 = 6;
+pub(super) const PROTOCOL_TCP: u8 = 6;
 const EXTENSION_HOP_BY_HOP: u8 = 0;
 const EXTENSION_ROUTING: u8 = 43;
 const EXTENSION_FRAGMENT: u8 = 44;
-const EXTENSION_AUTHENTICATION: u8 = 51;
+pub(super) const EXTENSION_AUTHENTICATION: u8 = 51;
 const EXTENSION_DESTINATION: u8 = 60;
 const EXTENSION_MOBILITY: u8 = 135;
 const EXTENSION_HIP: u8 = 139;
@@ -114,7 +114,7 @@ fn ipv6(packet: &impl Bytes, l3: usize) -> Result<Carried, KernelDiscard> {
 /// `told`, does not count `beside` bytes, and is 0 when the packet is longer than the field can say: a
 /// jumbo packet, or one that the NIC has yet to split.
 #[inline(always)]
-fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
+pub(super) fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
     let length = packet.length();
     if told == 0 {
         return length;
@@ -124,7 +124,7 @@ fn ip_end(packet: &impl Bytes, l3: usize, beside: usize, told: u16) -> usize {
 
 /// Walks the extension headers from `at`, whose type is `next`, to what they precede.
 #[inline(always)]
-fn extensions(
+pub(super) fn extensions(
     packet: &impl Bytes,
     mut next: u8,
     mut at: usize,
@@ -166,7 +166,7 @@ fn extensions(
 
 /// Bytes of an authentication header, whose length field counts units of 4, minus 2 (RFC 4302, 2.2).
 #[inline(always)]
-fn authentication(header: &[u8; 4]) -> usize {
+pub(super) fn authentication(header: &[u8; 4]) -> usize {
     (usize::from(header[1]) + 2) * 4
 }
 

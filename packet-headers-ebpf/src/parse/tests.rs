@@ -13,6 +13,7 @@ use super::{Headers, MAX_OFFSET, parse};
 
 mod ip;
 mod link;
+mod quote;
 mod tunnel;
 
 /// Bytes of the longest TCP header.

@@ -64,6 +64,11 @@ pub(super) struct CaptureArguments {
     #[arg(long, value_name = "BOOL", default_value_t = false, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
     decapsulate: bool,
 
+    /// Keep ICMP and ICMPv6 errors that quote a packet of a connection (unreachable, too big, time
+    /// exceeded) in that connection's file
+    #[arg(long, value_name = "BOOL", default_value_t = true, value_parser = go::boolean, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_short_help = true)]
+    icmp_errors: bool,
+
     /// Clock used for packet timestamps
     #[arg(long, value_enum, default_value_t = Timestamp::Software, hide_short_help = true)]
     timestamp: Timestamp,
@@ -143,6 +148,11 @@ impl CaptureArguments {
     /// Whether connections inside tunnels are captured.
     pub(super) const fn decapsulate(&self) -> bool {
         self.decapsulate
+    }
+
+    /// Whether ICMP errors that quote a connection's packet are captured.
+    pub(super) const fn icmp_errors(&self) -> bool {
+        self.icmp_errors
     }
 
     /// Whether packets get the NIC's timestamps.

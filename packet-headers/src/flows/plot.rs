@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use capture_query::{Filter, Meant, Place, Source, find, named, packets_of, sources};
+use capture_query::{Filter, Item, Meant, Place, Source, find, named, packets_of, sources};
 use flow_plots::{Picture, Recorder};
 use flow_stats::Row;
 
@@ -69,9 +69,12 @@ pub fn plot(arguments: &PlotArguments, format: PictureFormat) -> Result<ExitCode
 fn picture(row: Row, place: &Place) -> Result<Picture> {
     let span = (row.start_time.0, row.end_time.0);
     let mut recorder: Option<Recorder> = None;
-    packets_of(place, &mut |segment| match &mut recorder {
-        Some(recorder) => recorder.add(segment),
-        none => *none = Some(Recorder::new(segment, span)),
+    packets_of(place, &mut |item| match (&mut recorder, item) {
+        (Some(recorder), Item::Packet(segment)) => recorder.add(segment),
+        (Some(recorder), Item::Error(error)) => recorder.add_error(error),
+        (none, Item::Packet(segment)) => *none = Some(Recorder::new(segment, span)),
+        // It is about a packet that came before.
+        (None, Item::Error(_)) => {}
     });
     let Some(recorder) = recorder else {
         bail!("the file has changed while it was read: try again");

@@ -1,18 +1,11 @@
 //! Reads the programs' counters.
 
-use std::thread;
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
-use packet_headers_common::{EventCounters, KernelDiscard, PacketCounter, PacketCounters};
+use packet_headers_common::{EventCounters, KernelDiscard, PacketCounters};
 
+use super::grace::wait_for_programs;
 use super::raw::Tallies;
-
-/// How long to wait for detached programs to finish the packet that they are processing. Links wait
-/// for that themselves, netlink filters do not.
-const SETTLE: Duration = Duration::from_millis(2);
-const SETTLE_TRIES: u32 = 50;
 
 /// What is counted before packets and events come to the daemon's threads.
 pub struct KernelCounters(Counted);
@@ -97,14 +90,17 @@ impl KernelCounters {
         }
     }
 
-    /// Waits until no program runs any more, and packets of sockets are with their shards: the counters stand
-    /// still.
+    /// Waits until detached programs have finished the packet that they have, and packets of sockets are with
+    /// their shards: counters and rings stand still. Links wait for programs themselves, netlink filters do not.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn settle(&self) -> Result<()> {
         match &self.0 {
-            Counted::InMaps(maps) => maps.settle(),
+            Counted::InMaps(_) => {
+                wait_for_programs();
+                Ok(())
+            }
             Counted::AtSockets(tallies) => tallies.settle(),
         }
     }
@@ -129,18 +125,5 @@ impl Maps {
             counts.add_slots(slots);
         }
         Ok(counts)
-    }
-
-    fn settle(&self) -> Result<()> {
-        let mut before = self.read_packets()?.get(PacketCounter::Seen);
-        for _ in 0..SETTLE_TRIES {
-            thread::sleep(SETTLE);
-            let now = self.read_packets()?.get(PacketCounter::Seen);
-            if now == before {
-                break;
-            }
-            before = now;
-        }
-        Ok(())
     }
 }

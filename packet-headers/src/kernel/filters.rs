@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,12 +14,10 @@ use ipnet::IpNet;
 use kernel_arrays::{Access, KernelArray};
 use packet_headers_common::selection::{NetKey, SET_BITS, Set};
 use packet_headers_common::{Selection, settings};
-use rustix::thread::{MembarrierCommand, membarrier};
 
 use model::{Filters, Wanted};
 
-/// For longer than this no program runs, unless it was interrupted.
-const LONG_RUN: Duration = Duration::from_millis(100);
+use super::grace::wait_for_programs;
 
 /// The filters of the programs.
 pub struct KernelFilters {
@@ -63,7 +60,7 @@ impl KernelFilters {
 
     /// Puts other filters in force, for connections that begin from now on. No program sees a part of
     /// them. Calls `before` when they are going to be, and nothing can be refused any more. Blocks until
-    /// no program sees the former ones, some ten milliseconds.
+    /// no program sees the former ones, some twenty milliseconds.
     ///
     /// # Errors
     /// When there are more networks than the map may have, or the kernel refuses one. Then the former
@@ -76,6 +73,11 @@ impl KernelFilters {
             // What is left is in the way of nobody, and removed before the next attempt.
             let _in_the_maps = self.clear(next);
             return Err(error);
+        }
+        if self.there[next.index()] != Marks::default() {
+            // A program loads which set is in force, and then its marks; but not every processor loads in that
+            // order (arm64). Those that may have loaded marks too early end before they can find the set.
+            wait_for_programs();
         }
         let selection = Selection::new(checks(filters), direction(filters), next);
         before();
@@ -144,15 +146,6 @@ fn mark_port(ports: &mut Array<MapData, u8>, port: u16, (set, marks): (Set, u8))
     let before = before.with_context(|| format!("reading the filter of port {port}"))?;
     let written = ports.set(u32::from(port), set.marked(before, marks), 0);
     written.with_context(|| format!("filtering port {port}"))
-}
-
-/// Waits until every program that runs now has ended. Programs run under RCU, and this barrier is one
-/// grace period (kernel/sched/membarrier.c).
-fn wait_for_programs() {
-    // Not where processors are left alone for long (nohz_full).
-    if membarrier(MembarrierCommand::Global).is_err() {
-        thread::sleep(LONG_RUN);
-    }
 }
 
 /// The checks that these filters need.

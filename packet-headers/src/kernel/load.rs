@@ -1,15 +1,15 @@
 //! Loads the programs with the settings of this run.
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{
-    CgroupSock, CgroupSockAddr, Program, ProgramError, ProgramInfo, SchedClassifier, SockOps,
-    SocketFilter,
+    CgroupSock, CgroupSockAddr, Program, ProgramError, ProgramFd, ProgramInfo, SchedClassifier,
+    SockOps, SocketFilter,
 };
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use model::Diagnostic;
-use packet_headers_common::{FlowHash, settings};
+use packet_headers_common::{Direction, FlowHash, LinkType, settings};
 
 use super::counters::KernelCounters;
 use super::filters::KernelFilters;
@@ -24,6 +24,29 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../programs/packet-header
 
 #[cfg(target_endian = "big")]
 compile_error!("the kernel programs are compiled for little-endian processors only");
+
+/// The classifiers of ICMP errors, by their places.
+const ICMP_CLASSIFIERS: [(u32, &str); 4] = {
+    use settings::icmp_program;
+    [
+        (
+            icmp_program(Direction::Ingress, LinkType::Ethernet),
+            "ph_icmp_eth_ingress",
+        ),
+        (
+            icmp_program(Direction::Egress, LinkType::Ethernet),
+            "ph_icmp_eth_egress",
+        ),
+        (
+            icmp_program(Direction::Ingress, LinkType::RawIp),
+            "ph_icmp_raw_ingress",
+        ),
+        (
+            icmp_program(Direction::Egress, LinkType::RawIp),
+            "ph_icmp_raw_egress",
+        ),
+    ]
+};
 
 /// Settings that are fixed when the programs are loaded.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +74,8 @@ pub struct LoadOptions {
     pub header_bytes: u32,
     /// Whether connections inside tunnels are captured.
     pub decapsulate: bool,
+    /// Whether ICMP errors are captured that quote a packet of a connection.
+    pub icmp_errors: bool,
     /// Whether records have the NIC's timestamp: Linux 5.16 and later.
     pub hardware_clock: bool,
 }
@@ -154,6 +179,7 @@ impl Programs {
             .override_global(settings::LOOPBACK, &u8::from(options.loopback), true)
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
+            .override_global(settings::ICMP_ERRORS, &u8::from(options.icmp_errors), true)
             .override_global(
                 settings::HARDWARE_CLOCK,
                 &u8::from(options.hardware_clock),
@@ -170,8 +196,52 @@ impl Programs {
         let events = events.context("the eBPF object has no event ring")?;
         let events = RingBuf::try_from(events).context("opening the event ring")?;
         let mut programs = Self { ebpf, flows };
-        programs.verify(needed)?;
+        programs.verify(needed, options.icmp_errors)?;
+        programs.connect(needed, options.icmp_errors)?;
         Ok((programs, Rings { packets, events }))
+    }
+
+    /// Tells programs where to go on: the kernel forgets it with the maps that say it, which stay with the
+    /// programs.
+    fn connect(&mut self, needed: Needed, icmp_errors: bool) -> Result<()> {
+        let icmp = |programs: &[(u32, &'static str)]| match icmp_errors {
+            true => programs.to_vec(),
+            false => Vec::new(),
+        };
+        if needed.classifiers {
+            let mut next = icmp(&ICMP_CLASSIFIERS);
+            next.push((settings::LOG_PROGRAM, "ph_log"));
+            self.lead(settings::CLASSIFIERS, &next)?;
+        }
+        if needed.packet_socket {
+            let mut next = icmp(&[(0, "ph_icmp_any")]);
+            next.push((settings::LOG_PROGRAM, "ph_log_any"));
+            self.lead(settings::SOCKET_FILTERS, &next)?;
+        }
+        Ok(())
+    }
+
+    /// Puts programs into a map, each at its place.
+    fn lead(&mut self, map: &str, next: &[(u32, &'static str)]) -> Result<()> {
+        let fds: Vec<(u32, ProgramFd)> = next
+            .iter()
+            .map(|&(place, name)| {
+                let program = self.ebpf.program(name);
+                let program = program.with_context(|| format!("the eBPF object has no {name}"))?;
+                let fd = program.fd().with_context(|| format!("finding {name}"))?;
+                let fd = fd.try_clone().with_context(|| format!("keeping {name}"))?;
+                Ok((place, fd))
+            })
+            .collect::<Result<_>>()?;
+        let found = self.ebpf.map_mut(map);
+        let found = found.with_context(|| format!("the eBPF object has no map {map}"))?;
+        let mut array = ProgramArray::try_from(found).with_context(|| format!("opening {map}"))?;
+        for (place, fd) in fds {
+            array
+                .set(place, &fd, 0)
+                .with_context(|| format!("putting a program into {map}"))?;
+        }
+        Ok(())
     }
 
     /// Loads the programs that are needed, which runs the verifier.
@@ -179,8 +249,11 @@ impl Programs {
         clippy::wildcard_enum_match_arm,
         reason = "the object has programs of five kinds"
     )]
-    fn verify(&mut self, needed: Needed) -> Result<()> {
+    fn verify(&mut self, needed: Needed, icmp_errors: bool) -> Result<()> {
         for (name, program) in self.ebpf.programs_mut() {
+            if name.starts_with("ph_icmp_") && !icmp_errors {
+                continue;
+            }
             let loaded = match program {
                 Program::SchedClassifier(program) if needed.classifiers => program.load(),
                 Program::SocketFilter(program) if needed.packet_socket => program.load(),

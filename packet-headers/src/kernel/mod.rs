@@ -7,6 +7,7 @@ mod classifier;
 pub mod counters;
 mod filters;
 pub mod flow_maps;
+mod grace;
 mod link_state;
 pub(crate) mod listeners;
 pub mod load;

@@ -85,7 +85,9 @@ const OF_THIS_ARCHITECTURE: &[c_long] = &[
     libc::SYS_modify_ldt,
     libc::SYS_uselib,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+const OF_THIS_ARCHITECTURE: &[c_long] = &[libc::SYS_kexec_file_load];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const OF_THIS_ARCHITECTURE: &[c_long] = &[];
 
 /// A system call with this bit is one of the x32 ABI, which has the same architecture for seccomp

@@ -73,7 +73,7 @@ impl Report {
         ];
         let events = events.into_iter().filter(|&(_, count)| count > 0);
         let discarded = balance.discarded.by_name();
-        let truncated = PacketCounter::HeadersTruncated;
+        let (truncated, icmp) = (PacketCounter::HeadersTruncated, PacketCounter::IcmpErrors);
         [
             ("packets", packets(balance)),
             (
@@ -84,6 +84,7 @@ impl Report {
                 "records",
                 vec![
                     (truncated.name(), kernel.packets.get(truncated)),
+                    (icmp.name(), kernel.packets.get(icmp)),
                     ("hardware_clock_off", counters.hardware_clock_off.get()),
                 ],
             ),

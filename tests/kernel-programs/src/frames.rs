@@ -76,6 +76,22 @@ pub fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// An Ethernet frame with an ICMP message to 192.0.2.1 that quotes an IPv4 packet.
+#[must_use]
+pub fn icmp_v4(kind: [u8; 2], quoted: &[u8]) -> Vec<u8> {
+    let message = [&kind[..], &[0; 6], quoted].concat();
+    let mut packet = ipv4(1, &message);
+    packet[16..20].copy_from_slice(&[192, 0, 2, 1]);
+    [&[2; 12][..], &[0x08, 0], &packet].concat()
+}
+
+/// The same for ICMPv6, and an IPv6 packet.
+#[must_use]
+pub fn icmp_v6(kind: [u8; 2], quoted: &[u8]) -> Vec<u8> {
+    let message = [&kind[..], &[0; 6], quoted].concat();
+    [&[2; 12][..], &[0x86, 0xdd], &ipv6(58, &message)].concat()
+}
+
 /// An authentication header of `units` times 4 bytes before `next`.
 #[must_use]
 pub fn authentication(next: u8, units: u8) -> Vec<u8> {

@@ -76,6 +76,8 @@ pub struct Taken {
     pub sequence: u32,
     /// TCP flags, the low eight.
     pub tcp_flags: u8,
+    /// Whether it is an ICMP error about the connection.
+    pub is_icmp_error: bool,
 }
 
 impl Taken {
@@ -90,7 +92,7 @@ impl Taken {
             headers: packet.headers.to_vec(),
             wire_len: packet.wire_len,
             offsets: [packet.l3_offset, packet.l4_offset],
-            truncated: packet.beside.is_some(),
+            truncated: packet.beside.is_some_and(|beside| !beside.is_quoted),
             segments: packet.segments,
             hardware_ns: packet.hardware_ns,
             admitted: packet.at_primary_tap,
@@ -99,6 +101,7 @@ impl Taken {
             source_port: packet.source().port(),
             sequence: packet.sequence(),
             tcp_flags: packet.tcp_flags,
+            is_icmp_error: packet.is_icmp_error(),
         }
     }
 }
@@ -158,6 +161,7 @@ impl Kernel {
             loopback: true,
             header_bytes: MAX_HEADERS as u32,
             decapsulate: false,
+            icmp_errors: true,
             hardware_clock: false,
         };
         change(&mut options);
@@ -213,6 +217,9 @@ impl Kernel {
         match &outcome {
             Ok(taken) => {
                 want.packets.count(PacketCounter::Submitted);
+                if taken.is_icmp_error {
+                    want.packets.count(PacketCounter::IcmpErrors);
+                }
                 if taken.truncated {
                     want.packets.count(PacketCounter::HeadersTruncated);
                 }

@@ -73,6 +73,14 @@ impl Pair {
         Connection::of(&self.ends.peer)
     }
 
+    /// Sends so many bytes each way at the same time.
+    ///
+    /// # Errors
+    /// They do not arrive.
+    pub fn exchange(&self, len: usize) -> Result<()> {
+        self.ends.exchange(len)
+    }
+
     /// Exchanges a little payload.
     ///
     /// # Errors

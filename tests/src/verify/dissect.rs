@@ -44,6 +44,26 @@ const SETTINGS: [&str; 4] = [
 /// # Errors
 /// What tshark prints when it cannot read the file, or output that is not understood.
 pub fn frames(file: &Path) -> Result<Vec<Dissected>> {
+    layers(file, dissected)
+}
+
+/// The TCP header that each frame of a file quotes, if it is an ICMP error that quotes one: as much of it as is
+/// quoted.
+///
+/// # Errors
+/// As [`frames`].
+pub fn quotes(file: &Path) -> Result<Vec<Option<TcpHeader>>> {
+    layers(file, |layers| {
+        let messages = [&layers["icmp"], &layers["icmpv6"]].into_iter();
+        let message = messages
+            .into_iter()
+            .find(|layer| layer["tcp_raw"].is_array());
+        message.map(quoted).transpose()
+    })
+}
+
+/// What `look` finds in the layers of each frame.
+fn layers<T>(file: &Path, look: impl Fn(&Value) -> Result<T>) -> Result<Vec<T>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-T", "json", "-x", "--no-duplicate-keys", "-r"]);
     command.arg(file);
@@ -55,7 +75,7 @@ pub fn frames(file: &Path) -> Result<Vec<Dissected>> {
     ensure!(!frames.is_empty(), "tshark finds no frame");
     let dissected = frames.iter().enumerate().map(|(number, frame)| {
         let layers = &frame["_source"]["layers"];
-        dissected(layers).with_context(|| format!("frame {number}"))
+        look(layers).with_context(|| format!("frame {number}"))
     });
     dissected.collect()
 }
@@ -107,21 +127,43 @@ fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
     if length < 20 || at + length > captured {
         return Ok(None);
     }
-    let (from, to) = if layers["ipv6"].is_object() {
-        (&layers["ipv6"]["ipv6.src"], &layers["ipv6"]["ipv6.dst"])
+    let (from, to) = ends(layers, tcp)?;
+    Ok(Some(TcpHeader {
+        from,
+        to,
+        end: usize::try_from(at + length)?,
+    }))
+}
+
+/// The TCP header that a message quotes.
+fn quoted(message: &Value) -> Result<TcpHeader> {
+    let place = last(&message["tcp_raw"]).context("no bytes")?;
+    let number = |at: usize| place.get(at).and_then(Value::as_u64);
+    let (at, length) = number(1).zip(number(2)).context("no place")?;
+    let (from, to) = ends(message, &message["tcp"])?;
+    Ok(TcpHeader {
+        from,
+        to,
+        end: usize::try_from(at + length)?,
+    })
+}
+
+/// The ends by an IP header and a TCP header.
+fn ends(ip: &Value, tcp: &Value) -> Result<(SocketAddr, SocketAddr)> {
+    let (from, to) = if ip["ipv6"].is_object() {
+        (&ip["ipv6"]["ipv6.src"], &ip["ipv6"]["ipv6.dst"])
     } else {
-        (&layers["ip"]["ip.src"], &layers["ip"]["ip.dst"])
+        (&ip["ip"]["ip.src"], &ip["ip"]["ip.dst"])
     };
     let end = |address: &Value, port: &Value| -> Result<SocketAddr> {
         let address: IpAddr = text(address).context("no address")?.parse()?;
         let port = text(port).context("no port")?.parse()?;
         Ok(SocketAddr::new(address, port))
     };
-    Ok(Some(TcpHeader {
-        from: end(from, &tcp["tcp.srcport"])?,
-        to: end(to, &tcp["tcp.dstport"])?,
-        end: usize::try_from(at + length)?,
-    }))
+    Ok((
+        end(from, &tcp["tcp.srcport"])?,
+        end(to, &tcp["tcp.dstport"])?,
+    ))
 }
 
 /// The innermost of several layers with one name; each is an array that begins with its bytes.

@@ -55,6 +55,24 @@ pub fn send_single_segments(namespace: &Namespace) -> Result<()> {
 /// # Errors
 /// `ip` or `tc` is missing, or the kernel has no `cls_bpf`.
 pub fn behind_losses(lab: &Lab) -> Result<Namespace> {
+    let far = behind_the_peer(lab)?;
+    for namespace in [&lab.host, &far] {
+        send_single_segments(namespace)?;
+    }
+    for interface in [WAN, LAN] {
+        lab.peer.tc(&["qdisc", "add", "dev", interface, "clsact"])?;
+        let at = ["filter", "add", "dev", interface, "ingress"];
+        let drops = ["bpf", "da", "bytecode", DROPS];
+        lab.peer.tc(&[&at[..], &drops].concat())?;
+    }
+    Ok(far)
+}
+
+/// A namespace behind the peer, whose addresses in subnet 1 the host reaches by way of it.
+///
+/// # Errors
+/// What `ip` printed.
+pub fn behind_the_peer(lab: &Lab) -> Result<Namespace> {
     let far = Namespace::add("far")?;
     netns::join((&lab.peer, LAN), (&far, WAN), 1)?;
     for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
@@ -64,16 +82,24 @@ pub fn behind_losses(lab: &Lab) -> Result<Namespace> {
         (&lab.host, [netns::second(0), netns::second(1)]),
         (&far, [netns::first(1), netns::first(0)]),
     ] {
-        send_single_segments(namespace)?;
         for (via, to) in via.into_iter().zip(to) {
             namespace.ip(&["route", "add", &to.to_string(), "via", &via.to_string()])?;
         }
     }
-    for interface in [WAN, LAN] {
-        lab.peer.tc(&["qdisc", "add", "dev", interface, "clsact"])?;
-        let at = ["filter", "add", "dev", interface, "ingress"];
-        let drops = ["bpf", "da", "bytecode", DROPS];
-        lab.peer.tc(&[&at[..], &drops].concat())?;
-    }
     Ok(far)
+}
+
+/// Lets the peer forward no packet of more than `mtu` bytes to [`behind_the_peer`]; the ends of the link do not
+/// know.
+///
+/// # Errors
+/// What `ip` printed.
+pub fn narrow(lab: &Lab, mtu: usize) -> Result<()> {
+    let mtu = mtu.to_string();
+    for to in netns::second(1) {
+        let route = ["route", "add", &to.to_string(), "dev", LAN];
+        lab.peer
+            .ip(&[&route[..], &["mtu", "lock", &mtu]].concat())?;
+    }
+    Ok(())
 }

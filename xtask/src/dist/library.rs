@@ -1,10 +1,8 @@
-//! What is linked in that no package of cargo's is: Rust's standard library, and a C library with what its compiler adds.
+//! What is linked in that no package of cargo's is: Rust's standard library, the C library, and what its compiler adds.
+
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use xshell::cmd;
-
-use super::target::Target;
-use crate::{probe, workspace::Workspace};
 
 /// A library that comes with a compiler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +13,18 @@ pub(crate) struct Library {
     pub(crate) license: &'static str,
 }
 
+/// Each of them with its license, and what stands before its version in a program that has it, and behind.
+const KNOWN: [(&str, &str, &str, &str); 3] = [
+    ("rust-std", "MIT OR Apache-2.0", "rustc version ", " "),
+    ("glibc", "LGPL-2.1-or-later", "GNU C Library (", ")"),
+    (
+        "libgcc",
+        "GPL-3.0-or-later WITH GCC-exception-3.1",
+        "GCC: (",
+        ")",
+    ),
+];
+
 impl Library {
     /// How others refer to it.
     pub(crate) fn reference(&self) -> String {
@@ -22,49 +32,30 @@ impl Library {
     }
 }
 
-/// Those of a target, by what its compilers say.
-pub(crate) fn linked(workspace: &Workspace, target: &Target) -> Result<Vec<Library>> {
-    let sh = &workspace.sh;
-    let rust = cmd!(sh, "rustc -vV").quiet().read()?;
-    let rust = probe::Version::parse(&rust).context("rustc does not say its version")?;
-    let compiler = target.c_compiler;
-    let defined = cmd!(sh, "{compiler} -E -dM -include features.h -x c /dev/null");
-    let defined = defined.quiet().read().context("asking for the C library")?;
-    let of = |name, version, license| Library {
-        name,
-        version,
-        license,
+/// Those of a program, by what they say in it: a program that still has its comments.
+pub(crate) fn linked(program: &Path) -> Result<Vec<Library>> {
+    let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+    let library = |(name, license, before, behind)| {
+        let version = between(&bytes, before, behind);
+        let version = version.with_context(|| format!("the program does not say its {name}"))?;
+        Ok(Library {
+            name,
+            version,
+            license,
+        })
     };
-    Ok(vec![
-        of("rust-std", rust.release, "MIT OR Apache-2.0"),
-        of("glibc", c_library(&defined)?, "LGPL-2.1-or-later"),
-        of(
-            "libgcc",
-            cmd!(sh, "{compiler} -dumpfullversion").quiet().read()?,
-            "GPL-3.0-or-later WITH GCC-exception-3.1",
-        ),
-    ])
+    KNOWN.into_iter().map(library).collect()
 }
 
-/// The version that the macros of glibc's headers say.
-fn c_library(defined: &str) -> Result<String> {
-    let value = |name: &str| {
-        let found = |line: &str| {
-            Some(
-                line.strip_prefix("#define ")?
-                    .strip_prefix(name)?
-                    .trim()
-                    .to_owned(),
-            )
-        };
-        let value = defined.lines().find_map(found);
-        value.with_context(|| format!("the C library does not define {name}"))
-    };
-    Ok(format!(
-        "{}.{}",
-        value("__GLIBC__ ")?,
-        value("__GLIBC_MINOR__ ")?
-    ))
+/// The text between two others, after the last place that has the former.
+fn between(bytes: &[u8], before: &str, behind: &str) -> Option<String> {
+    let places = bytes.windows(before.len());
+    let at = places.rev().position(|place| place == before.as_bytes())?;
+    let text = &bytes[bytes.len() - at..];
+    let end = text
+        .windows(behind.len())
+        .position(|place| place == behind.as_bytes())?;
+    Some(String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
 #[cfg(test)]
@@ -72,9 +63,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn glibc_says_its_version_by_macros() {
-        let defined = "#define __GLIBC_MINOR__ 36\n#define __GLIBC__ 2\n#define __GLIBC_USE(F) x\n";
-        assert_eq!(c_library(defined).unwrap(), "2.36");
-        assert!(c_library("#define __GLIBC__ 2\n").is_err());
+    fn libraries_say_their_versions() {
+        let home = tempfile::tempdir().unwrap();
+        let program = home.path().join("program");
+        let said = "\0clang LLVM (rustc version 1.96.0 (ac 2026))\0\
+            GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n\0\
+            rustc version 1.95.0 (59 2026)\0GCC: (Debian 12.2.0-14) 12.2.0\0";
+        fs::write(&program, said).unwrap();
+        let found = linked(&program).unwrap();
+        let versions: Vec<_> = found.iter().map(|it| (it.name, &*it.version)).collect();
+        let glibc = ("glibc", "Debian GLIBC 2.36-9+deb12u14");
+        assert_eq!(
+            versions,
+            [
+                ("rust-std", "1.95.0"),
+                glibc,
+                ("libgcc", "Debian 12.2.0-14")
+            ]
+        );
+        fs::write(&program, "\0rustc version 1.95.0 (59 2026)\0").unwrap();
+        assert!(linked(&program).unwrap_err().to_string().contains("glibc"));
     }
 }

@@ -18,8 +18,11 @@ pub(crate) fn debian(
     let tool = setup::packager(workspace)?;
     let own = format!("{}-1", edition.version);
     let version = version.unwrap_or(&own);
-    let name = format!("packet-headers_{version}_{}.deb", stage.target.debian);
-    let (package, triple) = (into.join(name), stage.target.triple);
+    let name = format!(
+        "packet-headers_{version}_{}.deb",
+        stage.architecture.debian()
+    );
+    let (package, triple) = (into.join(name), stage.architecture.triple());
     cmd!(
         workspace.sh,
         "{tool} --quiet --locked --package packet-headers --target {triple} --no-build --no-strip
@@ -40,7 +43,8 @@ pub(crate) fn archive(
 ) -> Result<PathBuf> {
     let name = format!(
         "packet-headers-{}-{}",
-        edition.version, stage.target.processor
+        edition.version,
+        stage.architecture.machine()
     );
     let archive = into.join(format!("{name}.tar.gz"));
     let (home, root) = (&stage.home, &workspace.root);

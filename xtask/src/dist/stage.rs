@@ -12,46 +12,52 @@ use super::{
     edition::Edition,
     library, licenses,
     parts::{self, Part},
-    target::Target,
     units,
 };
-use crate::{manual, workspace::Workspace};
+use crate::{architecture::Architecture, manual, workspace::Workspace};
 
 /// How long the program may be, in bytes.
 const LONGEST: u64 = 15_000_000;
 
-/// The files for one target.
+/// The files for one architecture.
 pub(crate) struct Stage {
     /// Where they are; `target/release/package` to cargo-deb.
     pub(crate) home: PathBuf,
-    pub(crate) target: Target,
+    pub(crate) architecture: Architecture,
     /// What is linked into the program.
     pub(crate) parts: Vec<Part>,
     pub(crate) libraries: Vec<library::Library>,
 }
 
 impl Stage {
-    /// Makes them of a program that was built for this target. `speaker` is the same program for this machine, which
+    /// Makes them of a program that was built for this architecture. `speaker` is the same program for this machine, which
     /// says its manual.
     pub(crate) fn make(
         workspace: &Workspace,
         edition: &Edition,
-        target: Target,
+        architecture: Architecture,
         (built, speaker): (&Path, &Path),
     ) -> Result<Self> {
-        let home = workspace.target.join(target.triple).join("release/package");
+        let home = workspace
+            .target
+            .join(architecture.triple())
+            .join("release/package");
         if home.exists() {
             fs::remove_dir_all(&home).with_context(|| format!("removing {}", home.display()))?;
         }
         let sh = &workspace.sh;
         sh.create_dir(&home)?;
         let stage = Self {
-            parts: parts::linked(workspace, target.triple)?,
-            libraries: library::linked(workspace, &target)?,
+            parts: parts::linked(workspace, &architecture.triple())?,
+            libraries: library::linked(built)?,
             home,
-            target,
+            architecture,
         };
-        let (strip, program) = (target.strip, stage.program());
+        let program = stage.program();
+        let strip = match architecture.is_here() {
+            true => "strip".to_owned(),
+            false => format!("{}-strip", architecture.gnu()),
+        };
         cmd!(sh, "{strip} --strip-all -o {program} {built}").run()?;
         let length = fs::metadata(&program)?.len();
         ensure!(

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use xshell::cmd;
 
 use super::sums;
-use crate::{binary, setup, workspace::Workspace};
+use crate::{architecture::Architecture, binary, setup, workspace::Workspace};
 
 /// What is different the second time, beside the paths, which have another length, and the time.
 const OTHERWISE: [(&str, &str); 3] = [
@@ -22,14 +22,16 @@ const OTHERWISE: [(&str, &str); 3] = [
 ];
 
 /// Builds it twice, and compares. What is compared stays there.
-pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+pub(crate) fn check(workspace: &Workspace, of: Option<Architecture>) -> Result<()> {
     setup::packager(workspace)?;
     let home = workspace.target.join("twice");
     if home.exists() {
         fs::remove_dir_all(&home).with_context(|| format!("removing {}", home.display()))?;
     }
-    let first = build(workspace, &home.join("one"), &[])?;
-    let second = build(workspace, &home.join("the/second"), &OTHERWISE)?;
+    let mut verb = vec!["dist".to_owned()];
+    verb.extend(of.map(|one| format!("--arch={}", one.debian())));
+    let first = build(workspace, &verb, (&home.join("one"), &[]))?;
+    let second = build(workspace, &verb, (&home.join("the/second"), &OTHERWISE))?;
     let (first, second) = (files(&first)?, files(&second)?);
     ensure!(!first.is_empty(), "a release without files");
     let names = first.keys().chain(second.keys());
@@ -50,7 +52,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Makes the release of a clone with a target directory and a cargo of its own; where it is.
 ///
 /// What cargo downloaded and the tools are shared: the former has checksums, and the latter are not in the release.
-fn build(workspace: &Workspace, home: &Path, environment: &[(&str, &str)]) -> Result<PathBuf> {
+fn build(
+    workspace: &Workspace,
+    verb: &[String],
+    (home, environment): (&Path, &[(&str, &str)]),
+) -> Result<PathBuf> {
     let begin = Instant::now();
     let (clone, target, cargo) = (home.join("clone"), home.join("target"), home.join("cargo"));
     let sh = &workspace.sh;
@@ -66,7 +72,7 @@ fn build(workspace: &Workspace, home: &Path, environment: &[(&str, &str)]) -> Re
     }
     symlink(workspace.tools(), target.join("tools")).context("linking the tools")?;
     let _there = sh.push_dir(&clone);
-    let make = cmd!(sh, "cargo xtask dist").envs(environment.iter().copied());
+    let make = cmd!(sh, "cargo xtask {verb...}").envs(environment.iter().copied());
     make.env("CARGO_TARGET_DIR", &target)
         .env("CARGO_HOME", &cargo)
         .run()?;

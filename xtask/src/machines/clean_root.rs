@@ -25,19 +25,31 @@ pub(crate) fn root(workspace: &Workspace, suite: &str) -> Result<PathBuf> {
         return Ok(root);
     }
     setup::root_tools(workspace)?;
-    let mirror = debian::mirror(workspace, suite)?;
     println!(
         "making a root of Debian {suite} (once, in {})",
         root.display()
     );
     let partial = root.with_extension("partial");
-    let bootstrap = workspace.as_root("debootstrap")?;
-    let bootstrap = bootstrap.args(["--variant=minbase", "--include", PACKAGES, suite]);
-    workspace.as_root("rm")?.args(["-rf"]).arg(&partial).run()?;
-    workspace.sh.create_dir(workspace.target.join("roots"))?;
-    bootstrap.arg(&partial).arg(mirror).ignore_stdout().run()?;
+    bootstrap(workspace, suite, PACKAGES, &partial)?;
     workspace.as_root("mv")?.args([&partial, &root]).run()?;
     Ok(root)
+}
+
+/// Makes a root of a release with some packages, in place of what is there.
+pub(crate) fn bootstrap(
+    workspace: &Workspace,
+    suite: &str,
+    packages: &str,
+    root: &Path,
+) -> Result<()> {
+    setup::root_maker(workspace)?;
+    let mirror = debian::mirror(workspace, suite)?;
+    workspace.as_root("rm")?.args(["-rf"]).arg(root).run()?;
+    workspace.sh.create_dir(workspace.target.join("roots"))?;
+    let bootstrap = workspace.as_root("debootstrap")?;
+    let bootstrap = bootstrap.args(["--variant=minbase", "--include", packages, suite]);
+    bootstrap.arg(root).arg(mirror).ignore_stdout().run()?;
+    Ok(())
 }
 
 /// A system with a network and processes of its own; ended on drop. What is changed in it is gone then.

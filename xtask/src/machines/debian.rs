@@ -35,10 +35,13 @@ pub(crate) const RELEASES: [Release; 3] = [
     },
 ];
 
-/// The package that depends on a release's newest kernel: of virtual machines, which is the smallest.
-const NEWEST: &str = "linux-image-cloud-amd64";
-/// What runs the machines, and what runs inside.
+/// The package that depends on a release's newest kernel, without its processor: of virtual machines, which
+/// is the smallest.
+const NEWEST: &str = "linux-image-cloud-";
+/// What runs the machines of this host's processor, and what runs inside.
 const TOOLS: [&str; 2] = ["qemu-system-x86", "busybox-static"];
+/// What runs those of another.
+const FOREIGN_TOOLS: [&str; 1] = ["qemu-system-arm"];
 /// Where a package's libraries are.
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 /// Whose signature a release has.
@@ -46,6 +49,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel that was unpacked.
 pub(crate) struct Kernel {
+    /// The processor that it is for.
+    pub(crate) architecture: Architecture,
     /// What `uname -r` says on it.
     pub(crate) release: String,
     /// Its executable.
@@ -55,8 +60,15 @@ pub(crate) struct Kernel {
 }
 
 /// The unpacked emulator: the root of its files.
-pub(crate) fn emulator(workspace: &Workspace, home: &Path) -> Result<PathBuf> {
-    unpacked(workspace, home.join("tools"), &TOOLS)
+pub(crate) fn emulator(
+    workspace: &Workspace,
+    home: &Path,
+    architecture: Architecture,
+) -> Result<PathBuf> {
+    match architecture {
+        Architecture::Amd64 => unpacked(workspace, home.join("tools"), &TOOLS),
+        Architecture::Arm64 => unpacked(workspace, home.join("arm64/tools"), &FOREIGN_TOOLS),
+    }
 }
 
 /// These packages and what they need that is not installed here, unpacked once: the root of their
@@ -102,19 +114,52 @@ pub(crate) fn foreign(
 ) -> Result<PathBuf> {
     let root = home.join(name);
     if !root.is_dir() {
-        eprintln!(
-            "fetching {} for {} (once, into {})",
-            packages.join(" and "),
-            architecture.debian(),
-            root.display()
-        );
-        let options = &private_apt(&home.join("apt"), None, architecture)?;
-        // That one of many lists cannot be had is no error: it may be of no use here.
-        let update = cmd!(workspace.sh, "apt-get {options...} --quiet update");
-        update.quiet().ignore_status().ignore_stdout().run()?;
-        unpack(workspace, options, packages, &root)?;
+        let apt = foreign_apt(workspace, home, architecture, packages)?;
+        unpack(workspace, &apt, packages, &root)?;
     }
     Ok(root)
+}
+
+/// As [`foreign`], with all packages that these need.
+pub(crate) fn foreign_with_needs(
+    workspace: &Workspace,
+    (home, architecture): (&Path, Architecture),
+    name: &str,
+    packages: &[String],
+) -> Result<PathBuf> {
+    let root = home.join(name);
+    if !root.is_dir() {
+        let apt = &foreign_apt(workspace, home, architecture, packages)?;
+        let simulated = cmd!(
+            workspace.sh,
+            "apt-get {apt...} install --simulate --no-install-recommends {packages...}"
+        );
+        let simulated = simulated.quiet().read().context("asking apt for them")?;
+        let all: Vec<_> = to_be_installed(&simulated).collect();
+        unpack(workspace, apt, &all, &root)?;
+    }
+    Ok(root)
+}
+
+/// Options of an apt for another processor, with fresh lists, to fetch these packages.
+fn foreign_apt(
+    workspace: &Workspace,
+    home: &Path,
+    architecture: Architecture,
+    packages: &[String],
+) -> Result<Vec<String>> {
+    eprintln!(
+        "fetching {} for {} (once, into {})",
+        packages.join(" and "),
+        architecture.debian(),
+        home.display()
+    );
+    let options = private_apt(&home.join("apt"), None, architecture)?;
+    let apt = &options;
+    // That one of many lists cannot be had is no error: it may be of no use here.
+    let update = cmd!(workspace.sh, "apt-get {apt...} --quiet update");
+    update.quiet().ignore_status().ignore_stdout().run()?;
+    Ok(options)
 }
 
 /// The packages in what `apt-get --simulate` prints, as `name=version`.
@@ -128,15 +173,25 @@ fn to_be_installed(simulated: &str) -> impl Iterator<Item = String> {
 }
 
 /// The newest kernel of a release, as it was when it was fetched.
-pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> Result<Kernel> {
+pub(crate) fn kernel(
+    workspace: &Workspace,
+    home: &Path,
+    release: &Release,
+    architecture: Architecture,
+) -> Result<Kernel> {
+    let home = match architecture {
+        Architecture::Amd64 => home.to_owned(),
+        Architecture::Arm64 => home.join(architecture.debian()),
+    };
     let root = home.join(release.suite);
     if !root.is_dir() {
         println!(
-            "fetching Debian's kernel {} (once, into {})",
+            "fetching Debian's kernel {} for {} (once, into {})",
             release.kernel,
+            architecture.debian(),
             root.display()
         );
-        fetch(workspace, home, release, &root)
+        fetch(workspace, &home, (release, architecture), &root)
             .with_context(|| format!("fetching the kernel of {}", release.suite))?;
     }
     let boot = root.join("boot");
@@ -148,6 +203,7 @@ pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> R
                 ["lib", "usr/lib"].map(|lib| root.join(lib).join("modules").join(release));
             let modules = modules.into_iter().find(|path| path.is_dir());
             return Ok(Kernel {
+                architecture,
                 release: release.to_owned(),
                 modules: modules.with_context(|| format!("{release} has no modules"))?,
                 vmlinuz,
@@ -159,27 +215,34 @@ pub(crate) fn kernel(workspace: &Workspace, home: &Path, release: &Release) -> R
 
 /// Fetches from the first of this host's Debian mirrors that has it: security updates come first, as
 /// the newest, and with the shorter list.
-fn fetch(workspace: &Workspace, home: &Path, release: &Release, root: &Path) -> Result<()> {
+fn fetch(
+    workspace: &Workspace,
+    home: &Path,
+    (release, architecture): (&Release, Architecture),
+    root: &Path,
+) -> Result<()> {
     let sh = &workspace.sh;
+    let newest = format!("{NEWEST}{}", architecture.debian());
+    let newest = newest.as_str();
     let mirrors = mirrors(&told(workspace)?, release.suite);
     ensure!(!mirrors.is_empty(), "apt has no mirror of Debian");
     let mut failures = Vec::new();
     for (mirror, suite) in mirrors {
         let state = home.join("apt").join(&suite);
         let source = Some((mirror.as_str(), suite.as_str()));
-        let options = private_apt(&state, source, Architecture::Amd64)?;
+        let options = private_apt(&state, source, architecture)?;
         let options = &options;
         let found = cmd!(sh, "apt-get {options...} --quiet update")
             .quiet()
             .run()
             .and_then(|()| {
-                cmd!(sh, "apt-cache {options...} depends {NEWEST}")
+                cmd!(sh, "apt-cache {options...} depends {newest}")
                     .quiet()
                     .read()
             });
         match found.map(|text| dependency(&text)) {
             Ok(Some(package)) => return unpack(workspace, options, &[package], root),
-            Ok(None) => failures.push(format!("{suite} has no {NEWEST}")),
+            Ok(None) => failures.push(format!("{suite} has no {newest}")),
             Err(error) => failures.push(format!("{suite}: {error}")),
         }
     }

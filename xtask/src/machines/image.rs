@@ -6,12 +6,16 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result};
 
-use super::{debian::Kernel, modules::Modules, newc::Archive};
+use super::{
+    debian::Kernel,
+    modules::Modules,
+    newc::Archive,
+    programs::{Files, Programs},
+};
 
 /// What an image has.
 pub(crate) struct Contents<'a> {
@@ -19,8 +23,8 @@ pub(crate) struct Contents<'a> {
     pub(crate) daemon: &'a Path,
     /// The tests.
     pub(crate) tests: &'a Path,
-    /// The unpacked tools.
-    pub(crate) emulator: &'a Path,
+    /// What the tests and the script call.
+    pub(crate) programs: &'a Programs,
     /// The modules that are loaded, with those that they need, as far as they are not part of the
     /// kernel.
     pub(crate) modules: &'a [&'a str],
@@ -54,21 +58,23 @@ pub(crate) fn make(file: &Path, kernel: &Kernel, contents: &Contents<'_>) -> Res
         .archive
         .file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")?;
     image.archive.file("etc/group", b"root:x:0:\n")?;
-    image.copy(&contents.emulator.join("bin/busybox"), "bin/busybox")?;
+    image.copy(&contents.programs.busybox(), "bin/busybox")?;
     for applet in APPLETS {
         image.archive.link(&format!("bin/{applet}"), "busybox")?;
     }
     image.copy(contents.daemon, "bin/packet-headers")?;
     image.copy(contents.tests, "bin/tests")?;
-    let mut libraries = libraries(contents.tests)?;
-    libraries.extend(self::libraries(contents.daemon)?);
-    for program in PROGRAMS {
-        let path = which::which(program).with_context(|| format!("finding {program}"))?;
-        image.copy(&path, &format!("bin/{program}"))?;
-        libraries.extend(self::libraries(&path)?);
+    let mut libraries = Files::new();
+    for program in [contents.tests, contents.daemon] {
+        contents.programs.add_libraries(program, &mut libraries)?;
     }
-    for library in libraries {
-        image.copy(&library, &library.to_string_lossy())?;
+    for program in PROGRAMS {
+        let path = contents.programs.find(program)?;
+        image.copy(&path, &format!("bin/{program}"))?;
+        contents.programs.add_libraries(&path, &mut libraries)?;
+    }
+    for (place, library) in libraries {
+        image.copy(&library, &place)?;
     }
     for (name, module) in &modules {
         image.archive.file(&format!("modules/{name}.ko"), module)?;
@@ -110,22 +116,6 @@ impl<W: Write> Image<W> {
     }
 }
 
-/// The libraries that a program is loaded with, by `ldd`.
-fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output();
-    let output = output.context("running ldd")?;
-    Ok(paths(&String::from_utf8_lossy(&output.stdout)))
-}
-
-/// The paths in what `ldd` prints.
-fn paths(text: &str) -> BTreeSet<PathBuf> {
-    let words = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        words.find(|word| word.starts_with('/'))
-    });
-    words.map(PathBuf::from).collect()
-}
-
 /// The first process: prepares what a system would have, runs the script, and ends the machine.
 fn init(modules: &[&str], script: &str) -> String {
     let load: String = modules
@@ -153,16 +143,6 @@ export PACKET_HEADERS_BIN=/bin/packet-headers
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libraries_are_what_ldd_finds() {
-        let text = "\tlinux-vdso.so.1 (0x1)\n\
-            \tlibc.so.6 => /lib/x/libc.so.6 (0x2)\n\
-            \t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
-        let expected = ["/lib/x/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
-        assert_eq!(paths(text), expected.map(PathBuf::from).into());
-        assert_eq!(paths("\tstatically linked\n"), BTreeSet::new());
-    }
 
     #[test]
     fn directories_come_before_what_is_in_them_and_once() {

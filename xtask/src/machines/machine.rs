@@ -12,6 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::architecture::Architecture;
+
 use super::debian::{self, Kernel};
 
 const MEBIBYTES: &str = "1536";
@@ -36,19 +38,21 @@ impl Machine {
     ) -> Result<Self> {
         let out =
             File::create(console).with_context(|| format!("creating {}", console.display()))?;
-        let mut command = Command::new(tools.join("usr/bin/qemu-system-x86_64"));
+        let machine = kernel.architecture.machine();
+        let mut command = Command::new(tools.join(format!("usr/bin/qemu-system-{machine}")));
         command.env("LD_LIBRARY_PATH", debian::library_path(tools)?);
         for firmware in FIRMWARE {
             command.arg("-L").arg(tools.join(firmware));
         }
         // Without hardware support, which a virtual host mostly has not to give.
-        command.args(["-accel", "tcg", "-cpu", "max", "-m", MEBIBYTES]);
+        command
+            .args(["-m", MEBIBYTES])
+            .args(hardware(kernel.architecture));
         command.args(["-nodefaults", "-nographic", "-no-reboot"]);
         command.args(["-serial", "stdio"]);
         command.arg("-kernel").arg(&kernel.vmlinuz);
         command.arg("-initrd").arg(image);
-        // On a busy host the emulated timer fails the kernel's check of it.
-        command.args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"]);
+        command.arg("-append").arg(parameters(kernel.architecture));
         command.args(devices);
         command.stdin(Stdio::null());
         command.stderr(out.try_clone()?).stdout(out);
@@ -104,6 +108,34 @@ impl Machine {
         self.emulator.kill()?;
         self.emulator.wait()?;
         Ok(())
+    }
+}
+
+/// What is emulated.
+const fn hardware(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::Amd64 => &["-accel", "tcg", "-cpu", "max"],
+        // Two processors that run at the same time. Signed pointers as the architecture has them take most of
+        // the time.
+        Architecture::Arm64 => &[
+            "-machine",
+            "virt",
+            "-accel",
+            "tcg,thread=multi",
+            "-smp",
+            "2",
+            "-cpu",
+            "max,pauth-impdef=on",
+        ],
+    }
+}
+
+/// What the kernel is told.
+const fn parameters(architecture: Architecture) -> &'static str {
+    match architecture {
+        // On a busy host the emulated timer fails the kernel's check of it.
+        Architecture::Amd64 => "console=ttyS0 quiet panic=-1 no_timer_check",
+        Architecture::Arm64 => "console=ttyAMA0 quiet panic=-1",
     }
 }
 

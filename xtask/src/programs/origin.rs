@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use xshell::cmd;
 
-use crate::{layers::KERNEL_PROGRAMS, probe::Toolchain, workspace::Workspace};
+use crate::{layers::KERNEL_PROGRAMS, probe::Compilers, workspace::Workspace};
 
 /// What the programs are compiled for. Every kernel that the daemon runs on has this order of bytes.
 pub(super) const TARGET: &str = "bpfel-unknown-none";
@@ -46,15 +46,6 @@ pub(super) struct Origin {
     object: String,
     pub(super) compilers: Compilers,
     pub(super) sources: Sources,
-}
-
-/// What compiled it.
-#[derive(Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Compilers {
-    rustc: String,
-    llvm: String,
-    bpf_linker: String,
 }
 
 /// What it was compiled of, and how.
@@ -96,34 +87,6 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self> {
         Ok(toml::from_str(text)?)
-    }
-}
-
-impl Compilers {
-    pub(super) fn of(toolchain: &Toolchain) -> Self {
-        let version = &toolchain.compiler.version;
-        let linker = &toolchain.linker;
-        Self {
-            rustc: format!("{} {}", version.release, version.commit),
-            llvm: version.llvm.clone(),
-            bpf_linker: match &linker.llvm {
-                Some(llvm) => format!("{} with LLVM {llvm}", linker.version),
-                None => linker.version.clone(),
-            },
-        }
-    }
-
-    /// What is another one in `others`, in words.
-    pub(super) fn changed(&self, others: &Self) -> Vec<String> {
-        let pairs = [
-            ("rustc", &self.rustc, &others.rustc),
-            ("LLVM", &self.llvm, &others.llvm),
-            ("bpf-linker", &self.bpf_linker, &others.bpf_linker),
-        ];
-        let changed = pairs.into_iter().filter(|(_, own, other)| own != other);
-        changed
-            .map(|(what, own, other)| format!("it was made by {what} {own}, and here is {other}"))
-            .collect()
     }
 }
 

@@ -167,6 +167,38 @@ fn the_checksums_of_a_pure_ack_give_nothing_back() {
     indistinguishable(|remote| packet(remote, local, &harmless_options()));
 }
 
+/// Neither its own checksum nor one of those that it quotes: they all cover the address.
+#[test]
+fn an_icmp_error_gives_nothing_back() {
+    let build = |last: u8| {
+        let quoted = ack(remote(last), ip("192.0.2.1"));
+        let mut icmp = [&[3, 1, 0, 0, 0, 0, 0, 0][..], &quoted[14..]].concat();
+        let checksum = !sum(&icmp);
+        icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
+        let mut bytes = [&LOCAL_MAC[..], &REMOTE_MAC, &[0x08, 0x00]].concat();
+        bytes.extend([
+            0x45, 0, 0, 68, 1, 2, 0, 0, 250, 1, 0, 0, 203, 0, 113, 9, 192, 0, 2, 1,
+        ]);
+        let checksum = !sum(&bytes[14..34]);
+        bytes[24..26].copy_from_slice(&checksum.to_be_bytes());
+        bytes.extend(icmp);
+        bytes
+    };
+    // The test is awake.
+    assert_ne!(build(1)[36..38], build(2)[36..38]);
+    for anonymizer in both() {
+        let mut seen = None;
+        for last in 0..=255 {
+            let flow = anonymizer.for_flow(ip("192.0.2.1"), remote(last));
+            let mut bytes = anonymized(&flow, &build(last), ethernet(14, 34));
+            assert!(!occurs(&[198, 51, 100, last], &bytes) || last == 0);
+            // The pseudonym.
+            bytes[54..58].fill(0);
+            assert_eq!(seen.get_or_insert_with(|| bytes.clone()), &bytes);
+        }
+    }
+}
+
 #[test]
 fn options_that_are_made_of_an_address_give_nothing_back() {
     let local = ip("192.0.2.1");

@@ -2,6 +2,7 @@
 
 mod attacker;
 mod headers;
+mod icmp;
 mod robustness;
 mod scheme;
 mod tunnels;

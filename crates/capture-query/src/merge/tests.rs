@@ -231,3 +231,59 @@ fn a_temporary_file_that_cannot_be_made_is_an_error_and_no_shorter_output() {
     let failed = files.merge(&Filter::default(), &PathBuf::from("/nowhere"), Some(1_000));
     assert!(matches!(failed, Err(MergeError::Temporary(of, _)) if of == "/nowhere"));
 }
+
+/// A classic file of packets of raw IP, a microsecond apart.
+fn of_packets(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = classic(7, &[]);
+    for (packet, time) in packets.iter().zip(1_u32..) {
+        let length = packet.len() as u32;
+        file.extend(
+            [0, time, length, length]
+                .map(u32::to_be_bytes)
+                .as_flattened(),
+        );
+        file.extend(packet);
+    }
+    file
+}
+
+/// An ICMP error of a router about the packet of this port.
+fn error_about(port: u16) -> Vec<u8> {
+    let mut ip = vec![
+        0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1,
+    ];
+    ip.extend([3, 1, 0, 0, 0, 0, 0, 0]);
+    ip.extend(&packet(port, 1)[..28]);
+    ip
+}
+
+#[test]
+fn icmp_errors_are_merged_with_the_connection_that_they_are_about() {
+    let packets = [
+        packet(7, 1),
+        error_about(7),
+        packet(8, 1),
+        error_about(8),
+        // Nobody knows it.
+        error_about(9),
+    ];
+    let files = Files::new(&[("a.pcap", of_packets(&packets))]);
+    let merged = |ports: &[u16], conditions: &[&str]| {
+        let conditions = conditions
+            .iter()
+            .map(|condition| condition.parse().unwrap());
+        let filter = Filter {
+            ports: ports.to_vec(),
+            conditions: conditions.collect(),
+            ..Filter::default()
+        };
+        let (output, merged) = files.merge(&filter, files.0.path(), None).unwrap();
+        let bytes: Vec<_> = contents(&output).into_iter().map(|kept| kept.3).collect();
+        (bytes, merged.packets, merged.connections, merged.others)
+    };
+    assert_eq!(merged(&[], &[]), (packets[..4].to_vec(), 4, 2, 1));
+    // By its ends, and by what only the whole connection says.
+    assert_eq!(merged(&[8], &[]).0, packets[2..4]);
+    assert_eq!(merged(&[7], &["icmp_errors=1"]).0, packets[..2]);
+    assert_eq!(merged(&[], &["icmp_errors=0"]).0, packets[..0]);
+}

@@ -1,9 +1,11 @@
 //! Every interleaving of a shard that gives places away and a program that looks, by loom.
 //!
-//! Places do not rest here: what the token alone holds must hold.
+//! Two things keep a program from taking one connection's entry for another's, and each is tried without the
+//! other: its second look at the token, with places that do not rest; and the rest, with a second look that
+//! comes as early as a processor may have it.
 
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::{Arc, Mutex};
 
 use packet_headers_common::flow_entry::REST_NS;
 use packet_headers_common::{Endpoint, FlowHash, FlowKey, PrimaryTap, Token};
@@ -16,6 +18,9 @@ struct Place {
     key: [AtomicU32; 2],
     deadline_ns: AtomicU64,
     token: AtomicU32,
+    /// Locked while a program looks. A place rests for longer than a program runs: who lets it rest locks
+    /// this once.
+    running: Mutex<()>,
 }
 
 /// The first place of a bucket; the others stay empty.
@@ -38,23 +43,43 @@ impl World {
             key: [0, 0].map(AtomicU32::new),
             deadline_ns: AtomicU64::new(0),
             token: AtomicU32::new(0),
+            running: Mutex::new(()),
         }))
     }
 
-    /// A program: the token under which it finds a connection, and its deadline.
-    ///
-    /// Its loads are in order: those of the entry follow from the token, and the last one is, as places
-    /// rest, as good as in order, see `packet-headers-ebpf/src/entries.rs`.
+    /// A program whose loads are in order: the token under which it finds a connection, and its deadline.
     fn find(&self, connection: u32) -> Option<(u32, u64)> {
         let token = self.0.token.load(Ordering::Acquire);
         if token == 0 {
             return None;
         }
-        let words = [0, 1].map(|word: usize| self.0.key[word].load(Ordering::Relaxed));
+        let words = self.words();
         fence(Ordering::Acquire);
         let again = self.0.token.load(Ordering::Relaxed);
         let deadline_ns = self.0.deadline_ns.load(Ordering::Relaxed);
         (words == [connection; 2] && again == token).then_some((token, deadline_ns))
+    }
+
+    /// A program on a processor that loads in any order: only what lies where the token says is loaded
+    /// behind it, for which loom has nothing weaker than to acquire. The second look comes right away.
+    fn find_out_of_order(&self, connection: u32) -> Option<(u32, u64)> {
+        let _running = self.0.running.lock().unwrap();
+        let token = self.0.token.load(Ordering::Acquire);
+        let again = self.0.token.load(Ordering::Relaxed);
+        if token == 0 {
+            return None;
+        }
+        let deadline_ns = self.0.deadline_ns.load(Ordering::Relaxed);
+        (self.words() == [connection; 2] && again == token).then_some((token, deadline_ns))
+    }
+
+    fn words(&self) -> [u32; 2] {
+        [0, 1].map(|word: usize| self.0.key[word].load(Ordering::Relaxed))
+    }
+
+    /// Waits for as long as a place rests: for longer than the program that may be looking.
+    fn rest(&self) {
+        drop(self.0.running.lock().unwrap());
     }
 }
 
@@ -72,7 +97,7 @@ impl Memory for World {
     }
 
     fn hide(&self, _slot: u32) {
-        self.0.token.store(0, Ordering::Relaxed);
+        self.0.token.store(0, Ordering::Release);
     }
 
     fn retire(&self, _slot: u32) {
@@ -97,16 +122,17 @@ fn shown(number: u32) -> Shown {
     }
 }
 
-#[test]
-fn whoever_finds_a_connection_has_its_own_token() {
+/// One place has a connection, and then another one, while a program looks for either.
+fn look(find: fn(&World, u32) -> Option<(u32, u64)>, rest: fn(&World)) {
     for connection in [1, 2] {
         loom::model(move || {
             let world = World::new();
             let programs = world.clone();
-            let program = loom::thread::spawn(move || programs.find(connection));
-            let mut entries = Entries::new(world, FlowHash::seeded(1), 0, 1);
+            let program = loom::thread::spawn(move || find(&programs, connection));
+            let mut entries = Entries::new(world.clone(), FlowHash::seeded(1), 0, 1);
             let one = entries.admit(0, 1, &shown(1)).expect("a place");
             entries.release(0, one);
+            rest(&world);
             let two = entries.admit(REST_NS, 2, &shown(2)).expect("a place");
             assert_eq!(one.slot(), two.slot());
             let own = [one, two][connection as usize - 1];
@@ -118,4 +144,14 @@ fn whoever_finds_a_connection_has_its_own_token() {
             }
         });
     }
+}
+
+#[test]
+fn whoever_finds_a_connection_has_its_own_token() {
+    look(World::find, |_| ());
+}
+
+#[test]
+fn a_second_look_may_come_early_where_places_rest() {
+    look(World::find_out_of_order, World::rest);
 }

@@ -1,9 +1,9 @@
 //! A picture has as many marks as the connection's row says.
 
-use flow_stats::Direction;
+use flow_stats::{Direction, IcmpError};
 
-use super::exchange::{ACK, Packet, RST, client, handshake, lossy, numbered, picture, server};
-use crate::Picture;
+use super::exchange::{ACK, FIN, Packet, RST, client, handshake, lossy, numbered, picture, server};
+use crate::{Picture, Recorder};
 
 /// Compares the marks of both directions with the row.
 pub(super) fn agree(picture: &Picture) {
@@ -146,4 +146,46 @@ fn the_client_is_who_began_whoever_was_captured_first() {
     assert_eq!(picture.row().client_port, 50_000);
     assert_eq!(picture.0.ways[0].traces.bars.new.count, 2);
     assert_eq!(picture.0.direction(0).payload_bytes, 10);
+}
+
+/// A router's error about a packet of the client that was too big.
+fn error(microseconds: i64) -> IcmpError {
+    let mut ip = vec![
+        0x45, 0, 0, 56, 0, 0, 0, 0, 250, 1, 0, 0, 203, 0, 113, 9, 192, 0, 2, 1,
+    ];
+    ip.extend([3, 4, 0, 0, 0, 0, 5, 0]);
+    ip.extend([
+        0x45, 0, 5, 220, 0, 0, 0x40, 0, 60, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
+    ]);
+    ip.extend([50_000_u16, 443].map(u16::to_be_bytes).as_flattened());
+    ip.extend([0; 4]);
+    IcmpError::of_ip(microseconds * 1000, &ip).unwrap()
+}
+
+#[test]
+fn icmp_errors_are_marked_where_they_came_and_hide_no_end() {
+    let mut packets = handshake();
+    packets.push((20_000, client(1, 1).data(1000)));
+    let segments: Vec<_> = packets
+        .iter()
+        .map(|(time, packet)| packet.at(*time, [1, 1]))
+        .collect();
+    let mut recorder = Recorder::new(&segments[0], (0, 30_000_000));
+    segments[1..]
+        .iter()
+        .for_each(|segment| recorder.add(segment));
+    for microsecond in 0..100 {
+        recorder.add_error(&error(21_000 + microsecond));
+    }
+    recorder.add(&client(1001, 1).flags(FIN | ACK).at(30_000, [1, 1]));
+    let picture = recorder.finish();
+    let shown = |way: usize| {
+        let flags = picture.0.ways[way].traces.flags.shown.iter();
+        flags.map(|flag| flag.word).collect::<Vec<_>>()
+    };
+    let words = shown(0);
+    assert_eq!((words[1], words.last()), ("ICMP", Some(&"FIN")));
+    assert!(!shown(1).contains(&"ICMP"));
+    let svg = picture.svg();
+    assert!(svg.contains("100\u{a0}ICMP errors"));
 }

@@ -3,6 +3,7 @@
 mod any_packets;
 mod decoding;
 mod exchange;
+mod icmp;
 mod life;
 mod losses;
 mod rows;

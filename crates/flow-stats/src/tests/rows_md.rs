@@ -29,6 +29,7 @@ fn tables() -> String {
     let own = COLUMNS.iter().filter(|column| !of_an_end(column));
     let (kernel, own): (Vec<_>, Vec<_>) = own.partition(begins("kernel_"));
     let (owner, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("owner_"));
+    let (icmp, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("icmp_"));
     let ends: Vec<_> = COLUMNS.iter().filter(of_an_end).collect();
     let (client, server) = ends.split_at(ends.len() / 2);
     for (client, server) in client.iter().zip(server) {
@@ -45,6 +46,8 @@ fn tables() -> String {
     table(&mut text, &kernel, "kernel_");
     text += "\n### Of the process at one end, as `owner_…`\n\n";
     table(&mut text, &owner, "owner_");
+    text += "\n### Of ICMP errors about the connection, as `icmp_…`\n\n";
+    table(&mut text, &icmp, "icmp_");
     text
 }
 

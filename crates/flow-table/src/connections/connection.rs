@@ -12,6 +12,7 @@ use packet_headers_common::{
     Direction, Endpoint, FlowKey, Packet, PrimaryTap, Role, SocketTotals, TapPoint,
 };
 
+use super::errors::Errors;
 use super::queue::Links;
 use super::{Id, NotKept};
 
@@ -68,6 +69,8 @@ pub(crate) struct Connection {
     pub(super) serial: u64,
     /// The end that sent the SYN, and its sequence number, if the SYN was seen.
     first_syn: Option<(Endpoint, u32)>,
+    /// The ICMP errors about it, if there were any.
+    errors: Option<Box<Errors>>,
 }
 
 /// The state of a connection, with the data that only this state has.
@@ -225,6 +228,7 @@ impl Connection {
             links: Links::default(),
             older: None,
             younger: None,
+            errors: None,
         }
     }
 
@@ -249,6 +253,31 @@ impl Connection {
                 self.held_since.get_or_insert(now);
             }
             State::Finished(finished) => return Err(NotKept::Discarded(finished.reason)),
+        }
+        let ours = *self.clock.get_or_insert(*clock);
+        self.buffer.push(packet, ours.redated(wall, clock));
+        Ok(())
+    }
+
+    /// Keeps an ICMP error in memory that quotes one of its packets, unless there is a reason not to. Nothing
+    /// else changes: neither when it was last active nor how it ends.
+    ///
+    /// # Errors
+    /// Why the error is not kept.
+    pub(super) fn keep_error(
+        &mut self,
+        packet: &Packet<'_>,
+        (wall, clock): (WallNanos, &WallClock),
+    ) -> Result<(), DiscardReason> {
+        let now = BootNanos(packet.boot_ns);
+        match &self.state {
+            State::Candidate | State::Capturing(_) if now < self.until => {}
+            State::Candidate | State::Capturing(_) => return Err(DiscardReason::AfterCapture),
+            State::Finished(finished) => return Err(finished.reason),
+        }
+        self.errors.get_or_insert_default().take(packet)?;
+        if self.is_capturing() {
+            self.held_since.get_or_insert(now);
         }
         let ours = *self.clock.get_or_insert(*clock);
         self.buffer.push(packet, ours.redated(wall, clock));

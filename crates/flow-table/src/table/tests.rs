@@ -1,6 +1,7 @@
 //! Time is moved by hand: milliseconds since an arbitrary beginning.
 
 mod driver;
+mod errors;
 mod limits;
 mod listing;
 mod model;

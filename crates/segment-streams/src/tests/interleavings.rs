@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use packet_headers_common::record::boot_ns;
 
-use super::producer::{Lane, Producer, World, record};
+use super::producer::{Lane, Order, Producer, World, record};
 use crate::reader::Reader;
 
 fn reader(world: &Arc<World>, streams: &[(u32, usize)]) -> Reader<Arc<World>, Lane> {
@@ -23,10 +23,9 @@ fn take(reader: &mut Reader<Arc<World>, Lane>, times: &mut Vec<u64>) {
 
 /// A producer that writes each record into a segment of its own, of which there are only two: it takes
 /// one as soon as it was given back.
-#[test]
-fn a_segment_is_written_again_only_when_it_has_been_read() {
-    loom::model(|| {
-        let world = World::new(1, 2);
+fn written_again_only_when_read(order: Order) {
+    loom::model(move || {
+        let world = World::with_order(1, 2, order);
         let mut reader = reader(&world, &[(0, 0)]);
         let mut producer = Producer::new(&world, 0, 0, 0);
         let thread = loom::thread::spawn(move || {
@@ -45,14 +44,23 @@ fn a_segment_is_written_again_only_when_it_has_been_read() {
     });
 }
 
-/// Two processors that take from the same free segments.
 #[test]
-fn two_processors_share_a_lane() {
+fn a_segment_is_written_again_only_when_it_has_been_read() {
+    written_again_only_when_read(Order::Stores);
+}
+
+#[test]
+fn where_stores_have_no_order_a_grace_period_gives_it() {
+    written_again_only_when_read(Order::GracePeriods);
+}
+
+/// Two processors that take from the same free segments.
+fn two_processors(order: Order) {
     let mut model = loom::model::Builder::new();
     // Three threads: all interleavings take minutes, and those with few changes of thread show as much.
     model.preemption_bound = Some(2);
-    model.check(|| {
-        let world = World::new(2, 3);
+    model.check(move || {
+        let world = World::with_order(2, 3, order);
         let mut reader = reader(&world, &[(0, 0), (1, 0)]);
         let threads = [0, 1].map(|stream: u32| {
             let mut producer = Producer::new(&world, stream, 0, 0);
@@ -71,4 +79,14 @@ fn two_processors_share_a_lane() {
         written.sort_unstable();
         assert_eq!(times, written);
     });
+}
+
+#[test]
+fn two_processors_share_a_lane() {
+    two_processors(Order::Stores);
+}
+
+#[test]
+fn two_processors_without_an_order_share_a_lane() {
+    two_processors(Order::GracePeriods);
 }

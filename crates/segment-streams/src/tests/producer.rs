@@ -27,11 +27,26 @@ use crate::memory::{Free, Link, Memory, Piece};
 /// A lane's free segments, the last on top.
 pub(super) type Stack = Arc<Mutex<Vec<u32>>>;
 
+/// What makes the reader see what a position shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The processor: a store is seen after those before it, as on x86.
+    Stores,
+    /// Nothing but RCU, as on arm64: programs store in any order, and the reader waits for a grace period.
+    #[cfg(loom)]
+    GracePeriods,
+}
+
 /// What the kernel maps.
 pub(super) struct World {
     segments: Vec<Segment>,
     streams: Vec<Stream>,
     pub(super) lanes: [Stack; 2],
+    order: Order,
+    /// Of each stream: locked while its processor runs a program, which is a read-side critical section.
+    /// Whoever locks it once has waited for what ran, as a grace period does; and has no more from it: all
+    /// of a program is before the end of a grace period, or all of it after its begin.
+    sections: Vec<Mutex<()>>,
 }
 
 struct Segment {
@@ -56,8 +71,14 @@ unsafe impl Sync for World {}
 unsafe impl Send for World {}
 
 impl World {
-    /// With so many streams for each lane, and so many segments.
+    /// With so many streams for each lane, and so many segments, on a processor that stores in order.
+    #[cfg(not(loom))]
     pub(super) fn new(streams: usize, per_lane: u32) -> Arc<Self> {
+        Self::with_order(streams, per_lane, Order::Stores)
+    }
+
+    /// As [`Self::new`], on any processor.
+    pub(super) fn with_order(streams: usize, per_lane: u32, order: Order) -> Arc<Self> {
         let segment = |_| Segment {
             end: AtomicU32::new(0),
             next: AtomicU32::new(0),
@@ -70,6 +91,8 @@ impl World {
             segments: (0..2 * per_lane).map(segment).collect(),
             streams: (0..2 * streams).map(|_| Stream::default()).collect(),
             lanes: [lane(0..per_lane), lane(per_lane..2 * per_lane)],
+            order,
+            sections: (0..2 * streams).map(|_| Mutex::new(())).collect(),
         })
     }
 
@@ -104,10 +127,21 @@ impl Memory for World {
 
     fn position(&self, stream: u32) -> Position {
         let position = &self.streams[stream as usize].position;
-        Position(position.load(Ordering::Acquire))
+        Position(position.load(match self.order {
+            Order::Stores => Ordering::Acquire,
+            #[cfg(loom)]
+            Order::GracePeriods => Ordering::Relaxed,
+        }))
     }
 
-    fn settle(&self) {}
+    fn settle(&self) {
+        if self.order == Order::Stores {
+            return;
+        }
+        for section in &self.sections {
+            drop(section.lock().unwrap());
+        }
+    }
 
     fn first(&self, stream: u32) -> Option<u32> {
         let first = &self.streams[stream as usize].first;
@@ -169,6 +203,10 @@ impl Producer {
 
     /// Writes a record, unless no segment is free. Returns whether it did.
     pub(super) fn write(&mut self, record: &[u8]) -> bool {
+        let world = Arc::clone(&self.world);
+        // Where stores are in order, no program has to end before it is seen.
+        let _section =
+            (world.order != Order::Stores).then(|| world.sections[self.stream].lock().unwrap());
         if self.position == Position::NONE || self.position.filled() > self.last_begin {
             let popped = self.world.lanes[self.lane].lock().unwrap().pop();
             let Some(number) = popped else {
@@ -208,12 +246,18 @@ impl Producer {
         true
     }
 
-    /// Shows how far the stream is written. That x86 stores in order, and RCU elsewhere, is here the
-    /// order of the store.
+    /// Shows how far the stream is written.
     fn show(&mut self, position: Position) {
         self.position = position;
         let shown = &self.world.streams[self.stream].position;
-        shown.store(position.0, Ordering::Release);
+        shown.store(
+            position.0,
+            match self.world.order {
+                Order::Stores => Ordering::Release,
+                #[cfg(loom)]
+                Order::GracePeriods => Ordering::Relaxed,
+            },
+        );
     }
 }
 

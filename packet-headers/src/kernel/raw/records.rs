@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use model::{BootNanos, WallClock, WallNanos};
 use packet_headers_common::record::{
-    self, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_TRUNCATED, FLAG_VLAN,
-    RecordHeader, TruncatedMeta, record_len, tag_flags,
+    self, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_META, FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_VLAN, Meta,
+    RecordHeader, record_len, tag_flags,
 };
 use packet_headers_common::{KernelDiscard, LinkType};
 use packet_headers_ebpf::parse::{self, Bytes, Headers};
@@ -77,7 +77,7 @@ impl Records {
         let copied = if bytes.len() <= limit {
             Copied::Full
         } else {
-            header.flags |= FLAG_TRUNCATED;
+            header.flags |= FLAG_META;
             Copied::Truncated
         };
         let bytes = &bytes[..bytes.len().min(limit)];
@@ -85,7 +85,7 @@ impl Records {
         let begin = self.0.len();
         self.0.extend(header.to_bytes());
         if copied == Copied::Truncated {
-            let meta = TruncatedMeta {
+            let meta = Meta {
                 key: headers.key,
                 sequence: headers.sequence,
             };

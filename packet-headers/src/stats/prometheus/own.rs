@@ -58,6 +58,11 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
         moment.kernel.packets.get(PacketCounter::HeadersTruncated),
     );
     page.counter(
+        "packet_headers_icmp_errors_total",
+        "ICMP errors that quote a TCP packet and reached the daemon; not all of them are in files.",
+        moment.kernel.packets.get(PacketCounter::IcmpErrors),
+    );
+    page.counter(
         "packet_headers_hardware_times_refused_total",
         "Packets whose NIC timestamp was rejected (over 1 s off); the kernel's timestamp was used.",
         moment.counters.hardware_clock_off.get(),

@@ -90,6 +90,10 @@ fn programs(kernel: &mut Kernel) -> Vec<(String, ProgramInfo)> {
         "ph_eth_egress",
         "ph_raw_ingress",
         "ph_raw_egress",
+        "ph_icmp_eth_ingress",
+        "ph_icmp_eth_egress",
+        "ph_icmp_raw_ingress",
+        "ph_icmp_raw_egress",
     ];
     let mut all: Vec<_> = names
         .map(|name| {

@@ -28,6 +28,7 @@ fn cut(frame: &[u8], kept: usize, offsets: [u16; 2], key: FlowKey) -> Taken {
         source_port: 50_000,
         sequence: 7,
         tcp_flags: 0,
+        is_icmp_error: false,
     }
 }
 

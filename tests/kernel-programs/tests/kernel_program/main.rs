@@ -6,6 +6,7 @@ mod admission;
 mod budget;
 mod closes;
 mod entries;
+mod icmp;
 mod known;
 mod limits;
 mod links;

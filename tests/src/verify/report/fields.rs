@@ -92,6 +92,12 @@ fields! {
         Malformed = "malformed",
         /// Too many labels or extension headers, or a TCP header behind too many bytes.
         HeadersTooLong = "headers_too_long",
+        /// An ICMP error that quotes no ports.
+        IcmpBadQuote = "icmp_bad_quote",
+        /// An ICMP error about a connection that is not known.
+        IcmpUnknown = "icmp_unknown",
+        /// One ICMP error of too many.
+        IcmpLimit = "icmp_limit",
         /// The filters exclude its connection.
         Filtered = "filtered",
         /// Its connection got no name in time, or is not wanted.
@@ -140,6 +146,8 @@ fields! {
     RecordField in records, "records", complete: true {
         /// Headers were longer than `--maxheadersize`.
         HeadersTruncated = "headers_truncated" as "packet_headers_headers_truncated_total",
+        /// They are ICMP errors.
+        IcmpErrors = "icmp_errors" as "packet_headers_icmp_errors_total",
         /// The NIC's time was too far from the system's.
         HardwareClockOff = "hardware_clock_off" as "packet_headers_hardware_times_refused_total",
     }

@@ -82,6 +82,8 @@ pub(super) struct TableDriver {
     pub(super) interface: u32,
     /// The entry that they name.
     pub(super) entry: u32,
+    /// Whether they are ICMP errors.
+    pub(super) quotes: bool,
     /// The clock of the host, which somebody may set.
     pub(super) clock: WallClock,
     /// The times of packets in files, by their numbers.
@@ -126,6 +128,7 @@ impl TableDriver {
             writes: 0,
             interface: 1,
             entry: 0,
+            quotes: false,
             clock: WallClock::apart(0),
             times: BTreeMap::new(),
             link_type: LinkType::Ethernet,
@@ -160,7 +163,11 @@ impl TableDriver {
             from_low: key.is_low(&ends.0),
             tcp_flags,
             segments: 1,
-            beside: Some(Beside { key, sequence }),
+            beside: Some(Beside {
+                key,
+                sequence,
+                is_quoted: self.quotes,
+            }),
             l3_offset: 14,
             l4_offset: 34,
             headers: &headers,
@@ -176,6 +183,13 @@ impl TableDriver {
 
     pub(super) fn data(&mut self, n: u16, number: u32) {
         self.send(n, number, TCP_ACK, 0);
+    }
+
+    /// ICMP error `number` about a packet that client `n` sent.
+    pub(super) fn error(&mut self, n: u16, number: u32) {
+        self.quotes = true;
+        self.send(n, number, 0, 0);
+        self.quotes = false;
     }
 
     pub(super) fn syn(&mut self, n: u16, number: u32, sequence: u32) {

@@ -124,7 +124,11 @@ impl Full {
             from_low: key.is_low(&client(n)),
             tcp_flags,
             segments: 1,
-            beside: Some(Beside { key, sequence }),
+            beside: Some(Beside {
+                key,
+                sequence,
+                is_quoted: false,
+            }),
             l3_offset: 14,
             l4_offset: 34,
             headers: &[0; 66],

@@ -1,0 +1,56 @@
+//! How many ICMP errors go to user space: anybody can forge them, about any connection.
+
+use packet_headers_common::KernelDiscard;
+
+use crate::maps::ERRORS;
+
+/// Connections share an allowance with the others of their group, in which they are by a hash that nobody
+/// outside can know: who forges errors about one connection takes away those of few others.
+const GROUPS: u32 = 64;
+
+/// Groups of connections that have a name, and of those that have none, which are anybody's guess.
+pub(crate) const ERROR_GROUPS: u32 = 2 * GROUPS;
+
+/// How many errors about the named connections of a group a processor takes in a second.
+const ABOUT_NAMED: u64 = 64;
+
+/// How many about those without a name.
+const ABOUT_OTHERS: u64 = 8;
+
+/// A second, in nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// The errors about connections of a group that a processor took.
+#[repr(C)]
+pub(crate) struct Errors {
+    /// When the second began in which they are counted.
+    since_ns: u64,
+    taken: u64,
+}
+
+/// Whether one more error is taken about a connection with this hash.
+///
+/// # Errors
+/// There were too many.
+#[inline(always)]
+pub(crate) fn allow(hash: u64, named: bool, now_ns: u64) -> Result<(), KernelDiscard> {
+    let group = (hash >> 16) as u32 & (GROUPS - 1);
+    let (group, most) = match named {
+        true => (group, ABOUT_NAMED),
+        false => (GROUPS + group, ABOUT_OTHERS),
+    };
+    let errors: *mut Errors = ERRORS
+        .get_ptr_mut(group)
+        .ok_or(KernelDiscard::TooManyErrors)?;
+    // SAFETY: the slot of this CPU, which no other packet program touches while this one runs.
+    let errors = unsafe { &mut *errors };
+    if now_ns.wrapping_sub(errors.since_ns) >= SECOND {
+        errors.since_ns = now_ns;
+        errors.taken = 0;
+    }
+    if errors.taken >= most {
+        return Err(KernelDiscard::TooManyErrors);
+    }
+    errors.taken += 1;
+    Ok(())
+}
