@@ -100,7 +100,7 @@ impl Parts {
         };
         Ok(Self {
             daemon,
-            tests: machines::build_test(workspace, TESTS, target.as_ref())?,
+            tests: binary::build_test(workspace, TESTS, target.as_ref())?,
             emulator,
             programs,
         })
