@@ -213,14 +213,12 @@ fn what_it_left_is_published_as_by_itself() -> Result<()> {
     for version in versions()? {
         for (kind, flags) in KINDS {
             let home = TempDir::new()?;
-            copy(&version.join(kind).join("left"), home.path())?;
-            let published = recover(&lab, home.path(), flags).and_then(|published| {
-                same(
-                    &published,
-                    &Captures::new(version.join(kind).join("published")),
-                )
-            });
-            published.with_context(|| format!("{} of {}", kind, version.display()))?;
+            let [left, expected] = ["left", "published"].map(|it| version.join(kind).join(it));
+            copy(&files_below(&left)?, &left, home.path())?;
+            let published = recover(&lab, home.path(), flags);
+            published
+                .and_then(|published| same(&published, &Captures::new(expected)))
+                .with_context(|| format!("{kind} of {}", version.display()))?;
         }
     }
     Ok(())
