@@ -13,7 +13,7 @@ use end_to_end::peers::daemon::{Daemon, executable};
 use end_to_end::peers::doctor::{doctor, examine};
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::refusal::{one_line, refused};
-use end_to_end::peers::tcpdump::TCP;
+use end_to_end::peers::tcpdump::{TCP, Tcpdump};
 use end_to_end::peers::tcpinfo::{StandIn, uuid};
 use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::pair::Pair;
@@ -192,6 +192,42 @@ fn over_loopback_each_packet_is_saved_once() -> Result<()> {
     // Those between tcp-info and the daemon, among others.
     ensure!(report.get(DiscardReason::Filtered) > 0, "{report:?}");
     Ok(())
+}
+
+#[test]
+fn interfaces_that_come_later_are_captured_until_they_are_not_wanted() -> Result<()> {
+    let lab = Lab::new()?;
+    let tcpinfo = StandIn::tcp(&lab.host)?;
+    let launch = Launch::new(&lab).following(&tcpinfo).on(&["late*"]);
+    let mut daemon = launch.start(&["--attach=raw", "--shards=2"])?;
+    tcpinfo.wait_for_client(1)?;
+    let converse = |pair: u8| -> Result<_> {
+        let [address, _] = netns::first(pair);
+        let pair = Pair::open((&lab.host, (address, 0).into()), &lab.peer)?;
+        let connection = pair.accepted()?;
+        tcpinfo.opened(&connection);
+        pair.finish()?;
+        tcpinfo.closed(&connection);
+        Ok(connection)
+    };
+    // Another interface is not captured.
+    converse(0)?;
+    netns::join((&lab.host, "late0"), (&lab.peer, "late0"), 1)?;
+    daemon.wait_for_log(1, "attached to late0")?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "late0"), TCP)?;
+    let connection = converse(1)?;
+    daemon.wait_for_files(1)?;
+    daemon.wait_until_quiet()?;
+    let oracle = tcpdump.stop()?;
+    lab.host.ip(&["link", "set", "late0", "down"])?;
+    lab.host.ip(&["link", "set", "late0", "name", "other0"])?;
+    daemon.wait_for_log(1, "detached from late0")?;
+    lab.host.ip(&["link", "set", "other0", "up"])?;
+    let before = daemon.report()?.get(PacketField::Seen);
+    converse(1)?;
+    let stopped = daemon.stop()?;
+    assert_eq!(stopped.report.get(PacketField::Seen), before);
+    oracle.verify(&stopped.captures, &[connection], uuid)
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result};
+use xshell::cmd;
 
 use crate::{architecture::Architecture, cross::Target, programs, workspace::Workspace};
 
@@ -39,27 +40,59 @@ pub(crate) fn fleet(workspace: &Workspace) -> Result<PathBuf> {
     Ok(directory.join("examples/fleet"))
 }
 
+/// Builds a test of the package `end-to-end` for this host, or for another processor; its executable.
+pub(crate) fn build_test(
+    workspace: &Workspace,
+    name: &str,
+    target: Option<&Target>,
+) -> Result<PathBuf> {
+    let sh = &workspace.sh;
+    let test = match target {
+        Some(target) => target.cargo(sh, "test"),
+        None => cmd!(sh, "cargo test"),
+    };
+    let built = test
+        .args(["--no-run", "--package", "end-to-end", "--test", name])
+        .arg("--message-format=json-render-diagnostics")
+        .read()?;
+    // One object for each thing that was built, in any order.
+    let target = format!(r#""name":"{name}""#);
+    let executable = built
+        .lines()
+        .filter(|line| line.contains(&target))
+        .find_map(|line| line.split_once(r#""executable":""#)?.1.split('"').next());
+    executable
+        .map(PathBuf::from)
+        .context("cargo names no executable")
+}
+
 /// Builds a program; the directory of what is built so.
 fn release(workspace: &Workspace, target: &Target, of: &[&str]) -> Result<PathBuf> {
     let build = target.cargo(&workspace.sh, "build");
+    let paths = paths(workspace)?;
     // cargo joins them with the target's own.
-    let flags = without_paths(workspace)?;
+    let flags = paths
+        .each_ref()
+        .map(|it| format!("--remap-path-prefix={it}"));
     let flags = format!("target.{}.rustflags={flags:?}", target.triple);
-    let build = build.args(["--config", &flags]);
+    // For what the crate cc compiles: its paths would be in the number of the build.
+    let of_c = paths.map(|it| format!("-ffile-prefix-map={it}")).join(" ");
+    let variable = format!("CFLAGS_{}", target.triple.replace('-', "_"));
+    let build = build.env(variable, of_c).args(["--config", &flags]);
     build.arg("--release").args(of).run()?;
     Ok(workspace.target.join(&target.triple).join("release"))
 }
 
-/// Flags that keep out of a binary where the checkout, the target directory and cargo's crates are, so that it is
-/// the same wherever it is built. Where several fit, rustc takes the last.
-fn without_paths(workspace: &Workspace) -> Result<[String; 3]> {
+/// What compilers say instead of where the checkout, the target directory and cargo's crates are, as `PATH=INSTEAD`: a
+/// program is the same wherever it is built. Where several fit, they take the last.
+fn paths(workspace: &Workspace) -> Result<[String; 3]> {
     let crates = cargo_home()?.join("registry/src");
     let paths = [
         (&workspace.root, "."),
         (&workspace.target, "target"),
         (&crates, "crates"),
     ];
-    Ok(paths.map(|(path, instead)| format!("--remap-path-prefix={}={instead}", path.display())))
+    Ok(paths.map(|(path, instead)| format!("{}={instead}", path.display())))
 }
 
 /// Where cargo keeps what it downloaded.

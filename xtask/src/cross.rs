@@ -149,3 +149,48 @@ fn packaged(workspace: &Workspace, architecture: Architecture) -> Result<Library
         sysroot: files.join(sysroot.strip_prefix("/").unwrap_or(&sysroot)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_for_the_target_alone() {
+        let target = |library| Target {
+            triple: "aarch64-unknown-linux-gnu".to_owned(),
+            c_compiler: Some("aarch64-linux-gnu-gcc".to_owned()),
+            library,
+        };
+        let sh = Shell::new().unwrap();
+        let command = target(None).cargo(&sh, "build").to_string();
+        assert!(
+            command.starts_with("cargo build --target aarch64-unknown-linux-gnu "),
+            "{command}"
+        );
+        assert!(
+            command.contains("target.aarch64-unknown-linux-gnu.linker="),
+            "{command}"
+        );
+        assert!(!command.contains("sysroot"), "{command}");
+        let library = Library {
+            rustc: "/usr/bin/rustc".into(),
+            sysroot: "/unpacked/usr".into(),
+        };
+        let command = target(Some(library)).cargo(&sh, "build").to_string();
+        assert!(command.contains("--sysroot=/unpacked/usr"), "{command}");
+    }
+
+    #[test]
+    fn a_standard_library_is_known_by_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(rlib(directory.path()), None);
+        assert_eq!(rlib(&directory.path().join("missing")), None);
+        for name in ["libstd-1.so", "libcore-1.rlib", "libstd-1.rlib"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        assert_eq!(
+            rlib(directory.path()),
+            Some(directory.path().join("libstd-1.rlib"))
+        );
+    }
+}

@@ -100,7 +100,7 @@ impl Parts {
         };
         Ok(Self {
             daemon,
-            tests: machines::build_test(workspace, TESTS, target.as_ref())?,
+            tests: binary::build_test(workspace, TESTS, target.as_ref())?,
             emulator,
             programs,
         })
@@ -141,7 +141,7 @@ pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
         tests,
         programs: &parts.programs,
         modules: &MODULES,
-        script: &script(),
+        script: &script(asked.arch),
     };
     let mut reports = Vec::new();
     for some in kernels.chunks(at_once(asked.arch)) {
@@ -270,9 +270,16 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 }
 
 /// What the first process does once the machine is prepared: it runs the tests, and tells.
-fn script() -> String {
+fn script(architecture: Architecture) -> String {
+    let flags = match architecture {
+        Architecture::Amd64 => "",
+        // Emulated, connections take longer than is captured of one, and pause for longer than one that is
+        // closed may be silent.
+        Architecture::Arm64 => "--captureduration=10m --linger=5s",
+    };
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
+export PACKET_HEADERS_FLAGS='{flags}'
 export PACKET_HEADERS_KEPT_IN=/run/captures
 echo {kernel}$(uname -r)
 tests --test-threads=1

@@ -180,12 +180,12 @@ impl Assembler {
     }
 
     /// `X` = `A`.
-    pub(crate) fn to_index(&mut self) {
+    pub(crate) fn copy_to_index(&mut self) {
         self.emit(TAX, 0);
     }
 
     /// `A` = `X`.
-    pub(crate) fn from_index(&mut self) {
+    pub(crate) fn copy_from_index(&mut self) {
         self.emit(TXA, 0);
     }
 
@@ -206,9 +206,9 @@ impl Assembler {
 
     /// `X` = `X` + a constant. `A` is lost.
     pub(crate) fn advance(&mut self, by: u32) {
-        self.from_index();
+        self.copy_from_index();
         self.compute(Compute::Add, by);
-        self.to_index();
+        self.copy_to_index();
     }
 
     /// Goes to a label.

@@ -129,7 +129,7 @@ impl Layer {
     /// Checks that the packet has so many bytes at `X`, which stays. `A` is lost.
     fn need(&self, code: &mut Assembler, bytes: u32, unless: Label) {
         code.store_index(AT);
-        code.from_index();
+        code.copy_from_index();
         code.compute(Compute::Add, bytes);
         code.recall_index(LENGTH);
         code.jump_if_index(Compare::Greater, unless);
@@ -311,7 +311,7 @@ impl Layer {
         code.jump_if_any(&EXTENSIONS, extension);
         code.jump(carried);
         code.place(extension);
-        code.from_index();
+        code.copy_from_index();
         code.jump_if(Compare::Greater, MAX, ends.too_long);
         self.need(code, 4, ends.malformed);
         code.recall(NEXT);
@@ -343,7 +343,7 @@ impl Layer {
         let ends = self.ends;
         code.recall(L4);
         code.jump_if(Compare::Greater, MAX, ends.too_long);
-        code.to_index();
+        code.copy_to_index();
         self.need(code, 16, ends.malformed);
         code.load(Size::Byte, 12);
         code.compute(Compute::ShiftRight, 4);
@@ -363,7 +363,7 @@ impl Layer {
         code.store(NEXT);
         code.recall(L4);
         code.jump_if(Compare::Greater, MAX, ends.too_long);
-        code.to_index();
+        code.copy_to_index();
         code.recall(NEXT);
         code.jump_if(Compare::Equal, 4, self.ipv4);
         code.jump_if(Compare::Equal, 41, self.ipv6);
@@ -434,7 +434,7 @@ impl Layer {
         code.compute(Compute::ShiftLeft, 2);
         code.add_index();
         code.compute(Compute::Add, 16);
-        code.to_index();
+        code.copy_to_index();
     }
 }
 

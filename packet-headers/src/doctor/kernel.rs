@@ -7,7 +7,7 @@ use super::finding::Group;
 use crate::config::Config;
 use crate::kernel::load::Needed;
 use crate::kernel::requirements::{check_kernel, shows_hardware_times};
-use crate::kernel::{Candidate, Opened, Programs, Refused, method, netns};
+use crate::kernel::{Candidate, Opened, Programs, method, netns};
 use crate::load_options::load_options;
 use model::{AttachMethod, Diagnostic};
 
@@ -65,12 +65,7 @@ fn sockets(group: &mut Group, config: &Config, candidate: &Candidate) {
         group.mention(NAME, "not tried: a capability is missing (see below)");
     } else {
         let options = load_options(config);
-        match Opened::by(
-            AttachMethod::Raw,
-            &options,
-            Needed::NONE,
-            &Refused::default(),
-        ) {
+        match Opened::by(AttachMethod::Raw, &options, Needed::NONE) {
             Ok(_closed) => group.ok(
                 NAME,
                 "the kernel opens them with their rings; they are closed again",

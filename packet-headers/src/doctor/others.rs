@@ -219,7 +219,7 @@ fn judge_filter(
             group.mention(
                 interface,
                 format!("{found}; ours runs first, and also sees what it drops"),
-            )
+            );
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use model::{AttachMethod, Filters};
 use packet_headers_common::{FlowHash, FlowKey};
@@ -16,6 +15,7 @@ use super::flow_maps::Refused;
 use super::listeners::Listeners;
 use super::load::{LoadOptions, Needed, Programs, Rings};
 use super::raw::{RawSource, SharedFilters, Taps};
+use super::ring::RingReader;
 use super::source::ProgramSource;
 
 /// What captures. Nothing is attached yet.
@@ -40,7 +40,9 @@ pub(crate) struct Opened {
     pub(crate) backend: Backend,
     pub(crate) sources: ShardSources,
     /// Events of the kernel flow source.
-    pub(crate) events: Option<RingBuf<MapData>>,
+    pub(crate) events: Option<RingReader>,
+    /// How many connections the kernel had no room for.
+    pub(crate) refused: Refused,
     /// Which shard a connection belongs to.
     pub(crate) sharding: Sharding,
 }
@@ -62,12 +64,8 @@ impl Opened {
     ///
     /// # Errors
     /// Why the kernel refuses, and what to do.
-    pub(crate) fn by(
-        method: AttachMethod,
-        options: &LoadOptions,
-        needed: Needed,
-        refused: &Refused,
-    ) -> Result<Self> {
+    pub(crate) fn by(method: AttachMethod, options: &LoadOptions, needed: Needed) -> Result<Self> {
+        let refused = Refused::default();
         if method == AttachMethod::Raw {
             let hash = FanoutHash::seeded(options.hash.key()[0]);
             let (taps, sources) = Taps::open(options, hash)?;
@@ -75,18 +73,20 @@ impl Opened {
                 backend: Backend::Sockets(taps),
                 sources: ShardSources::Sockets(sources),
                 events: None,
+                refused,
                 sharding: Sharding::Sockets(hash),
             });
         }
         let (programs, rings) = Programs::load_needed(options, needed)?;
         let Rings { packets, events } = rings;
-        let maps = programs.flow_maps(refused)?;
+        let maps = programs.flow_maps(&refused)?;
         let sources = packets.into_iter().zip(maps);
         let sources = sources.map(|(streams, maps)| ProgramSource::new(streams, maps));
         Ok(Self {
             backend: Backend::Programs(Box::new(programs)),
             sources: ShardSources::Programs(sources.collect::<Result<_>>()?),
-            events: Some(events),
+            events: Some(RingReader::new(events)?),
+            refused,
             sharding: Sharding::Programs(options.hash),
         })
     }
@@ -110,7 +110,9 @@ impl Backend {
     /// As [`Programs::take_filters`].
     pub(crate) fn take_filters(&mut self) -> Result<BackendFilters> {
         Ok(match self {
-            Self::Programs(programs) => BackendFilters::Programs(programs.take_filters()?),
+            Self::Programs(programs) => {
+                BackendFilters::Programs(Box::new(programs.take_filters()?))
+            }
             Self::Sockets(taps) => BackendFilters::Sockets(taps.filters()),
         })
     }
@@ -142,7 +144,7 @@ impl Backend {
 /// captures.
 pub(crate) enum BackendFilters {
     /// By the programs.
-    Programs(KernelFilters),
+    Programs(Box<KernelFilters>),
     /// By the shards.
     Sockets(Arc<SharedFilters>),
 }

@@ -12,7 +12,7 @@ pub struct KernelCounters(Counted);
 
 enum Counted {
     /// By the programs.
-    InMaps(Maps),
+    InMaps(Box<Maps>),
     /// At packet sockets, of which there are events of no kind.
     AtSockets(Tallies),
 }
@@ -46,10 +46,10 @@ impl Counts {
 
 impl KernelCounters {
     pub(super) fn new(packets: Map, events: Map) -> Result<Self> {
-        Ok(Self(Counted::InMaps(Maps {
+        Ok(Self(Counted::InMaps(Box::new(Maps {
             packets: packets.try_into().context("opening the packet counters")?,
             events: events.try_into().context("opening the event counters")?,
-        })))
+        }))))
     }
 
     pub(super) const fn of_sockets(tallies: Tallies) -> Self {

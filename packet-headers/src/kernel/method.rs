@@ -137,7 +137,9 @@ impl Candidate {
         let needs = needs(self.method, self.asked.watches_sockets);
         match self.method {
             AttachMethod::Raw => needs.to_vec(),
-            _ => [&[Capability::Bpf, Capability::Perfmon], needs].concat(),
+            AttachMethod::Tcx | AttachMethod::Netlink | AttachMethod::Socket => {
+                [&[Capability::Bpf, Capability::Perfmon], needs].concat()
+            }
         }
     }
 
@@ -189,7 +191,10 @@ impl Candidate {
                 "without eBPF (--attach raw) packets have the kernel's timestamps only",
                 "omit --timestamp hardware, or use another --attach",
             )),
-            _ => Ok(()),
+            AttachMethod::Tcx
+            | AttachMethod::Netlink
+            | AttachMethod::Socket
+            | AttachMethod::Raw => Ok(()),
         }
     }
 }

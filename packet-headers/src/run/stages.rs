@@ -24,7 +24,6 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::listeners::Listeners;
 use crate::kernel::load::Needed;
-use crate::kernel::ring::RingReader;
 use crate::kernel::{Attacher, Backend, Cgroup2, KernelLog, LoadOptions, Opened, Refused, method};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
@@ -60,19 +59,12 @@ impl Stages {
         heartbeats: &Heartbeats,
     ) -> Result<(Self, Option<KernelLog>, Option<Screen>)> {
         let settings = load_options(config);
-        let refused = Refused::default();
-        let (opened, filters) = open(config, method, &settings, &refused)?;
-        let Opened {
-            mut backend,
-            sources,
-            events: ring,
-            sharding,
-        } = opened;
-        let counted = counted(&mut backend)?;
-        let kernel_log = backend.take_logger()?;
-        let listeners = backend.take_listeners()?;
+        let (mut opened, filters) = open(config, method, &settings)?;
+        let counted = counted(&mut opened.backend)?;
+        let kernel_log = opened.backend.take_logger()?;
+        let listeners = opened.backend.take_listeners()?;
         let names = Arc::new(InterfaceNames::default());
-        let (sink, events) = events::queues(settings.shards, sharding);
+        let (sink, events) = events::queues(settings.shards, opened.sharding);
         let counters = &counted.counters;
         let scope = scope(config, &settings);
         let server = serve_events(taken.events.take(), scope, heartbeats, counters)?;
@@ -93,8 +85,8 @@ impl Stages {
             owners: &watch::Sender::new(config.owners.clone()),
             counted: &counted,
         };
-        let pipeline = Pipeline::start(&shared, sources, events)?;
-        let capture = capture(config, backend, method, (&taken.interfaces, &names))?;
+        let pipeline = Pipeline::start(&shared, opened.sources, events)?;
+        let capture = capture(config, opened.backend, method, (&taken.interfaces, &names))?;
         let wanted = filters.follow();
         let context = SourceContext {
             sink: &sink,
@@ -104,11 +96,10 @@ impl Stages {
             processes: taken.processes.as_ref(),
         };
         tell_listeners(&taken, listeners);
-        let ring = ring.map(RingReader::new).transpose()?;
-        let sources = Sources::start(config, ring, context).await?;
+        let sources = Sources::start(config, opened.events, context).await?;
         let maintenance = maintenance(&shared, retention)?;
         let screen = begin(&shared, &pipeline, &taken, (method, output))?;
-        let captured = captured(&capture, method, refused, &scope);
+        let captured = captured(&capture, method, opened.refused, &scope);
         serve_http(taken.http, &shared, &pipeline, captured);
         let stages = Self {
             changes: Arc::new(Parts::new(filters, &shared, &pipeline)),
@@ -230,13 +221,12 @@ fn open(
     config: &Config,
     method: AttachMethod,
     settings: &LoadOptions,
-    refused: &Refused,
 ) -> Result<(Opened, InForce)> {
     let needed = Needed {
         owners: settings.owners,
         ..method::programs(method, config.source.watches_sockets())
     };
-    let mut opened = Opened::by(method, settings, needed, refused)?;
+    let mut opened = Opened::by(method, settings, needed)?;
     // Now, while there is only one thread: later ones inherit its capabilities, and the sandbox.
     privileges::warn_on_error(privileges::drop_unneeded(config, method));
     confinement::enter(config, method);

@@ -35,8 +35,9 @@ impl Library {
 /// Those of a program, by what they say in it: a program that still has its comments.
 pub(crate) fn linked(program: &Path) -> Result<Vec<Library>> {
     let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
     let library = |(name, license, before, behind)| {
-        let version = between(&bytes, before, behind);
+        let version = between(&text, before, behind);
         let version = version.with_context(|| format!("the program does not say its {name}"))?;
         Ok(Library {
             name,
@@ -48,14 +49,10 @@ pub(crate) fn linked(program: &Path) -> Result<Vec<Library>> {
 }
 
 /// The text between two others, after the last place that has the former.
-fn between(bytes: &[u8], before: &str, behind: &str) -> Option<String> {
-    let places = bytes.windows(before.len());
-    let at = places.rev().position(|place| place == before.as_bytes())?;
-    let text = &bytes[bytes.len() - at..];
-    let end = text
-        .windows(behind.len())
-        .position(|place| place == behind.as_bytes())?;
-    Some(String::from_utf8_lossy(&text[..end]).into_owned())
+fn between(text: &str, before: &str, behind: &str) -> Option<String> {
+    let (_, text) = text.rsplit_once(before)?;
+    let (version, _) = text.split_once(behind)?;
+    Some(version.to_owned())
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(crate) fn third_party(parts: &[Part], libraries: &[Library], own: &Path) -> 
         )?;
     }
     write!(document, "\n{C_LIBRARY}")?;
-    for (text, of) in texts(foreign(), own)?.into_values() {
+    for Text { text, of } in texts(foreign(), own)?.into_values() {
         write!(
             document,
             "\n{RULE}\n{}\n{RULE}\n\n{}\n",
@@ -58,11 +58,17 @@ pub(crate) fn third_party(parts: &[Part], libraries: &[Library], own: &Path) -> 
     Ok(document)
 }
 
-/// Each text, by what of it is not layout, with what it is of.
+/// A text, and the crates that it is of.
+struct Text {
+    text: String,
+    of: Vec<String>,
+}
+
+/// Each text, by its words: layouts differ.
 fn texts<'a>(
     parts: impl Iterator<Item = &'a Part>,
     own: &Path,
-) -> Result<BTreeMap<Vec<String>, (String, Vec<String>)>> {
+) -> Result<BTreeMap<Vec<String>, Text>> {
     let mut texts = BTreeMap::new();
     for part in parts {
         let mut given: Vec<_> = part.license_texts()?.into_values().collect();
@@ -71,8 +77,9 @@ fn texts<'a>(
         }
         for text in given {
             let words = text.split_whitespace().map(str::to_owned).collect();
-            let (_, of) = texts.entry(words).or_insert_with(|| (text, Vec::new()));
-            of.push(format!("{} {}", part.name, part.version));
+            let of = Vec::new();
+            let known: &mut Text = texts.entry(words).or_insert(Text { text, of });
+            known.of.push(format!("{} {}", part.name, part.version));
         }
     }
     Ok(texts)

@@ -140,10 +140,13 @@ impl Drop for Tapped {
 
 /// Why there are no sockets, and what to do.
 fn refused(error: &io::Error) -> Diagnostic {
-    let help = match error.kind() {
-        io::ErrorKind::PermissionDenied => "grant CAP_NET_RAW",
-        io::ErrorKind::OutOfMemory => "allow it more memory, or lower --ring-size or --shards",
-        _ => "use a kernel built with CONFIG_PACKET; if it is, please report this line",
+    let is = |kind| error.kind() == kind;
+    let help = if is(io::ErrorKind::PermissionDenied) {
+        "grant CAP_NET_RAW"
+    } else if is(io::ErrorKind::OutOfMemory) {
+        "allow it more memory, or lower --ring-size or --shards"
+    } else {
+        "use a kernel built with CONFIG_PACKET; if it is, please report this line"
     };
     Diagnostic::new(format!("opening packet sockets with rings: {error}"), help)
 }
