@@ -104,7 +104,7 @@ fn by_a_packet_socket() -> Result<()> {
 fn by_rings_of_packet_sockets_without_ebpf() -> Result<()> {
     let lab = Lab::new()?;
     let tcpinfo = StandIn::tcp(&lab.host)?;
-    let launch = Launch::new(&lab).following(&tcpinfo);
+    let launch = Launch::new(&lab).following(&tcpinfo).without_prefix();
     let capture = Capture::new(&lab).by(launch).named(tcpinfo::uuid);
     let stopped = capture_and_compare(&capture, &lab, &["--attach=raw"], &tcpinfo)?;
     ensure!(stopped.transcript.contains("without eBPF"));
