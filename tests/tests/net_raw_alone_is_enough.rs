@@ -19,7 +19,7 @@ use end_to_end::traffic::bulk::Bulk;
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Observer as _, Plan};
 use end_to_end::verify::report::{DiscardReason, PacketField};
-use end_to_end::world::kernel::Inventory;
+use end_to_end::world::bpf;
 use end_to_end::world::netns::{self, Lab, WAN};
 use end_to_end::world::procfs;
 use end_to_end::world::python;
@@ -115,7 +115,6 @@ fn nothing_is_kept(daemon: &Daemon) -> Result<()> {
 fn a_deployment_that_drops_all_others_runs_unchanged() -> Result<()> {
     let lab = Lab::beside_others()?;
     let public = Public::new()?;
-    let before = Inventory::take()?;
     let wrapper = as_user("-all,+net_raw");
     let wrapper = strs(&wrapper);
     let launch = Launch::bare(&lab)
@@ -129,11 +128,7 @@ fn a_deployment_that_drops_all_others_runs_unchanged() -> Result<()> {
         .named(uuid)
         .run(&strs(&arguments), |daemon| {
             public.tcpinfo.wait_for_client(1)?;
-            let inventory = Inventory::take()?.since(&before);
-            ensure!(
-                inventory.count("prog") == 0 && inventory.count("map") == 0,
-                "{inventory:?}"
-            );
+            bpf::has_none(daemon.id())?;
             nothing_is_kept(daemon)?;
             traffic::run(&lab, &Plan::mixed(20), &public.tcpinfo)
         })?;

@@ -155,7 +155,7 @@ impl Trial<'_> {
     /// While a connection goes on, whose packets before and after are in files.
     fn is_upgraded(&self, package: &str, whole: &str) -> Result<()> {
         self.system
-            .run(&format!("{} >/dev/null 2>&1 &", talk(40)))?;
+            .run(&format!("{} >/dev/null 2>&1 &", talk(600)))?;
         let grows = "find /var/lib/packet-headers/pcap.partial -name '*.pcap' -size +0 | grep .";
         self.system.wait_for("a file that grows", grows)?;
         let before = self.daemon()?;
