@@ -120,7 +120,7 @@ pub const MAX_NETS: u32 = 4096;
 /// The most entries of [`NETS`]: both lists of two sets.
 pub const MAX_NET_ENTRIES: u32 = 2 * 2 * MAX_NETS;
 
-/// Map: hash from an interface's index to the [`LinkType`](crate::LinkType) of its packets: the
+/// Map: hash from an interface's index to the [`LinkType`] of its packets: the
 /// interfaces whose packets the packet socket's program captures.
 pub const INTERFACES: &str = "INTERFACES";
 

@@ -1,7 +1,7 @@
 //! What is done with a packet, and how it is counted.
 
 use packet_headers_common::{KernelDiscard, PacketCounter, PacketCounters};
-use packet_headers_ebpf::parse::{Found, find, parse_error};
+use packet_headers_ebpf::parse::{Found, Headers, find, parse_error};
 
 use crate::admit::{admit, admit_error};
 use crate::emit::{Copied, emit, emit_error};
@@ -17,9 +17,7 @@ pub(crate) fn capture<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     };
     counters.count(PacketCounter::Seen);
     let outcome = match find(packet, packet.link, DECAPSULATE.load() != 0) {
-        Ok(Found::Tcp(headers)) => {
-            admit(packet, &headers).and_then(|admitted| emit(packet, &headers, &admitted))
-        }
+        Ok(Found::Tcp(headers)) => admit_emit(packet, &headers),
         Ok(Found::Icmp) => {
             if ICMP_ERRORS.load() != 0 {
                 next::icmp(packet);
@@ -37,14 +35,31 @@ pub(crate) fn capture_error<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     let Some(counters) = counters() else {
         return;
     };
-    let outcome = parse_error(packet, packet.link, DECAPSULATE.load() != 0).and_then(|headers| {
-        let admitted = admit_error(&headers)?;
-        emit_error(packet, &headers, &admitted)
-    });
+    let outcome = parse_admit_emit_error(packet);
     if outcome.is_ok() {
         counters.count(PacketCounter::IcmpErrors);
     }
     count(packet, counters, outcome);
+}
+
+// No closures: the compiler would make functions of them.
+
+#[inline(always)]
+fn admit_emit<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+    headers: &Headers,
+) -> Result<Copied, KernelDiscard> {
+    let admitted = admit(packet, headers)?;
+    emit(packet, headers, &admitted)
+}
+
+#[inline(always)]
+fn parse_admit_emit_error<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+) -> Result<Copied, KernelDiscard> {
+    let headers = parse_error(packet, packet.link, DECAPSULATE.load() != 0)?;
+    let admitted = admit_error(&headers)?;
+    emit_error(packet, &headers, &admitted)
 }
 
 /// This processor's counters.

@@ -2,14 +2,8 @@
 
 use packet_headers_common::KernelDiscard;
 
+use crate::allowance::{Errors, GROUPS};
 use crate::maps::ERRORS;
-
-/// Connections share an allowance with the others of their group, in which they are by a hash that nobody
-/// outside can know: who forges errors about one connection takes away those of few others.
-const GROUPS: u32 = 64;
-
-/// Groups of connections that have a name, and of those that have none, which are anybody's guess.
-pub(crate) const ERROR_GROUPS: u32 = 2 * GROUPS;
 
 /// How many errors about the named connections of a group a processor takes in a second.
 const ABOUT_NAMED: u64 = 64;
@@ -19,14 +13,6 @@ const ABOUT_OTHERS: u64 = 8;
 
 /// A second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
-
-/// The errors about connections of a group that a processor took.
-#[repr(C)]
-pub(crate) struct Errors {
-    /// When the second began in which they are counted.
-    since_ns: u64,
-    taken: u64,
-}
 
 /// Whether one more error is taken about a connection with this hash.
 ///

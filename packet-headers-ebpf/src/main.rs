@@ -23,6 +23,7 @@
 )]
 
 mod admit;
+mod allowance;
 mod capture;
 mod emit;
 mod entries;

@@ -1,6 +1,6 @@
 //! What the programs share with the daemon.
 
-use crate::icmp::{ERROR_GROUPS, Errors};
+use crate::allowance::{ERROR_GROUPS, Errors};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{

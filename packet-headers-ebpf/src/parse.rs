@@ -124,8 +124,12 @@ pub fn parse_error(
     link: LinkType,
     decapsulate: bool,
 ) -> Result<Headers, KernelDiscard> {
-    let (network, carried) = innermost(packet, link, decapsulate)?;
-    quote::quoting(packet, network, carried)
+    match innermost(packet, link, decapsulate)? {
+        (network, Carried::Other { protocol, at }) => {
+            quote::quoting(packet, network, (protocol, at))
+        }
+        (_, Carried::Tcp(_)) => Err(KernelDiscard::NotTcp),
+    }
 }
 
 /// The innermost IP header, and what it carries.
@@ -144,7 +148,7 @@ fn innermost(
             let inner = tunnel::inside(packet, protocol, at)?;
             Ok((inner, ip::carried(packet, inner)?))
         }
-        carried => Ok((outer, carried)),
+        carried @ (Carried::Tcp(_) | Carried::Other { .. }) => Ok((outer, carried)),
     }
 }
 

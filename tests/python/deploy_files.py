@@ -22,6 +22,7 @@ PLAIN = {
     "packet-headers.yaml": {},
     "packet-headers-privileged.yaml": {"privileged": True},
     "packet-headers-with-tcp-info.yaml": {"tcpInfo": {"enabled": True}},
+    "packet-headers-without-ebpf.yaml": {"ebpf": False, "tcpInfo": {"enabled": True}},
     "packet-headers-with-uploader.yaml": {"uploader": {"enabled": True}},
 }
 # Other values that must render to something valid.
@@ -46,6 +47,7 @@ RENDERED = {
 # Values that the chart's schema must refuse.
 REFUSED = [
     {"privilege": True},
+    {"ebpf": False},
     {"flags": {"datadir": "/elsewhere"}},
     {"flags": {"--maxheap": "1GiB"}},
     {"port": "9990"},

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::peers::daemon::{Daemon, Stopped, kernel_uuid};
-use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::peers::tcpdump::{Recorded, Tcpdump};
 use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::traffic::Connection;
 use end_to_end::traffic::pair::Pair;
+use end_to_end::verify::format;
 use end_to_end::verify::quotes::{Content, compare, content};
 use end_to_end::verify::report::{DiscardReason, PacketField, RecordField};
 use end_to_end::world::links::{behind_the_peer, narrow};
@@ -39,8 +40,8 @@ fn compared(
         .with_context(|| format!("{connection}: {}", stopped.transcript))
 }
 
-/// Runs path MTU discovery with a router.
-fn narrow_path(flags: &[&str]) -> Result<(Stopped, Vec<Content>)> {
+/// Runs path MTU discovery with a router, over both versions of IP.
+fn discover(flags: &[&str]) -> Result<(Stopped, Recorded, Vec<Connection>)> {
     let lab = Lab::beside_others()?;
     let far = behind_the_peer(&lab)?;
     narrow(&lab, 1300)?;
@@ -56,8 +57,13 @@ fn narrow_path(flags: &[&str]) -> Result<(Stopped, Vec<Content>)> {
     daemon.wait_for_files(connections.len())?;
     daemon.wait_until_quiet()?;
     let stopped = daemon.stop()?;
-    let recorded = tcpdump.finish()?;
     stopped.captures.no_payload()?;
+    Ok((stopped, tcpdump.finish()?, connections))
+}
+
+/// The same, and compares the files with tcpdump's.
+fn narrow_path(flags: &[&str]) -> Result<(Stopped, Vec<Content>)> {
+    let (stopped, recorded, connections) = discover(flags)?;
     let compared = |connection| compared(&stopped, &recorded.file(), connection);
     let contents = connections.iter().map(compared).collect::<Result<_>>();
     Ok((stopped, contents?))
@@ -78,6 +84,31 @@ fn a_router_with_a_small_mtu_is_in_the_file() -> Result<()> {
 fn a_packet_socket_sees_them_too() -> Result<()> {
     let (_, contents) = narrow_path(&["--attach=socket"])?;
     assert!(contents.iter().all(|content| !content.icmp.is_empty()));
+    Ok(())
+}
+
+#[test]
+fn anonymized_files_hide_the_router_and_what_it_quotes() -> Result<()> {
+    let (stopped, _, connections) = discover(&["--anonymize.ip=netblock"])?;
+    let files = stopped.captures.published()?;
+    for connection in &connections {
+        let file = files.get(&kernel_uuid(connection)).context("its file")?;
+        let port = connection.host.port();
+        ensure!(
+            !content(file, port)?.icmp.is_empty(),
+            "{connection}: no error"
+        );
+        let bytes = format::contents(file)?;
+        // The router's, at this side, and those of the far end.
+        for hidden in [netns::second(0), netns::second(1)].as_flattened() {
+            let octets = match hidden {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            let is_there = bytes.windows(octets.len()).any(|window| window == octets);
+            ensure!(!is_there, "{connection}: {hidden} is in its file");
+        }
+    }
     Ok(())
 }
 

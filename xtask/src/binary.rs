@@ -4,6 +4,7 @@
 use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result};
+use xshell::cmd;
 
 use crate::{architecture::Architecture, cross::Target, programs, workspace::Workspace};
 
@@ -37,6 +38,32 @@ pub(crate) fn fleet(workspace: &Workspace) -> Result<PathBuf> {
     let example = ["--package", "row-formats", "--example", "fleet"];
     let directory = release(workspace, &Target::here(workspace)?, &example)?;
     Ok(directory.join("examples/fleet"))
+}
+
+/// Builds a test of the package `end-to-end` for this host, or for another processor; its executable.
+pub(crate) fn build_test(
+    workspace: &Workspace,
+    name: &str,
+    target: Option<&Target>,
+) -> Result<PathBuf> {
+    let sh = &workspace.sh;
+    let test = match target {
+        Some(target) => target.cargo(sh, "test"),
+        None => cmd!(sh, "cargo test"),
+    };
+    let built = test
+        .args(["--no-run", "--package", "end-to-end", "--test", name])
+        .arg("--message-format=json-render-diagnostics")
+        .read()?;
+    // One object for each thing that was built, in any order.
+    let target = format!(r#""name":"{name}""#);
+    let executable = built
+        .lines()
+        .filter(|line| line.contains(&target))
+        .find_map(|line| line.split_once(r#""executable":""#)?.1.split('"').next());
+    executable
+        .map(PathBuf::from)
+        .context("cargo names no executable")
 }
 
 /// Builds a program; the directory of what is built so.

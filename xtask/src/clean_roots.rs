@@ -60,11 +60,13 @@ pub(crate) fn clean_roots(workspace: &Workspace, which: &CleanRoots) -> Result<(
             let took = root.run(command).with_context(|| format!("on {suite}"))?;
             root.run(&format!("{program} --version"))
                 .with_context(|| format!("what `{command}` made on {suite} does not run"))?;
-            rows.push(format!(
+            let row = format!(
                 "| {suite} | `{command}` | {:.0} s | {:.0} s |",
                 took.wall,
                 took.processors / 2.0
-            ));
+            );
+            eprintln!("{row}");
+            rows.push(row);
         }
         root.remove()?;
     }

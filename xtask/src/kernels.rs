@@ -100,7 +100,7 @@ impl Parts {
         };
         Ok(Self {
             daemon,
-            tests: machines::build_test(workspace, TESTS, target.as_ref())?,
+            tests: binary::build_test(workspace, TESTS, target.as_ref())?,
             emulator,
             programs,
         })
@@ -273,9 +273,9 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 fn script(architecture: Architecture) -> String {
     let flags = match architecture {
         Architecture::Amd64 => "",
-        // Emulated, connections take longer than is captured of one, and pause for longer than one that is
-        // closed may be silent.
-        Architecture::Arm64 => "--captureduration=10m --linger=5s",
+        // Emulated, connections take longer than is captured of one, and pause for longer than one may be
+        // silent.
+        Architecture::Arm64 => "--captureduration=10m --flowtimeout=10m --linger=5s",
     };
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10

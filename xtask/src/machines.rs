@@ -15,10 +15,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use xshell::cmd;
+use anyhow::{Result, ensure};
 
-use crate::{cross::Target, setup, workspace::Workspace};
+use crate::{setup, workspace::Workspace};
 
 /// Makes sure that machines can be made here.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
@@ -33,32 +32,6 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
 /// Where what machines are made of is kept.
 pub(crate) fn home(workspace: &Workspace) -> PathBuf {
     workspace.target.join("kernels")
-}
-
-/// Builds a test of the package `end-to-end` for this host, or for another processor; its executable.
-pub(crate) fn build_test(
-    workspace: &Workspace,
-    name: &str,
-    target: Option<&Target>,
-) -> Result<PathBuf> {
-    let sh = &workspace.sh;
-    let test = match target {
-        Some(target) => target.cargo(sh, "test"),
-        None => cmd!(sh, "cargo test"),
-    };
-    let built = test
-        .args(["--no-run", "--package", "end-to-end", "--test", name])
-        .arg("--message-format=json-render-diagnostics")
-        .read()?;
-    // One object for each thing that was built, in any order.
-    let target = format!(r#""name":"{name}""#);
-    let executable = built
-        .lines()
-        .filter(|line| line.contains(&target))
-        .find_map(|line| line.split_once(r#""executable":""#)?.1.split('"').next());
-    executable
-        .map(PathBuf::from)
-        .context("cargo names no executable")
 }
 
 /// An environment variable for `env`.

@@ -92,7 +92,7 @@ pub(crate) fn power_cuts(workspace: &Workspace, how: &PowerCuts) -> Result<()> {
         Some(daemon) => daemon.clone(),
         None => binary::build(workspace)?,
     };
-    let tests = machines::build_test(workspace, TEST, None)?;
+    let tests = binary::build_test(workspace, TEST, None)?;
     let home = machines::home(workspace);
     let emulator = debian::emulator(workspace, &home, Architecture::Amd64)?;
     let programs = Programs::Installed(emulator.clone());

@@ -31,7 +31,7 @@ const FANOUT_CBPF: u32 = 6;
 const FANOUT_UNIQUE: u32 = 0x2000;
 
 /// A packet socket whose ring only this reads. It takes nothing before it was given a
-/// [program](Self::filter).
+/// [program](Program::decide_for).
 #[derive(Debug)]
 pub struct PacketRing {
     socket: Arc<OwnedFd>,

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
-use packet_headers_common::{KernelDiscard, LinkType};
+use packet_headers_common::{Endpoint, FlowKey, KernelDiscard, LinkType};
 use packet_headers_ebpf::parse::{self, Headers};
 use packet_rings::{FanoutHash, Program, Taken};
 use proptest::prelude::*;
@@ -124,10 +124,9 @@ fn ipv6(of: &mut Choices<'_>, protocol: u8, carried: Vec<u8>) -> Vec<u8> {
         _ => {}
     }
     let mut chain = Vec::new();
-    let number = if of.rarely() {
-        of.below(12)
-    } else {
-        of.below(4)
+    let number = match of.below(8) {
+        1 => 7 + of.below(4),
+        _ => of.below(4),
     };
     let kinds = [0, 43, 44, 51, 60, 135, 139, 140];
     let types: Vec<u8> = (0..number)
@@ -301,17 +300,17 @@ fn packet(choices: &[u8], link: LinkType) -> Vec<u8> {
 /// How often each outcome was met.
 fn check(decapsulate: bool, link: LinkType) {
     let kernel = Kernel::with(&Taken { decapsulate }.of_all(link));
-    let choices = proptest::collection::vec(any::<u8>(), 0..400);
+    let choices = proptest::collection::vec(any::<u8>(), 0..800);
     let met = std::cell::RefCell::new([0_u32; 4]);
-    proptest!(ProptestConfig::with_cases(5_000), |(choices in choices)| {
+    proptest!(ProptestConfig::with_cases(2_500), |(choices in choices)| {
         let packet = packet(&choices, link);
         let parsed = parse::parse(&&packet[..], link, decapsulate);
         prop_assert_eq!(kernel.cut(&packet), wanted(parsed, &packet), "{:?} of {:02x?}", parsed, packet);
         met.borrow_mut()[wanted(parsed, &packet).min(3)] += 1;
     });
-    // The packets are worth trying.
+    // The packets are worth trying: of the rarest kind there are dozens.
     let met = met.into_inner();
-    assert!(met.iter().all(|&met| met > 5) && met[3] > 1_000, "{met:?}");
+    assert!(met.iter().all(|&met| met > 0) && met[3] > 500, "{met:?}");
 }
 
 #[test]
@@ -410,15 +409,26 @@ fn a_program_fits_where_the_limit_is_that_of_older_kernels() {
     assert!(sizes[0] < 12 << 10 && sizes[1] < 24 << 10, "{sizes:?}");
 }
 
+/// That the kernel computes the same is held on real traffic: `tests/tests/net_raw_alone_is_enough.rs`.
 #[test]
-fn both_ends_of_a_connection_have_one_shard() {
-    let hash = FanoutHash::seeded(0x1234_5678_9abc_def0);
-    let choices = proptest::collection::vec(any::<u8>(), 0..400);
-    proptest!(|(choices in choices)| {
-        let packet = packet(&choices, LinkType::RawIp);
-        if let Ok(headers) = parse::parse(&&packet[..], LinkType::RawIp, true) {
-            let shard = hash.shard(&headers.key, 5);
-            prop_assert!(shard < 5);
+fn connections_spread_over_shards() {
+    let server = Endpoint::v4([192, 0, 2, 1], 443);
+    let v4 = |client: u32| Endpoint::v4((0x0a00_0000 + client).to_be_bytes(), 40_000);
+    let v6 = |client: u32| Endpoint::v6([0x2001_0db8 << 32, client.into()], 40_000);
+    let port = |client: u32| Endpoint::v4([10, 0, 0, 1], 30_000 + client as u16);
+    for seed in [0x1234_5678_9abc_def0, 7, u64::MAX] {
+        let hash = FanoutHash::seeded(seed);
+        let mut shards = [0_u32; 4];
+        for client in 0..4_000 {
+            for end in [v4(client), v6(client), port(client)] {
+                let shard = hash.shard(&FlowKey::new(end, server), 4);
+                assert_eq!(hash.shard(&FlowKey::new(server, end), 4), shard);
+                shards[shard as usize] += 1;
+            }
         }
-    });
+        assert!(
+            shards.iter().all(|&shard| shard > 1_500),
+            "{seed:x}: {shards:?}"
+        );
+    }
 }

@@ -120,10 +120,6 @@ impl<'ring> Packet<'ring> {
         if !has_fields {
             return Err(BadRecord::Offsets);
         }
-        let tag = match is(FLAG_SERVICE_TAG) {
-            true => SERVICE_TAG,
-            false => CUSTOMER_TAG,
-        };
         Ok(Self {
             boot_ns: u64::from_ne_bytes(chunk(header, 0)),
             hardware_ns,
@@ -137,7 +133,7 @@ impl<'ring> Packet<'ring> {
                 true => LinkType::RawIp,
                 false => LinkType::Ethernet,
             },
-            vlan: is(FLAG_VLAN).then(|| (tag, u16_at(header, 22))),
+            vlan: is(FLAG_VLAN).then(|| (tag_of(flags), u16_at(header, 22))),
             at_primary_tap: is(FLAG_PRIMARY_TAP),
             entry: u32::from_ne_bytes(chunk(header, 24)),
             from_low: is(FLAG_FROM_LOW),
@@ -242,6 +238,15 @@ impl Glance {
             entry: u32::from_ne_bytes(chunk(header, 24)),
             is_first_syn: is_first_syn(header[29]),
         })
+    }
+}
+
+/// The EtherType of the tag that these flags are of.
+#[inline]
+const fn tag_of(flags: u8) -> u16 {
+    match flags & FLAG_SERVICE_TAG {
+        0 => CUSTOMER_TAG,
+        _ => SERVICE_TAG,
     }
 }
 

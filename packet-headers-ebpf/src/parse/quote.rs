@@ -4,8 +4,8 @@
 use packet_headers_common::{Endpoint, FlowKey, KernelDiscard};
 
 use super::ip::{
-    Carried, EXTENSION_AUTHENTICATION, IPV4_MIN_LEN, IPV4_WORDS, IPV6_HEADER_LEN, IPV6_WORDS,
-    PROTOCOL_TCP, TCP_MIN_LEN, authentication, extensions, ip_end,
+    EXTENSION_AUTHENTICATION, IPV4_MIN_LEN, IPV4_WORDS, IPV6_HEADER_LEN, IPV6_WORDS, PROTOCOL_TCP,
+    TCP_MIN_LEN, authentication, extensions, ip_end,
 };
 use super::{Bytes, Headers, MAX_OFFSET, Network, launder_offset};
 
@@ -27,7 +27,7 @@ pub(super) const fn is_icmp(protocol: u8) -> bool {
     protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6
 }
 
-/// Finds the headers of an ICMP error that quotes TCP, where an IP packet carries something else than TCP.
+/// Finds the headers of an ICMP error that quotes TCP, where an IP packet carries this protocol from there on.
 ///
 /// # Errors
 /// Why it is none.
@@ -35,11 +35,8 @@ pub(super) const fn is_icmp(protocol: u8) -> bool {
 pub(super) fn quoting(
     packet: &impl Bytes,
     network: Network,
-    carried: Carried,
+    (protocol, at): (u8, usize),
 ) -> Result<Headers, KernelDiscard> {
-    let Carried::Other { protocol, at } = carried else {
-        return Err(KernelDiscard::NotTcp);
-    };
     let (l3, end) = match network {
         Network::V4(l3) => (l3, l3 + 2),
         Network::V6(l3) => (l3, l3 + 4),
@@ -151,7 +148,7 @@ fn quoted_v6(packet: &impl Bytes, at: usize) -> Result<Quoted, KernelDiscard> {
     }
     let next = (header[1] >> 8) as u8;
     let (protocol, tcp) = extensions(packet, next, at + IPV6_HEADER_LEN)
-        .map_err(|_: KernelDiscard| KernelDiscard::BadQuote)?;
+        .map_err(|_reason| KernelDiscard::BadQuote)?;
     if protocol != PROTOCOL_TCP {
         return Err(KernelDiscard::NotTcp);
     }

@@ -39,6 +39,7 @@ pub(crate) fn run(lab: &Lab, rounds: usize, packets: u64) -> Result<Vec<Row>> {
     let tools = [
         Tool::daemon(&[]),
         Tool::daemon(&["--compression=gzip"]),
+        Tool::daemon(&["--attach=raw"]),
         Tool::Tcpdump,
         Tool::Dumpcap,
         Tool::daemon(&[]).timed(),

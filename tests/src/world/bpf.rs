@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::world::command::output_of;
@@ -42,6 +42,18 @@ pub fn known_connections(process: u32) -> Result<usize> {
     let mut tokens = table.split("\"token\":").skip(1).peekable();
     tokens.peek().context("no token in the table of flows")?;
     Ok(flows + tokens.filter(|token| !token.starts_with('0')).count())
+}
+
+/// Checks that a process has no program and no map.
+///
+/// # Errors
+/// It has one, or its descriptors cannot be read.
+pub fn has_none(process: u32) -> Result<()> {
+    for key in ["prog_id", "map_id"] {
+        let ids = ids(process, key)?;
+        ensure!(ids.is_empty(), "{key} {ids:?}");
+    }
+    Ok(())
 }
 
 /// The ID of a process's map.

@@ -27,6 +27,9 @@ const DATA_PATH: [&str; 15] = [
 /// The daemon.
 pub(crate) const DAEMON: &str = "packet-headers";
 
+/// Capture without programs, for which the parser is written once more.
+const PACKET_RINGS: &str = "packet-rings";
+
 /// The kernel programs and their parser.
 pub(crate) const KERNEL_PROGRAMS: &str = "packet-headers-ebpf";
 
@@ -37,8 +40,8 @@ pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 pub(crate) const HARNESS: &str = "end-to-end";
 
 /// The crates whose libraries are built and tested without root's privileges and without the toolchain of
-/// the eBPF programs: all of the data path but the daemon, and the parser.
-pub(crate) const PURE: [&str; 15] = {
+/// the eBPF programs: all of the data path but the daemon, the parser, and what is written after it.
+pub(crate) const PURE: [&str; 16] = {
     let [
         common,
         model,
@@ -72,6 +75,7 @@ pub(crate) const PURE: [&str; 15] = {
         entries,
         table,
         KERNEL_PROGRAMS,
+        PACKET_RINGS,
     ]
 };
 
@@ -79,7 +83,12 @@ pub(crate) const PURE: [&str; 15] = {
 /// of the workspace has to be in at least one.
 const ORDERS: &[&[&str]] = &[
     &DATA_PATH,
-    &["packet-headers-common", KERNEL_PROGRAMS],
+    &[
+        "packet-headers-common",
+        KERNEL_PROGRAMS,
+        PACKET_RINGS,
+        DAEMON,
+    ],
     &["xtask"],
     &[HARNESS],
     &[

@@ -241,7 +241,11 @@ fn fetch(
                     .read()
             });
         match found.map(|text| dependency(&text)) {
-            Ok(Some(package)) => return unpack(workspace, options, &[package], root),
+            // A mirror may lack what its list has.
+            Ok(Some(package)) => match unpack(workspace, options, &[package], root) {
+                Ok(()) => return Ok(()),
+                Err(error) => failures.push(format!("{suite}: {error:#}")),
+            },
             Ok(None) => failures.push(format!("{suite} has no {newest}")),
             Err(error) => failures.push(format!("{suite}: {error}")),
         }

@@ -16,6 +16,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.tcpInfo.enabled }}
 - --tcpinfo.eventsocket=/run/tcpinfo/events.sock
 {{- end }}
+{{- if not .Values.ebpf }}
+- --attach=raw
+{{- end }}
 {{- range $name, $value := .Values.flags }}
 {{- range ternary $value (list $value) (kindIs "slice" $value) }}
 - {{ printf "--%s=%s" $name (toString .) | quote }}

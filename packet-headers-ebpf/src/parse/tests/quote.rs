@@ -95,6 +95,30 @@ fn an_error_is_about_the_connection_that_it_quotes() {
     );
 }
 
+/// What follows may be padding, or what RFC 4884 has there.
+#[test]
+fn a_quoted_packet_ends_where_it_says() {
+    for (six, told, header) in [(false, 2, 20_usize), (true, 4, 0)] {
+        let packet = quoted(six, &[1; 12], 99, [1, 2]);
+        for length in 0..60 {
+            let mut short = packet.clone();
+            let says = u16::try_from(header + length).expect("a length");
+            short[told..told + 2].copy_from_slice(&says.to_be_bytes());
+            let frame = error(six, 3, &short, 0);
+            let ip = if six { 40 } else { 20 };
+            let found = parse_error(&&frame[..], LinkType::Ethernet, false);
+            let want = match length {
+                // Of IPv6, as of a jumbo packet: it does not say.
+                0 if six => Ok(32),
+                0..8 => Err(KernelDiscard::BadQuote),
+                length => Ok(length.min(32)),
+            };
+            let start = frame.len() - short.len() + ip;
+            assert_eq!(found.map(|found| found.end - start), want, "{six} {length}");
+        }
+    }
+}
+
 #[test]
 fn tcp_is_no_error_and_an_echo_quotes_nothing() {
     let tcp = quoted(false, &[], 5, [1, 2]);

@@ -75,6 +75,26 @@ fn the_programs_are_as_long_as_they_were() {
     );
 }
 
+/// A program that calls a function may not use tail calls before Linux 6.0 on Arm, verifiers before Linux 6.3 do
+/// not look back beyond the call, and the function counts to the length of a packet socket's filter. The compiler
+/// makes functions of closures, for one, and says nothing.
+#[test]
+fn packet_programs_call_no_functions() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../packet-headers/programs/packet-headers-ebpf.o"
+    );
+    let bytes = std::fs::read(path).expect("the programs");
+    let object = aya_obj::Object::parse(&bytes).expect("an object");
+    // Those of the compiler's library, which programs at sockets call.
+    let known = ["memcpy", "memmove", "memset"];
+    let functions = object.functions.values().map(|function| &function.name[..]);
+    let others: Vec<_> = functions
+        .filter(|name| !name.starts_with("ph_") && !known.contains(name))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
 /// The kernel's version without what a distribution adds.
 fn release() -> String {
     let release = rustix::system::uname();
