@@ -177,9 +177,17 @@ pub(crate) fn emulated(
         .with_context(|| format!("testing crates built for {}", target.triple))
 }
 
-/// Where an example of one of the crates is, once [`units`] are tested.
-pub(crate) fn example(workspace: &Workspace, name: &str) -> PathBuf {
-    workspace.target.join("debug/examples").join(name)
+/// Builds examples of the crates, as programs and out of the same parts as [`units`], and says where they are.
+pub(crate) fn examples<const N: usize>(
+    workspace: &Workspace,
+    names: [&str; N],
+) -> Result<[PathBuf; N]> {
+    let examples = names.iter().flat_map(|name| ["--example", name]);
+    cmd!(workspace.sh, "cargo build --locked --workspace")
+        .args(examples)
+        .run()?;
+    let built = workspace.target.join("debug/examples");
+    Ok(names.map(|name| built.join(name)))
 }
 
 /// Refuses a crate that depends, directly or not, on what is reserved for others, such as aya.

@@ -52,15 +52,10 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     workspace
         .sh
         .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
-    // What these make and print is the same however they are built, and they are built already.
-    for (variable, name) in [
-        ("PACKET_HEADERS_ROWS_EXAMPLE", "rows"),
-        ("PACKET_HEADERS_FLEET", "fleet"),
-    ] {
-        workspace
-            .sh
-            .set_var(variable, pure::example(workspace, name));
-    }
+    // What these make and print is the same however they are built.
+    let [rows, fleet] = pure::examples(workspace, ["rows", "fleet"])?;
+    workspace.sh.set_var("PACKET_HEADERS_ROWS_EXAMPLE", rows);
+    workspace.sh.set_var("PACKET_HEADERS_FLEET", fleet);
     workspace
         .sh
         .set_var("PACKET_HEADERS_IMAGE", image::image(workspace)?);
