@@ -141,7 +141,7 @@ pub(crate) fn kernels(workspace: &Workspace, asked: &Kernels) -> Result<()> {
         tests,
         programs: &parts.programs,
         modules: &MODULES,
-        script: &script(asked.arch),
+        script: &script(),
     };
     let mut reports = Vec::new();
     for some in kernels.chunks(at_once(asked.arch)) {
@@ -270,13 +270,10 @@ fn here(workspace: &Workspace, daemon: &Path, tests: &Path) -> Result<Report> {
 }
 
 /// What the first process does once the machine is prepared: it runs the tests, and tells.
-fn script(architecture: Architecture) -> String {
-    let flags = match architecture {
-        Architecture::Amd64 => "",
-        // Emulated, connections take longer than is captured of one, and pause for longer than one may be
-        // silent.
-        Architecture::Arm64 => "--captureduration=10m --flowtimeout=10m --linger=5s",
-    };
+fn script() -> String {
+    // Emulated, connections take longer than is captured of one, pause for longer than one may be silent, and
+    // their last packets come later than a file waits for them.
+    let flags = "--captureduration=10m --flowtimeout=10m --linger=5s";
     format!(
         "export PACKET_HEADERS_FACTS=/run/facts PACKET_HEADERS_PATIENCE=10
 export PACKET_HEADERS_FLAGS='{flags}'
