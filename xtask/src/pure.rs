@@ -49,6 +49,12 @@ const EMULATED: [&str; 6] = [
 /// Tests the pure crates, those of their tests whose name contains `filter`, and checks the fuzz targets.
 pub(crate) fn pure(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let packages = prepare(workspace)?;
+    let host = probe::host(workspace)?;
+    cmd!(
+        workspace.sh,
+        "cargo fetch --quiet --locked --target {host} --manifest-path fuzz/Cargo.toml"
+    )
+    .run()?;
     let started = Instant::now();
     let selected = packages.iter().flat_map(|package| ["--package", package]);
     confined(workspace, "cargo test --offline --locked")
@@ -114,11 +120,6 @@ fn prepare(workspace: &Workspace) -> Result<Vec<String>> {
     let sh = &workspace.sh;
     let host = probe::host(workspace)?;
     cmd!(sh, "cargo fetch --quiet --locked --target {host}").run()?;
-    cmd!(
-        sh,
-        "cargo fetch --quiet --locked --target {host} --manifest-path fuzz/Cargo.toml"
-    )
-    .run()?;
     cmd!(sh, "cargo fetch --quiet --locked --target {host}")
         .env("RUSTFLAGS", INTERLEAVE)
         .run()?;
