@@ -16,6 +16,7 @@ pub mod launch;
 pub mod plot;
 pub mod poll;
 pub mod prometheus;
+pub mod public;
 pub mod reader;
 pub mod refusal;
 pub mod rows;

@@ -4,14 +4,14 @@
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use end_to_end::capture::Capture;
-use end_to_end::peers::daemon::{Daemon, executable};
+use end_to_end::peers::daemon::Daemon;
 use end_to_end::peers::doctor::{doctor, examine};
 use end_to_end::peers::launch::Launch;
+use end_to_end::peers::public::Public;
 use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::peers::tcpdump::{TCP, Tcpdump};
 use end_to_end::peers::tcpinfo::{StandIn, uuid};
@@ -25,7 +25,6 @@ use end_to_end::world::procfs;
 use end_to_end::world::python;
 use rustix::process::Signal;
 use serde_json::json;
-use tempfile::TempDir;
 
 /// CAP_NET_RAW by its number (linux/capability.h).
 const NET_RAW: u64 = 1 << 13;
@@ -33,36 +32,27 @@ const NET_RAW: u64 = 1 << 13;
 /// What the log says at the start.
 const INSTEAD: &str = "capturing without eBPF, by packet sockets (--attach raw)";
 
-/// The daemon's program, a tcp-info and a directory to capture into, where an ordinary user can reach all of
+/// The daemon's program, a directory to capture into and a tcp-info, where an ordinary user can reach all of
 /// them.
-struct Public {
-    home: TempDir,
-    program: PathBuf,
+struct Deployed {
+    public: Public,
     tcpinfo: StandIn,
 }
 
-impl Public {
+impl Deployed {
     fn new() -> Result<Self> {
-        let home = TempDir::new()?;
-        fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
-        let program = home.path().join("packet-headers");
-        fs::copy(executable()?, &program).context("copying the daemon")?;
-        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-        let path = home.path().join("tcpevents.sock");
+        let public = Public::new()?;
+        let path = public.path().join("tcpevents.sock");
         let mut tcpinfo = StandIn::unix(&path);
         tcpinfo.listen()?;
         fs::set_permissions(&path, Permissions::from_mode(0o777))?;
-        Ok(Self {
-            home,
-            program,
-            tcpinfo,
-        })
+        Ok(Self { public, tcpinfo })
     }
 
     /// The arguments of a deployment of the Go program, with the test's own paths.
     fn deployment(&self) -> Vec<String> {
         let [address, _] = netns::first(0);
-        let (home, data) = (self.home.path().display(), "captures");
+        let (home, data) = (self.public.path().display(), "captures");
         vec![
             format!("-prometheusx.listen-address={address}:9993"),
             format!("-datadir={home}/{data}"),
@@ -115,23 +105,23 @@ fn nothing_is_kept(daemon: &Daemon) -> Result<()> {
 #[test]
 fn a_deployment_that_drops_all_others_runs_unchanged() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let public = Public::new()?;
+    let deployed = Deployed::new()?;
     let wrapper = as_user("-all,+net_raw");
     let wrapper = strs(&wrapper);
     let launch = Launch::bare(&lab)
         .without_datadir()
-        .within(public.home.path())
-        .program(&public.program)
+        .within(deployed.public.path())
+        .program(&deployed.public.program)
         .by(&wrapper);
-    let arguments = public.deployment();
+    let arguments = deployed.deployment();
     let captured = Capture::new(&lab)
         .by(launch)
         .named(uuid)
         .run(&strs(&arguments), |daemon| {
-            public.tcpinfo.wait_for_client(1)?;
+            deployed.tcpinfo.wait_for_client(1)?;
             bpf::has_none(daemon.id())?;
             nothing_is_kept(daemon)?;
-            traffic::run(&lab, &Plan::mixed(20), &public.tcpinfo)
+            traffic::run(&lab, &Plan::mixed(20), &deployed.tcpinfo)
         })?;
     let transcript = &captured.stopped.transcript;
     let said: Vec<_> = transcript
@@ -313,18 +303,21 @@ fn a_seccomp_filter_that_refuses_bpf_is_no_obstacle() -> Result<()> {
 #[test]
 fn what_it_cannot_do_is_refused() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let public = Public::new()?;
+    let deployed = Deployed::new()?;
     let events = format!(
         "--tcpinfo.eventsocket={}/tcpevents.sock",
-        public.home.path().display()
+        deployed.public.path().display()
     );
     let said = |capabilities: &str, flags: &[&str]| -> Result<Vec<String>> {
         let user = as_user(capabilities);
         let mut command = Command::new(&user[0]);
-        command.args(&user[1..]).arg(&public.program).args(flags);
+        command
+            .args(&user[1..])
+            .arg(&deployed.public.program)
+            .args(flags);
         command
             .arg("--datadir")
-            .arg(public.home.path().join("captures"));
+            .arg(deployed.public.path().join("captures"));
         refused(&lab, &mut command, 1)
     };
     let (raw, nothing) = ("-all,+net_raw", "-all");
@@ -349,12 +342,12 @@ fn what_it_cannot_do_is_refused() -> Result<()> {
 #[test]
 fn the_doctor_says_what_there_is_and_what_would_be_better() -> Result<()> {
     let lab = Lab::beside_others()?;
-    let public = Public::new()?;
-    let events = format!("{}/tcpevents.sock", public.home.path().display());
+    let deployed = Deployed::new()?;
+    let events = format!("{}/tcpevents.sock", deployed.public.path().display());
     let flags = ["--tcpinfo.eventsocket", &events, "--interface", WAN];
     let command = doctor(
-        &public.program,
-        &public.home.path().join("captures"),
+        &deployed.public.program,
+        &deployed.public.path().join("captures"),
         &flags,
     );
     let user = |capabilities: &'static str| {

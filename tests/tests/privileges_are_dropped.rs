@@ -2,14 +2,14 @@
 //! thread, and is confined by its sandbox; and an ordinary user with only the documented capabilities
 //! captures as well as root. What the sandbox refuses is in `packet-headers/tests/sandbox.rs`.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::capture::{self, Capture};
-use end_to_end::peers::daemon::{Daemon, executable, kernel_uuid};
+use end_to_end::peers::daemon::{Daemon, kernel_uuid};
 use end_to_end::peers::launch::Launch;
+use end_to_end::peers::public::Public;
 use end_to_end::peers::refusal::{one_line, refused};
 use end_to_end::peers::tcpdump::{TCP, Tcpdump};
 use end_to_end::peers::tcpinfo::{StandIn, uuid};
@@ -70,27 +70,6 @@ fn capture_a_new_interface(lab: &Lab, mut daemon: Daemon, kept: u64, bounding: u
     daemon.wait_for_files(1)?;
     check_threads(&daemon, kept, bounding)?;
     capture::conclude(daemon, tcpdump, &[connection], kernel_uuid).map(drop)
-}
-
-/// The daemon's program and a directory to capture into, where an ordinary user can reach both.
-struct Public {
-    home: TempDir,
-    program: PathBuf,
-}
-
-impl Public {
-    fn new() -> Result<Self> {
-        let home = TempDir::new()?;
-        fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
-        let program = home.path().join("packet-headers");
-        fs::copy(executable()?, &program).context("copying the daemon")?;
-        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-        Ok(Self { home, program })
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
 }
 
 /// A wrapper that starts a program as an ordinary user with only these capabilities, such as
