@@ -9,7 +9,7 @@ use xshell::cmd;
 use crate::{architecture::Architecture, cross::Target, programs, workspace::Workspace};
 
 /// Builds the daemon for release with its C library inside, and says where it is. Every verb that needs
-/// the daemon uses this one: what is tested is what is shipped.
+/// the daemon uses this one: what is tested is what is shipped. But for `run`, which is for a look.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     daemon(workspace, &Target::here(workspace)?)
 }
@@ -17,6 +17,16 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
 /// As [`build`], for a processor that may be another one than this machine's.
 pub(crate) fn build_for(workspace: &Workspace, architecture: Architecture) -> Result<PathBuf> {
     daemon(workspace, &Target::of(workspace, architecture)?)
+}
+
+/// Builds the daemon to be tried here, in less time: its own crate in as many pieces as compile side by side, which makes
+/// it larger. Everything else is as [`build`] has it.
+pub(crate) fn build_to_try(workspace: &Workspace) -> Result<PathBuf> {
+    programs::need_current(workspace)?;
+    let in_pieces = "profile.release.package.packet-headers.codegen-units=16";
+    let of = ["--package", "packet-headers", "--config", in_pieces];
+    let directory = release(workspace, &Target::here(workspace)?, &of)?;
+    Ok(directory.join("packet-headers"))
 }
 
 fn daemon(workspace: &Workspace, target: &Target) -> Result<PathBuf> {

@@ -13,7 +13,7 @@ use crate::{
 /// ours. It runs where the user is, not in the root of the checkout. Returns only on failure.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let privilege = Privilege::find()?;
-    let daemon = binary::build(workspace)?;
+    let daemon = binary::build_to_try(workspace)?;
     let mut command = match privilege {
         Privilege::Root => Command::new(&daemon),
         Privilege::Sudo => {
