@@ -1,6 +1,10 @@
 //! `test`: every test there is, the cheap ones first.
 
-use std::{panic, path::PathBuf, thread};
+use std::{
+    panic,
+    path::PathBuf,
+    thread::{self, ScopedJoinHandle},
+};
 
 use anyhow::Result;
 use xshell::{Cmd, cmd};
@@ -27,13 +31,12 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let packages = packages::read(workspace)?;
 
     stage("unit and documentation tests, without privileges");
-    // Compiling them keeps the processors busy, and installing what comes next the network.
-    let python = thread::scope(|scope| {
+    // Installing what comes next keeps the network busy; and the daemon's last crate one processor, for minutes.
+    let (python, daemon) = thread::scope(|scope| {
         let tools = scope.spawn(|| install(&Workspace::open()?));
+        let daemon = scope.spawn(|| binary::build(&Workspace::open()?));
         pure::units(workspace, &packages, filter)?;
-        tools
-            .join()
-            .unwrap_or_else(|panic| panic::resume_unwind(panic))
+        anyhow::Ok((result_of(tools)?, result_of(daemon)?))
     })?;
 
     // As root: built by the user, run through cargo's runner.
@@ -46,9 +49,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         .run()?;
 
     stage("end to end, on real traffic");
-    workspace
-        .sh
-        .set_var("PACKET_HEADERS_BIN", binary::build(workspace)?);
+    workspace.sh.set_var("PACKET_HEADERS_BIN", daemon);
     workspace
         .sh
         .set_var("PACKET_HEADERS_COST", binary::packet_cost(workspace)?);
@@ -68,6 +69,13 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         fuzz::fuzz(workspace, &Fuzz::ALL)?;
     }
     Ok(())
+}
+
+/// What a thread has come to.
+fn result_of<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 /// Makes everything exist that the tests need beside cargo; the interpreter of their Python programs.
