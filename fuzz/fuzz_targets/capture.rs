@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use capture_reader::{Buffer, MAX_PACKET, for_each_capture};
-use flow_stats::Segment;
+use flow_stats::{Datagram, Segment};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -25,6 +25,9 @@ fuzz_target!(|input: &[u8]| {
                 if let Some((ip, wire_len)) = packet.ip() {
                     assert!(ip.len() <= packet.bytes.len());
                     let _segment = Segment::of_ip(packet.time, ip, wire_len, packet.segments());
+                    let datagram = Datagram::of_ip(packet.time, ip, wire_len, packet.segments());
+                    let captured = datagram.map_or(0, |datagram| datagram.captured_payload());
+                    assert!(captured <= ip.len());
                 }
             }
             assert!(matches!(capture.next(), Ok(None)));

@@ -1,23 +1,32 @@
-//! Whatever a connection's packets hold, and whenever they came, they are counted, and the figures fit each
-//! other.
+//! Whatever the packets of a connection or of a UDP flow hold, and whenever they came, they are counted, and the figures
+//! fit each other.
 //!
 //! The input is packets, one after the other: how many microseconds after the one before, how many segments it
 //! stands for, how many bytes of it follow, and these.
 #![no_main]
 
-use flow_stats::{COLUMNS, Connection, Direction, Row, Segment};
+use flow_stats::{COLUMNS, Connection, Datagram, Datagrams, Direction, Row, Segment};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let (mut rest, mut time) = (input, 0_i64);
     let mut connection: Option<Connection> = None;
-    let mut packets = 0;
+    let mut flow: Option<Datagrams> = None;
+    let (mut packets, mut datagrams) = (0, 0);
     while let Some((&[a, b, c, d, segments, length], behind)) = rest.split_first_chunk() {
         let (packet, behind) = behind.split_at(usize::from(length).min(behind.len()));
         rest = behind;
         let step = i64::from(i32::from_le_bytes([a, b, c, d]));
         time = time.saturating_add(step * 1000);
         let Ok(segment) = Segment::of_ip(time, packet, 100_000, segments.into()) else {
+            if let Some(datagram) = Datagram::of_ip(time, packet, 100_000, segments.into()) {
+                datagrams += 1;
+                match &mut flow {
+                    Some(flow) => flow.add(&datagram),
+                    // To a server that is known, or not.
+                    none => *none = Some(Datagrams::new(&datagram, a % 2 == 0)),
+                }
+            }
             continue;
         };
         packets += 1;
@@ -33,6 +42,18 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Some(connection) = connection {
         check(&connection.row(), packets);
+    }
+    if let Some(flow) = flow {
+        let row = flow.row();
+        check(&row, datagrams);
+        let quic = &row.quic;
+        let times = [
+            quic.spin_min_rtt_us,
+            quic.spin_rtt_p50_us,
+            quic.spin_rtt_p95_us,
+        ];
+        assert!(times.is_sorted(), "{times:?}");
+        assert!(quic.spin_samples.unwrap_or(0) <= datagrams);
     }
 });
 

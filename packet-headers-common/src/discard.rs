@@ -40,6 +40,8 @@ crate::named_enum! {
         AdmittedRingFull = "admitted_ring_full",
         /// Discarded by the kernel: the shard's ring of connections without a name was full.
         CandidateRingFull = "candidate_ring_full",
+        /// Discarded by the kernel: the ring of UDP flows was full.
+        UdpRingFull = "udp_ring_full",
         /// Discarded by the kernel: the ring of the shard's packet socket was full (`--attach raw`).
         PacketRingFull = "packet_ring_full",
         /// Discarded by the kernel: it refused to copy bytes that the packet has.

@@ -7,6 +7,8 @@ crate::named_enum! {
         Submitted = "event_submitted",
         /// A begin or end was lost, because the event ring was full.
         RingFull = "event_ring_full",
+        /// That a UDP socket was closed was lost, because the ring for that was full: its flow ends by silence.
+        ClosedSocketLost = "closed_udp_socket_lost",
         /// The map of captured connections had no room for one: its packets go into the candidate
         /// ring.
         FlowsFull = "flows_full",

@@ -77,5 +77,6 @@ subset! {
     Duplicate,
     AdmittedRingFull,
     CandidateRingFull,
+    UdpRingFull,
     CopyFailed,
 }

@@ -6,6 +6,8 @@
 
 mod named_enum;
 
+pub mod closed_socket;
+pub mod datagram_state;
 pub mod discard;
 pub mod event;
 pub mod event_counters;
@@ -17,12 +19,16 @@ pub mod key;
 pub mod owner_record;
 pub mod packet_counters;
 pub mod primary_tap;
+pub mod quic;
+pub mod quic_state;
 pub mod record;
 pub mod segment;
 pub mod selection;
 pub mod settings;
 pub mod socket_totals;
 
+pub use closed_socket::ClosedSocket;
+pub use datagram_state::DatagramState;
 pub use discard::DiscardReason;
 pub use event::{EventRecord, Role, SocketEvent};
 pub use event_counters::{EventCounter, EventCounters};
@@ -34,6 +40,7 @@ pub use key::{Endpoint, FlowKey};
 pub use owner_record::{ListenerKey, OwnerRecord};
 pub use packet_counters::{PacketCounter, PacketCounters};
 pub use primary_tap::{PrimaryTap, TapPoint};
+pub use quic_state::QuicState;
 pub use record::{Beside, Direction, LinkType, Packet, RecordHeader};
 pub use selection::Selection;
 pub use socket_totals::SocketTotals;

@@ -14,6 +14,15 @@ crate::named_enum! {
         HeadersTruncated = "headers_truncated",
         /// Those of the submitted that are ICMP errors.
         IcmpErrors = "icmp_errors",
+        /// Those of the submitted that are UDP.
+        Datagrams = "udp",
+        /// Those of the submitted UDP packets whose record has more than headers: what QUIC shows of itself.
+        Quic = "quic",
+        /// UDP packets by which a flow was found to be QUIC.
+        QuicFlows = "quic_flows",
+        /// Packets of QUIC whose connection IDs are longer than in any version that is known: their records end
+        /// behind the UDP header.
+        QuicIdsTooLong = "quic_ids_too_long",
     }
 }
 

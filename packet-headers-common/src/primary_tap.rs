@@ -80,6 +80,13 @@ impl PrimaryTap {
         Self(bits)
     }
 
+    /// Whether this one is the same point as another one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_at(self, other: Self) -> bool {
+        TapPoint(self.0 as u32).is(TapPoint(other.0 as u32))
+    }
+
     /// Whether a packet seen at `point` is to be captured, rather than a copy of one that was.
     /// If so, `point` is the primary tap from now on.
     ///

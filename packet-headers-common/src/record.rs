@@ -112,13 +112,17 @@ pub struct RecordHeader {
 pub const FLAG_PRIMARY_TAP: u8 = 1;
 
 /// [`RecordHeader::flags`]: the packet's headers are longer than the record may keep, or it is an
-/// [ICMP error](ICMP_ERROR). A [`Meta`] precedes the bytes that it has.
+/// [ICMP error](ICMP_ERROR) or [UDP](DATAGRAM). A [`Meta`] precedes the bytes that it has.
 pub const FLAG_META: u8 = 2;
 
 /// A bit of [`RecordHeader::l4_offset`] that no offset has: the packet is an ICMP error that quotes a packet of
 /// the connection, whose TCP header is not at the offset, and may be cut off. [`FLAG_FROM_LOW`] says who sent
 /// the packet that is quoted.
 pub const ICMP_ERROR: u16 = 1 << 15;
+
+/// A bit of [`RecordHeader::l4_offset`] that no offset has either: the packet is UDP. Its record has a [`Meta`], and
+/// [`RecordHeader::tcp_flags`] are those of a SYN if the packet begins a flow.
+pub const DATAGRAM: u16 = 1 << 14;
 
 /// [`RecordHeader::flags`]: the NIC's time precedes the header bytes, behind a [`Meta`] if
 /// there is one: nanoseconds as a `u64`, 0 when the NIC gave none.
@@ -168,6 +172,8 @@ pub struct Meta {
     pub key: FlowKey,
     /// TCP sequence number.
     pub sequence: u32,
+    /// The cookie of the socket that sent the packet, if that is connected and the packet is UDP; or 0.
+    pub cookie: u64,
 }
 
 /// Bytes of a [`Meta`].
@@ -186,7 +192,8 @@ const _: () = {
     assert!(core::mem::offset_of!(RecordHeader, segments) == 30);
     assert!(core::mem::offset_of!(RecordHeader, boot_ns) == 0);
     assert!(RECORD_HEADER_LEN.is_multiple_of(8) && META_LEN.is_multiple_of(8));
-    assert!(META_LEN == 40);
+    assert!(META_LEN == 48);
+    assert!(core::mem::offset_of!(Meta, cookie) == 40);
     assert!(core::mem::offset_of!(Meta, sequence) == 36);
 };
 

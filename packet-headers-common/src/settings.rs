@@ -49,6 +49,24 @@ pub const DECAPSULATE: &str = "DECAPSULATE";
 /// Global `u8`: not 0 when ICMP errors are captured that quote a packet of a connection.
 pub const ICMP_ERRORS: &str = "ICMP_ERRORS";
 
+/// Global `u8`: not 0 when UDP is captured.
+pub const UDP: &str = "UDP";
+
+/// Global `u8`: not 0 when QUIC is told from other UDP, and its invariants are captured.
+pub const QUIC: &str = "QUIC";
+
+/// Map: LRU hash from a [`QuicServer`](crate::quic_state::QuicServer) to the bytes of its connection IDs, as a `u64`.
+pub const QUIC_SERVERS: &str = "QUIC_SERVERS";
+
+/// Global `u32`: how many shards there are with that of datagrams, which is the last one.
+pub const ALL_SHARDS: &str = "ALL_SHARDS";
+
+/// Map: LRU hash from a [`FlowKey`](crate::FlowKey) to the [`DatagramState`](crate::DatagramState) of a UDP flow.
+pub const DATAGRAMS: &str = "DATAGRAMS";
+
+/// Map: ring of [`ClosedSocket`](crate::ClosedSocket)s.
+pub const CLOSED_SOCKETS: &str = "CLOSED_SOCKETS";
+
 /// Map: array of programs at which classifiers go on: one for ICMP errors of each kind of packet, at
 /// [`icmp_program`], and one at [`LOG_PROGRAM`].
 pub const CLASSIFIERS: &str = "CLASSIFIERS";
@@ -64,24 +82,36 @@ pub const fn icmp_program(direction: Direction, link: LinkType) -> u32 {
     direction as u32 + 2 * link as u32
 }
 
+/// Where in [`CLASSIFIERS`] the program is for UDP of packets that pass an interface this way and begin like this.
+#[inline(always)]
+#[must_use]
+pub const fn udp_program(direction: Direction, link: LinkType) -> u32 {
+    LOG_PROGRAM + 1 + direction as u32 + 2 * link as u32
+}
+
+/// Where in [`SOCKET_FILTERS`] the program is for UDP.
+pub const UDP_FILTER: u32 = 1;
+
 /// Where in [`CLASSIFIERS`] and [`SOCKET_FILTERS`] the program is that logs a packet with odd headers.
 pub const LOG_PROGRAM: u32 = 4;
 
 /// How many programs there is room for in [`CLASSIFIERS`], and in [`SOCKET_FILTERS`].
-pub const NEXT_PROGRAMS: u32 = 5;
+pub const NEXT_PROGRAMS: u32 = LOG_PROGRAM + 5;
 
 /// Global `u8`: not 0 when records have the NIC's time of their packet.
 ///
 /// A classifier can read it since Linux 5.16.
 pub const HARDWARE_CLOCK: &str = "HARDWARE_CLOCK";
 
-/// Map: array of two numbers that the daemon may change while the programs run. It maps the array, and
+/// Map: array of three numbers that the daemon may change while the programs run. It maps the array, and
 /// stores each by one instruction.
 pub const CHOICE: &str = "CHOICE";
 /// The place in [`CHOICE`] of a [`Selection`](crate::Selection): which connections that begin are taken.
 pub const SELECTION: u32 = 0;
 /// The place in [`CHOICE`] of the nanoseconds for which they are captured, from their establishment on.
 pub const CAPTURE_NS: u32 = 1;
+/// The place in [`CHOICE`] of the nanoseconds for which a UDP flow may be silent.
+pub const UDP_SILENCE_NS: u32 = 2;
 /// [`Selection::direction`](crate::Selection::direction): every connection.
 pub const WANT_ALL: u8 = 0;
 /// [`Selection::direction`](crate::Selection::direction): those that this host accepted.
@@ -140,6 +170,9 @@ pub const IGNORED: &str = "IGNORED";
 
 /// The most shards there can be.
 pub const MAX_SHARDS: u32 = 16;
+
+/// The most shards with that of datagrams.
+pub const MAX_ALL_SHARDS: u32 = MAX_SHARDS + 1;
 
 /// The two ways of a shard's packets. Each has segments of its own.
 #[repr(u32)]

@@ -186,7 +186,7 @@ fn candidate(headers: &Headers) -> Result<(), KernelDiscard> {
 }
 
 #[inline(always)]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: takes no argument, exists since 5.8.
     unsafe { bpf_ktime_get_boot_ns() }
 }

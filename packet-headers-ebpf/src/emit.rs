@@ -3,14 +3,15 @@
 use core::hint::black_box;
 
 use packet_headers_common::record::{
-    FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META, FLAG_PRIMARY_TAP, FLAG_RAW_IP,
-    ICMP_ERROR, MAX_HEADERS, Meta, record_len, tag_flags,
+    DATAGRAM, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META, FLAG_PRIMARY_TAP,
+    FLAG_RAW_IP, ICMP_ERROR, MAX_HEADERS, Meta, TCP_SYN, record_len, tag_flags,
 };
 use packet_headers_common::settings::Lane;
 use packet_headers_common::{KernelDiscard, RecordHeader};
 use packet_headers_ebpf::parse::{Bytes as _, Headers};
 
 use crate::admit::Admitted;
+use crate::datagrams::AdmittedDatagram;
 use crate::maps::{HARDWARE_CLOCK, HEADER_BYTES};
 use crate::packet::Packet;
 use crate::stream::Place;
@@ -76,6 +77,45 @@ pub(crate) fn emit_error<const DIRECT: bool>(
     let length = write(packet, &place, header, Some(meta(headers)))?;
     place.publish(length);
     Ok(match headers.end <= limit {
+        true => Copied::Full,
+        false => Copied::Truncated,
+    })
+}
+
+/// Copies the headers of a UDP packet, and what is kept of QUIC, into a record.
+///
+/// # Errors
+/// Why there is no record.
+#[inline(always)]
+pub(crate) fn emit_datagram<const DIRECT: bool>(
+    packet: &Packet<DIRECT>,
+    headers: &Headers,
+    datagram: &AdmittedDatagram,
+) -> Result<Copied, KernelDiscard> {
+    let admitted = &datagram.admitted;
+    let limit = HEADER_BYTES.load() as usize - packet.stripped_tag_len();
+    let mut header = record_header(packet, headers, admitted);
+    header.l4_offset |= DATAGRAM;
+    header.flags |= FLAG_META;
+    header.tcp_flags = u8::from(datagram.begins) * TCP_SYN;
+    let end = headers.end + datagram.kept.length;
+    header.header_len = end.min(limit) as u16;
+    let (low, high) = headers.key.ends();
+    let (source, destination) = match headers.from_low {
+        true => (low.port(), high.port()),
+        false => (high.port(), low.port()),
+    };
+    let meta = Meta {
+        key: headers.key,
+        // As that of a SYN: no two beginnings have the same.
+        sequence: admitted.now_ns as u32,
+        cookie: packet.connected_socket(source, destination),
+    };
+    // Behind the calls of helpers, across which older verifiers do not remember where there is room.
+    let place = Place::next(admitted.shard, admitted.lane).ok_or(KernelDiscard::UdpRingFull)?;
+    let length = write(packet, &place, header, Some(meta))?;
+    place.publish(length);
+    Ok(match end <= limit {
         true => Copied::Full,
         false => Copied::Truncated,
     })
@@ -168,6 +208,7 @@ fn meta(headers: &Headers) -> Meta {
     Meta {
         key: headers.key,
         sequence: headers.sequence,
+        cookie: 0,
     }
 }
 

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use packet_headers_common::selection::{ADDRESS_BITS, NetKey, SET_BITS, Set};
 use packet_headers_common::settings::{
     CAPTURE_NS, EXCLUDED, FILTER_EXCLUDE_NET, FILTER_EXCLUDE_PORT, FILTER_NET, FILTER_PORT,
-    INCLUDED, SELECTION,
+    INCLUDED, SELECTION, UDP_SILENCE_NS,
 };
 use packet_headers_common::{Endpoint, FlowKey, Selection};
 
@@ -24,6 +24,12 @@ pub(crate) fn selection() -> Selection {
 #[inline(always)]
 pub(crate) fn capture_ns() -> u64 {
     chosen(CAPTURE_NS)
+}
+
+/// Nanoseconds for which a UDP flow may be silent.
+#[inline(always)]
+pub(crate) fn udp_silence_ns() -> u64 {
+    chosen(UDP_SILENCE_NS)
 }
 
 #[inline(always)]

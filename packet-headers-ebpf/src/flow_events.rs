@@ -303,7 +303,7 @@ fn addresses(ops: *const bpf_sock_ops) -> ([u32; 4], [u32; 4]) {
 }
 
 #[inline(always)]
-fn count(what: EventCounter) {
+pub(crate) fn count(what: EventCounter) {
     let Some(counters) = EVENT_COUNTERS.get_ptr_mut(0) else {
         return;
     };

@@ -25,11 +25,14 @@
 mod admit;
 mod allowance;
 mod capture;
+mod datagram_sockets;
+mod datagrams;
 mod emit;
 mod entries;
 mod filter;
 mod flow_events;
 mod icmp;
+mod kept;
 mod maps;
 mod netns;
 mod next;
@@ -37,6 +40,8 @@ mod odd_headers;
 mod owners;
 mod packet;
 mod packet_socket;
+mod quic;
+mod scratch;
 mod stream;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
@@ -44,7 +49,7 @@ use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr, classifier, sock_ops, sock
 use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext, TcContext};
 use packet_headers_common::{Direction, LinkType};
 
-use crate::capture::{capture, capture_error};
+use crate::capture::{capture, capture_datagram, capture_error};
 use crate::packet::Packet;
 
 /// Packets received by an interface whose packets begin with an Ethernet header.
@@ -114,6 +119,39 @@ pub fn ph_icmp_any(ctx: SkBuffContext) -> i64 {
     0
 }
 
+/// UDP that [`ph_eth_ingress`] was shown.
+#[classifier]
+pub fn ph_udp_eth_ingress(ctx: TcContext) -> i32 {
+    classify_datagram(&ctx, Direction::Ingress, LinkType::Ethernet)
+}
+
+/// UDP that [`ph_eth_egress`] was shown.
+#[classifier]
+pub fn ph_udp_eth_egress(ctx: TcContext) -> i32 {
+    classify_datagram(&ctx, Direction::Egress, LinkType::Ethernet)
+}
+
+/// UDP that [`ph_raw_ingress`] was shown.
+#[classifier]
+pub fn ph_udp_raw_ingress(ctx: TcContext) -> i32 {
+    classify_datagram(&ctx, Direction::Ingress, LinkType::RawIp)
+}
+
+/// UDP that [`ph_raw_egress`] was shown.
+#[classifier]
+pub fn ph_udp_raw_egress(ctx: TcContext) -> i32 {
+    classify_datagram(&ctx, Direction::Egress, LinkType::RawIp)
+}
+
+/// UDP that [`ph_any`] was shown.
+#[socket_filter]
+pub fn ph_udp_any(ctx: SkBuffContext) -> i64 {
+    if let Some(packet) = packet_socket::packet(&ctx) {
+        capture_datagram(&packet);
+    }
+    0
+}
+
 /// Packets whose headers a classifier finds odd.
 #[classifier]
 pub fn ph_log(ctx: TcContext) -> i32 {
@@ -173,6 +211,7 @@ pub fn ph_release(ctx: SockContext) -> i32 {
     if let Some((cookie, owner)) = owners::closes(&ctx) {
         flow_events::left(cookie, owner);
     }
+    datagram_sockets::closes(&ctx);
     1
 }
 
@@ -180,6 +219,13 @@ pub fn ph_release(ctx: SockContext) -> i32 {
 #[inline(always)]
 fn classify(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
     capture(&Packet::<true>::new(ctx.skb.skb, direction, link));
+    TC_ACT_UNSPEC
+}
+
+/// As [`classify`], of what may be UDP.
+#[inline(always)]
+fn classify_datagram(ctx: &TcContext, direction: Direction, link: LinkType) -> i32 {
+    capture_datagram(&Packet::<true>::new(ctx.skb.skb, direction, link));
     TC_ACT_UNSPEC
 }
 

@@ -1,6 +1,7 @@
 //! What the programs share with the daemon.
 
 use crate::allowance::{ERROR_GROUPS, Errors};
+use crate::scratch::Scratch;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{
@@ -9,20 +10,26 @@ use aya_ebpf::btf_maps::{
 use aya_ebpf::macros::btf_map;
 use packet_headers_common::event::{CloseRecord, EventRecord, Owned};
 use packet_headers_common::flow_entry::Bucket;
+use packet_headers_common::quic_state::QuicServer;
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::segment::{Segment, Sleeper, Stream};
 use packet_headers_common::selection::NetKey;
 use packet_headers_common::settings::{
-    LANES, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, MAX_SHARDS, NEXT_PROGRAMS, WAKE_RING,
+    LANES, MAX_ALL_SHARDS, MAX_INTERFACES, MAX_LANE_SEGMENTS, MAX_NET_ENTRIES, NEXT_PROGRAMS,
+    WAKE_RING,
 };
 use packet_headers_common::{
-    EventCounters, FlowHash, FlowKey, FlowState, ListenerKey, OwnerRecord, PacketCounters,
+    ClosedSocket, DatagramState, EventCounters, FlowHash, FlowKey, FlowState, ListenerKey,
+    OwnerRecord, PacketCounters,
 };
 
 /// Begins and ends of connections are small, but each that is lost is a file that is missing. Should
 /// the daemon not run for a second in which 10,000 connections are made and closed, the ring holds them
 /// all.
 const EVENT_RING: usize = 4 << 20;
+
+/// What is lost of it only lets flows wait for their silence.
+const CLOSED_RING: usize = 64 << 10;
 
 /// What the kernel puts before each item of a ring (`BPF_RINGBUF_HDR_SZ`).
 const ITEM_HEADER: usize = 8;
@@ -71,6 +78,15 @@ pub(crate) static DECAPSULATE: Global<u8> = Global::new(0);
 pub(crate) static ICMP_ERRORS: Global<u8> = Global::new(0);
 
 #[unsafe(no_mangle)]
+pub(crate) static UDP: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static QUIC: Global<u8> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static ALL_SHARDS: Global<u32> = Global::new(1);
+
+#[unsafe(no_mangle)]
 pub(crate) static HARDWARE_CLOCK: Global<u8> = Global::new(0);
 
 /// The table of flows; the daemon sets how many buckets there are.
@@ -87,6 +103,17 @@ pub(crate) static FLOWS: HashMap<FlowKey, FlowState, 65_536, { BPF_F_NO_PREALLOC
 #[btf_map]
 pub(crate) static IGNORED: LruHashMap<FlowKey, u8, 65_536> = LruHashMap::new();
 
+/// UDP flows; the kernel forgets those that are silent longest. The daemon sets how many there are.
+#[btf_map]
+pub(crate) static DATAGRAMS: LruHashMap<FlowKey, DatagramState, 65_536> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Bytes of the connection IDs of servers, as they have answered.
+#[btf_map]
+pub(crate) static QUIC_SERVERS: LruHashMap<QuicServer, u64, 4096> = LruHashMap::new();
+
 /// Link types of the interfaces that are captured, where a packet socket sees all.
 #[btf_map]
 pub(crate) static INTERFACES: HashMap<
@@ -97,7 +124,7 @@ pub(crate) static INTERFACES: HashMap<
 > = HashMap::new();
 
 #[btf_map]
-pub(crate) static CHOICE: Array<u64, 2, { BPF_F_MMAPABLE as usize }> = Array::new();
+pub(crate) static CHOICE: Array<u64, 3, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 #[btf_map]
 pub(crate) static PORTS: Array<u8, 65_536> = Array::new();
@@ -134,21 +161,30 @@ pub(crate) static SEGMENTS: Array<Segment, 1, { BPF_F_MMAPABLE as usize }> = Arr
 pub(crate) static STREAMS: Array<Stream, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 #[btf_map]
-pub(crate) static SLEEPERS: Array<Sleeper, { MAX_SHARDS as usize }, { BPF_F_MMAPABLE as usize }> =
-    Array::new();
+pub(crate) static SLEEPERS: Array<
+    Sleeper,
+    { MAX_ALL_SHARDS as usize },
+    { BPF_F_MMAPABLE as usize },
+> = Array::new();
 
 #[btf_map]
 pub(crate) static FREE: ArrayOfMaps<
     Stack<u32, { MAX_LANE_SEGMENTS as usize }>,
-    { (MAX_SHARDS * LANES) as usize },
+    { (MAX_ALL_SHARDS * LANES) as usize },
 > = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static WAKE: ArrayOfMaps<RingBuf<u64, { WAKE_RING as usize }>, { MAX_SHARDS as usize }> =
-    ArrayOfMaps::new();
+pub(crate) static WAKE: ArrayOfMaps<
+    RingBuf<u64, { WAKE_RING as usize }>,
+    { MAX_ALL_SHARDS as usize },
+> = ArrayOfMaps::new();
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<EventRecord, EVENT_RING> = RingBuf::new();
+
+/// Apart from those of connections, so that whoever opens and closes UDP sockets without end is in nobody's way.
+#[btf_map]
+pub(crate) static CLOSED_SOCKETS: RingBuf<ClosedSocket, CLOSED_RING> = RingBuf::new();
 
 /// When the classifiers last wrote a log line, in boot nanoseconds.
 #[btf_map]

@@ -4,7 +4,7 @@
 //! They are no functions: one that is called counts to the length of its caller, which for a packet socket's
 //! filter has a bound; and before Linux 6.0, Arm machines refuse a program that has both.
 
-use packet_headers_common::settings::{LOG_PROGRAM, icmp_program};
+use packet_headers_common::settings::{LOG_PROGRAM, UDP_FILTER, icmp_program, udp_program};
 
 use crate::maps::{CLASSIFIERS, SOCKET_FILTERS};
 use crate::packet::Packet;
@@ -19,6 +19,19 @@ pub(crate) fn icmp<const DIRECT: bool>(packet: &Packet<DIRECT>) {
     } else {
         // SAFETY: as above.
         unsafe { SOCKET_FILTERS.tail_call(packet, 0) };
+    }
+}
+
+/// Goes on at the program for UDP. Returns where there is none.
+#[inline(always)]
+pub(crate) fn udp<const DIRECT: bool>(packet: &Packet<DIRECT>) {
+    if DIRECT {
+        let program = udp_program(packet.direction, packet.link);
+        // SAFETY: nothing is left to be done.
+        unsafe { CLASSIFIERS.tail_call(packet, program) };
+    } else {
+        // SAFETY: as above.
+        unsafe { SOCKET_FILTERS.tail_call(packet, UDP_FILTER) };
     }
 }
 

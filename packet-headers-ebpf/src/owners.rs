@@ -61,7 +61,10 @@ pub(crate) fn bound(ctx: &SockContext) {
 /// socket's cookie and the process.
 #[inline(always)]
 pub(crate) fn closes(ctx: &SockContext) -> Option<(u64, OwnerRecord)> {
-    if field!(ctx.sock, protocol) != IPPROTO_TCP || !netns::is_watched(ctx.as_ptr()) {
+    if OWNERS_WANTED.load() == 0 || field!(ctx.sock, protocol) != IPPROTO_TCP {
+        return None;
+    }
+    if !netns::is_watched(ctx.as_ptr()) {
         return None;
     }
     // SAFETY: the context is valid while the program runs.

@@ -3,13 +3,14 @@
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::MaybeUninit;
+use core::ptr;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_skb_load_bytes};
 use packet_headers_common::record::MAX_HEADERS;
 use packet_headers_common::{Direction, LinkType, TapPoint};
-use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET};
+use packet_headers_ebpf::parse::{Bytes, MAX_OFFSET, MAX_PADDED};
 
 /// The fewest header bytes that are copied by words: there are no shorter headers.
 const LEAST_DIRECT: usize = 40;
@@ -100,6 +101,50 @@ impl<const DIRECT: bool> Packet<DIRECT> {
     #[inline(always)]
     pub(crate) fn hardware_time(&self) -> u64 {
         if DIRECT { field!(self.hwtstamp) } else { 0 }
+    }
+
+    /// The cookie of the UDP socket that sends a packet from `source` to `destination`, if it is connected; or 0.
+    /// Only where a packet is sent is that known.
+    ///
+    /// A tunnel's packet may have the socket of what is inside of it: that has other ports.
+    #[inline(always)]
+    pub(crate) fn connected_socket(&self, source: u16, destination: u16) -> u64 {
+        /// `TCP_ESTABLISHED` (linux/tcp_states.h), which is also a connected UDP socket's.
+        const CONNECTED: u32 = 1;
+        const PROTOCOL_UDP: u32 = 17;
+        if !DIRECT || !matches!(self.direction, Direction::Egress) {
+            return 0;
+        }
+        // Since Linux 5.1.
+        // SAFETY: the context is valid while the program runs.
+        let place = unsafe { &raw const (*self.skb).__bindgen_anon_2 };
+        // SAFETY: as above; what is there is a pointer, which may be null.
+        let socket = unsafe { ptr::read_volatile(place.cast::<*mut bpf_sock>()) };
+        if socket.is_null() {
+            return 0;
+        }
+        // Of a TCP socket it may be a part only.
+        // SAFETY: as it is not null.
+        let socket = unsafe { bpf_sk_fullsock(socket) };
+        if socket.is_null() {
+            return 0;
+        }
+        // SAFETY: valid while the program runs, as it is not null.
+        let protocol = unsafe { (*socket).protocol };
+        // SAFETY: as above.
+        let state = unsafe { (*socket).state };
+        // SAFETY: as above.
+        let remote = unsafe { &raw const (*socket).dst_port };
+        // SAFETY: as above. It is in network byte order, and a word before Linux 5.18.
+        let remote = unsafe { remote.cast::<u16>().read_volatile() };
+        // SAFETY: as above; in host order.
+        let local = unsafe { (*socket).src_port };
+        let is_of_packet = local == u32::from(source) && remote == destination.to_be();
+        if protocol != PROTOCOL_UDP || state != CONNECTED || !is_of_packet {
+            return 0;
+        }
+        // SAFETY: the context is valid while the program runs.
+        unsafe { bpf_get_socket_cookie(self.as_ptr()) }
     }
 
     /// Copies the packet's first `length` bytes, and zeros up to a multiple of 8. Returns whether the
@@ -255,5 +300,19 @@ impl<const DIRECT: bool> Bytes for Packet<DIRECT> {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let words: [u32; N] = self.get(offset)?;
         Some(words.map(u32::from_be))
+    }
+
+    #[inline(always)]
+    fn padded(&self, offset: usize, length: usize) -> Option<[u64; 3]> {
+        let mut padded = [0u64; 3];
+        // As in [`Self::copy_headers`].
+        let beyond_first = black_box(length as u32)
+            .wrapping_sub(1)
+            .min(MAX_PADDED as u32 - 1);
+        let to = (&raw mut padded).cast();
+        // SAFETY: there is room for as many; the kernel checks that the packet has them.
+        let failed =
+            unsafe { bpf_skb_load_bytes(self.as_ptr(), offset as u32, to, beyond_first + 1) };
+        (failed == 0).then_some(padded)
     }
 }

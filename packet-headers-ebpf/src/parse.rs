@@ -3,16 +3,20 @@
 
 use core::hint::black_box;
 
+use packet_headers_common::quic::MAX_ID;
 use packet_headers_common::record::{TCP_ACK, TCP_SYN};
 use packet_headers_common::{FlowKey, KernelDiscard, LinkType};
 
 mod ip;
 mod link;
+mod quic;
 mod quote;
 mod tunnel;
+mod udp;
 
 pub use ip::MAX_EXTENSIONS;
 pub use link::{MAX_LABELS, MAX_TAGS};
+pub use quic::{Shown, shown};
 
 use ip::Carried;
 
@@ -29,7 +33,21 @@ pub trait Bytes {
     ///
     /// The target would load bytes one by one.
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    /// The `length` bytes at `offset`, 1 to [`MAX_PADDED`], as they lie in memory, and zeros behind them; `None` when
+    /// the packet ends before.
+    fn padded(&self, offset: usize, length: usize) -> Option<[u64; 3]> {
+        let mut padded = [[0; 8]; 3];
+        let places = padded.as_flattened_mut().iter_mut();
+        for (at, byte) in (offset..offset + length).zip(places) {
+            [*byte] = self.read(at)?;
+        }
+        Some(padded.map(u64::from_ne_bytes))
+    }
 }
+
+/// The most bytes of [`Bytes::padded`]: a connection ID, and its length.
+pub const MAX_PADDED: usize = 1 + MAX_ID;
 
 /// The headers of a TCP packet, or of an ICMP error that quotes one: where they are, and of which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +56,7 @@ pub struct Headers {
     pub l3: usize,
     /// Where the TCP or the ICMP header begins: at most [`MAX_OFFSET`].
     pub l4: usize,
-    /// Where the TCP header ends; of an ICMP error, as much of the quoted one as is there. A record may keep
+    /// Where the TCP or the UDP header ends; of an ICMP error, as much of the quoted one as is there. A record may keep
     /// less.
     pub end: usize,
     /// The connection.
@@ -51,6 +69,15 @@ pub struct Headers {
     pub tcp_flags: u8,
 }
 
+/// A UDP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its headers.
+    pub headers: Headers,
+    /// Bytes that follow them in the packet, of the datagram and nothing else.
+    pub payload: usize,
+}
+
 /// What is captured of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -58,6 +85,8 @@ pub enum Found {
     Tcp(Headers),
     /// ICMP, which [`parse_error`] looks into.
     Icmp,
+    /// UDP, which [`parse_datagram`] looks into.
+    Udp,
 }
 
 impl Headers {
@@ -86,7 +115,7 @@ pub fn parse(
 ) -> Result<Headers, KernelDiscard> {
     match find(packet, link, decapsulate)? {
         Found::Tcp(headers) => Ok(headers),
-        Found::Icmp => Err(KernelDiscard::NotTcp),
+        Found::Icmp | Found::Udp => Err(KernelDiscard::NotTcp),
     }
 }
 
@@ -100,9 +129,10 @@ pub fn find(
     link: LinkType,
     decapsulate: bool,
 ) -> Result<Found, KernelDiscard> {
-    let headers = match innermost(packet, link, decapsulate)? {
+    let headers = match innermost::<true>(packet, link, decapsulate)? {
         (_, Carried::Tcp(headers)) => headers,
         (_, Carried::Other { protocol, .. }) if quote::is_icmp(protocol) => return Ok(Found::Icmp),
+        (_, Carried::Other { protocol, .. }) if udp::is_udp(protocol) => return Ok(Found::Udp),
         (_, Carried::Other { .. }) => return Err(KernelDiscard::NotTcp),
     };
     // The verifier need not look at the rest of the program for each way that leads here.
@@ -124,7 +154,7 @@ pub fn parse_error(
     link: LinkType,
     decapsulate: bool,
 ) -> Result<Headers, KernelDiscard> {
-    match innermost(packet, link, decapsulate)? {
+    match innermost::<false>(packet, link, decapsulate)? {
         (network, Carried::Other { protocol, at }) => {
             quote::quoting(packet, network, (protocol, at))
         }
@@ -132,30 +162,94 @@ pub fn parse_error(
     }
 }
 
-/// The innermost IP header, and what it carries.
+/// Finds the headers of a UDP packet. With `decapsulate`, it may be inside of one tunnel.
+///
+/// # Errors
+/// Why the packet is none.
 #[inline(always)]
-fn innermost(
+pub fn parse_datagram(
+    packet: &impl Bytes,
+    link: LinkType,
+    decapsulate: bool,
+) -> Result<Datagram, KernelDiscard> {
+    datagram_in(packet, network(packet, link, decapsulate)?)
+}
+
+/// Finds the IP header nearest to UDP.
+///
+/// # Errors
+/// Why there is none.
+#[inline(always)]
+pub fn network(
+    packet: &impl Bytes,
+    link: LinkType,
+    decapsulate: bool,
+) -> Result<Network, KernelDiscard> {
+    let outer = outermost(packet, link)?;
+    if !decapsulate {
+        return Ok(outer);
+    }
+    match ip::carried(packet, outer)? {
+        Carried::Other { protocol, at } => match tunnel::inside(packet, protocol, at) {
+            // It is no tunnel, or has no IP inside.
+            Err(KernelDiscard::NotTcp) => Ok(outer),
+            inner => inner,
+        },
+        Carried::Tcp(_) => Err(KernelDiscard::NotTcp),
+    }
+}
+
+/// Finds the headers of the UDP packet that the IP packet carries which begins there.
+///
+/// # Errors
+/// Why it carries none.
+#[inline(always)]
+pub fn datagram_in(packet: &impl Bytes, network: Network) -> Result<Datagram, KernelDiscard> {
+    // A bound from the start, as in [`launder_offset`]: it may come from memory.
+    let network = match network {
+        Network::V4(l3) => Network::V4(l3 & ANY_OFFSET),
+        Network::V6(l3) => Network::V6(l3 & ANY_OFFSET),
+    };
+    udp::datagram(packet, network, &ip::carried(packet, network)?)
+}
+
+#[inline(always)]
+fn outermost(packet: &impl Bytes, link: LinkType) -> Result<Network, KernelDiscard> {
+    match link {
+        LinkType::Ethernet => link::ethernet(packet, 0),
+        LinkType::RawIp => link::none(packet, 0),
+    }
+}
+
+/// The innermost IP header, and what it carries. `UDP` says whether that may be UDP that is no tunnel.
+#[inline(always)]
+fn innermost<const UDP: bool>(
     packet: &impl Bytes,
     link: LinkType,
     decapsulate: bool,
 ) -> Result<(Network, Carried), KernelDiscard> {
-    let outer = match link {
-        LinkType::Ethernet => link::ethernet(packet, 0)?,
-        LinkType::RawIp => link::none(packet, 0)?,
-    };
+    let outer = outermost(packet, link)?;
     match ip::carried(packet, outer)? {
         Carried::Other { protocol, at } if decapsulate && !quote::is_icmp(protocol) => {
-            let inner = tunnel::inside(packet, protocol, at)?;
-            Ok((inner, ip::carried(packet, inner)?))
+            match tunnel::inside(packet, protocol, at) {
+                Ok(inner) => Ok((inner, ip::carried(packet, inner)?)),
+                // It is no tunnel, or has no IP inside.
+                Err(KernelDiscard::NotTcp) if UDP && udp::is_udp(protocol) => {
+                    Ok((outer, Carried::Other { protocol, at }))
+                }
+                Err(reason) => Err(reason),
+            }
         }
         carried @ (Carried::Tcp(_) | Carried::Other { .. }) => Ok((outer, carried)),
     }
 }
 
 /// Where an IP header begins, and which version it must be of.
-#[derive(Clone, Copy)]
-enum Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// IPv4.
     V4(usize),
+    /// IPv6.
     V6(usize),
 }
 

@@ -11,7 +11,9 @@ use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use packet_headers_common::segment::{self, LAST_BEGIN, Position, Segment, Stream};
 use packet_headers_common::settings::{LANES, Lane};
 
-use crate::maps::{CANDIDATE_WEIGHT, FREE, SEGMENTS, SHARDS, SLEEPERS, STREAMS, WAKE, WAKE_AFTER};
+use crate::maps::{
+    ALL_SHARDS, CANDIDATE_WEIGHT, FREE, SEGMENTS, SLEEPERS, STREAMS, WAKE, WAKE_AFTER,
+};
 
 /// Room for a record of any length.
 pub(crate) struct Place {
@@ -31,7 +33,7 @@ impl Place {
     pub(crate) fn next(shard: u32, lane: Lane) -> Option<Self> {
         // SAFETY: takes no argument, and cannot fail.
         let processor = unsafe { bpf_get_smp_processor_id() };
-        let number = segment::stream(processor, SHARDS.load(), shard, lane as u32);
+        let number = segment::stream(processor, ALL_SHARDS.load(), shard, lane as u32);
         let stream = STREAMS.get_ptr_mut(number)?;
         // SAFETY: an element of an array is always there.
         let mut position = Position(unsafe { (*stream).position });

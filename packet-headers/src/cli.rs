@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Again, Config, Live};
+use crate::config::{Again, Config, Live, Sizes};
+use crate::events::uuid_prefix;
 use model::Timing;
 
 mod capture;
@@ -31,6 +32,7 @@ mod network;
 mod owners;
 mod plot;
 mod pointers;
+mod protocols;
 mod refusal;
 mod rows;
 mod service;
@@ -48,6 +50,7 @@ pub(crate) use named_file::NamedFile;
 use names::NameArguments;
 use owners::OwnerArguments;
 pub use plot::{PictureFormat, PlotArguments};
+use protocols::ProtocolArguments;
 use refusal::Refusal;
 use rows::RowArguments;
 use service::ServiceArguments;
@@ -138,6 +141,9 @@ pub struct TopArguments {
 pub struct Arguments {
     #[command(flatten)]
     capture: CaptureArguments,
+
+    #[command(flatten)]
+    protocols: ProtocolArguments,
 
     #[command(flatten)]
     owners: OwnerArguments,
@@ -274,6 +280,7 @@ impl Arguments {
         self.owners.check(hides, watches)?;
         self.names.check()?;
         self.limits.check()?;
+        self.protocols.check(self.sizes())?;
         self.rows.check()?;
         self.files.check()
     }
@@ -302,12 +309,18 @@ impl Arguments {
                 linger: self.capture.linger(),
                 spill: self.files.spill_interval(),
             },
+            udp_silence: self.protocols.silence(),
             filters: self.capture.filters(),
             owners: self.owners.wanted(),
             kept: self.rows.kept(),
             rows_interval: self.rows.interval(),
             retention: self.files.retention(),
         }
+    }
+
+    /// The configured sizes.
+    fn sizes(&self) -> Sizes {
+        self.limits.sizes(self.capture.header_bytes())
     }
 
     /// The daemon's configuration.
@@ -317,6 +330,7 @@ impl Arguments {
     pub fn into_config(self) -> Result<Config> {
         let Live {
             timing,
+            udp_silence,
             filters,
             owners,
             ..
@@ -325,13 +339,19 @@ impl Arguments {
         let decapsulate = self.capture.decapsulate();
         let icmp_errors = self.capture.icmp_errors();
         let hardware_clock = self.capture.hardware_clock();
-        let sizes = self.limits.sizes(self.capture.header_bytes());
+        let sizes = self.sizes();
+        let (every_netns, netns) = (self.names.every_netns(), self.names.other_netns());
+        let existing = self.names.existing();
+        let source = self.names.into_source()?;
+        let prefix = || source.prefix().map_or_else(uuid_prefix::of_this_host, Ok);
+        let datagrams = self.protocols.datagrams(sizes, prefix)?;
         let interfaces = self.capture.into_interfaces();
         Ok(Config {
-            every_netns: self.names.every_netns(),
-            netns: self.names.other_netns(),
-            existing: self.names.existing(),
-            source: self.names.into_source()?,
+            every_netns,
+            netns,
+            existing,
+            datagrams,
+            source,
             files: self.files.into_config()?,
             rows: self.rows.into_config()?,
             sandbox: self.service.sandbox(),
@@ -345,6 +365,7 @@ impl Arguments {
             icmp_errors,
             hardware_clock,
             timing,
+            udp_silence,
             sizes,
             filters,
             owners,

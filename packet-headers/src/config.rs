@@ -12,6 +12,7 @@ use capture_query::Kept;
 use model::owner::WantedOwners;
 use model::{
     AttachMethod, Filters, FlowReaders, FlowSource, HostName, ListenAddress, NamePattern, Timing,
+    UuidPrefix,
 };
 
 /// The daemon's configuration.
@@ -43,8 +44,12 @@ pub struct Config {
     pub hardware_clock: bool,
     /// When files are written and finished.
     pub timing: Timing,
+    /// For how long a UDP flow may be silent.
+    pub udp_silence: Duration,
     /// Sizes of rings, memory and packets.
     pub sizes: Sizes,
+    /// What is captured of UDP, if anything is.
+    pub datagrams: Option<Datagrams>,
     /// Which connections are captured.
     pub filters: Filters,
     /// Whose connections are captured.
@@ -79,6 +84,8 @@ pub struct Again {
 pub struct Live {
     /// When files are written and finished.
     pub timing: Timing,
+    /// For how long a UDP flow may be silent.
+    pub udp_silence: Duration,
     /// Which connections are captured. What concerns loopback follows from the interfaces, and stays.
     pub filters: Filters,
     /// Whose connections are captured.
@@ -92,6 +99,11 @@ pub struct Live {
 }
 
 impl Config {
+    /// How many shards there are, with that of UDP.
+    pub(crate) fn all_shards(&self) -> u32 {
+        self.sizes.shards + u32::from(self.datagrams.is_some())
+    }
+
     /// Whether addresses are hidden, and with them whose connections are.
     pub(crate) const fn hides_addresses(&self) -> bool {
         self.files.anonymize.is_some()
@@ -156,7 +168,7 @@ pub enum WatchSocket {
 }
 
 /// Where files go, and their format.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Files {
     /// The directory of published files.
     pub data: PathBuf,
@@ -211,6 +223,19 @@ pub struct Sizes {
     pub flows: usize,
     /// Header bytes kept per packet.
     pub headers: u32,
+}
+
+/// What is captured of UDP.
+#[derive(Debug, Clone)]
+pub struct Datagrams {
+    /// What the names of flows begin with.
+    pub prefix: UuidPrefix,
+    /// Whether packets of QUIC are captured up to and with their connection IDs.
+    pub quic: bool,
+    /// Bytes of [`Sizes::heap`] for flows and their packets.
+    pub heap: usize,
+    /// The most flows that are captured at once.
+    pub flows: usize,
 }
 
 /// The admitted ring is this many times as large as the candidate ring, which a flood of new

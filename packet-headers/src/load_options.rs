@@ -12,6 +12,10 @@ use crate::kernel::{LoadOptions, netns, requirements};
 /// How many connections the kernel's map holds. Packets of further ones go to the candidate ring.
 pub(crate) const MAX_FLOWS: u32 = 1 << 18;
 
+/// How many UDP flows the kernel knows at once: it forgets those that were silent longest, and takes what comes next
+/// for another flow, which user space knows better as long as it has room.
+const MAX_UDP_FLOWS: u32 = 1 << 16;
+
 /// The options that the programs are loaded with.
 pub(crate) fn load_options(config: &Config) -> LoadOptions {
     let sizes = config.sizes;
@@ -30,6 +34,8 @@ pub(crate) fn load_options(config: &Config) -> LoadOptions {
         header_bytes: sizes.headers,
         decapsulate: config.decapsulate,
         icmp_errors: config.icmp_errors,
+        udp_flows: config.datagrams.as_ref().map(|_| MAX_UDP_FLOWS),
+        quic: config.datagrams.as_ref().is_some_and(|it| it.quic),
         hardware_clock: hardware_clock(config),
     }
 }
@@ -40,6 +46,7 @@ pub(crate) fn asked_of_method(config: &Config) -> Asked {
         method: config.attach,
         watches_sockets: config.source.watches_sockets(),
         hardware_clock: config.hardware_clock,
+        datagrams: config.datagrams.is_some(),
     }
 }
 

@@ -14,6 +14,7 @@ mod signals;
 mod site;
 mod stages;
 mod summary;
+mod udp;
 mod words;
 
 use std::time::Duration;

@@ -215,6 +215,8 @@ fn load_programs() -> io::Result<()> {
         header_bytes: 256,
         decapsulate: false,
         icmp_errors: true,
+        udp_flows: Some(64),
+        quic: true,
         hardware_clock: false,
     });
     loaded.map(drop).map_err(|diagnostic| {

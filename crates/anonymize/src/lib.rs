@@ -41,6 +41,8 @@
 //! - Of an ICMP error, the same is done with the packet that it quotes, to wherever the quote ends; a
 //!   redirect's gateway becomes a pseudonym, and fields that its type does not use become zero. Any other ICMP
 //!   message keeps type and code.
+//! - Connection IDs of QUIC become zero: they stay the same when an end gets another address, and may tell
+//!   which of a server's hosts it is. Their lengths stay, and the first byte and version before them.
 //! - Options and extension headers that carry or sign addresses keep type and length, and their
 //!   data becomes zero: recorded and source routes, segment routing, home addresses, the integrity
 //!   check value of AH, TCP MD5 and TCP-AO, TCP fast open cookies (which servers derive from the
@@ -62,16 +64,18 @@
 //!
 //! The caller parses packets, and says with [`Layers`] where the connection's headers begin.
 //!
-//! - `headers` begins with the header that `link_type` names, and should end with the TCP header, or with
-//!   the one that an ICMP error quotes. Bytes behind the TCP options are zeroed, so payload does not survive, but cutting it off is
+//! - `headers` begins with the header that `link_type` names, and should end with the TCP header, with
+//!   the one that an ICMP error quotes, or with what QUIC shows behind a UDP header. Bytes behind TCP options and
+//!   connection IDs are zeroed, so payload does not survive, but cutting it off is
 //!   cheaper.
 //! - `l3` is where the connection's own IP header begins: the innermost, when the packet is in a
 //!   tunnel. `l4` is where its TCP header begins, behind all IPv4 options or IPv6 extension
 //!   headers. Of an ICMP error, `l3` is where its own IP header begins, and `l4` where the ICMP header does.
+//!   Of UDP, `l4` is where its header begins.
 //! - Both are compared with what the headers say. Where the headers in front of `l3` do not lead
-//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP or ICMP at `l4`,
+//!   exactly there, they are zeroed; where the headers from `l3` on do not lead to TCP, UDP or ICMP at `l4`,
 //!   those are zeroed.
-//! - **What begins at `l4` is taken for a TCP header, unless the IP header says ICMP.** That cannot be verified: with an `l4` that
+//! - **What begins at `l4` is taken for a TCP header, unless the IP header says ICMP or UDP.** That cannot be verified: with an `l4` that
 //!   points at something else, such as an address or payload, up to 60 bytes of it survive.
 //! - Headers that a snap length has cut are fine, at any byte. An offset beyond the end says that
 //!   its header is missing. Without a TCP header, only the fixed part of the IP header stays.
@@ -90,6 +94,7 @@ mod packet;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 pub use packet_headers_common::LinkType;
 

@@ -4,7 +4,7 @@
 //! connection's IP header begins, it has misread some header, so all outer headers are zeroed.
 
 use crate::icmp::{self, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP};
-use crate::{FlowAnonymizer, LinkType, ip, tcp};
+use crate::{FlowAnonymizer, LinkType, ip, tcp, udp};
 
 /// Where in a packet the headers of its connection begin, in bytes from the packet's first byte.
 ///
@@ -15,14 +15,14 @@ pub struct Layers {
     pub link_type: LinkType,
     /// Offset of the connection's IP header: the innermost, if the packet is in a tunnel.
     pub l3: usize,
-    /// Offset of the TCP header; or of an ICMP header, as the IP header says.
+    /// Offset of the TCP header; or of an ICMP or UDP header, as the IP header says.
     pub l4: usize,
 }
 
 impl FlowAnonymizer {
     /// Anonymizes the headers of one packet in place: from the link layer to the end of the TCP
-    /// header, or of the one that an ICMP error quotes, as [`Layers`] describe them. Whatever is not understood is zeroed. The length does
-    /// not change.
+    /// header, of the one that an ICMP error quotes, or of what QUIC shows behind a UDP header, as [`Layers`]
+    /// describe them. Whatever is not understood is zeroed. The length does not change.
     ///
     /// The crate's documentation says [which offsets to give](crate#offsets), and what happens when
     /// they are wrong.
@@ -103,6 +103,7 @@ fn anonymize(headers: &mut [u8], layers: Layers, flow: &FlowAnonymizer) {
         (Some(4), Some((PROTOCOL_ICMP, _))) => icmp::anonymize(transport, PROTOCOL_ICMP, flow),
         (Some(6), Some((PROTOCOL_ICMPV6, _))) => icmp::anonymize(transport, PROTOCOL_ICMPV6, flow),
         (_, Some((PROTOCOL_TCP, _))) => tcp::anonymize(transport),
+        (_, Some((PROTOCOL_UDP, _))) => udp::anonymize(transport),
         _ => {
             // If the headers are cut, the extension headers cannot be confirmed to lead to TCP; only
             // the fixed part of the IP header is sure to be what it seems.
@@ -159,7 +160,7 @@ fn step(next: Next, bytes: &mut [u8], flow: &FlowAnonymizer) -> Step {
         Next::EtherType(ETHERTYPE_PPPOE) => Some((Next::Ppp, 6)),
         Next::EtherType(ETHERTYPE_PPP) | Next::Ppp => ppp(bytes),
         Next::Protocol(PROTOCOL_GRE) => gre(bytes),
-        Next::Protocol(PROTOCOL_UDP) => udp(bytes),
+        Next::Protocol(PROTOCOL_UDP) => tunnel_udp(bytes),
         // RFC 3378, 3: a version and reserved bits.
         Next::Protocol(PROTOCOL_ETHERIP) => Some((Next::Ethernet, 2)),
         // RFC 7348, 5: flags, network identifier and reserved bytes.
@@ -273,7 +274,7 @@ fn gre(bytes: &mut [u8]) -> Step {
 
 /// The source port of a tunnel is a hash of what it carries (RFC 7348, 5), and the checksum covers
 /// all of it.
-fn udp(bytes: &mut [u8]) -> Step {
+fn tunnel_udp(bytes: &mut [u8]) -> Step {
     let header: &mut [u8; 8] = bytes.first_chunk_mut()?;
     header[..2].fill(0);
     header[6..].fill(0);

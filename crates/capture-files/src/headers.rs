@@ -2,8 +2,8 @@
 
 use packet_headers_common::LinkType;
 
-/// The shortest packet, in bytes: an IPv4 and a TCP header.
-const MIN_PACKET: u32 = 40;
+/// The shortest packet, in bytes: an IPv4 and a UDP header.
+const MIN_PACKET: u32 = 28;
 
 /// The longest: the 1024 bytes that the kernel programs copy and a VLAN tag that was put back, with
 /// some room to spare.

@@ -512,6 +512,7 @@ mod tests {
                 key: FlowKey::default(),
                 sequence: 0,
                 is_quoted: false,
+                cookie: 0,
             }),
             l4_offset: u16::MAX,
             ..packet(&[9; 64], Some((0x8100, 7)))

@@ -9,10 +9,11 @@
 //!   that has been silent for longest. The latter is counted, as a later packet of it makes another row.
 //! - at the capture's end.
 
-use std::net::{IpAddr, SocketAddr};
-
 use flow_stats::{Connection, IcmpError, Segment};
 use lru::LruCache;
+
+use crate::ends::Ends;
+use crate::flow::{Added, Numbers, Open, Taken};
 
 /// How long a connection may be silent, in nanoseconds of the capture's time. Linux sends keep-alive
 /// probes after two hours, if at all; most that are silent for an hour will stay so.
@@ -24,66 +25,18 @@ const MOST: usize = 65_536;
 /// How often, in nanoseconds of the capture's time, it is looked who has been silent for too long.
 const LOOK: i64 = 1_000_000_000;
 
-/// A connection of a capture.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    /// Its number in the capture, from 0.
-    pub(crate) number: u64,
-    pub(crate) connection: Connection,
-    last: i64,
-}
-
-/// Both ends, the smaller one first, as numbers: they are hashed and compared for each packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Ends {
-    addresses: [u128; 2],
-    ports_and_family: u64,
-}
-
-impl Ends {
-    #[inline]
-    fn of((from, to): (SocketAddr, SocketAddr)) -> Self {
-        let number = |end: SocketAddr| match end.ip() {
-            IpAddr::V4(address) => (u128::from(address.to_bits()), end.port()),
-            IpAddr::V6(address) => (address.to_bits(), end.port()),
-        };
-        let (one, other) = (number(from), number(to));
-        let [one, other] = if one <= other {
-            [one, other]
-        } else {
-            [other, one]
-        };
-        let ports_and_family =
-            u64::from(one.1) << 32 | u64::from(other.1) << 16 | u64::from(from.is_ipv6());
-        Self {
-            addresses: [one.0, other.0],
-            ports_and_family,
-        }
-    }
-}
-
 /// The connections of a capture that are open.
 #[derive(Debug)]
 pub(crate) struct Connections {
     /// Those that have not ended, and those that have, each by its last packet.
-    open: LruCache<Ends, Box<Taken>, hashbrown::DefaultHashBuilder>,
-    ended: LruCache<Ends, Box<Taken>, hashbrown::DefaultHashBuilder>,
-    next: u64,
+    open: LruCache<Ends, Box<Open<Connection>>, hashbrown::DefaultHashBuilder>,
+    ended: LruCache<Ends, Box<Open<Connection>>, hashbrown::DefaultHashBuilder>,
     looked: i64,
     most: usize,
     /// Whether a SYN can begin another connection on a four-tuple.
     may_succeed: bool,
     /// How many were finished early, because too many were open.
     pub(crate) early: u64,
-}
-
-/// What a segment did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Added {
-    /// The number of its connection.
-    pub(crate) number: u64,
-    /// Whether it is its connection's first.
-    pub(crate) is_first: bool,
 }
 
 impl Connections {
@@ -98,7 +51,6 @@ impl Connections {
         Self {
             open: cache(),
             ended: cache(),
-            next: 0,
             looked: i64::MIN,
             most,
             may_succeed: !is_of_one,
@@ -112,6 +64,7 @@ impl Connections {
         &mut self,
         time: i64,
         segment: &Segment,
+        numbers: &mut Numbers,
         finish: &mut impl FnMut(Taken) -> Result<(), E>,
     ) -> Result<Added, E> {
         if time.saturating_sub(self.looked) > LOOK {
@@ -122,25 +75,27 @@ impl Connections {
         let open = self.open.get_mut(&ends);
         let known = match open {
             Some(known) => known,
-            None if self.ended.is_empty() => return self.begin(time, ends, segment, finish),
+            None if self.ended.is_empty() => {
+                return self.begin((time, ends), segment, numbers, finish);
+            }
             None => match self.ended.get_mut(&ends) {
                 Some(known) => known,
-                None => return self.begin(time, ends, segment, finish),
+                None => return self.begin((time, ends), segment, numbers, finish),
             },
         };
-        if self.may_succeed && known.connection.is_succeeded_by(segment) {
+        if self.may_succeed && known.figures.is_succeeded_by(segment) {
             let before = self.open.pop(&ends).or_else(|| self.ended.pop(&ends));
             if let Some(before) = before {
-                finish(*before)?;
+                finish(Taken::Connection(before))?;
             }
-            return self.begin(time, ends, segment, finish);
+            return self.begin((time, ends), segment, numbers, finish);
         }
         known.last = known.last.max(time);
-        let had_ended = known.connection.has_ended();
-        known.connection.add(segment);
+        let had_ended = known.figures.has_ended();
+        known.figures.add(segment);
         let number = known.number;
         if !had_ended
-            && known.connection.has_ended()
+            && known.figures.has_ended()
             && let Some(known) = self.open.pop(&ends)
         {
             self.ended.put(ends, known);
@@ -161,16 +116,16 @@ impl Connections {
             Some(known) => known,
             None => self.ended.peek_mut(&ends)?,
         };
-        let _whose = known.connection.add_error(error);
+        let _whose = known.figures.add_error(error);
         Some(known.number)
     }
 
     #[cold]
     fn begin<E>(
         &mut self,
-        time: i64,
-        ends: Ends,
+        (time, ends): (i64, Ends),
         segment: &Segment,
+        numbers: &mut Numbers,
         finish: &mut impl FnMut(Taken) -> Result<(), E>,
     ) -> Result<Added, E> {
         if self.open.len() + self.ended.len() >= self.most {
@@ -179,11 +134,10 @@ impl Connections {
                 self.open.pop_lru()
             });
             if let Some((_, oldest)) = oldest {
-                finish(*oldest)?;
+                finish(Taken::Connection(oldest))?;
             }
         }
-        let number = self.next;
-        self.next += 1;
+        let number = numbers.next();
         let connection = Connection::new(segment);
         let of = if connection.has_ended() {
             &mut self.ended
@@ -192,9 +146,9 @@ impl Connections {
         };
         of.put(
             ends,
-            Box::new(Taken {
+            Box::new(Open {
                 number,
-                connection,
+                figures: connection,
                 last: time,
             }),
         );
@@ -214,25 +168,21 @@ impl Connections {
                 && now.saturating_sub(oldest.last) > SILENCE
                 && let Some((_, oldest)) = of.pop_lru()
             {
-                finish(*oldest)?;
+                finish(Taken::Connection(oldest))?;
             }
         }
         Ok(())
     }
 
-    /// Finishes all, in the order in which they began.
-    pub(crate) fn finish<E>(
-        mut self,
-        finish: &mut impl FnMut(Taken) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut left = Vec::with_capacity(self.open.len() + self.ended.len());
+    /// All that are open.
+    pub(crate) fn into_rest(mut self) -> Vec<Taken> {
+        let mut rest = Vec::with_capacity(self.open.len() + self.ended.len());
         for of in [&mut self.ended, &mut self.open] {
-            while let Some((_, taken)) = of.pop_lru() {
-                left.push(taken);
+            while let Some((_, open)) = of.pop_lru() {
+                rest.push(Taken::Connection(open));
             }
         }
-        left.sort_unstable_by_key(|taken| taken.number);
-        left.into_iter().try_for_each(|taken| finish(*taken))
+        rest
     }
 }
 

@@ -18,7 +18,8 @@ pub struct Figures {
     /// Retransmitted packets of both ends.
     pub retransmissions: u64,
     /// The round-trip time in microseconds: to either end the median by sequence numbers, else by
-    /// timestamps, else that of the handshake; and the sum of both, as far as they are known.
+    /// timestamps, else that of the handshake; and the sum of both, as far as they are known. Of QUIC: the median
+    /// by the spin bit.
     pub rtt_us: Option<u64>,
 }
 
@@ -40,7 +41,11 @@ impl Figures {
             retransmissions: client
                 .retransmit_packets
                 .saturating_add(server.retransmit_packets),
-            rtt_us: rtts.into_iter().flatten().reduce(u64::saturating_add),
+            rtt_us: rtts
+                .into_iter()
+                .flatten()
+                .reduce(u64::saturating_add)
+                .or(row.quic.spin_rtt_p50_us),
         }
     }
 }

@@ -6,8 +6,12 @@
 mod column;
 mod condition;
 mod connections;
+mod datagrams;
+mod ends;
 mod figures;
 mod filter;
+mod flow;
+mod flows;
 mod identity;
 mod kept;
 pub mod merge;

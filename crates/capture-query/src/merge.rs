@@ -10,14 +10,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use capture_reader::{Buffer, Packet};
-use flow_stats::{IcmpError, Segment};
+use flow_stats::{Datagram, IcmpError, Segment};
 use hashbrown::HashSet;
 use thiserror::Error;
 
 use self::interfaces::Interfaces;
 use self::sorter::{Key, Sorter};
-use crate::connections::Added;
 use crate::filter::Filter;
+use crate::flow::Added;
 use crate::ordered::{Consumer, Results, Stopped, work};
 use crate::paths::Source;
 use crate::rows::batches;
@@ -33,11 +33,11 @@ const MEMORY: usize = 256 << 20;
 /// What was merged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// How many connections.
+    /// How many connections and UDP flows.
     pub connections: u64,
     /// How many packets.
     pub packets: u64,
-    /// How many packets of the sources are not TCP, and so of no connection.
+    /// How many packets of the sources are neither TCP nor UDP, and so of no connection.
     pub others: u64,
 }
 
@@ -200,7 +200,7 @@ impl Visitor for Choose<'_> {
 
     fn connection(&mut self, complete: Complete<'_>) -> Result<(), Stopped> {
         if self.filter.takes(&complete.row()) {
-            self.chosen.insert((complete.of.member, complete.number));
+            self.chosen.insert((complete.of.member, complete.number()));
         }
         Ok(())
     }
@@ -292,6 +292,16 @@ impl Visitor for Take<'_, '_> {
         added: Added,
     ) -> Result<(), Stopped> {
         self.take(of, packet, segment.ends(), added)
+    }
+
+    fn datagram(
+        &mut self,
+        of: &Of,
+        packet: &Packet<'_>,
+        datagram: &Datagram<'_>,
+        added: Added,
+    ) -> Result<(), Stopped> {
+        self.take(of, packet, datagram.ends(), added)
     }
 
     fn error(

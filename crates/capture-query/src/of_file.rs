@@ -6,7 +6,7 @@ use std::path::Path;
 use capture_reader::{Buffer, Packet};
 use flow_stats::{Row, Segment};
 
-use crate::connections::Added;
+use crate::flow::Added;
 use crate::ordered::Stopped;
 use crate::scan::{Complete, Of, Problem, Trouble, Visitor, scan_opened};
 

@@ -1,10 +1,10 @@
-//! One connection: which of a capture's connections is meant, and its packets.
+//! One connection or UDP flow: which of a capture's is meant, and its packets.
 
 use capture_reader::{Buffer, Packet};
-use flow_stats::{IcmpError, Row, Segment};
+use flow_stats::{Datagram, IcmpError, Row, Segment};
 
-use crate::connections::Added;
 use crate::filter::Filter;
+use crate::flow::Added;
 use crate::identity::uuid_of_name;
 use crate::ordered::Stopped;
 use crate::paths::Source;
@@ -63,6 +63,8 @@ pub fn find(sources: &[Source], filter: &Filter, problem: &mut dyn FnMut(Problem
 pub enum Item<'a> {
     /// A packet of it.
     Packet(&'a Segment),
+    /// A UDP packet of it.
+    Datagram(&'a Datagram<'a>),
     /// An ICMP error that quotes one.
     Error(&'a IcmpError),
 }
@@ -104,7 +106,7 @@ impl Visitor for Finding<'_> {
             let place = Place {
                 source: self.source.clone(),
                 member: complete.of.member,
-                number: complete.number,
+                number: complete.number(),
             };
             self.meant.first.push((row, place));
         }
@@ -132,6 +134,19 @@ impl Visitor for Taking<'_> {
     ) -> Result<(), Stopped> {
         if (of.member, added.number) == (self.place.member, self.place.number) {
             (self.take)(Item::Packet(segment));
+        }
+        Ok(())
+    }
+
+    fn datagram(
+        &mut self,
+        of: &Of,
+        _: &Packet<'_>,
+        datagram: &Datagram<'_>,
+        added: Added,
+    ) -> Result<(), Stopped> {
+        if (of.member, added.number) == (self.place.member, self.place.number) {
+            (self.take)(Item::Datagram(datagram));
         }
         Ok(())
     }

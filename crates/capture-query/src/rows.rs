@@ -5,8 +5,8 @@ use std::slice;
 use capture_reader::{Buffer, Packet};
 use flow_stats::{Row, Segment};
 
-use crate::connections::Added;
 use crate::filter::Filter;
+use crate::flow::Added;
 use crate::ordered::{Consumer, Results, Stopped, work};
 use crate::paths::Source;
 use crate::scan::{Complete, Of, Problem, Progress, Visitor, scan};

@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capture_reader::{Buffer, CaptureReader, Member, Packet, ReadError, for_each_capture};
-use flow_stats::{Connection, IcmpError, Row, Segment};
+use flow_stats::{Datagram, IcmpError, NotTcp, Row, Segment};
 use model::Owner;
 use packet_headers_common::SocketTotals;
 
-use crate::connections::{Added, Connections, Taken};
+use crate::flow::{Added, Taken};
+use crate::flows::Flows;
 use crate::identity::{ends_of_comment, uuid_of_comment, uuid_of_name};
 use crate::ordered::Stopped;
 use crate::paths::Source;
+
+/// The protocol number of UDP.
+const UDP: u8 = 17;
 
 /// How far reading has come.
 #[derive(Debug, Default)]
@@ -51,7 +55,7 @@ pub enum Trouble {
     Unreadable(ReadError, u64),
     /// It could not be opened.
     Unopened(io::Error),
-    /// So many connections were finished early, as too many were open.
+    /// So many connections and UDP flows were finished early, as too many were open.
     TooManyOpen(u64),
 }
 
@@ -73,35 +77,33 @@ impl std::fmt::Display for Trouble {
             Self::Unopened(error) => write!(f, "cannot be opened: {error}"),
             Self::TooManyOpen(early) => write!(
                 f,
-                "{early} connections were finished early, as too many were open at once: \
+                "{early} connections or UDP flows were finished early, as too many were open at once: \
                  those that sent again have several rows"
             ),
         }
     }
 }
 
-/// A connection that is complete.
+/// A connection or a UDP flow that is complete.
 pub(crate) struct Complete<'a> {
-    /// Its number in the capture.
-    pub(crate) number: u64,
-    /// Its figures.
-    pub(crate) connection: Connection,
+    taken: Taken,
     /// The capture that it is in.
     pub(crate) of: &'a Of,
 }
 
 impl<'a> Complete<'a> {
     fn new(taken: Taken, of: &'a Of) -> Self {
-        Self {
-            number: taken.number,
-            connection: taken.connection,
-            of,
-        }
+        Self { taken, of }
+    }
+
+    /// Its number in the capture.
+    pub(crate) fn number(&self) -> u64 {
+        self.taken.number()
     }
 
     /// Its row, with its name and its file.
     pub(crate) fn row(&self) -> Row {
-        let mut row = self.connection.row();
+        let mut row = self.taken.row();
         row.uuid.clone_from(&self.of.uuid);
         row.path = Some(self.of.path.to_string_lossy().into_owned());
         if let Some(Told {
@@ -153,6 +155,17 @@ pub(crate) trait Visitor {
         added: Added,
     ) -> Result<(), Stopped>;
 
+    /// Takes a UDP packet.
+    fn datagram(
+        &mut self,
+        _of: &Of,
+        _packet: &Packet<'_>,
+        _datagram: &Datagram<'_>,
+        _added: Added,
+    ) -> Result<(), Stopped> {
+        Ok(())
+    }
+
     /// Takes an ICMP error that quotes a packet of a connection of this number.
     fn error(
         &mut self,
@@ -164,13 +177,13 @@ pub(crate) trait Visitor {
         Ok(())
     }
 
-    /// Takes a connection, behind its last packet.
+    /// Takes a connection or a UDP flow, behind its last packet.
     fn connection(&mut self, complete: Complete<'_>) -> Result<(), Stopped>;
 
     /// Takes what is wrong with a source.
     fn problem(&mut self, problem: Problem) -> Result<(), Stopped>;
 
-    /// Takes the number of packets of a capture that are neither TCP nor about a connection in it.
+    /// Takes the number of packets of a capture that are neither TCP nor UDP, nor about a connection in it.
     fn others(&mut self, _packets: u64) {}
 }
 
@@ -272,7 +285,7 @@ fn packets_of(
         of.uuid = Some(uuid.to_owned());
     }
     let ends = capture.comment().and_then(ends_of_comment);
-    let mut connections = Connections::new(of.uuid.is_some());
+    let mut flows = Flows::new(of.uuid.is_some());
     let mut others = 0;
     let read = loop {
         let packet = match capture.next() {
@@ -281,18 +294,18 @@ fn packets_of(
             Err(error) => break Err(error),
         };
         *packets += 1;
-        let Some(segment) = segment(&packet) else {
-            let error = icmp_error(&packet);
-            match error.and_then(|error| Some((error, connections.add_error(&error)?))) {
-                Some((error, number)) => visitor.error(of, &packet, &error, number)?,
-                None => others += 1,
+        match segment(&packet) {
+            Ok(segment) => {
+                let added = flows.add(packet.time, &segment, &mut |taken| {
+                    visitor.connection(Complete::new(taken, of))
+                })?;
+                visitor.packet(of, &packet, &segment, added)?;
             }
-            continue;
-        };
-        let added = connections.add(packet.time, &segment, &mut |taken| {
-            visitor.connection(Complete::new(taken, of))
-        })?;
-        visitor.packet(of, &packet, &segment, added)?;
+            Err(NotTcp::Protocol(UDP)) => {
+                others += u64::from(!take_datagram(of, &packet, &mut flows, visitor)?);
+            }
+            Err(_) => others += u64::from(!take_error(of, &packet, &mut flows, visitor)?),
+        }
     };
     visitor.others(others);
     let comments = capture.statistics_comments();
@@ -301,8 +314,8 @@ fn packets_of(
         kernel: SocketTotals::from_text(comments),
         owner: Owner::from_text(comments),
     });
-    let early = connections.early;
-    connections.finish(&mut |taken| visitor.connection(Complete::new(taken, of)))?;
+    let early = flows.early();
+    flows.finish(&mut |taken| visitor.connection(Complete::new(taken, of)))?;
     if early > 0 {
         let (path, what) = (of.path.clone(), Trouble::TooManyOpen(early));
         visitor.problem(Problem { path, what })?;
@@ -311,15 +324,48 @@ fn packets_of(
 }
 
 #[inline]
-fn segment(packet: &Packet<'_>) -> Option<Segment> {
-    let (ip, wire_len) = packet.ip()?;
-    Segment::of_ip(packet.time, ip, wire_len, packet.segments()).ok()
+fn segment(packet: &Packet<'_>) -> Result<Segment, NotTcp> {
+    let (ip, wire_len) = packet.ip().ok_or(NotTcp::Ip)?;
+    Segment::of_ip(packet.time, ip, wire_len, packet.segments())
 }
 
+/// Takes a packet as one of UDP. Returns whether it is one.
+fn take_datagram(
+    of: &Of,
+    packet: &Packet<'_>,
+    flows: &mut Flows,
+    visitor: &mut dyn Visitor,
+) -> Result<bool, Stopped> {
+    let datagram = packet
+        .ip()
+        .and_then(|(ip, wire_len)| Datagram::of_ip(packet.time, ip, wire_len, packet.segments()));
+    let Some(datagram) = datagram else {
+        return Ok(false);
+    };
+    let added = flows.add_datagram(packet.time, &datagram, &mut |taken| {
+        visitor.connection(Complete::new(taken, of))
+    })?;
+    visitor.datagram(of, packet, &datagram, added)?;
+    Ok(true)
+}
+
+/// Takes a packet as an ICMP error about a connection. Returns whether it is one.
 #[cold]
-fn icmp_error(packet: &Packet<'_>) -> Option<IcmpError> {
-    let (ip, _) = packet.ip()?;
-    IcmpError::of_ip(packet.time, ip)
+fn take_error(
+    of: &Of,
+    packet: &Packet<'_>,
+    flows: &mut Flows,
+    visitor: &mut dyn Visitor,
+) -> Result<bool, Stopped> {
+    let error = packet
+        .ip()
+        .and_then(|(ip, _)| IcmpError::of_ip(packet.time, ip));
+    let Some((error, number)) = error.and_then(|error| Some((error, flows.add_error(&error)?)))
+    else {
+        return Ok(false);
+    };
+    visitor.error(of, packet, &error, number)?;
+    Ok(true)
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -1,10 +1,12 @@
 //! What a picture says in words: the title, the most important figures, and what is not known.
 
-use flow_stats::{BeganBy, Direction, Ended, Row, time_text};
+use flow_stats::{BeganBy, Direction, Ended, Protocol, Row, time_text};
 
 use crate::{
+    datagram_facts,
+    numbers::{float, plural, time},
     scale::Quantity,
-    subject::{Subject, name},
+    subject::{Subject, is_udp, name},
 };
 
 /// Both ends, the client first.
@@ -16,6 +18,15 @@ pub(crate) fn title(row: &Row) -> String {
     format!("{client} → {server}")
 }
 
+/// What it is.
+pub(crate) fn kind(row: &Row) -> &'static str {
+    match row.transport.protocol {
+        Some(Protocol::Quic) => "QUIC connection",
+        Some(Protocol::Udp) => "UDP flow",
+        Some(Protocol::Tcp) | None => "TCP connection",
+    }
+}
+
 /// The most important figures.
 pub(crate) fn facts(subject: &Subject) -> Vec<String> {
     let row = &subject.row;
@@ -23,6 +34,12 @@ pub(crate) fn facts(subject: &Subject) -> Vec<String> {
         .replace('T', " ")
         .replace('Z', " UTC");
     let mut facts = vec![start, format!("lasted {}", time(row.duration_us))];
+    if subject.is_udp() {
+        facts.extend([0, 1].map(|way| datagram_facts::sent(subject, way)));
+        facts.extend(datagram_facts::of_quic(&row.quic));
+        facts.extend(row.uuid.clone());
+        return facts;
+    }
     facts.extend([0, 1].map(|way| sent(name(way), subject.direction(way))));
     facts.extend(
         row.initial_rtt_us
@@ -79,7 +96,7 @@ fn end(row: &Row) -> String {
         Ended::Closed => format!("closed by FIN, {by} first"),
         Ended::Reset => "ended by RST".to_owned(),
         Ended::HalfClosed => format!("half closed, by the {by}"),
-        Ended::Open => "not closed as far as captured".to_owned(),
+        Ended::Open | Ended::Unsaid => "not closed as far as captured".to_owned(),
     }
 }
 
@@ -103,6 +120,10 @@ pub(crate) fn notes(subject: &Subject) -> Vec<String> {
              is called the client."
                 .to_owned(),
         );
+    }
+    if subject.is_udp() {
+        datagram_facts::notes(subject, &mut notes);
+        return notes;
     }
     for way in subject.shown() {
         of_direction(subject, way, &mut notes);
@@ -188,6 +209,9 @@ fn thinned(subject: &Subject, notes: &mut Vec<String>) {
 
 /// The table of an HTML page: what each line is, and its values for the client and the server.
 pub(crate) fn table(row: &Row) -> Vec<(&'static str, [String; 2])> {
+    if is_udp(row) {
+        return datagram_facts::table(row);
+    }
     let both = [&row.client, &row.server];
     let count = |of: fn(&Direction) -> u64| both.map(|side| of(side).to_string());
     let bytes = |of: fn(&Direction) -> u64| both.map(|side| Quantity::Bytes.text(float(of(side))));
@@ -231,19 +255,4 @@ pub(crate) fn table(row: &Row) -> Vec<(&'static str, [String; 2])> {
         ("RTT p95", time(|side| side.rtt_p95_us)),
         ("RTT by timestamps, median", time(|side| side.ts_rtt_p50_us)),
     ]
-}
-
-/// Microseconds.
-fn time(microseconds: u64) -> String {
-    Quantity::Time.text(float(microseconds) * 1e3)
-}
-
-fn plural(count: u64, what: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count}\u{a0}{what}{end}")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for three digits")]
-pub(crate) fn float(number: u64) -> f64 {
-    number as f64
 }

@@ -1,7 +1,8 @@
 //! Draws a TCP connection from its packets: the time-sequence graph as tcptrace and xplot draw it, round-trip
-//! times, throughput, and bytes in flight, as one SVG file or as one HTML page that needs nothing else.
+//! times, throughput, and bytes in flight; and a UDP flow or a QUIC connection: its packets, throughput, and what the
+//! spin bit says of round-trip times. As one SVG file or as one HTML page that needs nothing else.
 //!
-//! It is pure: [`Segment`](flow_stats::Segment)s go in, in the order in which they were captured, and text
+//! It is pure: [`Segment`](flow_stats::Segment)s, or [`Datagram`](flow_stats::Datagram)s, go in, in the order in which they were captured, and text
 //! comes out. What a packet was is judged by `flow-stats`, so that a picture has as many retransmissions as
 //! the connection's row says. docs/plot.md shows how to read the pictures.
 //!
@@ -35,13 +36,16 @@
 //!
 //! # How it is built
 //!
-//! Each file uses only those before it in this list: `scale`, `svg`, `thin`; `traces` (what is shown of one
-//! direction), `subject` (what is drawn), `facts` (what is said in words); `frame` (axes and legends), `panels`
-//! (a file for each kind of graph), `drawing` and `page`; `picture`, `recorder`.
+//! Each file uses only those before it in this list: `scale`, `numbers`, `svg`, `thin`; `traces` (what is shown of one
+//! direction), `subject` (what is drawn), `datagram_facts` and `facts` (what is said in words); `frame` (axes and legends), `panels`
+//! (a file for each kind of graph), `drawing` and `page`; `picture`, `recorder`, `datagram_recorder`.
 
+mod datagram_facts;
+mod datagram_recorder;
 mod drawing;
 mod facts;
 mod frame;
+mod numbers;
 mod page;
 mod panels;
 mod picture;
@@ -54,5 +58,6 @@ mod tests;
 mod thin;
 mod traces;
 
+pub use datagram_recorder::DatagramRecorder;
 pub use picture::Picture;
 pub use recorder::Recorder;

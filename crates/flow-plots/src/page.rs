@@ -2,7 +2,7 @@
 
 use crate::{
     drawing::draw,
-    facts::{table, title},
+    facts::{kind, table, title},
     frame::{NARROW, WIDE},
     subject::Subject,
     svg::Escaped,
@@ -16,6 +16,7 @@ const SCRIPT: &str = include_str!("page.js");
 pub(crate) fn page(subject: &Subject) -> String {
     let (wide, narrow) = (draw(subject, WIDE), draw(subject, NARROW));
     let title = Escaped(&title(&subject.row)).to_string();
+    let kind = kind(&subject.row);
     let rows = table(&subject.row)
         .into_iter()
         .map(|(what, [client, server])| {
@@ -29,7 +30,7 @@ pub(crate) fn page(subject: &Subject) -> String {
          script-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>TCP {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <title>{kind} {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <div class=\"wide\">\n{wide}</div>\n<div class=\"narrow\">\n{narrow}</div>\n\
          <table>\n<thead><tr><th></th><th scope=\"col\">client</th><th scope=\"col\">server</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table>\n<output hidden></output>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"

@@ -1,13 +1,13 @@
-//! What is drawn: a connection's figures, and the traces of its two directions.
+//! What is drawn: the figures of a connection or a UDP flow, and the traces of its two directions.
 
-use flow_stats::{Direction, Row};
+use flow_stats::{Direction, Protocol, Row};
 
 use crate::{thin::Span, traces::Traces};
 
 /// Up to how many packets with payload are few.
 const FEW: u64 = 10;
 
-/// A connection, as far as a picture shows it.
+/// A connection or a UDP flow, as far as a picture shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
     pub(crate) row: Row,
@@ -25,6 +25,11 @@ pub(crate) struct Way {
 }
 
 impl Subject {
+    /// Whether it is UDP, of which there are neither sequence numbers nor acknowledgments.
+    pub(crate) fn is_udp(&self) -> bool {
+        is_udp(&self.row)
+    }
+
     /// The figures of one end.
     pub(crate) fn direction(&self, way: usize) -> &Direction {
         match way {
@@ -63,6 +68,11 @@ impl Subject {
             ways: [narrower(&self.ways[0]), narrower(&self.ways[1])],
         }
     }
+}
+
+/// Whether a row is of UDP.
+pub(crate) fn is_udp(row: &Row) -> bool {
+    matches!(row.transport.protocol, Some(Protocol::Udp | Protocol::Quic))
 }
 
 /// What an end is called.

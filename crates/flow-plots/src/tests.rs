@@ -1,6 +1,7 @@
 //! Pictures of exchanges written by hand, and of any packets.
 
 mod any_packets;
+mod datagrams;
 mod exchange;
 mod marks;
 mod pictures;

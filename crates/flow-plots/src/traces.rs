@@ -27,6 +27,8 @@ pub(crate) struct Traces {
     pub(crate) in_flight: Line,
     pub(crate) window: Line,
     pub(crate) rates: Rates,
+    /// Of UDP packets, how large their payload is.
+    pub(crate) sizes: Bars,
 }
 
 /// Something for each kind of mark in the time-sequence graph.
@@ -70,6 +72,7 @@ impl Traces {
             in_flight: Line::new(span),
             window: Line::new(span),
             rates: Rates::new(span),
+            sizes: bars(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Traces {
             || lines.iter().any(|line| line.is_thinned())
             || self.rtt.is_thinned()
             || self.ts_rtt.is_thinned()
+            || self.sizes.is_thinned()
     }
 
     /// Whether not even each retransmission is shown.
@@ -126,6 +130,7 @@ impl Traces {
             in_flight: line(&self.in_flight),
             window: line(&self.window),
             rates: self.rates.clone(),
+            sizes: bars(&self.sizes),
         }
     }
 }

@@ -5,16 +5,13 @@ use std::net::SocketAddr;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha1::{Digest as _, Sha1};
 
-use crate::segment::octets;
+use crate::{ip::octets, words::Protocol};
 
-/// The protocol number of TCP.
-const TCP: u8 = 6;
-
-/// The Community ID of a TCP connection between two ends, in either order, with the seed 0.
+/// The Community ID of what two ends have between them, in either order, by this protocol, with the seed 0.
 ///
 /// Source: <https://github.com/corelight/community-id-spec>.
 #[must_use]
-pub fn community_id(ends: [SocketAddr; 2]) -> String {
+pub fn community_id(protocol: Protocol, ends: [SocketAddr; 2]) -> String {
     let [first, second] = ends.map(|end| octets(&end));
     let key = |(address, length, port): ([u8; 16], usize, u16)| (length, address, port);
     let (low, high) = if key(first) <= key(second) {
@@ -27,7 +24,7 @@ pub fn community_id(ends: [SocketAddr; 2]) -> String {
     hash.update([0, 0]);
     hash.update(&low.0[..low.1]);
     hash.update(&high.0[..high.1]);
-    hash.update([TCP, 0]);
+    hash.update([protocol.number(), 0]);
     hash.update(low.2.to_be_bytes());
     hash.update(high.2.to_be_bytes());
     format!("1:{}", BASE64_STANDARD.encode(hash.finalize()))
@@ -40,24 +37,34 @@ mod tests {
     /// From the baseline of the specification.
     #[test]
     fn ids_are_those_of_the_specification() {
-        for (one, other, id) in [
+        for (protocol, one, other, id) in [
             (
+                Protocol::Tcp,
                 "128.232.110.120:34855",
                 "66.35.250.204:80",
                 "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
             ),
             (
-                "[2001:0db8:85a3::8a2e:0370:7334]:1",
-                "[2001:0db8:85a3::8a2e:0370:7335]:2",
-                "",
+                Protocol::Udp,
+                "192.168.1.52:54585",
+                "8.8.8.8:53",
+                "1:d/FP5EW3wiY1vCndhwleRRKHowQ=",
+            ),
+            (
+                Protocol::Quic,
+                "192.168.1.52:54585",
+                "8.8.8.8:53",
+                "1:d/FP5EW3wiY1vCndhwleRRKHowQ=",
             ),
         ] {
             let ends: [SocketAddr; 2] = [one.parse().unwrap(), other.parse().unwrap()];
-            let found = community_id(ends);
-            assert_eq!(found, community_id([ends[1], ends[0]]), "in either order");
-            if !id.is_empty() {
-                assert_eq!(found, id);
-            }
+            let found = community_id(protocol, ends);
+            assert_eq!(
+                found,
+                community_id(protocol, [ends[1], ends[0]]),
+                "in either order"
+            );
+            assert_eq!(found, id);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of the packets that one end sent, by their headers.
 
-use crate::segment::{Ecn, Flags, Segment};
+use crate::marks::Marks;
+use crate::segment::{Flags, Segment};
 
 /// Packets that an end sent, by what was in their headers.
 #[derive(Debug, Clone, Default)]
@@ -25,13 +26,9 @@ pub(crate) struct Counts {
     pub(crate) dsacks: u64,
     pub(crate) keep_alives: u64,
     pub(crate) window_probes: u64,
-    pub(crate) ect: u64,
-    pub(crate) ce: u64,
     pub(crate) ece: u64,
     pub(crate) cwr: u64,
-    /// The last, the least and the largest.
-    pub(crate) ttl: Option<[u8; 3]>,
-    pub(crate) ttl_changes: u64,
+    pub(crate) marks: Marks,
     pub(crate) timestamps: bool,
 }
 
@@ -43,15 +40,7 @@ impl Counts {
         self.ip_bytes += u64::from(segment.ip_bytes);
         self.truncated += u64::from(segment.truncated);
         self.timestamps |= segment.options.timestamps.is_some();
-        self.note_ttl(segment.ttl);
-        match segment.ecn {
-            Ecn::Not => {}
-            Ecn::Capable => self.ect += 1,
-            Ecn::Congestion => {
-                self.ect += 1;
-                self.ce += 1;
-            }
-        }
+        self.marks.add(segment.ecn, segment.ttl);
         let payload = segment.payload;
         // A segment's options are part of what the other end's MSS permits (RFC 9293 3.7.1).
         let room = mss.map_or(0, |mss| mss.saturating_sub(segment.options_len.into()));
@@ -83,11 +72,5 @@ impl Counts {
         let blocks = segment.options.sack_blocks().len() as u64;
         self.sacks += u64::from(blocks > 0);
         self.sack_blocks += blocks;
-    }
-
-    fn note_ttl(&mut self, ttl: u8) {
-        let [last, least, largest] = self.ttl.unwrap_or([ttl; 3]);
-        self.ttl_changes += u64::from(last != ttl);
-        self.ttl = Some([ttl, least.min(ttl), largest.max(ttl)]);
     }
 }

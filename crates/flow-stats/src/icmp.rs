@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::column::columns;
-use crate::segment::{be16, be32, quoted_ends};
+use crate::ip::{be16, be32, carried, quoted_ends};
 
 /// Bytes of an ICMP header, behind which an error has its quote.
 const HEADER: usize = 8;
@@ -14,8 +14,8 @@ const ICMPV6: u8 = 58;
 columns! {
     /// What ICMP and ICMPv6 errors said that quote a packet of the connection. Anybody can forge them.
     Icmp [ICMP_COLUMNS: "icmp_"] {
-        /// ICMP errors in the capture that quote a packet of the connection. They count as packets nowhere. Rows of
-        /// older versions have no value.
+        /// ICMP errors in the capture that quote a packet of the connection. They count as packets nowhere. Nothing
+        /// for UDP and QUIC, of which errors are not looked at, and in rows of older versions.
         errors: Option<u64>, "RFC 792, RFC 4443 2.1; tshark: `icmp.type`, `icmpv6.type`";
         /// The smallest MTU that one of them told: of a link for which a packet was too big.
         mtu_bytes: Option<u32>, "RFC 1191 4, RFC 8201 4; tshark: `icmp.mtu`, `icmpv6.mtu`";
@@ -23,6 +23,12 @@ columns! {
 }
 
 impl Icmp {
+    /// Nobody looks.
+    pub(crate) const UNKNOWN: Self = Self {
+        errors: None,
+        mtu_bytes: None,
+    };
+
     /// No error.
     pub(crate) const NONE: Self = Self {
         errors: Some(0),
@@ -53,7 +59,7 @@ impl IcmpError {
     /// quoted packet at least. `time` is in nanoseconds since 1970. `None` if it is no such error.
     #[must_use]
     pub fn of_ip(time: i64, ip: &[u8]) -> Option<Self> {
-        let (protocol, message) = crate::segment::carried(ip)?;
+        let (protocol, message) = carried(ip)?;
         let (header, quoted) = message.split_first_chunk::<HEADER>()?;
         let told = match (protocol, header[0]) {
             (ICMP, 3) if header[1] == 4 => be16(header, 6).into(),

@@ -1,7 +1,8 @@
-//! What a TCP connection's packets say about it: one row of figures for each connection.
+//! What the packets of a TCP connection, a QUIC connection or another UDP flow say about it: one row of figures for
+//! each.
 //!
-//! Packets go in as [`Segment`]s, in the order in which they were captured, and a [`Row`] comes out, at any
-//! time. It is pure: no I/O, no clock; and a connection takes a few kilobytes however long it is.
+//! Packets go in as [`Segment`]s or [`Datagram`]s, in the order in which they were captured, and a [`Row`] comes out, at
+//! any time. It is pure: no I/O, no clock; and a connection takes a few kilobytes however long it is.
 //!
 //! ```
 //! use flow_stats::{Connection, Segment};
@@ -37,44 +38,58 @@
 //!
 //! # How it is built
 //!
-//! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`,
-//! `segment`, `judgment`; then, for what one end sent, `counts`, `holes` (which numbers were seen), `quantiles`,
-//! `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
-//! `community_id`, `column`, `icmp` (errors about a connection), `words`, `connection`, `kernel` and `owned` (what the host of an end adds) and
-//! `row`.
+//! Each rule has a file, and each file uses only those before it in this list: `sequence`, `options`, `ip`,
+//! `segment`, `judgment`, `marks` (of IP headers); then, for what one end sent, `counts`, `holes` (which numbers were
+//! seen), `quantiles`, `rtt`, `syn`, `window`, `flight`, `rate`, `loss` (what was sent again, and why), `side` (all of these together); then
+//! `column`, `words`, `community_id`, `icmp` (errors about a connection), `connection`; for UDP `datagram`, `spin`
+//! (round-trip times by QUIC's spin bit), `quic`, `datagrams`; and of all `transport`, `kernel` and `owned` (what the host
+//! of an end adds), `row` and `datagram_row`.
 
 mod column;
 mod community_id;
 mod connection;
 mod counts;
+mod datagram;
+mod datagram_row;
+mod datagrams;
 mod flight;
 mod holes;
 mod icmp;
+mod ip;
 mod judgment;
 mod kernel;
 mod loss;
+mod marks;
 mod options;
 mod owned;
 mod quantiles;
+mod quic;
 mod rate;
 mod row;
 mod rtt;
 mod segment;
 mod sequence;
 mod side;
+mod spin;
 mod syn;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod window;
 mod words;
 
 pub use column::{Column, Kind, Time, Value, time_of_text, time_text};
 pub use community_id::community_id;
 pub use connection::Connection;
+pub use datagram::Datagram;
+pub use datagrams::{DatagramJudgment, Datagrams};
 pub use icmp::{Icmp, IcmpError};
+pub use ip::NotTcp;
 pub use judgment::{Cause, Judgment, PacketKind};
 pub use kernel::Kernel;
 pub use owned::Owned;
+pub use quic::Quic;
 pub use row::{COLUMNS, Direction, Row};
-pub use segment::{NotTcp, Segment};
-pub use words::{BeganBy, Ecn, Ended, Handshake};
+pub use segment::Segment;
+pub use transport::Transport;
+pub use words::{BeganBy, Ecn, Ended, Handshake, Protocol};

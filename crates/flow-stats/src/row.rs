@@ -15,14 +15,16 @@ use crate::{
     kernel::{KERNEL, Kernel},
     owned::{OWNED, Owned},
     quantiles::Quantiles,
-    rtt::elapsed,
+    quic::{QUIC_COLUMNS, Quic},
+    rtt::{elapsed, microseconds},
     segment::Flags,
     side::Side,
-    words::{BeganBy, Ecn, Ended, Handshake},
+    transport::{TRANSPORT_COLUMNS, Transport},
+    words::{BeganBy, Ecn, Ended, Handshake, Protocol},
 };
 
 columns! {
-    /// What is known of one connection.
+    /// What is known of one connection, or of one UDP flow.
     Row [OWN: ""] {
         /// The connection's name, if the file's name says it.
         uuid: Option<String>, "M-Lab: `id`";
@@ -46,12 +48,13 @@ columns! {
         server_ip: IpAddr, "M-Lab: `ServerIP`";
         /// Its port.
         server_port: u16, "M-Lab: `ServerPort`";
-        /// How it is known who the client is: `syn`, `syn_ack`, `ports` (the server's is the only one below
-        /// 1024), or `unknown` (it sent the first packet).
+        /// How it is known who the client is: `syn`, `syn_ack`, `initial` (of QUIC), `ports` (the server's is the
+        /// only one below 1024), or `unknown` (it sent the first packet).
         began_by: BeganBy, "";
         /// How much of the handshake was captured: `none`, `syn`, `syn_ack`, or `complete` with the client's
-        /// acknowledgment.
-        handshake: Handshake, "RFC 9293 3.5; tshark: `tcp.completeness`";
+        /// acknowledgment. Of QUIC: `none`, `initial` (the client's), `answered`, or `complete` with the client's
+        /// first short header behind the answer. `none` of other UDP.
+        handshake: Handshake, "RFC 9293 3.5, RFC 9312 2.4; tshark: `tcp.completeness`";
         /// Whether the client's SYN was captured, so that nothing is missing at the beginning.
         from_syn: bool, "M-Lab: `syn_packet`";
         /// When the client's first SYN was captured.
@@ -61,7 +64,8 @@ columns! {
         /// From the SYN to the acknowledgment of the SYN-ACK: both ends' `handshake_rtt_us`.
         initial_rtt_us: Option<u64>, "tshark: `tcp.analysis.initial_rtt`";
         /// How it ended: `fin` (both ends), `rst` (before both had sent FIN), `half` (FIN of one end), or
-        /// `open`. A RST behind which its sender sends payload was forged and does not count.
+        /// `open`. A RST behind which its sender sends payload was forged and does not count. `none` of UDP and QUIC,
+        /// whose packets do not say it.
         ended: Ended, "RFC 9293 3.6, 3.5.3; tcptrace: complete conns";
         /// Who sent the first FIN or RST: `client` or `server`.
         ended_by: Option<String>, "";
@@ -81,12 +85,17 @@ columns! {
         owner: Owned,
         /// What ICMP errors said of it.
         icmp: Icmp,
+        /// By what protocol it was exchanged.
+        transport: Transport,
+        /// What QUIC shows of itself, if it is QUIC.
+        quic: Quic,
     }
 }
 
 columns! {
     /// What one end sent, and what the other one said of it. Round-trip times are from the place where the
     /// packets were captured to the other end and back.
+    #[derive(Default)]
     Direction [CLIENT: "client_", SERVER: "server_"] {
         /// Packets that this end sent: records of the capture, of which one may stand for several segments.
         packets: u64, "M-Lab: `Packets`; tcptrace: total packets";
@@ -95,7 +104,7 @@ columns! {
         /// Packets with payload.
         payload_packets: u64, "tcptrace: actual data pkts";
         /// Bytes of payload, by the headers; with retransmissions.
-        payload_bytes: u64, "tshark: `tcp.len`; tcptrace: actual data bytes";
+        payload_bytes: u64, "tshark: `tcp.len`, `udp.length` - 8; tcptrace: actual data bytes";
         /// Bytes of payload, each once.
         goodput_bytes: u64, "tcptrace: unique bytes sent";
         /// Bytes of payload that the other end acknowledged, if it said anything.
@@ -103,9 +112,9 @@ columns! {
         /// Segments, with those that an offload has merged into one packet: as many as the capture says, or as
         /// the receiver's MSS takes.
         segments: u64, "RFC 4898 `tcpEStatsPerfSegsOut`; Linux: `tcpi_segs_out`";
-        /// Packets that stand for several segments.
+        /// Packets that stand for several segments, or datagrams.
         offloaded_packets: u64, "";
-        /// The largest payload of a packet that stands for one segment.
+        /// The largest payload of a packet that stands for one segment, or datagram.
         largest_segment_bytes: u64, "tcptrace: max segm size";
         /// Packets of which the capture does not have the whole TCP header.
         truncated_packets: u64, "M-Lab: `Truncated`";
@@ -246,28 +255,40 @@ columns! {
     }
 }
 
+/// Columns that follow each other. Readers of CSV count them: new ones stand at the end.
+const GROUPS: [&[Column]; 8] = [
+    &OWN,
+    &CLIENT,
+    &SERVER,
+    &KERNEL,
+    &OWNED,
+    &ICMP_COLUMNS,
+    &TRANSPORT_COLUMNS,
+    &QUIC_COLUMNS,
+];
+
+/// How many columns there are.
+const WIDTH: usize = {
+    let (mut width, mut group) = (0, 0);
+    while group < GROUPS.len() {
+        width += GROUPS[group].len();
+        group += 1;
+    }
+    width
+};
+
 /// The columns of a row, in order.
 pub const COLUMNS: &[Column] = &{
-    const ENDS: usize = Row::WIDTH + 2 * Direction::WIDTH;
-    const KERNELS: usize = ENDS + Kernel::WIDTH;
-    const OWNERS: usize = KERNELS + Owned::WIDTH;
-    let mut columns = [OWN[0]; OWNERS + Icmp::WIDTH];
-    let mut at = 0;
-    while at < columns.len() {
-        columns[at] = if at < Row::WIDTH {
-            OWN[at]
-        } else if at < Row::WIDTH + Direction::WIDTH {
-            CLIENT[at - Row::WIDTH]
-        } else if at < ENDS {
-            SERVER[at - Row::WIDTH - Direction::WIDTH]
-        } else if at < KERNELS {
-            KERNEL[at - ENDS]
-        } else if at < OWNERS {
-            OWNED[at - KERNELS]
-        } else {
-            ICMP_COLUMNS[at - OWNERS]
-        };
-        at += 1;
+    let mut columns = [OWN[0]; WIDTH];
+    let (mut at, mut group) = (0, 0);
+    while group < GROUPS.len() {
+        let mut within = 0;
+        while within < GROUPS[group].len() {
+            columns[at] = GROUPS[group][within];
+            at += 1;
+            within += 1;
+        }
+        group += 1;
     }
     columns
 };
@@ -281,6 +302,8 @@ impl Row {
             .chain(self.kernel.own_values())
             .chain(self.owner.own_values())
             .chain(self.icmp.own_values())
+            .chain(self.transport.own_values())
+            .chain(self.quic.own_values())
     }
 
     /// Adds what the kernel of the first of these ends knew of the connection between them when its socket
@@ -340,7 +363,7 @@ impl Connection {
             uuid: None,
             host: None,
             path: None,
-            community_id: community_id(self.ends),
+            community_id: community_id(Protocol::Tcp, self.ends),
             start_time: Time(self.start),
             end_time: Time(self.end),
             duration_us: microseconds(elapsed(self.start, self.end).unwrap_or(0)),
@@ -366,6 +389,8 @@ impl Connection {
             kernel: Kernel::UNKNOWN,
             owner: Owned::UNKNOWN,
             icmp: self.icmp.clone(),
+            transport: Transport::TCP,
+            quic: Quic::NONE,
         }
     }
 
@@ -420,13 +445,13 @@ impl Connection {
             window_scale: side.syn.and_then(|syn| syn.window_scale),
             sack_permitted: side.syn.map(|syn| syn.sack_permitted),
             timestamps: counts.timestamps,
-            ect_packets: counts.ect,
-            ce_packets: counts.ce,
+            ect_packets: counts.marks.ect,
+            ce_packets: counts.marks.ce,
             ece_count: counts.ece,
             cwr_packets: counts.cwr,
-            ttl_min: counts.ttl.map(|[_, least, _]| least),
-            ttl_max: counts.ttl.map(|[_, _, largest]| largest),
-            ttl_changes: counts.ttl_changes,
+            ttl_min: counts.marks.ttl.map(|[_, least, _]| least),
+            ttl_max: counts.marks.ttl.map(|[_, _, largest]| largest),
+            ttl_changes: counts.marks.ttl_changes,
             handshake_rtt_us: side.handshake.map(microseconds),
             rtt_samples: trips.by_sequence.count(),
             min_rtt_us: trips.by_sequence.min().map(microseconds),
@@ -450,11 +475,6 @@ impl Connection {
 
 fn percentiles(times: &Quantiles) -> [Option<u64>; 3] {
     [50, 95, 99].map(|percent| times.percentile(percent).map(microseconds))
-}
-
-/// Rounded.
-fn microseconds(nanoseconds: u64) -> u64 {
-    nanoseconds / 1000 + u64::from(nanoseconds % 1000 >= 500)
 }
 
 /// What the two SYNs agreed on (RFC 3168 6.1.1, RFC 9768 3.1.1).

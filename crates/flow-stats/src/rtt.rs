@@ -181,3 +181,8 @@ pub(crate) fn elapsed(from: i64, to: i64) -> Option<u64> {
     to.checked_sub(from)
         .and_then(|time| u64::try_from(time).ok())
 }
+
+/// Rounded.
+pub(crate) fn microseconds(nanoseconds: u64) -> u64 {
+    nanoseconds / 1000 + u64::from(nanoseconds % 1000 >= 500)
+}

@@ -1,6 +1,31 @@
 //! The words that rows have for what a connection was.
 
-use crate::column::words;
+use crate::{
+    column::words,
+    ip::{TCP, UDP},
+};
+
+words! {
+    /// By what protocol two ends exchanged packets.
+    Protocol {
+        /// TCP.
+        Tcp = "tcp",
+        /// UDP, and nothing that is known to be QUIC.
+        Udp = "udp",
+        /// QUIC, which is carried by UDP.
+        Quic = "quic",
+    }
+}
+
+impl Protocol {
+    /// The number that IP headers have for it (IANA: Protocol Numbers).
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => TCP,
+            Self::Udp | Self::Quic => UDP,
+        }
+    }
+}
 
 words! {
     /// How it is known which end began a connection, from the best proof to none.
@@ -9,6 +34,8 @@ words! {
         Syn = "syn",
         /// The other end's SYN-ACK.
         SynAck = "syn_ack",
+        /// Its first packet of QUIC.
+        Initial = "initial",
         /// The other end's port, below 1024 as the only one.
         Ports = "ports",
         /// Not at all: it sent the first packet that was captured.
@@ -25,7 +52,12 @@ words! {
         Syn = "syn",
         /// A SYN-ACK.
         SynAck = "syn_ack",
-        /// A SYN-ACK, and its acknowledgment.
+        /// The client's first packet of QUIC.
+        Initial = "initial",
+        /// The server's answer to that.
+        Answered = "answered",
+        /// The server's answer, and then what only follows the handshake: the acknowledgment of a SYN-ACK, or a
+        /// packet of the client with a short header.
         Complete = "complete",
     }
 }
@@ -41,6 +73,8 @@ words! {
         HalfClosed = "half",
         /// Not, as far as was captured.
         Open = "open",
+        /// No packet says it: UDP.
+        Unsaid = "none",
     }
 }
 

@@ -54,7 +54,7 @@
 //!     from_low: false,
 //!     tcp_flags: 0x10,
 //!     segments: 1,
-//!     beside: Some(Beside { key: FlowKey::new(client, server), sequence: 7, is_quoted: false }),
+//!     beside: Some(Beside { key: FlowKey::new(client, server), sequence: 7, is_quoted: false, cookie: 0 }),
 //!     l3_offset: 14,
 //!     l4_offset: 34,
 //!     headers: &[0; 54],
@@ -76,6 +76,8 @@
 mod action;
 mod batch;
 mod connections;
+mod datagram_names;
+mod datagrams;
 mod listing;
 mod rules;
 mod state;
@@ -85,6 +87,7 @@ mod table;
 pub use action::{Action, Hint};
 pub use batch::{Arrivals, BatchCounts, Batches};
 pub use connections::ConnectionState;
+pub use datagram_names::DatagramNames;
 pub use listing::{Listed, Listing, ListingWalk};
 pub use state::Limits;
 pub use stats::{SharedTableStats, TableCounts, TableStats};

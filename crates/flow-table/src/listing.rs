@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BootNanos, FlowUuid, Owner, WallNanos};
+use model::{BootNanos, FlowUuid, Owner, Protocol, WallNanos};
 use packet_headers_common::{Endpoint, SocketTotals};
 
 use crate::connections::{Connection, ConnectionState};
@@ -17,6 +17,8 @@ const STEP: usize = 8 * 1024;
 /// One connection, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
+    /// What it is of.
+    pub protocol: Protocol,
     /// Its name, once it has one.
     pub uuid: Option<FlowUuid>,
     /// This host's end. For a candidate, a guess from its first packet.
@@ -71,7 +73,7 @@ impl ListingWalk {
         }
     }
 
-    fn consider(&mut self, connection: &Connection, now: BootNanos) {
+    fn consider(&mut self, connection: &Connection, (protocol, now): (Protocol, BootNanos)) {
         let rank = Reverse((connection.last(), connection.serial()));
         if self.found.len() >= self.limit {
             // Because of `Reverse`, the earliest is the greatest, and so on top.
@@ -84,16 +86,17 @@ impl ListingWalk {
         }
         self.found.push(rank);
         self.flows
-            .insert(connection.serial(), connection.listed(now));
+            .insert(connection.serial(), connection.listed(protocol, now));
     }
 }
 
 impl FlowTable {
     /// Does one step of a walk. Returns the list when the walk is complete.
     pub fn list(&self, walk: &mut ListingWalk, now: BootNanos) -> Option<Listing> {
+        let protocol = self.protocol();
         if let Some(places) = self.state.connections.places(walk.place, STEP) {
             for connection in places {
-                walk.consider(connection, now);
+                walk.consider(connection, (protocol, now));
             }
             walk.place += STEP;
             return None;
@@ -111,10 +114,11 @@ impl FlowTable {
 }
 
 impl Connection {
-    fn listed(&self, now: BootNanos) -> Listed {
+    fn listed(&self, protocol: Protocol, now: BootNanos) -> Listed {
         let (local, remote) = self.local_and_remote();
         let (packets, bytes) = self.traffic();
         Listed {
+            protocol,
             uuid: self.uuid().cloned(),
             local,
             remote,

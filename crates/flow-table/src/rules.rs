@@ -1,5 +1,6 @@
 //! The rules: functions that decide what happens to connections.
 
+pub(crate) mod datagrams;
 pub(crate) mod ending;
 pub(crate) mod memory;
 pub(crate) mod naming;

@@ -4,6 +4,7 @@ use model::{BootNanos, DiscardReason, Timing, Wanted};
 
 use crate::action::{Action, Hint};
 use crate::connections::{Connections, Id};
+use crate::datagrams::Datagrams;
 use crate::stats::{TableCounts, TableStats};
 
 /// The limits of a table.
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) wanted: Wanted,
     /// When other filters came into force than before, if ever.
     pub(crate) refiltered: Option<BootNanos>,
+    /// What is known beside the flows, if they are of datagrams.
+    pub(crate) datagrams: Option<Datagrams>,
     pub(crate) connections: Connections,
     pub(crate) actions: Vec<Action>,
     pub(crate) counts: TableCounts,
@@ -37,6 +40,7 @@ impl State {
             limits,
             wanted,
             refiltered: None,
+            datagrams: None,
             connections: Connections::default(),
             actions: Vec::new(),
             counts: TableCounts::default(),
@@ -44,8 +48,13 @@ impl State {
         }
     }
 
+    /// Gives the kernel a hint. Of datagrams it needs none: it finds out itself when a flow is over.
     pub(crate) fn tell(&mut self, hint: Hint) {
-        self.actions.push(Action::Tell(hint));
+        match (&mut self.datagrams, hint) {
+            (None, hint) => self.actions.push(Action::Tell(hint)),
+            (Some(datagrams), Hint::Release(key, cookie)) => datagrams.forget(cookie, &key),
+            (Some(_), Hint::Admit(..) | Hint::Retire(..) | Hint::Ignore(_)) => {}
+        }
     }
 
     /// A candidate with so many packets was given up.

@@ -1,12 +1,14 @@
 //! The table's public interface: what goes in, and what comes out.
 
 use capture_files::Layout;
-use model::{BootNanos, DiscardReason, FlowEvent, Timing, WallClock, WallNanos, Wanted};
+use model::{BootNanos, DiscardReason, FlowEvent, Protocol, Timing, WallClock, WallNanos, Wanted};
 use packet_headers_common::{FlowKey, Packet};
 
 use crate::action::Action;
 use crate::connections::{ConnectionState, Id, Kept, NotKept, QueueName};
-use crate::rules::{ending, memory, naming, time};
+use crate::datagram_names::DatagramNames;
+use crate::datagrams::Datagrams;
+use crate::rules::{datagrams, ending, memory, naming, time};
 use crate::state::{Limits, State};
 use crate::stats::{TableCounts, TableStats};
 
@@ -38,6 +40,22 @@ impl FlowTable {
     pub const fn with_layout(mut self, layout: Layout) -> Self {
         self.state.connections.layout = layout;
         self
+    }
+
+    /// Has a table of UDP flows, which are named by their first packets. [`Timing::idle`] is for how long a flow
+    /// may be silent. Of events, only a Close is for it, by the name that a connection of the socket would have.
+    #[must_use]
+    pub fn of_datagrams(mut self, names: DatagramNames) -> Self {
+        self.state.datagrams = Some(Datagrams::new(names));
+        self
+    }
+
+    /// What its flows are of.
+    pub(crate) const fn protocol(&self) -> Protocol {
+        match self.state.datagrams {
+            Some(_) => Protocol::Udp,
+            None => Protocol::Tcp,
+        }
     }
 
     /// Replaces the durations: for connections that begin, and for each that is there from its next
@@ -100,8 +118,8 @@ impl FlowTable {
             return self.on_icmp_error(packet, (wall, clock));
         }
         let id = match self.state.connections.of(packet) {
-            Some(id) if !self.state.connections.get(id).is_succeeded_by(packet) => id,
-            _ => self.begin(packet.key(), BootNanos(packet.boot_ns)),
+            Some(id) if !self.is_succeeded(id, packet) => id,
+            _ => self.begin(packet, wall)?,
         };
         let kept = match self
             .state
@@ -168,9 +186,20 @@ impl FlowTable {
         connections.number(ConnectionState::Candidate) + connections.number_captured()
     }
 
-    /// A packet begins a connection.
+    /// Whether this packet begins another connection of the same four-tuple.
+    #[inline]
+    fn is_succeeded(&self, id: Id, packet: &Packet<'_>) -> bool {
+        let connection = self.state.connections.get(id);
+        // A flow of datagrams that is being captured goes on, even if the kernel has forgotten it meanwhile.
+        connection.is_succeeded_by(packet)
+            && (self.state.datagrams.is_none() || !connection.is_capturing())
+    }
+
+    /// A packet of this time begins a connection.
     #[cold]
-    fn begin(&mut self, key: FlowKey, start: BootNanos) -> Id {
+    fn begin(&mut self, packet: &Packet<'_>, wall: WallNanos) -> Result<Id, DiscardReason> {
+        let (key, start) = (packet.key(), BootNanos(packet.boot_ns));
+        let opening = datagrams::opening(&mut self.state, packet, wall)?;
         if self.state.connections.number_of(&key) >= MOST_INCARNATIONS
             && let Some(oldest) = self.state.connections.oldest_candidate(&key)
         {
@@ -178,7 +207,11 @@ impl FlowTable {
         }
         self.state.stats.begun += 1;
         let until = start.after(self.state.timing.capture);
-        self.state.connections.begin(key, start, until)
+        let id = self.state.connections.begin(key, start, until);
+        if let Some(opening) = opening {
+            datagrams::name(&mut self.state, id, opening);
+        }
+        Ok(id)
     }
 
     /// Finishes a connection that has been captured for `--captureduration`.

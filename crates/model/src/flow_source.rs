@@ -16,6 +16,15 @@ pub enum FlowSource {
 }
 
 impl FlowSource {
+    /// The prefix of names, if one was given.
+    #[must_use]
+    pub fn prefix(&self) -> Option<UuidPrefix> {
+        match self {
+            Self::Kernel(prefix) => Some(prefix.clone()),
+            Self::TcpInfo(_, given) | Self::Hybrid(_, given) => given.clone(),
+        }
+    }
+
     /// Whether the kernel's sockets are a source.
     #[must_use]
     pub const fn watches_sockets(&self) -> bool {

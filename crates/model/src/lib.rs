@@ -22,6 +22,7 @@ mod host_name;
 pub mod listen_address;
 pub mod name_pattern;
 pub mod owner;
+pub mod protocol;
 pub mod timing;
 pub mod uuid;
 
@@ -41,5 +42,6 @@ pub use listen_address::ListenAddress;
 pub use name_pattern::NamePattern;
 pub use owner::Owner;
 pub use packet_headers_common::{DiscardReason, named_enum};
+pub use protocol::Protocol;
 pub use timing::Timing;
 pub use uuid::{FlowUuid, UuidPrefix};

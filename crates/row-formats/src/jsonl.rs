@@ -135,6 +135,23 @@ mod tests {
         assert_eq!(read(&other).unwrap(), want);
     }
 
+    /// What a daemon left that knew neither UDP nor ICMP errors.
+    #[test]
+    fn a_row_of_an_older_version_is_read() {
+        let mut line = Vec::new();
+        put(&row(), &mut line);
+        let text = String::from_utf8(line).unwrap();
+        let at = text.find(",\"icmp_errors\"").unwrap();
+        let older = format!("{}}}\n", &text[..at]);
+        let values = read(older.as_bytes()).unwrap();
+        assert_eq!(values.len(), COLUMNS.len());
+        let missing = values
+            .iter()
+            .rev()
+            .take_while(|value| **value == Value::Absent);
+        assert!(missing.count() >= 16, "{values:?}");
+    }
+
     #[test]
     fn what_is_no_row_is_an_error() {
         let mut line = Vec::new();

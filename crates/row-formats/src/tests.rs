@@ -5,7 +5,7 @@ mod bigquery_json;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use flow_stats::{COLUMNS, Connection, Row, Segment, Value, time_text};
+use flow_stats::{COLUMNS, Connection, Datagram, Datagrams, Row, Segment, Value, time_text};
 use model::Owner;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -48,8 +48,21 @@ fn row(uuid: Option<&str>) -> Row {
     row
 }
 
-fn rows() -> [Row; 2] {
-    [row(Some("a \"name\", with a comma")), row(None)]
+/// The row of a QUIC connection that has just begun.
+fn quic() -> Row {
+    let mut packet = vec![0x45, 0, 4, 204, 0, 1, 0x40, 0, 64, 17, 0, 0];
+    packet.extend([
+        192, 0, 2, 1, 198, 51, 100, 7, 0xc3, 0x50, 1, 0xbb, 4, 184, 0, 0,
+    ]);
+    packet.extend(b"\xc0\0\0\0\x01\x08beginner\x06client");
+    let first = Datagram::of_ip(1_700_000_000_123_456_789, &packet, 1228, 1).unwrap();
+    let row = Datagrams::new(&first, false).row();
+    assert_eq!(row.quic.versions.as_deref(), Some("1"));
+    row
+}
+
+fn rows() -> [Row; 3] {
+    [row(Some("a \"name\", with a comma")), row(None), quic()]
 }
 
 /// A value as text.
@@ -68,7 +81,7 @@ fn a_line_of_json_has_every_column_in_its_order() {
     let mut lines = Vec::new();
     rows().iter().for_each(|row| jsonl::put(row, &mut lines));
     let lines = String::from_utf8(lines).unwrap();
-    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(lines.lines().count(), 3);
     for (line, row) in lines.lines().zip(rows()) {
         let place = |name: &str| line.find(&format!("\"{name}\":"));
         let places: Vec<_> = COLUMNS.iter().map(|column| place(column.name)).collect();
@@ -117,7 +130,7 @@ fn csv_has_a_header_and_a_field_for_every_column() {
     csv::put_header(&mut out);
     rows().iter().for_each(|row| csv::put(row, &mut out));
     let lines = fields(&String::from_utf8(out).unwrap());
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
     assert!(lines[0].iter().eq(COLUMNS.iter().map(|column| column.name)));
     for (line, row) in lines[1..].iter().zip(rows()) {
         assert!(
@@ -148,7 +161,7 @@ fn groups(reader: &SerializedFileReader<Bytes>) -> Vec<i64> {
 #[test]
 fn parquet_has_every_value_of_every_row() {
     let reader = through_parquet(&rows());
-    assert_eq!(groups(&reader), [2]);
+    assert_eq!(groups(&reader), [3]);
     let read = reader.get_row_iter(None).unwrap().map(Result::unwrap);
     for (read, row) in read.zip(rows()) {
         let fields: Vec<_> = read.get_column_iter().collect();

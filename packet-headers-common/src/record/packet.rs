@@ -1,7 +1,7 @@
 //! A record as user space reads it.
 
 use super::{
-    CUSTOMER_TAG, Direction, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META,
+    CUSTOMER_TAG, DATAGRAM, Direction, FLAG_EGRESS, FLAG_FROM_LOW, FLAG_HARDWARE_TIME, FLAG_META,
     FLAG_PRIMARY_TAP, FLAG_RAW_IP, FLAG_SERVICE_TAG, FLAG_VLAN, HARDWARE_TIME_LEN, ICMP_ERROR,
     LinkType, META_LEN, RECORD_HEADER_LEN, SERVICE_TAG,
 };
@@ -69,6 +69,8 @@ pub struct Beside {
     pub sequence: u32,
     /// Whether the packet is an ICMP error, and key and sequence number are those of the packet that it quotes.
     pub is_quoted: bool,
+    /// The cookie of the socket that sent the packet, if that is connected and the packet is UDP; or 0.
+    pub cookie: u64,
 }
 
 /// TCP flag: the sender has no more data (RFC 9293, 3.1).
@@ -206,11 +208,12 @@ impl Beside {
     #[cold]
     fn of(meta: &[u8; META_LEN], l4_offset: &mut u16) -> Self {
         let is_quoted = *l4_offset & ICMP_ERROR != 0;
-        *l4_offset &= !ICMP_ERROR;
+        *l4_offset &= !(ICMP_ERROR | DATAGRAM);
         Self {
             key: FlowKey::from_bytes(&chunk(meta, 0)),
             sequence: u32::from_ne_bytes(chunk(meta, 36)),
             is_quoted,
+            cookie: u64::from_ne_bytes(chunk(meta, 40)),
         }
     }
 }

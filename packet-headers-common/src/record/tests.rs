@@ -99,6 +99,7 @@ fn truncated_item(from_low: bool) -> Vec<u8> {
     );
     let mut meta = key.to_bytes().to_vec();
     meta.extend(0xdead_beefu32.to_ne_bytes());
+    meta.extend(0x0102_0304_0506_0708_u64.to_ne_bytes());
     item.splice(RECORD_HEADER_LEN..RECORD_HEADER_LEN, meta);
     assert_eq!(item.len(), record_len(FLAG_META, 64));
     item
@@ -108,7 +109,9 @@ fn truncated_item(from_low: bool) -> Vec<u8> {
 fn a_truncated_record_has_flow_key_and_tcp_fields_beside_its_headers() {
     let item = truncated_item(true);
     let packet = Packet::parse(&item).expect("a whole record");
-    assert!(packet.beside.is_some() && packet.at_primary_tap);
+    let cookie = packet.beside.map(|beside| beside.cookie);
+    assert_eq!(cookie, Some(0x0102_0304_0506_0708));
+    assert!(packet.at_primary_tap);
     let ends = (
         Endpoint::v4([192, 0, 2, 1], 50_000),
         Endpoint::v4([192, 0, 2, 2], 443),
@@ -127,8 +130,8 @@ fn a_truncated_record_has_flow_key_and_tcp_fields_beside_its_headers() {
 #[test]
 fn a_truncated_record_that_lies_is_refused() {
     let item = truncated_item(true);
-    assert_eq!(Packet::parse(&item[..71]), Err(BadRecord::Short));
-    assert_eq!(Packet::parse(&item[..135]), Err(BadRecord::HeaderLength));
+    assert_eq!(Packet::parse(&item[..79]), Err(BadRecord::Short));
+    assert_eq!(Packet::parse(&item[..143]), Err(BadRecord::HeaderLength));
     let mut crossed = item;
     crossed[20..22].copy_from_slice(&14u16.to_ne_bytes());
     assert_eq!(Packet::parse(&crossed), Err(BadRecord::Offsets));
@@ -137,7 +140,7 @@ fn a_truncated_record_that_lies_is_refused() {
 #[test]
 fn an_acknowledgment_takes_88_bytes_and_104_with_timestamps() {
     assert_eq!([54, 66].map(|end| record_len(0, end)), [88, 104]);
-    assert_eq!(MAX_RECORD_LEN, 1104);
+    assert_eq!(MAX_RECORD_LEN, 1112);
 }
 
 #[test]

@@ -33,7 +33,8 @@ impl Meta {
     pub fn to_bytes(&self) -> [u8; META_LEN] {
         let mut bytes = [0; META_LEN];
         bytes[..36].copy_from_slice(&self.key.to_bytes());
-        bytes[36..].copy_from_slice(&self.sequence.to_ne_bytes());
+        bytes[36..40].copy_from_slice(&self.sequence.to_ne_bytes());
+        bytes[40..].copy_from_slice(&self.cookie.to_ne_bytes());
         bytes
     }
 }

@@ -13,8 +13,10 @@ use super::{Headers, MAX_OFFSET, parse};
 
 mod ip;
 mod link;
+mod quic;
 mod quote;
 mod tunnel;
+mod udp;
 
 /// Bytes of the longest TCP header.
 const MAX_TCP: usize = 60;

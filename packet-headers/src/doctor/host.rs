@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config) -> Group {
     if let Err(unknown) = find_stamping_clock() {
         group.diagnostic("time namespace", unknown);
     }
-    limit_of_files(&mut group, open_files::limit(), config.sizes.shards);
+    limit_of_files(&mut group, open_files::limit(), config.all_shards());
     group
 }
 

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Group;
-use crate::config::{Config, Sizes};
+use crate::config::Config;
 use crate::kernel::Candidate;
 use crate::kernel::requirements::kernel_is_at_least;
 use crate::sandbox::{self, Confinement};
@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, candidate: &Candidate) -> Group {
     if candidate.method != AttachMethod::Raw {
         let limit = getrlimit(Resource::Memlock).current;
         let by_cgroup = kernel_is_at_least(5, 11);
-        locked_memory(&mut group, by_cgroup, limit, needed_memory(config.sizes));
+        locked_memory(&mut group, by_cgroup, limit, needed_memory(config));
     }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     seccomp(&mut group, &status);
@@ -52,9 +52,9 @@ fn sandbox(group: &mut Group, confinement: &Confinement) {
 /// Bytes that maps take on top of the rings: the kernel's tables of connections.
 const TABLES: u64 = 64 << 20;
 
-fn needed_memory(sizes: Sizes) -> u64 {
-    let ring = u64::from(sizes.ring);
-    u64::from(sizes.shards) * (ring + ring / 4) + TABLES
+fn needed_memory(config: &Config) -> u64 {
+    let ring = u64::from(config.sizes.ring);
+    u64::from(config.all_shards()) * (ring + ring / 4) + TABLES
 }
 
 /// Before Linux 5.11 the kernel counted maps as locked memory; since then, the memory cgroup does.
@@ -122,6 +122,7 @@ mod tests {
                 method: Some(AttachMethod::Tcx),
                 watches_sockets: false,
                 hardware_clock: false,
+                datagrams: false,
             });
             check(&config, &candidate.unwrap()).the(SANDBOX).clone()
         };

@@ -2,6 +2,7 @@
 //! to the shards and to the event server.
 
 mod catch_up;
+pub(crate) mod closed_sockets;
 pub mod existing;
 pub mod kernel;
 mod older;

@@ -94,7 +94,7 @@ fn report(merged: Merged, bar: &Bar) {
     } = merged;
     let left_out = match others {
         0 => String::new(),
-        _ => format!("; {others} that are not TCP were left out"),
+        _ => format!("; {others} that are neither TCP nor UDP were left out"),
     };
     bar.complain(&format_args!(
         "{connections} connections, {packets} packets{left_out}"

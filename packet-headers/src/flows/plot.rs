@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use capture_query::{Filter, Item, Meant, Place, Source, find, named, packets_of, sources};
-use flow_plots::{Picture, Recorder};
-use flow_stats::Row;
+use flow_plots::{DatagramRecorder, Picture, Recorder};
+use flow_stats::{Protocol, Row};
 
 use super::INCOMPLETE;
 use super::output::Output;
@@ -67,21 +67,42 @@ pub fn plot(arguments: &PlotArguments, format: PictureFormat) -> Result<ExitCode
 
 /// Reads the connection once more, now that its beginning and its end are known.
 fn picture(row: Row, place: &Place) -> Result<Picture> {
+    let picture = match row.transport.protocol {
+        Some(Protocol::Udp | Protocol::Quic) => of_udp(&row, place),
+        Some(Protocol::Tcp) | None => of_tcp(&row, place),
+    };
+    let Some(mut picture) = picture else {
+        bail!("the file has changed while it was read: try again");
+    };
+    picture.set_uuid(row.uuid);
+    Ok(picture)
+}
+
+fn of_tcp(row: &Row, place: &Place) -> Option<Picture> {
     let span = (row.start_time.0, row.end_time.0);
     let mut recorder: Option<Recorder> = None;
     packets_of(place, &mut |item| match (&mut recorder, item) {
         (Some(recorder), Item::Packet(segment)) => recorder.add(segment),
         (Some(recorder), Item::Error(error)) => recorder.add_error(error),
         (none, Item::Packet(segment)) => *none = Some(Recorder::new(segment, span)),
-        // It is about a packet that came before.
-        (None, Item::Error(_)) => {}
+        // An error is about a packet that came before.
+        (None, Item::Error(_)) | (_, Item::Datagram(_)) => {}
     });
-    let Some(recorder) = recorder else {
-        bail!("the file has changed while it was read: try again");
-    };
-    let mut picture = recorder.finish();
-    picture.set_uuid(row.uuid);
-    Ok(picture)
+    recorder.map(Recorder::finish)
+}
+
+fn of_udp(row: &Row, place: &Place) -> Option<Picture> {
+    let span = (row.start_time.0, row.end_time.0);
+    let is_to_quic = row.quic.migration == Some(true);
+    let mut recorder: Option<DatagramRecorder> = None;
+    packets_of(place, &mut |item| match (&mut recorder, item) {
+        (Some(recorder), Item::Datagram(datagram)) => recorder.add(datagram),
+        (none, Item::Datagram(datagram)) => {
+            *none = Some(DatagramRecorder::new(datagram, span, is_to_quic));
+        }
+        (_, Item::Packet(_) | Item::Error(_)) => {}
+    });
+    recorder.map(DatagramRecorder::finish)
 }
 
 /// The file that is meant: itself, or the one that is named by a UUID.
@@ -138,7 +159,7 @@ fn list(paths: &[PathBuf]) -> String {
 fn not_one(path: &Path, meant: &Meant, filter: &Filter) -> String {
     let path = path.display();
     if meant.all == 0 {
-        return format!("{path} has no TCP connection");
+        return format!("{path} has neither a TCP connection nor a UDP flow");
     }
     if meant.count == 0 {
         return format!(

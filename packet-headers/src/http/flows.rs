@@ -48,6 +48,7 @@ pub(super) struct List {
 /// A connection, with the addresses that its file has.
 #[derive(Debug, Serialize)]
 pub(super) struct Flow {
+    pub(super) protocol: &'static str,
     pub(super) uuid: Option<String>,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
@@ -162,6 +163,7 @@ impl Flows {
 fn shown(flow: &Listed, anonymizer: Option<&Anonymizer>) -> Flow {
     let [local, remote] = addresses(flow, anonymizer);
     Flow {
+        protocol: flow.protocol.name(),
         uuid: flow.uuid.as_ref().map(ToString::to_string),
         local: SocketAddr::new(local, flow.local.port()),
         remote: SocketAddr::new(remote, flow.remote.port()),
@@ -195,6 +197,7 @@ fn addresses(flow: &Listed, anonymizer: Option<&Anonymizer>) -> [IpAddr; 2] {
 #[cfg(test)]
 mod tests {
     use flow_table::ConnectionState;
+    use model::Protocol;
     use packet_headers_common::Endpoint;
 
     use super::*;
@@ -202,6 +205,7 @@ mod tests {
     #[test]
     fn what_the_kernel_knew_is_an_object_once_the_socket_is_closed() {
         let mut flow = Listed {
+            protocol: Protocol::Tcp,
             uuid: None,
             local: Endpoint::v4([192, 0, 2, 1], 443),
             remote: Endpoint::v4([192, 0, 2, 2], 50_000),

@@ -255,7 +255,7 @@ fn table(flows: &[Flow]) -> Markup {
                         tr {
                             td data-is="local" { (flow.local) }
                             td data-is="remote" { (flow.remote) }
-                            td data-is="state" { (flow.state) }
+                            td data-is="state" { (flow.state) @if flow.protocol != "tcp" { " " (flow.protocol) } }
                             td data-is="packets" { (grouped(flow.packets as f64)) }
                             td data-is="bytes" { (bytes(flow.bytes as f64)) }
                             td data-is="idle" { (format!("{:.1} s", flow.idle_seconds)) }

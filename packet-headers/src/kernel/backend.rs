@@ -16,7 +16,7 @@ use super::listeners::Listeners;
 use super::load::{LoadOptions, Needed, Programs, Rings};
 use super::raw::{RawSource, SharedFilters, Taps};
 use super::ring::RingReader;
-use super::source::ProgramSource;
+use super::source::{DatagramSource, ProgramSource};
 
 /// What captures. Nothing is attached yet.
 #[derive(Debug)]
@@ -33,12 +33,16 @@ pub(crate) enum ShardSources {
     Programs(Vec<ProgramSource>),
     /// Packet sockets.
     Sockets(Vec<RawSource>),
+    /// The programs, of UDP.
+    Datagrams(Box<DatagramSource>),
 }
 
 /// A backend, with what user space reads.
 pub(crate) struct Opened {
     pub(crate) backend: Backend,
     pub(crate) sources: ShardSources,
+    /// Where UDP comes from, and which sockets of it are closed, if it is captured.
+    pub(crate) datagrams: Option<(ShardSources, RingReader)>,
     /// Events of the kernel flow source.
     pub(crate) events: Option<RingReader>,
     /// How many connections the kernel had no room for.
@@ -72,19 +76,29 @@ impl Opened {
             return Ok(Self {
                 backend: Backend::Sockets(taps),
                 sources: ShardSources::Sockets(sources),
+                datagrams: None,
                 events: None,
                 refused,
                 sharding: Sharding::Sockets(hash),
             });
         }
         let (programs, rings) = Programs::load_needed(options, needed)?;
-        let Rings { packets, events } = rings;
+        let Rings {
+            packets,
+            datagrams,
+            events,
+        } = rings;
+        let datagrams = datagrams.map(|(packets, closed)| {
+            let source = ShardSources::Datagrams(Box::new(DatagramSource::new(packets)?));
+            anyhow::Ok((source, RingReader::new(closed)?))
+        });
         let maps = programs.flow_maps(&refused)?;
         let sources = packets.into_iter().zip(maps);
         let sources = sources.map(|(streams, maps)| ProgramSource::new(streams, maps));
         Ok(Self {
             backend: Backend::Programs(Box::new(programs)),
             sources: ShardSources::Programs(sources.collect::<Result<_>>()?),
+            datagrams: datagrams.transpose()?,
             events: Some(RingReader::new(events)?),
             refused,
             sharding: Sharding::Programs(options.hash),
@@ -162,6 +176,14 @@ impl BackendFilters {
                 shared.replace(filters);
                 Ok(())
             }
+        }
+    }
+
+    /// Sets for how long UDP flows may be silent, where UDP is captured.
+    pub(crate) fn set_udp_silence(&self, silence: std::time::Duration) {
+        match self {
+            Self::Programs(programs) => programs.set_udp_silence(silence),
+            Self::Sockets(_) => {}
         }
     }
 

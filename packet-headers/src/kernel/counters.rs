@@ -35,7 +35,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Packets lost because a ring was full.
+    /// Packets of connections lost because a ring was full.
     #[must_use]
     pub const fn ring_losses(&self) -> u64 {
         self.packet_ring_full

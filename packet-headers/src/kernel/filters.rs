@@ -48,7 +48,7 @@ impl KernelFilters {
         let Map::Array(choice) = choice else {
             bail!("the choice is no array");
         };
-        let choice = KernelArray::new(choice.fd().as_fd(), 2, size_of::<u64>(), Access::Write);
+        let choice = KernelArray::new(choice.fd().as_fd(), 3, size_of::<u64>(), Access::Write);
         Ok(Self {
             choice: choice.context("mapping the choice")?,
             ports: ports.try_into().context("opening the map of ports")?,
@@ -97,6 +97,12 @@ impl KernelFilters {
         let nanos = u64::try_from(capture.as_nanos()).unwrap_or(u64::MAX);
         // The programs add it to the time.
         self.store(settings::CAPTURE_NS, nanos.min(u64::MAX / 2));
+    }
+
+    /// Sets for how long UDP flows may be silent.
+    pub fn set_udp_silence(&self, silence: Duration) {
+        let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
+        self.store(settings::UDP_SILENCE_NS, nanos);
     }
 
     fn store(&self, place: u32, number: u64) {

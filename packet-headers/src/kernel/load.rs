@@ -25,28 +25,76 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../programs/packet-header
 #[cfg(target_endian = "big")]
 compile_error!("the kernel programs are compiled for little-endian processors only");
 
-/// The classifiers of ICMP errors, by their places.
-const ICMP_CLASSIFIERS: [(u32, &str); 4] = {
-    use settings::icmp_program;
-    [
-        (
-            icmp_program(Direction::Ingress, LinkType::Ethernet),
-            "ph_icmp_eth_ingress",
-        ),
-        (
-            icmp_program(Direction::Egress, LinkType::Ethernet),
-            "ph_icmp_eth_egress",
-        ),
-        (
-            icmp_program(Direction::Ingress, LinkType::RawIp),
-            "ph_icmp_raw_ingress",
-        ),
-        (
-            icmp_program(Direction::Egress, LinkType::RawIp),
-            "ph_icmp_raw_egress",
-        ),
-    ]
-};
+/// Where classifiers and a packet socket's filter go on, and by what name the program there is known: for each
+/// kind of packet, what its programs' names end with.
+const KINDS: [(Direction, LinkType, &str); 4] = [
+    (Direction::Ingress, LinkType::Ethernet, "eth_ingress"),
+    (Direction::Egress, LinkType::Ethernet, "eth_egress"),
+    (Direction::Ingress, LinkType::RawIp, "raw_ingress"),
+    (Direction::Egress, LinkType::RawIp, "raw_egress"),
+];
+
+/// What is captured beside TCP, by programs of its own.
+#[derive(Debug, Clone, Copy)]
+struct BesideTcp {
+    icmp_errors: bool,
+    udp: bool,
+}
+
+impl BesideTcp {
+    const ICMP: &str = "ph_icmp_";
+    const UDP: &str = "ph_udp_";
+
+    const fn of(options: &LoadOptions) -> Self {
+        Self {
+            icmp_errors: options.icmp_errors,
+            udp: options.udp_flows.is_some(),
+        }
+    }
+
+    /// Whether a program of this name is for something that is not captured.
+    fn can_do_without(self, name: &str) -> bool {
+        (name.starts_with(Self::ICMP) && !self.icmp_errors)
+            || (name.starts_with(Self::UDP) && !self.udp)
+    }
+
+    /// Whether the program of this name is needed to tell of closed UDP sockets.
+    fn tells_closed(self, name: &str, needed: Needed) -> bool {
+        self.udp && needed.sockets && name == "ph_release"
+    }
+
+    /// The programs at which classifiers go on, by their places.
+    fn classifiers(self) -> Vec<(u32, String)> {
+        let icmp = KINDS.map(|(direction, link, kind)| {
+            (
+                settings::icmp_program(direction, link),
+                format!("{}{kind}", Self::ICMP),
+            )
+        });
+        let udp = KINDS.map(|(direction, link, kind)| {
+            (
+                settings::udp_program(direction, link),
+                format!("{}{kind}", Self::UDP),
+            )
+        });
+        self.wanted(icmp.into_iter().chain(udp), "ph_log")
+    }
+
+    /// The programs at which a packet socket's filter goes on.
+    fn socket_filters(self) -> Vec<(u32, String)> {
+        let icmp = (0, format!("{}any", Self::ICMP));
+        let udp = (settings::UDP_FILTER, format!("{}any", Self::UDP));
+        self.wanted([icmp, udp].into_iter(), "ph_log_any")
+    }
+
+    /// Those of them that are wanted, and that which logs.
+    fn wanted(self, all: impl Iterator<Item = (u32, String)>, log: &str) -> Vec<(u32, String)> {
+        let wanted = all.filter(|(_, name)| !self.can_do_without(name));
+        wanted
+            .chain([(settings::LOG_PROGRAM, log.to_owned())])
+            .collect()
+    }
+}
 
 /// Settings that are fixed when the programs are loaded.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +124,10 @@ pub struct LoadOptions {
     pub decapsulate: bool,
     /// Whether ICMP errors are captured that quote a packet of a connection.
     pub icmp_errors: bool,
+    /// How many UDP flows are known to the kernel at once, if UDP is captured.
+    pub udp_flows: Option<u32>,
+    /// Whether QUIC is told from other UDP, if that is captured.
+    pub quic: bool,
     /// Whether records have the NIC's timestamp: Linux 5.16 and later.
     pub hardware_clock: bool,
 }
@@ -122,6 +174,8 @@ pub struct Programs {
 pub struct Rings {
     /// The packets of each shard.
     pub packets: Vec<PacketStreams>,
+    /// Those of the shard of datagrams, and which of their sockets are closed, if UDP is captured.
+    pub datagrams: Option<(PacketStreams, RingBuf<MapData>)>,
     /// Events of the kernel flow source.
     pub events: RingBuf<MapData>,
 }
@@ -160,7 +214,9 @@ impl Programs {
         let refused = |error| refusal::diagnostic(&error);
         let lanes = [options.admitted_ring, options.candidate_ring];
         let processors = streams::processors().map_err(refused)?;
-        let sizes = Sizes::of(options.shards, lanes, processors)?;
+        // That of datagrams is one more.
+        let shards = options.shards + u32::from(options.udp_flows.is_some());
+        let sizes = Sizes::of(shards, lanes, processors)?;
         Self::try_load(options, needed, &sizes).map_err(refused)
     }
 
@@ -180,6 +236,9 @@ impl Programs {
             .override_global(settings::HEADER_BYTES, &options.header_bytes, true)
             .override_global(settings::DECAPSULATE, &u8::from(options.decapsulate), true)
             .override_global(settings::ICMP_ERRORS, &u8::from(options.icmp_errors), true)
+            .override_global(settings::UDP, &u8::from(options.udp_flows.is_some()), true)
+            .override_global(settings::QUIC, &u8::from(options.quic), true)
+            .override_global(settings::ALL_SHARDS, &sizes.shards(), true)
             .override_global(
                 settings::HARDWARE_CLOCK,
                 &u8::from(options.hardware_clock),
@@ -189,48 +248,54 @@ impl Programs {
             .map_max_entries(settings::FLOWS, options.max_flows)
             .map_max_entries(settings::SEGMENTS, sizes.segments())
             .map_max_entries(settings::STREAMS, sizes.streams())
+            .map_max_entries(settings::DATAGRAMS, options.udp_flows.unwrap_or(1))
             .load(OBJECT)
             .context("loading the eBPF object into the kernel")?;
-        let packets = streams::make(&mut ebpf, sizes)?;
-        let events = ebpf.take_map(settings::EVENTS);
-        let events = events.context("the eBPF object has no event ring")?;
-        let events = RingBuf::try_from(events).context("opening the event ring")?;
+        let mut packets = streams::make(&mut ebpf, sizes)?;
+        let mut ring = |name: &str| {
+            let ring = ebpf.take_map(name);
+            let ring = ring.with_context(|| format!("the eBPF object has no ring {name}"))?;
+            RingBuf::try_from(ring).with_context(|| format!("opening the ring {name}"))
+        };
+        let events = ring(settings::EVENTS)?;
+        let datagrams = options.udp_flows.and_then(|_| packets.pop());
+        // One that is taken and not kept is closed before the program is loaded that needs it.
+        let closed = datagrams.as_ref().map(|_| ring(settings::CLOSED_SOCKETS));
+        let datagrams = datagrams.zip(closed.transpose()?);
         let mut programs = Self { ebpf, flows };
-        programs.verify(needed, options.icmp_errors)?;
-        programs.connect(needed, options.icmp_errors)?;
-        Ok((programs, Rings { packets, events }))
+        let beside = BesideTcp::of(options);
+        programs.verify(needed, beside)?;
+        programs.connect(needed, beside)?;
+        let rings = Rings {
+            packets,
+            datagrams,
+            events,
+        };
+        Ok((programs, rings))
     }
 
     /// Tells programs where to go on: the kernel forgets it with the maps that say it, which stay with the
     /// programs.
-    fn connect(&mut self, needed: Needed, icmp_errors: bool) -> Result<()> {
-        let icmp = |programs: &[(u32, &'static str)]| match icmp_errors {
-            true => programs.to_vec(),
-            false => Vec::new(),
-        };
+    fn connect(&mut self, needed: Needed, beside: BesideTcp) -> Result<()> {
         if needed.classifiers {
-            let mut next = icmp(&ICMP_CLASSIFIERS);
-            next.push((settings::LOG_PROGRAM, "ph_log"));
-            self.lead(settings::CLASSIFIERS, &next)?;
+            self.lead(settings::CLASSIFIERS, &beside.classifiers())?;
         }
         if needed.packet_socket {
-            let mut next = icmp(&[(0, "ph_icmp_any")]);
-            next.push((settings::LOG_PROGRAM, "ph_log_any"));
-            self.lead(settings::SOCKET_FILTERS, &next)?;
+            self.lead(settings::SOCKET_FILTERS, &beside.socket_filters())?;
         }
         Ok(())
     }
 
     /// Puts programs into a map, each at its place.
-    fn lead(&mut self, map: &str, next: &[(u32, &'static str)]) -> Result<()> {
+    fn lead(&mut self, map: &str, next: &[(u32, String)]) -> Result<()> {
         let fds: Vec<(u32, ProgramFd)> = next
             .iter()
-            .map(|&(place, name)| {
+            .map(|(place, name)| {
                 let program = self.ebpf.program(name);
                 let program = program.with_context(|| format!("the eBPF object has no {name}"))?;
                 let fd = program.fd().with_context(|| format!("finding {name}"))?;
                 let fd = fd.try_clone().with_context(|| format!("keeping {name}"))?;
-                Ok((place, fd))
+                Ok((*place, fd))
             })
             .collect::<Result<_>>()?;
         let found = self.ebpf.map_mut(map);
@@ -249,16 +314,18 @@ impl Programs {
         clippy::wildcard_enum_match_arm,
         reason = "the object has programs of five kinds"
     )]
-    fn verify(&mut self, needed: Needed, icmp_errors: bool) -> Result<()> {
+    fn verify(&mut self, needed: Needed, beside: BesideTcp) -> Result<()> {
         for (name, program) in self.ebpf.programs_mut() {
-            if name.starts_with("ph_icmp_") && !icmp_errors {
+            if beside.can_do_without(name) {
                 continue;
             }
             let loaded = match program {
                 Program::SchedClassifier(program) if needed.classifiers => program.load(),
                 Program::SocketFilter(program) if needed.packet_socket => program.load(),
                 Program::SockOps(program) if needed.sockets => program.load(),
-                Program::CgroupSock(program) if needed.owners => {
+                Program::CgroupSock(program)
+                    if needed.owners || beside.tells_closed(name, needed) =>
+                {
                     without(name, program.load());
                     Ok(())
                 }

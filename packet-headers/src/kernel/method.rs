@@ -20,6 +20,8 @@ pub struct Asked {
     pub watches_sockets: bool,
     /// Whether packets get the NIC's timestamps.
     pub hardware_clock: bool,
+    /// Whether UDP is captured.
+    pub datagrams: bool,
 }
 
 /// A method that works here, as far as that is known before it is tried.
@@ -191,6 +193,10 @@ impl Candidate {
                 "without eBPF (--attach raw) packets have the kernel's timestamps only",
                 "omit --timestamp hardware, or use another --attach",
             )),
+            AttachMethod::Raw if self.asked.datagrams => Err(Diagnostic::new(
+                "without eBPF (--attach raw) only TCP is captured",
+                "omit --protocols, or use another --attach, which needs CAP_BPF and CAP_PERFMON",
+            )),
             AttachMethod::Tcx
             | AttachMethod::Netlink
             | AttachMethod::Socket
@@ -252,6 +258,7 @@ mod tests {
             method: asked,
             watches_sockets,
             hardware_clock: false,
+            datagrams: false,
         };
         Candidate {
             method: asked
@@ -328,6 +335,10 @@ mod tests {
         assert_eq!(raw.needs(), [Capability::NetRaw]);
         let mut hardware = raw.clone();
         hardware.asked.hardware_clock = true;
+        let mut datagrams = raw.clone();
+        datagrams.asked.datagrams = true;
+        let refused = datagrams.is_supported().unwrap_err().to_string();
+        assert!(refused.contains("omit --protocols"), "{refused}");
         let mut sockets = raw;
         sockets.asked.watches_sockets = true;
         for (candidate, flag) in [

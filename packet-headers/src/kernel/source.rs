@@ -132,6 +132,57 @@ impl PacketSource for ProgramSource {
     }
 }
 
+/// What the programs write of UDP. They know by themselves which flows there are, so they need no hints.
+pub(crate) struct DatagramSource(PacketReader);
+
+impl DatagramSource {
+    /// The source with these streams.
+    ///
+    /// # Errors
+    /// When no epoll instance can be created.
+    pub(crate) fn new(streams: PacketStreams) -> Result<Self> {
+        PacketReader::new(streams).map(Self)
+    }
+}
+
+impl PacketSource for DatagramSource {
+    type Batch<'a> = ProgramBatch<'a>;
+
+    fn read(&mut self, most: usize, _clock: &WallClock) -> ProgramBatch<'_> {
+        self.0.read(most)
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Result<()> {
+        self.0.wait(at_most)
+    }
+
+    fn sleep(&mut self, at_most: Duration) -> Result<()> {
+        self.0.sleep(at_most)
+    }
+
+    fn waker(&self) -> Result<Waker> {
+        self.0.waker()
+    }
+
+    fn fill(&self) -> Fill {
+        self.0.fill()
+    }
+
+    fn lane_bytes(&self) -> [u64; LANES as usize] {
+        self.0.lane_bytes()
+    }
+
+    fn admit(&mut self, _key: &FlowKey, _until: BootNanos, _cookie: u64) -> u32 {
+        0
+    }
+
+    fn retire(&mut self, _key: &FlowKey, _cookie: u64) {}
+
+    fn release(&mut self, _key: &FlowKey, _cookie: u64) {}
+
+    fn ignore(&mut self, _key: &FlowKey) {}
+}
+
 impl PacketBatch for ProgramBatch<'_> {
     fn more(&self) -> bool {
         self.more()

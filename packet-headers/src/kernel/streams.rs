@@ -60,6 +60,11 @@ impl Sizes {
         Ok(sizes)
     }
 
+    /// How many shards there are.
+    pub(super) const fn shards(&self) -> u32 {
+        self.shards
+    }
+
     /// Bytes of all segments.
     fn bytes(&self) -> u64 {
         u64::from(self.segments()) * SEGMENT_LEN as u64
@@ -210,7 +215,7 @@ fn map(ebpf: &Ebpf, sizes: &Sizes) -> Result<Mapping> {
     let maps = Maps {
         segments: (map(settings::SEGMENTS)?, sizes.segments()),
         streams: (map(settings::STREAMS)?, sizes.streams()),
-        sleepers: (map(settings::SLEEPERS)?, settings::MAX_SHARDS),
+        sleepers: (map(settings::SLEEPERS)?, settings::MAX_ALL_SHARDS),
     };
     Mapping::new(&maps).context("mapping the memory that the programs write packets into")
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Config, Sizes};
+use crate::config::{Config, Datagrams};
 use crate::heartbeat::{Heartbeats, WaitsFor};
 use crate::kernel::{PacketSource, ShardSources};
 use crate::live::Tee;
@@ -24,13 +24,16 @@ use crate::store::rows::Rows;
 use crate::store::writer::{self, Counting, ShardWriter};
 use crate::threads::{join, spawn};
 use capture_files::{Directories, FileOptions, FinishedFile, InterfaceNames, Room};
-use flow_table::{Batches, FlowTable, Limits};
-use model::FlowEvent;
+use flow_table::{Batches, DatagramNames, FlowTable, Limits};
 use model::owner::WantedOwners;
+use model::{FlowEvent, Protocol, Timing};
 
-/// What all shards share.
+/// What all shards share that have flows of one kind.
+#[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
+    /// What is captured of UDP, if the flows are of datagrams.
+    pub(crate) datagrams: Option<&'a Datagrams>,
     pub(crate) directories: &'a Directories,
     pub(crate) options: &'a FileOptions,
     /// How many files each writer may keep open.
@@ -47,8 +50,27 @@ pub(crate) struct Shared<'a> {
     pub(crate) live: Option<&'a Tee>,
 }
 
+impl Shared<'_> {
+    /// What the flows are of.
+    const fn protocol(&self) -> Protocol {
+        match self.datagrams {
+            Some(_) => Protocol::Udp,
+            None => Protocol::Tcp,
+        }
+    }
+
+    /// What counts what becomes of files and packets.
+    fn counting(&self) -> Counting {
+        let counters = Arc::clone(&self.counted.counters);
+        Counting::new(counters, self.room.clone()).of(self.protocol())
+    }
+}
+
 /// One part in so many of `--maxheap` is for packets queued for the writers, the rest for the tables.
 const BACKLOG_SHARE: usize = 4;
+
+/// What threads are called by that have to do with datagrams.
+const UDP: &str = "udp";
 
 /// The running threads.
 pub(crate) struct Pipeline {
@@ -67,6 +89,7 @@ impl Pipeline {
         match sources {
             ShardSources::Programs(sources) => Self::start_with(shared, sources, events),
             ShardSources::Sockets(sources) => Self::start_with(shared, sources, events),
+            ShardSources::Datagrams(source) => Self::start_with(shared, vec![*source], events),
         }
     }
 
@@ -84,26 +107,34 @@ impl Pipeline {
         let finished = pipeline.start_publisher(shared, backlogs.clone())?;
         let inputs = sources.into_iter().zip(events);
         for ((source, events), backlog) in inputs.zip(backlogs) {
-            let jobs = pipeline.start_writer(shared, finished.clone(), Arc::clone(&backlog))?;
-            let bounds = bounds(shared.config.sizes, source.lane_bytes());
+            let number = match shared.datagrams {
+                Some(_) => UDP.to_owned(),
+                None => pipeline.shards.len().to_string(),
+            };
+            let finished = finished.clone();
+            let jobs = pipeline.start_writer(shared, finished, (&number, Arc::clone(&backlog)))?;
+            let share = Share::of(shared);
+            let bounds = share.bounds(source.lane_bytes());
             let counters = Arc::clone(&shared.counted.counters);
             let outbox = Outbox::new(jobs, Arc::clone(&backlog), bounds.backlog, counters);
+            let outbox = outbox.of(shared.protocol());
             let waker = source.waker()?;
             let (requests, requested) = ListRequest::channel(waker.clone());
-            let stats = Arc::new(ShardStats::new(bounds, backlog));
+            let stats = Arc::new(ShardStats::new(number.clone(), bounds, backlog));
             let handle = ShardHandle {
                 stats: Arc::clone(&stats),
                 requests,
                 rules: Arc::default(),
+                of_datagrams: shared.datagrams.is_some(),
                 waker,
             };
             pipeline.shards.push(handle.clone());
-            let name = format!("shard-{}", pipeline.shards.len() - 1);
+            let name = format!("shard-{number}");
             let shard = Shard {
                 source,
                 events,
                 demux: Demux {
-                    table: table(shared, bounds),
+                    table: share.table(shared),
                     batches: Batches::default(),
                     counters: Arc::clone(&shared.counted.counters),
                     outbox,
@@ -134,13 +165,16 @@ impl Pipeline {
             directories,
             options,
             heartbeats,
-            counted,
             ..
         } = shared;
         let site = publisher::Site {
+            name: match shared.datagrams {
+                Some(_) => "publisher-udp",
+                None => "publisher",
+            },
             directories,
             naming: options.naming,
-            counting: Counting::new(Arc::clone(&counted.counters), shared.room.clone()),
+            counting: shared.counting(),
             backlogs,
             rows: shared.rows.cloned(),
         };
@@ -154,18 +188,17 @@ impl Pipeline {
         &mut self,
         shared: &Shared<'_>,
         finished: Option<SyncSender<FinishedFile>>,
-        backlog: Arc<Backlog>,
+        (number, backlog): (&str, Arc<Backlog>),
     ) -> Result<SyncSender<Queued>> {
         let (jobs, inbox) = sync_channel(writer::QUEUE);
         let (directories, names) = (shared.directories.clone(), Arc::clone(shared.interfaces));
-        let counting = Counting::new(Arc::clone(&shared.counted.counters), shared.room.clone());
-        let mut writer = ShardWriter::new(directories, shared.options, names, counting)?;
+        let mut writer = ShardWriter::new(directories, shared.options, names, shared.counting())?;
         writer.keep_open(shared.kept_open);
         writer.only_of(shared.owners.subscribe());
         if let Some(finished) = finished {
             writer.hand_over(finished);
         }
-        let name = format!("writer-{}", self.shards.len());
+        let name = format!("writer-{number}");
         let heartbeat = shared.heartbeats.add(&name, WaitsFor::Disk);
         self.threads.push(spawn(&name, move || {
             writer.run(&inbox, &backlog, &heartbeat);
@@ -187,30 +220,71 @@ impl Pipeline {
     }
 }
 
-/// The limits of each shard.
-fn bounds(sizes: Sizes, [admitted_ring, candidate_ring]: [u64; 2]) -> ShardBounds {
-    let heap = sizes.heap / sizes.shards.max(1) as usize;
-    let backlog = heap / BACKLOG_SHARE;
-    ShardBounds {
-        admitted_ring,
-        candidate_ring,
-        memory: (heap - backlog) as u64,
-        backlog: backlog as u64,
+/// A shard's part of what there is.
+struct Share {
+    /// Bytes of memory.
+    heap: usize,
+    flows: usize,
+}
+
+impl Share {
+    fn of(shared: &Shared<'_>) -> Self {
+        let Config {
+            sizes, datagrams, ..
+        } = shared.config;
+        if let Some(datagrams) = shared.datagrams {
+            return Self {
+                heap: datagrams.heap,
+                flows: datagrams.flows,
+            };
+        }
+        let of_datagrams = datagrams.as_ref().map_or(0, |it| it.heap);
+        let shards = sizes.shards.max(1) as usize;
+        Self {
+            heap: sizes.heap.saturating_sub(of_datagrams) / shards,
+            flows: sizes.flows.div_ceil(shards),
+        }
     }
-}
 
-fn table(shared: &Shared<'_>, bounds: ShardBounds) -> FlowTable {
-    let Shared {
-        config, options, ..
-    } = shared;
-    let sizes = config.sizes;
-    let limits = Limits {
-        memory: bytes(bounds.memory),
-        flows: sizes.flows.div_ceil(sizes.shards.max(1) as usize),
-    };
-    FlowTable::new(config.timing, limits, config.filters.wanted).with_layout(options.layout())
-}
+    /// What of it is for packets that wait for the writer.
+    const fn backlog(&self) -> usize {
+        self.heap / BACKLOG_SHARE
+    }
 
-fn bytes(bound: u64) -> usize {
-    usize::try_from(bound).unwrap_or(usize::MAX)
+    /// The limits of the shard.
+    const fn bounds(&self, [admitted_ring, candidate_ring]: [u64; 2]) -> ShardBounds {
+        ShardBounds {
+            admitted_ring,
+            candidate_ring,
+            memory: (self.heap - self.backlog()) as u64,
+            backlog: self.backlog() as u64,
+        }
+    }
+
+    /// An empty table within it.
+    fn table(&self, shared: &Shared<'_>) -> FlowTable {
+        let Shared {
+            config, options, ..
+        } = shared;
+        let limits = Limits {
+            memory: self.heap - self.backlog(),
+            flows: self.flows,
+        };
+        let wanted = config.filters.wanted;
+        let table = match shared.datagrams {
+            None => FlowTable::new(config.timing, limits, wanted),
+            Some(datagrams) => {
+                let timing = Timing {
+                    idle: config.udp_silence,
+                    ..config.timing
+                };
+                let names = DatagramNames {
+                    prefix: datagrams.prefix.clone(),
+                    hides_addresses: config.hides_addresses(),
+                };
+                FlowTable::new(timing, limits, wanted).of_datagrams(names)
+            }
+        };
+        table.with_layout(options.layout())
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::udp;
 use crate::capture::InterfacePlan;
 use crate::config::{Config, WatchSocket};
 use crate::events::publish;
@@ -38,6 +39,8 @@ pub(super) struct Prerequisites {
     pub(super) interfaces: InterfacePlan,
     /// The directories of files, locked.
     pub(super) directories: Directories,
+    /// Those of UDP flows, if they are captured, or have been.
+    pub(super) udp: Option<Directories>,
     /// The format, naming and anonymization of files.
     pub(super) options: FileOptions,
     /// How many files each writer may keep open.
@@ -56,13 +59,15 @@ impl Prerequisites {
     /// When one cannot be acquired; the message says what to do.
     pub(super) async fn take(config: &Config) -> Result<Self> {
         let files = &config.files;
+        // Before the address: for a second daemon, the error of their lock says more.
+        let directories = directories::prepare(files)?;
         Ok(Self {
+            udp: udp::prepare(files, config.datagrams.is_some())?,
             interfaces: InterfacePlan::find(&config.interfaces).await?,
-            // Before the address: for a second daemon, the error of their lock says more.
-            directories: directories::prepare(files)?,
+            directories,
             http: http::bind(config.service.http.as_ref()).await?,
             options: file_options(config).await?,
-            kept_open: open_files::kept_by_each(open_files::raise_limit(), config.sizes.shards),
+            kept_open: open_files::kept_by_each(open_files::raise_limit(), config.all_shards()),
             events: event_listener(config)?,
             watch: watch_listener(config)?,
             processes: load_options::wants_owners(config)

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use capture_files::Room;
 use model::owner::WantedOwners;
 use model::{BootNanos, Filters, Timing};
 use tokio::sync::watch;
 
-use super::pipeline::{Pipeline, Shared};
+use super::pipeline::Shared;
+use super::udp::{Rooms, UdpStages};
 use crate::clock;
 use crate::config::{Again, Config, Live, ReadAgain};
 use crate::kernel::BackendFilters;
@@ -19,7 +19,7 @@ use crate::shard::{Rules, ShardHandle};
 use crate::store::rows::Rows;
 
 /// The flags that can change while the daemon captures.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "captureduration",
     "direction",
     "exclude-net",
@@ -33,6 +33,7 @@ const LIVE: [&str; 14] = [
     "net",
     "port",
     "spill-interval",
+    "udptimeout",
     "uuidwaitduration",
 ];
 
@@ -70,7 +71,7 @@ pub(super) struct Parts {
     filters: Mutex<InForce>,
     shards: Vec<ShardHandle>,
     owners: watch::Sender<WantedOwners>,
-    room: Room,
+    room: Rooms,
     rows: Option<Rows>,
 }
 
@@ -120,12 +121,19 @@ impl InForce {
 
 impl Parts {
     /// Those of a capture that begins.
-    pub(super) fn new(filters: InForce, shared: &Shared<'_>, pipeline: &Pipeline) -> Self {
+    pub(super) fn new(
+        filters: InForce,
+        shared: &Shared<'_>,
+        (shards, udp): (Vec<ShardHandle>, Option<&UdpStages>),
+    ) -> Self {
         Self {
             filters: Mutex::new(filters),
-            shards: pipeline.shards().to_vec(),
+            shards,
             owners: shared.owners.clone(),
-            room: shared.room.clone(),
+            room: Rooms {
+                connections: shared.room.clone(),
+                datagrams: udp.map(UdpStages::room),
+            },
             rows: shared.rows.cloned(),
         }
     }
@@ -137,6 +145,7 @@ impl Parts {
     fn apply(&self, live: Live) -> Result<()> {
         let Live {
             timing,
+            udp_silence,
             mut filters,
             owners,
             kept,
@@ -151,9 +160,10 @@ impl Parts {
                 wanted: filters.wanted,
                 refiltered,
             };
-            self.leave(rules);
+            self.leave(rules, udp_silence);
         })?;
         in_force.kernel.set_capture(timing.capture);
+        in_force.kernel.set_udp_silence(udp_silence);
         self.owners.send_replace(owners);
         self.room.change(retention);
         if let Some(rows) = &self.rows {
@@ -164,10 +174,14 @@ impl Parts {
 }
 
 impl Parts {
-    /// Leaves rules for the shards, and waits until they have taken them over.
-    fn leave(&self, rules: Rules) {
+    /// Leaves rules for the shards, and waits until they have taken them over. UDP flows have a silence of their
+    /// own.
+    fn leave(&self, rules: Rules, udp_silence: Duration) {
         for shard in &self.shards {
-            shard.rules.leave(rules);
+            shard.rules.leave(match shard.of_datagrams {
+                true => rules.with_silence(udp_silence),
+                false => rules,
+            });
             shard.waker.wake();
         }
         let until = Instant::now() + PATIENCE;
@@ -324,6 +338,7 @@ mod tests {
         };
         let wanted = Live {
             timing: timing(9),
+            udp_silence: Duration::ZERO,
             filters: Filters::default(),
             owners: uid_7.clone(),
             kept: Kept::default(),

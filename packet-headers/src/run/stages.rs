@@ -1,5 +1,6 @@
 //! The stages: in which order they start, and in which they stop.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -14,6 +15,7 @@ use super::privileges;
 use super::reload::{InForce, Parts, Reload};
 use super::screen::{self, Asked, Screen};
 use super::site::{Captured, site};
+use super::udp::{self, UdpStages};
 use crate::capture::{CaptureSet, CaptureWatch, InterfacePlan};
 use crate::config::{Config, ReadAgain};
 use crate::events;
@@ -24,9 +26,13 @@ use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::kernel::listeners::Listeners;
 use crate::kernel::load::Needed;
-use crate::kernel::{Attacher, Backend, Cgroup2, KernelLog, LoadOptions, Opened, Refused, method};
+use crate::kernel::ring::RingReader;
+use crate::kernel::{
+    Attacher, Backend, Cgroup2, KernelLog, LoadOptions, Opened, Refused, ShardSources, method,
+};
 use crate::live::{self, Tee};
 use crate::load_options::{MAX_FLOWS, load_options};
+use crate::shard::ShardHandle;
 use crate::stats::{CounterSources, Counters};
 use crate::store::Maintenance;
 use crate::store::rows::Rows;
@@ -41,6 +47,7 @@ pub(super) struct Stages {
     server: Option<EventServer>,
     pipeline: Pipeline,
     maintenance: Maintenance,
+    udp: Option<UdpStages>,
     changes: Arc<Parts>,
     counted: CounterSources,
     /// The socket at which packets are watched. Its file is removed on drop.
@@ -69,11 +76,12 @@ impl Stages {
         let scope = scope(config, &settings);
         let server = serve_events(taken.events.take(), scope, heartbeats, counters)?;
         let sink = sink.published(server.as_ref().map(EventServer::publisher));
-        let retention = Retention::of(&taken.directories, config.files.retention);
+        let retention = retention(config, &taken);
         let (live, watched) = watchers(taken.watch.take(), &names, counters)?;
         let rows = rows(config, &taken, &retention, counters);
         let shared = Shared {
             config,
+            datagrams: None,
             live: live.as_ref(),
             rows: rows.as_ref(),
             room: &retention.room(),
@@ -86,6 +94,7 @@ impl Stages {
             counted: &counted,
         };
         let pipeline = Pipeline::start(&shared, opened.sources, events)?;
+        let udp = start_udp(&shared, &taken, opened.datagrams)?;
         let capture = capture(config, opened.backend, method, (&taken.interfaces, &names))?;
         let wanted = filters.follow();
         let context = SourceContext {
@@ -98,16 +107,18 @@ impl Stages {
         tell_listeners(&taken, listeners);
         let sources = Sources::start(config, opened.events, context).await?;
         let maintenance = maintenance(&shared, retention)?;
-        let screen = begin(&shared, &pipeline, &taken, (method, output))?;
+        let shards = shards(&pipeline, udp.as_ref());
+        let screen = begin(&shared, &shards, &taken, (method, output))?;
         let captured = captured(&capture, method, opened.refused, &scope);
-        serve_http(taken.http, &shared, &pipeline, captured);
+        serve_http(taken.http, &shared, &shards, captured);
         let stages = Self {
-            changes: Arc::new(Parts::new(filters, &shared, &pipeline)),
+            changes: Arc::new(Parts::new(filters, &shared, (shards, udp.as_ref()))),
             capture: taken.interfaces.follow(capture, names, heartbeats),
             sources,
             server,
             pipeline,
             maintenance,
+            udp,
             counted,
             _watched: watched,
         };
@@ -135,8 +146,35 @@ impl Stages {
         self.sources.stop()?;
         self.server.map_or(Ok(()), EventServer::stop)?;
         self.pipeline.stop()?;
+        self.udp.map_or(Ok(()), UdpStages::stop)?;
         self.maintenance.stop()
     }
+}
+
+/// What removes old files of connections.
+fn retention(config: &Config, taken: &Prerequisites) -> Retention {
+    let limits = match &taken.udp {
+        Some(_) => udp::shares(config.files.retention).0,
+        None => config.files.retention,
+    };
+    Retention::of(&taken.directories, limits)
+}
+
+/// All shards.
+fn shards(pipeline: &Pipeline, udp: Option<&UdpStages>) -> Vec<ShardHandle> {
+    let of_datagrams = udp.map_or(&[][..], UdpStages::shards);
+    [pipeline.shards(), of_datagrams].concat()
+}
+
+/// Starts what turns UDP into files, if that is captured, and what keeps such files in order, if there are any.
+fn start_udp(
+    shared: &Shared<'_>,
+    taken: &Prerequisites,
+    source: Option<(ShardSources, RingReader)>,
+) -> Result<Option<UdpStages>> {
+    let captured = shared.config.datagrams.as_ref().zip(source);
+    let start = |directories| UdpStages::start(shared, directories, captured);
+    taken.udp.as_ref().map(start).transpose()
 }
 
 /// Serves events at a socket, if they are to be served.
@@ -159,7 +197,8 @@ fn rows(
 ) -> Option<Rows> {
     let rows = config.rows.as_ref()?;
     let files = (&taken.directories, taken.options.naming);
-    Some(Rows::new(rows, files, &retention.room(), counters))
+    let room = retention.room();
+    Some(Rows::new(rows, files, &room, counters, Path::new("")))
 }
 
 /// What the page says of how packets are captured.
@@ -181,11 +220,11 @@ fn captured(
 fn serve_http(
     listener: Option<http::Listener>,
     shared: &Shared<'_>,
-    pipeline: &Pipeline,
+    shards: &[ShardHandle],
     captured: Captured,
 ) {
     if let Some(listener) = listener {
-        let site = site(shared, pipeline.shards(), captured);
+        let site = site(shared, shards, captured);
         tokio::spawn(http::serve(listener, http::routes(site)));
     }
 }
@@ -194,7 +233,8 @@ fn serve_http(
 fn maintenance(shared: &Shared<'_>, retention: Retention) -> Result<Maintenance> {
     let files = (shared.directories, shared.rows.cloned());
     let counters = &shared.counted.counters;
-    Maintenance::start(files, retention, shared.heartbeats, counters)
+    let names = ["maintenance", "retention"];
+    Maintenance::start(names, files, retention, shared.heartbeats, counters)
 }
 
 /// Where everything is counted.
@@ -233,6 +273,7 @@ fn open(
     let mut filters = opened.backend.take_filters()?;
     filters.replace(&config.filters, || {})?;
     filters.set_capture(config.timing.capture);
+    filters.set_udp_silence(config.udp_silence);
     let in_force = InForce::new(filters, config.filters.clone());
     Ok((opened, in_force))
 }
@@ -250,7 +291,7 @@ fn tell_listeners(taken: &Prerequisites, listeners: Option<Listeners>) {
 /// Says that capture has begun, and starts to show it, if somebody watches.
 fn begin(
     shared: &Shared<'_>,
-    pipeline: &Pipeline,
+    shards: &[ShardHandle],
     taken: &Prerequisites,
     (method, output): (AttachMethod, Output),
 ) -> Result<Option<Screen>> {
@@ -263,10 +304,10 @@ fn begin(
     if !output.is_watched() {
         return Ok(None);
     }
-    let shards = pipeline.shards().iter();
+    let stats = shards.iter().map(|shard| Arc::clone(&shard.stats));
     let sources = screen::Sources {
         counted: CounterSources::clone(counted),
-        shards: shards.map(|shard| Arc::clone(&shard.stats)).collect(),
+        shards: stats.collect(),
         data: config.files.data.clone(),
     };
     let asked = Asked {

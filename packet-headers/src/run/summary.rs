@@ -28,7 +28,7 @@ pub(super) struct Summary {
 }
 
 /// Why packets that should have been captured are in no file, and what to do about it.
-const LOSSES: [(DiscardReason, &str); 9] = [
+const LOSSES: [(DiscardReason, &str); 10] = [
     (
         DiscardReason::AdmittedRingFull,
         "the daemon got too little processor time: try a larger --ring-size, or more --shards",
@@ -36,6 +36,10 @@ const LOSSES: [(DiscardReason, &str); 9] = [
     (
         DiscardReason::CandidateRingFull,
         "more new connections came than it could look at: try a larger --ring-size",
+    ),
+    (
+        DiscardReason::UdpRingFull,
+        "more UDP packets came than were read: try a larger --ring-size",
     ),
     (
         DiscardReason::PacketRingFull,

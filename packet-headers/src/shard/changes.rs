@@ -19,6 +19,15 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The same, for flows that may be silent for so long.
+    pub(crate) const fn with_silence(self, idle: Duration) -> Self {
+        let timing = Timing {
+            idle,
+            ..self.timing
+        };
+        Self { timing, ..self }
+    }
+
     /// Puts them in force.
     pub(super) fn apply(&self, table: &mut FlowTable) {
         table.set_timing(self.timing);

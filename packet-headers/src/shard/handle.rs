@@ -16,6 +16,8 @@ pub(crate) struct ShardHandle {
     pub(crate) requests: ListRequestSender,
     /// The way to change the rules for its connections.
     pub(crate) rules: Arc<RulesChange>,
+    /// Whether its flows are of datagrams.
+    pub(crate) of_datagrams: bool,
     /// Ends its sleep.
     pub(crate) waker: Waker,
 }

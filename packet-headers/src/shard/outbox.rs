@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::stats::Counters;
 use crate::stats::backlog::Backlog;
 use capture_files::Job;
-use model::DiscardReason;
+use model::{DiscardReason, Protocol};
 
 /// How long a job may wait before further packets are discarded: a kill costs no more than what
 /// was captured in this time and in `--spill-interval`.
@@ -44,6 +44,8 @@ pub struct Outbox {
     backlog: Arc<Backlog>,
     limit: u64,
     counters: Arc<Counters>,
+    /// What its packets are of.
+    protocol: Protocol,
 }
 
 impl Outbox {
@@ -61,7 +63,20 @@ impl Outbox {
             backlog,
             limit,
             counters,
+            protocol: Protocol::Tcp,
         }
+    }
+
+    /// The same, for packets of this protocol.
+    #[must_use]
+    pub fn of(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    /// Discards packets that the writer is too slow for.
+    fn lose(&self, packets: u64) {
+        let reason = DiscardReason::WriterBehind;
+        self.counters.lose_held(self.protocol, reason, packets);
     }
 
     /// Queues a job. Over the limit its packets are dropped and counted; the last job of a connection
@@ -75,8 +90,7 @@ impl Outbox {
         let full = self.backlog.bytes() + cost > self.limit;
         if full || self.backlog.age(since) > LONGEST_WAIT {
             let lost = std::mem::take(&mut job.chunk);
-            self.counters
-                .discard_held(DiscardReason::WriterBehind, lost.packets);
+            self.lose(lost.packets);
             if !job.last {
                 return;
             }
@@ -120,11 +134,9 @@ impl Outbox {
 
     /// Discards what the writer does not take. The files of these connections are left to the next start.
     fn give_up(&mut self) {
-        for Queued { job, .. } in self.waiting.drain(..) {
+        for Queued { job, .. } in std::mem::take(&mut self.waiting) {
             self.backlog.sub(job.cost() as u64);
-            let lost = job.chunk.packets;
-            self.counters
-                .discard_held(DiscardReason::WriterBehind, lost);
+            self.lose(job.chunk.packets);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use capture_files::{FileError, FileIssues, FileSteps};
-use model::{Count, DiscardCounts, DiscardReason, EventIssues};
+use model::{Count, DiscardCounts, DiscardReason, EventIssues, Protocol};
 
 use super::durations::Durations;
 use super::losses::Losses;
@@ -76,8 +76,12 @@ pub struct Counters {
     pub expired: Count,
     /// Bytes that these took on disk.
     pub expired_bytes: Count,
-    /// How many packets were lost, and when.
+    /// How many packets of connections were lost, and when.
     pub losses: Losses,
+    /// How many UDP packets were lost, and when.
+    pub udp_losses: Losses,
+    /// How many of these in user space.
+    udp_lost: Count,
     /// Tells when packets come again.
     pub lull: Lull,
     /// Durations of the shards' ticks.
@@ -103,16 +107,38 @@ impl Counters {
         self.discards.add(reason, packets);
     }
 
+    /// The same, of packets of this protocol that are lost so.
+    pub fn lose_held(&self, of: Protocol, reason: DiscardReason, packets: u64) {
+        if of == Protocol::Udp {
+            self.udp_lost.add(packets);
+        }
+        self.discard_held(reason, packets);
+    }
+
     /// How many packets that should have been captured were lost so far, of all connections.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.losses.rings() + self.lost_here()
+        self.losses.rings() + self.udp_losses.rings() + self.lost_here()
     }
 
-    /// Notes how many packets the kernel programs have lost because a ring was full.
-    pub fn note_losses(&self, rings: u64) {
+    /// The losses of packets of this protocol.
+    #[must_use]
+    pub const fn losses_of(&self, protocol: Protocol) -> &Losses {
+        match protocol {
+            Protocol::Tcp => &self.losses,
+            Protocol::Udp => &self.udp_losses,
+        }
+    }
+
+    /// Notes how many packets the kernel programs have lost because a ring was full: a ring of connections, or that of
+    /// UDP.
+    pub fn note_losses(&self, rings: u64, udp_ring: u64) {
         let now = clock::sample().wall(clock::now());
-        self.losses.note(now, rings, self.lost_here());
+        // In the other order than they grow: what is lost of UDP is not taken for something else.
+        let lost = self.lost_here();
+        let of_udp = self.udp_lost.get();
+        self.losses.note(now, rings, lost.saturating_sub(of_udp));
+        self.udp_losses.note(now, udp_ring, of_udp);
     }
 
     /// How many packets were lost in user space.

@@ -24,7 +24,7 @@ impl Losses {
         self.rings.set(rings);
         let sum = rings + beside;
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        if history.back().map_or(0, |&(_, last)| last) == sum {
+        if history.back().map_or(0, |&(_, last)| last) >= sum {
             return;
         }
         if history.len() >= MEMORY {

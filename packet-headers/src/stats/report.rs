@@ -66,9 +66,10 @@ impl Report {
     fn sections(&self) -> [Section; 8] {
         let Reading { kernel, balance } = &self.reading;
         let counters = &self.counters;
-        let lost = EventCounter::RingFull;
+        let lost = |what: EventCounter| (what.name(), kernel.events.get(what));
         let events = [
-            (lost.name(), kernel.events.get(lost)),
+            lost(EventCounter::RingFull),
+            lost(EventCounter::ClosedSocketLost),
             ("clients_dropped", counters.event_clients_dropped.get()),
         ];
         let events = events.into_iter().filter(|&(_, count)| count > 0);

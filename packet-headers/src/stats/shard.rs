@@ -25,6 +25,8 @@ pub struct ShardBounds {
 /// The numbers that a shard last published. Reading them blocks nobody.
 #[derive(Debug)]
 pub struct ShardStats {
+    /// What the shard is called.
+    pub name: String,
     /// Their limits.
     pub bounds: ShardBounds,
     /// The numbers of its connections.
@@ -35,10 +37,11 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
-    /// The numbers of a shard with these limits. `backlog` is what waits for its writer.
+    /// The numbers of a shard with this name and these limits. `backlog` is what waits for its writer.
     #[must_use]
-    pub fn new(bounds: ShardBounds, backlog: Arc<Backlog>) -> Self {
+    pub fn new(name: String, bounds: ShardBounds, backlog: Arc<Backlog>) -> Self {
         Self {
+            name,
             bounds,
             table: SharedTableStats::default(),
             admitted_fill: Count::default(),

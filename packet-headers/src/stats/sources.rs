@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use packet_headers_common::PacketCounter;
+use packet_headers_common::{KernelDiscard, PacketCounter};
 
 use super::balance::{DaemonPackets, PacketBalance};
 use super::counters::Counters;
@@ -79,7 +79,8 @@ impl CounterSources {
     /// When the kernel does not let us read its counters.
     pub(crate) fn note_losses(&self) -> Result<()> {
         let kernel = self.kernel.read()?;
-        self.counters.note_losses(kernel.ring_losses());
+        let udp_ring = kernel.packets.discarded(KernelDiscard::UdpRingFull);
+        self.counters.note_losses(kernel.ring_losses(), udp_ring);
         Ok(())
     }
 }

@@ -37,15 +37,16 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts them.
+    /// Starts them by these names.
     pub(crate) fn start(
+        [maintenance, removal]: [&str; 2],
         (directories, rows): (&Directories, Option<Rows>),
         retention: Retention,
         heartbeats: &Heartbeats,
         counters: &Arc<Counters>,
     ) -> Result<Self> {
         let mut threads = Vec::new();
-        let mut start = |name, work: Box<dyn FnOnce(&Stop) + Send>| -> Result<()> {
+        let mut start = |name: &str, work: Box<dyn FnOnce(&Stop) + Send>| -> Result<()> {
             let (stop, stopped) = sync_channel(1);
             let stopped = Stop::new(stopped, heartbeats.add(name, WaitsFor::Disk));
             let thread = spawn(name, move || {
@@ -61,10 +62,10 @@ impl Maintenance {
             let files = (&directories, rows.as_ref());
             power_loss::run(files, &room, &counted, &|| stop.goes_on());
         };
-        start("maintenance", Box::new(work))?;
+        start(maintenance, Box::new(work))?;
         let counted = Arc::clone(counters);
         let work = move |stop: &Stop| retention::run(retention, &counted, stop);
-        start("retention", Box::new(work))?;
+        start(removal, Box::new(work))?;
         Ok(Self { threads })
     }
 

@@ -15,9 +15,6 @@ use crate::heartbeat::{Heartbeat, Heartbeats, LONGEST_WAIT, WaitsFor};
 use crate::stats::backlog::Backlog;
 use crate::threads::spawn;
 
-/// The name of the thread.
-const NAME: &str = "publisher";
-
 /// How many finished files may wait for it. With more, the writers wait, and rows are given up until fewer wait.
 const QUEUE: usize = 4096;
 
@@ -35,6 +32,8 @@ const WITHOUT_ROWS: Duration = Duration::from_secs(5);
 
 /// What the thread publishes for.
 pub(crate) struct Site<'a> {
+    /// The name of the thread.
+    pub(crate) name: &'static str,
     /// Where files are.
     pub(crate) directories: &'a Directories,
     /// What they are called.
@@ -54,6 +53,7 @@ pub(crate) fn start(
     heartbeats: &Heartbeats,
 ) -> Result<(SyncSender<FinishedFile>, JoinHandle<Result<()>>)> {
     let Site {
+        name,
         directories,
         naming,
         counting,
@@ -62,13 +62,13 @@ pub(crate) fn start(
     } = site;
     let (finished, inbox) = sync_channel(QUEUE);
     let publisher = Publisher::new(directories.clone(), naming, counting);
-    let heartbeat = heartbeats.add(NAME, WaitsFor::Disk);
+    let heartbeat = heartbeats.add(name, WaitsFor::Disk);
     let gather = if directories.has_fsync() {
         GATHER
     } else {
         Duration::ZERO
     };
-    let thread = spawn(NAME, move || {
+    let thread = spawn(name, move || {
         let publishing = Publishing {
             publisher,
             rowed: rows.clone().map(RowedCaptures::new),

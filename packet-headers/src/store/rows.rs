@@ -3,6 +3,7 @@
 //! A finished capture is read again before it gets its name. So a row is what the file says, and whatever is
 //! hidden there is hidden in the row.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,14 +51,16 @@ struct Rules {
 }
 
 impl Rows {
-    /// Rows of the captures in these directories.
+    /// Rows of the captures in these directories, which are there below the data directory.
     pub(crate) fn new(
         config: &config::Rows,
         (directories, naming): (&Directories, FileNaming),
         room: &Room,
         counters: &Arc<Counters>,
+        below: &Path,
     ) -> Self {
         let shelf = Shelf {
+            below: below.to_owned(),
             directories: directories.clone(),
             room: room.clone(),
             counters: Arc::clone(counters),

@@ -11,7 +11,7 @@ use capture_files::{
     Limit, Observer, Room, Writer,
 };
 use model::owner::WantedOwners;
-use model::{DiscardReason, FlowUuid, WallNanos};
+use model::{DiscardReason, FlowUuid, Protocol, WallNanos};
 use tokio::sync::watch;
 
 use crate::heartbeat::{Heartbeat, LONGEST_WAIT};
@@ -38,6 +38,8 @@ pub struct ShardWriter {
     writer: Writer<Counting>,
     room: Room,
     counters: Arc<Counters>,
+    /// What its files are of.
+    protocol: Protocol,
     /// Says that there is no room, and that files cannot be removed to make some.
     full: RateLimit,
     stuck: RateLimit,
@@ -63,11 +65,13 @@ impl ShardWriter {
         counting: Counting,
     ) -> Result<Self> {
         let (room, counters) = (counting.room.clone(), Arc::clone(&counting.counters));
+        let protocol = counting.protocol;
         let writer = Writer::new(directories, options, interfaces, counting);
         Ok(Self {
             writer: writer.context("starting compression")?,
             room,
             counters,
+            protocol,
             full: RateLimit::default(),
             stuck: RateLimit::default(),
             cared: Instant::now(),
@@ -157,7 +161,8 @@ impl ShardWriter {
             && let Some(limit) = self.make_room(&job)
         {
             let lost = std::mem::take(&mut job.chunk).packets;
-            self.counters.discard_held(DiscardReason::NoRoom, lost);
+            self.counters
+                .lose_held(self.protocol, DiscardReason::NoRoom, lost);
             if let Some(more) = self.full.pass() {
                 tracing::error!("{}{more}", explain(limit));
             }
@@ -216,7 +221,7 @@ impl ShardWriter {
         }
         let lost = std::mem::take(&mut job.chunk).packets;
         self.counters
-            .discard_held(DiscardReason::WriterBehind, lost);
+            .lose_held(self.protocol, DiscardReason::WriterBehind, lost);
         if std::mem::take(&mut job.last) {
             // Its file is left as it is, if there is one, and counted with the others.
             self.writer.write(job);
@@ -238,6 +243,8 @@ impl ShardWriter {
 pub struct Counting {
     counters: Arc<Counters>,
     room: Room,
+    /// What the files are of.
+    protocol: Protocol,
     errors: RateLimit,
 }
 
@@ -269,13 +276,13 @@ impl Observer for Counting {
                 counters.published_bytes.add(file.bytes);
             }
             FileEvent::Dropped(uuid, dropped) => {
-                counters.discard_held(DiscardReason::WriteFailed, dropped.packets);
+                counters.lose_held(self.protocol, DiscardReason::WriteFailed, dropped.packets);
                 self.log_error(uuid, "is incomplete", dropped.error);
             }
             FileEvent::Deferred(uuid, error) => self.log_error(uuid, "waits for its name", error),
             FileEvent::StillDeferred(_, error) => counters.note_file_error(&error),
             FileEvent::Abandoned(uuid, file) => {
-                counters.discard_held(DiscardReason::WriteFailed, file.packets);
+                counters.lose_held(self.protocol, DiscardReason::WriteFailed, file.packets);
                 counters.failed.add(1);
                 let what = if file.remains {
                     "is left for the next start to publish"
@@ -296,7 +303,7 @@ impl Observer for Counting {
     }
 
     fn lost_by(&self, moment: WallNanos) -> u64 {
-        self.counters.losses.before(moment)
+        self.counters.losses_of(self.protocol).before(moment)
     }
 
     fn lost(&self) -> u64 {
@@ -311,8 +318,15 @@ impl Counting {
         Self {
             counters,
             room,
+            protocol: Protocol::Tcp,
             errors: RateLimit::default(),
         }
+    }
+
+    /// The same, for files of this protocol.
+    #[must_use]
+    pub fn of(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
     }
 
     /// Counts and logs an error of a flow's file, and makes room if there was none.

@@ -241,7 +241,7 @@ impl fmt::Display for Text<'_> {
                 "\n{:<24} {:<24} {:<9} {:>8} packets  idle {:>7}  {}",
                 flow.local,
                 flow.remote,
-                flow.state,
+                flow.state(),
                 flow.packets,
                 idle(flow),
                 name(flow)

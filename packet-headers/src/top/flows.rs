@@ -16,6 +16,9 @@ pub(super) struct Flows {
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Flow {
+    /// `tcp` or `udp`. Older daemons do not say it, and capture TCP alone.
+    #[serde(default = "tcp")]
+    pub(super) protocol: String,
     /// `None` for a candidate, which has no name yet.
     pub(super) uuid: Option<String>,
     pub(super) local: String,
@@ -34,6 +37,11 @@ pub(super) struct Flow {
     /// Whose it is, if that is known. Older daemons do not say it.
     #[serde(default)]
     pub(super) owner: Option<Owner>,
+}
+
+/// What flows are of unless it is said.
+fn tcp() -> String {
+    "tcp".to_owned()
 }
 
 /// Whose a connection is.
@@ -81,9 +89,37 @@ impl Flow {
     /// Whether any of its text columns contains the filter.
     pub(super) fn matches(&self, filter: &str) -> bool {
         let uuid = self.uuid.as_deref().unwrap_or_default();
-        [&self.local, &self.remote, &self.state, uuid, self.process()]
+        let Self {
+            protocol,
+            local,
+            remote,
+            state,
+            ..
+        } = self;
+        [protocol, local, remote, state, uuid, self.process()]
             .iter()
             .any(|text| text.contains(filter))
+    }
+
+    /// Its state, and its protocol unless that is TCP.
+    pub(super) fn state(&self) -> String {
+        match &*self.protocol {
+            "tcp" => self.state.clone(),
+            protocol => format!("{protocol} {}", self.state),
+        }
+    }
+
+    /// The same in at most nine characters: of another protocol, its state is said unless that is the usual one.
+    pub(super) fn short_state(&self) -> String {
+        let protocol = match &*self.protocol {
+            "tcp" => return self.state.clone(),
+            protocol => protocol,
+        };
+        match &*self.state {
+            "capturing" => protocol.to_owned(),
+            "lingering" => format!("{protocol} ends"),
+            _ => format!("{protocol} over"),
+        }
     }
 
     /// The name of its process, if that is known.

@@ -204,6 +204,7 @@ pub(super) mod tests {
              packet_headers_ring_size_bytes{{shard=\"0\",ring=\"admitted\"}} 16777216\n"
         );
         let flows = flows.iter().map(|&(remote, packets, idle_seconds)| Flow {
+            protocol: "tcp".to_owned(),
             uuid: Some(format!("lab_1_{remote}")),
             local: "10.98.0.1:443".to_owned(),
             remote: remote.to_owned(),

@@ -42,6 +42,40 @@ pub fn frame_v6(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// An Ethernet frame with an IPv4 header and a UDP header.
+#[must_use]
+pub fn datagram_v4(payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+        .udp(50_000, 443);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, payload).expect("a frame");
+    frame
+}
+
+/// The same over IPv6.
+#[must_use]
+pub fn datagram_v6(payload: &[u8]) -> Vec<u8> {
+    let [source, destination] = [[0x20; 16], [0x21; 16]];
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv6(source, destination, 64)
+        .udp(50_000, 443);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, payload).expect("a frame");
+    frame
+}
+
+/// The frame of an answer: MAC addresses stay, the ends of the IPv4 packet without options are swapped.
+#[must_use]
+pub fn answer_v4(frame: &[u8]) -> Vec<u8> {
+    let mut answer = frame.to_vec();
+    answer[26..30].copy_from_slice(&frame[30..34]);
+    answer[30..34].copy_from_slice(&frame[26..30]);
+    answer[34..36].copy_from_slice(&frame[36..38]);
+    answer[36..38].copy_from_slice(&frame[34..36]);
+    answer
+}
+
 /// Bytes of an Ethernet header.
 pub const ETHERNET: usize = 14;
 
@@ -101,9 +135,10 @@ pub fn authentication(next: u8, units: u8) -> Vec<u8> {
     bytes
 }
 
-/// Puts extension headers, each `(type, bytes)`, between the IPv6 header and TCP.
+/// Puts extension headers, each `(type, bytes)`, between the IPv6 header and what follows.
 #[must_use]
 pub fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let last = frame[20];
     let mut out = frame[..54].to_vec();
     let mut next_at = 20;
     for (kind, bytes) in extensions {
@@ -111,7 +146,7 @@ pub fn with_extensions(frame: &[u8], extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
         next_at = out.len();
         out.extend(bytes);
     }
-    out[next_at] = 6;
+    out[next_at] = last;
     out.extend(&frame[54..]);
     let payload = u16::try_from(out.len() - 54).expect("a length");
     out[18..20].copy_from_slice(&payload.to_be_bytes());

@@ -12,11 +12,14 @@ use packet_headers::kernel::ring::PacketReader;
 use packet_headers::kernel::{
     FlowMaps, KernelCounters, KernelFilters, LoadOptions, Programs, Refused,
 };
-use packet_headers_common::record::MAX_HEADERS;
+use packet_headers_common::record::{DATAGRAM, MAX_HEADERS};
 use packet_headers_common::{FlowHash, FlowKey, KernelDiscard, Packet, PacketCounter};
 
 /// `TC_ACT_UNSPEC`: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
+
+/// How many UDP flows are known to programs of tests.
+pub const UDP_FLOWS: u32 = 4096;
 
 /// A deadline that no test reaches.
 #[must_use]
@@ -44,6 +47,8 @@ pub struct Kernel {
     pub refused: Refused,
     /// What they write.
     pub packets: PacketReader,
+    /// What they write of UDP, if they capture that.
+    pub datagrams: Option<PacketReader>,
 }
 
 /// What became of one frame: its record, or why it has none.
@@ -78,9 +83,16 @@ pub struct Taken {
     pub tcp_flags: u8,
     /// Whether it is an ICMP error about the connection.
     pub is_icmp_error: bool,
+    /// If it is UDP: the cookie of the connected socket that sent it, or 0.
+    pub datagram: Option<u64>,
 }
 
 impl Taken {
+    /// Where the UDP header ends.
+    const fn udp_end(&self) -> usize {
+        self.offsets[1] as usize + 8
+    }
+
     /// Takes a record apart. It must be as long as it says, and have zeros behind the headers.
     #[must_use]
     pub fn from_record(record: &[u8]) -> Self {
@@ -88,11 +100,13 @@ impl Taken {
         let end = packet.headers.as_ptr_range().end as usize - record.as_ptr() as usize;
         assert_eq!(record.len(), end.next_multiple_of(8));
         assert_eq!(record[end..], [0; 8][..record.len() - end]);
+        let l4_offset = u16::from_ne_bytes([record[20], record[21]]);
+        let beside = packet.beside.filter(|_| l4_offset & DATAGRAM != 0);
         Self {
             headers: packet.headers.to_vec(),
             wire_len: packet.wire_len,
             offsets: [packet.l3_offset, packet.l4_offset],
-            truncated: packet.beside.is_some_and(|beside| !beside.is_quoted),
+            truncated: packet.beside.is_some_and(|beside| !beside.is_quoted) && beside.is_none(),
             segments: packet.segments,
             hardware_ns: packet.hardware_ns,
             admitted: packet.at_primary_tap,
@@ -102,6 +116,7 @@ impl Taken {
             sequence: packet.sequence(),
             tcp_flags: packet.tcp_flags,
             is_icmp_error: packet.is_icmp_error(),
+            datagram: beside.map(|beside| beside.cookie),
         }
     }
 }
@@ -124,6 +139,23 @@ impl Kernel {
     #[must_use]
     pub fn decapsulating() -> Self {
         Self::load(&Filters::default(), |options| options.decapsulate = true)
+    }
+
+    /// The programs that capture UDP.
+    #[must_use]
+    pub fn of_udp() -> Self {
+        Self::load(&Filters::default(), |options| {
+            options.udp_flows = Some(UDP_FLOWS);
+        })
+    }
+
+    /// The programs that capture UDP, and know QUIC.
+    #[must_use]
+    pub fn of_quic() -> Self {
+        Self::load(&Filters::default(), |options| {
+            options.udp_flows = Some(UDP_FLOWS);
+            options.quic = true;
+        })
     }
 
     /// The programs that keep so many header bytes of a packet.
@@ -162,6 +194,8 @@ impl Kernel {
             header_bytes: MAX_HEADERS as u32,
             decapsulate: false,
             icmp_errors: true,
+            udp_flows: None,
+            quic: false,
             hardware_clock: false,
         };
         change(&mut options);
@@ -170,16 +204,20 @@ impl Kernel {
         let mut chosen = programs.take_filters().expect("the maps of filters");
         chosen.replace(filters, || {}).expect("setting the filters");
         chosen.set_capture(Duration::from_secs(30));
+        chosen.set_udp_silence(Duration::from_secs(30));
         let Rings {
             mut packets,
+            datagrams,
             events,
         } = rings;
+        let datagrams = datagrams.map(|(streams, _)| PacketReader::new(streams).expect("a reader"));
         let mut flow_maps = programs.flow_maps(&refused).expect("the maps of flows");
         let kernel = Self {
             refused,
             counters: programs.take_counters().expect("the counters"),
             admission: flow_maps.remove(0),
             packets: PacketReader::new(packets.remove(0)).expect("a reader"),
+            datagrams,
             programs,
             filters: chosen,
         };
@@ -206,12 +244,24 @@ impl Kernel {
             "the verdict is not ours"
         );
         let after = self.counters.read().expect("counters");
-        let batch = self.packets.read(usize::MAX);
-        let mut records = batch.records();
-        let record = records.next().map(Taken::from_record);
-        assert_eq!(records.next(), None, "one packet has no second record");
-        drop(batch);
-        let outcome = record.ok_or_else(|| discarded(&before, &after));
+        let mut records: Vec<_> = [Some(&mut self.packets), self.datagrams.as_mut()]
+            .into_iter()
+            .zip([false, true])
+            .filter_map(|(reader, of_udp)| reader.map(|reader| (reader, of_udp)))
+            .flat_map(|(reader, of_udp)| {
+                let batch = reader.read(usize::MAX);
+                let taken = batch.records().map(Taken::from_record);
+                let taken = taken.inspect(|taken| assert_eq!(taken.datagram.is_some(), of_udp));
+                taken.collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(records.len() <= 1, "one packet has no second record");
+        if let Some(taken) = records.first_mut().filter(|taken| taken.datagram.is_some()) {
+            // Its record does not tell.
+            let cut = PacketCounter::HeadersTruncated;
+            taken.truncated = after.packets.get(cut) != before.packets.get(cut);
+        }
+        let outcome = records.pop().ok_or_else(|| discarded(&before, &after));
         let mut want = before;
         want.packets.count(PacketCounter::Seen);
         match &outcome {
@@ -219,6 +269,18 @@ impl Kernel {
                 want.packets.count(PacketCounter::Submitted);
                 if taken.is_icmp_error {
                     want.packets.count(PacketCounter::IcmpErrors);
+                }
+                if taken.datagram.is_some() {
+                    want.packets.count(PacketCounter::Datagrams);
+                    let of_quic = [PacketCounter::QuicFlows, PacketCounter::QuicIdsTooLong];
+                    for what in of_quic {
+                        if after.packets.get(what) != before.packets.get(what) {
+                            want.packets.count(what);
+                        }
+                    }
+                }
+                if taken.datagram.is_some() && taken.headers.len() > taken.udp_end() {
+                    want.packets.count(PacketCounter::Quic);
                 }
                 if taken.truncated {
                     want.packets.count(PacketCounter::HeadersTruncated);

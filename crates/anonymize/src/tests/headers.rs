@@ -293,19 +293,19 @@ fn a_fragment_header_stays_and_what_signs_or_moves_addresses_does_not() {
 
 #[test]
 fn an_ip_header_that_does_not_lead_to_tcp_is_zeroed() {
-    // UDP, in name; and a header that is longer than what there is.
-    assert_eq!(extension(44, &[17, 0, 0, 1, 198, 51, 100, 77]), [0; 8]);
+    // SCTP, in name; and a header that is longer than what there is.
+    assert_eq!(extension(44, &[132, 0, 0, 1, 198, 51, 100, 77]), [0; 8]);
     assert_eq!(extension(60, &[6, 1, 1, 4, 198, 51, 100, 77]), [0; 8]);
     assert_eq!(extension(50, &[6, 0, 1, 4, 198, 51, 100, 77]), [0; 8]);
     // Where nothing is missing, that is so without a TCP header, too.
-    let mut udp = vec![0x45, 0, 0, 60, 1, 2, 0x40, 0, 57, 17, 9, 9];
-    udp.extend([198, 51, 100, 77, 192, 0, 2, 1]);
+    let mut sctp = vec![0x45, 0, 0, 60, 1, 2, 0x40, 0, 57, 132, 9, 9];
+    sctp.extend([198, 51, 100, 77, 192, 0, 2, 1]);
     let layers = Layers {
         link_type: LinkType::RawIp,
         l3: 0,
         l4: 20,
     };
-    assert_eq!(anonymized(&hidden(), &udp, layers), [0; 20]);
+    assert_eq!(anonymized(&hidden(), &sctp, layers), [0; 20]);
 }
 
 #[test]

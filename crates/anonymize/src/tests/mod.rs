@@ -6,6 +6,7 @@ mod icmp;
 mod robustness;
 mod scheme;
 mod tunnels;
+mod udp;
 
 use std::net::IpAddr;
 

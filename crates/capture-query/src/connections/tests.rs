@@ -27,6 +27,7 @@ fn segment(port: u16, from_client: bool, flags: u8, sequence: u32) -> Segment {
 
 struct Table {
     connections: Connections,
+    numbers: Numbers,
     finished: Vec<u64>,
 }
 
@@ -35,16 +36,19 @@ impl Table {
         let connections = Connections::with_most(is_of_one, most);
         Self {
             connections,
+            numbers: Numbers::default(),
             finished: Vec::new(),
         }
     }
 
     fn add(&mut self, time: i64, segment: &Segment) -> Added {
         let mut finish = |taken: Taken| {
-            self.finished.push(taken.number);
+            self.finished.push(taken.number());
             Ok::<_, Infallible>(())
         };
-        self.connections.add(time, segment, &mut finish).unwrap()
+        self.connections
+            .add(time, segment, &mut self.numbers, &mut finish)
+            .unwrap()
     }
 
     /// A packet of an open connection.
@@ -58,12 +62,9 @@ impl Table {
     }
 
     fn rest(self) -> Vec<u64> {
-        let mut rest = Vec::new();
-        let mut finish = |taken: Taken| {
-            rest.push(taken.number);
-            Ok::<_, Infallible>(())
-        };
-        self.connections.finish(&mut finish).unwrap();
+        let rest = self.connections.into_rest();
+        let mut rest: Vec<_> = rest.iter().map(Taken::number).collect();
+        rest.sort_unstable();
         rest
     }
 }

@@ -287,3 +287,54 @@ fn icmp_errors_are_merged_with_the_connection_that_they_are_about() {
     assert_eq!(merged(&[7], &["icmp_errors=1"]).0, packets[..2]);
     assert_eq!(merged(&[], &["icmp_errors=0"]).0, packets[..0]);
 }
+
+/// A UDP packet of this port to 443, or back, whose payload of 1200 bytes begins so.
+fn datagram(port: u16, from_client: bool, payload: &[u8]) -> Vec<u8> {
+    let mut ip = vec![0x45, 0, 4, 204, 0, 0, 0x40, 0, 64, 17, 0, 0];
+    let mut ends = [([10, 0, 0, 1], port), ([10, 0, 0, 2], 443)];
+    if !from_client {
+        ends.reverse();
+    }
+    ip.extend(ends.map(|end| end.0).as_flattened());
+    ip.extend(ends.map(|end| end.1.to_be_bytes()).as_flattened());
+    ip.extend([4, 184, 0, 0]);
+    ip.extend(payload);
+    ip
+}
+
+#[test]
+fn udp_flows_are_merged_and_chosen_as_connections_are() {
+    let packets = [
+        packet(7, 1),
+        // Between the same ends.
+        datagram(7, true, b""),
+        datagram(7, false, b""),
+        datagram(8, true, b"\xc0\0\0\0\x01\x08iiiiiiii\x04cccc"),
+        datagram(8, false, b"\xc0\0\0\0\x01\x04cccc\x00"),
+        packet(7, 2),
+    ];
+    let files = Files::new(&[("a.pcap", of_packets(&packets))]);
+    let merged = |conditions: &[&str]| {
+        let conditions = conditions
+            .iter()
+            .map(|condition| condition.parse().unwrap());
+        let filter = Filter {
+            conditions: conditions.collect(),
+            ..Filter::default()
+        };
+        let (output, merged) = files.merge(&filter, files.0.path(), None).unwrap();
+        let bytes: Vec<_> = contents(&output).into_iter().map(|kept| kept.3).collect();
+        (bytes, merged.packets, merged.connections, merged.others)
+    };
+    assert_eq!(merged(&[]), (packets.to_vec(), 6, 3, 0));
+    let [one, .., last] = &packets;
+    assert_eq!(merged(&["protocol=tcp"]).0, [one.clone(), last.clone()]);
+    assert_eq!(merged(&["protocol=udp"]).0, packets[1..3]);
+    assert_eq!(merged(&["protocol=quic"]).0, packets[3..5]);
+    assert_eq!(
+        merged(&["quic_versions=1", "handshake=answered"]).0,
+        packets[3..5]
+    );
+    assert_eq!(merged(&["client_datagrams>=0"]).0, packets[1..5]);
+    assert_eq!(merged(&["quic_spin_samples>0"]).0, packets[..0]);
+}

@@ -1,8 +1,8 @@
 //! Bytes in flight over time, together with the window that bounds them.
 
 use crate::{
-    facts::float,
     frame::{Entry, Frame, Layout, Sample},
+    numbers::float,
     panels::sequence::steps,
     scale::Quantity,
     subject::{Subject, name},

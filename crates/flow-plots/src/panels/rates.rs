@@ -3,8 +3,8 @@
 use flow_stats::Direction;
 
 use crate::{
-    facts::float,
     frame::{Axes, Entry, Frame, Layout, Sample},
+    numbers::float,
     scale::Quantity,
     subject::{Subject, name},
     svg::{Path, Svg},
@@ -26,7 +26,10 @@ pub(crate) fn draw(svg: &mut Svg, layout: Layout, top: f64, subject: &Subject, w
             name(way),
             Quantity::Time.text(step)
         ),
-        legend: legend(figures),
+        legend: match subject.is_udp() {
+            true => vec![line("line good", "all payload".to_owned())],
+            false => legend(figures),
+        },
         height: layout.low,
         time: float(subject.span.length().unsigned_abs()),
         quantity: Quantity::Rate,
@@ -39,18 +42,25 @@ pub(crate) fn draw(svg: &mut Svg, layout: Layout, top: f64, subject: &Subject, w
             axes.y(per_second(bytes) as i64)
         };
         let path = |value: fn(&(u64, u64)) -> u64| stairs(axes, rates, |step| at(value(step)));
-        svg.path("line all", &path(|step| step.0));
-        svg.path("line good", &path(|step| step.1));
-        mean(svg, axes, subject, figures);
+        if subject.is_udp() {
+            svg.path("line good", &path(|step| step.0));
+        } else {
+            svg.path("line all", &path(|step| step.0));
+            svg.path("line good", &path(|step| step.1));
+            mean(svg, axes, subject, figures);
+        }
     })
 }
 
-fn legend(figures: &Direction) -> Vec<Entry> {
-    let line = |class, text: String| Entry {
+fn line(class: &'static str, text: String) -> Entry {
+    Entry {
         class,
         sample: Sample::Line,
         text,
-    };
+    }
+}
+
+fn legend(figures: &Direction) -> Vec<Entry> {
     let mut legend = vec![
         line("line all", "throughput: all payload".to_owned()),
         line("line good", "goodput: each byte once".to_owned()),

@@ -1,8 +1,8 @@
 //! Round-trip times over time: from when a packet was captured until its acknowledgment was.
 
 use crate::{
-    facts::float,
     frame::{Axes, Entry, Frame, Layout, Sample},
+    numbers::float,
     scale::Quantity,
     subject::{Subject, name},
     svg::{Path, Shape, Svg},
@@ -66,7 +66,7 @@ pub(crate) fn draw(svg: &mut Svg, layout: Layout, top: f64, subject: &Subject, w
 }
 
 /// Each time as a shape, or as a line without a length, whose ends are round.
-fn marks(axes: Axes, bars: &Bars, start: i64, shape: Option<Shape>) -> Path {
+pub(crate) fn marks(axes: Axes, bars: &Bars, start: i64, shape: Option<Shape>) -> Path {
     let mut path = Path::default();
     for bar in bars.iter() {
         let (x, low) = axes.at(bar.time.saturating_sub(start), bar.low);

@@ -1,8 +1,8 @@
 //! The time-sequence graph: what one end sent, and what the other one said to it.
 
 use crate::{
-    facts::float,
     frame::{Axes, Entry, Frame, Layout, Sample},
+    numbers::float,
     scale::Quantity,
     subject::{Subject, Way, name},
     svg::{Path, Shape, Svg},

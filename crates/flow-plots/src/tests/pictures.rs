@@ -6,7 +6,7 @@ use super::exchange::{client, handshake, lossy, picture, server};
 use crate::Picture;
 
 /// All text of a picture.
-fn words(svg: &str) -> String {
+pub(super) fn words(svg: &str) -> String {
     let document = Document::parse(svg).unwrap();
     let texts = document
         .descendants()
@@ -20,7 +20,7 @@ fn words(svg: &str) -> String {
 }
 
 /// The notes and facts of a picture, as one line.
-fn said(picture: &Picture) -> String {
+pub(super) fn said(picture: &Picture) -> String {
     let svg = picture.svg();
     let document = Document::parse(&svg).unwrap();
     let facts = document

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use proptest::prelude::*;
 
 use super::exchange::{Exchange, Packet, client, server};
-use crate::{Connection, Direction, Row, Segment};
+use crate::{Connection, Datagram, Datagrams, Direction, Row, Segment};
 
 /// A packet of a connection, or one that pretends to be.
 fn any_packet() -> impl Strategy<Value = Packet> {
@@ -205,6 +205,44 @@ proptest! {
         prop_assert_eq!(volume(&in_order), volume(&out_of_order));
         prop_assert_eq!(in_order.client_ip, out_of_order.client_ip);
         prop_assert_eq!(in_order.from_syn, out_of_order.from_syn);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_datagrams_make_it_panic(
+        packets in prop::collection::vec((any::<i64>(), prop::collection::vec(any::<u8>(), 0..120)), 1..50),
+        first in any::<u8>(),
+        is_to_quic: bool,
+    ) {
+        let mut flow: Option<Datagrams> = None;
+        let (mut packets, mut count) = (packets, 0);
+        for (time, ip) in &mut packets {
+            // Mostly such as are taken for UDP, and for QUIC.
+            if let [version, _, .., ] = &mut ip[..] && time.rem_euclid(5) < 4 {
+                *version = 0x45;
+                let known = [(9, 17), (6, 0), (7, 0), (28, 0xc0 | first), (29, 0), (30, 0), (31, 0), (32, 1), (33, 8)];
+                for (at, byte) in known {
+                    if let Some(place) = ip.get_mut(at) {
+                        *place = byte;
+                    }
+                }
+            }
+            let Some(datagram) = Datagram::of_ip(*time, ip, 70_000, 3) else { continue };
+            prop_assert!(datagram.captured_payload() <= ip.len());
+            count += 1;
+            match &mut flow {
+                Some(flow) => flow.add(&datagram),
+                none => *none = Some(Datagrams::new(&datagram, is_to_quic)),
+            }
+        }
+        if let Some(flow) = flow {
+            let row = flow.row();
+            prop_assert_eq!(row.packets, count);
+            prop_assert_eq!(row.values().count(), crate::COLUMNS.len());
+            let times = [row.quic.spin_min_rtt_us, row.quic.spin_rtt_p50_us, row.quic.spin_rtt_p95_us];
+            prop_assert!(times.is_sorted(), "{:?}", times);
+        }
     }
 }
 

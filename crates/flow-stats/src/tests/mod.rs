@@ -1,6 +1,7 @@
 //! The rules, by exchanges written by hand; and what holds of any packets.
 
 mod any_packets;
+mod datagrams;
 mod decoding;
 mod exchange;
 mod icmp;
@@ -9,4 +10,5 @@ mod losses;
 mod rows;
 mod rows_md;
 mod times;
+mod udp;
 mod volume;

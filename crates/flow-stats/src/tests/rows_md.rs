@@ -24,12 +24,14 @@ fn tables() -> String {
         other.is_some_and(|other| COLUMNS.iter().any(|column| column.name == other))
             && !column.name.ends_with("_ip")
             && !column.name.ends_with("_port")
+            && !column.name.ends_with("_datagrams")
     };
     let begins = |prefix| move |column: &&Column| column.name.starts_with(prefix);
     let own = COLUMNS.iter().filter(|column| !of_an_end(column));
     let (kernel, own): (Vec<_>, Vec<_>) = own.partition(begins("kernel_"));
     let (owner, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("owner_"));
     let (icmp, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("icmp_"));
+    let (quic, own): (Vec<_>, Vec<_>) = own.into_iter().partition(begins("quic_"));
     let ends: Vec<_> = COLUMNS.iter().filter(of_an_end).collect();
     let (client, server) = ends.split_at(ends.len() / 2);
     for (client, server) in client.iter().zip(server) {
@@ -48,6 +50,8 @@ fn tables() -> String {
     table(&mut text, &owner, "owner_");
     text += "\n### Of ICMP errors about the connection, as `icmp_…`\n\n";
     table(&mut text, &icmp, "icmp_");
+    text += "\n### Of QUIC, as `quic_…`\n\n";
+    table(&mut text, &quic, "quic_");
     text
 }
 

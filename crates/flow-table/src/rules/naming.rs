@@ -133,8 +133,16 @@ pub(crate) fn on_left(state: &mut State, left: Left) {
     }
 }
 
+/// The connection that a Close is about. A flow of datagrams has more in its name than its socket.
+fn meant_to_close(state: &State, close: &Close) -> Option<Id> {
+    match &state.datagrams {
+        None => state.connections.named(&close.uuid),
+        Some(datagrams) => state.connections.youngest(&datagrams.of_socket(close)?),
+    }
+}
+
 pub(crate) fn on_close(state: &mut State, close: Close) {
-    let Some(id) = state.connections.named(&close.uuid) else {
+    let Some(id) = meant_to_close(state, &close) else {
         // A Close without a key went to every shard, and is known in one of them.
         if close.key.is_some() {
             state.counts.issue(EventIssue::UnknownClose);

@@ -65,7 +65,11 @@ pub(crate) fn look_at(state: &mut State, id: Id, now: BootNanos) {
                 Some(DiscardReason::AfterCapture)
             } else {
                 state.stats.idle += 1;
-                Some(DiscardReason::AfterTimeout)
+                // What comes after a silence is another flow of datagrams.
+                state
+                    .datagrams
+                    .is_none()
+                    .then_some(DiscardReason::AfterTimeout)
             };
             ending::finish(state, id, then);
         }

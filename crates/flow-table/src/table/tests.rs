@@ -1,5 +1,6 @@
 //! Time is moved by hand: milliseconds since an arbitrary beginning.
 
+mod datagrams;
 mod driver;
 mod errors;
 mod limits;

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use flow_stats::{
-    BeganBy, Connection as Stats, Direction, Ecn, Ended, Handshake, Row, Segment, Time,
+    BeganBy, Connection as Stats, Direction, Ecn, Ended, Handshake, Protocol, Row, Segment, Time,
     community_id,
 };
 
@@ -64,7 +64,7 @@ impl<'a> Observer<'a> {
         row.path = Some(format!("{uuid}.pcap.zst"));
         row.uuid = Some(uuid);
         row.host = Some(self.host.name.clone());
-        row.community_id = community_id(connection.ends);
+        row.community_id = community_id(Protocol::Tcp, connection.ends);
         (row.client_ip, row.client_port) = (client.ip(), client.port());
         (row.server_ip, row.server_port) = (server.ip(), server.port());
     }
@@ -126,7 +126,7 @@ impl<'a> Observer<'a> {
                 row.server.syn_packets = 1;
                 row.ecn = Some(Ecn::No);
                 let (client, server) = match ended {
-                    Ended::Open | Ended::Reset => (0, 0),
+                    Ended::Open | Ended::Reset | Ended::Unsaid => (0, 0),
                     Ended::HalfClosed => (0, 1),
                     Ended::Closed => (1, 1),
                 };

@@ -88,6 +88,7 @@ impl Records {
             let meta = Meta {
                 key: headers.key,
                 sequence: headers.sequence,
+                cookie: 0,
             };
             self.0.extend(meta.to_bytes());
         }
@@ -197,6 +198,15 @@ impl Bytes for Beginning<'_> {
             *word = u32::from_be_bytes(*bytes);
         }
         Some(words)
+    }
+
+    fn padded(&self, offset: usize, length: usize) -> Option<[u64; 3]> {
+        let mut bytes = [0; 24];
+        let found = self.range(offset..offset.checked_add(length)?)?;
+        bytes.get_mut(..length)?.copy_from_slice(found);
+        let (words, _) = bytes.as_chunks();
+        let word = |at: usize| words.get(at).copied().map(u64::from_ne_bytes);
+        Some([word(0)?, word(1)?, word(2)?])
     }
 }
 

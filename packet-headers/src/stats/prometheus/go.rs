@@ -103,6 +103,7 @@ fn missed(page: &mut Page, moment: &Moment<'_>) {
                 "streaming",
                 moment.discarded(&[
                     DiscardReason::AdmittedRingFull,
+                    DiscardReason::UdpRingFull,
                     DiscardReason::PacketRingFull,
                     DiscardReason::WriterBehind,
                     DiscardReason::WriteFailed,

@@ -63,6 +63,26 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
         moment.kernel.packets.get(PacketCounter::IcmpErrors),
     );
     page.counter(
+        "packet_headers_udp_packets_total",
+        "UDP packets that reached the daemon; not all of them are in files.",
+        moment.kernel.packets.get(PacketCounter::Datagrams),
+    );
+    page.counter(
+        "packet_headers_quic_packets_total",
+        "Those of the UDP packets of which QUIC's invariants are kept.",
+        moment.kernel.packets.get(PacketCounter::Quic),
+    );
+    page.counter(
+        "packet_headers_quic_flows_total",
+        "UDP flows that the kernel programs found to be QUIC.",
+        moment.kernel.packets.get(PacketCounter::QuicFlows),
+    );
+    page.counter(
+        "packet_headers_quic_ids_too_long_total",
+        "QUIC packets with connection IDs of more than 20 bytes, which are not kept.",
+        moment.kernel.packets.get(PacketCounter::QuicIdsTooLong),
+    );
+    page.counter(
         "packet_headers_hardware_times_refused_total",
         "Packets whose NIC timestamp was rejected (over 1 s off); the kernel's timestamp was used.",
         moment.counters.hardware_clock_off.get(),
@@ -70,17 +90,15 @@ fn packets(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn rings(page: &mut Page, moment: &Moment<'_>) {
-    let shards = moment.metrics.shards.iter().enumerate();
     let (mut fills, mut sizes) = (Vec::new(), Vec::new());
-    for (number, shard) in shards {
+    for shard in &moment.metrics.shards {
         let (fill, bounds) = (shard.fill(), shard.bounds);
-        let number = number.to_string();
         for (ring, fill, size) in [
             ("admitted", fill.admitted, bounds.admitted_ring),
             ("candidate", fill.candidate, bounds.candidate_ring),
         ] {
-            fills.push((number.clone(), ring, fill));
-            sizes.push((number.clone(), ring, size));
+            fills.push((&shard.name, ring, fill));
+            sizes.push((&shard.name, ring, size));
         }
     }
     let both = [
@@ -218,13 +236,14 @@ fn memory(page: &mut Page, moment: &Moment<'_>) {
 }
 
 fn backlog_age(page: &mut Page, moment: &Moment<'_>) {
-    let shards = moment.metrics.shards.iter().enumerate();
-    let ages: Vec<_> = shards
-        .map(|(number, shard)| (number.to_string(), shard.backlog_age().as_secs()))
-        .collect();
-    let labels: Vec<_> = ages
-        .iter()
-        .map(|(shard, age)| ([("shard", shard.as_str())], *age))
+    let shards = moment.metrics.shards.iter();
+    let labels: Vec<_> = shards
+        .map(|shard| {
+            (
+                [("shard", shard.name.as_str())],
+                shard.backlog_age().as_secs(),
+            )
+        })
         .collect();
     page.gauges(
         "packet_headers_writer_backlog_age_seconds",
@@ -380,7 +399,7 @@ fn events(page: &mut Page, moment: &Moment<'_>) {
         counters
             .events
             .all()
-            .chain([in_kernel(EventCounter::RingFull)]),
+            .chain([EventCounter::RingFull, EventCounter::ClosedSocketLost].map(in_kernel)),
     );
     page.counters(
         "packet_headers_event_left_out_total",

@@ -9,7 +9,7 @@ use flow_stats::Row;
 use jiff::civil::Date;
 
 use super::journals::{Journals, Lines};
-use super::maker::{Known, RowMaker, day_of, set_path};
+use super::maker::{Known, RowMaker, day_of};
 use super::{Rows, Shared};
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
@@ -121,7 +121,7 @@ impl RowedCaptures {
                 let is_taken = |path: &Path| taken.contains(path);
                 file.choose_name(&shelf.directories, *naming, &is_taken)
             });
-            set_path(&mut rows, path.as_deref());
+            shelf.set_path(&mut rows, path.as_deref());
             taken.extend(path);
             let day = day_of(&rows);
             let batch = days.entry(day).or_default();

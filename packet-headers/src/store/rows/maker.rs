@@ -94,14 +94,6 @@ impl<R: Read> Read for Stoppable<'_, R> {
     }
 }
 
-/// Says in rows which file has their packets, if any.
-pub(super) fn set_path(rows: &mut [Row], path: Option<&Path>) {
-    let path = path.map(|path| path.to_string_lossy().into_owned());
-    for row in rows {
-        row.path.clone_from(&path);
-    }
-}
-
 /// The day on which a connection began, in UTC.
 pub(super) fn day_of(rows: &[Row]) -> Date {
     let began = rows.first().map_or(0, |row| row.start_time.0);

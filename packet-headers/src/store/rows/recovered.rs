@@ -10,7 +10,7 @@ use flow_stats::Row;
 use super::Rows;
 use super::journals::{Journals, Lines};
 use super::left::Left;
-use super::maker::{Known, RowMaker, day_of, set_path};
+use super::maker::{Known, RowMaker, day_of};
 use crate::rate_limit::RateLimit;
 use crate::stats::rows::RowLoss;
 
@@ -93,7 +93,7 @@ impl Gate for RecoveredRows<'_> {
         };
         let mut journals = self.rows.journals();
         let path = is_kept.then(|| file.published_path());
-        set_path(&mut rows, path.as_deref());
+        self.rows.0.shelf.set_path(&mut rows, path.as_deref());
         let (day, mut lines) = (day_of(&rows), Lines::default());
         for (row, known) in rows.iter().zip(known) {
             if known.is_none() {

@@ -1,12 +1,13 @@
 //! Where files of rows appear, and in which format.
 
 use std::io::{self, BufRead as _, BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use capture_files::{
     Directories, FileError, FileEvent, PartitionedRows, PublishedFile, Room, RowsFileName, SideFile,
 };
+use flow_stats::Row;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use row_formats::{jsonl, parquet};
@@ -26,6 +27,8 @@ pub(super) struct Shelf {
     pub(super) counters: Arc<Counters>,
     pub(super) host: String,
     pub(super) format: RowsFormat,
+    /// Where the directories are, below the data directory.
+    pub(super) below: PathBuf,
 }
 
 /// Rows that are complete and not published.
@@ -58,6 +61,14 @@ impl Unshelved {
 }
 
 impl Shelf {
+    /// Says in rows which file has their packets, if any, by where it is in these directories.
+    pub(super) fn set_path(&self, rows: &mut [Row], path: Option<&Path>) {
+        let path = path.map(|path| self.below.join(path).to_string_lossy().into_owned());
+        for row in rows {
+            row.path.clone_from(&path);
+        }
+    }
+
     /// Publishes rows of connections that began on this day, of which the file says that there are so many.
     /// Returns how many there were.
     ///

@@ -49,7 +49,13 @@ impl Host {
         let directories = Directories::prepare(&data, &partial_directory(&data)).unwrap();
         let room = Retention::of(&directories, RetentionLimits::default()).room();
         let counters = Arc::new(Counters::default());
-        let rows = Rows::new(config, (&directories, FileNaming::PLAIN), &room, &counters);
+        let rows = Rows::new(
+            config,
+            (&directories, FileNaming::PLAIN),
+            &room,
+            &counters,
+            Path::new(""),
+        );
         Self {
             directories,
             room,

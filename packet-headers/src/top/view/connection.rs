@@ -44,7 +44,7 @@ fn told(row: &Row<'_>, width: usize) -> Vec<String> {
         format!("name     {}", name(flow)),
         format!("local    {}", flow.local),
         format!("remote   {}", flow.remote),
-        format!("state    {}, idle {}", flow.state, idle(flow)),
+        format!("state    {}, idle {}", flow.state(), idle(flow)),
         format!("opened   {}", flow.opened.as_deref().unwrap_or("not known")),
         format!(
             "packets  {} ({:.0}/s), {} ({}/s)",

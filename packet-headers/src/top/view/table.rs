@@ -71,7 +71,7 @@ const FIGURES: [Column; 8] = [
         heading: "state",
         width: 9,
         numbers: false,
-        text: |row| row.flow.state.clone(),
+        text: |row| row.flow.short_state(),
     },
     Column {
         heading: "packets",

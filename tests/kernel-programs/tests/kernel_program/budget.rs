@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 
 use aya::programs::ProgramInfo;
-use kernel_tests::kernel::Kernel;
+use kernel_tests::kernel::{Kernel, UDP_FLOWS};
 use model::Filters;
+use packet_headers::kernel::LoadOptions;
 
 /// The kernel gives up after a million (`BPF_COMPLEXITY_LIMIT_INSNS`); older verifiers see fewer
 /// paths as alike, and look at more.
@@ -29,16 +30,27 @@ const WIDE_MARGIN: u32 = 30;
 
 #[test]
 fn the_programs_are_as_long_as_they_were() {
-    let all = Kernel::load(&Filters::default(), |options| {
+    let everything = |options: &mut LoadOptions| {
         options.decapsulate = true;
         options.hardware_clock = true;
         options.owners = true;
         options.tells_netns = true;
-    });
+    };
+    let all = Kernel::load(&Filters::default(), everything);
     let settings = [
         ("plain", Kernel::plain()),
         ("decapsulating", Kernel::decapsulating()),
         ("everything", all),
+        ("udp", of_udp(|_| {})),
+        ("udp_everything", of_udp(everything)),
+        ("quic", Kernel::of_quic()),
+        (
+            "quic_everything",
+            of_udp(|options| {
+                everything(options);
+                options.quic = true;
+            }),
+        ),
     ];
     let kernel = release();
     let mut found = format!("kernel {kernel}\n");
@@ -95,6 +107,14 @@ fn packet_programs_call_no_functions() {
     assert!(others.is_empty(), "{others:?}");
 }
 
+/// The programs that capture UDP as well.
+fn of_udp(change: impl FnOnce(&mut LoadOptions)) -> Kernel {
+    Kernel::load(&Filters::default(), |options| {
+        options.udp_flows = Some(UDP_FLOWS);
+        change(options);
+    })
+}
+
 /// The kernel's version without what a distribution adds.
 fn release() -> String {
     let release = rustix::system::uname();
@@ -104,7 +124,15 @@ fn release() -> String {
 
 /// Every program, and what the kernel says of it.
 fn programs(kernel: &mut Kernel) -> Vec<(String, ProgramInfo)> {
+    let with_udp = kernel.datagrams.is_some();
     let programs = &mut kernel.programs;
+    let udp = [
+        "ph_udp_eth_ingress",
+        "ph_udp_eth_egress",
+        "ph_udp_raw_ingress",
+        "ph_udp_raw_egress",
+    ];
+    let of_udp = udp.iter().filter(|_| with_udp);
     let names = [
         "ph_eth_ingress",
         "ph_eth_egress",
@@ -116,12 +144,14 @@ fn programs(kernel: &mut Kernel) -> Vec<(String, ProgramInfo)> {
         "ph_icmp_raw_egress",
     ];
     let mut all: Vec<_> = names
-        .map(|name| {
+        .iter()
+        .chain(of_udp)
+        .map(|&name| {
             let program = programs.classifier(name).expect("a classifier");
             let info = program.info().expect("what the kernel says of it");
             (name.to_owned(), info)
         })
-        .into();
+        .collect();
     let any = programs.packet_program().expect("a socket filter").info();
     all.push((
         "ph_any".to_owned(),

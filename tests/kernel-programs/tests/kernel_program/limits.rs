@@ -29,6 +29,7 @@ fn cut(frame: &[u8], kept: usize, offsets: [u16; 2], key: FlowKey) -> Taken {
         sequence: 7,
         tcp_flags: 0,
         is_icmp_error: false,
+        datagram: None,
     }
 }
 

@@ -11,9 +11,11 @@ mod known;
 mod limits;
 mod links;
 mod offloads;
+mod quic;
 mod sockets;
 mod streams;
 mod tunnels;
+mod udp;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::TcpOptionElement;

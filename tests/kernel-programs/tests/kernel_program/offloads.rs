@@ -6,14 +6,30 @@ use model::Filters;
 
 /// Bytes of the kernel's `struct __sk_buff`, and where in it the fields are.
 const CONTEXT: usize = 192;
+const IFINDEX: usize = 40;
 const GSO_SEGS: usize = 164;
 const GSO_SIZE: usize = 176;
 const HWTSTAMP: usize = 184;
 
-fn context(segments: u32, size: u32) -> [u8; CONTEXT] {
+pub(crate) fn context(segments: u32, size: u32) -> [u8; CONTEXT] {
     let mut context = [0; CONTEXT];
     context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&segments.to_ne_bytes());
     context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&size.to_ne_bytes());
+    context
+}
+
+/// The context of a packet at another interface than loopback.
+pub(crate) fn at_an_interface() -> [u8; CONTEXT] {
+    let interfaces = std::fs::read_dir("/sys/class/net").expect("interfaces");
+    let index = interfaces
+        .filter_map(|interface| {
+            std::fs::read_to_string(interface.ok()?.path().join("ifindex")).ok()
+        })
+        .filter_map(|index| index.trim().parse::<u32>().ok())
+        .find(|&index| index != 1)
+        .expect("another interface than loopback");
+    let mut context = context(0, 0);
+    context[IFINDEX..IFINDEX + 4].copy_from_slice(&index.to_ne_bytes());
     context
 }
 

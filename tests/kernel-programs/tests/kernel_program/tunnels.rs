@@ -10,7 +10,7 @@ const GRE: u8 = 47;
 const UDP: u8 = 17;
 
 /// An outer Ethernet header, and an outer packet of the version.
-fn outer(six: bool, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn outer(six: bool, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let packet = if six {
         ipv6(protocol, payload)
     } else {
@@ -22,7 +22,7 @@ fn outer(six: bool, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     let mut datagram = vec![0xc0, 0x01];
     datagram.extend(port.to_be_bytes());
     datagram.extend(
@@ -36,7 +36,7 @@ fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Every tunnel, over IPv4 and IPv6, with an inner frame: outer protocol and what it carries.
-fn tunnels(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
+pub(crate) fn tunnels(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let packet = &inner[ETHERNET..];
     let ethertype = &inner[12..14];
     let ip_in_ip = if packet[0] >> 4 == 4 { 4 } else { 41 };

@@ -17,7 +17,7 @@ use model::{
 
 use crate::connections::ConnectionState;
 use crate::stats::TableStats;
-use crate::{Action, FlowTable, Hint, Limits};
+use crate::{Action, DatagramNames, FlowTable, Hint, Limits};
 
 pub(super) const TIMING: Timing = Timing {
     uuid_wait: Duration::from_secs(5),
@@ -84,6 +84,8 @@ pub(super) struct TableDriver {
     pub(super) entry: u32,
     /// Whether they are ICMP errors.
     pub(super) quotes: bool,
+    /// The cookie of the connected socket that sends packets, or 0.
+    pub(super) socket: u64,
     /// The clock of the host, which somebody may set.
     pub(super) clock: WallClock,
     /// The times of packets in files, by their numbers.
@@ -102,6 +104,15 @@ pub(super) fn ends(n: u16) -> (Endpoint, Endpoint) {
 impl TableDriver {
     pub(super) fn new(limits: Limits) -> Self {
         Self::wanting(limits, Wanted::All)
+    }
+
+    /// A table of UDP flows.
+    pub(super) fn of_datagrams(limits: Limits, wanted: Wanted, names: DatagramNames) -> Self {
+        let table = FlowTable::new(TIMING, limits, wanted).of_datagrams(names);
+        Self {
+            table,
+            ..Self::wanting(limits, wanted)
+        }
     }
 
     pub(super) fn wanting(limits: Limits, wanted: Wanted) -> Self {
@@ -129,6 +140,7 @@ impl TableDriver {
             interface: 1,
             entry: 0,
             quotes: false,
+            socket: 0,
             clock: WallClock::apart(0),
             times: BTreeMap::new(),
             link_type: LinkType::Ethernet,
@@ -167,6 +179,7 @@ impl TableDriver {
                 key,
                 sequence,
                 is_quoted: self.quotes,
+                cookie: self.socket,
             }),
             l3_offset: 14,
             l4_offset: 34,

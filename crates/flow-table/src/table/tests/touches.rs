@@ -128,6 +128,7 @@ impl Full {
                 key,
                 sequence,
                 is_quoted: false,
+                cookie: 0,
             }),
             l3_offset: 14,
             l4_offset: 34,
