@@ -4,6 +4,7 @@
 mod devices;
 mod netem;
 mod running;
+mod udp;
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -17,6 +17,8 @@ pub mod plot;
 pub mod poll;
 pub mod prometheus;
 pub mod public;
+pub mod quic;
+pub mod quic_figures;
 pub mod reader;
 pub mod refusal;
 pub mod rows;

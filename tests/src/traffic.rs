@@ -1,4 +1,4 @@
-//! What a test sends: real TCP connections, and frames that belong to no socket.
+//! What a test sends: real TCP connections, UDP and QUIC, and frames that belong to no socket.
 //!
 //! Uses [`crate::world`] alone. Every payload is made of a marker ([`payload`]), so that it is
 //! recognized wherever it must not be.
@@ -9,13 +9,16 @@ pub mod capture_files;
 pub mod connection;
 pub mod conversation;
 pub mod corpus;
+pub mod datagrams;
 mod ends;
 pub mod flood;
 pub mod ip_option_connections;
+pub mod ip_packets;
 pub mod of_each_kind;
 pub mod pair;
 pub mod payload;
 pub mod plan;
+pub mod quic;
 pub mod short_connections;
 pub mod steady;
 pub mod storm;

@@ -8,6 +8,7 @@ pub mod captures;
 pub mod checksum_attack;
 pub mod conversations;
 pub mod dissect;
+pub mod flows;
 pub mod format;
 pub mod needle;
 pub mod oracle;

@@ -9,9 +9,11 @@ use end_to_end::capture::Capture;
 use end_to_end::peers::daemon::kernel_uuid;
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpdump::Tcpdump;
+use end_to_end::traffic::datagrams::Socket;
 use end_to_end::traffic::{self, Connection, Plan};
+use end_to_end::verify::flows;
 use end_to_end::verify::oracle::{TOLERANCE, equal_but};
-use end_to_end::verify::pcap::Packet;
+use end_to_end::verify::pcap::{self, Packet};
 use end_to_end::verify::report::{DiscardReason, PacketField};
 use end_to_end::world::netns::{self, Lab, Namespace, WAN};
 
@@ -55,6 +57,33 @@ fn behind_a_bridge_every_file_has_each_packet_once() -> Result<()> {
     let report = &captured.stopped.report;
     let copies = report.get(DiscardReason::Duplicate);
     assert_eq!(copies, report.get(PacketField::Written), "{report:?}");
+    Ok(())
+}
+
+/// Of UDP, the kernel has a table of its own.
+#[test]
+fn behind_a_bridge_every_datagram_is_there_once() -> Result<()> {
+    let lab = Lab::new()?;
+    bridge(&lab.host, &[WAN], 1)?;
+    let tcpdump = Tcpdump::start_on((&lab.host, "br0"), "udp")?;
+    let launch = Launch::new(&lab).on(&[]);
+    let mut daemon = launch.start(&["--protocols=tcp,udp", "--udptimeout=1s"])?;
+    for (host, peer) in netns::first(0).into_iter().zip(netns::second(0)) {
+        let client = Socket::bind((&lab.host, host), 0)?;
+        let server = Socket::bind((&lab.peer, peer), 0)?;
+        client.connect(&server)?;
+        for _ in 0..20 {
+            client.ask(&server)?;
+        }
+    }
+    daemon.wait_for_files(2)?;
+    daemon.wait_until_quiet()?;
+    let stopped = daemon.stop()?;
+    let packets = pcap::read(&tcpdump.finish()?.file())?;
+    flows::verify(&stopped.captures, &flows::apart(packets, Duration::MAX))?;
+    let report = &stopped.report;
+    let copies = report.get(DiscardReason::Duplicate);
+    assert_eq!((copies, report.get(PacketField::Written)), (80, 80));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::peers::tcpinfo::StandIn;
 use end_to_end::traffic::corpus::{self, Injection, PORTS, flows};
+use end_to_end::traffic::ip_packets::{ethernet, ipv4, ipv6};
 use end_to_end::traffic::payload;
 use end_to_end::verify::dissect;
 use end_to_end::verify::format;
@@ -29,47 +30,6 @@ const PAYLOAD: usize = 200;
 
 fn uuid(flow: usize) -> String {
     format!("quotes_1700000000_unsafe_{flow:016X}")
-}
-
-/// An IPv4 packet, perhaps with options.
-fn ipv4(rng: &mut Rng, ends: [&IpAddr; 2], protocol: u8, content: &[u8]) -> Vec<u8> {
-    let words = rng.u8(0..=3);
-    let length = 20 + 4 * usize::from(words);
-    let mut packet = vec![0x45 + words, 0];
-    packet.extend(((length + content.len()) as u16).to_be_bytes());
-    packet.extend([0, rng.u8(..), 0x40, 0, rng.u8(1..), protocol, 0, 0]);
-    for end in ends {
-        let IpAddr::V4(end) = end else {
-            panic!("not IPv4");
-        };
-        packet.extend(end.octets());
-    }
-    packet.resize(length, 1);
-    packet.extend(content);
-    packet
-}
-
-/// An IPv6 packet, perhaps with a destination options header.
-fn ipv6(rng: &mut Rng, ends: [&IpAddr; 2], protocol: u8, content: &[u8]) -> Vec<u8> {
-    let mut extension = Vec::new();
-    if rng.bool() {
-        let units = rng.u8(0..=2);
-        // Padding.
-        extension = vec![protocol, units, 1, units * 8 + 4];
-        extension.resize((usize::from(units) + 1) * 8, 0);
-    }
-    let next = if extension.is_empty() { protocol } else { 60 };
-    let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend(((extension.len() + content.len()) as u16).to_be_bytes());
-    packet.extend([next, rng.u8(1..)]);
-    for end in ends {
-        let IpAddr::V6(end) = end else {
-            panic!("not IPv6");
-        };
-        packet.extend(end.octets());
-    }
-    packet.extend([&extension[..], content].concat());
-    packet
 }
 
 /// A packet of a flow, in either direction, with payload.
@@ -132,13 +92,7 @@ fn frame(rng: &mut Rng, flow: &(IpAddr, IpAddr, u16)) -> Vec<u8> {
         IpAddr::V4(_) => ([0x08, 0x00], ipv4(rng, ends, 1, &message)),
         IpAddr::V6(_) => ([0x86, 0xdd], ipv6(rng, ends, 58, &message)),
     };
-    // In the namespace of the host nobody has these: the kernel drops it, behind us.
-    let mut frame = [&[2, 9, 9, 9, 9, 9][..], &[2, 8, 8, 8, 8, 8]].concat();
-    for _ in 0..rng.u8(..=2) {
-        frame.extend([0x81, 0x00, 0, 7]);
-    }
-    frame.extend([&ethertype[..], &ip].concat());
-    frame
+    ethernet(rng, ethertype, &ip)
 }
 
 /// Bytes of the headers in front of TCP.

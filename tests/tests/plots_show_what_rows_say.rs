@@ -54,6 +54,37 @@ fn pictures_have_as_many_retransmissions_as_rows() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_picture_of_quic_says_what_its_row_says_and_nothing_of_tcp() -> Result<()> {
+    let home = TempDir::new()?;
+    let capture = home.path().join("quic.pcap");
+    written::write_datagrams(&capture, &examples::quic())?;
+    let row = row(&capture)?;
+    let picture = home.path().join("quic.svg");
+    plot(&capture, &picture)?;
+    let svg = fs::read_to_string(picture)?.replace('\u{a0}', " ");
+    let packets = figure(&row, "server_packets")?;
+    let samples = figure(&row, "quic_spin_samples")?;
+    ensure!(samples > 10 && packets > 1000, "{row}");
+    for said in [
+        format!("server sent 3.74 MB in {packets} packets"),
+        "QUIC version 1".to_owned(),
+        format!("bit to its next ({samples})<"),
+        format!(
+            "handshake {:.1} ms",
+            figure(&row, "quic_handshake_us")? as f64 / 1000.0
+        ),
+        format!("{} ms min", figure(&row, "quic_spin_min_rtt_us")? / 1000),
+    ] {
+        ensure!(svg.contains(&said), "no {said}");
+    }
+    let text = svg.split("</style>").nth(1).context("a picture")?;
+    for word in ["TCP", "ACK", "SYN", "equence", "retransmi", "closed"] {
+        ensure!(!text.contains(word), "{word}");
+    }
+    Ok(())
+}
+
 /// Looks at a file, and checks what it shows of retransmissions.
 fn look(file: &Path, size: (u32, u32), retransmitted: bool) -> Result<()> {
     for (screen, colour) in AGAIN {
@@ -115,7 +146,7 @@ fn pictures_in_docs_are_those_that_plot_draws() -> Result<()> {
     let fresh = TempDir::new()?;
     draw_examples(fresh.path())?;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plot");
-    for name in ["clean.svg", "loss.svg", "receiver.svg"] {
+    for name in ["clean.svg", "loss.svg", "receiver.svg", "quic.svg"] {
         let (fresh, docs) = (fresh.path().join(name), docs.join(name));
         ensure!(
             fs::read(fresh)? == fs::read(&docs).with_context(|| docs.display().to_string())?,

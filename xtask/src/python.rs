@@ -11,12 +11,13 @@ use xshell::cmd;
 
 use crate::{apt, setup, workspace::Workspace};
 
-/// A reader of capture files, one of Parquet files, a maker of pseudonyms, Helm, and the schemas of Kubernetes, in the versions
-/// that the tests are written for.
-const LIBRARIES: [(&str, &str); 5] = [
+/// A reader of capture files, one of Parquet files, a maker of pseudonyms, QUIC, Helm, and the schemas of Kubernetes, in the
+/// versions that the tests are written for.
+const LIBRARIES: [(&str, &str); 6] = [
     ("scapy", "2.8.0"),
     ("duckdb", "2.0.1"),
     ("ipcrypt", "0.1.0"),
+    ("aioquic", "1.7.2"),
     ("helm-python-sdk", "0.2.2"),
     ("kubernetes-validate", "1.37.0"),
 ];

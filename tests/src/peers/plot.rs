@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::peers::daemon::executable;
-use crate::traffic::written::{Transfer, examples, write};
+use crate::traffic::written::{Transfer, examples, write, write_datagrams};
 use crate::world::command::output_of;
 
 /// Makes a transfer.
@@ -64,5 +64,8 @@ pub fn draw_examples(directory: &Path) -> Result<()> {
         let capture = capture(&transfer(), captures.path(), name)?;
         plot(&capture, &directory.join(name).with_extension("svg"))?;
     }
+    let quic = captures.path().join("quic.pcap");
+    write_datagrams(&quic, &examples::quic())?;
+    plot(&quic, &directory.join("quic.svg"))?;
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 mod capture;
 pub mod examples;
+mod quic;
 mod transfer;
 
-pub use capture::{SegmentWritten, write};
+pub use capture::{DatagramWritten, SegmentWritten, write, write_datagrams};
 pub use transfer::{Pause, Transfer};

@@ -11,6 +11,9 @@ use super::format::Format;
 use super::needle;
 use super::pcap::{self, CaptureFile, Packet};
 
+/// Where in a data directory the files of UDP flows are.
+const UDP: &str = "udp";
+
 /// A data directory and the directory of partial files beside it.
 #[derive(Debug, Clone)]
 pub struct Captures {
@@ -45,8 +48,8 @@ impl Captures {
     /// Every published capture by its UUID; anything else in the data directory, except rows, is an error.
     ///
     /// # Errors
-    /// A file that is not at `<date>/<UUID>.pcap` (the ending depends on `--format` and
-    /// `--compression`), or two of one UUID.
+    /// A file that is not at `<date>/<UUID>.pcap` or `udp/<date>/<UUID>.pcap` (the ending depends on `--format`
+    /// and `--compression`), or two of one UUID.
     pub fn published(&self) -> Result<BTreeMap<String, PathBuf>> {
         let dates = [self.begun.clone(), today()];
         let mut files = BTreeMap::new();
@@ -56,6 +59,7 @@ impl Captures {
                 continue;
             }
             let date = place.parent().unwrap_or(Path::new(""));
+            let date = date.strip_prefix(UDP).unwrap_or(date);
             ensure!(
                 dates.iter().any(|day| date == Path::new(day)),
                 "{place:?} is not in {dates:?}"
@@ -67,6 +71,16 @@ impl Captures {
             let before = files.insert(uuid.to_owned(), path.clone());
             ensure!(before.is_none(), "two files of {uuid}");
         }
+        Ok(files)
+    }
+
+    /// Those of UDP flows.
+    ///
+    /// # Errors
+    /// As [`Captures::published`].
+    pub fn of_udp(&self) -> Result<BTreeMap<String, PathBuf>> {
+        let mut files = self.published()?;
+        files.retain(|_, path| path.starts_with(self.root.join(UDP)));
         Ok(files)
     }
 

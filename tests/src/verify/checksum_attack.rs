@@ -155,6 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::verify::pcap::Transport;
 
     /// RFC 1071, computed in another way than by the code under test.
     fn checksum(bytes: &[u8]) -> u16 {
@@ -185,7 +186,8 @@ mod tests {
             wire_len: 54,
             captured: bytes,
             header_len: 54,
-            tcp_header_len: 20,
+            transport: Transport::Tcp,
+            transport_header_len: 20,
             from: "10.0.0.2:80".parse().unwrap(),
             to: "10.0.0.1:90".parse().unwrap(),
             sequence: 0x0102_0304,

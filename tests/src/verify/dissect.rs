@@ -62,6 +62,72 @@ pub fn quotes(file: &Path) -> Result<Vec<Option<TcpHeader>>> {
     })
 }
 
+/// A UDP packet in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UdpPacket {
+    /// The sender.
+    pub from: SocketAddr,
+    /// The receiver.
+    pub to: SocketAddr,
+    /// The offset in the frame where its header ends.
+    pub end: usize,
+    /// If it is QUIC: where the connection IDs of the datagram's first packet end.
+    pub ids_end: Option<usize>,
+}
+
+/// The UDP packet in each frame of a file, if there is one.
+///
+/// # Errors
+/// As [`frames`].
+pub fn datagrams(file: &Path) -> Result<Vec<Option<UdpPacket>>> {
+    layers(file, |layers| {
+        let place = last(&layers["udp_raw"]);
+        place.map(|place| datagram(layers, place)).transpose()
+    })
+}
+
+fn datagram(layers: &Value, place: &[Value]) -> Result<UdpPacket> {
+    let (from, to) = ends(layers, (&layers["udp"], "udp"))?;
+    let several = layers["quic"]
+        .as_array()
+        .and_then(|several| several.first());
+    let quic = several.unwrap_or(&layers["quic"]);
+    Ok(UdpPacket {
+        from,
+        to,
+        end: end_of(place)?,
+        ids_end: quic.is_object().then(|| ids_end(quic)).transpose()?,
+    })
+}
+
+/// Where what every version shows of a QUIC packet ends.
+fn ids_end(quic: &Value) -> Result<usize> {
+    const FIELDS: [&str; 6] = [
+        "quic.header_form_raw",
+        "quic.version_raw",
+        "quic.dcil_raw",
+        "quic.dcid_raw",
+        "quic.scil_raw",
+        "quic.scid_raw",
+    ];
+    let short = &quic["quic.short"];
+    let fields = FIELDS
+        .iter()
+        .flat_map(|field| [&quic[field], &short[field]]);
+    let ends = fields
+        .filter_map(Value::as_array)
+        .map(|field| end_of(field));
+    let ends = ends.collect::<Result<Vec<_>>>()?;
+    ends.into_iter().max().context("QUIC without a header")
+}
+
+/// Where bytes end, by their place.
+fn end_of(place: &[Value]) -> Result<usize> {
+    let number = |at: usize| place.get(at).and_then(Value::as_u64);
+    let (at, length) = number(1).zip(number(2)).context("no place")?;
+    Ok(usize::try_from(at + length)?)
+}
+
 /// What `look` finds in the layers of each frame.
 fn layers<T>(file: &Path, look: impl Fn(&Value) -> Result<T>) -> Result<Vec<T>> {
     let mut command = Command::new("tshark");
@@ -127,7 +193,7 @@ fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
     if length < 20 || at + length > captured {
         return Ok(None);
     }
-    let (from, to) = ends(layers, tcp)?;
+    let (from, to) = ends(layers, (tcp, "tcp"))?;
     Ok(Some(TcpHeader {
         from,
         to,
@@ -138,18 +204,16 @@ fn tcp_header(layers: &Value) -> Result<Option<TcpHeader>> {
 /// The TCP header that a message quotes.
 fn quoted(message: &Value) -> Result<TcpHeader> {
     let place = last(&message["tcp_raw"]).context("no bytes")?;
-    let number = |at: usize| place.get(at).and_then(Value::as_u64);
-    let (at, length) = number(1).zip(number(2)).context("no place")?;
-    let (from, to) = ends(message, &message["tcp"])?;
+    let (from, to) = ends(message, (&message["tcp"], "tcp"))?;
     Ok(TcpHeader {
         from,
         to,
-        end: usize::try_from(at + length)?,
+        end: end_of(place)?,
     })
 }
 
-/// The ends by an IP header and a TCP header.
-fn ends(ip: &Value, tcp: &Value) -> Result<(SocketAddr, SocketAddr)> {
+/// The ends by an IP header and a header of this protocol that has ports.
+fn ends(ip: &Value, (header, protocol): (&Value, &str)) -> Result<(SocketAddr, SocketAddr)> {
     let (from, to) = if ip["ipv6"].is_object() {
         (&ip["ipv6"]["ipv6.src"], &ip["ipv6"]["ipv6.dst"])
     } else {
@@ -161,8 +225,8 @@ fn ends(ip: &Value, tcp: &Value) -> Result<(SocketAddr, SocketAddr)> {
         Ok(SocketAddr::new(address, port))
     };
     Ok((
-        end(from, &tcp["tcp.srcport"])?,
-        end(to, &tcp["tcp.dstport"])?,
+        end(from, &header[format!("{protocol}.srcport")])?,
+        end(to, &header[format!("{protocol}.dstport")])?,
     ))
 }
 

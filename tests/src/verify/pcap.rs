@@ -13,7 +13,16 @@ use pcap_file::{DataLink, TsResolution};
 use super::format;
 use super::pcapng::{self, Section};
 
-/// A TCP packet of a capture file.
+/// What carries a packet's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+/// A TCP or UDP packet of a capture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// When it was captured: the time since 1970, in nanoseconds.
@@ -22,15 +31,17 @@ pub struct Packet {
     pub wire_len: u32,
     /// The bytes of it that the file has.
     pub captured: Vec<u8>,
-    /// Length of its link, IP and TCP headers, including options and extension headers.
+    /// What carries its payload.
+    pub transport: Transport,
+    /// Length of its link, IP and TCP or UDP headers, including options and extension headers.
     pub header_len: usize,
-    /// Length of its TCP header.
-    pub tcp_header_len: usize,
+    /// Length of its TCP or UDP header.
+    pub transport_header_len: usize,
     /// Who sent it.
     pub from: SocketAddr,
     /// Who was to receive it.
     pub to: SocketAddr,
-    /// Its TCP sequence number.
+    /// Its TCP sequence number; 0 if it is UDP.
     pub sequence: u32,
     /// Whether it begins a connection: SYN without ACK.
     pub opens: bool,
@@ -57,22 +68,43 @@ impl Packet {
             NetHeaders::Ipv6(ip, _) => (ip.source.into(), ip.destination.into()),
             NetHeaders::Arp(_) => anyhow::bail!("an ARP packet"),
         };
-        let Some(TransportHeader::Tcp(tcp)) = parsed.transport else {
-            anyhow::bail!("no whole TCP header: {:?}", parsed.stop_err);
-        };
-        Ok(Self {
+        let before = link + tags + net.header_len();
+        let packet = |transport, length, ports: [u16; 2]| Self {
             time,
             wire_len,
             captured: data.to_vec(),
-            header_len: link + tags + net.header_len() + tcp.header_len(),
-            tcp_header_len: tcp.header_len(),
-            from: SocketAddr::new(from, tcp.source_port),
-            to: SocketAddr::new(to, tcp.destination_port),
-            sequence: tcp.sequence_number,
-            opens: tcp.syn && !tcp.ack,
-            ends: tcp.fin || tcp.rst,
-            synchronizes: tcp.syn,
-        })
+            transport,
+            header_len: before + length,
+            transport_header_len: length,
+            from: SocketAddr::new(from, ports[0]),
+            to: SocketAddr::new(to, ports[1]),
+            sequence: 0,
+            opens: false,
+            ends: false,
+            synchronizes: false,
+        };
+        match parsed.transport {
+            Some(TransportHeader::Tcp(tcp)) => {
+                let ports = [tcp.source_port, tcp.destination_port];
+                Ok(Self {
+                    sequence: tcp.sequence_number,
+                    opens: tcp.syn && !tcp.ack,
+                    ends: tcp.fin || tcp.rst,
+                    synchronizes: tcp.syn,
+                    ..packet(Transport::Tcp, tcp.header_len(), ports)
+                })
+            }
+            Some(TransportHeader::Udp(udp)) => {
+                let ports = [udp.source_port, udp.destination_port];
+                Ok(packet(Transport::Udp, udp.header_len(), ports))
+            }
+            None
+            | Some(
+                TransportHeader::Icmpv4(_) | TransportHeader::Icmpv6(_) | TransportHeader::Igmp(_),
+            ) => {
+                anyhow::bail!("no whole TCP or UDP header: {:?}", parsed.stop_err)
+            }
+        }
     }
 }
 
@@ -97,7 +129,7 @@ impl fmt::Display for Packet {
     }
 }
 
-/// A capture file of TCP packets with times in nanoseconds: on Ethernet, or (in pcap only) without
+/// A capture file of TCP or UDP packets with times in nanoseconds: on Ethernet, or (in pcap only) without
 /// a link layer.
 #[derive(Debug, Clone)]
 pub struct CaptureFile {

@@ -42,7 +42,7 @@ impl<'a> Options<'a> {
         let whole = whole.with_context(|| format!("a cut header: {packet}"))?;
         let start = whole
             .len()
-            .checked_sub(packet.tcp_header_len)
+            .checked_sub(packet.transport_header_len)
             .and_then(|tcp| tcp.checked_add(20));
         let bytes = start.and_then(|start| whole.get(start..));
         let bytes = bytes.with_context(|| format!("no TCP header: {packet}"))?;

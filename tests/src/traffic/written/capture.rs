@@ -21,6 +21,61 @@ const FIRST: [u32; 2] = [1_000_000, u32::MAX - 100_000];
 /// When the first packet was captured: nanoseconds since 1970.
 const BEGIN: u64 = 1_795_960_800_000_000_000;
 
+/// A UDP packet.
+#[derive(Debug, Clone)]
+pub struct DatagramWritten {
+    /// When it was captured, in nanoseconds since the first one.
+    pub time: u64,
+    /// Whether the server sent it.
+    pub from_server: bool,
+    /// Bytes of payload.
+    pub payload: u16,
+    /// The first of them, as far as they are captured.
+    pub captured: Vec<u8>,
+}
+
+impl DatagramWritten {
+    /// Its headers, from Ethernet's to UDP's, and what is captured behind.
+    fn headers(&self) -> Result<Vec<u8>> {
+        let mut bytes = below(self.from_server, 17, (0, 8 + usize::from(self.payload)))?;
+        bytes.extend(ports(self.from_server).map(u16::to_be_bytes).as_flattened());
+        bytes.extend((self.payload + 8).to_be_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(&self.captured);
+        Ok(bytes)
+    }
+}
+
+/// The ports of the sender and of the receiver.
+fn ports(from_server: bool) -> [u16; 2] {
+    let [client, server] = PORTS;
+    if from_server {
+        [server, client]
+    } else {
+        [client, server]
+    }
+}
+
+/// The headers of Ethernet and IPv4 of a packet with this identification and so many bytes behind them.
+fn below(
+    from_server: bool,
+    protocol: u8,
+    (identification, length): (u16, usize),
+) -> Result<Vec<u8>> {
+    let (from, to) = (usize::from(from_server), usize::from(!from_server));
+    let mut bytes = Vec::new();
+    for end in [to, from] {
+        bytes.extend([2, 0, 0, 0, 0, u8::try_from(end)?]);
+    }
+    bytes.extend([8, 0, 0x45, 0]);
+    bytes.extend(u16::try_from(20 + length)?.to_be_bytes());
+    bytes.extend(identification.to_be_bytes());
+    bytes.extend([0x40, 0, 64, protocol, 0, 0]);
+    bytes.extend(ADDRESSES[from]);
+    bytes.extend(ADDRESSES[to]);
+    Ok(bytes)
+}
+
 /// A segment. Sequence numbers count from the SYN's, which is 0.
 #[derive(Debug, Clone, Default)]
 pub struct SegmentWritten {
@@ -73,30 +128,9 @@ impl SegmentWritten {
             usize::from(!self.from_server),
         );
         let tcp = 20 + self.options.len();
-        let mut bytes = vec![
-            2,
-            0,
-            0,
-            0,
-            0,
-            u8::try_from(to)?,
-            2,
-            0,
-            0,
-            0,
-            0,
-            u8::try_from(from)?,
-            8,
-            0,
-        ];
-        bytes.extend([0x45, 0]);
-        bytes.extend(u16::try_from(20 + tcp + usize::from(self.payload))?.to_be_bytes());
-        bytes.extend(self.identification.to_be_bytes());
-        bytes.extend([0x40, 0, 64, 6, 0, 0]);
-        bytes.extend(ADDRESSES[from]);
-        bytes.extend(ADDRESSES[to]);
-        bytes.extend(PORTS[from].to_be_bytes());
-        bytes.extend(PORTS[to].to_be_bytes());
+        let length = tcp + usize::from(self.payload);
+        let mut bytes = below(self.from_server, 6, (self.identification, length))?;
+        bytes.extend(ports(self.from_server).map(u16::to_be_bytes).as_flattened());
         bytes.extend(self.sequence.wrapping_add(FIRST[from]).to_be_bytes());
         let acknowledgment = match self.flags & ACK {
             0 => 0,
@@ -116,6 +150,36 @@ impl SegmentWritten {
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, segments: &[SegmentWritten]) -> Result<()> {
+    let packets = segments.iter().map(|segment| {
+        let headers = segment.headers()?;
+        let length = headers.len() + usize::from(segment.payload);
+        Ok((segment.time, length, headers))
+    });
+    write_packets(path, packets)
+}
+
+/// Writes a capture of UDP packets, in the order of time.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_datagrams(path: &Path, datagrams: &[DatagramWritten]) -> Result<()> {
+    let packets = datagrams.iter().map(|datagram| {
+        let headers = datagram.headers()?;
+        let captured = headers.len() - datagram.captured.len();
+        Ok((
+            datagram.time,
+            captured + usize::from(datagram.payload),
+            headers,
+        ))
+    });
+    write_packets(path, packets)
+}
+
+/// Writes packets: when each was captured, its length on the wire, and what is captured of it.
+fn write_packets(
+    path: &Path,
+    packets: impl Iterator<Item = Result<(u64, usize, Vec<u8>)>>,
+) -> Result<()> {
     let mut file = Vec::new();
     // Nanoseconds, version 2.4, no time zone, Ethernet.
     file.extend(0xa1b2_3c4d_u32.to_le_bytes());
@@ -123,16 +187,15 @@ pub fn write(path: &Path, segments: &[SegmentWritten]) -> Result<()> {
     file.extend([0; 8]);
     file.extend(262_144_u32.to_le_bytes());
     file.extend(1_u32.to_le_bytes());
-    for segment in segments {
-        let headers = segment.headers()?;
-        let time = BEGIN + segment.time;
-        let captured = u32::try_from(headers.len())?;
+    for packet in packets {
+        let (time, wire_len, captured) = packet?;
+        let time = BEGIN + time;
         let (seconds, nanoseconds) = (time / 1_000_000_000, time % 1_000_000_000);
         file.extend(u32::try_from(seconds)?.to_le_bytes());
         file.extend(u32::try_from(nanoseconds)?.to_le_bytes());
-        file.extend(captured.to_le_bytes());
-        file.extend((captured + u32::from(segment.payload)).to_le_bytes());
-        file.extend(headers);
+        file.extend(u32::try_from(captured.len())?.to_le_bytes());
+        file.extend(u32::try_from(wire_len)?.to_le_bytes());
+        file.extend(captured);
     }
     fs::write(path, file).with_context(|| format!("writing {}", path.display()))
 }

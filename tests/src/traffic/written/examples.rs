@@ -1,5 +1,6 @@
 //! The transfers of which docs have pictures.
 
+use super::capture::DatagramWritten;
 use super::transfer::{Pause, Transfer};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -50,4 +51,10 @@ pub fn receiver() -> Transfer {
         }],
         ..clean()
     }
+}
+
+/// A download by QUIC.
+#[must_use]
+pub fn quic() -> Vec<DatagramWritten> {
+    super::quic::download()
 }

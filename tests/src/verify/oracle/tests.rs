@@ -1,6 +1,7 @@
 //! The comparison itself: it accepts equal captures, and finds every difference.
 
 use super::*;
+use crate::verify::pcap::Transport;
 
 pub(super) const NANOSECOND: Duration = Duration::from_nanos(1);
 
@@ -17,7 +18,8 @@ fn packet(way: bool, time: Duration, sequence: u32, len: u32) -> Packet {
         wire_len: len,
         captured: vec![sequence.to_le_bytes()[0]; len as usize],
         header_len: 54,
-        tcp_header_len: 20,
+        transport: Transport::Tcp,
+        transport_header_len: 20,
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
         sequence,

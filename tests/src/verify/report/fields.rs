@@ -110,6 +110,8 @@ fields! {
         AdmittedRingFull = "admitted_ring_full",
         /// The ring of connections without a name was full.
         CandidateRingFull = "candidate_ring_full",
+        /// The ring of UDP flows was full.
+        UdpRingFull = "udp_ring_full",
         /// Discarded by the kernel: the ring of a packet socket was full.
         PacketRingFull = "packet_ring_full",
         /// The kernel refused to copy its bytes.
@@ -273,6 +275,8 @@ fields! {
         Reconnects = "reconnects",
         /// The kernel's ring of events was full.
         EventRingFull = "event_ring_full",
+        /// The kernel's ring of closed UDP sockets was full.
+        ClosedUdpSocketLost = "closed_udp_socket_lost",
         /// Clients of the event server were dropped.
         ClientsDropped = "clients_dropped" as "packet_headers_event_clients_dropped_total",
     }
