@@ -134,7 +134,7 @@ fn a_record_of_other_hosts_that_goes_back_in_time_or_one_with_a_payload_ends_the
         (0, 0u32.to_le_bytes()),
         (0, 1_699_999_999u32.to_le_bytes()),
         (4, 1_000_000_000u32.to_le_bytes()),
-        (8, 39u32.to_le_bytes()),
+        (8, 27u32.to_le_bytes()),
         (8, 1101u32.to_le_bytes()),
         (12, 53u32.to_le_bytes()),
     ];
