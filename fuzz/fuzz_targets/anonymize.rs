@@ -81,11 +81,13 @@ fn hidden(packet: &[u8], layers: Layers, netblock: bool) -> Vec<Range<usize>> {
         places.extend(of_ip(packet, first, l3, netblock));
     }
     places.extend(of_ip(packet, l3, l4, netblock));
-    if is_icmp(packet, l3, l4) {
+    if carries(packet, (l3, l4), [1, 58]) {
         // The checksum, and what the quoted IP header hides.
         places.push(l4 + 2..l4 + 4);
         places.extend(of_ip(packet, l4 + 8, packet.len(), netblock));
-    } else if may_be_icmp(packet, l3, l4) {
+    } else if carries(packet, (l3, l4), [17, 17]) {
+        places.extend(of_udp(packet, l4));
+    } else if may_be_other(packet, l3, l4) {
         // Headers that lead there were not looked at.
     } else if let Some(tcp) = packet.get(l4..).filter(|tcp| tcp.len() >= 20 && l4 >= l3) {
         // The checksum, and what follows the header.
@@ -97,20 +99,47 @@ fn hidden(packet: &[u8], layers: Layers, netblock: bool) -> Vec<Range<usize>> {
     places
 }
 
-/// Whether a plain IP header says that ICMP follows.
-fn is_icmp(packet: &[u8], l3: usize, l4: usize) -> bool {
+/// Whether a plain IP header says that this protocol follows, by its numbers in both versions.
+fn carries(packet: &[u8], (l3, l4): (usize, usize), protocol: [u8; 2]) -> bool {
     let byte = |at: usize| packet.get(l3 + at).copied();
     match byte(0) {
-        Some(0x45) => l4 == l3 + 20 && byte(9) == Some(1),
-        Some(0x60..=0x6f) => l4 == l3 + 40 && byte(6) == Some(58),
+        Some(0x45) => l4 == l3 + 20 && byte(9) == Some(protocol[0]),
+        Some(0x60..=0x6f) => l4 == l3 + 40 && byte(6) == Some(protocol[1]),
         _ => false,
     }
 }
 
-/// Whether the headers in front of `l4` may say so.
-fn may_be_icmp(packet: &[u8], l3: usize, l4: usize) -> bool {
+/// Whether the headers in front of `l4` may say that ICMP follows, or UDP.
+fn may_be_other(packet: &[u8], l3: usize, l4: usize) -> bool {
     let headers = packet.get(l3..l4.min(packet.len()));
-    headers.is_some_and(|headers| headers.contains(&1) || headers.contains(&58))
+    headers.is_some_and(|headers| {
+        [1, 58, 17]
+            .iter()
+            .any(|protocol| headers.contains(protocol))
+    })
+}
+
+/// What a UDP header hides, and QUIC's behind it: the checksum, connection IDs, and whatever follows.
+fn of_udp(packet: &[u8], at: usize) -> Vec<Range<usize>> {
+    let quic = at + 8;
+    let mut places = vec![at + 6..quic];
+    let Some(first) = packet.get(quic) else {
+        return places;
+    };
+    let mut at = quic + 1;
+    if first & 0x80 != 0 {
+        at = quic + 5;
+        for _ in 0..2 {
+            let Some(length) = packet.get(at) else {
+                return places;
+            };
+            let end = (at + 1 + usize::from(*length)).min(packet.len());
+            places.push(at + 1..end);
+            at = end;
+        }
+    }
+    places.push(at.min(packet.len())..packet.len());
+    places
 }
 
 /// Whether an IP header follows the link header.

@@ -84,6 +84,8 @@ fn record((packet, is_error): (&[u8], bool), found: &Headers, choice: &Choice) -
     if has_meta {
         record.extend(found.key.to_bytes());
         record.extend(found.sequence.to_ne_bytes());
+        // No socket.
+        record.extend(0u64.to_ne_bytes());
     }
     record.extend(&packet[..kept]);
     let length = record_len(flags, kept);
