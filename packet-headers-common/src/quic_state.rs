@@ -96,6 +96,25 @@ impl QuicState {
         client_is_low: 0,
     };
 
+    /// No connection, by a zero whose value the compiler does not know: else it would call a function to zero so many
+    /// words, which programs with tail calls may not before Linux 6.0 on Arm.
+    #[inline(always)]
+    #[must_use]
+    pub const fn none_by(zero: u64) -> Self {
+        Self {
+            client: ShownId {
+                tag: zero,
+                length: zero,
+            },
+            server: ShownId {
+                tag: zero,
+                length: zero,
+            },
+            stage: zero as u32,
+            client_is_low: zero as u32,
+        }
+    }
+
     /// A connection that has moved here, with a packet from this end to a server with IDs of `length` bytes.
     #[inline(always)]
     #[must_use]

@@ -10,7 +10,7 @@ use core::hint::black_box;
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use packet_headers_common::settings::Lane;
-use packet_headers_common::{DatagramState, KernelDiscard, PrimaryTap, datagram_state};
+use packet_headers_common::{DatagramState, KernelDiscard, PrimaryTap, QuicState, datagram_state};
 use packet_headers_ebpf::parse::Datagram;
 
 use crate::admit::{Admitted, now};
@@ -135,7 +135,10 @@ fn begin<const DIRECT: bool>(
     if !filter::passes(&headers.key, filter::selection()) {
         return Err(KernelDiscard::Filtered);
     }
-    let mut flow = DatagramState::new(now_ns, now_ns + filter::capture_ns());
+    let mut flow = DatagramState {
+        quic: QuicState::none_by(black_box(0)),
+        ..DatagramState::new(now_ns, now_ns + filter::capture_ns())
+    };
     let point = PrimaryTap::new(packet.tap_point(), now_ns);
     match headers.from_low {
         true => flow.primary_tap[0] = point,

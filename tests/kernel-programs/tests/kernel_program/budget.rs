@@ -105,6 +105,23 @@ fn packet_programs_call_no_functions() {
         .filter(|name| !name.starts_with("ph_") && !known.contains(name))
         .collect();
     assert!(others.is_empty(), "{others:?}");
+    /// A call of another function of the object (linux/bpf.h).
+    const PSEUDO_CALL: u8 = 1;
+    const CALL: u8 = 0x85;
+    let packets = [
+        "ph_eth_", "ph_raw_", "ph_any", "ph_udp_", "ph_icmp_", "ph_log",
+    ];
+    let calling: Vec<_> = object
+        .functions
+        .values()
+        .filter(|function| packets.iter().any(|kind| function.name.starts_with(kind)))
+        .filter(|function| {
+            let mut all = function.instructions.iter();
+            all.any(|it| it.code == CALL && it.src_reg() == PSEUDO_CALL)
+        })
+        .map(|function| &function.name)
+        .collect();
+    assert!(calling.is_empty(), "{calling:?} call functions");
 }
 
 /// The programs that capture UDP as well.
