@@ -12,6 +12,7 @@ use end_to_end::peers::daemon::{Daemon, kernel_uuid};
 use end_to_end::peers::launch::Launch;
 use end_to_end::peers::tcpdump::Tcpdump;
 use end_to_end::peers::tcpinfo::{StandIn, uuid};
+use end_to_end::traffic::datagrams::Socket;
 use end_to_end::traffic::of_each_kind::{Filterable, PORTS, make};
 use end_to_end::traffic::pair::Pair;
 use end_to_end::traffic::{self, Connection, Plan};
@@ -229,6 +230,26 @@ fn rules_for_what_is_kept_hold_for_connections_that_end() -> Result<()> {
     let mut wanted: Vec<_> = wanted.iter().map(kernel_uuid).collect();
     wanted.sort();
     ensure!(files.keys().eq(&wanted), "{files:?} are not {wanted:?}");
+    Ok(())
+}
+
+#[test]
+fn rules_for_what_is_kept_hold_for_udp_flows_that_end() -> Result<()> {
+    let (lab, home) = (Lab::new()?, TempDir::new()?);
+    let fixed =
+        "rows = 'jsonl'\nrows-interval = '1h'\nprotocols = ['tcp', 'udp']\nudptimeout = '1s'";
+    let rules = |text: &str| format!("{fixed}\n{text}\n");
+    let none = "keep = ['server_port=1']";
+    let file = Configuration::new(home.path(), &rules(none))?;
+    let mut daemon = file.start_in(&lab, &SOON)?;
+    for (ended, text) in [(1, none), (2, "")] {
+        file.reload(&mut daemon, &rules(text))?;
+        let client = Socket::bind((&lab.host, netns::first(0)[0]), 0)?;
+        client.ask(&Socket::bind((&lab.peer, netns::second(0)[0]), 0)?)?;
+        wait_for_ends(&mut daemon, ended)?;
+    }
+    let files = daemon.stop()?.captures.of_udp()?;
+    ensure!(files.len() == 1, "{files:?}");
     Ok(())
 }
 

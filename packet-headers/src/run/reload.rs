@@ -72,7 +72,8 @@ pub(super) struct Parts {
     shards: Vec<ShardHandle>,
     owners: watch::Sender<WantedOwners>,
     room: Rooms,
-    rows: Option<Rows>,
+    /// Those of connections, and those of UDP flows, if any are written.
+    rows: Vec<Rows>,
 }
 
 /// The filters that are in force.
@@ -134,7 +135,11 @@ impl Parts {
                 connections: shared.room.clone(),
                 datagrams: udp.map(UdpStages::room),
             },
-            rows: shared.rows.cloned(),
+            rows: [shared.rows, udp.and_then(UdpStages::rows)]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
         }
     }
 
@@ -166,8 +171,8 @@ impl Parts {
         in_force.kernel.set_udp_silence(udp_silence);
         self.owners.send_replace(owners);
         self.room.change(retention);
-        if let Some(rows) = &self.rows {
-            rows.change(kept, rows_interval);
+        for rows in &self.rows {
+            rows.change(kept.clone(), rows_interval);
         }
         Ok(())
     }

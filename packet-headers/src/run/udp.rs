@@ -34,6 +34,7 @@ pub(super) struct UdpStages {
     capture: Option<Capture>,
     maintenance: Maintenance,
     room: Room,
+    rows: Option<Rows>,
 }
 
 /// What turns their packets into files.
@@ -76,12 +77,13 @@ impl UdpStages {
         };
         let capture = captured.map(|captured| Capture::start(shared, captured));
         let capture = capture.transpose()?;
-        let files = (directories, rows);
+        let files = (directories, rows.clone());
         let maintenance = Maintenance::start(THREADS, files, retention, heartbeats, counters)?;
         Ok(Self {
             capture,
             maintenance,
             room,
+            rows,
         })
     }
 
@@ -94,6 +96,11 @@ impl UdpStages {
     /// The account of its files.
     pub(super) fn room(&self) -> Room {
         self.room.clone()
+    }
+
+    /// The rows that are written of its files, if any are.
+    pub(super) const fn rows(&self) -> Option<&Rows> {
+        self.rows.as_ref()
     }
 
     /// Lets everything be written, and stops.
